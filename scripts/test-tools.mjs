@@ -1,0 +1,20 @@
+// What the tests need beyond npm: installed with the system's package manager where that is possible, else named.
+import { spawnSync } from 'node:child_process'
+
+const tools = [{ command: 'redis-server', package: 'redis-server', why: 'the Redis store is tested against real servers' }]
+
+const has = (command) => spawnSync(`command -v ${command}`, { shell: true }).status === 0
+const missing = tools.filter((tool) => !has(tool.command))
+if (missing.length === 0) process.exit(0)
+
+const names = missing.map((tool) => tool.package).join(' ')
+if (has('apt-get') && process.getuid?.() === 0) {
+  console.error(`installing ${names}`)
+  const options = { stdio: ['ignore', 2, 2], shell: true, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }
+  spawnSync('apt-get update -qq', options)
+  spawnSync(`apt-get install -y -qq --no-install-recommends ${names}`, options)
+}
+
+const still = missing.filter((tool) => !has(tool.command))
+for (const tool of still) console.error(`missing: ${tool.command} (${tool.why}). Install the package "${tool.package}" and run this again.`)
+process.exit(still.length === 0 ? 0 : 1)

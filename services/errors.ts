@@ -1,0 +1,29 @@
+import createError from '@fastify/error'
+
+/**
+ * Every error Belfry answers with: code, status and message in one table, used by REST answers and by error frames.
+ * `docs/reference/errors.md` lists the same, and a test holds the two equal.
+ */
+export const errors = {
+  InvalidRequest: createError('BELFRY_ERR_INVALID_REQUEST', 'The request is not valid: %s', 400),
+  TokenMissing: createError('BELFRY_ERR_TOKEN_MISSING', 'A token or an API key is needed', 401),
+  TokenInvalid: createError('BELFRY_ERR_TOKEN_INVALID', 'The token or API key is not valid', 401),
+  TokenExpired: createError('BELFRY_ERR_TOKEN_EXPIRED', 'The token has expired', 401),
+  TokenRevoked: createError('BELFRY_ERR_TOKEN_REVOKED', 'The token was revoked', 401),
+  ScopeMissing: createError('BELFRY_ERR_SCOPE_MISSING', 'The token has neither the scope publish nor admin', 403),
+  OriginForbidden: createError('BELFRY_ERR_ORIGIN_FORBIDDEN', 'This origin may not connect', 403),
+  NotFound: createError('BELFRY_ERR_NOT_FOUND', '%s', 404),
+  TooLarge: createError('BELFRY_ERR_TOO_LARGE', '%s', 413),
+  UnsupportedMediaType: createError('BELFRY_ERR_UNSUPPORTED_MEDIA_TYPE', 'The body must be application/json', 415),
+  IdempotencyConflict: createError('BELFRY_ERR_IDEMPOTENCY_CONFLICT', 'The Idempotency-Key was used with another body', 422),
+  UpgradeRequired: createError('BELFRY_ERR_UPGRADE_REQUIRED', 'This path speaks WebSocket: send an Upgrade', 426),
+  TooManyRequests: createError('BELFRY_ERR_TOO_MANY_REQUESTS', 'Too many requests from one caller', 429),
+  ParkedFull: createError('BELFRY_ERR_PARKED_FULL', 'Too many notifications wait for this user', 429),
+  Internal: createError('BELFRY_ERR_INTERNAL', 'Something went wrong here', 500),
+  StoreUnavailable: createError('BELFRY_ERR_STORE_UNAVAILABLE', 'The store cannot be reached: the outcome is not known', 503),
+  Draining: createError('BELFRY_ERR_DRAINING', 'This node is shutting down', 503),
+  Overloaded: createError('BELFRY_ERR_OVERLOADED', 'This node has too much to do', 503),
+  StoreFull: createError('BELFRY_ERR_STORE_FULL', 'The store has no room left', 507)
+} as const
+
+export type ErrorName = keyof typeof errors

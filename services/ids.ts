@@ -1,0 +1,41 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { ID_LENGTH, KEY_LENGTH } from './store/row.ts'
+
+const EPOCH_ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyz'
+const EPOCH_LENGTH = 6
+const POOL_BYTES = 15 * 256
+
+let pool = Buffer.alloc(0)
+let used = 0
+
+/** A random notification id: 20 characters of base64url, 120 bits. */
+export function newId(): string {
+  if (used + 15 > pool.length) {
+    pool = randomBytes(POOL_BYTES)
+    used = 0
+  }
+  used += 15
+  return pool.toString('base64url', used - 15, used)
+}
+
+/**
+ * The id of a publish that carries an Idempotency-Key. The first 12 characters depend on the publisher and the key, the other 8 on
+ * the request: a retry has the same id, and the same key with another body differs in its end alone.
+ *
+ * @param publisher who publishes; keys of different publishers never meet
+ * @param body the validated request, in one canonical form
+ */
+export function keyedId(publisher: string, key: string, body: string): string {
+  return digest(`${publisher}\0${key}`, KEY_LENGTH) + digest(body, ID_LENGTH - KEY_LENGTH)
+}
+
+/** A log's identity: 6 characters of base 36, random, so that no two logs of one user are mistaken for each other. */
+export function newEpoch(): string {
+  let epoch = ''
+  for (const byte of randomBytes(EPOCH_LENGTH)) epoch += EPOCH_ALPHABET[byte % EPOCH_ALPHABET.length]
+  return epoch
+}
+
+function digest(text: string, length: number): string {
+  return createHash('sha256').update(text).digest('base64url').slice(0, length)
+}

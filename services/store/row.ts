@@ -1,0 +1,69 @@
+import type { State } from '../protocol/index.ts'
+
+/**
+ * What a row is.
+ * `n` a notification, `s` a change of state, `r` a retraction, `d` a digest,
+ * `x` a notification that was recalled (its payload is gone), `~` a row the store lost.
+ */
+export type RowKind = 'n' | 's' | 'r' | 'd' | 'x' | '~'
+
+/** Characters of a row's id. */
+export const ID_LENGTH = 20
+
+/** Characters of an id that stand for the Idempotency-Key; the rest stands for the body (`services/ids.ts`). */
+export const KEY_LENGTH = 12
+
+const MS_END = 14
+const HEADER = MS_END + ID_LENGTH
+
+/**
+ * A row as it is stored and sent over the wake-up channel, the same bytes in every driver:
+ *
+ *     kind (1) | milliseconds (13 digits) | id (20) | [offset of the row retracted, `r` only] | tail
+ *
+ * The tail is the end of the row's frame, from after the id (`n`) or the event id (others) to the last brace:
+ * it is made once, when the row is written, and copied to sockets unread.
+ */
+export function encodeRow(kind: RowKind, ms: number, id: string, tail: string): Buffer {
+  return Buffer.from(`${kind}${String(ms).padStart(13, '0')}${id}${tail}`)
+}
+
+export function rowKind(row: Buffer): RowKind {
+  return String.fromCharCode(row[0] as number) as RowKind
+}
+
+/** The store's time when the row took its offset, Unix milliseconds. */
+export function rowTime(row: Buffer): number {
+  return Number(row.toString('latin1', 1, MS_END))
+}
+
+export function rowId(row: Buffer): string {
+  return row.toString('latin1', MS_END, HEADER)
+}
+
+/** The part of the id that event ids carry. */
+export function rowId8(row: Buffer): string {
+  return row.toString('latin1', MS_END, MS_END + 8)
+}
+
+/** The frame's end; for `r` rows the offset of the row retracted comes off first. */
+export function rowTail(row: Buffer): Buffer {
+  return row.subarray(rowKind(row) === 'r' ? row.indexOf('"', HEADER) : HEADER)
+}
+
+/** The offset an `r` row retracts. */
+export function retractedOffset(row: Buffer): number {
+  return Number(row.toString('latin1', HEADER, row.indexOf('"', HEADER)))
+}
+
+/** Tails of the rows the store writes by itself. Drivers in other languages make the same bytes. */
+export const tails = {
+  state: (ids: string[], state: State, unread: number): string => `"ids":[${quoted(ids)}],"state":"${state}","unread":${unread}}`,
+  retract: (offset: number, id: string, reason: string, unread: number): string =>
+    `${offset}"id":"${id}","reason":${JSON.stringify(reason)},"unread":${unread}}`,
+  digest: (ids: string[], unread: number): string => `"count":${ids.length},"ids":[${quoted(ids)}],"unread":${unread}}`
+}
+
+function quoted(ids: string[]): string {
+  return ids.length === 0 ? '' : `"${ids.join('","')}"`
+}

@@ -1,0 +1,169 @@
+import type { Position, State } from '../protocol/index.ts'
+import { rowId, rowKind, rowTime } from './row.ts'
+import { IDEMPOTENCY_WINDOW, MAX_DEVICES } from './store.ts'
+
+/** A device's cursor; `at` is when it last moved, Unix milliseconds. */
+export interface Cursor {
+  position: Position
+  at: number
+}
+
+/** A notification that waits: `row` is a row of kind `n` whose time is that of its publish, `halfLife` is in seconds. */
+export interface Parked {
+  no: number
+  halfLife: number
+  row: Buffer
+}
+
+/** All the store knows of one user. Only `evolve` changes it. */
+export interface UserState {
+  /** '' until the log is first used. */
+  epoch: string
+  top: number
+  /** The highest offset trimmed: `rows[i]` has offset `floor + 1 + i`. */
+  floor: number
+  unread: number
+  /** The latest time used in this log; later ones never run behind it. */
+  lastMs: number
+  /** Number of the latest parked notification. */
+  parkNo: number
+  revokedBefore: number
+  /** Times of the notifications in the log that are still inside the rate window, ascending. */
+  limiter: number[]
+  rows: Buffer[]
+  /** By notification id; unread is the absence of an entry. */
+  states: Map<string, State>
+  cursors: Map<string, Cursor>
+  /** In publish order. */
+  parked: Parked[]
+  /** Idempotency: key -> offset, or minus the number it is parked under. */
+  keys: Map<string, number>
+}
+
+export function emptyState(): UserState {
+  return {
+    epoch: '',
+    top: 0,
+    floor: 0,
+    unread: 0,
+    lastMs: 0,
+    parkNo: 0,
+    revokedBefore: 0,
+    limiter: [],
+    rows: [],
+    states: new Map(),
+    cursors: new Map(),
+    parked: [],
+    keys: new Map()
+  }
+}
+
+/** One primitive change. A driver that stores them in order, and replays them on load, has the state again. */
+export type Effect =
+  /** A fresh log: rows, states and keys of the old one are gone; parked notifications and cursors stay. */
+  | { type: 'reset'; epoch: string }
+  /** The row takes offset `top + 1`. This, and nothing else, is what wakes nodes. */
+  | { type: 'append'; row: Buffer; windowMs: number }
+  | { type: 'replace'; offset: number; row: Buffer }
+  | { type: 'trim'; floor: number }
+  | { type: 'state'; id: string; state: State }
+  | { type: 'unread'; unread: number }
+  | { type: 'park'; parked: Parked }
+  | { type: 'unpark'; no: number }
+  | { type: 'key'; key: string; place: number }
+  | { type: 'cursor'; deviceId: string; cursor: Cursor }
+  | { type: 'revoke'; before: number }
+
+export function rowAt(state: UserState, offset: number): Buffer | undefined {
+  return offset > state.floor ? state.rows[offset - state.floor - 1] : undefined
+}
+
+/** Whether a notification in this state counts as unread. */
+export function countsAsUnread(state: State | undefined): boolean {
+  return state === undefined || state === 'unread' || state === 'seen'
+}
+
+/** Applies one effect. Deterministic; replaying a command's effects over the state it saw gives the state it left. */
+export function evolve(state: UserState, effect: Effect): void {
+  switch (effect.type) {
+    case 'reset':
+      state.epoch = effect.epoch
+      state.top = 0
+      state.floor = 0
+      state.unread = 0
+      state.rows = []
+      state.states.clear()
+      for (const [key, place] of state.keys) if (place > 0) state.keys.delete(key)
+      break
+    case 'append':
+      append(state, effect.row, effect.windowMs)
+      break
+    case 'replace':
+      state.rows[effect.offset - state.floor - 1] = effect.row
+      break
+    case 'trim':
+      trim(state, effect.floor)
+      break
+    case 'state':
+      if (effect.state === 'unread') state.states.delete(effect.id)
+      else state.states.set(effect.id, effect.state)
+      break
+    case 'unread':
+      state.unread = effect.unread
+      break
+    case 'park':
+      state.parked.push(effect.parked)
+      state.parkNo = effect.parked.no
+      state.lastMs = Math.max(state.lastMs, rowTime(effect.parked.row))
+      break
+    case 'unpark':
+      state.parked = state.parked.filter((parked) => parked.no !== effect.no)
+      break
+    case 'key':
+      state.keys.set(effect.key, effect.place)
+      break
+    case 'cursor':
+      moveCursor(state, effect.deviceId, effect.cursor)
+      break
+    case 'revoke':
+      state.revokedBefore = effect.before
+      break
+  }
+}
+
+function append(state: UserState, row: Buffer, windowMs: number): void {
+  const ms = rowTime(row)
+  const kind = rowKind(row)
+  state.rows.push(row)
+  state.top += 1
+  state.lastMs = Math.max(state.lastMs, ms)
+  if (kind === 'n') state.unread += 1
+  if (kind === 'n' || kind === 'd') {
+    state.limiter.push(ms)
+    while ((state.limiter[0] as number) <= ms - windowMs) state.limiter.shift()
+  }
+  if (state.top % 64 === 0) {
+    for (const [key, place] of state.keys) if (place > 0 && place <= state.top - IDEMPOTENCY_WINDOW) state.keys.delete(key)
+  }
+}
+
+function trim(state: UserState, floor: number): void {
+  for (const row of state.rows.splice(0, floor - state.floor)) {
+    if (rowKind(row) !== 'n') continue
+    const id = rowId(row)
+    if (countsAsUnread(state.states.get(id))) state.unread -= 1
+    state.states.delete(id)
+  }
+  state.floor = floor
+}
+
+function moveCursor(state: UserState, deviceId: string, cursor: Cursor): void {
+  state.cursors.set(deviceId, cursor)
+  if (state.cursors.size <= MAX_DEVICES) return
+  let oldest = deviceId
+  for (const [name, { at }] of state.cursors) {
+    const best = (state.cursors.get(oldest) as Cursor).at
+    if (name !== deviceId && (oldest === deviceId || at < best || (at === best && name < oldest))) oldest = name
+  }
+  state.cursors.delete(oldest)
+}
