@@ -1,5 +1,5 @@
 import { formatEventId, type GapReason, type Position, type State } from '../protocol/index.ts'
-import { encodeRow, ID_LENGTH, KEY_LENGTH, rowId, rowId8, rowKind, rowTail, rowTime, tails } from './row.ts'
+import { encodeRow, KEY_LENGTH, LOST_ID, rowId, rowId8, rowKind, rowTail, rowTime, tails } from './row.ts'
 import { countsAsUnread, type Effect, evolve, type Parked, rowAt, type UserState } from './state.ts'
 import {
   type AttachCommand,
@@ -25,7 +25,6 @@ import {
 } from './store.ts'
 
 const RANK: Record<State, number> = { unread: 0, seen: 1, read: 2, archived: 3 }
-const LOST_ID = '~'.repeat(ID_LENGTH)
 
 /**
  * The log of one user as a deterministic state machine: the reference every driver must be equal to.

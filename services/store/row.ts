@@ -13,6 +13,9 @@ export const ID_LENGTH = 20
 /** Characters of an id that stand for the Idempotency-Key; the rest stands for the body (`services/ids.ts`). */
 export const KEY_LENGTH = 12
 
+/** The id of rows of kind `~`. */
+export const LOST_ID = '~'.repeat(ID_LENGTH)
+
 const MS_END = 14
 const HEADER = MS_END + ID_LENGTH
 

@@ -1,0 +1,105 @@
+import { Cluster, Redis } from 'ioredis'
+
+/** Where the database is, and how this driver uses it. Exactly one of `url`, `clusterNodes` and `sentinels` says where. */
+export interface RedisStoreOptions {
+  /** `redis://` or `rediss://`. */
+  url?: string
+  /** Addresses of some Cluster nodes, `host:port` or a url. */
+  clusterNodes?: string[]
+  /** Addresses of the Sentinels, `host:port`, and the name of the master they watch. */
+  sentinels?: string[]
+  sentinelName?: string
+  /** What every key begins with; without braces. */
+  keyPrefix: string
+  /** Replicas that must have a publish before it is answered; 0 waits for none. */
+  waitReplicas: number
+  /** Told when the store comes and goes. */
+  log?: { info(message: string): void; warn(message: string): void }
+}
+
+export type Client = Redis | Cluster
+
+/** The longest a command may take, milliseconds: past it its outcome is not known. */
+export const COMMAND_TIMEOUT_MS = 1500
+
+/** A client is given up for dead when a ping takes this long, milliseconds. */
+export const PING_TIMEOUT_MS = 800
+
+const CONNECT_TIMEOUT_MS = 2000
+const RECONNECT_MAX_MS = 500
+
+/**
+ * A client that never runs a command twice, keeps none for later, and comes back by itself. Not connected yet.
+ * Its errors are heard: the commands they concern reject, and `status` tells the rest.
+ */
+export function createClient(options: RedisStoreOptions, pipelining: boolean): Client {
+  const client = options.clusterNodes === undefined ? createRedis(options, pipelining) : createCluster(options.clusterNodes, pipelining)
+  client.on('error', () => undefined)
+  return client
+}
+
+export async function ping(client: Client): Promise<void> {
+  const answered = 'nodes' in client ? Promise.all(client.nodes('master').map((node) => node.ping())) : client.ping()
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error('no answer to a ping')), PING_TIMEOUT_MS)
+  })
+  try {
+    await Promise.race([answered, late])
+  } finally {
+    clearTimeout(timer)
+    answered.catch(() => undefined)
+  }
+}
+
+function createRedis(options: RedisStoreOptions, pipelining: boolean): Redis {
+  const { url, sentinels, sentinelName } = options
+  const common = {
+    ...connectionOptions(),
+    enableAutoPipelining: pipelining,
+    lazyConnect: true,
+    retryStrategy
+  }
+  if (sentinels === undefined) return new Redis(url ?? 'redis://127.0.0.1:6379', common)
+  return new Redis({
+    ...common,
+    sentinels: sentinels.map(addressOf),
+    name: sentinelName ?? 'mymaster',
+    sentinelRetryStrategy: retryStrategy
+  })
+}
+
+function createCluster(nodes: string[], pipelining: boolean): Cluster {
+  return new Cluster(nodes.map(addressOf), {
+    redisOptions: connectionOptions(),
+    enableOfflineQueue: false,
+    enableAutoPipelining: pipelining,
+    lazyConnect: true,
+    shardedSubscribers: true,
+    clusterRetryStrategy: retryStrategy,
+    slotsRefreshTimeout: COMMAND_TIMEOUT_MS,
+    slotsRefreshInterval: 5000
+  })
+}
+
+function connectionOptions() {
+  return {
+    autoResendUnfulfilledCommands: false,
+    autoResubscribe: false,
+    commandTimeout: COMMAND_TIMEOUT_MS,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    disconnectTimeout: 200,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY')
+  }
+}
+
+function retryStrategy(attempt: number): number {
+  return Math.min(25 * 2 ** Math.min(attempt, 8), RECONNECT_MAX_MS) * (0.75 + Math.random() / 2)
+}
+
+function addressOf(address: string): { host: string; port: number } {
+  const { hostname, port } = new URL(address.includes('://') ? address : `redis://${address}`)
+  return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port === '' ? 6379 : port) }
+}

@@ -1,0 +1,39 @@
+#!lua flags=allow-oom
+-- One page of the retained notifications, newest first.
+-- KEYS[1..9] as in prelude.lua
+-- ARGV[1..3] as in prelude.lua
+-- ARGV[4] only offsets below this; '' for all
+-- ARGV[5] items at most
+-- ARGV[6..] states wanted; none given: all
+-- Returns {epoch, unread, next | 0, offset, row, state, ...}
+local limit, wanted = tonumber(ARGV[5]), nil
+if #ARGV >= 6 then
+  wanted = {}
+  for i = 6, #ARGV do wanted[ARGV[i]] = true end
+end
+local reply, items, more = { epoch, unread, 0 }, 0, false
+local last = math.min(top, (tonumber(ARGV[4]) or top + 1) - 1)
+while last > floor and not more do
+  local first = math.max(floor + 1, last - CHUNK + 1)
+  local rows = redis.call('LRANGE', LOG, first - floor - 1, last - floor - 1)
+  local ids = {}
+  for i, row in ipairs(rows) do ids[i] = id_of(row) end
+  local states = states_of(ids)
+  for i = #rows, 1, -1 do
+    local state = states[ids[i]] or 'unread'
+    if kind_of(rows[i]) == 'n' and (not wanted or wanted[state]) then
+      if items == limit then
+        more = true
+        break
+      end
+      items = items + 1
+      reply[#reply + 1] = first + i - 1
+      reply[#reply + 1] = rows[i]
+      reply[#reply + 1] = state
+    end
+  end
+  last = first - 1
+end
+if more then reply[3] = reply[#reply - 2] end
+save()
+return reply

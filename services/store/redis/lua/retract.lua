@@ -1,0 +1,48 @@
+#!lua flags=allow-oom
+-- Takes a notification back: off the parked ones, or out of the log with an `r` row that tells every device.
+-- KEYS[1..9] as in prelude.lua
+-- ARGV[1..3] as in prelude.lua
+-- ARGV[4] id for the row
+-- ARGV[5] id of the notification
+-- ARGV[6] the reason, quoted as JSON
+-- Returns 'retracted' | 'unparked' | 'unknown' | 'folded'
+local id = ARGV[5]
+
+local function parked_member()
+  for from = 0, parked - 1, CHUNK do
+    for _, member in ipairs(redis.call('ZRANGE', PARKED, from, from + CHUNK - 1)) do
+      if id_of(string.match(member, '^%d+ [^ ]+ (.*)$')) == id then return member end
+    end
+  end
+end
+
+local function retract()
+  local member = parked_member()
+  if member then
+    redis.call('ZREM', PARKED, member)
+    parked = parked - 1
+    schedule()
+    return 'unparked'
+  end
+  local place, found, folded
+  each_row(top, function(row, offset)
+    local kind = kind_of(row)
+    if kind == 'n' and id_of(row) == id then
+      place, found = offset, row
+      return true
+    end
+    if kind == 'd' and not folded then
+      for _, named in ipairs(ids_in(row)) do folded = folded or named == id end
+    end
+  end)
+  if not place then return folded and 'folded' or 'unknown' end
+  if counts_as_unread(states_of({ id })[id]) then unread = unread - 1 end
+  redis.call('HDEL', STATES, id)
+  redis.call('LSET', LOG, place - floor - 1, 'x' .. string.sub(found, 2, 14) .. id)
+  append('r', ARGV[4], int(place) .. '"id":"' .. id .. '","reason":' .. ARGV[6] .. ',"unread":' .. int(unread) .. '}')
+  return 'retracted'
+end
+
+local result = retract()
+save()
+return result

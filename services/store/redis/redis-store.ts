@@ -1,0 +1,205 @@
+import { errors } from '../../errors.ts'
+import { newEpoch, newId } from '../../ids.ts'
+import type { Position } from '../../protocol/index.ts'
+import type {
+  AttachCommand,
+  AttachResult,
+  Backlog,
+  ConnectionInfo,
+  DisconnectCommand,
+  Found,
+  InboxPage,
+  InboxQuery,
+  MarkCommand,
+  MarkResult,
+  PublishCommand,
+  PublishResult,
+  QueueInfo,
+  ReadCommand,
+  ReleaseResult,
+  RetractResult,
+  Seen,
+  Start,
+  Store,
+  StoreEvents,
+  StoreSettings,
+  StoreStatus
+} from '../store.ts'
+import type { RedisStoreOptions } from './clients.ts'
+import { bucketOf, Keys } from './keys.ts'
+import { Link } from './link.ts'
+import { attachResult, backlog, found, inboxPage, list, number, publishResult, queueInfo, text } from './replies.ts'
+import type { Reply, ScriptName } from './scripts.ts'
+
+/** Users of one bucket whose notifications one sweep releases. */
+const SWEEP_BATCH = 100
+
+/** The store of any number of nodes that share a Redis: each method is one script there. */
+export class RedisStore implements Store {
+  readonly kind = 'redis'
+  readonly #settings: StoreSettings
+  readonly #keys: Keys
+  readonly #link: Link
+  #node = ''
+
+  constructor(settings: StoreSettings, options: RedisStoreOptions) {
+    this.#settings = settings
+    this.#keys = new Keys(options.keyPrefix)
+    this.#link = new Link(settings, options, this.#keys)
+  }
+
+  /** How often wake-ups were found to have been lost, counted in buckets. Each was healed by `suspect`. */
+  get wakeupsLost(): number {
+    return this.#link.wakeupsLost
+  }
+
+  async open(node: string, events: StoreEvents): Promise<void> {
+    this.#node = node
+    await this.#link.open(node, events)
+  }
+
+  async close(): Promise<void> {
+    await this.#link.close()
+  }
+
+  status(): StoreStatus {
+    return this.#link.status()
+  }
+
+  async publish(command: PublishCommand): Promise<PublishResult> {
+    const { user, id, keyed, tail, halfLife } = command
+    const args = [...this.#head(user), id, keyed ? '1' : '0', tail, String(halfLife)]
+    return publishResult(await this.#guard(() => this.#link.publish(this.#keys.log(user), args)))
+  }
+
+  async release(user: string): Promise<ReleaseResult> {
+    const [released, folded, left, nextAt] = list(await this.#step('release', user))
+    return { released: number(released), folded: number(folded), left: number(left), nextAt: number(nextAt) }
+  }
+
+  async sweep(): Promise<{ released: number; folded: number }> {
+    const due = await Promise.all(this.#link.share().map((bucket) => this.#due(bucket)))
+    const total = { released: 0, folded: 0 }
+    for (const { released, folded } of await Promise.all(due.flat().map((user) => this.release(user)))) {
+      total.released += released
+      total.folded += folded
+    }
+    return total
+  }
+
+  async attach(command: AttachCommand): Promise<AttachResult> {
+    const { user, connections, issuedAt, deviceId, start, seen, limit } = command
+    const { local } = this.#link
+    const before = local.get(user)
+    const registration = [this.#node, String(connections.length), JSON.stringify(connections), String(issuedAt)]
+    let reply: Reply
+    try {
+      reply = await this.#step('attach', user, ...registration, ...readArgs(deviceId, start, seen, limit))
+    } catch (error) {
+      local.want(user, before)
+      throw error
+    }
+    const { counter, result } = attachResult(reply, start)
+    if (result.status === 'attached') {
+      local.set(user, connections)
+      this.#link.heard(bucketOf(user), counter)
+    }
+    return result
+  }
+
+  async read(command: ReadCommand): Promise<Backlog> {
+    const { user, position, seen, limit } = command
+    const start: Start = { at: 'position', position }
+    return backlog(await this.#step('attach', user, '', '0', '', '0', ...readArgs('', start, seen, limit)), start)
+  }
+
+  async detach(user: string, connections: ConnectionInfo[]): Promise<void> {
+    await this.#guard(() => this.#link.detach(user, connections))
+  }
+
+  async ack(user: string, deviceId: string, position: Position): Promise<void> {
+    await this.#step('ack', user, deviceId, position.epoch, String(position.offset), position.id8)
+  }
+
+  async mark(command: MarkCommand): Promise<MarkResult> {
+    const { user, target, state } = command
+    const upTo = 'upTo' in target ? target.upTo : { epoch: '', offset: 0 }
+    const ids = 'ids' in target ? target.ids : []
+    const [unread, ...changed] = list(await this.#step('mark', user, newId(), state, upTo.epoch, String(upTo.offset), ...ids))
+    return { ids: changed.map(text), unread: number(unread) }
+  }
+
+  async retract(user: string, id: string, reason: string): Promise<RetractResult> {
+    return text(await this.#step('retract', user, newId(), id, JSON.stringify(reason))) as RetractResult
+  }
+
+  async inbox(query: InboxQuery): Promise<InboxPage> {
+    const { user, states, before, limit } = query
+    const wanted = states?.length === 0 ? ['none'] : (states ?? [])
+    return inboxPage(await this.#step('inbox', user, before === undefined ? '' : String(before), String(limit), ...wanted))
+  }
+
+  async find(user: string, id: string): Promise<Found | undefined> {
+    return found(await this.#step('find', user, id))
+  }
+
+  async queue(user: string): Promise<QueueInfo> {
+    return queueInfo(await this.#step('queue', user))
+  }
+
+  async connections(user: string): Promise<ConnectionInfo[]> {
+    const { registered, live } = await this.#guard(() => this.#link.registered(user))
+    return live.flatMap((node) => registered.get(node) ?? [])
+  }
+
+  async disconnect(command: DisconnectCommand): Promise<number> {
+    const { user, connectionId = '', reason, revoke } = command
+    const named = `"connectionId":${JSON.stringify(connectionId)}`
+    return number(await this.#step('disconnect', user, connectionId, revoke ? '1' : '0', reason, named))
+  }
+
+  async revokedBefore(user: string): Promise<number> {
+    return await this.#guard(() => this.#link.revokedBefore(user))
+  }
+
+  async #due(bucket: number): Promise<string[]> {
+    const reply = await this.#guard(() => this.#link.run('due', [this.#keys.due[bucket] as string], [this.#clock(), SWEEP_BATCH]))
+    return list(reply).map(text)
+  }
+
+  #step(name: ScriptName, user: string, ...args: string[]): Promise<Reply> {
+    return this.#guard(() => this.#link.run(name, this.#keys.log(user), [...this.#head(user), ...args]))
+  }
+
+  /** The arguments every script of a log begins with. */
+  #head(user: string): string[] {
+    return [user, this.#clock(), newEpoch()]
+  }
+
+  #clock(): string {
+    return this.#settings.clock === undefined ? '' : String(this.#settings.clock())
+  }
+
+  async #guard<Result>(call: () => Promise<Result>): Promise<Result> {
+    try {
+      return await call()
+    } catch (cause) {
+      if (cause instanceof Error && cause.message.startsWith('OOM')) throw new errors.StoreFull({ cause })
+      throw new errors.StoreUnavailable({ cause })
+    }
+  }
+}
+
+function readArgs(deviceId: string, start: Start, seen: Seen | undefined, limit: number): string[] {
+  const position = start.at === 'position' ? start.position : { epoch: '', offset: 0, id8: '' }
+  return [
+    deviceId,
+    start.at,
+    position.epoch,
+    String(position.offset),
+    position.id8,
+    seen?.epoch ?? '',
+    String(seen?.offset ?? 0),
+    String(limit)
+  ]
+}

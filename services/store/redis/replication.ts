@@ -1,0 +1,74 @@
+import type { ChainableCommander } from 'ioredis'
+import { Redis } from 'ioredis'
+import type { StoreSettings } from '../store.ts'
+import { createClient, type RedisStoreOptions } from './clients.ts'
+import { type Reply, Scripts } from './scripts.ts'
+
+/** How long replicas are waited for, milliseconds. */
+const WAIT_MS = 100
+
+interface Waiting {
+  keys: string[]
+  args: string[]
+  resolve(reply: Reply): void
+  reject(error: Error): void
+}
+
+/**
+ * Publishes that wait for replicas, on a connection of their own since WAIT holds it up: what was published in one turn of
+ * the event loop shares one WAIT.
+ */
+export class Replication {
+  /** Whether the latest publishes reached as many replicas as asked for. */
+  confirmed = false
+  readonly #client: Redis
+  readonly #replicas: number
+  #batch: Waiting[] = []
+
+  constructor(settings: StoreSettings, options: RedisStoreOptions) {
+    const client = createClient(options, false)
+    if (!(client instanceof Redis)) throw new Error('waiting for replicas is not possible with Cluster')
+    this.#client = client
+    this.#replicas = options.waitReplicas
+    new Scripts(client, settings)
+  }
+
+  connect(): void {
+    this.#client.connect().catch(() => undefined)
+  }
+
+  disconnect(): void {
+    this.#client.disconnect()
+  }
+
+  publish(keys: string[], args: string[]): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      if (this.#batch.length === 0) setImmediate(() => this.#flush())
+      this.#batch.push({ keys, args, resolve, reject })
+    })
+  }
+
+  #flush(): void {
+    const batch = this.#batch
+    this.#batch = []
+    const pipeline = this.#client.pipeline() as ChainableCommander & { belfrypublishBuffer(...args: string[]): unknown }
+    for (const { keys, args } of batch) pipeline.belfrypublishBuffer(...keys, ...args)
+    pipeline.wait(this.#replicas, WAIT_MS)
+    pipeline.exec().then(
+      (results) => this.#settle(batch, results ?? []),
+      (error: Error) => {
+        for (const { reject } of batch) reject(error)
+      }
+    )
+  }
+
+  #settle(batch: Waiting[], results: [Error | null, unknown][]): void {
+    const reached = results[batch.length]?.[1]
+    this.confirmed = typeof reached === 'number' && reached >= this.#replicas
+    batch.forEach(({ resolve, reject }, index) => {
+      const [error, reply] = results[index] ?? [new Error('no answer'), undefined]
+      if (error === null) resolve(reply as Reply)
+      else reject(error)
+    })
+  }
+}

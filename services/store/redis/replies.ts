@@ -1,0 +1,117 @@
+import type { GapReason, Position, State } from '../../protocol/index.ts'
+import type { AttachResult, Backlog, Found, InboxItem, InboxPage, PublishResult, QueueInfo, Start } from '../store.ts'
+import type { Reply } from './scripts.ts'
+
+/** The scripts' answers as the results of `store.ts`. */
+
+export function list(reply: Reply | undefined): Reply[] {
+  if (!Array.isArray(reply)) throw new TypeError('a script answered something else than a list')
+  return reply
+}
+
+export function text(reply: Reply | undefined): string {
+  if (!Buffer.isBuffer(reply)) throw new TypeError('a script answered something else than text')
+  return reply.toString()
+}
+
+export function bytes(reply: Reply | undefined): Buffer {
+  if (!Buffer.isBuffer(reply)) throw new TypeError('a script answered something else than text')
+  return reply
+}
+
+export function number(reply: Reply | undefined): number {
+  if (typeof reply !== 'number') throw new TypeError('a script answered something else than a number')
+  return reply
+}
+
+export function publishResult(reply: Reply): PublishResult {
+  const [status, a, b, c, d] = list(reply)
+  switch (text(status)) {
+    case 'accepted':
+      return { status: 'accepted', epoch: text(a), offset: number(b), nodes: number(c), replayed: d === 1 }
+    case 'parked':
+      return { status: 'parked', releaseAt: number(a), replayed: b === 1 }
+    case 'full':
+      return { status: 'full', retryAfterMs: number(a) }
+    default:
+      return { status: 'conflict' }
+  }
+}
+
+/** What an attach answered, and the node's counter after it. */
+export function attachResult(reply: Reply, start: Start): { counter: number; result: AttachResult } {
+  const status = text(list(reply)[0])
+  if (status !== 'attached') return { counter: 0, result: { status: status === 'revoked' ? 'revoked' : 'limit' } }
+  return { counter: number(list(reply)[1]), result: { status: 'attached', backlog: backlog(reply, start) } }
+}
+
+export function backlog(reply: Reply, start: Start): Backlog {
+  const [, , epochText, top, topId8, offset, id8, resumed, unread, parked, rows, states, gapParts] = list(reply)
+  const epoch = text(epochText)
+  const gap = gapOf(list(gapParts))
+  const from: Position = { epoch, offset: number(offset), id8: text(id8) }
+  return {
+    epoch,
+    top: number(top),
+    topId8: text(topId8),
+    start: gap === undefined && start.at === 'position' ? start.position : from,
+    resumed: resumed === 1,
+    gap,
+    rows: list(rows).map(bytes),
+    states: statesOf(list(states)),
+    unread: number(unread),
+    parked: number(parked)
+  }
+}
+
+function gapOf(parts: Reply[]): Backlog['gap'] {
+  if (parts.length === 0) return undefined
+  const [reason, from, to, count] = parts
+  return { reason: text(reason) as GapReason, from: text(from), to: text(to), count: number(count) }
+}
+
+function statesOf(pairs: Reply[]): Map<string, State> {
+  const states = new Map<string, State>()
+  for (let i = 0; i < pairs.length; i += 2) states.set(text(pairs[i]), text(pairs[i + 1]) as State)
+  return states
+}
+
+export function inboxPage(reply: Reply): InboxPage {
+  const [epochText, unread, next, ...parts] = list(reply)
+  const epoch = text(epochText)
+  const items: InboxItem[] = []
+  for (let i = 0; i < parts.length; i += 3) {
+    items.push({ epoch, offset: number(parts[i]), row: bytes(parts[i + 1]), state: text(parts[i + 2]) as State })
+  }
+  return { items, next: next === 0 ? undefined : number(next), unread: number(unread) }
+}
+
+export function found(reply: Reply): Found | undefined {
+  const [place, a, b, c, d] = list(reply)
+  if (place === undefined) return undefined
+  switch (text(place)) {
+    case 'log':
+      return { in: 'log', item: { epoch: text(a), offset: number(b), row: bytes(c), state: text(d) as State } }
+    case 'parked':
+      return { in: 'parked', row: bytes(a), releaseAt: number(b) }
+    default:
+      return { in: 'digest', position: { epoch: text(a), offset: number(b), id8: text(c) } }
+  }
+}
+
+export function queueInfo(reply: Reply): QueueInfo {
+  const [epochText, topReply, topId8, floorReply, firstId8, parked, unread, ...cursors] = list(reply)
+  const epoch = text(epochText)
+  const top = number(topReply)
+  const floor = number(floorReply)
+  const devices: QueueInfo['devices'] = []
+  for (let i = 0; i < cursors.length; i += 2) {
+    const [cursorEpoch = '', offset = '0', id8 = '', at = '0'] = text(cursors[i + 1]).split(' ')
+    const position = { epoch: cursorEpoch, offset: Number(offset), id8 }
+    const from = position.epoch === epoch ? Math.max(position.offset, floor) : floor
+    devices.push({ deviceId: text(cursors[i]), position, lag: top - from, at: Number(at) })
+  }
+  devices.sort((a, b) => (a.deviceId < b.deviceId ? -1 : 1))
+  const first = top > floor ? { epoch, offset: floor + 1, id8: text(firstId8) } : { epoch, offset: 0, id8: '' }
+  return { head: { epoch, offset: top, id8: text(topId8) }, first, parked: number(parked), unread: number(unread), devices }
+}

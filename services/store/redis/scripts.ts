@@ -1,0 +1,96 @@
+import { readFileSync } from 'node:fs'
+import { LOST_ID } from '../row.ts'
+import {
+  FOLD_AFTER_HALF_LIVES,
+  IDEMPOTENCY_WINDOW,
+  INLINE_MAX,
+  MAX_DEVICES,
+  MAX_FENCE,
+  META_TTL_MS,
+  RELEASE_BATCH,
+  type StoreSettings
+} from '../store.ts'
+import type { Client } from './clients.ts'
+
+/** How many keys each script takes; those that take a whole log have `prelude.lua` in front. */
+export const scripts = {
+  publish: { keys: 9, log: true },
+  release: { keys: 9, log: true },
+  attach: { keys: 9, log: true },
+  ack: { keys: 9, log: true },
+  mark: { keys: 9, log: true },
+  retract: { keys: 9, log: true },
+  inbox: { keys: 9, log: true },
+  find: { keys: 9, log: true },
+  queue: { keys: 9, log: true },
+  disconnect: { keys: 9, log: true },
+  detach: { keys: 1, log: false },
+  renew: { keys: 2, log: false },
+  counter: { keys: 1, log: false },
+  due: { keys: 1, log: false },
+  beat: { keys: 1, log: false }
+} as const
+
+export type ScriptName = keyof typeof scripts
+
+/** What a script answers: text comes as bytes. */
+export type Reply = number | Buffer | Reply[]
+
+/** A registry that no node renews is gone after this, milliseconds. */
+const REGISTRY_TTL_MS = 24 * 3600 * 1000
+
+type Command = (...args: (string | number)[]) => Promise<unknown>
+
+/** Makes the scripts known to a client, with the settings as their constants, and calls them. */
+export class Scripts {
+  readonly #client: Client
+  readonly #commands = new Map<ScriptName, Command>()
+
+  constructor(client: Client, settings: StoreSettings) {
+    this.#client = client
+    const constants = constantsOf(settings)
+    const prelude = source('prelude')
+    for (const name of Object.keys(scripts) as ScriptName[]) {
+      const command = `belfry${name}`
+      client.defineCommand(command, { numberOfKeys: scripts[name].keys, lua: assemble(name, constants, prelude) })
+      this.#commands.set(name, (client as unknown as Record<string, Command>)[`${command}Buffer`] as Command)
+    }
+  }
+
+  /** One call: it runs whole, or not at all. Rejects as the client does. */
+  run(name: ScriptName, keys: string[], args: (string | number)[]): Promise<Reply> {
+    return (this.#commands.get(name) as Command).call(this.#client, ...keys, ...args) as Promise<Reply>
+  }
+}
+
+/** The text of a script file. */
+export function source(name: string): string {
+  return readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8')
+}
+
+function assemble(name: ScriptName, constants: string, prelude: string): string {
+  const text = source(name)
+  const flagsEnd = text.startsWith('#!') ? text.indexOf('\n') + 1 : 0
+  return `${text.slice(0, flagsEnd)}${constants}${scripts[name].log ? prelude : ''}${text.slice(flagsEnd)}`
+}
+
+function constantsOf(settings: StoreSettings): string {
+  const constants: Record<string, number | string> = {
+    RATE_LIMIT: settings.rateLimit,
+    RATE_WINDOW_MS: settings.rateWindowMs,
+    PARKED_MAX: settings.parkedMax,
+    RETENTION_MS: settings.retentionMs,
+    MAX_ENTRIES: settings.maxEntries,
+    MAX_CONNECTIONS: settings.maxConnections,
+    META_TTL_MS,
+    REGISTRY_TTL_MS,
+    MAX_DEVICES,
+    IDEMPOTENCY_WINDOW,
+    FOLD_AFTER_HALF_LIVES,
+    RELEASE_BATCH,
+    MAX_FENCE,
+    INLINE_MAX,
+    LOST_ID: `'${LOST_ID}'`
+  }
+  return `local ${Object.keys(constants).join(', ')} = ${Object.values(constants).join(', ')}\n`
+}

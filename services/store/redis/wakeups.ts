@@ -1,0 +1,151 @@
+import type { StoreEvents } from '../store.ts'
+import type { Client } from './clients.ts'
+import { BUCKETS, bucketOf, type Keys } from './keys.ts'
+import { number } from './replies.ts'
+import type { Scripts } from './scripts.ts'
+
+const SPACE = 0x20
+const WAKE = 0x77
+
+/**
+ * What a node knows of its counter in one bucket. The store counts every wake-up it sends to the node and every attach of the
+ * node; `base + count` is how far the node has heard of that.
+ */
+interface Tally {
+  base: number
+  count: number
+  /** What the counter was at the last check: by the next one this much must have been heard. */
+  target: number
+  /** Counters heard while the base is found out; undefined while it is known. */
+  heard: number[] | undefined
+}
+
+/**
+ * Receives the wake-ups of a node and finds those that were lost: the counter of the store, read once a second, must have
+ * been reached a second later. Where it was not, the channel is subscribed again and the bucket's users are suspect.
+ */
+export class Wakeups {
+  /** Times a bucket was found to have lost wake-ups. */
+  lost = 0
+  readonly #subscriber: Client
+  readonly #commands: Client
+  readonly #scripts: Scripts
+  readonly #keys: Keys
+  readonly #node: string
+  readonly #events: StoreEvents
+  readonly #tallies: Tally[] = Array.from({ length: BUCKETS }, () => ({ base: 0, count: 0, target: 0, heard: [] }))
+
+  constructor(subscriber: Client, commands: Client, scripts: Scripts, keys: Keys, node: string, events: StoreEvents) {
+    this.#subscriber = subscriber
+    this.#commands = commands
+    this.#scripts = scripts
+    this.#keys = keys
+    this.#node = node
+    this.#events = events
+    subscriber.on('smessageBuffer', (_channel: Buffer, message: Buffer) => this.#receive(message))
+  }
+
+  /** Subscribes to every bucket, then compares every counter; the users of the buckets that moved unheard are suspect. */
+  async subscribe(): Promise<void> {
+    const all = Array.from({ length: BUCKETS }, (_, bucket) => bucket)
+    const first = this.#tallies.every(({ heard }) => heard !== undefined)
+    await this.#listen(all)
+    const moved = await Promise.all(all.map((bucket) => this.#moved(bucket)))
+    const suspects = all.filter((bucket) => moved[bucket])
+    await Promise.all(suspects.map((bucket) => this.#rebase(bucket)))
+    if (!first) this.#suspect(suspects)
+  }
+
+  /** Compares the counters of these buckets with a second ago, and heals those that lag. */
+  async check(buckets: Iterable<number>): Promise<void> {
+    const lagging: number[] = []
+    const checks: Promise<void>[] = []
+    for (const bucket of buckets) {
+      const tally = this.#tally(bucket)
+      if (tally.heard !== undefined || tally.target > tally.base + tally.count) lagging.push(bucket)
+      else checks.push(this.#look(bucket, lagging))
+    }
+    await Promise.all(checks)
+    if (lagging.length === 0) return
+    this.lost += lagging.length
+    await this.#listen(lagging)
+    await Promise.all(lagging.map((bucket) => this.#rebase(bucket)))
+    this.#suspect(lagging)
+  }
+
+  /** An attach of this node was counted. */
+  heard(bucket: number, counter: number): void {
+    const tally = this.#tally(bucket)
+    if (tally.heard !== undefined) tally.heard.push(counter)
+    else if (counter > tally.base) tally.count += 1
+  }
+
+  async #look(bucket: number, lagging: number[]): Promise<void> {
+    const tally = this.#tally(bucket)
+    const heard = tally.base + tally.count
+    const counter = await this.#counter(bucket)
+    if (counter < heard) lagging.push(bucket)
+    else tally.target = counter
+  }
+
+  /** Whether the counter is another than what was heard; true for one that was never read. */
+  async #moved(bucket: number): Promise<boolean> {
+    const tally = this.#tally(bucket)
+    if (tally.heard !== undefined) return true
+    const heard = tally.base + tally.count
+    const counter = await this.#counter(bucket)
+    return counter < heard || counter > tally.base + tally.count
+  }
+
+  async #counter(bucket: number): Promise<number> {
+    return Number((await this.#commands.hget(this.#keys.counters[bucket] as string, this.#node)) ?? 0)
+  }
+
+  async #rebase(bucket: number): Promise<void> {
+    const tally = this.#tally(bucket)
+    const heard: number[] = []
+    tally.heard = heard
+    const base = number(await this.#scripts.run('counter', [this.#keys.counters[bucket] as string], [this.#node]))
+    if (tally.heard !== heard) return
+    tally.base = base
+    tally.count = heard.filter((counter) => counter > base).length
+    tally.target = base
+    tally.heard = undefined
+  }
+
+  async #listen(buckets: number[]): Promise<void> {
+    const channels = buckets.map((bucket) => this.#keys.channel(bucket, this.#node))
+    if ('nodes' in this.#subscriber) await Promise.all(channels.map((channel) => this.#subscriber.ssubscribe(channel)))
+    else await this.#subscriber.ssubscribe(...channels)
+  }
+
+  #suspect(buckets: number[]): void {
+    if (buckets.length === 0) return
+    const affected = new Set(buckets)
+    this.#events.suspect((user) => affected.has(bucketOf(user)))
+  }
+
+  #tally(bucket: number): Tally {
+    return this.#tallies[bucket] as Tally
+  }
+
+  /** `w<counter> <offset> <epoch> <length> <user><row>` or `k<counter> <revoked> <connection> <length> <user><reason>`. */
+  #receive(message: Buffer): void {
+    const counterEnd = message.indexOf(SPACE)
+    const firstEnd = message.indexOf(SPACE, counterEnd + 1)
+    const secondEnd = message.indexOf(SPACE, firstEnd + 1)
+    const lengthEnd = message.indexOf(SPACE, secondEnd + 1)
+    const first = message.toString('latin1', counterEnd + 1, firstEnd)
+    const second = message.toString('utf8', firstEnd + 1, secondEnd)
+    const userEnd = lengthEnd + 1 + Number(message.toString('latin1', secondEnd + 1, lengthEnd))
+    const user = message.toString('utf8', lengthEnd + 1, userEnd)
+    this.heard(bucketOf(user), Number(message.toString('latin1', 1, counterEnd)))
+    if (message[0] === WAKE) {
+      const row = userEnd < message.length ? message.subarray(userEnd) : undefined
+      this.#events.wake({ user, epoch: second, offset: Number(first), row })
+    } else {
+      const connectionId = second === '*' ? undefined : second
+      this.#events.kick({ user, connectionId, reason: message.toString('utf8', userEnd), revoked: first === '1' })
+    }
+  }
+}
