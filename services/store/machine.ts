@@ -5,7 +5,9 @@ import {
   type AttachCommand,
   type Backlog,
   FOLD_AFTER_HALF_LIVES,
+  FORGET_EVERY,
   type Found,
+  IDEMPOTENCY_WINDOW,
   type InboxItem,
   type InboxPage,
   type InboxQuery,
@@ -93,7 +95,12 @@ export class Machine {
       }
       released += 1
     }
-    return { released, folded, left: state.parked.length, nextAt: state.parked.length === 0 ? 0 : this.#releaseAt(0) }
+    return { released, folded, left: state.parked.length, nextAt: this.nextAt() }
+  }
+
+  /** When the next parked notification is due, Unix milliseconds; 0 when none is left. */
+  nextAt(): number {
+    return this.#state.parked.length === 0 ? 0 : this.#releaseAt(0)
   }
 
   /** The log's part of an attach; 'revoked' when the token is too old. Who is registered is the driver's business. */
@@ -199,15 +206,35 @@ export class Machine {
   }
 
   #begin(): void {
-    if (this.#state.epoch === '') this.#emit({ type: 'reset', epoch: this.#newEpoch })
+    if (this.#state.epoch === '') this.#reset()
   }
 
   #append(row: Buffer): void {
     const { rateLimit, rateWindowMs, maxEntries } = this.#settings
     this.#emit({ type: 'append', row, windowMs: rateLimit === 0 ? 0 : rateWindowMs })
-    if (this.#state.top - this.#state.floor > maxEntries + Math.floor(maxEntries / 10)) {
-      this.#emit({ type: 'trim', floor: this.#state.top - maxEntries })
-    }
+    if (this.#state.top % FORGET_EVERY === 0) this.#forget(this.#state.top - IDEMPOTENCY_WINDOW)
+    if (this.#state.top - this.#state.floor > maxEntries + Math.floor(maxEntries / 10)) this.#trim(this.#state.top - maxEntries)
+  }
+
+  #reset(): void {
+    this.#trim(this.#state.top)
+    this.#forget(this.#state.top)
+    this.#emit({ type: 'reset', epoch: this.#newEpoch })
+  }
+
+  #trim(floor: number): void {
+    const state = this.#state
+    if (floor === state.floor) return
+    const leaving = state.states.size === 0 ? [] : state.rows.slice(0, floor - state.floor)
+    const ids = leaving.filter((row) => rowKind(row) === 'n' && state.states.has(rowId(row))).map(rowId)
+    this.#emit({ type: 'trim', floor, ids })
+  }
+
+  /** Forgets the keys of notifications up to the offset. */
+  #forget(offset: number): void {
+    const keys: string[] = []
+    for (const [key, place] of this.#state.keys) if (place > 0 && place <= offset) keys.push(key)
+    if (keys.length > 0) this.#emit({ type: 'forget', keys })
   }
 
   /** Rows past retention go first thing in every step, whatever it is. */
@@ -218,7 +245,7 @@ export class Machine {
       if (rowTime(row) > this.#now - this.#settings.retentionMs) break
       floor += 1
     }
-    if (floor > state.floor) this.#emit({ type: 'trim', floor })
+    this.#trim(floor)
   }
 
   /** Offsets this node got and the store no longer has are marked lost, so that they are never handed out twice. */
@@ -226,7 +253,7 @@ export class Machine {
     const state = this.#state
     if (seen === undefined || seen.epoch !== state.epoch || seen.offset <= state.top) return
     if (seen.offset - state.top > MAX_FENCE) {
-      this.#emit({ type: 'reset', epoch: this.#newEpoch })
+      this.#reset()
       return
     }
     while (state.top < seen.offset) this.#append(encodeRow('~', this.#now, LOST_ID, ''))

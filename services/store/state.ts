@@ -1,6 +1,6 @@
 import type { Position, State } from '../protocol/index.ts'
 import { rowId, rowKind, rowTime } from './row.ts'
-import { IDEMPOTENCY_WINDOW, MAX_DEVICES } from './store.ts'
+import { MAX_DEVICES } from './store.ts'
 
 /** A device's cursor; `at` is when it last moved, Unix milliseconds. */
 export interface Cursor {
@@ -58,19 +58,25 @@ export function emptyState(): UserState {
   }
 }
 
-/** One primitive change. A driver that stores them in order, and replays them on load, has the state again. */
+/**
+ * One primitive change. A driver that stores them in order, and replays them on load, has the state again.
+ * Each names all that it takes away, so that a driver which keeps the parts apart need not look at the state.
+ * One exception: a `cursor` beyond `MAX_DEVICES` puts out the cursor longest silent.
+ */
 export type Effect =
-  /** A fresh log: rows, states and keys of the old one are gone; parked notifications and cursors stay. */
+  /** A fresh log, after the old one was trimmed to its top; parked notifications and cursors stay. */
   | { type: 'reset'; epoch: string }
   /** The row takes offset `top + 1`. This, and nothing else, is what wakes nodes. */
   | { type: 'append'; row: Buffer; windowMs: number }
   | { type: 'replace'; offset: number; row: Buffer }
-  | { type: 'trim'; floor: number }
+  /** Rows up to `floor` go, and the states of `ids`, which are those of the notifications among them that have one. */
+  | { type: 'trim'; floor: number; ids: string[] }
   | { type: 'state'; id: string; state: State }
   | { type: 'unread'; unread: number }
   | { type: 'park'; parked: Parked }
   | { type: 'unpark'; no: number }
   | { type: 'key'; key: string; place: number }
+  | { type: 'forget'; keys: string[] }
   | { type: 'cursor'; deviceId: string; cursor: Cursor }
   | { type: 'revoke'; before: number }
 
@@ -90,10 +96,6 @@ export function evolve(state: UserState, effect: Effect): void {
       state.epoch = effect.epoch
       state.top = 0
       state.floor = 0
-      state.unread = 0
-      state.rows = []
-      state.states.clear()
-      for (const [key, place] of state.keys) if (place > 0) state.keys.delete(key)
       break
     case 'append':
       append(state, effect.row, effect.windowMs)
@@ -102,7 +104,7 @@ export function evolve(state: UserState, effect: Effect): void {
       state.rows[effect.offset - state.floor - 1] = effect.row
       break
     case 'trim':
-      trim(state, effect.floor)
+      trim(state, effect.floor, effect.ids)
       break
     case 'state':
       if (effect.state === 'unread') state.states.delete(effect.id)
@@ -121,6 +123,9 @@ export function evolve(state: UserState, effect: Effect): void {
       break
     case 'key':
       state.keys.set(effect.key, effect.place)
+      break
+    case 'forget':
+      for (const key of effect.keys) state.keys.delete(key)
       break
     case 'cursor':
       moveCursor(state, effect.deviceId, effect.cursor)
@@ -142,18 +147,13 @@ function append(state: UserState, row: Buffer, windowMs: number): void {
     state.limiter.push(ms)
     while ((state.limiter[0] as number) <= ms - windowMs) state.limiter.shift()
   }
-  if (state.top % 64 === 0) {
-    for (const [key, place] of state.keys) if (place > 0 && place <= state.top - IDEMPOTENCY_WINDOW) state.keys.delete(key)
-  }
 }
 
-function trim(state: UserState, floor: number): void {
+function trim(state: UserState, floor: number, ids: string[]): void {
   for (const row of state.rows.splice(0, floor - state.floor)) {
-    if (rowKind(row) !== 'n') continue
-    const id = rowId(row)
-    if (countsAsUnread(state.states.get(id))) state.unread -= 1
-    state.states.delete(id)
+    if (rowKind(row) === 'n' && countsAsUnread(state.states.get(rowId(row)))) state.unread -= 1
   }
+  for (const id of ids) state.states.delete(id)
   state.floor = floor
 }
 

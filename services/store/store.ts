@@ -27,6 +27,8 @@ export const META_TTL_MS = 30 * 24 * 3600 * 1000
 export const MAX_DEVICES = 20
 /** Idempotency keys remembered per user, counted in offsets. */
 export const IDEMPOTENCY_WINDOW = 2000
+/** Older keys are forgotten when the log's top is a multiple of this. */
+export const FORGET_EVERY = 64
 /** A parked notification worth less than this when its turn comes is folded into a digest. */
 export const FOLD_BELOW = 1 / 16
 /** Half-lives after which that is so: 2^-4 is 1/16. */

@@ -1,0 +1,332 @@
+import type { State } from '../../services/protocol/index.ts'
+import { encodeRow, rowId, tails } from '../../services/store/row.ts'
+import { idOf, numbers, type Stage, texts, until } from './stage.ts'
+import type { Example } from './store.ts'
+
+const free = { rateLimit: 0 }
+const STATES: State[] = ['unread', 'seen', 'read', 'archived']
+
+async function markIds(stage: Stage, list: number[], state: State): Promise<{ ids: string[]; unread: number }> {
+  return await stage.store.mark({ user: stage.user, target: { ids: list.map((number) => idOf(number)) }, state })
+}
+
+async function stateOf(stage: Stage, number: number): Promise<State | undefined> {
+  const found = await stage.store.find(stage.user, idOf(number))
+  return found?.in === 'log' ? found.item.state : undefined
+}
+
+export const changing: Example[] = [
+  {
+    name: 'ack moves a device forward only, and says when',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 5)
+      await stage.store.ack(stage.user, 'phone', { epoch, offset: 3, id8: idOf(3).slice(0, 8) })
+      const { now } = stage.clock
+      stage.clock.advance(10)
+      await stage.store.ack(stage.user, 'phone', { epoch, offset: 2, id8: '' })
+      await stage.store.ack(stage.user, 'phone', { epoch, offset: 3, id8: '' })
+      t.same((await stage.store.queue(stage.user)).devices, [
+        { deviceId: 'phone', position: { epoch, offset: 3, id8: idOf(3).slice(0, 8) }, lag: 2, at: now }
+      ])
+      await stage.store.ack(stage.user, 'phone', { epoch, offset: 5, id8: '' })
+      t.match((await stage.store.queue(stage.user)).devices, [{ lag: 0, at: now + 10 }])
+    }
+  },
+  {
+    name: 'ack past the log, or of another epoch, is ignored',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 2)
+      await stage.store.ack(stage.user, 'phone', { epoch, offset: 3, id8: '' })
+      await stage.store.ack(stage.user, 'phone', { epoch: 'other1', offset: 1, id8: '' })
+      t.same((await stage.store.queue(stage.user)).devices, [])
+    }
+  },
+  {
+    name: 'acks are a device’s own, and they wake nobody',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 2)
+      await stage.attach({ at: 'latest' })
+      await stage.store.ack(stage.user, 'phone', { epoch, offset: 2, id8: '' })
+      await stage.store.ack(stage.user, 'tab', { epoch, offset: 1, id8: '' })
+      const { devices } = await stage.store.queue(stage.user)
+      t.same(
+        devices.map(({ deviceId, lag }) => [deviceId, lag]),
+        [
+          ['phone', 0],
+          ['tab', 1]
+        ]
+      )
+      await stage.send(3)
+      await until(() => stage.wakes().length > 0, 'the wake-up of 3')
+      t.equal(stage.wakes()[0]?.offset, 3)
+    }
+  },
+  {
+    name: '20 devices are kept; the one longest silent goes',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 5)
+      for (let device = 0; device < 20; device++) {
+        await stage.store.ack(stage.user, `device-${String(device).padStart(2, '0')}`, { epoch, offset: 1, id8: '' })
+        stage.clock.advance(10)
+      }
+      await stage.store.ack(stage.user, 'device-00', { epoch, offset: 2, id8: '' })
+      stage.clock.advance(10)
+      await stage.store.ack(stage.user, 'one-more', { epoch, offset: 1, id8: '' })
+      const names = (await stage.store.queue(stage.user)).devices.map(({ deviceId }) => deviceId)
+      t.equal(names.length, 20)
+      t.notOk(names.includes('device-01'))
+      t.ok(names.includes('device-00') && names.includes('one-more'))
+    }
+  },
+  {
+    name: 'mark by id: the states change, the row says so, unread is exact',
+    settings: free,
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      t.same(await markIds(stage, [3, 1], 'read'), { ids: [idOf(3), idOf(1)], unread: 1 })
+      const { rows, unread } = await stage.log()
+      const row = rows[3] as Buffer
+      t.match(rowId(row), /^[\w-]{20}$/)
+      t.equal(row.toString(), encodeRow('s', stage.clock.now, rowId(row), tails.state([idOf(3), idOf(1)], 'read', 1)).toString())
+      t.equal(unread, 1)
+    }
+  },
+  {
+    name: 'mark by id goes from any state to any other, but never down to seen',
+    settings: { rateLimit: 0, maxEntries: 1000 },
+    run: async (t, stage) => {
+      let number = 0
+      for (const from of STATES) {
+        for (const to of STATES) {
+          number += 1
+          await stage.send(number)
+          await markIds(stage, [number], from)
+          const before = (await stage.store.queue(stage.user)).unread
+          const { ids, unread } = await markIds(stage, [number], to)
+          const changes = from !== to && (to !== 'seen' || from === 'unread')
+          t.equal(ids.length, changes ? 1 : 0, `${from} to ${to}`)
+          const after = changes ? to : from
+          t.equal(await stateOf(stage, number), after)
+          const counts = (state: State): number => (state === 'unread' || state === 'seen' ? 1 : 0)
+          t.equal(unread, before - counts(from) + counts(after), `unread, ${from} to ${to}`)
+        }
+      }
+    }
+  },
+  {
+    name: 'mark: unknown, double and unchanged ids are passed over; no change writes nothing',
+    settings: free,
+    run: async (t, stage) => {
+      await stage.fill(1, 2)
+      t.same(await markIds(stage, [1, 9, 1], 'read'), { ids: [idOf(1)], unread: 1 })
+      t.same(await markIds(stage, [1, 9], 'read'), { ids: [], unread: 1 })
+      t.same(await markIds(stage, [], 'archived'), { ids: [], unread: 1 })
+      t.equal((await stage.log()).top, 3)
+    }
+  },
+  {
+    name: 'mark up to a position only raises, or lowers to unread, and leaves archived ones alone',
+    settings: { rateLimit: 0, maxEntries: 1000 },
+    run: async (t, stage) => {
+      for (const to of STATES) {
+        const first = (await stage.log()).top + 1
+        for (let index = 0; index < 5; index++) await stage.send(first + index)
+        for (const [index, state] of STATES.entries()) await markIds(stage, [first + index], state)
+        const { epoch } = await stage.log()
+        await markIds(stage, [], to)
+        const target = { upTo: { epoch, offset: first + 3, id8: '' } }
+        const { ids } = await stage.store.mark({ user: stage.user, target, state: to })
+        const expected = { unread: [1, 2], seen: [0], read: [0, 1], archived: [0, 1, 2] }[to]
+        const own = ids.filter((id) => id >= idOf(first))
+        t.same(
+          own,
+          expected.map((index) => idOf(first + index)),
+          to
+        )
+        t.equal(await stateOf(stage, first + 4), 'unread', 'behind the position')
+      }
+    }
+  },
+  {
+    name: 'mark up to a position of another epoch changes nothing; past the log it means all',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 3)
+      const mark = (epoch: string, offset: number) =>
+        stage.store.mark({ user: stage.user, target: { upTo: { epoch, offset, id8: '' } }, state: 'read' })
+      t.same(await mark('other1', 3), { ids: [], unread: 3 })
+      t.same(await mark(epoch, 99), { ids: [idOf(1), idOf(2), idOf(3)], unread: 0 })
+    }
+  },
+  {
+    name: 'a parked notification cannot be marked',
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      await stage.send(4)
+      t.same(await markIds(stage, [4], 'read'), { ids: [], unread: 3 })
+    }
+  },
+  {
+    name: 'retract from the log: the payload goes, a row says so, unread is exact',
+    settings: free,
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      const { now } = stage.clock
+      stage.clock.advance(10)
+      t.equal(await stage.store.retract(stage.user, idOf(2), 'a "mistake"\n'), 'retracted')
+      const { rows, unread } = await stage.log()
+      t.equal(rows[1]?.toString(), encodeRow('x', now, idOf(2), '').toString())
+      const row = rows[3] as Buffer
+      t.equal(row.toString(), encodeRow('r', now + 10, rowId(row), tails.retract(2, idOf(2), 'a "mistake"\n', 2)).toString())
+      t.equal(unread, 2)
+      t.equal(await stage.store.find(stage.user, idOf(2)), undefined)
+    }
+  },
+  {
+    name: 'retract of a read one leaves unread as it is, and its state is gone',
+    settings: free,
+    run: async (t, stage) => {
+      await stage.fill(1, 2)
+      await markIds(stage, [1], 'read')
+      t.equal(await stage.store.retract(stage.user, idOf(1), ''), 'retracted')
+      const log = await stage.log()
+      t.equal(log.unread, 1)
+      t.equal(log.states.size, 0)
+      t.same(await markIds(stage, [1], 'archived'), { ids: [], unread: 1 })
+    }
+  },
+  {
+    name: 'retract of a parked one: it never appears, and the ones behind it move up',
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      for (const number of [4, 5, 6, 7]) await stage.send(number)
+      t.match(await stage.store.find(stage.user, idOf(7)), { in: 'parked', releaseAt: stage.clock.now + 2000 })
+      t.equal(await stage.store.retract(stage.user, idOf(5), ''), 'unparked')
+      t.match(await stage.store.find(stage.user, idOf(7)), { in: 'parked', releaseAt: stage.clock.now + 1000 })
+      stage.clock.advance(1000)
+      await stage.store.release(stage.user)
+      t.same(numbers((await stage.log()).rows), [1, 2, 3, 4, 6, 7])
+    }
+  },
+  {
+    name: 'retract of nothing, twice, of something trimmed or folded',
+    run: async (t, stage) => {
+      t.equal(await stage.store.retract(stage.user, idOf(9), ''), 'unknown')
+      await stage.fill(1, 3)
+      t.equal(await stage.store.retract(stage.user, idOf(9), ''), 'unknown')
+      t.equal(await stage.store.retract(stage.user, idOf(1), ''), 'retracted')
+      t.equal(await stage.store.retract(stage.user, idOf(1), ''), 'unknown')
+      await stage.send(4, { halfLife: 1 })
+      stage.clock.advance(5000)
+      await stage.store.release(stage.user)
+      t.equal(await stage.store.retract(stage.user, idOf(4), ''), 'folded')
+      stage.clock.advance(stage.settings.retentionMs)
+      t.equal(await stage.store.retract(stage.user, idOf(2), ''), 'unknown')
+    }
+  },
+  {
+    name: 'inbox: newest first, in pages, without what is no notification',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 5)
+      await markIds(stage, [2], 'read')
+      await stage.store.retract(stage.user, idOf(4), '')
+      const page = (before: number | undefined, limit: number) => stage.store.inbox({ user: stage.user, states: undefined, before, limit })
+      const first = await page(undefined, 2)
+      t.same(numbers(first.items.map(({ row }) => row)), [5, 3])
+      t.same(first.items[0], { epoch, offset: 5, row: stage.row(5), state: 'unread' })
+      t.match(first, { next: 3, unread: 3 })
+      const second = await page(first.next, 2)
+      t.same(
+        second.items.map(({ offset, state }) => [offset, state]),
+        [
+          [2, 'read'],
+          [1, 'unread']
+        ]
+      )
+      t.equal(second.next, undefined)
+      t.match(await page(1, 2), { items: [], next: undefined })
+    }
+  },
+  {
+    name: 'inbox: filtered by state; the last page knows that it is the last',
+    settings: free,
+    run: async (t, stage) => {
+      await stage.fill(1, 6)
+      await markIds(stage, [1, 2], 'read')
+      await markIds(stage, [3], 'archived')
+      await markIds(stage, [4], 'seen')
+      const list = async (states: State[], limit = 10) => {
+        const { items, next } = await stage.store.inbox({ user: stage.user, states, before: undefined, limit })
+        return [numbers(items.map(({ row }) => row)), next]
+      }
+      t.same(await list(['unread']), [[6, 5], undefined])
+      t.same(await list(['seen', 'archived']), [[4, 3], undefined])
+      t.same(await list(['read'], 2), [[2, 1], undefined])
+      t.same(await list(['read'], 1), [[2], 2])
+      t.same(await list([]), [[], undefined])
+    }
+  },
+  {
+    name: 'inbox of nobody is empty',
+    run: async (t, stage) => {
+      t.same(await stage.store.inbox({ user: stage.user, states: undefined, before: undefined, limit: 10 }), {
+        items: [],
+        next: undefined,
+        unread: 0
+      })
+    }
+  },
+  {
+    name: 'find: in the log, parked, in a digest, nowhere',
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 3)
+      await stage.send(4, { halfLife: 1 })
+      const published = stage.clock.now
+      t.same(await stage.store.find(stage.user, idOf(2)), {
+        in: 'log',
+        item: { epoch, offset: 2, row: stage.row(2), state: 'unread' }
+      })
+      stage.clock.advance(10)
+      t.same(await stage.store.find(stage.user, idOf(4)), { in: 'parked', row: stage.row(4, published), releaseAt: published + 1000 })
+      stage.clock.advance(5000)
+      await stage.store.release(stage.user)
+      t.same(await stage.store.find(stage.user, idOf(4)), { in: 'digest', position: { epoch, offset: 4, id8: idOf(4).slice(0, 8) } })
+      t.equal(await stage.store.find(stage.user, idOf(9)), undefined)
+    }
+  },
+  {
+    name: 'queue: of nobody, and of a log in use',
+    run: async (t, stage) => {
+      const nothing = { epoch: '', offset: 0, id8: '' }
+      t.same(await stage.store.queue(stage.user), { head: nothing, first: nothing, parked: 0, unread: 0, devices: [] })
+      const epoch = await stage.fill(1, 3)
+      await stage.send(4)
+      t.same(await stage.store.queue(stage.user), {
+        head: { epoch, offset: 3, id8: idOf(3).slice(0, 8) },
+        first: { epoch, offset: 1, id8: idOf(1).slice(0, 8) },
+        parked: 1,
+        unread: 3,
+        devices: []
+      })
+    }
+  },
+  {
+    name: 'answers are the caller’s own: changing one changes nothing in the store',
+    settings: free,
+    run: async (t, stage) => {
+      await stage.fill(1, 2)
+      const log = await stage.log()
+      const before = texts(log.rows)
+      log.rows.length = 0
+      log.states.set(idOf(1), 'read')
+      const again = await stage.log()
+      t.same(texts(again.rows), before)
+      t.equal(again.states.size, 0)
+    }
+  }
+]

@@ -1,0 +1,319 @@
+import { idOf, numbers, tailOf, texts } from './stage.ts'
+import type { Example } from './store.ts'
+
+const free = { rateLimit: 0 }
+
+export const publishing: Example[] = [
+  {
+    name: 'the first publish takes offset 1 of a new log, and the row has the very bytes of row.ts',
+    run: async (t, stage) => {
+      const result = await stage.send(1)
+      t.match(result, { status: 'accepted', epoch: /^[0-9a-z]{1,16}$/, offset: 1, nodes: 0, replayed: false })
+      const log = await stage.log()
+      t.same(texts(log.rows), [stage.row(1).toString()])
+      t.match(log, { top: 1, topId8: idOf(1).slice(0, 8), unread: 1, parked: 0 })
+    }
+  },
+  {
+    name: 'offsets are gapless, and the epoch stays',
+    settings: free,
+    run: async (t, stage) => {
+      const results = [await stage.send(1), await stage.send(2), await stage.send(3)]
+      t.same(
+        results.map((result) => result.status === 'accepted' && result.offset),
+        [1, 2, 3]
+      )
+      t.equal(new Set(results.map((result) => result.status === 'accepted' && result.epoch)).size, 1)
+    }
+  },
+  {
+    name: 'publishes that are under way together keep their order of calling',
+    settings: { rateLimit: 0, maxEntries: 1000 },
+    run: async (t, stage) => {
+      const calls = Array.from({ length: 50 }, (_, index) => stage.send(index + 1))
+      const results = await Promise.all(calls)
+      t.same(new Set(results.map((result) => result.status === 'accepted' && result.offset)).size, 50)
+      const { rows } = await stage.log()
+      t.same(
+        numbers(rows),
+        Array.from({ length: 50 }, (_, index) => index + 1)
+      )
+    }
+  },
+  {
+    name: 'users do not meet, whatever their names',
+    settings: free,
+    run: async (t, stage) => {
+      const names = ['a', 'a\0', 'ab', 'a:b', '{a}', '{a}b', '../a', 'ä', 'a\u0308', '🦊', ' ', 'x'.repeat(128), '__proto__', '0', '-1']
+      const users = names.map((name) => `${name}/${stage.user}`)
+      for (const [index, user] of users.entries()) {
+        const result = await stage.store.publish({ ...stage.command(index + 1), user })
+        t.match(result, { status: 'accepted', offset: 1 })
+      }
+      for (const [index, user] of users.entries()) {
+        const page = await stage.store.inbox({ user, states: undefined, before: undefined, limit: 10 })
+        t.same(numbers(page.items.map((item) => item.row)), [index + 1])
+      }
+    }
+  },
+  {
+    name: 'a row may be large and of any text',
+    settings: free,
+    run: async (t, stage) => {
+      const tail = `"type":"t","title":"${'\u2028é🦊\\u0000\\"'.repeat(800)}","timestamp":1}`
+      await stage.store.publish({ ...stage.command(1), tail })
+      const log = await stage.log()
+      t.equal(log.rows[0]?.toString(), `n${stage.clock.now}${idOf(1)}${tail}`)
+    }
+  },
+  {
+    name: 'a publish without a key is never taken for a retry',
+    settings: free,
+    run: async (t, stage) => {
+      t.match(await stage.send(1), { status: 'accepted', offset: 1, replayed: false })
+      t.match(await stage.send(1), { status: 'accepted', offset: 2, replayed: false })
+    }
+  },
+  {
+    name: 'a keyed retry is answered with the first place, and nothing is written',
+    settings: free,
+    run: async (t, stage) => {
+      const first = await stage.send(1, { keyed: true })
+      await stage.send(2)
+      t.same(await stage.send(1, { keyed: true }), { ...first, nodes: 0, replayed: true })
+      t.match(await stage.log(), { top: 2, unread: 2 })
+    }
+  },
+  {
+    name: 'two publishes with one key under way together make one notification',
+    settings: free,
+    run: async (t, stage) => {
+      const results = await Promise.all([stage.send(1, { keyed: true }), stage.send(1, { keyed: true, store: stage.other })])
+      t.same(results.map((result) => result.status === 'accepted' && result.replayed).sort(), [false, true])
+      t.equal((await stage.log()).top, 1)
+    }
+  },
+  {
+    name: 'the same key with another body is a conflict, in the log',
+    settings: free,
+    run: async (t, stage) => {
+      await stage.send(1, { keyed: true })
+      t.same(await stage.send(1, { keyed: true, body: 7 }), { status: 'conflict' })
+      t.equal((await stage.log()).top, 1)
+    }
+  },
+  {
+    name: 'a retry of what was recalled is still a retry, and another body still a conflict',
+    settings: free,
+    run: async (t, stage) => {
+      await stage.send(1, { keyed: true })
+      await stage.store.retract(stage.user, idOf(1), '')
+      t.match(await stage.send(1, { keyed: true }), { status: 'accepted', offset: 1, replayed: true })
+      t.same(await stage.send(1, { keyed: true, body: 7 }), { status: 'conflict' })
+    }
+  },
+  {
+    name: 'a retry of what was trimmed is a retry; its body is no longer known',
+    settings: free,
+    run: async (t, stage) => {
+      await stage.send(1, { keyed: true })
+      await stage.fill(2, 12)
+      t.match(await stage.send(1, { keyed: true }), { status: 'accepted', offset: 1, replayed: true })
+      t.match(await stage.send(1, { keyed: true, body: 7 }), { status: 'accepted', offset: 1, replayed: true })
+      t.equal((await stage.log()).top, 12)
+    }
+  },
+  {
+    name: 'a key is remembered for 2,000 offsets, and forgotten at the next multiple of 64',
+    settings: free,
+    run: async (t, stage) => {
+      await stage.send(1, { keyed: true })
+      await Promise.all(Array.from({ length: 2046 }, (_, index) => stage.send(index + 2)))
+      t.match(await stage.send(1, { keyed: true }), { replayed: true })
+      await stage.send(2048)
+      t.match(await stage.send(1, { keyed: true }), { status: 'accepted', offset: 2049, replayed: false })
+    }
+  },
+  {
+    name: 'a retry of what is parked says when; another body is a conflict',
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      const parked = await stage.send(4, { keyed: true })
+      t.same(parked, { status: 'parked', releaseAt: stage.clock.now + 1000, replayed: false })
+      stage.clock.advance(400)
+      t.same(await stage.send(4, { keyed: true }), { ...parked, replayed: true })
+      t.same(await stage.send(4, { keyed: true, body: 7 }), { status: 'conflict' })
+      t.equal((await stage.log()).parked, 1)
+    }
+  },
+  {
+    name: 'a retry of what was parked and released is answered with its offset',
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      await stage.send(4, { keyed: true })
+      stage.clock.advance(1000)
+      await stage.store.release(stage.user)
+      t.match(await stage.send(4, { keyed: true }), { status: 'accepted', offset: 4, replayed: true })
+      t.same(await stage.send(4, { keyed: true, body: 7 }), { status: 'conflict' })
+    }
+  },
+  {
+    name: 'a retry of what was folded is answered with the place of its digest',
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      await stage.send(4, { keyed: true, halfLife: 1 })
+      stage.clock.advance(4001)
+      t.match(await stage.store.release(stage.user), { folded: 1 })
+      t.match(await stage.send(4, { keyed: true }), { status: 'accepted', offset: 4, replayed: true })
+    }
+  },
+  {
+    name: 'a retry of what was recalled while parked does not bring it back',
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      await stage.send(4, { keyed: true })
+      t.equal(await stage.store.retract(stage.user, idOf(4), ''), 'unparked')
+      t.match(await stage.send(4, { keyed: true }), { status: 'parked', replayed: true })
+      t.match(await stage.log(), { parked: 0, top: 3 })
+    }
+  },
+  {
+    name: 'the window rolls, exact to the millisecond',
+    run: async (t, stage) => {
+      await stage.send(1)
+      stage.clock.advance(500)
+      await stage.fill(2, 3)
+      stage.clock.advance(499)
+      t.same(await stage.send(4), { status: 'parked', releaseAt: stage.clock.now + 1, replayed: false })
+      t.match(await stage.store.release(stage.user), { released: 0, left: 1 })
+      stage.clock.advance(1)
+      t.match(await stage.store.release(stage.user), { released: 1, left: 0 })
+      t.match(await stage.send(5), { status: 'parked', releaseAt: stage.clock.now + 500 })
+    }
+  },
+  {
+    name: 'the limit is of the user, over all nodes',
+    nodes: 2,
+    run: async (t, stage) => {
+      await stage.fill(1, 2)
+      t.match(await stage.send(3, { store: stage.other }), { status: 'accepted' })
+      t.match(await stage.send(4, { store: stage.other }), { status: 'parked' })
+    }
+  },
+  {
+    name: 'no limit: nothing is parked',
+    settings: free,
+    run: async (t, stage) => {
+      await stage.fill(1, 200)
+      t.match(await stage.log(), { top: 200, parked: 0 })
+    }
+  },
+  {
+    name: 'state changes and retractions take no part in the limit',
+    run: async (t, stage) => {
+      await stage.fill(1, 2)
+      await stage.store.mark({ user: stage.user, target: { ids: [idOf(1)] }, state: 'read' })
+      await stage.store.retract(stage.user, idOf(2), '')
+      t.match(await stage.send(3), { status: 'accepted', offset: 5 })
+      t.match(await stage.send(4), { status: 'parked' })
+    }
+  },
+  {
+    name: 'releaseAt is exact behind a backlog, and comes true',
+    run: async (t, stage) => {
+      await stage.send(1)
+      stage.clock.advance(100)
+      await stage.send(2)
+      stage.clock.advance(100)
+      await stage.send(3)
+      const start = stage.clock.now
+      const due: number[] = []
+      for (const number of [4, 5, 6, 7]) {
+        const result = await stage.send(number)
+        if (result.status === 'parked') due.push(result.releaseAt - start)
+      }
+      t.same(due, [800, 900, 1000, 1800])
+      const seen: number[] = []
+      while (seen.length < 4) {
+        const { released } = await stage.store.release(stage.user)
+        for (let index = 0; index < released; index++) seen.push(stage.clock.now - start)
+        stage.clock.advance(1)
+      }
+      t.same(seen, due)
+    }
+  },
+  {
+    name: 'beyond parkedMax the answer is full, with the time the backlog takes to drain',
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      for (const number of [4, 5, 6, 7]) t.match(await stage.send(number), { status: 'parked' })
+      t.same(await stage.send(8, { keyed: true }), { status: 'full', retryAfterMs: 2000 })
+      t.match(await stage.log(), { parked: 4, top: 3 })
+      stage.clock.advance(1000)
+      await stage.store.release(stage.user)
+      t.match(await stage.send(8, { keyed: true }), { status: 'parked', replayed: false }, 'the key of a refused one is free')
+    }
+  },
+  {
+    name: 'trimming by count sets in a tenth above, and unread stays exact',
+    settings: free,
+    run: async (t, stage) => {
+      await stage.fill(1, 11)
+      t.match(await stage.store.queue(stage.user), { first: { offset: 1 }, unread: 11 })
+      await stage.store.mark({ user: stage.user, target: { ids: [idOf(5)] }, state: 'read' })
+      const { first, head, unread } = await stage.store.queue(stage.user)
+      t.match({ first: first.offset, head: head.offset, unread }, { first: 3, head: 12, unread: 8 })
+      await stage.fill(13, 14)
+      const after = await stage.store.queue(stage.user)
+      t.match({ first: after.first.offset, head: after.head.offset, unread: after.unread }, { first: 5, head: 14, unread: 8 })
+      const page = await stage.store.inbox({ user: stage.user, states: ['unread'], before: undefined, limit: 100 })
+      t.equal(page.items.length, page.unread)
+    }
+  },
+  {
+    name: 'trimming by age takes a row when it is as old as retention, whatever the step',
+    settings: free,
+    run: async (t, stage) => {
+      await stage.send(1)
+      await stage.store.mark({ user: stage.user, target: { ids: [idOf(1)] }, state: 'seen' })
+      stage.clock.advance(1000)
+      await stage.send(2)
+      stage.clock.advance(stage.settings.retentionMs - 1001)
+      t.match(await stage.store.queue(stage.user), { first: { offset: 1 }, unread: 2 })
+      stage.clock.advance(1)
+      t.match(await stage.store.queue(stage.user), { first: { offset: 3 }, head: { offset: 3 }, unread: 1 })
+      stage.clock.advance(1000)
+      t.match(await stage.store.queue(stage.user), { first: { offset: 0 }, head: { offset: 3 }, unread: 0 })
+      t.match(await stage.send(3), { status: 'accepted', offset: 4 })
+    }
+  },
+  {
+    name: 'a clock that runs back is held at the latest time of the log',
+    alone: true,
+    run: async (t, stage) => {
+      await stage.send(1)
+      const latest = stage.clock.now
+      stage.clock.advance(-5000)
+      await stage.send(2)
+      t.same(texts((await stage.log()).rows), [stage.row(1, latest).toString(), stage.row(2, latest).toString()])
+    }
+  },
+  {
+    name: 'what was written is there after a restart',
+    alone: true,
+    restarts: true,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 3)
+      await stage.send(4, { keyed: true })
+      await stage.store.mark({ user: stage.user, target: { ids: [idOf(2)] }, state: 'archived' })
+      await stage.store.ack(stage.user, 'phone', { epoch, offset: 2, id8: idOf(2).slice(0, 8) })
+      const before = [await stage.store.queue(stage.user), await stage.log(), await stage.store.find(stage.user, idOf(4))]
+      await stage.restart()
+      t.same([await stage.store.queue(stage.user), await stage.log(), await stage.store.find(stage.user, idOf(4))], before)
+      t.match(await stage.send(4, { keyed: true }), { status: 'parked', replayed: true })
+      stage.clock.advance(1000)
+      t.same(await stage.store.sweep(), { released: 1, folded: 0 }, 'the sweep still knows who waits')
+      t.same((await stage.log()).rows.at(-1)?.toString(), `n${stage.clock.now}${idOf(4)}${tailOf(4)}`)
+    }
+  }
+]

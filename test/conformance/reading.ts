@@ -1,0 +1,243 @@
+import { encodeRow, rowKind } from '../../services/store/row.ts'
+import { at, idOf, numbers, texts } from './stage.ts'
+import type { Example } from './store.ts'
+
+const free = { rateLimit: 0 }
+
+export const reading: Example[] = [
+  {
+    name: 'attaching to nothing gives an empty log that has an identity, and it stays',
+    settings: free,
+    run: async (t, stage) => {
+      const backlog = await stage.attach({ at: 'device' })
+      t.match(backlog, { epoch: /^[0-9a-z]{1,16}$/, top: 0, topId8: '', resumed: false, unread: 0, parked: 0 })
+      t.same([backlog.rows, backlog.gap, backlog.states.size], [[], undefined, 0])
+      t.same(backlog.start, { epoch: backlog.epoch, offset: 0, id8: '' })
+      t.equal(await stage.fill(1, 1), backlog.epoch)
+    }
+  },
+  {
+    name: 'at a position: what follows it, and it is resumed',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 3)
+      const start = at(epoch, 1, stage.row(1))
+      const backlog = await stage.attach(start)
+      t.same(numbers(backlog.rows), [2, 3])
+      t.match(backlog, { epoch, top: 3, topId8: idOf(3).slice(0, 8), resumed: true, gap: undefined, unread: 3 })
+      t.same(backlog.start, { epoch, offset: 1, id8: idOf(1).slice(0, 8) })
+    }
+  },
+  {
+    name: 'at the newest position and at offset 0: nothing, and everything',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 3)
+      t.match(await stage.attach(at(epoch, 3, stage.row(3))), { rows: [], gap: undefined, resumed: true })
+      const all = await stage.attach(at(epoch, 0))
+      t.same(numbers(all.rows), [1, 2, 3])
+      t.equal(all.gap, undefined)
+    }
+  },
+  {
+    name: 'earliest and latest',
+    settings: free,
+    run: async (t, stage) => {
+      await stage.fill(1, 12)
+      const earliest = await stage.attach({ at: 'earliest' })
+      t.same(numbers(earliest.rows), [3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
+      t.match(earliest, { start: { offset: 2 }, resumed: false, gap: undefined })
+      const latest = await stage.attach({ at: 'latest' })
+      t.match(latest, { rows: [], start: { offset: 12, id8: idOf(12).slice(0, 8) }, resumed: false, gap: undefined })
+    }
+  },
+  {
+    name: 'limit cuts the rows, not the rest of the answer',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 5)
+      const backlog = await stage.attach({ at: 'earliest' }, { limit: 2 })
+      t.same(numbers(backlog.rows), [1, 2])
+      t.match(backlog, { top: 5, unread: 5 })
+      const position = { epoch, offset: 2, id8: '' }
+      t.same(numbers((await stage.store.read({ user: stage.user, position, seen: undefined, limit: 2 })).rows), [3, 4])
+    }
+  },
+  {
+    name: 'a device starts at its stored cursor; a new one at the highest of all devices, or at the oldest row',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 5)
+      t.match(await stage.attach({ at: 'device' }), { start: { offset: 0 }, resumed: false })
+      await stage.store.ack(stage.user, 'phone', { epoch, offset: 2, id8: '' })
+      await stage.store.ack(stage.user, 'tab', { epoch, offset: 4, id8: '' })
+      const known = await stage.attach({ at: 'device' })
+      t.match(known, { start: { offset: 2 }, resumed: true, gap: undefined })
+      t.same(numbers(known.rows), [3, 4, 5])
+      const fresh = await stage.attach({ at: 'device' }, { deviceId: 'watch' })
+      t.match(fresh, { start: { offset: 4, id8: idOf(4).slice(0, 8) }, resumed: false, gap: undefined })
+      t.same(numbers(fresh.rows), [5])
+    }
+  },
+  {
+    name: 'a device whose cursor fell behind the log gets a gap with the exact range',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 2)
+      await stage.store.ack(stage.user, 'phone', { epoch, offset: 2, id8: '' })
+      await stage.fill(3, 24)
+      const backlog = await stage.attach({ at: 'device' })
+      const floor = backlog.start.offset
+      t.same(backlog.gap, { reason: 'trimmed', from: `${epoch}.3`, to: `${epoch}.${floor}`, count: floor - 2 })
+      t.equal(numbers(backlog.rows)[0], floor + 1)
+      t.match(backlog, { resumed: true, top: 24 })
+    }
+  },
+  {
+    name: 'gap: trimmed, from a position; the row just before the oldest needs none',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 12)
+      t.same((await stage.attach(at(epoch, 1, stage.row(1)))).gap, {
+        reason: 'trimmed',
+        from: `${epoch}.2`,
+        to: `${epoch}.2`,
+        count: 1
+      })
+      t.equal((await stage.attach(at(epoch, 2, stage.row(2)))).gap, undefined)
+    }
+  },
+  {
+    name: 'gap: epoch, when the position is of another log',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 2)
+      const backlog = await stage.attach(at('other1', 2, stage.row(2)))
+      t.same(backlog.gap, { reason: 'epoch', from: `other1.2.${idOf(2).slice(0, 8)}`, to: `${epoch}.0`, count: 0 })
+      t.same(numbers(backlog.rows), [1, 2])
+      t.match(backlog, { start: { epoch, offset: 0, id8: '' }, resumed: true })
+    }
+  },
+  {
+    name: 'gap: ahead, when a client claims more than the log has, and the log does not change',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 2)
+      const backlog = await stage.attach(at(epoch, 5))
+      t.same(backlog.gap, { reason: 'ahead', from: `${epoch}.3`, to: `${epoch}.5`, count: 3 })
+      t.same(numbers(backlog.rows), [1, 2])
+      t.match(await stage.send(3), { status: 'accepted', epoch, offset: 3 })
+    }
+  },
+  {
+    name: 'gap: fork, when the same offset holds another row; without the id it cannot be told',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 3)
+      const backlog = await stage.attach(at(epoch, 2, stage.row(9)))
+      t.same(backlog.gap, { reason: 'fork', from: `${epoch}.2.${idOf(9).slice(0, 8)}`, to: `${epoch}.3`, count: 0 })
+      t.same(numbers(backlog.rows), [1, 2, 3])
+      t.equal((await stage.attach(at(epoch, 2))).gap, undefined)
+    }
+  },
+  {
+    name: 'gap: unknown id, and a replay of what is retained',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 2)
+      const backlog = await stage.attach({ at: 'unknown' })
+      t.same(backlog.gap, { reason: 'unknown_id', from: '', to: `${epoch}.0`, count: 0 })
+      t.same(numbers(backlog.rows), [1, 2])
+      t.equal(backlog.resumed, true)
+    }
+  },
+  {
+    name: 'a recalled row keeps its id: no fork there',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 2)
+      const { now } = stage.clock
+      stage.clock.advance(10)
+      await stage.store.retract(stage.user, idOf(1), '')
+      const backlog = await stage.attach(at(epoch, 1, stage.row(1)))
+      t.equal(backlog.gap, undefined)
+      t.equal((await stage.log()).rows[0]?.toString(), encodeRow('x', now, idOf(1), '').toString())
+    }
+  },
+  {
+    name: 'states: those of the ids the rows name, where they are not unread',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 4)
+      const mark = (number: number, state: 'read' | 'seen' | 'unread') =>
+        stage.store.mark({ user: stage.user, target: { ids: [idOf(number)] }, state })
+      await mark(1, 'read')
+      await mark(2, 'seen')
+      await mark(3, 'read')
+      await mark(3, 'unread')
+      const all = await stage.log()
+      t.same(
+        [...all.states].sort(),
+        [
+          [idOf(1), 'read'],
+          [idOf(2), 'seen']
+        ].sort()
+      )
+      const tail = await stage.attach(at(epoch, 5))
+      t.same([...tail.states], [[idOf(2), 'seen']], 'named by the state row at 6')
+    }
+  },
+  {
+    name: 'fencing: what the store lost is marked lost, and no offset is handed out twice',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 2)
+      const backlog = await stage.attach(at(epoch, 5, stage.row(5)), { seen: { epoch, offset: 5 } })
+      t.match(backlog, { epoch, top: 5, rows: [], gap: undefined, unread: 2 })
+      const lost = encodeRow('~', stage.clock.now, '~'.repeat(20), '').toString()
+      t.same(texts((await stage.log()).rows.slice(2)), [lost, lost, lost])
+      t.match(await stage.send(6), { status: 'accepted', epoch, offset: 6 })
+    }
+  },
+  {
+    name: 'fencing: of another epoch, or not ahead, does nothing',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 2)
+      await stage.attach({ at: 'latest' }, { seen: { epoch: 'other1', offset: 50 } })
+      await stage.attach({ at: 'latest' }, { seen: { epoch, offset: 2 } })
+      t.match(await stage.log(), { epoch, top: 2 })
+    }
+  },
+  {
+    name: 'fencing: exactly 1,000 lost rows are fenced off, by a read too',
+    settings: { rateLimit: 0, maxEntries: 2000 },
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 2)
+      const position = { epoch, offset: 1002, id8: '' }
+      const backlog = await stage.store.read({ user: stage.user, position, seen: { epoch, offset: 1002 }, limit: 10 })
+      t.match(backlog, { epoch, top: 1002, gap: undefined })
+      const log = await stage.log()
+      t.equal(log.rows.filter((row) => rowKind(row) === '~').length, 1000)
+    }
+  },
+  {
+    name: 'fencing: more than 1,000 start the log afresh, in a new epoch; what is parked stays',
+    settings: { maxEntries: 2000 },
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 3)
+      await stage.send(4, { keyed: true })
+      await stage.store.ack(stage.user, 'phone', { epoch, offset: 2, id8: '' })
+      const seen = { epoch, offset: 1004 }
+      const backlog = await stage.attach(at(epoch, 1004), { seen })
+      t.not(backlog.epoch, epoch)
+      t.match(backlog, { top: 0, rows: [], unread: 0, parked: 1, gap: { reason: 'epoch' } })
+      const device = await stage.attach({ at: 'device' })
+      t.match(device.gap, { reason: 'epoch', from: `${epoch}.2`, to: `${backlog.epoch}.0` })
+      stage.clock.advance(1000)
+      t.match(await stage.store.release(stage.user), { released: 1 })
+      t.match(await stage.send(4, { keyed: true }), { status: 'accepted', epoch: backlog.epoch, offset: 1, replayed: true })
+      t.equal(await stage.store.find(stage.user, idOf(1)), undefined)
+    }
+  }
+]

@@ -1,0 +1,200 @@
+import { newEpoch, newId } from '../../services/ids.ts'
+import type { Position } from '../../services/protocol/index.ts'
+import { Machine } from '../../services/store/machine.ts'
+import { rowTime } from '../../services/store/row.ts'
+import { emptyState, type UserState } from '../../services/store/state.ts'
+import type {
+  AttachCommand,
+  AttachResult,
+  Backlog,
+  ConnectionInfo,
+  DisconnectCommand,
+  Found,
+  InboxPage,
+  InboxQuery,
+  MarkCommand,
+  MarkResult,
+  PublishCommand,
+  PublishResult,
+  QueueInfo,
+  ReadCommand,
+  ReleaseResult,
+  RetractResult,
+  Store,
+  StoreEvents,
+  StoreSettings,
+  StoreStatus
+} from '../../services/store/store.ts'
+import { INLINE_MAX } from '../../services/store/store.ts'
+import type { Setup } from './stage.ts'
+
+interface Shared {
+  settings: StoreSettings
+  states: Map<string, UserState>
+  nodes: Map<string, { events: StoreEvents; registry: Map<string, ConnectionInfo[]> }>
+}
+
+/** The bare machine as a store, in memory, for any number of nodes: what every driver is compared with. */
+class ReferenceStore implements Store {
+  readonly kind = 'embedded'
+  readonly #shared: Shared
+  #node = ''
+
+  constructor(shared: Shared) {
+    this.#shared = shared
+  }
+
+  async open(node: string, events: StoreEvents): Promise<void> {
+    this.#node = node
+    this.#shared.nodes.set(node, { events, registry: new Map() })
+  }
+
+  async close(): Promise<void> {
+    this.#shared.nodes.delete(this.#node)
+  }
+
+  status(): StoreStatus {
+    return { available: true, reason: '', durability: 'none' }
+  }
+
+  async publish(command: PublishCommand): Promise<PublishResult> {
+    const result = this.#step(command.user, (machine) => machine.publish(command))
+    return result.status === 'accepted' && !result.replayed ? { ...result, nodes: this.#holders(command.user).length } : result
+  }
+
+  async release(user: string): Promise<ReleaseResult> {
+    return this.#step(user, (machine) => machine.release())
+  }
+
+  async sweep(): Promise<{ released: number; folded: number }> {
+    const total = { released: 0, folded: 0 }
+    for (const [user, state] of this.#shared.states) {
+      if (state.parked.length === 0) continue
+      const { released, folded } = await this.release(user)
+      total.released += released
+      total.folded += folded
+    }
+    return total
+  }
+
+  async attach(command: AttachCommand): Promise<AttachResult> {
+    const { user, connections } = command
+    const { maxConnections } = this.#shared.settings
+    const { revokedBefore } = this.#state(user)
+    if (revokedBefore > 0 && command.issuedAt <= revokedBefore) return { status: 'revoked' }
+    const elsewhere = this.#holders(user).filter((name) => name !== this.#node)
+    const others = elsewhere.flatMap((name) => this.#shared.nodes.get(name)?.registry.get(user) ?? [])
+    if (maxConnections > 0 && others.length + connections.length > maxConnections) return { status: 'limit' }
+    const backlog = this.#step(user, (machine) => machine.attach(command))
+    if (backlog === 'revoked') return { status: 'revoked' }
+    await this.detach(user, connections)
+    return { status: 'attached', backlog }
+  }
+
+  async read(command: ReadCommand): Promise<Backlog> {
+    return this.#step(command.user, (machine) => machine.read(command))
+  }
+
+  async detach(user: string, connections: ConnectionInfo[]): Promise<void> {
+    const registry = this.#shared.nodes.get(this.#node)?.registry
+    if (connections.length > 0) registry?.set(user, connections)
+    else registry?.delete(user)
+  }
+
+  async ack(user: string, deviceId: string, position: Position): Promise<void> {
+    this.#step(user, (machine) => machine.ack(deviceId, position))
+  }
+
+  async mark(command: MarkCommand): Promise<MarkResult> {
+    return this.#step(command.user, (machine) => machine.mark(command))
+  }
+
+  async retract(user: string, id: string, reason: string): Promise<RetractResult> {
+    return this.#step(user, (machine) => machine.retract(id, reason))
+  }
+
+  async inbox(query: InboxQuery): Promise<InboxPage> {
+    return this.#step(query.user, (machine) => machine.inbox(query))
+  }
+
+  async find(user: string, id: string): Promise<Found | undefined> {
+    return this.#step(user, (machine) => machine.find(id))
+  }
+
+  async queue(user: string): Promise<QueueInfo> {
+    return this.#step(user, (machine) => machine.queue())
+  }
+
+  async connections(user: string): Promise<ConnectionInfo[]> {
+    return [...this.#shared.nodes.values()].flatMap(({ registry }) => registry.get(user) ?? [])
+  }
+
+  async disconnect(command: DisconnectCommand): Promise<number> {
+    const { user, connectionId, reason, revoke } = command
+    if (revoke) this.#step(user, (machine) => machine.revoke())
+    let told = 0
+    for (const { events, registry } of this.#shared.nodes.values()) {
+      const held = registry.get(user) ?? []
+      if (!held.some((connection) => connectionId === undefined || connection.connectionId === connectionId)) continue
+      events.kick({ user, connectionId, reason, revoked: revoke })
+      told += 1
+    }
+    return told
+  }
+
+  async revokedBefore(user: string): Promise<number> {
+    return this.#state(user).revokedBefore
+  }
+
+  #holders(user: string): string[] {
+    return [...this.#shared.nodes].filter(([, { registry }]) => registry.has(user)).map(([name]) => name)
+  }
+
+  #state(user: string): UserState {
+    let state = this.#shared.states.get(user)
+    if (state === undefined) {
+      state = emptyState()
+      this.#shared.states.set(user, state)
+    }
+    return state
+  }
+
+  #step<Result>(user: string, step: (machine: Machine) => Result): Result {
+    const { settings, nodes } = this.#shared
+    const state = this.#state(user)
+    const machine = new Machine(state, settings, (settings.clock ?? Date.now)(), newEpoch(), newId())
+    const result = step(machine)
+    const rows = machine.effects.filter((effect) => effect.type === 'append').map((effect) => effect.row)
+    let offset = state.top - rows.length
+    for (const row of rows) {
+      if (!(rowTime(row) > 0)) throw new Error('a row without a time')
+      offset += 1
+      const wake = { user, epoch: state.epoch, offset, row: row.length <= INLINE_MAX ? row : undefined }
+      for (const { events, registry } of nodes.values()) if (registry.has(user)) events.wake(wake)
+    }
+    return result
+  }
+}
+
+export function referenceSetup(nodes: number): Setup {
+  return {
+    name: `the bare machine, ${nodes} nodes`,
+    open: async (settings) => {
+      const shared: Shared = { settings, states: new Map(), nodes: new Map() }
+      const make = (): Store[] => Array.from({ length: nodes }, () => new ReferenceStore(shared))
+      let stores = make()
+      const closeAll = async (): Promise<void> => {
+        await Promise.all(stores.map((store) => store.close()))
+      }
+      return {
+        stores,
+        close: closeAll,
+        restart: async () => {
+          await closeAll()
+          stores = make()
+          return stores
+        }
+      }
+    }
+  }
+}

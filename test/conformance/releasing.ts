@@ -1,0 +1,187 @@
+import { encodeRow, rowKind, tails } from '../../services/store/row.ts'
+import { idOf, numbers, tailOf, texts, until } from './stage.ts'
+import type { Example } from './store.ts'
+
+export const releasing: Example[] = [
+  {
+    name: 'nothing parked: a release does nothing',
+    run: async (t, stage) => {
+      const none = { released: 0, folded: 0, left: 0, nextAt: 0 }
+      t.same(await stage.store.release(stage.user), none)
+      await stage.send(1)
+      t.same(await stage.store.release(stage.user), none)
+    }
+  },
+  {
+    name: 'a release before its time moves nothing and says when',
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      await stage.send(4)
+      const nextAt = stage.clock.now + 1000
+      stage.clock.advance(999)
+      t.same(await stage.store.release(stage.user), { released: 0, folded: 0, left: 1, nextAt })
+    }
+  },
+  {
+    name: 'a released row takes its offset and its time at the release',
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      await stage.send(4)
+      stage.clock.advance(1500)
+      t.same(await stage.store.release(stage.user), { released: 1, folded: 0, left: 0, nextAt: 0 })
+      const { rows, unread } = await stage.log()
+      t.equal(rows[3]?.toString(), stage.row(4).toString())
+      t.equal(unread, 4)
+    }
+  },
+  {
+    name: 'a release gives no more than the rate allows',
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      for (const number of [4, 5, 6, 7]) await stage.send(number)
+      stage.clock.advance(10_000)
+      t.same(await stage.store.release(stage.user), { released: 3, folded: 0, left: 1, nextAt: stage.clock.now + 1000 })
+      t.match(await stage.store.release(stage.user), { released: 0, left: 1 })
+    }
+  },
+  {
+    name: 'a new publish goes behind the backlog even when a slot is free',
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      await stage.send(4)
+      stage.clock.advance(2000)
+      t.same(await stage.send(5), { status: 'parked', releaseAt: stage.clock.now, replayed: false })
+      t.match(await stage.store.release(stage.user), { released: 2, left: 0 })
+      t.same(numbers((await stage.log()).rows), [1, 2, 3, 4, 5])
+    }
+  },
+  {
+    name: 'releases from several nodes at once release each exactly once, in order',
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      for (const number of [4, 5, 6, 7]) await stage.send(number)
+      for (let round = 0; round < 2; round++) {
+        stage.clock.advance(1000)
+        await Promise.all([stage.store, stage.other, stage.store].map((store) => store.release(stage.user)))
+      }
+      t.same(numbers((await stage.log()).rows), [1, 2, 3, 4, 5, 6, 7])
+    }
+  },
+  {
+    name: 'a sweep releases every user who is due, and nobody else',
+    alone: true,
+    run: async (t, stage) => {
+      const users = ['a', 'b', 'c']
+      for (const user of users) {
+        for (let number = 1; number <= 4; number++) await stage.store.publish({ ...stage.command(number), user })
+        stage.clock.advance(100)
+      }
+      t.same(await stage.store.sweep(), { released: 0, folded: 0 })
+      stage.clock.advance(800)
+      let released = 0
+      for (const store of stage.stores) released += (await store.sweep()).released
+      t.equal(released, 2, 'a and b')
+      t.match(await stage.store.queue('c'), { parked: 1, head: { offset: 3 } })
+      stage.clock.advance(100)
+      for (const store of stage.stores) released += (await store.sweep()).released
+      t.equal(released, 3)
+    }
+  },
+  {
+    name: 'a sweep keeps to the rate, and goes on with what is left',
+    alone: true,
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      for (const number of [4, 5, 6, 7]) await stage.send(number)
+      const sweep = async (): Promise<number> => {
+        let released = 0
+        for (const store of stage.stores) released += (await store.sweep()).released
+        return released
+      }
+      stage.clock.advance(1000)
+      t.equal(await sweep(), 3)
+      stage.clock.advance(999)
+      t.equal(await sweep(), 0)
+      stage.clock.advance(1)
+      t.equal(await sweep(), 1)
+      t.equal((await stage.store.queue(stage.user)).parked, 0)
+    }
+  },
+  {
+    name: 'worth exactly 1/16 is released, below it is folded',
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      await stage.send(4, { halfLife: 1 })
+      stage.clock.advance(4000)
+      t.match(await stage.store.release(stage.user), { released: 1, folded: 0 })
+      await stage.fill(5, 6)
+      await stage.send(7, { halfLife: 1 })
+      stage.clock.advance(4001)
+      t.match(await stage.store.release(stage.user), { released: 1, folded: 1, left: 0 })
+    }
+  },
+  {
+    name: 'a run of worthless ones becomes one digest row, the rest follows in order',
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      await stage.send(4, { halfLife: 1 })
+      await stage.send(5, { halfLife: 1 })
+      await stage.send(6)
+      await stage.send(7, { halfLife: 1 })
+      stage.clock.advance(5000)
+      const { now } = stage.clock
+      t.same(await stage.store.release(stage.user), { released: 3, folded: 3, left: 0, nextAt: 0 })
+      const { rows, unread } = await stage.log()
+      t.same(texts(rows.slice(3)), [
+        encodeRow('d', now, idOf(4), tails.digest([idOf(4), idOf(5)], 3)).toString(),
+        encodeRow('n', now, idOf(6), tailOf(6)).toString(),
+        encodeRow('d', now, idOf(7), tails.digest([idOf(7)], 4)).toString()
+      ])
+      t.equal(unread, 4, 'what a digest names is not unread')
+    }
+  },
+  {
+    name: 'a digest takes one slot of the rate',
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      await stage.send(4, { halfLife: 1 })
+      stage.clock.advance(5000)
+      await stage.store.release(stage.user)
+      await stage.fill(5, 6)
+      t.match(await stage.send(7), { status: 'parked', releaseAt: stage.clock.now + 1000 })
+    }
+  },
+  {
+    name: 'a release trims too, for a user who is always over the limit',
+    run: async (t, stage) => {
+      for (let number = 1; number <= 30; number++) {
+        await stage.send(number)
+        stage.clock.advance(334)
+        await stage.store.release(stage.user)
+      }
+      const { head, first, unread, parked } = await stage.store.queue(stage.user)
+      t.equal(head.offset + parked, 30)
+      t.ok(head.offset - first.offset < 11)
+      t.equal(unread, head.offset - first.offset + 1)
+    }
+  },
+  {
+    name: 'released rows and digests wake the user, in order',
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      await stage.send(4, { halfLife: 1 })
+      await stage.send(5)
+      await stage.attach({ at: 'latest' })
+      stage.clock.advance(5000)
+      await stage.store.release(stage.user)
+      await until(() => stage.wakes().length >= 2, 'two wake-ups')
+      t.same(
+        stage.wakes().map(({ offset, row }) => [offset, row && rowKind(row)]),
+        [
+          [4, 'd'],
+          [5, 'n']
+        ]
+      )
+    }
+  }
+]

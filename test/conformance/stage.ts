@@ -1,0 +1,190 @@
+import { encodeRow, rowId, rowId8 } from '../../services/store/row.ts'
+import type {
+  AttachCommand,
+  Backlog,
+  ConnectionInfo,
+  Kick,
+  PublishCommand,
+  PublishResult,
+  Start,
+  Store,
+  StoreEvents,
+  StoreSettings,
+  StoreStatus,
+  Wake
+} from '../../services/store/store.ts'
+
+/** The time a suite owns, Unix milliseconds. */
+export class Clock {
+  now = 1_754_000_000_000
+
+  advance(ms: number): void {
+    this.now += ms
+  }
+}
+
+/** Stores over one empty database, one per node, made but not opened. */
+export interface Cluster {
+  stores: Store[]
+  /** Closes every store and lets go of the database. */
+  close(): Promise<void>
+  /** Closes every store, and makes as many anew, not opened, over what the old ones left. */
+  restart?(): Promise<Store[]>
+}
+
+/** What a driver gives to be put through the suite. `settings.clock` reads `clock`. */
+export interface Setup {
+  name: string
+  open(settings: StoreSettings, clock: Clock): Promise<Cluster>
+}
+
+/** Keeps what a store tells its node. */
+export class Recorder implements StoreEvents {
+  readonly wakes: Wake[] = []
+  readonly kicks: Kick[] = []
+  readonly statuses: StoreStatus[] = []
+
+  wake(wake: Wake): void {
+    this.wakes.push(wake)
+  }
+
+  kick(kick: Kick): void {
+    this.kicks.push(kick)
+  }
+
+  suspect(): void {}
+
+  status(status: StoreStatus): void {
+    this.statuses.push(status)
+  }
+}
+
+/** Resolves as soon as the condition holds; rejects after 5 s. */
+export async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  const deadline = Date.now() + 5000
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`not within 5 s: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+}
+
+export const baseSettings: StoreSettings = {
+  rateLimit: 3,
+  rateWindowMs: 1000,
+  parkedMax: 4,
+  retentionMs: 3_600_000,
+  maxEntries: 10,
+  maxConnections: 2
+}
+
+/** 12 characters that depend on the number and 8 that depend on the body: an id as `keyedId` makes it. */
+export function idOf(number: number, body = 0): string {
+  return `n${String(number).padStart(7, '0')}----${String(body).padStart(8, '0')}`
+}
+
+export function tailOf(number: number): string {
+  return `"type":"t","title":"№ ${number}","timestamp":${number}}`
+}
+
+export interface SendOptions {
+  body?: number
+  keyed?: boolean
+  halfLife?: number
+  store?: Store
+}
+
+/** One user on opened stores. */
+export class Stage {
+  readonly clock: Clock
+  readonly user: string
+  readonly settings: StoreSettings
+  stores: Store[]
+  recorders: Recorder[]
+  /** Closes all stores and opens them anew over what was left. */
+  restart: () => Promise<void> = async () => {}
+
+  constructor(clock: Clock, user: string, settings: StoreSettings, stores: Store[], recorders: Recorder[]) {
+    this.clock = clock
+    this.user = user
+    this.settings = settings
+    this.stores = stores
+    this.recorders = recorders
+  }
+
+  get store(): Store {
+    return this.stores[0] as Store
+  }
+
+  /** The store of another node; the same one where there is but one. */
+  get other(): Store {
+    return this.stores.at(-1) as Store
+  }
+
+  wakes(node = 0): Wake[] {
+    return (this.recorders[node] as Recorder).wakes.filter((wake) => wake.user === this.user)
+  }
+
+  kicks(node = 0): Kick[] {
+    return (this.recorders[node] as Recorder).kicks.filter((kick) => kick.user === this.user)
+  }
+
+  command(number: number, options: SendOptions = {}): PublishCommand {
+    const { body = 0, keyed = false, halfLife = 0 } = options
+    return { user: this.user, id: idOf(number, body), keyed, tail: tailOf(number), halfLife }
+  }
+
+  send(number: number, options: SendOptions = {}): Promise<PublishResult> {
+    return (options.store ?? this.store).publish(this.command(number, options))
+  }
+
+  /** Publishes notifications `from` to `to`; resolves with the log's epoch. */
+  async fill(from: number, to: number): Promise<string> {
+    let epoch = ''
+    for (let number = from; number <= to; number++) {
+      const result = await this.send(number)
+      if (result.status !== 'accepted') throw new Error(`not accepted: ${number} was ${result.status}`)
+      epoch = result.epoch
+    }
+    return epoch
+  }
+
+  row(number: number, ms = this.clock.now, body = 0): Buffer {
+    return encodeRow('n', ms, idOf(number, body), tailOf(number))
+  }
+
+  connection(name: string, node = 0): ConnectionInfo {
+    return { connectionId: name, deviceId: 'phone', node: `node-${node}`, connectedAt: this.clock.now, address: '192.0.2.1' }
+  }
+
+  attachCommand(start: Start, overrides: Partial<AttachCommand> = {}): AttachCommand {
+    const connections = overrides.connections ?? [this.connection('c1')]
+    return { user: this.user, deviceId: 'phone', start, connections, issuedAt: this.clock.now, seen: undefined, limit: 100, ...overrides }
+  }
+
+  /** Attaches on the first node; throws when that is refused. */
+  async attach(start: Start, overrides: Partial<AttachCommand> = {}): Promise<Backlog> {
+    const result = await this.store.attach(this.attachCommand(start, overrides))
+    if (result.status !== 'attached') throw new Error(`not attached: ${result.status}`)
+    return result.backlog
+  }
+
+  /** The whole log from its oldest retained row, without registering. */
+  async log(): Promise<Backlog> {
+    const { first, head } = await this.store.queue(this.user)
+    const position = { epoch: head.epoch, offset: Math.max(0, first.offset - 1), id8: '' }
+    return await this.store.read({ user: this.user, position, seen: undefined, limit: 5000 })
+  }
+}
+
+export function texts(rows: Buffer[]): string[] {
+  return rows.map((row) => row.toString())
+}
+
+/** The numbers of the notifications among the rows, by `idOf`. */
+export function numbers(rows: Buffer[]): number[] {
+  return rows.map((row) => Number(rowId(row).slice(1, 8)))
+}
+
+export function at(epoch: string, offset: number, row?: Buffer): Start {
+  return { at: 'position', position: { epoch, offset, id8: row === undefined ? '' : rowId8(row) } }
+}

@@ -1,0 +1,77 @@
+import type { Test } from 'tap'
+import type { Store, StoreSettings } from '../../services/store/store.ts'
+import { changing } from './changing.ts'
+import { publishing } from './publishing.ts'
+import { reading } from './reading.ts'
+import { registering } from './registering.ts'
+import { releasing } from './releasing.ts'
+import { baseSettings, Clock, type Cluster, Recorder, type Setup, Stage } from './stage.ts'
+
+export type { Cluster, Setup } from './stage.ts'
+
+/** One thing every driver must do. Examples with equal settings share stores, each with a user of its own. */
+export interface Example {
+  name: string
+  settings?: Partial<StoreSettings>
+  /** Wants stores that no other example used. */
+  alone?: boolean
+  /** How many nodes it takes; passed over where the driver has fewer. Default 1. */
+  nodes?: number
+  /** Calls `stage.restart`; passed over where the set-up has none. */
+  restarts?: boolean
+  run(t: Test, stage: Stage): Promise<void>
+}
+
+interface Opened {
+  cluster: Cluster
+  clock: Clock
+  settings: StoreSettings
+  stores: Store[]
+  recorders: Recorder[]
+}
+
+/**
+ * Puts a driver through every example. A set-up whose cluster has fewer nodes than an example takes is not asked for it.
+ * The clock only ever goes forward. Resolves when all is closed.
+ */
+export async function storeSuite(t: Test, setup: Setup): Promise<void> {
+  await t.test(setup.name, async (t) => {
+    const shared = new Map<string, Opened>()
+    t.teardown(() => Promise.all([...shared.values()].map(({ cluster }) => cluster.close())))
+    let count = 0
+    for (const example of [...publishing, ...releasing, ...reading, ...changing, ...registering]) {
+      const settings = { ...baseSettings, ...example.settings }
+      const key = JSON.stringify(settings)
+      let opened = example.alone ? undefined : shared.get(key)
+      if (opened === undefined) opened = await openCluster(setup, settings)
+      if (!example.alone) shared.set(key, opened)
+      const { clock, stores, recorders, cluster } = opened
+      if (stores.length >= (example.nodes ?? 1) && !(example.restarts && cluster.restart === undefined)) {
+        count += 1
+        clock.advance(60_000)
+        const stage = new Stage(clock, `user ${count} of {ü}`, opened.settings, stores, recorders)
+        stage.restart = () => restart(stage, cluster)
+        await t.test(example.name, (t) => example.run(t, stage))
+      }
+      if (example.alone) await cluster.close()
+    }
+  })
+}
+
+async function openCluster(setup: Setup, values: StoreSettings): Promise<Opened> {
+  const clock = new Clock()
+  const settings = { ...values, clock: () => clock.now }
+  const cluster = await setup.open(settings, clock)
+  return { cluster, clock, settings, stores: cluster.stores, recorders: await openAll(cluster.stores) }
+}
+
+async function openAll(stores: Store[]): Promise<Recorder[]> {
+  const recorders = stores.map(() => new Recorder())
+  await Promise.all(stores.map((store, node) => store.open(`node-${node}`, recorders[node] as Recorder)))
+  return recorders
+}
+
+async function restart(stage: Stage, cluster: Cluster): Promise<void> {
+  stage.stores = (await cluster.restart?.()) ?? []
+  stage.recorders = await openAll(stage.stores)
+}
