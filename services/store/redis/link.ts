@@ -63,15 +63,17 @@ export class Link {
     this.#nodes = new Nodes(this.#commands, this.#scripts, this.#keys, node)
     this.#wakeups = new Wakeups(this.#subscriber, this.#commands, this.#scripts, this.#keys, node, events)
     const clients = new Set([this.#commands, this.#subscriber])
+    let patience: NodeJS.Timeout | undefined
     const first = new Promise<void>((resolve) => {
       const attempt = (): void => void this.#arrive().then(() => this.#available && resolve(), resolve)
       for (const client of clients) client.on('ready', attempt)
-      setTimeout(resolve, FIRST_ATTEMPT_MS)
+      patience = setTimeout(resolve, FIRST_ATTEMPT_MS)
     })
     this.#commands.on('close', () => this.#leave('the connection was closed'))
     for (const client of clients) client.connect().catch(() => undefined)
     this.#replication?.connect()
     await first
+    clearTimeout(patience)
     if (this.#refused !== undefined) {
       const refused = this.#refused
       await this.close()

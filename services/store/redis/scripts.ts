@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { LOST_ID } from '../row.ts'
 import {
   FOLD_AFTER_HALF_LIVES,
+  FORGET_EVERY,
   IDEMPOTENCY_WINDOW,
   INLINE_MAX,
   MAX_DEVICES,
@@ -86,6 +87,7 @@ function constantsOf(settings: StoreSettings): string {
     REGISTRY_TTL_MS,
     MAX_DEVICES,
     IDEMPOTENCY_WINDOW,
+    FORGET_EVERY,
     FOLD_AFTER_HALF_LIVES,
     RELEASE_BATCH,
     MAX_FENCE,

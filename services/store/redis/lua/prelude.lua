@@ -103,7 +103,6 @@ local function trim(to)
   for _, id in ipairs(ids) do
     if counts_as_unread(states[id]) then unread = unread - 1 end
     if states[id] then redis.call('HDEL', STATES, id) end
-    states[id] = nil
   end
   redis.call('LTRIM', LOG, to - floor, -1)
   floor = to
@@ -189,7 +188,7 @@ local function append(kind, id, tail)
   end
   top, latest = top + 1, now
   if kind == 'n' then unread = unread + 1 end
-  if top % 64 == 0 then redis.call('ZREMRANGEBYSCORE', KEYED, 1, top - IDEMPOTENCY_WINDOW) end
+  if top % FORGET_EVERY == 0 then redis.call('ZREMRANGEBYSCORE', KEYED, 1, top - IDEMPOTENCY_WINDOW) end
   local woken = wake(row)
   if top - floor > MAX_ENTRIES + math.floor(MAX_ENTRIES / 10) then trim(top - MAX_ENTRIES) end
   return woken
