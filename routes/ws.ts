@@ -14,7 +14,7 @@ declare module 'fastify' {
 const SocketQuery = Type.Object({
   token: Type.Optional(Type.String()),
   device_id: Type.Optional(DeviceSchema),
-  last_event_id: Type.Optional(Type.String({ maxLength: 4096 }))
+  last_event_id: Type.Optional(Type.String())
 })
 
 /** Where a socket begins: checks that HTTP can answer come first, the token last, and its verdict is a close code. */
@@ -29,7 +29,8 @@ const ws: FastifyPluginAsyncTypebox = async (app) => {
     preHandler: async (request: FastifyRequest) => {
       request.admission = await app.admit.identify(request)
     },
-    handler: async () => {
+    handler: async (_request, reply) => {
+      reply.header('upgrade', 'websocket')
       throw new errors.UpgradeRequired()
     },
     wsHandler: (socket, request) => app.websocket.accept(socket, request, request.admission as Admission)
