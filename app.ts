@@ -1,5 +1,6 @@
 import { Ajv } from 'ajv'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
 import type { Config } from './config.ts'
 import admit from './plugins/admit.ts'
 import auth from './plugins/auth.ts'
@@ -70,7 +71,8 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config }) => {
   await fastify.register(sseRoutes)
 }
 
-export default app
+/** Not encapsulated: whoever registers it meets its decorators. */
+export default fp(app, { name: 'belfry', fastify: '5.x' })
 
 /** Bodies are taken as they are, and unknown fields are errors; what comes in a URL is text, and is converted. */
 function validateStrictly(fastify: FastifyInstance): void {
