@@ -251,8 +251,8 @@ export async function equality(t: Test, one: Setup, two: Setup, numRuns: number)
       }
       try {
         for (const [index, command] of list.entries()) {
+          if (command.do === 'restart' || command.do === 'detach') await sameEvents()
           if (command.do === 'restart') {
-            await sameEvents()
             if (left.cluster.restart === undefined || right.cluster.restart === undefined) continue
           }
           same(`command ${index}, ${command.do}`, await left.play(command), await right.play(command))
@@ -264,7 +264,7 @@ export async function equality(t: Test, one: Setup, two: Setup, numRuns: number)
       }
     }
   )
-  const details = await fc.check(property, { numRuns })
+  const details = await fc.check(property, { numRuns, interruptAfterTimeLimit: 60_000 })
   if (details.failed) t.comment(fc.defaultReportMessage(details), String(details.errorInstance))
   t.notOk(details.failed, `${one.name} equals ${two.name}, seed ${details.seed}`)
 }
