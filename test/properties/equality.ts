@@ -232,6 +232,11 @@ class Player {
   }
 }
 
+/** In order for each user: among users there is none. */
+function byUser<Item extends { user: string }>(items: Item[]): Item[] {
+  return [...items].sort((a, b) => (a.user < b.user ? -1 : a.user > b.user ? 1 : 0))
+}
+
 /** Plays random sequences of commands on two set-ups and demands the same answers, the same wake-ups, and the same end. */
 export async function equality(t: Test, one: Setup, two: Setup, numRuns: number): Promise<void> {
   const property = fc.asyncProperty(
@@ -245,7 +250,7 @@ export async function equality(t: Test, one: Setup, two: Setup, numRuns: number)
         if (texts[0] !== texts[1]) throw new Error(`${what}\n${one.name}: ${texts[0]}\n${two.name}: ${texts[1]}`)
       }
       const sameEvents = async (): Promise<void> => {
-        const told = ({ recorder, names }: Player): string => names.tell([recorder.wakes, recorder.kicks])
+        const told = ({ recorder, names }: Player): string => names.tell([byUser(recorder.wakes), byUser(recorder.kicks)])
         await until(() => left.recorder.wakes.length <= right.recorder.wakes.length, 'all wake-ups', 500).catch(() => {})
         same('wake-ups and kicks', told(left), told(right))
       }
