@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
+import { formatEventId, parseEventId } from '../../../services/protocol/index.ts'
 import { Machine } from '../../../services/store/machine.ts'
 import { rowId, rowKind } from '../../../services/store/row.ts'
 import { countsAsUnread, type Effect, emptyState, evolve, type UserState } from '../../../services/store/state.ts'
@@ -97,4 +98,14 @@ t.test('what a step takes away is named in its effects', async (t) => {
       { type: 'reset', epoch: 'epoch2' }
     ]
   )
+})
+
+t.test('a cursor on a row the store lost is an event id that can be resumed from', async (t) => {
+  const state = emptyState()
+  const machine = (): Machine => new Machine(state, settings, 1_754_000_000_000, 'epoch1', idOf(99, 9))
+  machine().publish({ user: 'a', id: idOf(1), keyed: false, tail: tailOf(1), halfLife: 0 })
+  machine().read({ position: { epoch: 'epoch1', offset: 1, id8: '' }, seen: { epoch: 'epoch1', offset: 3 }, limit: 5 })
+  const { head } = machine().queue()
+  t.same(parseEventId(formatEventId(head)), head)
+  t.equal(machine().read({ position: head, seen: undefined, limit: 5 }).gap, undefined)
 })
