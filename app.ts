@@ -1,0 +1,87 @@
+import { Ajv } from 'ajv'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Config } from './config.ts'
+import admit from './plugins/admit.ts'
+import auth from './plugins/auth.ts'
+import connections from './plugins/connections.ts'
+import errorHandler from './plugins/error-handler.ts'
+import fanout from './plugins/fanout.ts'
+import health from './plugins/health.ts'
+import inbox from './plugins/inbox.ts'
+import metrics from './plugins/metrics.ts'
+import offlineQueue from './plugins/offline-queue.ts'
+import openapi from './plugins/openapi.ts'
+import publisher from './plugins/publisher.ts'
+import rateLimit from './plugins/rate-limit.ts'
+import security from './plugins/security.ts'
+import store from './plugins/store.ts'
+import websocket from './plugins/websocket.ts'
+import healthRoutes from './routes/health.ts'
+import meRoutes from './routes/me.ts'
+import metricsRoutes from './routes/metrics.ts'
+import notificationRoutes from './routes/notifications.ts'
+import { shared } from './routes/schemas/common.ts'
+import sseRoutes from './routes/sse.ts'
+import userRoutes from './routes/users.ts'
+import wsRoutes from './routes/ws.ts'
+import { newId } from './services/ids.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    config: Config
+    /** This process's incarnation, new at each start. */
+    node: string
+  }
+}
+
+export interface AppOptions {
+  config: Config
+}
+
+/** The service as one plugin. Top to bottom this is the order in which things need each other; it closes bottom to top. */
+const app: FastifyPluginAsync<AppOptions> = async (fastify, { config }) => {
+  fastify.decorate('config', config)
+  fastify.decorate('node', newId().slice(0, 10))
+  validateStrictly(fastify)
+  for (const schema of shared) fastify.addSchema(schema)
+
+  await fastify.register(errorHandler)
+  await fastify.register(security)
+  await fastify.register(health)
+  await fastify.register(metrics)
+  await fastify.register(store)
+  await fastify.register(auth)
+  await fastify.register(connections)
+  await fastify.register(fanout)
+  await fastify.register(offlineQueue)
+  await fastify.register(rateLimit)
+  await fastify.register(publisher)
+  await fastify.register(inbox)
+  await fastify.register(admit)
+  await fastify.register(websocket)
+  await fastify.register(openapi)
+
+  await fastify.register(healthRoutes)
+  if (config.METRICS_PORT === 0) await fastify.register(metricsRoutes)
+  await fastify.register(notificationRoutes)
+  await fastify.register(userRoutes)
+  await fastify.register(meRoutes)
+  await fastify.register(wsRoutes)
+  await fastify.register(sseRoutes)
+}
+
+/** Not encapsulated: whoever registers it meets its decorators. */
+export default fp(app, { name: 'belfry', fastify: '5.x' })
+
+/** Bodies are taken as they are, and unknown fields are errors; what comes in a URL is text, and is converted. */
+function validateStrictly(fastify: FastifyInstance): void {
+  const options = { useDefaults: true, removeAdditional: false, allErrors: false, strict: false, unicodeRegExp: true }
+  const body = new Ajv({ ...options, coerceTypes: false })
+  const url = new Ajv({ ...options, coerceTypes: true })
+  for (const schema of shared) {
+    body.addSchema(schema)
+    url.addSchema(schema)
+  }
+  fastify.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? body : url).compile(schema as object))
+}

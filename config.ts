@@ -1,0 +1,200 @@
+import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { envSchema } from 'env-schema'
+import { type Static, Type } from 'typebox'
+import { publicKeyAlgorithm } from './services/keys.ts'
+
+const text = (defaultValue: string, description: string) => Type.String({ default: defaultValue, description })
+const whole = (defaultValue: number, minimum: number, maximum: number, description: string) =>
+  Type.Integer({ default: defaultValue, minimum, maximum, description })
+
+/** Every environment variable Belfry reads, with its default. `.env.example` and `docs/reference/configuration.md` list the same. */
+export const environmentSchema = Type.Object({
+  HOST: text('127.0.0.1', 'Address to listen on; 0.0.0.0 in a container'),
+  PORT: whole(3000, 0, 65535, 'Port to listen on; 0 takes a free one'),
+  LOG_LEVEL: Type.Union(
+    ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map((level) => Type.Literal(level)),
+    { default: 'info', description: 'fatal, error, warn, info, debug, trace or silent' }
+  ),
+  TRUST_PROXY: text('', 'Addresses or CIDRs of proxies whose X-Forwarded-For is believed, comma-separated'),
+
+  REDIS_URL: text('', 'One Redis for all nodes, redis:// or rediss://; empty: the embedded store'),
+  REDIS_CLUSTER_NODES: text('', 'Redis Cluster instead: host:port of some nodes, comma-separated'),
+  REDIS_SENTINELS: text('', 'Redis by Sentinel instead: host:port of the sentinels, comma-separated'),
+  REDIS_SENTINEL_NAME: text('', 'Name of the master group, with REDIS_SENTINELS'),
+  REDIS_KEY_PREFIX: Type.String({
+    default: 'belfry',
+    pattern: '^[A-Za-z0-9_.-]{1,64}$',
+    description: 'What every key and channel starts with'
+  }),
+  REDIS_WAIT_REPLICAS: whole(0, 0, 10, 'Replicas that must have a publish before it is answered'),
+  DATA_DIR: text('.belfry', 'Folder of the embedded store and of the secret it makes'),
+
+  JWT_SECRET: text('', 'Secret of HS256 tokens; without any key the embedded store makes one under DATA_DIR'),
+  JWT_PUBLIC_KEY: text('', 'PEM public key of RS256, ES256 or EdDSA tokens, or a path to it'),
+  JWKS_URL: text('', 'URL of a JSON Web Key Set, for keys that rotate'),
+  JWT_ISSUER: text('', 'iss a token must have; empty: not checked'),
+  JWT_AUDIENCE: text('', 'aud a token must have; empty: not checked'),
+  API_KEYS: text('', 'Keys of publishers that use no JWT, comma-separated'),
+
+  ALLOWED_ORIGINS: text('', 'Origins whose pages may connect, comma-separated; empty: all'),
+  CORS_ORIGIN: text('', 'Origins whose pages may call the REST API, comma-separated, or *; empty: none'),
+  CONNECT_RATE_LIMIT_MAX: whole(20000, 0, 1e9, 'Connect attempts one address may make a minute; 0: any number'),
+  PUBLISH_RATE_LIMIT_MAX: whole(0, 0, 1e9, 'Service requests one publisher may make a second; 0: any number'),
+
+  RATE_LIMIT_MAX: whole(10, 0, 1000, 'Notifications a user gets in any rolling window, the excess is parked; 0: no limit'),
+  RATE_LIMIT_WINDOW_MS: whole(1000, 10, 3_600_000, 'Length of that window, milliseconds'),
+  PARKED_MAX: whole(1000, 1, 100_000, 'Notifications that may wait for their release, per user'),
+  RETENTION_SECONDS: whole(604_800, 1, 2_592_000, 'Age at which a notification is trimmed'),
+  LOG_MAX_ENTRIES: whole(1000, 10, 100_000, 'Rows kept per user'),
+  MAX_UNACKED: whole(100, 1, 10_000, 'Rows in flight to a connection before it must acknowledge'),
+
+  WS_MAX_PAYLOAD_BYTES: whole(10_240, 256, 1_048_576, 'Largest frame taken from a client'),
+  WS_PING_INTERVAL_MS: whole(25_000, 100, 300_000, 'Time between two pings'),
+  MAX_CONNECTIONS_PER_USER: whole(100, 0, 100_000, 'Connections a user may have over all nodes; 0: any number'),
+
+  METRICS_PORT: whole(0, 0, 65535, 'Port of /metrics alone; 0: on the main port'),
+  CLOSE_GRACE_SECONDS: whole(25, 1, 600, 'Time to stop in: connections are told to move within it'),
+  DEMO: Type.Boolean({ default: false, description: 'Serve /demo; never with a secret that matters' })
+})
+
+export type Environment = Static<typeof environmentSchema>
+
+/** The effective configuration: the environment with its lists split and its keys read. */
+export interface Config
+  extends Omit<
+    Environment,
+    'LOG_LEVEL' | 'TRUST_PROXY' | 'API_KEYS' | 'ALLOWED_ORIGINS' | 'CORS_ORIGIN' | 'REDIS_CLUSTER_NODES' | 'REDIS_SENTINELS'
+  > {
+  LOG_LEVEL: string
+  TRUST_PROXY: string[]
+  API_KEYS: string[]
+  ALLOWED_ORIGINS: string[]
+  CORS_ORIGIN: string[]
+  REDIS_CLUSTER_NODES: string[]
+  REDIS_SENTINELS: string[]
+  /** Whether the store is Redis. */
+  redis: boolean
+}
+
+/** The environment cannot be used. `problems` has one line for each thing wrong; none of them shows a value that may be secret. */
+export class ConfigError extends Error {
+  readonly problems: string[]
+
+  constructor(problems: string[]) {
+    super(`the environment cannot be used:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`)
+    this.name = 'ConfigError'
+    this.problems = problems
+  }
+}
+
+/**
+ * Reads the configuration.
+ *
+ * @param environment by default the process's own
+ * @throws ConfigError with every problem at once
+ */
+export function readConfig(environment: Record<string, string | undefined> = process.env): Config {
+  const problems = unknownNames(environment)
+  const env = validate(environment, problems)
+  const config: Config = {
+    ...env,
+    TRUST_PROXY: split(env.TRUST_PROXY),
+    API_KEYS: split(env.API_KEYS),
+    ALLOWED_ORIGINS: split(env.ALLOWED_ORIGINS),
+    CORS_ORIGIN: split(env.CORS_ORIGIN),
+    REDIS_CLUSTER_NODES: split(env.REDIS_CLUSTER_NODES),
+    REDIS_SENTINELS: split(env.REDIS_SENTINELS),
+    JWT_PUBLIC_KEY: readPublicKey(env.JWT_PUBLIC_KEY, problems),
+    redis: env.REDIS_URL !== '' || env.REDIS_CLUSTER_NODES !== '' || env.REDIS_SENTINELS !== ''
+  }
+  check(config, problems)
+  if (problems.length > 0) throw new ConfigError(problems)
+  return Object.freeze(config)
+}
+
+/** Values that are no good are named in `problems` and replaced by their defaults, so that the checks across values still run. */
+function validate(environment: Record<string, string | undefined>, problems: string[]): Environment {
+  const known = Object.keys(environmentSchema.properties)
+  const data = Object.fromEntries(known.flatMap((name) => (isSet(environment[name]) ? [[name, environment[name]]] : [])))
+  try {
+    return envSchema<Environment>({ schema: structuredClone(environmentSchema), data, env: false })
+  } catch (error) {
+    const { errors } = error as { errors?: { instancePath: string; keyword: string; message?: string }[] }
+    if (errors === undefined) throw error
+    const bad = new Set<string>()
+    for (const { instancePath, keyword, message } of errors) {
+      if (keyword === 'const') continue
+      const name = instancePath.slice(1)
+      const { description = '' } = environmentSchema.properties[name as keyof Environment] as { description?: string }
+      problems.push(`${name} ${keyword === 'anyOf' ? `must be ${description}` : message}`)
+      bad.add(name)
+    }
+    return validate(Object.fromEntries(Object.entries(data).filter(([name]) => !bad.has(name))), problems)
+  }
+}
+
+/** A name of ours that is misspelt would be a setting without effect. */
+function unknownNames(environment: Record<string, string | undefined>): string[] {
+  return Object.keys(environment)
+    .filter((name) => name.startsWith('BELFRY_'))
+    .map((name) => `${name} is not a variable of Belfry's`)
+}
+
+function check(config: Config, problems: string[]): void {
+  const stores = [config.REDIS_URL !== '', config.REDIS_CLUSTER_NODES.length > 0, config.REDIS_SENTINELS.length > 0]
+  if (stores.filter(Boolean).length > 1) problems.push('only one of REDIS_URL, REDIS_CLUSTER_NODES and REDIS_SENTINELS may be set')
+  if (config.REDIS_URL !== '' && !isUrl(config.REDIS_URL, ['redis:', 'rediss:']))
+    problems.push('REDIS_URL must be a redis:// or rediss:// URL')
+  for (const node of [...config.REDIS_CLUSTER_NODES, ...config.REDIS_SENTINELS]) {
+    if (!/^.+:\d{1,5}$/.test(node)) problems.push(`${node} must be host:port`)
+  }
+  if (config.REDIS_SENTINELS.length > 0 && config.REDIS_SENTINEL_NAME === '') problems.push('REDIS_SENTINELS needs REDIS_SENTINEL_NAME')
+
+  const keys = [config.JWT_SECRET, config.JWT_PUBLIC_KEY, config.JWKS_URL].filter((key) => key !== '')
+  if (keys.length > 1) problems.push('only one of JWT_SECRET, JWT_PUBLIC_KEY and JWKS_URL may be set')
+  if (keys.length === 0 && config.redis) problems.push('with Redis one of JWT_SECRET, JWT_PUBLIC_KEY and JWKS_URL must be set')
+  if (config.JWKS_URL !== '' && !isUrl(config.JWKS_URL, ['https:', 'http:'])) problems.push('JWKS_URL must be an http:// or https:// URL')
+
+  for (const origin of config.ALLOWED_ORIGINS) {
+    if (!isOrigin(origin)) problems.push(`ALLOWED_ORIGINS: ${origin} must be scheme://host[:port]`)
+  }
+  for (const origin of config.CORS_ORIGIN) {
+    if (origin !== '*' && !isOrigin(origin)) problems.push(`CORS_ORIGIN: ${origin} must be scheme://host[:port] or *`)
+  }
+  for (const proxy of config.TRUST_PROXY) {
+    const [address = '', bits = '0'] = proxy.split('/')
+    if (isIP(address) === 0 || !/^\d{1,3}$/.test(bits)) problems.push(`TRUST_PROXY: ${proxy} must be an address or a CIDR`)
+  }
+}
+
+function readPublicKey(value: string, problems: string[]): string {
+  if (value === '') return ''
+  try {
+    const pem = value.includes('-----BEGIN') ? value.replaceAll('\\n', '\n') : readFileSync(value, 'utf8')
+    publicKeyAlgorithm(pem)
+    return pem
+  } catch {
+    problems.push('JWT_PUBLIC_KEY must be an RSA, P-256 or Ed25519 public key in PEM, or the path of one')
+    return ''
+  }
+}
+
+function isSet(value: string | undefined): boolean {
+  return value !== undefined && value !== ''
+}
+
+function split(list: string): string[] {
+  return list
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '')
+}
+
+function isUrl(value: string, protocols: string[]): boolean {
+  return URL.canParse(value) && protocols.includes(new URL(value).protocol)
+}
+
+function isOrigin(value: string): boolean {
+  return URL.canParse(value) && new URL(value).origin.toLowerCase() === value.toLowerCase()
+}

@@ -1,0 +1,111 @@
+import jwt from '@fastify/jwt'
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { ApiKeys } from '../services/api-keys.ts'
+import { errors } from '../services/errors.ts'
+import { publicKeyAlgorithm } from '../services/keys.ts'
+import { type Claims, checkClaims, jwksVerifier, type Refusal, TokenError, type VerifyToken } from '../services/tokens.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    auth: {
+      /** Verifies a user's or a service's token. */
+      verify: VerifyToken
+      /** `onRequest` of the service's routes: a JWT with scope `publish` or `admin`, or an API key. Sets `request.publisher`. */
+      service: (request: FastifyRequest) => Promise<void>
+      /** `onRequest` of the user's own routes: the user's token. Sets `request.user`. */
+      user: (request: FastifyRequest) => Promise<void>
+      /** The error that answers a refusal in HTTP. */
+      refusal: (refusal: Refusal) => Error
+    }
+  }
+  interface FastifyRequest {
+    /** Whom idempotency keys and HTTP rate limits belong to. */
+    publisher: string
+  }
+}
+
+declare module '@fastify/jwt' {
+  interface FastifyJWT {
+    user: Claims
+  }
+}
+
+const SERVICE_SCOPES = ['publish', 'admin']
+
+const REFUSALS: Record<Refusal, () => Error> = {
+  token_missing: () => new errors.TokenMissing(),
+  token_invalid: () => new errors.TokenInvalid(),
+  token_expired: () => new errors.TokenExpired(),
+  token_revoked: () => new errors.TokenRevoked()
+}
+
+/** Who is asking. Algorithms are pinned by the kind of key configured, `exp` is required, `sub` must be a user. */
+export default fp(
+  async (app) => {
+    const { JWT_SECRET, JWT_PUBLIC_KEY, JWKS_URL, JWT_ISSUER, JWT_AUDIENCE, API_KEYS } = app.config
+    const apiKeys = new ApiKeys(API_KEYS)
+    let verify: VerifyToken
+    if (JWKS_URL !== '') {
+      verify = jwksVerifier(JWKS_URL, JWT_ISSUER, JWT_AUDIENCE, (err) => app.log.warn({ err }, 'the key set could not be fetched'))
+      app.decorateRequest('user')
+    } else {
+      await app.register(jwt, {
+        secret: JWT_PUBLIC_KEY === '' ? JWT_SECRET : { public: JWT_PUBLIC_KEY },
+        verify: {
+          algorithms: [JWT_PUBLIC_KEY === '' ? 'HS256' : publicKeyAlgorithm(JWT_PUBLIC_KEY)],
+          requiredClaims: ['exp', 'sub'],
+          ignoreNotBefore: true,
+          ...(JWT_ISSUER === '' ? {} : { allowedIss: JWT_ISSUER }),
+          ...(JWT_AUDIENCE === '' ? {} : { allowedAud: JWT_AUDIENCE })
+        }
+      })
+      verify = async (token) => checkClaims(verified(app.jwt.verify, token))
+    }
+    const known: VerifyToken = async (token) => {
+      if (token === '') throw new TokenError('token_missing')
+      return verify(token)
+    }
+
+    app.decorateRequest('publisher', '')
+    app.decorate('auth', {
+      verify: known,
+      service: async (request) => {
+        const credential = bearerOf(request)
+        const holder = apiKeys.holderOf(credential)
+        if (holder !== undefined) {
+          request.publisher = holder
+          return
+        }
+        const claims = await known(credential).catch(refuse)
+        if (!SERVICE_SCOPES.some((scope) => claims.scopes.includes(scope))) throw new errors.ScopeMissing()
+        request.publisher = `sub:${claims.sub}`
+      },
+      user: async (request) => {
+        const claims = await known(bearerOf(request)).catch(refuse)
+        const revokedBefore = await app.store.revokedBefore(claims.sub)
+        if (revokedBefore > 0 && claims.issuedAt <= revokedBefore) throw new errors.TokenRevoked()
+        request.user = claims
+      },
+      refusal: (refusal) => REFUSALS[refusal]()
+    })
+  },
+  { name: 'auth', fastify: '5.x', dependencies: ['error-handler', 'store'] }
+)
+
+function bearerOf(request: FastifyRequest): string {
+  return /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? ''
+}
+
+function refuse(error: unknown): never {
+  throw error instanceof TokenError ? REFUSALS[error.refusal]() : error
+}
+
+function verified(verify: (token: string) => unknown, token: string): Record<string, unknown> {
+  try {
+    return verify(token) as Record<string, unknown>
+  } catch (error) {
+    const { code } = error as { code?: string }
+    throw new TokenError(code === 'FAST_JWT_EXPIRED' ? 'token_expired' : 'token_invalid')
+  }
+}

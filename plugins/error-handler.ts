@@ -1,0 +1,75 @@
+import { STATUS_CODES } from 'node:http'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Problem } from '../routes/schemas/problem.ts'
+import { errors } from '../services/errors.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Turns any error into the problem its answer carries (RFC 9457). Text of errors that are not ours never leaves the process. */
+    problemOf: (error: FastifyError, instance: string) => Problem
+  }
+}
+
+/** Errors of Fastify's own that a caller can cause, and ours for each. */
+const FASTIFY_ERRORS: Record<string, (error: FastifyError) => FastifyError> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: () => new errors.TooLarge('The body is too large'),
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: () => new errors.UnsupportedMediaType(),
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => new errors.InvalidRequest('the content length does not fit the body'),
+  FST_ERR_CTP_EMPTY_JSON_BODY: () => new errors.InvalidRequest('the body is empty'),
+  FST_ERR_CTP_INVALID_JSON_BODY: () => new errors.InvalidRequest('the body is not JSON'),
+  FST_ERR_BAD_URL: () => new errors.InvalidRequest('the URL is not valid'),
+  FST_REQ_FILE_TOO_LARGE: () => new errors.TooLarge('The body is too large')
+}
+
+/** Statuses after which the same request may work later, and when nothing better is known: in how many seconds. */
+const RETRY_AFTER_SECONDS: Record<number, number> = { 429: 1, 503: 2, 507: 30 }
+
+/** Every answer that is not a success is `application/problem+json`, from the one table in `services/errors.ts`. */
+export default fp(
+  async (app) => {
+    const problemOf = (error: FastifyError, instance: string): Problem => {
+      const { code, statusCode, message } = ours(error)
+      const status = statusCode ?? 500
+      const title = STATUS_CODES[status] ?? 'Error'
+      const pointers = error.validation?.map(({ instancePath, message: detail = '' }) => ({ pointer: instancePath, detail }))
+      return {
+        type: `urn:belfry:error:${code}`,
+        title,
+        status,
+        detail: message,
+        instance,
+        code,
+        ...(pointers === undefined ? {} : { errors: pointers })
+      }
+    }
+
+    app.decorate('problemOf', problemOf)
+
+    app.setErrorHandler((error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+      const problem = problemOf(error, request.id)
+      if (problem.status >= 500 && problem.code === 'BELFRY_ERR_INTERNAL') request.log.error({ err: error }, 'request failed')
+      const { retryAfterMs } = error as FastifyError & { retryAfterMs?: number }
+      const seconds = retryAfterMs === undefined ? RETRY_AFTER_SECONDS[problem.status] : Math.max(1, Math.ceil(retryAfterMs / 1000))
+      if (seconds !== undefined && !reply.hasHeader('retry-after')) reply.header('retry-after', seconds)
+      return reply.code(problem.status).type('application/problem+json').send(problem)
+    })
+
+    app.setNotFoundHandler((request) => {
+      throw new errors.NotFound(`There is no ${request.method} ${request.url.split('?', 1)[0]}`)
+    })
+  },
+  { name: 'error-handler', fastify: '5.x' }
+)
+
+function ours(error: FastifyError): FastifyError {
+  if (error.code?.startsWith('BELFRY_ERR_')) return error
+  if (error.validation !== undefined) {
+    const tooMany = error.validation.some(({ keyword }) => keyword === 'maxItems')
+    return tooMany ? new errors.TooLarge(`Too many items: ${error.message}`) : new errors.InvalidRequest(error.message)
+  }
+  const known = FASTIFY_ERRORS[error.code]
+  if (known !== undefined) return known(error)
+  if (error.name === 'SyntaxError' && error.statusCode === 400) return new errors.InvalidRequest('the body is not JSON')
+  return new errors.Internal()
+}

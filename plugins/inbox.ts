@@ -1,0 +1,16 @@
+import fp from 'fastify-plugin'
+import { Inbox } from '../services/inbox.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    inbox: Inbox
+  }
+}
+
+/** The retained notifications with their state, for the service's routes and the user's own. */
+export default fp(
+  async (app) => {
+    app.decorate('inbox', new Inbox(app.store))
+  },
+  { name: 'inbox', fastify: '5.x', dependencies: ['store'] }
+)

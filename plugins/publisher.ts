@@ -1,0 +1,16 @@
+import fp from 'fastify-plugin'
+import { Publisher } from '../services/publisher.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    publisher: Publisher
+  }
+}
+
+/** `app.publisher.publish()`: what the REST routes call. */
+export default fp(
+  async (app) => {
+    app.decorate('publisher', new Publisher(app.store, app.releaser, app.counters))
+  },
+  { name: 'publisher', fastify: '5.x', dependencies: ['fanout', 'rate-limit', 'metrics'] }
+)

@@ -1,0 +1,44 @@
+import { join } from 'node:path'
+import fp from 'fastify-plugin'
+import { EmbeddedStore } from '../services/store/embedded/embedded-store.ts'
+import { RedisStore } from '../services/store/redis/redis-store.ts'
+import type { Store, StoreSettings } from '../services/store/store.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    store: Store
+  }
+}
+
+/** Chooses the store's driver. It is opened by `fanout`, which has somebody to tell of wake-ups. */
+export default fp(
+  async (app) => {
+    const { config } = app
+    const settings: StoreSettings = {
+      rateLimit: config.RATE_LIMIT_MAX,
+      rateWindowMs: config.RATE_LIMIT_WINDOW_MS,
+      parkedMax: config.PARKED_MAX,
+      retentionMs: config.RETENTION_SECONDS * 1000,
+      maxEntries: config.LOG_MAX_ENTRIES,
+      maxConnections: config.MAX_CONNECTIONS_PER_USER
+    }
+    const log = app.log.child({ component: 'store' })
+    const store: Store = config.redis
+      ? new RedisStore(settings, {
+          ...(config.REDIS_URL === '' ? {} : { url: config.REDIS_URL }),
+          ...(config.REDIS_CLUSTER_NODES.length === 0 ? {} : { clusterNodes: config.REDIS_CLUSTER_NODES }),
+          ...(config.REDIS_SENTINELS.length === 0 ? {} : { sentinels: config.REDIS_SENTINELS, sentinelName: config.REDIS_SENTINEL_NAME }),
+          keyPrefix: config.REDIS_KEY_PREFIX,
+          waitReplicas: config.REDIS_WAIT_REPLICAS,
+          log
+        })
+      : new EmbeddedStore({ folder: join(config.DATA_DIR, 'store'), settings })
+    app.decorate('store', store)
+    app.health.add('store', () => {
+      const { available, reason } = store.status()
+      return available ? '' : reason || 'away'
+    })
+    app.metrics.gauge('belfry_store_available', 'Whether the store can be used', () => Number(store.status().available))
+  },
+  { name: 'store', fastify: '5.x', dependencies: ['health', 'metrics'] }
+)

@@ -1,0 +1,71 @@
+import type { OutgoingHttpHeaders } from 'node:http'
+import type { Socket } from 'node:net'
+import websocket from '@fastify/websocket'
+import fp from 'fastify-plugin'
+import type { WebSocket } from 'ws'
+import { errors } from '../services/errors.ts'
+import type { Admission } from '../services/sockets.ts'
+import { acceptSocket, acceptStream, type SocketContext } from '../services/sockets.ts'
+import { chooseProtocol } from '../services/upgrade.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    websocket: {
+      /** Hands an upgraded socket over to a connection, or closes it at once when it was not admitted. */
+      accept: (webSocket: WebSocket, request: FastifyRequest, admission: Admission) => void
+      /** Hands a hijacked reply over to a connection that sends its frames as server-sent events. */
+      stream: (reply: FastifyReply, admission: Extract<Admission, { admitted: true }>) => void
+    }
+  }
+}
+
+/** The path of the one route that takes upgrades. */
+export const SOCKET_PATH = '/v1/ws'
+
+/** How long a peer may take to answer a close frame, milliseconds. */
+const CLOSE_TIMEOUT_MS = 2000
+/** Connections told to move are spread over at least this, and this much more for each of them, up to the ceiling; milliseconds. */
+const SPREAD_BASE_MS = 500
+const SPREAD_PER_CONNECTION_MS = 4
+const SPREAD_CEILING_MS = 10_000
+
+/** Long-lived connections: WebSocket upgrades and event streams, and their end: before the server closes, every connection is told `bye` and when to come back. */
+export default fp(
+  async (app) => {
+    const { WS_MAX_PAYLOAD_BYTES, MAX_UNACKED, WS_PING_INTERVAL_MS } = app.config
+    const options = {
+      maxPayload: WS_MAX_PAYLOAD_BYTES,
+      perMessageDeflate: false,
+      clientTracking: false,
+      handleProtocols: chooseProtocol,
+      closeTimeout: CLOSE_TIMEOUT_MS
+    }
+    await app.register(websocket, {
+      options,
+      preClose: (done) => {
+        const spread = SPREAD_BASE_MS + app.connections.count * SPREAD_PER_CONNECTION_MS
+        app.connections.drain(Math.min(SPREAD_CEILING_MS, spread))
+        done()
+      }
+    })
+    const context: SocketContext = {
+      node: app.node,
+      store: app.store,
+      registry: app.connections,
+      queue: app.offlineQueue,
+      counters: app.counters,
+      verify: app.auth.verify,
+      maxUnacked: MAX_UNACKED,
+      maxFrameBytes: WS_MAX_PAYLOAD_BYTES,
+      pingIntervalMs: WS_PING_INTERVAL_MS
+    }
+    app.decorate('websocket', {
+      accept: (webSocket, request, admission) => acceptSocket(context, webSocket, request.raw.socket as Socket, admission),
+      stream: (reply, { identity, start }) => acceptStream(context, reply.raw, reply.getHeaders() as OutgoingHttpHeaders, identity, start)
+    })
+    app.addHook('onRequest', async (request) => {
+      if (request.ws && request.routeOptions.url !== SOCKET_PATH) throw new errors.NotFound(`No WebSocket at ${request.routeOptions.url}`)
+    })
+  },
+  { name: 'websocket', fastify: '5.x', dependencies: ['connections', 'offline-queue', 'auth', 'health'] }
+)

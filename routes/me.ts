@@ -1,0 +1,54 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { NotificationIdSchema, problems, userErrors, userSecurity } from './schemas/common.ts'
+import { FoundSchema, InboxQuerySchema, InboxSchema, MarkAnswerSchema, MarkSchema } from './schemas/notification.ts'
+
+/** The user's own inbox, by the user's token. */
+const me: FastifyPluginAsyncTypebox = async (app) => {
+  app.addHook('onRequest', app.auth.user)
+  const guarded = { security: userSecurity }
+
+  app.get(
+    '/v1/me/notifications',
+    {
+      schema: {
+        summary: 'List my inbox',
+        tags: ['me'],
+        ...guarded,
+        querystring: InboxQuerySchema,
+        response: { 200: InboxSchema, ...problems(...userErrors) }
+      }
+    },
+    (request) => app.inbox.list(request.user.sub, request.query)
+  )
+
+  app.get(
+    '/v1/me/notifications/:id',
+    {
+      schema: {
+        summary: 'Get one of my notifications',
+        tags: ['me'],
+        ...guarded,
+        params: Type.Object({ id: NotificationIdSchema }),
+        response: { 200: FoundSchema, ...problems(...userErrors, 404) }
+      }
+    },
+    (request) => app.inbox.get(request.user.sub, request.params.id)
+  )
+
+  app.post(
+    '/v1/me/notifications/mark',
+    {
+      schema: {
+        summary: 'Set the state of my notifications',
+        tags: ['me'],
+        ...guarded,
+        body: MarkSchema,
+        response: { 200: MarkAnswerSchema, ...problems(...userErrors, 507) }
+      }
+    },
+    (request) => app.inbox.mark(request.user.sub, request.body)
+  )
+}
+
+export default me

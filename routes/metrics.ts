@@ -1,0 +1,22 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+
+const metrics: FastifyPluginAsyncTypebox = async (app) => {
+  app.get(
+    '/metrics',
+    {
+      logLevel: 'warn',
+      schema: {
+        summary: 'Prometheus metrics',
+        tags: ['operations'],
+        response: { 200: { content: { 'text/plain': { schema: Type.String() } } } }
+      }
+    },
+    async (_request, reply) => {
+      const { contentType, body } = await app.metrics.exposition()
+      return reply.type(contentType).send(body)
+    }
+  )
+}
+
+export default metrics

@@ -1,0 +1,94 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyError } from 'fastify'
+import { errors } from '../services/errors.ts'
+import type { PublishRequest } from '../services/publisher.ts'
+import { problems, serviceErrors, serviceSecurity } from './schemas/common.ts'
+import {
+  BatchAnswerSchema,
+  type BatchItem,
+  BatchItemSchema,
+  BatchSchema,
+  PublishAnswerSchema,
+  PublishHeaders,
+  PublishSchema
+} from './schemas/notification.ts'
+
+const BODY_LIMIT = 262_144
+const BATCH_BODY_LIMIT = 8_388_608
+
+const notifications: FastifyPluginAsyncTypebox = async (app) => {
+  app.addHook('onRequest', app.auth.service)
+  app.addHook('onRequest', app.limits.publish)
+
+  app.post(
+    '/v1/notifications',
+    {
+      bodyLimit: BODY_LIMIT,
+      schema: {
+        summary: 'Publish a notification',
+        description:
+          'To one user or to many. 202: it is in the store. 200: an earlier request with the same Idempotency-Key had put it there.',
+        tags: ['publish'],
+        security: serviceSecurity,
+        headers: PublishHeaders,
+        body: PublishSchema,
+        response: { 202: PublishAnswerSchema, 200: PublishAnswerSchema, ...problems(...serviceErrors, 413, 415, 422, 507) }
+      }
+    },
+    async (request, reply) => {
+      const key = request.headers['idempotency-key']
+      const { answer, replayed } = await app.publisher.publish(
+        request.body,
+        request.publisher,
+        key === undefined ? undefined : unquoted(key)
+      )
+      if (replayed) reply.header('idempotent-replayed', 'true')
+      return reply.code(replayed ? 200 : 202).send(answer)
+    }
+  )
+
+  app.post(
+    '/v1/notifications/batch',
+    {
+      bodyLimit: BATCH_BODY_LIMIT,
+      schema: {
+        summary: 'Publish up to 1,000 notifications',
+        description: 'Each item is carried out or refused on its own; the results are in the order of the items.',
+        tags: ['publish'],
+        security: serviceSecurity,
+        body: BatchSchema,
+        response: { 202: BatchAnswerSchema, ...problems(...serviceErrors, 413, 415) }
+      }
+    },
+    async (request, reply) => {
+      const validate = request.compileValidationSchema(BatchItemSchema, 'body')
+      const publish = async (item: unknown) => {
+        try {
+          if (!validate(item)) throw new errors.InvalidRequest(describe(validate.errors))
+          const { idempotencyKey, ...notification } = item as BatchItem
+          const { answer } = await app.publisher.publish(
+            notification as PublishRequest,
+            request.publisher,
+            idempotencyKey && unquoted(idempotencyKey)
+          )
+          return answer
+        } catch (error) {
+          return { problem: app.problemOf(error as FastifyError, request.id) }
+        }
+      }
+      reply.code(202)
+      return { results: await Promise.all(request.body.notifications.map(publish)) }
+    }
+  )
+}
+
+export default notifications
+
+/** The key of a structured-field string (RFC 8941 §3.3.3), or of a bare one. */
+function unquoted(key: string): string {
+  return key.startsWith('"') && key.endsWith('"') ? key.slice(1, -1) : key
+}
+
+function describe(problems: { instancePath?: string; message?: string }[] | null | undefined): string {
+  return (problems ?? []).map(({ instancePath = '', message = 'is not valid' }) => `${instancePath || 'item'} ${message}`).join(', ')
+}

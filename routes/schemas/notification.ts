@@ -1,0 +1,165 @@
+import { type Static, Type } from 'typebox'
+import { EventIdSchema, MillisecondsSchema, NotificationIdSchema, StateSchema, UserSchema } from './common.ts'
+import { ProblemSchema } from './problem.ts'
+
+/** Recipients, and items of a batch, in one request. */
+export const MANY = 1000
+
+const content = {
+  type: Type.String({ minLength: 1, maxLength: 128, description: 'What happened, for the app to switch on', examples: ['sync.done'] }),
+  title: Type.String({ minLength: 1, maxLength: 1024, description: 'One line for a person', examples: ['Sync finished'] }),
+  ref: Type.Optional(Type.String({ maxLength: 2048, description: 'Where the details are', examples: ['/syncs/77'] })),
+  data: Type.Optional(Type.Record(Type.String(), Type.Unknown(), { description: 'At most 4 KB of JSON', examples: [{ files: 12 }] }))
+}
+
+export const PublishSchema = Type.Object(
+  {
+    to: Type.Union([UserSchema, Type.Array(UserSchema, { minItems: 1, maxItems: MANY })], {
+      description: 'One user, or up to 1,000',
+      examples: ['alice']
+    }),
+    ...content,
+    timestamp: Type.Optional(MillisecondsSchema('When it happened; default: now')),
+    halfLife: Type.Optional(
+      Type.Number({
+        exclusiveMinimum: 0,
+        maximum: 31_536_000,
+        description: 'Seconds in which it loses half its worth while parked; default: never'
+      })
+    )
+  },
+  {
+    additionalProperties: false,
+    examples: [{ to: 'alice', type: 'sync.done', title: 'Sync finished', ref: '/syncs/77', data: { files: 12 } }]
+  }
+)
+
+export const IdempotencyKeySchema = Type.String({
+  pattern: '^(?:"[\\x20-\\x21\\x23-\\x7e]{1,255}"|[\\x21\\x23-\\x7e][\\x20-\\x7e]{0,254})$',
+  description: 'Up to 255 printable ASCII characters, quoted or not. The same key never makes a second notification',
+  examples: ['sync-77-done']
+})
+
+export const PublishHeaders = Type.Object({ 'idempotency-key': Type.Optional(IdempotencyKeySchema) })
+
+const RecipientSchema = Type.Object(
+  {
+    user: Type.String(),
+    status: Type.Union([Type.Literal('accepted'), Type.Literal('parked'), Type.Literal('rejected')]),
+    eventId: Type.Optional(EventIdSchema),
+    releaseAt: Type.Optional(MillisecondsSchema('When a parked one will be released')),
+    code: Type.Optional(Type.String({ description: 'Why it was rejected' })),
+    retryAfterMs: Type.Optional(Type.Integer({ description: 'When a rejected one may be sent again' })),
+    nodes: Type.Integer({ description: 'Nodes woken; 0: none of them has a connection of the user' })
+  },
+  { $id: 'RecipientResult' }
+)
+
+export const PublishAnswerSchema = Type.Object(
+  {
+    id: NotificationIdSchema,
+    durability: Type.Union([Type.Literal('fsync'), Type.Literal('replicated'), Type.Literal('os'), Type.Literal('none')], {
+      description: 'How safe it was when this was answered: on disk, on a replica, in the hands of the operating system, in memory only'
+    }),
+    results: Type.Array(RecipientSchema)
+  },
+  {
+    examples: [
+      {
+        id: 'qk3mTnHc0Vd5Yx1LbR2w',
+        durability: 'fsync',
+        results: [{ user: 'alice', status: 'accepted', eventId: 'k3f9q2.41.qk3mTnHc', nodes: 1 }]
+      }
+    ]
+  }
+)
+
+/** One item; checked on its own, so that a bad one does not fail the others. */
+export const BatchItemSchema = Type.Object(
+  { ...PublishSchema.properties, idempotencyKey: Type.Optional(IdempotencyKeySchema) },
+  { additionalProperties: false }
+)
+
+export type BatchItem = Static<typeof BatchItemSchema>
+
+export const BatchSchema = Type.Object(
+  {
+    notifications: Type.Array(
+      Type.Object({}, { additionalProperties: true, description: 'As the body of POST /v1/notifications, with an idempotencyKey' }),
+      {
+        minItems: 1,
+        maxItems: MANY
+      }
+    )
+  },
+  {
+    additionalProperties: false,
+    examples: [{ notifications: [{ to: 'alice', type: 'sync.done', title: 'Sync finished', idempotencyKey: 'sync-77' }] }]
+  }
+)
+
+export const BatchAnswerSchema = Type.Object({
+  results: Type.Array(Type.Union([PublishAnswerSchema, Type.Object({ problem: ProblemSchema })]), {
+    description: 'In the order of the request'
+  })
+})
+
+export const InboxItemSchema = Type.Object({
+  id: NotificationIdSchema,
+  type: content.type,
+  title: content.title,
+  timestamp: MillisecondsSchema('When it happened'),
+  ref: content.ref,
+  data: content.data,
+  state: StateSchema,
+  eventId: EventIdSchema
+})
+
+export const InboxQuerySchema = Type.Object(
+  {
+    state: Type.Optional(Type.Union(StateSchema.anyOf, { description: 'Only these; unread includes seen, as the count does' })),
+    limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
+    cursor: Type.Optional(Type.String({ pattern: '^[1-9][0-9]{0,14}$', description: 'The nextCursor of the page before' }))
+  },
+  { additionalProperties: false }
+)
+
+export const InboxSchema = Type.Object({
+  items: Type.Array(InboxItemSchema, { description: 'Newest first' }),
+  nextCursor: Type.Union([Type.String(), Type.Null()], { description: 'null on the last page' }),
+  unread: Type.Integer({ description: 'All that are unread or seen, not only those of this page' })
+})
+
+export const FoundSchema = Type.Object({
+  id: NotificationIdSchema,
+  type: Type.Optional(content.type),
+  title: Type.Optional(content.title),
+  timestamp: Type.Optional(MillisecondsSchema('When it happened')),
+  ref: content.ref,
+  data: content.data,
+  state: Type.Union([...StateSchema.anyOf, Type.Literal('parked'), Type.Literal('folded')], {
+    description: 'folded: the digest at eventId took its place'
+  }),
+  eventId: Type.Optional(EventIdSchema),
+  releaseAt: Type.Optional(MillisecondsSchema('When a parked one will be released'))
+})
+
+export const MarkSchema = Type.Object(
+  {
+    ids: Type.Optional(Type.Array(NotificationIdSchema, { minItems: 1, maxItems: MANY })),
+    upTo: Type.Optional(EventIdSchema),
+    state: StateSchema
+  },
+  {
+    additionalProperties: false,
+    description: 'ids, or upTo: everything up to and with that event',
+    examples: [{ ids: ['qk3mTnHc0Vd5Yx1LbR2w'], state: 'read' }]
+  }
+)
+
+export type MarkBody = Static<typeof MarkSchema>
+
+export const MarkAnswerSchema = Type.Object({
+  ids: Type.Array(NotificationIdSchema, { description: 'Those whose state changed' }),
+  unread: Type.Integer()
+})

@@ -1,0 +1,17 @@
+import { type Static, Type } from 'typebox'
+
+/** RFC 9457, with Fastify's `code` kept. */
+export const ProblemSchema = Type.Object(
+  {
+    type: Type.String({ description: 'A URN that names the error' }),
+    title: Type.String({ description: 'The status in words' }),
+    status: Type.Integer(),
+    detail: Type.String(),
+    instance: Type.String({ description: 'The id of the request, as in the log' }),
+    code: Type.String({ description: 'One of the codes in docs/reference/errors.md' }),
+    errors: Type.Optional(Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() })))
+  },
+  { $id: 'Problem', description: 'application/problem+json (RFC 9457)' }
+)
+
+export type Problem = Static<typeof ProblemSchema>

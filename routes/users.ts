@@ -1,0 +1,198 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { errors } from '../services/errors.ts'
+import { eventIdOf } from '../services/frames.ts'
+import {
+  EventIdSchema,
+  MillisecondsSchema,
+  NotificationIdSchema,
+  problems,
+  serviceErrors,
+  serviceSecurity,
+  UserParams
+} from './schemas/common.ts'
+import { FoundSchema, InboxQuerySchema, InboxSchema, MarkAnswerSchema, MarkSchema } from './schemas/notification.ts'
+
+const IdParams = Type.Object({ ...UserParams.properties, id: NotificationIdSchema })
+
+const ConnectionSchema = Type.Object({
+  connectionId: Type.String(),
+  deviceId: Type.String(),
+  node: Type.String(),
+  connectedAt: MillisecondsSchema('When it connected'),
+  address: Type.String()
+})
+
+const DisconnectQuery = Type.Object(
+  {
+    reason: Type.String({ minLength: 1, maxLength: 100, default: 'disconnected by an operator', description: 'Sent with close code 4003' }),
+    revoke: Type.Boolean({ default: false, description: 'Refuse every token issued to the user up to now, too (4001, token_revoked)' })
+  },
+  { additionalProperties: false }
+)
+
+const DisconnectedSchema = Type.Object({ disconnected: Type.Integer({ description: 'Connections that were told to close' }) })
+
+const QueueSchema = Type.Object({
+  head: EventIdSchema,
+  first: EventIdSchema,
+  parked: Type.Integer(),
+  unread: Type.Integer(),
+  devices: Type.Array(
+    Type.Object({
+      deviceId: Type.String(),
+      eventId: EventIdSchema,
+      lag: Type.Integer({ description: 'Rows after its cursor' }),
+      acknowledgedAt: MillisecondsSchema('When its cursor last moved')
+    })
+  )
+})
+
+const users: FastifyPluginAsyncTypebox = async (app) => {
+  app.addHook('onRequest', app.auth.service)
+  app.addHook('onRequest', app.limits.publish)
+  const guarded = { security: serviceSecurity }
+
+  app.get(
+    '/v1/users/:user/notifications',
+    {
+      schema: {
+        summary: "List a user's inbox",
+        tags: ['inbox'],
+        ...guarded,
+        params: UserParams,
+        querystring: InboxQuerySchema,
+        response: { 200: InboxSchema, ...problems(...serviceErrors) }
+      }
+    },
+    (request) => app.inbox.list(request.params.user, request.query)
+  )
+
+  app.get(
+    '/v1/users/:user/notifications/:id',
+    {
+      schema: {
+        summary: 'Get one notification, wherever it is',
+        tags: ['inbox'],
+        ...guarded,
+        params: IdParams,
+        response: { 200: FoundSchema, ...problems(...serviceErrors, 404) }
+      }
+    },
+    (request) => app.inbox.get(request.params.user, request.params.id)
+  )
+
+  app.post(
+    '/v1/users/:user/notifications/mark',
+    {
+      schema: {
+        summary: 'Set the state of notifications',
+        tags: ['inbox'],
+        ...guarded,
+        params: UserParams,
+        body: MarkSchema,
+        response: { 200: MarkAnswerSchema, ...problems(...serviceErrors, 507) }
+      }
+    },
+    (request) => app.inbox.mark(request.params.user, request.body)
+  )
+
+  app.delete(
+    '/v1/users/:user/notifications/:id',
+    {
+      schema: {
+        summary: 'Recall a notification',
+        description: 'Parked or pending, it never appears; shown, it is retracted on every device.',
+        tags: ['inbox'],
+        ...guarded,
+        params: IdParams,
+        response: { 204: Type.Null({ description: 'Recalled' }), ...problems(...serviceErrors, 404, 507) }
+      }
+    },
+    async (request, reply) => {
+      await app.inbox.recall(request.params.user, request.params.id)
+      app.counters.recalled += 1
+      return reply.code(204).send(null)
+    }
+  )
+
+  app.get(
+    '/v1/users/:user/connections',
+    {
+      schema: {
+        summary: "List a user's connections on all nodes",
+        tags: ['connections'],
+        ...guarded,
+        params: UserParams,
+        response: { 200: Type.Object({ items: Type.Array(ConnectionSchema) }), ...problems(...serviceErrors) }
+      }
+    },
+    async (request) => ({ items: await app.store.connections(request.params.user) })
+  )
+
+  app.delete(
+    '/v1/users/:user/connections',
+    {
+      schema: {
+        summary: "Close all of a user's connections",
+        tags: ['connections'],
+        ...guarded,
+        params: UserParams,
+        querystring: DisconnectQuery,
+        response: { 200: DisconnectedSchema, ...problems(...serviceErrors) }
+      }
+    },
+    async (request) => {
+      const { user } = request.params
+      const connections = await app.store.connections(user)
+      await app.store.disconnect({ user, connectionId: undefined, ...request.query })
+      return { disconnected: connections.length }
+    }
+  )
+
+  app.delete(
+    '/v1/users/:user/connections/:id',
+    {
+      schema: {
+        summary: 'Close one connection',
+        tags: ['connections'],
+        ...guarded,
+        params: IdParams,
+        querystring: Type.Pick(DisconnectQuery, ['reason'], { additionalProperties: false }),
+        response: { 200: DisconnectedSchema, ...problems(...serviceErrors, 404) }
+      }
+    },
+    async (request) => {
+      const { user, id } = request.params
+      const connections = await app.store.connections(user)
+      if (!connections.some(({ connectionId }) => connectionId === id)) throw new errors.NotFound('There is no such connection')
+      await app.store.disconnect({ user, connectionId: id, reason: request.query.reason, revoke: false })
+      return { disconnected: 1 }
+    }
+  )
+
+  app.get(
+    '/v1/users/:user/queue',
+    {
+      schema: {
+        summary: 'What waits for a user: the log, what is parked, and how far each device is',
+        tags: ['inbox'],
+        ...guarded,
+        params: UserParams,
+        response: { 200: QueueSchema, ...problems(...serviceErrors) }
+      }
+    },
+    async (request) => {
+      const { head, first, parked, unread, devices } = await app.store.queue(request.params.user)
+      return {
+        head: eventIdOf(head),
+        first: eventIdOf(first),
+        parked,
+        unread,
+        devices: devices.map(({ deviceId, position, lag, at }) => ({ deviceId, eventId: eventIdOf(position), lag, acknowledgedAt: at }))
+      }
+    }
+  )
+}
+
+export default users

@@ -1,0 +1,100 @@
+import { formatEventId, type Position, type ServerFrame, type State } from './protocol/index.ts'
+import { retractedOffset, rowId, rowId8, rowKind, rowTail } from './store/row.ts'
+import type { Backlog } from './store/store.ts'
+
+const TEXT_FRAME = 0x81
+
+/**
+ * One message to a client, encoded once and shared by every socket it goes to.
+ *
+ * `ws` is a whole unmasked WebSocket text frame (RFC 6455 §5.2), `text` the JSON inside it, without a copy.
+ */
+export class Frame {
+  readonly ws: Buffer
+  readonly eventId: string
+  readonly #start: number
+
+  /** @param parts JSON text, joined; a Buffer is copied unread */
+  constructor(eventId: string, head: string, tail?: Buffer, end = '') {
+    const headLength = Buffer.byteLength(head)
+    const length = headLength + (tail?.length ?? 0) + end.length
+    const start = length < 126 ? 2 : length < 65_536 ? 4 : 10
+    const ws = Buffer.allocUnsafe(start + length)
+    ws[0] = TEXT_FRAME
+    if (start === 2) ws[1] = length
+    else if (start === 4) {
+      ws[1] = 126
+      ws.writeUInt16BE(length, 2)
+    } else {
+      ws[1] = 127
+      ws.writeBigUInt64BE(BigInt(length), 2)
+    }
+    ws.write(head, start)
+    tail?.copy(ws, start + headLength)
+    if (end !== '') ws.write(end, start + length - end.length)
+    this.ws = ws
+    this.eventId = eventId
+    this.#start = start
+  }
+
+  get text(): Buffer {
+    return this.ws.subarray(this.#start)
+  }
+}
+
+/** A frame that is no row of the log. */
+export function plainFrame(frame: ServerFrame): Frame {
+  return new Frame('', JSON.stringify(frame))
+}
+
+const HEADS = { s: 'state', r: 'retract', d: 'digest' } as const
+
+/** The live frame of a row, or undefined for a row that has none (recalled, lost). The tail is copied, never parsed. */
+export function rowFrame(epoch: string, offset: number, row: Buffer): Frame | undefined {
+  const kind = rowKind(row)
+  const eventId = formatEventId({ epoch, offset, id8: rowId8(row) })
+  if (kind === 'n') return notificationFrame(eventId, '', row)
+  if (kind === 's' || kind === 'r' || kind === 'd')
+    return new Frame(eventId, `{"type":"${HEADS[kind]}","eventId":"${eventId}",`, rowTail(row))
+  return undefined
+}
+
+/**
+ * The replay frame of a row: the final truth only. A notification comes with the state it has now, a change of state only for ids that
+ * still have it and did not come with it already, a retraction only for what may have been seen; counts are those of now.
+ *
+ * @param sent ids of the notifications this read has replayed so far; added to
+ */
+export function replayFrame(backlog: Backlog, offset: number, row: Buffer, sent: Set<string>): Frame | undefined {
+  const kind = rowKind(row)
+  const eventId = formatEventId({ epoch: backlog.epoch, offset, id8: rowId8(row) })
+  if (kind === 'n') {
+    const id = rowId(row)
+    const state = backlog.states.get(id)
+    sent.add(id)
+    return notificationFrame(eventId, state === undefined ? '"replay":true,' : `"replay":true,"state":"${state}",`, row)
+  }
+  const rest =
+    kind === 's' || kind === 'r' || kind === 'd' ? (JSON.parse(`{${rowTail(row)}`) as { ids: string[]; state: State }) : undefined
+  if (rest === undefined || (kind === 'r' && retractedOffset(row) > backlog.start.offset)) return undefined
+  if (kind === 's') {
+    rest.ids = rest.ids.filter((id) => !sent.has(id) && (backlog.states.get(id) ?? 'unread') === rest.state)
+    if (rest.ids.length === 0) return undefined
+  }
+  const type = HEADS[kind as keyof typeof HEADS]
+  return new Frame(eventId, JSON.stringify({ type, eventId, replay: true, ...rest, unread: backlog.unread }))
+}
+
+function notificationFrame(eventId: string, flags: string, row: Buffer): Frame {
+  return new Frame(
+    eventId,
+    `{"type":"notification","eventId":"${eventId}",${flags}"notification":{"id":"${rowId(row)}",`,
+    rowTail(row),
+    '}'
+  )
+}
+
+/** An event id for a position whose row may be one the store lost, which has no id. */
+export function eventIdOf(position: Position): string {
+  return formatEventId(position.id8.startsWith('~') ? { ...position, id8: '' } : position)
+}

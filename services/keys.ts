@@ -1,0 +1,16 @@
+import { createPublicKey } from 'node:crypto'
+import type { PUBLIC_KEY_ALGORITHMS } from './tokens.ts'
+
+/**
+ * The one algorithm that goes with a public key: RSA is RS256, P-256 is ES256, Ed25519 is EdDSA.
+ *
+ * @param pem a public key, not a secret and not a certificate of another family
+ * @throws Error when the key is none of these
+ */
+export function publicKeyAlgorithm(pem: string): (typeof PUBLIC_KEY_ALGORITHMS)[number] {
+  const key = createPublicKey(pem)
+  if (key.asymmetricKeyType === 'rsa') return 'RS256'
+  if (key.asymmetricKeyType === 'ed25519') return 'EdDSA'
+  if (key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1') return 'ES256'
+  throw new Error('JWT_PUBLIC_KEY must be an RSA, P-256 or Ed25519 key')
+}

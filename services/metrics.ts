@@ -1,0 +1,102 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry as PrometheusRegistry } from 'prom-client'
+import type { Counters } from './counters.ts'
+
+/** Plain counters: metric name, help, and where the number is. `docs/reference/metrics.md` lists every metric, and a test holds the two equal. */
+const COUNTERS: [name: string, help: string, read: (counters: Counters) => number][] = [
+  ['belfry_connects_total', 'Connections accepted', (c) => c.connects],
+  ['belfry_upgrades_refused_total', 'Upgrades refused, or closed at once with 4001 or 4005', (c) => c.upgradesRefused],
+  ['belfry_accepted_total', 'Notifications appended at once, per recipient', (c) => c.accepted],
+  ['belfry_parked_total', 'Notifications parked, per recipient', (c) => c.parked],
+  ['belfry_replayed_total', 'Publishes that an Idempotency-Key showed to be repeats, per recipient', (c) => c.replayed],
+  ['belfry_rejected_total', 'Publishes refused, per recipient', (c) => c.rejected],
+  ['belfry_released_total', 'Rows that releases moved to the log, by this node', (c) => c.released],
+  ['belfry_folded_total', 'Parked notifications folded into digests, by this node', (c) => c.folded],
+  ['belfry_recalled_total', 'Notifications recalled', (c) => c.recalled],
+  ['belfry_wake_ups_total', 'Wake-ups received', (c) => c.wakeUps],
+  ['belfry_delivered_live_total', 'Row frames sent as wake-ups came', (c) => c.deliveredLive],
+  ['belfry_delivered_replay_total', 'Row frames sent from the log', (c) => c.deliveredReplay],
+  ['belfry_reads_total', 'Reads of a log for a connection', (c) => c.reads],
+  ['belfry_acks_total', 'Acknowledgements taken', (c) => c.acks],
+  ['belfry_bad_acks_total', 'Acknowledgements of what was never sent', (c) => c.badAcks],
+  ['belfry_acks_failed_total', 'Cursor writes the store did not take; they are tried again', (c) => c.acksFailed]
+]
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
+
+/** The node's Prometheus metrics. Labels are few and bounded: never a user, never an id. */
+export class Metrics {
+  readonly #registry = new PrometheusRegistry()
+  readonly #requests: Histogram<'method' | 'route' | 'status'>
+
+  constructor(counters: Counters) {
+    const registers = [this.#registry]
+    collectDefaultMetrics({ register: this.#registry })
+    for (const [name, help, read] of COUNTERS) {
+      new Counter({
+        name,
+        help,
+        registers,
+        collect() {
+          this.reset()
+          this.inc(read(counters))
+        }
+      })
+    }
+    this.#labelled('belfry_disconnects_total', 'Connections closed, by close code', 'code', () => counters.disconnects)
+    this.#labelled('belfry_gaps_total', 'Gaps told to clients, by reason', 'reason', () => counters.gaps)
+    this.#requests = new Histogram({
+      name: 'belfry_http_request_seconds',
+      help: 'Time to answer a request, by route and status',
+      labelNames: ['method', 'route', 'status'],
+      buckets: SECONDS,
+      registers
+    })
+  }
+
+  /** A number that is read when it is scraped. */
+  gauge(name: string, help: string, read: () => number): void {
+    new Gauge({
+      name,
+      help,
+      registers: [this.#registry],
+      collect() {
+        this.set(read())
+      }
+    })
+  }
+
+  /** @param milliseconds time to the answer */
+  request(method: string, route: string, status: number, milliseconds: number): void {
+    this.#requests.observe({ method, route, status }, milliseconds / 1000)
+  }
+
+  /** The Prometheus text format, and its content type. */
+  async exposition(): Promise<{ contentType: string; body: string }> {
+    return { contentType: this.#registry.contentType, body: await this.#registry.metrics() }
+  }
+
+  /** Names of all metrics of Belfry's own. */
+  names(): string[] {
+    return this.#registry
+      .getMetricsAsArray()
+      .map(({ name }) => name)
+      .filter((name) => name.startsWith('belfry_'))
+  }
+
+  close(): void {
+    this.#registry.clear()
+  }
+
+  #labelled<K extends string | number>(name: string, help: string, label: string, read: () => Map<K, number>): void {
+    new Counter({
+      name,
+      help,
+      labelNames: [label],
+      registers: [this.#registry],
+      collect() {
+        this.reset()
+        for (const [value, count] of read()) this.inc({ [label]: value }, count)
+      }
+    })
+  }
+}

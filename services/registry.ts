@@ -1,0 +1,150 @@
+import type { Connection } from './connection.ts'
+import { PONG_TIMEOUT_MS } from './connection.ts'
+import { type Frame, plainFrame } from './frames.ts'
+import type { ConnectionInfo, Seen, Store } from './store/store.ts'
+
+/** A socket that takes nothing for this long is closed, milliseconds. */
+const STALL_MS = 30_000
+
+/** A user with connections on this node, and the newest row the node knows of. */
+export class LocalUser {
+  readonly user: string
+  readonly connections: Connection[] = []
+  epoch = ''
+  top = 0
+  /** The highest offset that came by a wake-up in this epoch. */
+  woken = 0
+
+  constructor(user: string) {
+    this.user = user
+  }
+
+  /** Takes note of the log's top, as the store told it. */
+  saw(epoch: string, top: number): void {
+    if (epoch === this.epoch) this.top = Math.max(this.top, top)
+    else {
+      this.epoch = epoch
+      this.top = top
+      this.woken = 0
+    }
+  }
+
+  seen(): Seen | undefined {
+    return this.epoch === '' ? undefined : { epoch: this.epoch, offset: this.top }
+  }
+
+  listed(): ConnectionInfo[] {
+    return this.connections.map(({ connectionId, deviceId, node, connectedAt, address }) => ({
+      connectionId,
+      deviceId,
+      node,
+      connectedAt,
+      address
+    }))
+  }
+}
+
+/**
+ * The connections of this node, by user, and their heartbeat. One timer for all: no connection has its own.
+ */
+export class Registry {
+  readonly #users = new Map<string, LocalUser>()
+  readonly #store: Store
+  readonly #pingIntervalMs: number
+  readonly #timer: NodeJS.Timeout
+  #count = 0
+
+  constructor(store: Store, pingIntervalMs: number) {
+    this.#store = store
+    this.#pingIntervalMs = pingIntervalMs
+    this.#timer = setInterval(() => this.tick(Date.now()), Math.min(1000, pingIntervalMs / 4))
+    this.#timer.unref()
+  }
+
+  /** Connections on this node. */
+  get count(): number {
+    return this.#count
+  }
+
+  /** Users with a connection on this node. */
+  get userCount(): number {
+    return this.#users.size
+  }
+
+  find(user: string): LocalUser | undefined {
+    return this.#users.get(user)
+  }
+
+  users(): IterableIterator<LocalUser> {
+    return this.#users.values()
+  }
+
+  *connections(): Generator<Connection> {
+    for (const local of this.#users.values()) yield* local.connections
+  }
+
+  add(user: string, connection: Connection): LocalUser {
+    let local = this.#users.get(user)
+    if (local === undefined) {
+      local = new LocalUser(user)
+      this.#users.set(user, local)
+    }
+    local.connections.push(connection)
+    this.#count += 1
+    return local
+  }
+
+  /** Takes a connection out, and tells the store; the driver sees to it that the store hears of it in the end. */
+  remove(local: LocalUser, connection: Connection): void {
+    const index = local.connections.indexOf(connection)
+    if (index < 0) return
+    local.connections.splice(index, 1)
+    this.#count -= 1
+    if (local.connections.length === 0) this.#users.delete(local.user)
+    this.#store.detach(local.user, local.listed()).catch(() => undefined)
+  }
+
+  /** Closes every connection with `draining`, its return spread over `spreadMs`. */
+  drain(spreadMs: number): void {
+    for (const connection of [...this.connections()]) {
+      connection.close('draining', undefined, Math.round(Math.random() * spreadMs))
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  /** One beat: pings who is due, closes who did not answer, takes nothing, or has an expired token; helps on who is behind. */
+  tick(now: number): void {
+    const ping = plainFrame({ type: 'ping', time: now })
+    for (const connection of [...this.connections()]) this.#beat(connection, now, ping)
+  }
+
+  #beat(connection: Connection, now: number, ping: Frame): void {
+    if (now >= connection.expiresAt) connection.close('unauthorized', 'token_expired')
+    else if (connection.heardAt < connection.pingedAt && now - connection.pingedAt >= PONG_TIMEOUT_MS) connection.close('noPong')
+    else if (this.#stalled(connection, now)) connection.close('slowConsumer')
+    else this.#keep(connection, now, ping)
+  }
+
+  #keep(connection: Connection, now: number, ping: Frame): void {
+    if (now - connection.pingedAt >= this.#pingIntervalMs) {
+      connection.pingedAt = now
+      connection.transport.ping(ping)
+    }
+    if (connection.transport.oneWay && connection.transport.buffered === 0) connection.heardAt = now
+    connection.handedOver()
+    connection.resume()
+  }
+
+  #stalled(connection: Connection, now: number): boolean {
+    const { buffered } = connection.transport
+    if (buffered === 0 || connection.stalledSince === 0 || buffered < connection.stalledBytes) {
+      connection.stalledSince = buffered === 0 ? 0 : now
+      connection.stalledBytes = buffered
+      return false
+    }
+    return now - connection.stalledSince >= STALL_MS
+  }
+}

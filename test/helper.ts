@@ -1,0 +1,214 @@
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import Fastify, { type FastifyInstance } from 'fastify'
+import type { Test } from 'tap'
+import { WebSocket } from 'ws'
+import app from '../app.ts'
+import { readConfig } from '../config.ts'
+import { serverOptions } from '../server-options.ts'
+import type { ServerFrame } from '../services/protocol/index.ts'
+import { signToken } from '../services/sign.ts'
+
+export const SECRET = 'a secret for tests only, and long enough'
+
+/** How long anything awaited in a test may take, milliseconds. */
+export const DEADLINE_MS = 10_000
+
+export interface TestService {
+  app: FastifyInstance
+  /** `http://127.0.0.1:<port>` */
+  url: string
+  /** `ws://127.0.0.1:<port>` */
+  socketUrl: string
+  close: () => Promise<void>
+}
+
+/** A folder that goes with the test. */
+export function temporaryFolder(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'belfry-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** The whole service on a free port, on the embedded store unless `environment` says otherwise. */
+export async function startService(t: Test, environment: Record<string, string> = {}): Promise<TestService> {
+  const config = readConfig({
+    JWT_SECRET: SECRET,
+    DATA_DIR: environment.DATA_DIR ?? temporaryFolder(t),
+    LOG_LEVEL: 'silent',
+    PORT: '0',
+    ...environment
+  })
+  const fastify = Fastify(serverOptions(config))
+  await fastify.register(app, { config })
+  await fastify.listen({ host: config.HOST, port: config.PORT })
+  const { port } = fastify.server.address() as AddressInfo
+  const close = (): Promise<void> => fastify.close()
+  t.teardown(close)
+  return { app: fastify, url: `http://127.0.0.1:${port}`, socketUrl: `ws://127.0.0.1:${port}`, close }
+}
+
+export function userToken(user: string, claims: Record<string, unknown> = {}, seconds = 3600): string {
+  return signToken(SECRET, user, '', seconds, claims)
+}
+
+export function serviceToken(scope = 'publish'): string {
+  return signToken(SECRET, 'test-service', scope, 3600)
+}
+
+/** Calls the service's REST API as a publisher, unless `token` says who else. */
+export async function call(
+  service: TestService,
+  method: string,
+  path: string,
+  body?: unknown,
+  options: { token?: string; headers?: Record<string, string> } = {}
+  // biome-ignore lint/suspicious/noExplicitAny: answers are asserted on, which is what types would be for
+): Promise<{ status: number; headers: Headers; body: any }> {
+  const response = await fetch(service.url + path, {
+    method,
+    headers: {
+      ...(options.token === '' ? {} : { authorization: `Bearer ${options.token ?? serviceToken()}` }),
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...options.headers
+    },
+    ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) })
+  })
+  const text = await response.text()
+  const json = response.headers.get('content-type')?.includes('json') ?? false
+  return { status: response.status, headers: response.headers, body: json ? JSON.parse(text) : text }
+}
+
+export interface ConnectOptions {
+  token?: string
+  deviceId?: string
+  lastEventId?: string
+  /** Subprotocols; default: `belfry.v1` and the token. */
+  protocols?: string[]
+  headers?: Record<string, string>
+  /** Acknowledges rows, the latest for all before it. */
+  acks?: boolean
+}
+
+type FrameOf<T extends ServerFrame['type']> = Extract<ServerFrame, { type: T }>
+
+/** A client that keeps every frame, and waits for what comes. */
+export class TestClient {
+  readonly socket: WebSocket
+  readonly frames: ServerFrame[] = []
+  /** Code and reason of the close, once it came. */
+  closed: { code: number; reason: string } | undefined
+  #read = 0
+  #toAck = ''
+  #changed: () => void = () => undefined
+
+  constructor(socket: WebSocket, acks: boolean) {
+    this.socket = socket
+    socket.on('message', (data) => {
+      const frame = JSON.parse(String(data)) as ServerFrame
+      this.frames.push(frame)
+      if (acks && 'eventId' in frame && frame.type !== 'caughtUp') this.#ack(frame.eventId)
+      this.#changed()
+    })
+    socket.on('close', (code, reason) => {
+      this.closed = { code, reason: String(reason) }
+      this.#changed()
+    })
+    socket.on('error', () => undefined)
+  }
+
+  /** Acknowledges the latest row, at most some thirty times a second. */
+  #ack(eventId: string): void {
+    const waiting = this.#toAck !== ''
+    this.#toAck = eventId
+    if (waiting) return
+    setTimeout(() => {
+      if (this.socket.readyState === WebSocket.OPEN) this.send({ type: 'ack', eventId: this.#toAck })
+      this.#toAck = ''
+    }, 30)
+  }
+
+  send(frame: unknown): void {
+    this.socket.send(typeof frame === 'string' ? frame : JSON.stringify(frame))
+  }
+
+  /** The next frame of this type that was not asked for yet; those before it are passed over. */
+  async next<T extends ServerFrame['type']>(type: T): Promise<FrameOf<T>> {
+    return await this.until(() => {
+      while (this.#read < this.frames.length) {
+        const frame = this.frames[this.#read++] as ServerFrame
+        if (frame.type === type) return frame as FrameOf<T>
+      }
+      return undefined
+    }, `a ${type} frame`)
+  }
+
+  /** Everything of one type so far. */
+  all<T extends ServerFrame['type']>(type: T): FrameOf<T>[] {
+    return this.frames.filter((frame): frame is FrameOf<T> => frame.type === type)
+  }
+
+  /** Resolves with the first answer of `probe` that is not undefined; asked again whenever something came. */
+  async until<T>(probe: () => T | undefined, what = 'the condition'): Promise<T> {
+    const end = Date.now() + DEADLINE_MS
+    for (;;) {
+      const answer = probe()
+      if (answer !== undefined) return answer
+      const left = end - Date.now()
+      if (left <= 0) throw new Error(`no ${what}; had ${JSON.stringify(this.frames.slice(-5))}, closed ${JSON.stringify(this.closed)}`)
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, left)
+        this.#changed = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.closed === undefined) {
+      this.socket.close()
+      await this.whenClosed()
+    }
+  }
+
+  whenClosed(): Promise<{ code: number; reason: string }> {
+    return this.until(() => this.closed, 'close')
+  }
+}
+
+/** Opens a socket; resolves when it is open (it may be closed right after). */
+export async function connect(
+  t: Test,
+  service: Pick<TestService, 'socketUrl'>,
+  user: string,
+  options: ConnectOptions = {}
+): Promise<TestClient> {
+  const query = new URLSearchParams()
+  if (options.deviceId !== undefined) query.set('device_id', options.deviceId)
+  if (options.lastEventId !== undefined) query.set('last_event_id', options.lastEventId)
+  const protocols = options.protocols ?? ['belfry.v1', `bearer.${options.token ?? userToken(user)}`]
+  const socket = new WebSocket(`${service.socketUrl}/v1/ws?${query}`, protocols, { headers: options.headers ?? {} })
+  const client = new TestClient(socket, options.acks ?? false)
+  t.teardown(() => socket.terminate())
+  await once(socket, 'open')
+  return client
+}
+
+/** Resolves when `probe` stops answering undefined or false; for conditions no event tells of. */
+export async function eventually<T>(
+  probe: () => T | undefined | false | Promise<T | undefined | false>,
+  what = 'the condition'
+): Promise<T> {
+  const end = Date.now() + DEADLINE_MS
+  for (;;) {
+    const answer = await probe()
+    if (answer !== undefined && answer !== false) return answer
+    if (Date.now() > end) throw new Error(`${what} did not come about`)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}
