@@ -34,6 +34,15 @@ export const MillisecondsSchema = (description: string) =>
     examples: [1_754_000_000_000]
   })
 
+/** Query of the WebSocket's URL. */
+export const SocketQuery = Type.Object({
+  token: Type.Optional(Type.String({ description: "The user's JWT, where neither a header nor a subprotocol can carry it" })),
+  device_id: Type.Optional(DeviceSchema),
+  last_event_id: Type.Optional(
+    Type.String({ maxLength: 4096, description: 'Where to go on: an event id, earliest or latest; default: where the device stopped' })
+  )
+})
+
 export const UserParams = Type.Object({ user: UserSchema })
 
 const RETRY_AFTER = { 'retry-after': { type: 'integer', description: 'Seconds after which the same request may work' } }
@@ -42,12 +51,13 @@ const RETRY_AFTER = { 'retry-after': { type: 'integer', description: 'Seconds af
 const PROBLEMS: Record<number, { description: string; headers?: Record<string, unknown> }> = {
   400: { description: 'The request is not valid' },
   401: { description: 'The token or API key is missing, not valid, expired or revoked' },
-  403: { description: 'The token has neither the scope publish nor admin' },
+  403: { description: 'The token has neither the scope publish nor admin, or the page is of a forbidden origin' },
   404: { description: 'There is no such thing' },
   413: { description: 'The body, data, or a list in it is too large' },
   415: { description: 'The body is not application/json' },
   422: { description: 'The Idempotency-Key was used with another body' },
-  429: { description: 'Too many requests of one publisher, or too many notifications parked for the user', headers: RETRY_AFTER },
+  426: { description: 'The request was no upgrade to a WebSocket' },
+  429: { description: 'Too many requests of one caller, or too many notifications parked for the user', headers: RETRY_AFTER },
   500: { description: 'Something went wrong here' },
   503: { description: 'The store is away (the outcome is not known), or the node is overloaded or shutting down', headers: RETRY_AFTER },
   507: { description: 'The store has no room left: nothing was written', headers: RETRY_AFTER }

@@ -5,7 +5,7 @@ import { ProblemSchema } from './problem.ts'
 /** Recipients, and items of a batch, in one request. */
 export const MANY = 1000
 
-const content = {
+export const content = {
   type: Type.String({ minLength: 1, maxLength: 128, description: 'What happened, for the app to switch on', examples: ['sync.done'] }),
   title: Type.String({ minLength: 1, maxLength: 1024, description: 'One line for a person', examples: ['Sync finished'] }),
   ref: Type.Optional(Type.String({ maxLength: 2048, description: 'Where the details are', examples: ['/syncs/77'] })),
