@@ -27,23 +27,28 @@ import sseRoutes from './routes/sse.ts'
 import userRoutes from './routes/users.ts'
 import wsRoutes from './routes/ws.ts'
 import { newId } from './services/ids.ts'
+import { TIMEOUTS, type Timeouts } from './services/timeouts.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     config: Config
     /** This process's incarnation, new at each start. */
     node: string
+    timeouts: Timeouts
   }
 }
 
 export interface AppOptions {
   config: Config
+  /** Other deadlines than the usual ones. */
+  timeouts?: Partial<Timeouts>
 }
 
 /** The service as one plugin. Top to bottom this is the order in which things need each other; it closes bottom to top. */
-const app: FastifyPluginAsync<AppOptions> = async (fastify, { config }) => {
+const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, timeouts }) => {
   fastify.decorate('config', config)
   fastify.decorate('node', newId().slice(0, 10))
+  fastify.decorate('timeouts', { ...TIMEOUTS, ...timeouts })
   validateStrictly(fastify)
   for (const schema of shared) fastify.addSchema(schema)
 
