@@ -126,6 +126,7 @@ export const publishing: Example[] = [
   {
     name: 'a key is remembered for 2,000 offsets, and forgotten at the next multiple of 64',
     settings: free,
+    long: true,
     run: async (t, stage) => {
       await stage.send(1, { keyed: true })
       await Promise.all(Array.from({ length: 2046 }, (_, index) => stage.send(index + 2)))

@@ -35,6 +35,8 @@ export interface Cluster {
 /** What a driver gives to be put through the suite. `settings.clock` reads `clock`. */
 export interface Setup {
   name: string
+  /** Each step takes long. */
+  slow?: boolean
   open(settings: StoreSettings, clock: Clock): Promise<Cluster>
 }
 

@@ -19,6 +19,8 @@ export interface Example {
   nodes?: number
   /** Calls `stage.restart`; passed over where the set-up has none. */
   restarts?: boolean
+  /** Takes more than a thousand steps; passed over where the set-up is slow. */
+  long?: boolean
   run(t: Test, stage: Stage): Promise<void>
 }
 
@@ -40,6 +42,7 @@ export async function storeSuite(t: Test, setup: Setup): Promise<void> {
     t.teardown(() => Promise.all([...shared.values()].map(({ cluster }) => cluster.close())))
     let count = 0
     for (const example of [...publishing, ...releasing, ...reading, ...changing, ...registering]) {
+      if (example.long && setup.slow) continue
       const settings = { ...baseSettings, ...example.settings }
       const key = JSON.stringify(settings)
       let opened = example.alone ? undefined : shared.get(key)

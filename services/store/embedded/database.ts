@@ -1,0 +1,51 @@
+import { mkdir } from 'node:fs/promises'
+import { ClassicLevel } from 'classic-level'
+
+export type Operation = { type: 'put'; key: Buffer; value: Buffer } | { type: 'del'; key: Buffer }
+
+/** An ordered key-value store in one folder: what the embedded driver asks of it. */
+export interface Database {
+  /** All or nothing, in order, and on disk when it resolves. */
+  write(operations: Operation[]): Promise<void>
+  /** The entries with `from <= key < to`, in order, `limit` at most. */
+  range(from: Buffer, to: Buffer, limit?: number): Promise<[Buffer, Buffer][]>
+  /** Waits for what is under way. */
+  close(): Promise<void>
+}
+
+/** Opens the folder, which is made, for its owner alone, when it is not there. */
+export type OpenDatabase = (folder: string) => Promise<Database>
+
+/** Bytes an iterator fetches by one trip to the thread pool. */
+const READ_AHEAD = 1024 * 1024
+
+/**
+ * Opens a LevelDB, which one process at a time can hold.
+ * Rejects with a plain sentence when another process holds it, or when it is damaged.
+ */
+export const openLevel: OpenDatabase = async (folder) => {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const level = new ClassicLevel<Buffer, Buffer>(folder, { keyEncoding: 'buffer', valueEncoding: 'buffer' })
+  try {
+    await level.open()
+  } catch (error) {
+    throw new Error(openFailure(folder, error as Error), { cause: error })
+  }
+  return {
+    write: (operations) => level.batch(operations, { sync: true }),
+    range: (from, to, limit = -1) => level.iterator({ gte: from, lt: to, limit, highWaterMarkBytes: READ_AHEAD }).all(),
+    close: () => level.close()
+  }
+}
+
+function openFailure(folder: string, error: Error): string {
+  const cause = (error.cause ?? error) as Error & { code?: string }
+  if (cause.code === 'LEVEL_LOCKED') return `The data folder ${folder} is in use by another process`
+  if (cause.code === 'LEVEL_CORRUPTION') return `The data folder ${folder} is damaged: ${cause.message}`
+  return `The data folder ${folder} cannot be opened: ${cause.message}`
+}
+
+/** Whether a write failed for want of room. */
+export function isFull(error: unknown): boolean {
+  return /ENOSPC|EDQUOT|no space left|quota exceeded/i.test(String(error))
+}

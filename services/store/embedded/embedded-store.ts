@@ -1,0 +1,362 @@
+import { errors } from '../../errors.ts'
+import { newEpoch, newId } from '../../ids.ts'
+import type { Position } from '../../protocol/index.ts'
+import { Machine } from '../machine.ts'
+import { type Effect, emptyState } from '../state.ts'
+import {
+  type AttachCommand,
+  type AttachResult,
+  type Backlog,
+  type ConnectionInfo,
+  type DisconnectCommand,
+  type Found,
+  INLINE_MAX,
+  type InboxPage,
+  type InboxQuery,
+  type MarkCommand,
+  type MarkResult,
+  META_TTL_MS,
+  type PublishCommand,
+  type PublishResult,
+  type QueueInfo,
+  type ReadCommand,
+  type ReleaseResult,
+  type RetractResult,
+  type Store,
+  type StoreEvents,
+  type StoreSettings,
+  type StoreStatus
+} from '../store.ts'
+import type { Entry } from './cache.ts'
+import { encodeEffects, encodeParkedIndex, encodeRemoval, rowSize, sizeOf } from './codec.ts'
+import { isFull, type OpenDatabase, openLevel } from './database.ts'
+import { Session } from './session.ts'
+import { upkeep } from './upkeep.ts'
+
+/** After a failed write the folder is tried again this often, milliseconds. */
+const PROBE_MS = 1000
+/** Users a sweep releases at once. */
+const SWEEP_SLICE = 256
+/** An attach notes that the user is in use when meta was not written for this long, milliseconds. */
+const TOUCH_AFTER_MS = META_TTL_MS / 16
+
+export interface EmbeddedOptions {
+  /** The data folder; made when it is not there. */
+  folder: string
+  settings: StoreSettings
+  /** Memory for users in use, bytes. Default 64 MiB. */
+  cacheBytes?: number
+  /** How often expired rows and idle users are looked for, milliseconds. Default one hour. */
+  upkeepMs?: number
+  /** Default: LevelDB. */
+  openDatabase?: OpenDatabase
+}
+
+/**
+ * The store of a single node: the state machine over an embedded database, in one folder that one process holds.
+ *
+ * Every answer, and every wake-up, comes after a sync of all it tells of. Concurrent commands share syncs.
+ * A write that fails makes the store unavailable: it forgets what is in memory, opens the folder anew, and is
+ * there again when a write succeeds.
+ */
+export class EmbeddedStore implements Store {
+  readonly kind = 'embedded'
+  readonly #folder: string
+  readonly #settings: StoreSettings
+  readonly #cacheBytes: number
+  readonly #upkeepMs: number
+  readonly #openDatabase: OpenDatabase
+  readonly #clock: () => number
+  readonly #registry = new Map<string, ConnectionInfo[]>()
+  readonly #stop = new AbortController()
+  #events: StoreEvents | undefined
+  #session: Session | undefined
+  #failure: { reason: string; full: boolean } = { reason: 'not opened', full: false }
+  /** Steps under way, and who waits for the last of them. */
+  #steps = 0
+  #onIdle: () => void = () => {}
+  #healing: Promise<void> | undefined
+  #upkeeping: Promise<void> | undefined
+  #timers: NodeJS.Timeout[] = []
+  #closing: Promise<void> | undefined
+
+  constructor(options: EmbeddedOptions) {
+    this.#folder = options.folder
+    this.#settings = options.settings
+    this.#cacheBytes = options.cacheBytes ?? 64 * 1024 * 1024
+    this.#upkeepMs = options.upkeepMs ?? 3_600_000
+    this.#openDatabase = options.openDatabase ?? openLevel
+    this.#clock = options.settings.clock ?? Date.now
+  }
+
+  async open(_node: string, events: StoreEvents): Promise<void> {
+    this.#events = events
+    this.#session = await this.#openSession()
+    this.#timers = [setInterval(() => this.#heal(), PROBE_MS).unref(), setInterval(() => this.#upkeep(), this.#upkeepMs).unref()]
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  status(): StoreStatus {
+    const available = this.#session !== undefined
+    return { available, reason: available ? '' : this.#failure.reason, durability: 'fsync' }
+  }
+
+  async publish(command: PublishCommand): Promise<PublishResult> {
+    return await this.#step(command.user, (machine) => {
+      const result = machine.publish(command)
+      if (result.status === 'accepted' && !result.replayed && this.#registry.has(command.user)) result.nodes = 1
+      return result
+    })
+  }
+
+  async release(user: string): Promise<ReleaseResult> {
+    return await this.#step(user, (machine) => machine.release())
+  }
+
+  async sweep(): Promise<{ released: number; folded: number }> {
+    const total = { released: 0, folded: 0 }
+    const now = this.#clock()
+    const users: string[] = []
+    for (const [user, at] of this.#use().due) if (at <= now) users.push(user)
+    const drain = async (user: string): Promise<void> => {
+      let result: ReleaseResult
+      do {
+        result = await this.release(user)
+        total.released += result.released
+        total.folded += result.folded
+      } while (result.released > 0 && result.left > 0 && result.nextAt <= now)
+    }
+    while (users.length > 0) await Promise.all(users.splice(0, SWEEP_SLICE).map(drain))
+    return total
+  }
+
+  async attach(command: AttachCommand): Promise<AttachResult> {
+    const { user, connections } = command
+    const { maxConnections } = this.#settings
+    const before = this.#registry.get(user)
+    let held: ConnectionInfo[] | undefined
+    try {
+      return await this.#step<AttachResult>(user, (machine, { state }) => {
+        const revoked = state.revokedBefore > 0 && command.issuedAt <= state.revokedBefore
+        if (!revoked && maxConnections > 0 && connections.length > maxConnections) return { status: 'limit' }
+        const backlog = machine.attach(command)
+        if (backlog === 'revoked') return { status: 'revoked' }
+        held = this.#register(user, connections)
+        return { status: 'attached', backlog }
+      })
+    } catch (error) {
+      if (held !== undefined && this.#registry.get(user) === held) this.#register(user, before ?? [])
+      throw error
+    }
+  }
+
+  async read(command: ReadCommand): Promise<Backlog> {
+    return await this.#step(command.user, (machine) => machine.read(command))
+  }
+
+  async detach(user: string, connections: ConnectionInfo[]): Promise<void> {
+    this.#register(user, connections)
+  }
+
+  async ack(user: string, deviceId: string, position: Position): Promise<void> {
+    await this.#step(user, (machine) => machine.ack(deviceId, position))
+  }
+
+  async mark(command: MarkCommand): Promise<MarkResult> {
+    return await this.#step(command.user, (machine) => machine.mark(command))
+  }
+
+  async retract(user: string, id: string, reason: string): Promise<RetractResult> {
+    return await this.#step(user, (machine) => machine.retract(id, reason))
+  }
+
+  async inbox(query: InboxQuery): Promise<InboxPage> {
+    return await this.#step(query.user, (machine) => machine.inbox(query))
+  }
+
+  async find(user: string, id: string): Promise<Found | undefined> {
+    return await this.#step(user, (machine) => machine.find(id))
+  }
+
+  async queue(user: string): Promise<QueueInfo> {
+    return await this.#step(user, (machine) => machine.queue())
+  }
+
+  async connections(user: string): Promise<ConnectionInfo[]> {
+    return [...(this.#registry.get(user) ?? [])]
+  }
+
+  async disconnect(command: DisconnectCommand): Promise<number> {
+    const { user, connectionId, reason, revoke } = command
+    if (revoke) await this.#step(user, (machine) => machine.revoke())
+    const held = this.#registry.get(user) ?? []
+    if (!held.some((connection) => connectionId === undefined || connection.connectionId === connectionId)) return 0
+    this.#events?.kick({ user, connectionId, reason, revoked: revoke })
+    return 1
+  }
+
+  async revokedBefore(user: string): Promise<number> {
+    return await this.#step(user, (_machine, { state }) => state.revokedBefore)
+  }
+
+  #register(user: string, connections: ConnectionInfo[]): ConnectionInfo[] {
+    const held = [...connections]
+    if (held.length > 0) this.#registry.set(user, held)
+    else this.#registry.delete(user)
+    return held
+  }
+
+  #use(): Session {
+    if (this.#session === undefined || this.#closing !== undefined) throw this.#refusal()
+    return this.#session
+  }
+
+  #refusal(cause?: unknown): Error {
+    const Refusal = this.#failure.full ? errors.StoreFull : errors.StoreUnavailable
+    return new Refusal({ cause })
+  }
+
+  /** One atomic step of a user. Resolves when it, and everything it may have seen, is on disk. */
+  async #step<Result>(user: string, run: (machine: Machine, entry: Entry) => Result): Promise<Result> {
+    const session = this.#use()
+    this.#steps += 1
+    try {
+      const entry = session.cache.get(user) ?? (await session.load(user))
+      if (session !== this.#session) throw this.#refusal()
+      const result = this.#apply(session, entry, run)
+      if (entry.group?.settled === false) await entry.group.done
+      return result
+    } finally {
+      this.#steps -= 1
+      if (this.#steps === 0) this.#onIdle()
+    }
+  }
+
+  #apply<Result>(session: Session, entry: Entry, run: (machine: Machine, entry: Entry) => Result): Result {
+    const { state, user } = entry
+    const before = { top: state.top, floor: state.floor }
+    const now = this.#clock()
+    const machine = new Machine(state, this.#settings, now, newEpoch(), newId())
+    const result = run(machine, entry)
+    const { effects } = machine
+    const parked = state.parked.length > 0
+    if (effects.length > 0 || (this.#registry.has(user) && now - entry.touched > TOUCH_AFTER_MS)) {
+      entry.touched = now
+      const operations = encodeEffects(entry.prefix, before, entry, effects)
+      if (parked !== session.due.has(user)) operations.push(encodeParkedIndex(user, parked))
+      entry.group = session.journal.add(operations)
+      if (this.#registry.has(user)) this.#wakeLater(entry, effects)
+      session.cache.resize(entry, resized(entry, effects))
+    }
+    if (parked) session.due.set(user, machine.nextAt())
+    else session.due.delete(user)
+    return result
+  }
+
+  #wakeLater(entry: Entry, effects: Effect[]): void {
+    const { user, state, group } = entry
+    const rows = effects.filter((effect) => effect.type === 'append').map((effect) => effect.row)
+    const { epoch } = state
+    for (const [index, row] of rows.entries()) {
+      const wake = { user, epoch, offset: state.top - rows.length + 1 + index, row: row.length <= INLINE_MAX ? row : undefined }
+      group?.afterwards.push(() => {
+        if (this.#registry.has(user)) this.#events?.wake(wake)
+      })
+    }
+  }
+
+  async #openSession(): Promise<Session> {
+    const session: Session = await Session.open(this.#openDatabase, this.#folder, this.#cacheBytes, (cause) => {
+      this.#session = undefined
+      this.#healing = session.database
+        .close()
+        .catch(() => {})
+        .finally(() => {
+          this.#healing = undefined
+        })
+      this.#failure = { reason: `a write failed: ${(cause as Error).message}`, full: isFull(cause) }
+      this.#events?.status(this.status())
+      return this.#refusal(cause)
+    })
+    return session
+  }
+
+  /** Opens the folder anew after a failure. */
+  #heal(): void {
+    if (this.#session !== undefined || this.#healing !== undefined) return
+    this.#healing = this.#openSession()
+      .then((session) => {
+        this.#session = session
+        this.#events?.status(this.status())
+      })
+      .catch((error) => {
+        this.#failure = { reason: (error as Error).message, full: isFull(error) }
+      })
+      .finally(() => {
+        this.#healing = undefined
+      })
+  }
+
+  #upkeep(): void {
+    const session = this.#session
+    if (session === undefined || this.#upkeeping !== undefined) return
+    const task = {
+      database: session.database,
+      retentionMs: this.#settings.retentionMs,
+      now: this.#clock,
+      trim: (user: string) => this.#step(user, () => {}),
+      remove: (user: string) => this.#remove(user),
+      signal: this.#stop.signal
+    }
+    this.#upkeeping = upkeep(task)
+      .catch(() => {})
+      .finally(() => {
+        this.#upkeeping = undefined
+      })
+  }
+
+  async #remove(user: string): Promise<void> {
+    await this.#step(user, (machine, entry) => {
+      const { state } = entry
+      const since = this.#clock() - META_TTL_MS
+      const inUse = this.#registry.has(user) || state.parked.length > 0 || state.rows.length > 0 || entry.touched > since
+      const session = this.#session
+      if (session === undefined || inUse || machine.effects.length > 0 || [...state.cursors.values()].some(({ at }) => at > since)) return
+      entry.group = session.journal.add(encodeRemoval(entry.prefix, state))
+      Object.assign(state, emptyState())
+    })
+  }
+
+  async #close(): Promise<void> {
+    this.#stop.abort()
+    for (const timer of this.#timers) clearInterval(timer)
+    if (this.#steps > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve
+      })
+    }
+    await this.#healing
+    await this.#upkeeping
+    const session = this.#session
+    this.#session = undefined
+    this.#failure = { reason: 'closed', full: false }
+    await session?.close()
+    this.#registry.clear()
+  }
+}
+
+/** The memory an entry takes after the effects: counted anew when something went, else added up. */
+function resized(entry: Entry, effects: Effect[]): number {
+  let { bytes } = entry
+  for (const effect of effects) {
+    if (effect.type === 'trim' || effect.type === 'unpark' || effect.type === 'replace') return sizeOf(entry.state)
+    if (effect.type === 'append') bytes += rowSize(effect.row)
+    else if (effect.type === 'park') bytes += rowSize(effect.parked.row)
+    else if (effect.type !== 'unread') bytes += 100
+  }
+  return bytes
+}

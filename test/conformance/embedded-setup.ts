@@ -1,0 +1,93 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type EmbeddedOptions, EmbeddedStore } from '../../services/store/embedded/embedded-store.ts'
+import type { AttachCommand, ConnectionInfo, Store, StoreEvents } from '../../services/store/store.ts'
+import type { Setup } from './stage.ts'
+
+/** A new empty folder. */
+export function temporaryFolder(): Promise<string> {
+  return mkdtemp(join(tmpdir(), 'belfry-'))
+}
+
+/** The embedded store in a folder of its own, which goes with it. */
+export function embeddedSetup(options: Partial<EmbeddedOptions> = {}): Setup {
+  return {
+    name: 'the embedded store',
+    open: async (settings) => {
+      const folder = await temporaryFolder()
+      let store = new EmbeddedStore({ folder, settings, ...options })
+      return {
+        stores: [store],
+        close: async () => {
+          await store.close()
+          await rm(folder, { recursive: true })
+        },
+        restart: async () => {
+          await store.close()
+          store = new EmbeddedStore({ folder, settings, ...options })
+          return [store]
+        }
+      }
+    }
+  }
+}
+
+type Step = Exclude<keyof Store, 'kind' | 'open' | 'close' | 'status'>
+
+/** The embedded store, closed and opened anew before every step; the node registers again what it held. */
+export function restartingSetup(): Setup {
+  return {
+    name: 'the embedded store, closed and opened anew between every two steps',
+    slow: true,
+    open: async (settings) => {
+      const folder = await temporaryFolder()
+      let store = new EmbeddedStore({ folder, settings })
+      let opened: { node: string; events: StoreEvents } | undefined
+      let last: Promise<unknown> = Promise.resolve()
+      const held = new Map<string, ConnectionInfo[]>()
+      const reopen = async (): Promise<void> => {
+        if (opened === undefined) return
+        await store.close()
+        store = new EmbeddedStore({ folder, settings })
+        await store.open(opened.node, opened.events)
+        for (const [user, connections] of held) await store.detach(user, connections)
+      }
+      const step = async (name: Step, args: unknown[]): Promise<unknown> => {
+        await reopen()
+        const result = await (Reflect.apply(store[name], store, args) as Promise<unknown>)
+        if (name === 'detach') held.set(args[0] as string, args[1] as ConnectionInfo[])
+        if (name === 'attach' && (result as { status: string }).status === 'attached') {
+          const { user, connections } = args[0] as AttachCommand
+          held.set(user, connections)
+        }
+        return result
+      }
+      const open = async (node: string, events: StoreEvents): Promise<void> => {
+        opened = { node, events }
+        await store.open(node, events)
+      }
+      const proxy = new Proxy(store, {
+        get: (_target, name: keyof Store) => {
+          if (name === 'kind') return store.kind
+          if (name === 'status') return () => store.status()
+          if (name === 'close') return () => store.close()
+          if (name === 'open') return open
+          return (...args: unknown[]) => {
+            const result = last.then(() => step(name, args))
+            last = result.catch(() => {})
+            return result
+          }
+        }
+      })
+      return {
+        stores: [proxy],
+        close: async () => {
+          await last
+          await store.close()
+          await rm(folder, { recursive: true })
+        }
+      }
+    }
+  }
+}
