@@ -21,6 +21,7 @@ import meRoutes from './routes/me.ts'
 import metricsRoutes from './routes/metrics.ts'
 import notificationRoutes from './routes/notifications.ts'
 import { shared } from './routes/schemas/common.ts'
+import sseRoutes from './routes/sse.ts'
 import userRoutes from './routes/users.ts'
 import wsRoutes from './routes/ws.ts'
 import { newId } from './services/ids.ts'
@@ -66,6 +67,7 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config }) => {
   await fastify.register(userRoutes)
   await fastify.register(meRoutes)
   await fastify.register(wsRoutes)
+  await fastify.register(sseRoutes)
 }
 
 export default app

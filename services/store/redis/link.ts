@@ -13,6 +13,8 @@ const FIRST_ATTEMPT_MS = 2000
 const BEAT_TICKS = 2
 const DURABILITY_TICKS = 10
 const RENEW_TICKS = 60
+/** A connection that left so many pings unanswered, one after the other, is made anew. */
+const SILENCES_MAX = 2
 const DETACH_BATCH = 500
 
 /**
@@ -39,6 +41,7 @@ export class Link {
   #arriving: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #ticks = 0
+  #silences = 0
   #busy = false
   #closed = false
 
@@ -173,10 +176,13 @@ export class Link {
     this.#durability = await durabilityOf(this.#commands)
     await this.#nodes?.beat()
     await this.#wakeups?.subscribe()
-    if (this.#available || this.#closed || this.#commands.status !== 'ready') return
-    this.#available = true
-    this.#options.log?.info('Redis is available')
-    this.#events?.status(this.status())
+    if (this.#closed || this.#commands.status !== 'ready') return
+    if (!this.#available) {
+      this.#available = true
+      this.#options.log?.info('Redis is available')
+      this.#events?.status(this.status())
+    }
+    this.#wakeups?.tellSuspects()
   }
 
   #leave(reason: string): void {
@@ -203,8 +209,11 @@ export class Link {
     if (this.#commands.status !== 'ready') return
     try {
       await ping(this.#commands)
+      this.#silences = 0
     } catch (error) {
       this.#leave(error instanceof Error ? error.message : String(error))
+      this.#silences += 1
+      if (this.#silences % SILENCES_MAX === 0) this.#commands.disconnect(true)
       return
     }
     if (!this.#available) await this.#arrive()
@@ -217,6 +226,7 @@ export class Link {
   }
 
   async #keepHouse(ticks: number): Promise<void> {
+    this.#wakeups?.tellSuspects()
     await this.#wakeups?.check(this.local.buckets())
     await Promise.all(this.local.doubtful().map((user) => this.#register(user)))
     if (ticks % BEAT_TICKS === 0) await this.#nodes?.beat()
