@@ -17,11 +17,13 @@ import rateLimit from './plugins/rate-limit.ts'
 import security from './plugins/security.ts'
 import store from './plugins/store.ts'
 import websocket from './plugins/websocket.ts'
+import asyncapiRoutes from './routes/asyncapi.ts'
 import healthRoutes from './routes/health.ts'
 import meRoutes from './routes/me.ts'
 import metricsRoutes from './routes/metrics.ts'
 import notificationRoutes from './routes/notifications.ts'
 import { shared } from './routes/schemas/common.ts'
+import sseRoutes from './routes/sse.ts'
 import userRoutes from './routes/users.ts'
 import wsRoutes from './routes/ws.ts'
 import { newId } from './services/ids.ts'
@@ -72,9 +74,11 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, timeouts }
   await fastify.register(userRoutes)
   await fastify.register(meRoutes)
   await fastify.register(wsRoutes)
+  await fastify.register(sseRoutes)
+  await fastify.register(asyncapiRoutes)
 }
 
-/** Not encapsulated: the server's own errors are answered like all others, and whoever starts it can use what it decorates. */
+/** Not encapsulated: the server's own errors are answered like all others, and whoever registers it meets its decorators. */
 export default fp(app, { name: 'belfry', fastify: '5.x' })
 
 /** Bodies are taken as they are, and unknown fields are errors; what comes in a URL is text, and is converted. */

@@ -113,6 +113,23 @@ export function readConfig(environment: Record<string, string | undefined> = pro
   return Object.freeze(config)
 }
 
+/** What the CLI reads: where the service is, and how its tokens are signed. */
+export type ClientConfig = Pick<Environment, (typeof CLIENT_NAMES)[number]>
+
+const CLIENT_NAMES = ['HOST', 'PORT', 'DATA_DIR', 'JWT_SECRET', 'JWT_PUBLIC_KEY', 'JWKS_URL', 'JWT_ISSUER', 'JWT_AUDIENCE'] as const
+
+/**
+ * Reads what the CLI needs; whatever else is wrong in the environment does not stop it.
+ *
+ * @throws ConfigError with every problem at once
+ */
+export function readClientConfig(environment: Record<string, string | undefined> = process.env): ClientConfig {
+  const problems: string[] = []
+  const config = validate(Object.fromEntries(CLIENT_NAMES.map((name) => [name, environment[name]])), problems)
+  if (problems.length > 0) throw new ConfigError(problems)
+  return config
+}
+
 /** Values that are no good are named in `problems` and replaced by their defaults, so that the checks across values still run. */
 function validate(environment: Record<string, string | undefined>, problems: string[]): Environment {
   const known = Object.keys(environmentSchema.properties)

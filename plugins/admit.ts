@@ -34,8 +34,9 @@ export default fp(
       },
       identify: (request) => {
         const { token, device_id: deviceId, last_event_id: lastEventId } = request.query as SocketQuery
-        const { authorization, 'sec-websocket-protocol': protocols } = request.headers
-        return admit(app.auth.verify, { authorization, protocols, token, deviceId, lastEventId, address: request.ip })
+        const { authorization, 'sec-websocket-protocol': protocols, 'last-event-id': header } = request.headers
+        const resumed = typeof header === 'string' ? header : lastEventId
+        return admit(app.auth.verify, { authorization, protocols, token, deviceId, lastEventId: resumed, address: request.ip })
       }
     })
   },

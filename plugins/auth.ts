@@ -15,6 +15,8 @@ declare module 'fastify' {
       service: (request: FastifyRequest) => Promise<void>
       /** `onRequest` of the user's own routes: the user's token. Sets `request.user`. */
       user: (request: FastifyRequest) => Promise<void>
+      /** The error that answers a refusal in HTTP. */
+      refusal: (refusal: Refusal) => Error
     }
   }
   interface FastifyRequest {
@@ -78,7 +80,8 @@ export default fp(
         const revokedBefore = await app.store.revokedBefore(claims.sub)
         if (revokedBefore > 0 && claims.issuedAt <= revokedBefore) throw new errors.TokenRevoked()
         request.user = claims
-      }
+      },
+      refusal: (refusal) => REFUSALS[refusal]()
     })
   },
   { name: 'auth', fastify: '5.x', dependencies: ['error-handler', 'store'] }

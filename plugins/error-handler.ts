@@ -1,8 +1,8 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Problem } from '../routes/schemas/problem.ts'
 import { errors } from '../services/errors.ts'
+import type { Problem } from '../services/problem.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

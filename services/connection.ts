@@ -135,7 +135,7 @@ export class Connection implements ConnectionInfo {
     this.#lastFrame = offset
     this.#context.counters.deliveredLive += 1
     this.#transport.send(frame)
-    if (this.deviceId === DEFAULT_DEVICE) this.handedOver()
+    this.handedOver()
   }
 
   /** What was sent may not be what the log holds: read it again from there. */
@@ -158,9 +158,10 @@ export class Connection implements ConnectionInfo {
     this.#step()
   }
 
-  /** The network took everything: the cursor of the shared device moves by itself. */
+  /** The network took everything: the cursor of the shared device, or of a client that cannot answer, moves by itself. */
   handedOver(): void {
-    if (this.deviceId !== DEFAULT_DEVICE || this.#transport.buffered > 0 || this.#acked === this.#sent.offset) return
+    const byItself = this.#transport.oneWay || this.deviceId === DEFAULT_DEVICE
+    if (!byItself || this.#acked === this.#sent.offset || this.#transport.buffered > 0) return
     this.#acked = this.#sent.offset
     this.#context.queue.ack(this.local.user, this.deviceId, this.#sent)
   }
@@ -304,7 +305,7 @@ export class Connection implements ConnectionInfo {
     }
     this.#sent = backlog.start
     this.#replay(backlog)
-    if (this.deviceId === DEFAULT_DEVICE) this.handedOver()
+    this.handedOver()
     this.#step()
   }
 

@@ -133,6 +133,7 @@ export class Registry {
       connection.pingedAt = now
       connection.transport.ping(ping)
     }
+    if (connection.transport.oneWay && connection.transport.buffered === 0) connection.heardAt = now
     connection.handedOver()
     connection.resume()
   }
