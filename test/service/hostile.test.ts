@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import t from 'tap'
 import { signToken } from '../../services/sign.ts'
-import { clientFrame, closeCodeIn, type RawAnswer, rawPeer, rawWebSocket, send, upgradeRequest } from '../fixtures/raw.ts'
+import { clientFrame, closeCodeIn, type RawAnswer, type RawPeer, rawPeer, rawWebSocket, send, upgradeRequest } from '../fixtures/raw.ts'
 import { call, connect, eventually, serviceToken, startService, temporaryFolder, userToken } from '../helper.ts'
 
 const service = await startService(t, { RATE_LIMIT_MAX: '0' })
@@ -437,7 +437,6 @@ t.test('D01 what is installed for production runs no script, but for the embedde
 })
 
 async function startSlowPeers() {
-  const start = Date.now()
   const [head, body] = [await rawPeer(t, url), await rawPeer(t, url)]
   head.socket.write('GET /health/live HTTP/1.1\r\nhost: x\r\nx: ')
   body.socket.write(
@@ -448,7 +447,7 @@ async function startSlowPeers() {
   }, 1000)
   t.teardown(() => clearInterval(drip))
   const idle = await Promise.all(Array.from({ length: 300 }, () => rawPeer(t, url)))
-  const after = async ({ closed }: { closed: Promise<number> }): Promise<number> => (await closed) - start
+  const after = async ({ openedAt, closed }: RawPeer): Promise<number> => (await closed) - openedAt
   return { head, body, headAfter: after(head), bodyAfter: after(body), idleAfter: Promise.all(idle.map(after)) }
 }
 
