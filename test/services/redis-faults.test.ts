@@ -246,6 +246,73 @@ t.test('starts while Redis is away', async (t) => {
   t.match(await follower.store.publish(command('a')), { status: 'accepted', offset: 1 })
 })
 
+t.test('starts while Redis takes connections and says nothing', async (t) => {
+  const proxy = await TcpProxy.start(shared.port)
+  t.teardown(() => proxy.stop())
+  proxy.silence(true)
+  const follower = await on(shared, t).node(proxy.url)
+  t.notOk(follower.store.status().available)
+  proxy.silence(false)
+  await until(() => follower.store.status().available, 'available', 4000)
+  t.match(await follower.store.publish(command('a')), { status: 'accepted', offset: 1 })
+})
+
+t.test('a Redis that answers and takes no write is not available', async (t) => {
+  const { server, node } = await own(t, { args: ['--busy-reply-threshold', '100'] })
+  const follower = await node()
+  const admin = server.client()
+  const heals = async (): Promise<void> => {
+    await until(() => follower.store.status().available, 'well again', 3000)
+    await follower.store.publish(command('a'))
+  }
+  await follower.store.publish(command('a'))
+  await admin.config('SET', 'min-replicas-to-write', 1)
+  await t.rejects(follower.store.publish(command('a')), UNAVAILABLE)
+  await until(() => /NOREPLICAS/.test(follower.store.status().reason), 'says that replicas are missing', 4000)
+  await admin.config('SET', 'min-replicas-to-write', 0)
+  await heals()
+  await admin.replicaof('127.0.0.1', 1)
+  await t.rejects(follower.store.publish(command('a')), UNAVAILABLE)
+  await until(() => !follower.store.status().available, 'a replica is of no use', 4000)
+  await admin.replicaof('NO', 'ONE')
+  await heals()
+  const endless = server
+    .client()
+    .eval('while true do end', 0)
+    .catch((error: Error) => error.message)
+  await until(() => !follower.store.status().available, 'a busy server is of no use', 4000)
+  await t.rejects(follower.store.publish(command('a')), UNAVAILABLE)
+  await until(
+    () =>
+      admin.script('KILL').then(
+        () => true,
+        () => false
+      ),
+    'the script is killed'
+  )
+  t.match(await endless, /killed/)
+  await heals()
+})
+
+t.test('a detach that fails is made up for', async (t) => {
+  const proxy = await TcpProxy.start(shared.port)
+  t.teardown(() => proxy.stop())
+  const { node } = on(shared, t)
+  const follower = await node(proxy.url)
+  const other = await node()
+  await follower.follow('gone')
+  await follower.follow('back')
+  proxy.refuse(true)
+  await t.rejects(follower.leave('gone'), UNAVAILABLE)
+  await t.rejects(follower.leave('back'), UNAVAILABLE)
+  proxy.refuse(false)
+  await until(() => follower.store.status().available, 'available')
+  await follower.follow('back')
+  await until(async () => (await other.store.connections('gone')).length === 0, 'no ghost', 4000)
+  t.match(await other.store.publish(command('gone')), { nodes: 0 })
+  t.match(await other.store.publish(command('back')), { nodes: 1 })
+})
+
 t.test('must not be used: another eviction policy, another number of buckets', async (t) => {
   const { server, node } = await own(t, { args: ['--maxmemory-policy', 'allkeys-lru'] })
   await t.rejects(node(), { message: /noeviction/ })
