@@ -5,27 +5,25 @@ import { Connection, type DataFrame } from './connection.ts'
 import { Delivery } from './delivery.ts'
 import { BelfryError } from './errors.ts'
 import { Events } from './events.ts'
-import { type InboxPage, LiveInbox } from './inbox.ts'
 import type { Platform } from './platform.ts'
-import { getJson } from './rest.ts'
 import { Memory, memoryStorage } from './storage.ts'
 import { type TabMessage, Tabs } from './tabs.ts'
 import { Toasts } from './toasts.ts'
 import { Tokens } from './token.ts'
 import { webSocketTransport } from './transport.ts'
-import type { BelfryEvents, BelfryOptions, ConnectionState, EventName, Handler, Inbox, MarkTarget, TerminalContext } from './types.ts'
+import type { BelfryEvents, BelfryOptions, ConnectionState, EventName, FetchLike, Handler, MarkTarget, TerminalContext } from './types.ts'
 
-const PAGE = 50
 const ID_LENGTH = 20
 
 /** `Belfry` on a platform of one's choice: puts the parts together. */
 export class Client {
-  readonly inbox: Inbox
+  /** The service's, http(s), without a slash at its end. */
+  readonly url: string
+  /** What an `Inbox` asks the service with. */
+  readonly fetch: FetchLike | undefined
   readonly #platform: Platform
-  readonly #base: string
   readonly #share: boolean
-  readonly #events = new Events()
-  readonly #inbox: LiveInbox
+  readonly #events: Events<BelfryEvents>
   readonly #tokens: Tokens
   readonly #memory: Memory
   readonly #calls: Calls
@@ -34,7 +32,6 @@ export class Client {
   readonly #delivery: Delivery
   readonly #connection: Connection
   #state: ConnectionState = 'disconnected'
-  #unread = 0
   #user: string | undefined
   #tabs: Tabs | undefined
   #unwatch: (() => void) | undefined
@@ -44,9 +41,12 @@ export class Client {
     if (!/^https?:\/\//.test(base)) throw new TypeError(`not an http(s) or ws(s) url: ${url}`)
     const WebSocket = options.WebSocket ?? platform.WebSocket
     if (WebSocket === undefined) throw new TypeError('there is no WebSocket here: pass one')
-    const fetch = options.fetch ?? platform.fetch
+    this.url = base
+    this.fetch = options.fetch ?? platform.fetch
     this.#platform = platform
-    this.#base = base
+    this.#events = new Events((event, cause) => {
+      if (event !== 'error') this.#error('HANDLER', `a handler of '${event}' threw: ${cause}`, cause)
+    })
     this.#share = options.leader ?? platform.page !== undefined
     this.#tokens = new Tokens(platform, options.getToken)
     this.#memory = new Memory(options.storage ?? platform.storage ?? memoryStorage(), base, options.deviceId, () => this.#newId())
@@ -55,25 +55,13 @@ export class Client {
       this.#delivery.save()
       return this.#connection.send({ type: 'ack', eventId })
     })
-    this.#inbox = new LiveInbox({
-      page: (cursor) => {
-        const from = cursor === undefined ? '' : `&cursor=${encodeURIComponent(cursor)}`
-        return getJson(fetch, `${base}/v1/me/notifications?limit=${PAGE}${from}`, this.#tokens) as Promise<InboxPage>
-      },
-      mark: (frame) => this.#call(frame),
-      changed: (inbox) => this.#inboxChanged(inbox)
-    })
-    this.inbox = this.#inbox
     this.#toasts = new Toasts(this.#events, () => this.#tabs)
-    this.#delivery = new Delivery(
-      { events: this.#events, inbox: this.#inbox, memory: this.#memory, acks: this.#acks, toasts: this.#toasts },
-      {
-        tab: () => this.#tabs?.id ?? '',
-        leading: () => this.leader,
-        share: (frame, unread, toast) => this.#tabs?.post({ type: 'row', frame, unread, toast }),
-        hole: () => this.#connection.resume()
-      }
-    )
+    this.#delivery = new Delivery(this.#events, this.#memory, this.#acks, this.#toasts, {
+      tab: () => this.#tabs?.id ?? '',
+      leading: () => this.leader,
+      share: (frame, unread, toast) => this.#tabs?.post({ type: 'row', frame, unread, toast }),
+      hole: () => this.#connection.resume()
+    })
     const parts = { platform, tokens: this.#tokens, open: webSocketTransport(WebSocket), deviceId: this.#memory.deviceId }
     this.#connection = new Connection(base, parts, {
       turn: () => this.#turn(),
@@ -95,7 +83,7 @@ export class Client {
         this.#tabs?.post({ type: 'terminal', ctx })
         this.#terminate(ctx)
       },
-      error: (ctx) => void this.#events.emit('error', ctx),
+      error: (what, cause) => this.#error(what, String(cause), cause),
       refresh: async (token) => (await this.#calls.call({ type: 'refresh', token })).tokenExpiresAt
     })
   }
@@ -114,18 +102,27 @@ export class Client {
     return this.#memory.deviceId
   }
 
+  /** The newest event id handed over, '' when there is none. */
+  get lastEventId(): string {
+    return this.#delivery.last
+  }
+
+  /** Notifications unread or seen; 0 before the first connection. */
+  get unread(): number {
+    return this.#delivery.unread
+  }
+
   /** Connects, and stays connected until `disconnect()` or a `terminal` event. Nothing when it is at it already. */
   connect(): void {
     if (this.#state !== 'disconnected') return
     this.#setState('connecting')
     this.#unwatch ??= this.#platform.page?.watch({
       online: () => this.#connection.wake(),
-      visibility: () => {
+      visibilitychange: () => {
         this.#tabs?.announce()
         if (this.#platform.page?.visible()) this.#connection.wake()
       },
-      hide: (kept) => this.#hide(kept),
-      restored: () => this.connect()
+      pagehide: () => this.#acks.flush()
     })
     this.#connection.start()
   }
@@ -134,7 +131,13 @@ export class Client {
   disconnect(): void {
     this.#unwatch?.()
     this.#unwatch = undefined
-    this.#stop()
+    this.#acks.flush()
+    this.#connection.stop()
+    this.#delivery.lost()
+    this.#tabs?.leave()
+    this.#tabs = undefined
+    this.#setState('disconnected')
+    this.#calls.failAll()
   }
 
   /**
@@ -151,7 +154,7 @@ export class Client {
     return new Promise((resolve, reject) => {
       const settle = (): boolean => {
         if (this.#state === 'connected') resolve()
-        else if (this.#state === 'disconnected') reject(new BelfryError('BELFRY_CLIENT_DISCONNECTED', 'disconnected'))
+        else if (this.#state === 'disconnected') reject(disconnected())
         return this.#state !== 'connecting'
       }
       if (settle()) return
@@ -162,17 +165,29 @@ export class Client {
   }
 
   /**
-   * Sets the state of notifications on every device of the user. The inbox shows it at once and takes it back when it fails.
-   * While the connection is away it waits for the next, 10 s at most. Rejects with a `BelfryError`.
+   * The user's token, for requests to the service's REST API. Rejects with what `getToken` threw.
+   *
+   * @param refused the one given before was
    */
-  mark(target: MarkTarget, state: State = 'read'): Promise<void> {
-    return this.#inbox.mark(target, state)
+  token(refused = false): Promise<string> {
+    if (refused) this.#tokens.drop('unauthorized')
+    return this.#tokens.get()
+  }
+
+  /**
+   * Sets the state of notifications on every device of the user; resolves with the unread count after it, where the service
+   * tells. While the connection is away the mark waits for the next, 10 s at most. Rejects with a `BelfryError`.
+   */
+  async mark(target: MarkTarget, state: State = 'read'): Promise<number | undefined> {
+    if (this.#state === 'disconnected') throw disconnected()
+    const what = typeof target === 'object' && 'upTo' in target ? target : { ids: [target].flat() }
+    return (await this.#calls.call({ type: 'mark', state, ...what })).unread
   }
 
   /** Marks as read all that has arrived. Rejects with a `BelfryError`. */
   async markAllRead(): Promise<void> {
-    const upTo = this.#delivery.last || this.#inbox.list()[0]?.eventId
-    if (upTo) await this.#inbox.mark({ upTo }, 'read', true)
+    const upTo = this.lastEventId
+    if (upTo) await this.mark({ upTo })
   }
 
   /** Tabs are joined as soon as the user is known; only the one that leads goes on. */
@@ -181,7 +196,7 @@ export class Client {
     if (user === undefined) return false
     if (user !== this.#user) this.#identify(user)
     if (!this.#share || this.#tabs?.leading) return false
-    this.#tabs ??= Tabs.join(this.#platform, `belfry:${this.#base}:${user}`, this.#newId(), {
+    this.#tabs ??= Tabs.join(this.#platform, `belfry:${this.url}:${user}`, this.#newId(), {
       message: (message) => this.#hear(message),
       lost: (tab) => this.#toasts.lost(tab)
     })
@@ -191,7 +206,6 @@ export class Client {
   }
 
   #identify(user: string): void {
-    if (this.#user !== undefined) this.#inbox.clear()
     this.#tabs?.leave()
     this.#tabs = undefined
     this.#user = user
@@ -213,7 +227,7 @@ export class Client {
       else if (message.type === 'call') this.#callFor(message.from, message.frame)
       else if (message.type === 'toasted') this.#toasts.raised(message.id)
     } else if (message.type === 'status') {
-      if (message.state === 'connected') this.#inbox.count(message.unread)
+      if (message.state === 'connected') this.#delivery.count(message.unread)
       this.#setState(message.state)
     } else if (message.type === 'row') {
       const { frame, unread, toast } = message
@@ -230,7 +244,7 @@ export class Client {
   }
 
   #tellStatus(): void {
-    if (this.#tabs?.leading) this.#tabs.post({ type: 'status', state: this.#state, unread: this.#inbox.counted })
+    if (this.#tabs?.leading) this.#tabs.post({ type: 'status', state: this.#state, unread: this.unread })
   }
 
   async #callFor(tab: string, frame: MarkFrame): Promise<void> {
@@ -244,32 +258,10 @@ export class Client {
     this.#tabs?.post({ type: 'answer', to: tab, frame: { ...answer, ref: frame.ref as number } })
   }
 
-  async #call(frame: MarkFrame): Promise<OkFrame> {
-    if (this.#state === 'disconnected') throw new BelfryError('BELFRY_CLIENT_DISCONNECTED', 'disconnected')
-    return this.#calls.call(frame)
-  }
-
   #sendCall(frame: MarkFrame): boolean {
     if (this.leader) return this.#connection.send(frame)
     this.#tabs?.post({ type: 'call', from: this.#tabs.id, frame })
     return true
-  }
-
-  #hide(kept: boolean): void {
-    this.#acks.flush()
-    this.#delivery.save()
-    if (kept) this.#stop()
-  }
-
-  #stop(): void {
-    this.#acks.flush()
-    this.#delivery.save()
-    this.#connection.stop()
-    this.#delivery.lost()
-    this.#tabs?.leave()
-    this.#tabs = undefined
-    this.#setState('disconnected')
-    this.#calls.failAll()
   }
 
   #terminate(ctx: TerminalContext): void {
@@ -286,11 +278,8 @@ export class Client {
     this.#events.emit('state', { state, leader: this.leader })
   }
 
-  #inboxChanged(inbox: BelfryEvents['inbox']): void {
-    this.#events.emit('inbox', inbox)
-    if (inbox.unread === this.#unread) return
-    this.#unread = inbox.unread
-    this.#events.emit('unread', { unread: inbox.unread })
+  #error(what: string, message: string, cause: unknown): void {
+    this.#events.emit('error', { code: `BELFRY_CLIENT_${what}`, message, temporary: true, cause })
   }
 
   /** Random enough to tell devices and tabs apart. */
@@ -299,4 +288,8 @@ export class Client {
     while (id.length < ID_LENGTH) id += Math.floor(this.#platform.random() * 36).toString(36)
     return id
   }
+}
+
+function disconnected(): BelfryError {
+  return new BelfryError('BELFRY_CLIENT_DISCONNECTED', 'disconnected')
 }

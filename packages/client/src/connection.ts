@@ -1,7 +1,7 @@
 import {
   type CaughtUpFrame,
   type ClientFrame,
-  closeCodes,
+  type closeCodes,
   type ErrorFrame,
   type GapFrame,
   type HelloFrame,
@@ -14,7 +14,12 @@ import { Backoff } from './backoff.ts'
 import type { Platform } from './platform.ts'
 import type { Tokens } from './token.ts'
 import type { OpenTransport, Transport } from './transport.ts'
-import type { ErrorContext, TerminalContext } from './types.ts'
+import type { TerminalContext } from './types.ts'
+
+// The one table of codes would be half a kilobyte here; the types hold these equal to it.
+const UNAUTHORIZED: (typeof closeCodes.unauthorized)['code'] = 4001
+const NO_PONG: (typeof closeCodes.noPong)['code'] = 4201
+const OUT_OF_STEP: (typeof closeCodes.outOfStep)['code'] = 4203
 
 /** From the start of an attempt to its `hello`. */
 const OPEN_MS = 15_000
@@ -37,7 +42,8 @@ export interface ConnectionHost {
   /** The connection was lost, another attempt follows. */
   lost(): void
   terminal(ctx: TerminalContext): void
-  error(ctx: ErrorContext): void
+  /** An attempt failed on this side; another follows. */
+  error(what: 'TOKEN' | 'TRANSPORT', cause: unknown): void
   /** Gives the service a new token over this connection; resolves with when it expires, Unix milliseconds. */
   refresh(token: string): Promise<number | undefined>
 }
@@ -104,7 +110,7 @@ export class Connection {
 
   /** Drops the connection and resumes on another. */
   resume(): void {
-    this.#lose(closeCodes.outOfStep)
+    this.#lose(OUT_OF_STEP, 'out of step')
   }
 
   async #open(): Promise<void> {
@@ -137,8 +143,8 @@ export class Connection {
     this.#watch()
   }
 
-  #failed(what: string, cause: unknown): void {
-    this.#host.error({ code: `BELFRY_CLIENT_${what}`, message: String(cause), temporary: true, cause })
+  #failed(what: 'TOKEN' | 'TRANSPORT', cause: unknown): void {
+    this.#host.error(what, cause)
     this.#wait()
   }
 
@@ -164,7 +170,7 @@ export class Connection {
   #watch(): void {
     this.#platform.clearTimeout(this.#watchdog)
     const left = this.#heardAt + this.#silenceMs - this.#platform.now()
-    if (left <= 0) this.#lose(closeCodes.noPong)
+    if (left <= 0) this.#lose(NO_PONG, 'silence')
     else this.#watchdog = this.#platform.setTimeout(() => this.#watch(), left)
   }
 
@@ -186,13 +192,13 @@ export class Connection {
       if (attempt === this.#attempt && expiresAt !== undefined) this.#refreshIn(expiresAt, this.#platform.now() + skew)
     } catch (cause) {
       if (attempt !== this.#attempt) return
-      this.#host.error({ code: 'BELFRY_CLIENT_TOKEN', message: `the token was not refreshed: ${cause}`, temporary: true, cause })
+      this.#host.error('TOKEN', cause)
       tokens.drop('refresh')
-      this.#lose({ code: 1000, reason: 'token' })
+      this.#lose(1000, 'token')
     }
   }
 
-  #lose({ code, reason }: { code: number; reason: string }): void {
+  #lose(code: number, reason: string): void {
     this.#transport?.close(code, reason)
     this.#closed(code, reason)
   }
@@ -202,7 +208,7 @@ export class Connection {
     this.#transport = undefined
     this.#end()
     const verdict = verdictOf(code)
-    const unauthorized = code === closeCodes.unauthorized.code
+    const unauthorized = code === UNAUTHORIZED
     if (verdict === 'stop' && (!unauthorized || this.#refused)) {
       this.#host.terminal({ code, reason, verdict })
       return

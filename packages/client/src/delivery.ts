@@ -2,22 +2,14 @@ import { type CaughtUpFrame, type GapFrame, type HelloFrame, parseEventId, type 
 import type { Acks } from './acks.ts'
 import { Dedupe } from './dedupe.ts'
 import type { Events } from './events.ts'
-import type { LiveInbox } from './inbox.ts'
 import type { Memory } from './storage.ts'
 import type { Toasts } from './toasts.ts'
+import type { BelfryEvents } from './types.ts'
 
 /** A frame on its way to the handlers; `unread` and `toast` are given with those that another tab received. */
 export interface Item {
   frame: RowFrame | CaughtUpFrame | GapFrame
   shared?: { unread: number; toast: string }
-}
-
-export interface DeliveryParts {
-  events: Events
-  inbox: LiveInbox
-  memory: Memory
-  acks: Acks
-  toasts: Toasts
 }
 
 export interface DeliveryHost {
@@ -32,16 +24,23 @@ export interface DeliveryHost {
 
 /** Takes frames to the handlers one by one, each row once, and moves the place in the log behind them. */
 export class Delivery {
-  readonly #parts: DeliveryParts
+  readonly #events: Events<BelfryEvents>
+  readonly #memory: Memory
+  readonly #acks: Acks
+  readonly #toasts: Toasts
   readonly #host: DeliveryHost
   readonly #dedupe = new Dedupe()
   #queue: Item[] = []
   #busy = false
   /** The newest row that the unread count of `hello` knew of. */
   #counted = ''
+  unread = 0
 
-  constructor(parts: DeliveryParts, host: DeliveryHost) {
-    this.#parts = parts
+  constructor(events: Events<BelfryEvents>, memory: Memory, acks: Acks, toasts: Toasts, host: DeliveryHost) {
+    this.#events = events
+    this.#memory = memory
+    this.#acks = acks
+    this.#toasts = toasts
     this.#host = host
   }
 
@@ -51,13 +50,18 @@ export class Delivery {
 
   /** Takes up what was remembered of the user. */
   load(): void {
-    const { memory } = this.#parts
-    this.#dedupe.load(memory.lastEventId, memory.shown)
+    this.#dedupe.load(this.#memory.lastEventId, this.#memory.shown)
   }
 
   hello({ resume, unread }: HelloFrame): void {
     this.#counted = resume.to
-    this.#parts.inbox.count(unread)
+    this.count(unread)
+  }
+
+  count(unread: number): void {
+    if (unread === this.unread) return
+    this.unread = unread
+    this.#events.emit('unread', { unread })
   }
 
   push(item: Item): void {
@@ -67,91 +71,83 @@ export class Delivery {
 
   /** What the lost connection brought and no handler has seen comes again with the next one. */
   lost(): void {
-    this.#queue = this.#queue.filter((item) => item.shared !== undefined)
+    this.#queue = this.#queue.filter((item) => item.shared)
     this.#dedupe.lost()
   }
 
   /** Keeps what is only in memory. */
   save(): void {
-    if (this.#host.leading()) this.#parts.memory.shown = this.#dedupe.ids
+    if (this.#host.leading()) this.#memory.shown = this.#dedupe.ids
   }
 
   async #drain(): Promise<void> {
     this.#busy = true
-    for (let item = this.#queue.shift(); item !== undefined; item = this.#queue.shift()) await this.#deliver(item)
+    for (let item = this.#queue.shift(); item; item = this.#queue.shift()) await this.#deliver(item)
     this.#busy = false
   }
 
   async #deliver({ frame, shared }: Item): Promise<void> {
-    const { events, inbox, acks, toasts } = this.#parts
-    const leader = shared === undefined
+    const leader = !shared
     if (frame.type === 'gap') {
       this.#dedupe.gap()
-      if (leader) {
-        acks.drop()
-        this.#host.share(frame, inbox.counted, '')
-      }
-      inbox.stale()
-      const { reason, from, to, count } = frame
-      await events.emit('gap', { reason, from, to, count, leader })
+      this.#acks.drop()
+      this.#share(leader, frame)
+      const { type, ...ctx } = frame
+      await this.#events.emit('gap', { ...ctx, leader })
       return
     }
     const { eventId } = frame
     if (frame.type === 'caughtUp') {
       this.#dedupe.caughtUp(eventId)
-      if (leader) this.#host.share(frame, inbox.counted, '')
-      await events.emit('caughtUp', { eventId, leader })
+      this.#share(leader, frame)
+      await this.#events.emit('caughtUp', { eventId, leader })
     } else {
       const id = frame.type === 'notification' ? frame.notification.id : undefined
-      const check = this.#dedupe.check(eventId, id, leader && frame.replay !== true)
-      if (check === 'hole') {
-        this.#host.hole()
-        return
-      }
-      if (check === 'new') await this.#show(frame, shared)
-      else if (id !== undefined && shared?.toast === this.#host.tab()) toasts.done(id)
+      const check = this.#dedupe.check(eventId, id, leader && !frame.replay)
+      if (check === 'hole') return this.#host.hole()
+      if (check === 'new') {
+        this.count(shared ? shared.unread : this.#unreadAfter(frame))
+        await this.#show(frame, shared)
+      } else if (id && shared?.toast === this.#host.tab()) this.#toasts.done(id)
     }
     if (leader) this.#settle(eventId)
   }
 
-  async #show(frame: RowFrame, shared: Item['shared']): Promise<void> {
-    const { events, inbox, toasts } = this.#parts
-    const leader = shared === undefined
-    const { eventId } = frame
-    const replay = frame.replay === true
-    inbox.apply(frame, shared?.unread ?? this.#unreadAfter(frame))
-    const unread = inbox.counted
-    const row = { eventId, replay, leader }
-    if (frame.type !== 'notification') {
-      if (leader) this.#host.share(frame, unread, '')
-      if (frame.type === 'state') await events.emit('marked', { ...row, ids: frame.ids, state: frame.state, unread })
-      else if (frame.type === 'retract') await events.emit('retract', { ...row, id: frame.id, reason: frame.reason, unread })
-      else await events.emit('digest', { ...row, count: frame.count, ids: frame.ids, unread })
-      return
+  #show(frame: RowFrame, shared: Item['shared']): Promise<unknown> {
+    const events = this.#events
+    const { unread } = this
+    const leader = !shared
+    if (frame.type === 'notification') {
+      const { eventId, notification, state = 'unread' } = frame
+      const ctx = { eventId, notification, state, replay: !!frame.replay, leader }
+      const toast = shared ? shared.toast : state === 'unread' ? this.#toasts.assign(ctx) : undefined
+      this.#share(leader, frame, toast)
+      return Promise.all([events.emit('notification', ctx), toast === this.#host.tab() && this.#toasts.raise(ctx)])
     }
-    const { notification, state = 'unread' } = frame
-    const ctx = { ...row, notification, state }
-    const toast = shared?.toast ?? (state === 'unread' ? toasts.assign(ctx) : undefined)
-    if (leader) this.#host.share(frame, unread, toast ?? '')
-    const shown = events.emit('notification', ctx)
-    await Promise.all([shown, toast === this.#host.tab() && toasts.raise(ctx)])
+    this.#share(leader, frame)
+    const { type, ...row } = { ...frame, replay: !!frame.replay, unread, leader }
+    if (frame.type === 'state') return events.emit('marked', { ...row, ids: frame.ids, state: frame.state })
+    if (frame.type === 'retract') return events.emit('retract', { ...row, id: frame.id, reason: frame.reason })
+    return events.emit('digest', { ...row, ids: frame.ids, count: frame.count })
+  }
+
+  #share(leader: boolean, frame: Item['frame'], toast = ''): void {
+    if (leader) this.#host.share(frame, this.unread, toast)
   }
 
   /** Rows that `hello` knew of are in its count. */
   #unreadAfter(frame: RowFrame): number {
-    const { inbox } = this.#parts
     const at = parseEventId(frame.eventId)
     const counted = parseEventId(this.#counted)
-    if (at !== undefined && at.epoch === counted?.epoch && at.offset <= counted.offset) return inbox.counted
+    if (at && at.epoch === counted?.epoch && at.offset <= counted.offset) return this.unread
     if (frame.type !== 'notification') return frame.unread
-    return inbox.counted + (frame.state === undefined || frame.state === 'seen' ? 1 : 0)
+    return this.unread + (frame.state === 'read' || frame.state === 'archived' ? 0 : 1)
   }
 
   /** What another tab leads by now is not this tab's to move. */
   #settle(eventId: string): void {
     if (!this.#host.leading()) return
-    const { memory, acks } = this.#parts
-    memory.lastEventId = this.#dedupe.last
-    acks.moved(eventId)
+    this.#memory.lastEventId = this.#dedupe.last
+    this.#acks.moved(eventId)
   }
 }

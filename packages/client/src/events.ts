@@ -1,27 +1,30 @@
-import type { BelfryEvents, EventName, Handler } from './types.ts'
+/** Typed events, one context object each. `M` maps names to contexts. */
+export class Events<M> {
+  readonly #handlers = new Map<keyof M, Set<(ctx: never) => unknown>>()
+  readonly #failed: (event: keyof M, cause: unknown) => void
 
-/** Typed events, one context object each. */
-export class Events {
-  readonly #handlers = new Map<EventName, Set<(ctx: never) => unknown>>()
+  /** @param failed told what handlers throw, or their promises reject with */
+  constructor(failed: (event: keyof M, cause: unknown) => void) {
+    this.#failed = failed
+  }
 
   /** Returns a function that takes the handler off. */
-  on<E extends EventName>(event: E, handler: Handler<E>): () => void {
+  on<E extends keyof M>(event: E, handler: (ctx: M[E]) => unknown): () => void {
     const handlers = this.#handlers.get(event) ?? new Set()
-    this.#handlers.set(event, handlers)
-    handlers.add(handler)
+    this.#handlers.set(event, handlers.add(handler))
     return () => handlers.delete(handler)
   }
 
-  /**
-   * Calls every handler at once, in order; resolves when the promises they returned have settled.
-   * Never rejects: what a handler throws becomes an `error` event; what a handler of `error` throws is dropped.
-   */
-  async emit<E extends EventName>(event: E, ctx: BelfryEvents[E]): Promise<void> {
-    const waits = [...(this.#handlers.get(event) ?? [])].map(async (handler) => (handler as Handler<E>)(ctx))
-    for (const result of await Promise.allSettled(waits)) {
-      if (result.status === 'fulfilled' || event === 'error') continue
-      const { reason: cause } = result
-      this.emit('error', { code: 'BELFRY_CLIENT_HANDLER', message: `a handler of '${event}' threw: ${cause}`, temporary: true, cause })
-    }
+  /** Calls every handler at once, in order; resolves when the promises they returned have settled. Never rejects. */
+  async emit<E extends keyof M>(event: E, ctx: M[E]): Promise<void> {
+    const handlers = [...(this.#handlers.get(event) ?? [])] as ((ctx: M[E]) => unknown)[]
+    const calls = handlers.map(async (handler) => {
+      try {
+        await handler(ctx)
+      } catch (cause) {
+        this.#failed(event, cause)
+      }
+    })
+    await Promise.all(calls)
   }
 }

@@ -14,11 +14,9 @@ export interface Channel {
 export interface PageListeners {
   /** The network is back. */
   online(): void
-  visibility(): void
-  /** The page goes away; `kept` when it may come back from the back-forward cache. */
-  hide(kept: boolean): void
-  /** The page is back from the back-forward cache. */
-  restored(): void
+  visibilitychange(): void
+  /** The page goes away. */
+  pagehide(): void
 }
 
 export interface Page {
@@ -45,11 +43,9 @@ export interface Platform {
   page?: Page | undefined
 }
 
-type Listener = (event: { persisted?: boolean }) => void
-
 interface Target {
-  addEventListener(type: string, listener: Listener): void
-  removeEventListener(type: string, listener: Listener): void
+  addEventListener(type: string, listener: () => void): void
+  removeEventListener(type: string, listener: () => void): void
 }
 
 /** The globals the SDK knows of, all in one place. */
@@ -96,17 +92,14 @@ function localStorageOf(globals: Globals): ClientStorage | undefined {
 function pageOf(window: Target, document: NonNullable<Globals['document']>): Page {
   return {
     visible: () => document.visibilityState === 'visible',
-    watch({ online, visibility, hide, restored }) {
-      const listeners: [Target, string, Listener][] = [
-        [window, 'online', online],
-        [document, 'visibilitychange', visibility],
-        [window, 'pagehide', (event) => hide(event.persisted === true)],
-        [window, 'pageshow', (event) => event.persisted && restored()]
-      ]
-      for (const [target, type, listener] of listeners) target.addEventListener(type, listener)
-      return () => {
-        for (const [target, type, listener] of listeners) target.removeEventListener(type, listener)
+    watch(listeners) {
+      const each = (act: 'addEventListener' | 'removeEventListener') => {
+        window[act]('online', listeners.online)
+        window[act]('pagehide', listeners.pagehide)
+        document[act]('visibilitychange', listeners.visibilitychange)
       }
+      each('addEventListener')
+      return () => each('removeEventListener')
     }
   }
 }

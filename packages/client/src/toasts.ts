@@ -1,14 +1,14 @@
 import type { Events } from './events.ts'
 import type { Tabs } from './tabs.ts'
-import type { NotificationContext } from './types.ts'
+import type { BelfryEvents, NotificationContext } from './types.ts'
 
 /** One toast a browser: the leader hands each to one tab, and on to another when that one goes before it was raised. */
 export class Toasts {
-  readonly #events: Events
+  readonly #events: Events<BelfryEvents>
   readonly #tabs: () => Tabs | undefined
   readonly #open = new Map<string, { tab: string; ctx: NotificationContext }>()
 
-  constructor(events: Events, tabs: () => Tabs | undefined) {
+  constructor(events: Events<BelfryEvents>, tabs: () => Tabs | undefined) {
     this.#events = events
     this.#tabs = tabs
   }

@@ -19,7 +19,7 @@ export interface WebSocketLike {
 
 export type WebSocketConstructor = new (url: string, protocols: string[]) => WebSocketLike
 
-/** The part of `fetch` the SDK uses, for the inbox alone. */
+/** The part of `fetch` the SDK uses: the core does not, an `Inbox` does. */
 export type FetchLike = (
   url: string,
   init: { headers: Record<string, string> }
@@ -111,12 +111,6 @@ export interface TerminalContext {
   verdict: Verdict
 }
 
-/** A notification with where it stands. */
-export interface InboxItem extends Notification {
-  state: State
-  eventId: string
-}
-
 /** Every event with its context. */
 export interface BelfryEvents {
   /** The state of the connection changed. */
@@ -128,10 +122,8 @@ export interface BelfryEvents {
   retract: RetractContext
   digest: DigestContext
   marked: MarkedContext
-  /** The unread count changed. */
+  /** The count of notifications unread or seen changed. */
   unread: { unread: number }
-  /** `inbox.list()` changed. */
-  inbox: { items: readonly InboxItem[]; unread: number }
   gap: GapContext
   /** All that was waiting has been handed over: what follows is live. */
   caughtUp: { eventId: string; leader: boolean }
@@ -147,17 +139,3 @@ export type Handler<E extends EventName> = (ctx: BelfryEvents[E]) => unknown
 
 /** Ids, one or several, or everything up to and with an event id. */
 export type MarkTarget = string | string[] | { upTo: string }
-
-/** The user's inbox: pages come from the service when asked for, and stay live. */
-export interface Inbox {
-  /** What has been loaded or has arrived, newest first. The array is replaced at every change. */
-  list(): readonly InboxItem[]
-  /** Notifications unread or seen, loaded or not; marks under way are counted as done. */
-  readonly unread: number
-  /** Whether the service has older ones than those loaded. */
-  readonly hasMore: boolean
-  /** Loads the first page. Rejects with a `BelfryError`. */
-  load(): Promise<void>
-  /** Loads the next page, or the first; nothing when there is none. Rejects with a `BelfryError`. */
-  more(): Promise<void>
-}
