@@ -19,7 +19,7 @@ export class Acks {
 
   /** Everything up to and with the event id was received. */
   moved(eventId: string): void {
-    if (eventId === '') return
+    if (!eventId) return
     this.#pending = eventId
     if (++this.#rows >= EVERY_ROWS) this.flush()
     else this.#timer ??= this.#platform.setTimeout(() => this.flush(), EVERY_MS)
@@ -27,7 +27,7 @@ export class Acks {
 
   flush(): void {
     this.#stop()
-    if (this.#pending !== '' && this.#send(this.#pending)) this.#pending = ''
+    if (this.#pending && this.#send(this.#pending)) this.#pending = ''
   }
 
   /** Forgets what was not sent: its place in the log is gone. */

@@ -39,10 +39,9 @@ export class Calls {
   /** Whether the frame answers a call. */
   answer(frame: OkFrame | ErrorFrame): boolean {
     const call = this.#take(frame.ref)
-    if (call === undefined) return false
-    if (frame.type === 'ok') call.resolve(frame)
-    else call.reject(new BelfryError(frame.code, frame.message, frame.temporary))
-    return true
+    if (frame.type === 'ok') call?.resolve(frame)
+    else call?.reject(new BelfryError(frame.code, frame.message, frame.temporary))
+    return call !== undefined
   }
 
   /** There is a new connection. */
@@ -59,11 +58,10 @@ export class Calls {
     this.#take(ref)?.reject(new BelfryError(`BELFRY_CLIENT_${code}`, message))
   }
 
-  #take(ref: number | undefined): Call | undefined {
-    const call = this.#open.get(ref ?? 0)
-    if (call === undefined || ref === undefined) return undefined
+  #take(ref = 0): Call | undefined {
+    const call = this.#open.get(ref)
     this.#open.delete(ref)
-    this.#platform.clearTimeout(call.timer)
+    this.#platform.clearTimeout(call?.timer)
     return call
   }
 }

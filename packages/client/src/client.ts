@@ -40,7 +40,7 @@ export class Client {
     const base = url.replace(/^ws/, 'http').replace(/\/+$/, '')
     if (!/^https?:\/\//.test(base)) throw new TypeError(`not an http(s) or ws(s) url: ${url}`)
     const WebSocket = options.WebSocket ?? platform.WebSocket
-    if (WebSocket === undefined) throw new TypeError('there is no WebSocket here: pass one')
+    if (!WebSocket) throw new TypeError('there is no WebSocket here: pass one')
     this.url = base
     this.fetch = options.fetch ?? platform.fetch
     this.#platform = platform
@@ -67,7 +67,7 @@ export class Client {
       turn: () => this.#turn(),
       lastEventId: () => this.#memory.lastEventId,
       hello: (frame) => {
-        if (this.#user === undefined) this.#identify(frame.user)
+        if (!this.#user) this.#identify(frame.user)
         this.#delivery.hello(frame)
         this.#setState('connected')
         this.#calls.resend()
@@ -94,7 +94,7 @@ export class Client {
 
   /** Whether this tab holds the connection; without tabs to share with, true from the start. */
   get leader(): boolean {
-    return this.#tabs === undefined || this.#tabs.leading
+    return this.#tabs?.leading ?? true
   }
 
   /** Where the device keeps its cursor on the service. */
@@ -120,7 +120,7 @@ export class Client {
       online: () => this.#connection.wake(),
       visibilitychange: () => {
         this.#tabs?.announce()
-        if (this.#platform.page?.visible()) this.#connection.wake()
+        if (this.#visible()) this.#connection.wake()
       },
       pagehide: () => this.#acks.flush()
     })
@@ -193,16 +193,23 @@ export class Client {
   /** Tabs are joined as soon as the user is known; only the one that leads goes on. */
   async #turn(): Promise<boolean> {
     const { user } = this.#tokens
-    if (user === undefined) return false
+    if (!user) return false
     if (user !== this.#user) this.#identify(user)
-    if (!this.#share || this.#tabs?.leading) return false
-    this.#tabs ??= Tabs.join(this.#platform, `belfry:${this.url}:${user}`, this.#newId(), {
+    const { locks, BroadcastChannel } = this.#platform
+    if (!this.#share || !locks || !BroadcastChannel || this.#tabs?.leading) return false
+    const name = `belfry:${this.url}:${user}`
+    this.#tabs ??= new Tabs(locks, new BroadcastChannel(name), name, this.#newId(), () => this.#visible(), {
       message: (message) => this.#hear(message),
       lost: (tab) => this.#toasts.lost(tab)
     })
-    await this.#tabs?.lead()
-    this.#setState('connecting')
-    return this.#tabs !== undefined
+    const tabs = this.#tabs
+    await tabs.lead()
+    if (tabs === this.#tabs) this.#setState('connecting')
+    return true
+  }
+
+  #visible(): boolean {
+    return this.#platform.page?.visible() === true
   }
 
   #identify(user: string): void {

@@ -16,7 +16,7 @@ export class Dedupe {
 
   /** The last position, '' when there is none. */
   get last(): string {
-    return this.#last === undefined ? '' : formatEventId(this.#last)
+    return this.#last ? formatEventId(this.#last) : ''
   }
 
   /** Oldest first. */
@@ -37,19 +37,19 @@ export class Dedupe {
    */
   check(eventId: string, id: string | undefined, gapless: boolean): Check {
     const at = parseEventId(eventId)
-    if (at !== undefined && this.#last !== undefined) {
-      const ahead = at.epoch === this.#last.epoch ? at.offset - this.#last.offset : undefined
-      if (ahead !== undefined && ahead <= 0) return 'old'
+    if (at && this.#last) {
+      const ahead = at.epoch === this.#last.epoch ? at.offset - this.#last.offset : Number.NaN
+      if (ahead <= 0) return 'old'
       if (ahead !== 1 && gapless && this.#live) return 'hole'
     }
     this.#last = at ?? this.#last
-    return id !== undefined && this.#remember(id) ? 'shown' : 'new'
+    return id && this.#remember(id) ? 'shown' : 'new'
   }
 
   /** From here on live rows follow each other. */
   caughtUp(eventId: string): void {
     const at = parseEventId(eventId)
-    if (at !== undefined && (at.epoch !== this.#last?.epoch || at.offset > this.#last.offset)) this.#last = at
+    if (at && (at.epoch !== this.#last?.epoch || at.offset > this.#last.offset)) this.#last = at
     this.#live = true
   }
 

@@ -1,5 +1,5 @@
 import type { CaughtUpFrame, ErrorFrame, GapFrame, MarkFrame, OkFrame, RowFrame } from '../../../services/protocol/index.ts'
-import type { Channel, Platform } from './platform.ts'
+import type { Channel, Locks } from './platform.ts'
 import type { ConnectionState, NotificationContext, TerminalContext } from './types.ts'
 
 /** What tabs of one user tell each other. `from` and `to` are tab ids; `toast` is the tab that raises it, '' for none. */
@@ -27,7 +27,8 @@ export class Tabs {
   readonly id: string
   /** Whether this tab holds the connection. */
   leading = false
-  readonly #platform: Platform
+  readonly #locks: Locks
+  readonly #visible: () => boolean
   readonly #name: string
   readonly #host: TabsHost
   readonly #channel: Channel
@@ -36,15 +37,11 @@ export class Tabs {
   readonly #releases: (() => void)[] = []
   #left = false
 
-  /** undefined where the browser has no locks or no channel. */
-  static join(platform: Platform, name: string, id: string, host: TabsHost): Tabs | undefined {
-    const { locks, BroadcastChannel } = platform
-    return locks && BroadcastChannel ? new Tabs(platform, name, id, host, new BroadcastChannel(name)) : undefined
-  }
-
-  constructor(platform: Platform, name: string, id: string, host: TabsHost, channel: Channel) {
-    this.#platform = platform
+  /** @param visible whether this tab can be seen now */
+  constructor(locks: Locks, channel: Channel, name: string, id: string, visible: () => boolean, host: TabsHost) {
+    this.#locks = locks
     this.#name = name
+    this.#visible = visible
     this.#host = host
     this.id = id
     this.#channel = channel
@@ -116,14 +113,10 @@ export class Tabs {
   }
 
   async #request(name: string, held: () => Promise<void> | undefined): Promise<unknown> {
-    return this.#platform.locks?.request(name, held)
+    return this.#locks.request(name, held)
   }
 
   #lockOf(tab: string): string {
     return `${this.#name}:${tab}`
-  }
-
-  #visible(): boolean {
-    return this.#platform.page?.visible() === true
   }
 }

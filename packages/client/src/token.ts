@@ -14,7 +14,7 @@ export class Tokens {
   readonly #platform: Platform
   readonly #getToken: BelfryOptions['getToken']
   #token: string | undefined
-  #expiresAt = Number.POSITIVE_INFINITY
+  #expiresAt = 0
   #reason: TokenContext['reason'] = 'connect'
   #fetching: Promise<string> | undefined
   /** The token's `sub`; undefined when it cannot be read. */
@@ -27,7 +27,7 @@ export class Tokens {
 
   /** Rejects with what `getToken` threw, or with a TypeError when it gave no string. Concurrent calls share one fetch. */
   get(): Promise<string> {
-    if (this.#token !== undefined && this.#platform.now() < this.#expiresAt - MARGIN_MS) return Promise.resolve(this.#token)
+    if (this.#token && this.#platform.now() < this.#expiresAt - MARGIN_MS) return Promise.resolve(this.#token)
     this.#fetching ??= this.#fetch().finally(() => {
       this.#fetching = undefined
     })
@@ -42,7 +42,7 @@ export class Tokens {
 
   async #fetch(): Promise<string> {
     const token = await this.#getToken({ reason: this.#reason })
-    if (typeof token !== 'string' || token === '') throw new TypeError('getToken gave no token')
+    if (!token) throw new TypeError('getToken gave no token')
     const { sub, exp } = this.#claims(token)
     this.user = typeof sub === 'string' ? sub : undefined
     this.#expiresAt = typeof exp === 'number' ? exp * 1000 : Number.POSITIVE_INFINITY

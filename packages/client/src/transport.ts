@@ -26,7 +26,7 @@ export type OpenTransport = (to: Destination, listeners: TransportListeners) => 
 
 export function webSocketTransport(WebSocket: WebSocketConstructor): OpenTransport {
   return ({ base, token, deviceId, lastEventId }, listeners) => {
-    const resume = lastEventId === '' ? '' : `&last_event_id=${encodeURIComponent(lastEventId)}`
+    const resume = lastEventId && `&last_event_id=${encodeURIComponent(lastEventId)}`
     const url = `${base.replace(/^http/, 'ws')}/v1/ws?device_id=${encodeURIComponent(deviceId)}${resume}`
     // The token goes where no proxy logs it.
     const socket = new WebSocket(url, [SUBPROTOCOL, BEARER_PREFIX + token])
