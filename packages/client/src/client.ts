@@ -133,9 +133,8 @@ export class Client {
     this.#unwatch = undefined
     this.#acks.flush()
     this.#connection.stop()
-    this.#delivery.lost()
+    this.#delivery.clear()
     this.#tabs?.leave()
-    this.#tabs = undefined
     this.#setState('disconnected')
     this.#calls.failAll()
   }
@@ -198,11 +197,11 @@ export class Client {
     const { locks, BroadcastChannel } = this.#platform
     if (!this.#share || !locks || !BroadcastChannel || this.#tabs?.leading) return false
     const name = `belfry:${this.url}:${user}`
-    this.#tabs ??= new Tabs(locks, new BroadcastChannel(name), name, this.#newId(), () => this.#visible(), {
+    const tabs = new Tabs(locks, new BroadcastChannel(name), name, this.#newId(), () => this.#visible(), {
       message: (message) => this.#hear(message),
       lost: (tab) => this.#toasts.lost(tab)
     })
-    const tabs = this.#tabs
+    this.#tabs = tabs
     await tabs.lead()
     if (tabs === this.#tabs) this.#setState('connecting')
     return true

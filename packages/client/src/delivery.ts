@@ -75,6 +75,12 @@ export class Delivery {
     this.#dedupe.lost()
   }
 
+  /** Nothing more goes to the handlers. */
+  clear(): void {
+    this.#queue = []
+    this.#dedupe.lost()
+  }
+
   /** Keeps what is only in memory. */
   save(): void {
     if (this.#host.leading()) this.#memory.shown = this.#dedupe.ids
@@ -101,7 +107,7 @@ export class Delivery {
       this.#dedupe.caughtUp(eventId)
       this.#share(leader, frame)
       await this.#events.emit('caughtUp', { eventId, leader })
-    } else {
+    } else if (eventId) {
       const id = frame.type === 'notification' ? frame.notification.id : undefined
       const check = this.#dedupe.check(eventId, id, leader && !frame.replay)
       if (check === 'hole') return this.#host.hole()
@@ -128,7 +134,8 @@ export class Delivery {
     const { type, ...row } = { ...frame, replay: !!frame.replay, unread, leader }
     if (frame.type === 'state') return events.emit('marked', { ...row, ids: frame.ids, state: frame.state })
     if (frame.type === 'retract') return events.emit('retract', { ...row, id: frame.id, reason: frame.reason })
-    return events.emit('digest', { ...row, ids: frame.ids, count: frame.count })
+    if (frame.type === 'digest') return events.emit('digest', { ...row, ids: frame.ids, count: frame.count })
+    return unknownRow
   }
 
   #share(leader: boolean, frame: Item['frame'], toast = ''): void {

@@ -27,6 +27,8 @@ export class Tabs {
   readonly id: string
   /** Whether this tab holds the connection. */
   leading = false
+  /** For good: another takes its place. */
+  left = false
   readonly #locks: Locks
   readonly #visible: () => boolean
   readonly #name: string
@@ -35,7 +37,6 @@ export class Tabs {
   /** The other tabs, and whether each can be seen. */
   readonly #others = new Map<string, boolean>()
   readonly #releases: (() => void)[] = []
-  #left = false
 
   /** @param visible whether this tab can be seen now */
   constructor(locks: Locks, channel: Channel, name: string, id: string, visible: () => boolean, host: TabsHost) {
@@ -66,7 +67,7 @@ export class Tabs {
   }
 
   post(message: TabMessage): void {
-    if (!this.#left) this.#channel.postMessage(message)
+    if (!this.left) this.#channel.postMessage(message)
   }
 
   /** The tab to raise a toast: this one when it can be seen, else one that can, else this one. */
@@ -78,14 +79,14 @@ export class Tabs {
 
   /** Lets another tab lead. */
   leave(): void {
-    this.#left = true
+    this.left = true
     this.leading = false
     this.#channel.close()
     for (const release of this.#releases) release()
   }
 
   #receive(message: TabMessage): void {
-    if (this.#left) return
+    if (this.left) return
     if (message.type === 'here') {
       const known = this.#others.has(message.from)
       this.#others.set(message.from, message.visible)
@@ -105,7 +106,7 @@ export class Tabs {
 
   #hold(name: string, held: () => void): void {
     const hold = (): Promise<void> | undefined => {
-      if (this.#left) return undefined
+      if (this.left) return undefined
       held()
       return new Promise((release) => this.#releases.push(release))
     }
