@@ -59,7 +59,7 @@ t.test('ten tabs share one socket: events, unread count and marks', async (t) =>
   await until(() => tabs.every(({ client }) => client.unread === 4), 'four in each tab')
   t.ok(tabs.every((tab) => tab.heard('marked')[0]?.ids[0] === notificationOf(2).id))
   await tabs[4]?.client.markAllRead()
-  t.match(server.last.of('mark')[1], { upTo: server.eventId(5), state: 'read' })
+  t.match(server.last.of('mark')[1], { upTo: server.eventId(6), state: 'read' })
   server.answer = (connection, frame) => {
     if (frame.type === 'mark')
       connection.send({ type: 'error', ref: frame.ref ?? 0, code: 'BELFRY_ERR_X', message: 'no', temporary: false })

@@ -2,7 +2,7 @@ import type { ErrorFrame, MarkFrame, OkFrame, State } from '../../../services/pr
 import { Acks } from './acks.ts'
 import { Calls } from './calls.ts'
 import { Connection, type DataFrame } from './connection.ts'
-import { Delivery } from './delivery.ts'
+import { Delivery, notificationContext } from './delivery.ts'
 import { BelfryError } from './errors.ts'
 import { Events } from './events.ts'
 import type { Platform } from './platform.ts'
@@ -228,15 +228,16 @@ export class Client {
   }
 
   #hear(message: TabMessage): void {
-    if (this.#tabs?.leading) {
+    if (message.type === 'toasted') this.#toasts.raised(message.id)
+    else if (this.#tabs?.leading) {
       if (message.type === 'here') this.#here(message.ask)
       else if (message.type === 'call') this.#callFor(message.from, message.frame)
-      else if (message.type === 'toasted') this.#toasts.raised(message.id)
     } else if (message.type === 'status') {
       if (message.state === 'connected') this.#delivery.count(message.unread)
       this.#setState(message.state)
     } else if (message.type === 'row') {
       const { frame, unread, toast } = message
+      if (toast && frame.type === 'notification') this.#toasts.given(toast, notificationContext(frame, false))
       this.#delivery.push({ frame, shared: { unread, toast } })
     } else if (message.type === 'answer' && message.to === this.#tabs?.id) this.#calls.answer(message.frame)
     else if (message.type === 'toast' && message.to === this.#tabs?.id) this.#toasts.raise(message.ctx)
