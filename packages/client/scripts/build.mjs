@@ -1,4 +1,5 @@
-// Builds the package: node scripts/build.mjs [folder]. dist/index.js (ESM), dist/belfry.global.js (minified, globalThis.Belfry), dist/types.
+// Builds the package into dist or the folder given: index.js and inbox.js (ESM), belfry.global.js (minified, globalThis.Belfry), types.
+// node scripts/build.mjs [folder]
 import { execFileSync } from 'node:child_process'
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -12,7 +13,7 @@ const tsc = fileURLToPath(new URL('bin/tsc', import.meta.resolve('typescript/pac
 await rm(out, { recursive: true, force: true })
 const common = { bundle: true, target: 'es2022', platform: 'neutral', absWorkingDir: root, logLevel: 'warning' }
 await Promise.all([
-  build({ ...common, entryPoints: ['src/index.ts'], format: 'esm', outfile: join(out, 'index.js'), sourcemap: true }),
+  build({ ...common, entryPoints: ['src/index.ts', 'src/inbox.ts'], format: 'esm', splitting: true, outdir: out, sourcemap: true }),
   build({ ...common, entryPoints: ['src/global.ts'], format: 'iife', minify: true, outfile: join(out, 'belfry.global.js') })
 ])
 execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.json'), '--outDir', join(out, 'types')], { stdio: 'inherit' })
