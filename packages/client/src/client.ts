@@ -38,9 +38,9 @@ export class Client {
 
   constructor(url: string, options: BelfryOptions, platform: Platform) {
     const base = url.replace(/^ws/, 'http').replace(/\/+$/, '')
-    if (!/^https?:\/\//.test(base)) throw new TypeError(`not an http(s) or ws(s) url: ${url}`)
+    if (!/^https?:\/\//.test(base)) throw new TypeError(`not http(s) or ws(s): ${url}`)
     const WebSocket = options.WebSocket ?? platform.WebSocket
-    if (!WebSocket) throw new TypeError('there is no WebSocket here: pass one')
+    if (!WebSocket) throw new TypeError('no WebSocket: pass one')
     this.url = base
     this.fetch = options.fetch ?? platform.fetch
     this.#platform = platform
@@ -65,12 +65,11 @@ export class Client {
     const parts = { platform, tokens: this.#tokens, open: webSocketTransport(WebSocket), deviceId: this.#memory.deviceId }
     this.#connection = new Connection(base, parts, {
       turn: () => this.#turn(),
-      lastEventId: () => this.#memory.lastEventId,
+      lastEventId: () => this.#memory.get('last'),
       hello: (frame) => {
         if (!this.#user) this.#identify(frame.user)
         this.#delivery.hello(frame)
         this.#setState('connected')
-        this.#calls.resend()
         if (frame.resume.status === 'gap') this.#acks.drop()
         else this.#acks.flush()
       },
@@ -215,7 +214,7 @@ export class Client {
     this.#tabs?.leave()
     this.#tabs = undefined
     this.#user = user
-    this.#memory.use(user)
+    this.#memory.user = user
     this.#delivery.load()
   }
 
@@ -230,8 +229,10 @@ export class Client {
   #hear(message: TabMessage): void {
     if (message.type === 'toasted') this.#toasts.raised(message.id)
     else if (this.#tabs?.leading) {
-      if (message.type === 'here') this.#here(message.ask)
-      else if (message.type === 'call') this.#callFor(message.from, message.frame)
+      if (message.type === 'here') {
+        this.#tellStatus()
+        if (message.visible) this.#connection.wake()
+      } else if (message.type === 'call') this.#callFor(message.from, message.frame)
     } else if (message.type === 'status') {
       if (message.state === 'connected') this.#delivery.count(message.unread)
       this.#setState(message.state)
@@ -239,15 +240,11 @@ export class Client {
       const { frame, unread, toast } = message
       if (toast && frame.type === 'notification') this.#toasts.given(toast, notificationContext(frame, false))
       this.#delivery.push({ frame, shared: { unread, toast } })
-    } else if (message.type === 'answer' && message.to === this.#tabs?.id) this.#calls.answer(message.frame)
-    else if (message.type === 'toast' && message.to === this.#tabs?.id) this.#toasts.raise(message.ctx)
-    else if (message.type === 'terminal') this.#terminate(message.ctx)
-  }
-
-  /** Another tab has come, or can be seen: it may be what a waiting connection waits for. */
-  #here(ask: boolean): void {
-    if (ask) this.#tellStatus()
-    else if (this.#tabs?.toaster() !== this.#tabs?.id) this.#connection.wake()
+    } else if (message.type === 'terminal') this.#terminate(message.ctx)
+    else if (message.type !== 'here' && message.type !== 'call' && message.to === this.#tabs?.id) {
+      if (message.type === 'toast') this.#toasts.raise(message.ctx)
+      else this.#calls.answer(message.frame)
+    }
   }
 
   #tellStatus(): void {
@@ -278,10 +275,9 @@ export class Client {
 
   #setState(state: ConnectionState): void {
     if (state === this.#state) return
-    const connected = state === 'connected'
     this.#state = state
     this.#tellStatus()
-    if (connected && !this.leader) this.#calls.resend()
+    if (state === 'connected') this.#calls.resend()
     this.#events.emit('state', { state, leader: this.leader })
   }
 

@@ -19,14 +19,14 @@ export class Dedupe {
     return this.#last ? formatEventId(this.#last) : ''
   }
 
-  /** Oldest first. */
-  get ids(): string[] {
-    return [...this.#ids]
+  /** Oldest first, with spaces between. */
+  get ids(): string {
+    return [...this.#ids].join(' ')
   }
 
-  load(eventId: string, ids: string[]): void {
-    this.#last = parseEventId(eventId)
-    for (const id of ids) this.#remember(id)
+  load(last: string, ids: string): void {
+    this.#last = parseEventId(last)
+    for (const id of ids.split(' ')) this.#remember(id)
   }
 
   /**
@@ -64,6 +64,7 @@ export class Dedupe {
   }
 
   #remember(id: string): boolean {
+    if (id === '') return false
     const known = this.#ids.delete(id)
     this.#ids.add(id)
     if (this.#ids.size > IDS_KEPT) this.#ids.delete(this.#ids.values().next().value as string)

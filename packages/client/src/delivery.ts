@@ -57,7 +57,7 @@ export class Delivery {
 
   /** Takes up what was remembered of the user. */
   load(): void {
-    this.#dedupe.load(this.#memory.lastEventId, this.#memory.shown)
+    this.#dedupe.load(this.#memory.get('last'), this.#memory.get('shown'))
   }
 
   hello({ resume, unread }: HelloFrame): void {
@@ -90,7 +90,7 @@ export class Delivery {
 
   /** Keeps what is only in memory. */
   save(): void {
-    if (this.#host.leading()) this.#memory.shown = this.#dedupe.ids
+    if (this.#host.leading()) this.#memory.set('shown', this.#dedupe.ids)
   }
 
   async #drain(): Promise<void> {
@@ -159,7 +159,7 @@ export class Delivery {
   /** What another tab leads by now is not this tab's to move. */
   #settle(eventId: string): void {
     if (!eventId || !this.#host.leading()) return
-    this.#memory.lastEventId = this.#dedupe.last
+    this.#memory.set('last', this.#dedupe.last)
     this.#acks.moved(eventId)
   }
 }
