@@ -219,6 +219,14 @@ t.test('all read, loaded or not', async (t) => {
   await until(() => client.unread === 0, 'none unread')
   t.match(server.last.of('mark'), [{ upTo: server.eventId(2), state: 'read' }])
   t.same(statesOf(inbox), ['read', 'read'])
+  server.append({ type: 'digest', eventId: '', count: 7, ids: [], unread: 7 })
+  await until(() => inbox.unread === 7, 'seven that are not loaded')
+  server.answer = () => {}
+  inbox.markAllRead().catch(() => {})
+  t.equal(inbox.unread, 0)
+  server.append({ type: 'state', eventId: '', ids: [], state: 'read', unread: 2 })
+  await until(() => client.unread === 2, 'the state')
+  t.equal(inbox.unread, 2, 'the word of the service')
 })
 
 t.test('nobody who loads: the newest thousand are kept', async (t) => {

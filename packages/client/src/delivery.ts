@@ -79,13 +79,11 @@ export class Delivery {
   /** What the lost connection brought and no handler has seen comes again with the next one. */
   lost(): void {
     this.#queue = this.#queue.filter((item) => item.shared)
-    this.#dedupe.lost()
   }
 
   /** Nothing more goes to the handlers. */
   clear(): void {
     this.#queue = []
-    this.#dedupe.lost()
   }
 
   /** Keeps what is only in memory. */
