@@ -10,13 +10,21 @@ const MAX_EVENT_LOOP_DELAY_MS = 2000
 /** Paths that answer however much there is to do. */
 const ALWAYS = ['/health/live', '/health/ready', '/metrics']
 
-/** Response headers, CORS for REST (off unless `CORS_ORIGIN`), and shedding when the process cannot keep up. */
+/**
+ * Response headers, CORS for REST (off unless `CORS_ORIGIN`), and shedding when the process cannot keep up. A peer that sends nothing, or half a
+ * request, does not hold up a stop: it is let go of when half the grace is over.
+ */
 export default fp(
   async (app) => {
-    const { CORS_ORIGIN } = app.config
+    const { CORS_ORIGIN, CLOSE_GRACE_SECONDS } = app.config
     app.addHook('onRequest', async ({ headers: { host } }) => {
       if (host?.includes(',')) throw new errors.InvalidRequest('there must be one Host')
     })
+    let letGo: NodeJS.Timeout | undefined
+    app.addHook('preClose', async () => {
+      letGo = setTimeout(() => app.server.closeAllConnections(), CLOSE_GRACE_SECONDS * 500)
+    })
+    app.addHook('onClose', async () => clearTimeout(letGo))
     await app.register(helmet, {
       global: true,
       contentSecurityPolicy: {
