@@ -52,8 +52,7 @@ export class RawSocket {
         head = Buffer.concat([head, chunk])
         const end = head.indexOf('\r\n\r\n')
         if (end < 0) return
-        const status = head.toString('latin1', 0, head.indexOf('\r\n'))
-        if (!status.startsWith('HTTP/1.1 101')) return fail(new Error(`the upgrade was answered with ${status}`))
+        if (!head.toString('latin1', 0, 12).endsWith(' 101')) return fail(new Error(`the upgrade was refused: ${head}`))
         socket.off('data', onHead).off('error', fail).setTimeout(0)
         raw.#follow()
         resolve(raw)
