@@ -1,13 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { closeCodes, type UnauthorizedReason } from '../services/protocol/index.ts'
-import { DeviceSchema, problems, userSecurity } from './schemas/common.ts'
-
-const StreamQuery = Type.Object({
-  token: Type.Optional(Type.String()),
-  device_id: Type.Optional(DeviceSchema),
-  last_event_id: Type.Optional(Type.String({ maxLength: 4096 }))
-})
+import { problems, SocketQuery, userSecurity } from './schemas/common.ts'
 
 const StreamHeaders = Type.Object({ 'last-event-id': Type.Optional(Type.String({ maxLength: 4096 })) })
 
@@ -22,7 +16,7 @@ const sse: FastifyPluginAsyncTypebox = async (app) => {
           'The same frames, event ids and cursor as the WebSocket, for networks that break those. `Last-Event-ID` resumes. What was handed to the network counts as received.',
         tags: ['me'],
         security: userSecurity,
-        querystring: StreamQuery,
+        querystring: SocketQuery,
         headers: StreamHeaders,
         response: {
           200: { description: 'Events', content: { 'text/event-stream': { schema: Type.String() } } },
