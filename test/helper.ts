@@ -33,8 +33,16 @@ export function temporaryFolder(t: Test): string {
   return folder
 }
 
-/** The whole service on a free port, on the embedded store unless `environment` says otherwise. */
-export async function startService(t: Test, environment: Record<string, string> = {}): Promise<TestService> {
+/**
+ * The whole service on a free port, on the embedded store unless `environment` says otherwise.
+ *
+ * @param prepare called with the instance before anything is registered
+ */
+export async function startService(
+  t: Test,
+  environment: Record<string, string> = {},
+  prepare: (fastify: FastifyInstance) => void = () => undefined
+): Promise<TestService> {
   const config = readConfig({
     JWT_SECRET: SECRET,
     DATA_DIR: environment.DATA_DIR ?? temporaryFolder(t),
@@ -43,6 +51,7 @@ export async function startService(t: Test, environment: Record<string, string> 
     ...environment
   })
   const fastify = Fastify(serverOptions(config))
+  prepare(fastify)
   await fastify.register(app, { config })
   await fastify.listen({ host: config.HOST, port: config.PORT })
   const { port } = fastify.server.address() as AddressInfo
