@@ -1,5 +1,6 @@
 import { Ajv } from 'ajv'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
 import type { Config } from './config.ts'
 import admit from './plugins/admit.ts'
 import auth from './plugins/auth.ts'
@@ -22,26 +23,32 @@ import meRoutes from './routes/me.ts'
 import metricsRoutes from './routes/metrics.ts'
 import notificationRoutes from './routes/notifications.ts'
 import { shared } from './routes/schemas/common.ts'
+import sseRoutes from './routes/sse.ts'
 import userRoutes from './routes/users.ts'
 import wsRoutes from './routes/ws.ts'
 import { newId } from './services/ids.ts'
+import { TIMEOUTS, type Timeouts } from './services/timeouts.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     config: Config
     /** This process's incarnation, new at each start. */
     node: string
+    timeouts: Timeouts
   }
 }
 
 export interface AppOptions {
   config: Config
+  /** Other deadlines than the usual ones. */
+  timeouts?: Partial<Timeouts>
 }
 
 /** The service as one plugin. Top to bottom this is the order in which things need each other; it closes bottom to top. */
-const app: FastifyPluginAsync<AppOptions> = async (fastify, { config }) => {
+const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, timeouts }) => {
   fastify.decorate('config', config)
   fastify.decorate('node', newId().slice(0, 10))
+  fastify.decorate('timeouts', { ...TIMEOUTS, ...timeouts })
   validateStrictly(fastify)
   for (const schema of shared) fastify.addSchema(schema)
 
@@ -67,10 +74,12 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config }) => {
   await fastify.register(userRoutes)
   await fastify.register(meRoutes)
   await fastify.register(wsRoutes)
+  await fastify.register(sseRoutes)
   await fastify.register(asyncapiRoutes)
 }
 
-export default app
+/** Not encapsulated: whoever registers it meets its decorators. */
+export default fp(app, { name: 'belfry', fastify: '5.x' })
 
 /** Bodies are taken as they are, and unknown fields are errors; what comes in a URL is text, and is converted. */
 function validateStrictly(fastify: FastifyInstance): void {

@@ -7,7 +7,7 @@ import { originAllowed } from '../services/upgrade.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     admit: {
-      /** What is answered in HTTP: 403 for the origin, 429 for too many attempts, 503 while draining or without a store. */
+      /** What is answered in HTTP: 403 for the origin, 429 for too many attempts, 503 without a store. */
       upgrade: (request: FastifyRequest) => Promise<void>
       /** The token, the device and the start of the cursor. */
       identify: (request: FastifyRequest) => Promise<Admission>
@@ -28,17 +28,17 @@ export default fp(
     const allowed = ALLOWED_ORIGINS.map((origin) => origin.toLowerCase())
     app.decorate('admit', {
       upgrade: async (request) => {
-        if (app.health.draining) throw new errors.Draining()
         if (!originAllowed(request.headers.origin, allowed)) throw new errors.OriginForbidden()
         await app.limits.connect(request)
         if (!app.store.status().available) throw new errors.StoreUnavailable()
       },
       identify: (request) => {
         const { token, device_id: deviceId, last_event_id: lastEventId } = request.query as SocketQuery
-        const { authorization, 'sec-websocket-protocol': protocols } = request.headers
-        return admit(app.auth.verify, { authorization, protocols, token, deviceId, lastEventId, address: request.ip })
+        const { authorization, 'sec-websocket-protocol': protocols, 'last-event-id': header } = request.headers
+        const resumed = typeof header === 'string' ? header : lastEventId
+        return admit(app.auth.verify, { authorization, protocols, token, deviceId, lastEventId: resumed, address: request.ip })
       }
     })
   },
-  { name: 'admit', fastify: '5.x', dependencies: ['auth', 'health', 'rate-limit', 'store'] }
+  { name: 'admit', fastify: '5.x', dependencies: ['auth', 'rate-limit', 'store'] }
 )

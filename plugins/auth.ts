@@ -2,9 +2,9 @@ import jwt from '@fastify/jwt'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { ApiKeys } from '../services/api-keys.ts'
-import { errors } from '../services/errors.ts'
+import { errors, refusals } from '../services/errors.ts'
 import { publicKeyAlgorithm } from '../services/keys.ts'
-import { type Claims, checkClaims, jwksVerifier, type Refusal, TokenError, type VerifyToken } from '../services/tokens.ts'
+import { type Claims, checkClaims, checkHeader, jwksVerifier, TokenError, type VerifyToken } from '../services/tokens.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -15,6 +15,8 @@ declare module 'fastify' {
       service: (request: FastifyRequest) => Promise<void>
       /** `onRequest` of the user's own routes: the user's token. Sets `request.user`. */
       user: (request: FastifyRequest) => Promise<void>
+      /** The error that answers a refusal in HTTP. */
+      refusal: (refusal: Refusal) => Error
     }
   }
   interface FastifyRequest {
@@ -30,13 +32,6 @@ declare module '@fastify/jwt' {
 }
 
 const SERVICE_SCOPES = ['publish', 'admin']
-
-const REFUSALS: Record<Refusal, () => Error> = {
-  token_missing: () => new errors.TokenMissing(),
-  token_invalid: () => new errors.TokenInvalid(),
-  token_expired: () => new errors.TokenExpired(),
-  token_revoked: () => new errors.TokenRevoked()
-}
 
 /** Who is asking. Algorithms are pinned by the kind of key configured, `exp` is required, `sub` must be a user. */
 export default fp(
@@ -62,6 +57,7 @@ export default fp(
     }
     const known: VerifyToken = async (token) => {
       if (token === '') throw new TokenError('token_missing')
+      checkHeader(token)
       return verify(token)
     }
 
@@ -84,7 +80,8 @@ export default fp(
         const revokedBefore = await app.store.revokedBefore(claims.sub)
         if (revokedBefore > 0 && claims.issuedAt <= revokedBefore) throw new errors.TokenRevoked()
         request.user = claims
-      }
+      },
+      refusal: (refusal) => REFUSALS[refusal]()
     })
   },
   { name: 'auth', fastify: '5.x', dependencies: ['error-handler', 'store'] }
@@ -95,7 +92,7 @@ function bearerOf(request: FastifyRequest): string {
 }
 
 function refuse(error: unknown): never {
-  throw error instanceof TokenError ? REFUSALS[error.refusal]() : error
+  throw error instanceof TokenError ? refusals[error.refusal]() : error
 }
 
 function verified(verify: (token: string) => unknown, token: string): Record<string, unknown> {

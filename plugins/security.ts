@@ -14,6 +14,9 @@ const ALWAYS = ['/health/live', '/health/ready', '/metrics']
 export default fp(
   async (app) => {
     const { CORS_ORIGIN } = app.config
+    app.addHook('onRequest', async ({ headers: { host } }) => {
+      if (host?.includes(',')) throw new errors.InvalidRequest('there must be one Host')
+    })
     await app.register(helmet, {
       global: true,
       contentSecurityPolicy: {

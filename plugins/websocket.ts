@@ -1,10 +1,11 @@
+import type { OutgoingHttpHeaders } from 'node:http'
 import type { Socket } from 'node:net'
 import websocket from '@fastify/websocket'
 import fp from 'fastify-plugin'
 import type { WebSocket } from 'ws'
 import { errors } from '../services/errors.ts'
 import type { Admission } from '../services/sockets.ts'
-import { acceptSocket, type SocketContext } from '../services/sockets.ts'
+import { acceptSocket, acceptStream, type SocketContext } from '../services/sockets.ts'
 import { chooseProtocol } from '../services/upgrade.ts'
 
 declare module 'fastify' {
@@ -12,6 +13,8 @@ declare module 'fastify' {
     websocket: {
       /** Hands an upgraded socket over to a connection, or closes it at once when it was not admitted. */
       accept: (webSocket: WebSocket, request: FastifyRequest, admission: Admission) => void
+      /** Hands a hijacked reply over to a connection that sends its frames as server-sent events. */
+      stream: (reply: FastifyReply, admission: Extract<Admission, { admitted: true }>) => void
     }
   }
 }
@@ -19,6 +22,8 @@ declare module 'fastify' {
 /** The path of the one route that takes upgrades. */
 export const SOCKET_PATH = '/v1/ws'
 
+/** Fragments a message may come in. */
+const MAX_FRAGMENTS = 16
 /** How long a peer may take to answer a close frame, milliseconds. */
 const CLOSE_TIMEOUT_MS = 2000
 /** Connections told to move are spread over at least this, and this much more for each of them, up to the ceiling; milliseconds. */
@@ -26,12 +31,13 @@ const SPREAD_BASE_MS = 500
 const SPREAD_PER_CONNECTION_MS = 4
 const SPREAD_CEILING_MS = 10_000
 
-/** WebSocket upgrades, and their end: before the server closes, every connection is told `bye` and when to come back. */
+/** Long-lived connections: WebSocket upgrades and event streams, and their end: before the server closes, every connection is told `bye` and when to come back. */
 export default fp(
   async (app) => {
     const { WS_MAX_PAYLOAD_BYTES, MAX_UNACKED, WS_PING_INTERVAL_MS } = app.config
     const options = {
       maxPayload: WS_MAX_PAYLOAD_BYTES,
+      maxFragments: MAX_FRAGMENTS,
       perMessageDeflate: false,
       clientTracking: false,
       handleProtocols: chooseProtocol,
@@ -54,10 +60,12 @@ export default fp(
       verify: app.auth.verify,
       maxUnacked: MAX_UNACKED,
       maxFrameBytes: WS_MAX_PAYLOAD_BYTES,
-      pingIntervalMs: WS_PING_INTERVAL_MS
+      pingIntervalMs: WS_PING_INTERVAL_MS,
+      timeouts: app.timeouts
     }
     app.decorate('websocket', {
-      accept: (webSocket, request, admission) => acceptSocket(context, webSocket, request.raw.socket as Socket, admission)
+      accept: (webSocket, request, admission) => acceptSocket(context, webSocket, request.raw.socket as Socket, admission),
+      stream: (reply, { identity, start }) => acceptStream(context, reply.raw, reply.getHeaders() as OutgoingHttpHeaders, identity, start)
     })
     app.addHook('onRequest', async (request) => {
       if (request.ws && request.routeOptions.url !== SOCKET_PATH) throw new errors.NotFound(`No WebSocket at ${request.routeOptions.url}`)

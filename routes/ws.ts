@@ -31,7 +31,8 @@ const ws: FastifyPluginAsyncTypebox = async (app) => {
     preHandler: async (request: FastifyRequest) => {
       request.admission = await app.admit.identify(request)
     },
-    handler: async () => {
+    handler: async (_request, reply) => {
+      reply.header('upgrade', 'websocket')
       throw new errors.UpgradeRequired()
     },
     wsHandler: (socket, request) => app.websocket.accept(socket, request, request.admission as Admission)

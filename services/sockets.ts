@@ -1,10 +1,11 @@
-import type { ServerResponse } from 'node:http'
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { RawData, WebSocket } from 'ws'
-import { type ClientFrameContext, takeClientFrame } from './client-frames.ts'
+import { type ClientFrameContext, countFrame, takeClientFrame } from './client-frames.ts'
 import { Connection, type ConnectionContext, type Identity } from './connection.ts'
 import { newId } from './ids.ts'
 import { closeCodes } from './protocol/index.ts'
+import { SseTransport } from './sse-transport.ts'
 import type { Start } from './store/store.ts'
 import { WebSocketTransport } from './web-socket-transport.ts'
 
@@ -15,6 +16,9 @@ export type Admission =
   | { admitted: true; identity: Identity; start: Start }
   /** Closed at once, since a browser can read a close code but no HTTP status. */
   | { admitted: false; code: number; reason: string }
+
+/** What the end of a stream counts as: going away (RFC 6455 §7.4.1). */
+const GONE = 1001
 
 const kConnection = Symbol('belfry.connection')
 const kContext = Symbol('belfry.context')
@@ -50,9 +54,27 @@ export function acceptSocket(context: SocketContext, webSocket: WebSocket, socke
   owned[kConnection] = connection
   ;(socket as OwnedSocket)[kConnection] = connection
   webSocket.on('message', onMessage)
+  webSocket.on('ping', onPing)
   webSocket.on('pong', onPong)
   webSocket.on('close', onClose)
   socket.on('drain', onDrain)
+}
+
+/** Takes over a response for server-sent events, whose head it writes with `headers`. */
+export function acceptStream(
+  context: SocketContext,
+  response: ServerResponse,
+  headers: OutgoingHttpHeaders,
+  identity: Identity,
+  start: Start
+): void {
+  response.writeHead(200, { ...headers, 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
+  const connection = new Connection(context, new SseTransport(response), identity, start, newId(), Date.now())
+  response.on('close', () => connection.closed(GONE))
+  response.on('drain', () => {
+    connection.handedOver()
+    connection.resume()
+  })
 }
 
 /** The upgrade leaves a listener and a response behind that hold request, reply and headers: some 3 KB a connection for as long as it lives. */
@@ -66,6 +88,11 @@ function onMessage(this: WebSocket, data: RawData, isBinary: boolean): void {
   const { [kConnection]: connection, [kContext]: context } = this as OwnedWebSocket
   if (isBinary) connection.close('protocolError', 'frames are text')
   else takeClientFrame(context, connection, data.toString(), Date.now())
+}
+
+/** Each is answered with a pong, which a peer that reads nothing would pile up here. */
+function onPing(this: WebSocket): void {
+  countFrame((this as OwnedWebSocket)[kConnection], Date.now())
 }
 
 function onPong(this: WebSocket): void {

@@ -16,6 +16,9 @@ export interface Transport {
   /** Lets go of the peer at once. */
   terminate(): void
 
+  /** The client cannot answer: what was handed over counts as received, and as a sign of life. */
+  readonly oneWay: boolean
+
   /** Bytes taken that the network did not take yet; 0: everything was handed over. */
   readonly buffered: number
 }

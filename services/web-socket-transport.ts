@@ -2,23 +2,17 @@ import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
 import type { Frame } from './frames.ts'
 import type { Transport } from './transport.ts'
+import { type Flushable, flushThisTurn } from './turn.ts'
 
 /** An empty ping control frame (RFC 6455 §5.5.2). */
 const PING = Buffer.from([0x89, 0x00])
-
-let dirty: WebSocketTransport[] = []
-
-function flushAll(): void {
-  const transports = dirty
-  dirty = []
-  for (const transport of transports) transport.flush()
-}
 
 /**
  * Writes ready-made WebSocket frames to the TCP socket under a `ws` WebSocket, past its sender: it would frame each message again and
  * write it alone. That is sound because compression is off, so that a frame is whole in one write, and `ws` writes its own (pong, close) whole too.
  */
-export class WebSocketTransport implements Transport {
+export class WebSocketTransport implements Transport, Flushable {
+  readonly oneWay = false
   readonly #webSocket: WebSocket
   readonly #socket: Socket
   #pending: Buffer[] = []
@@ -52,7 +46,6 @@ export class WebSocketTransport implements Transport {
     this.#webSocket.terminate()
   }
 
-  /** Writes what was sent in this turn, at once. */
   flush(): void {
     const pending = this.#pending
     if (pending.length === 0) return
@@ -62,7 +55,7 @@ export class WebSocketTransport implements Transport {
   }
 
   #push(buffer: Buffer): void {
-    if (this.#pending.length === 0 && dirty.push(this) === 1) setImmediate(flushAll)
+    if (this.#pending.length === 0) flushThisTurn(this)
     this.#pending.push(buffer)
   }
 }

@@ -98,7 +98,7 @@ export interface ConnectOptions {
   /** Subprotocols; default: `belfry.v1` and the token. */
   protocols?: string[]
   headers?: Record<string, string>
-  /** Acknowledges every row as it comes. */
+  /** Acknowledges rows, the latest for all before it. */
   acks?: boolean
 }
 
@@ -111,6 +111,7 @@ export class TestClient {
   /** Code and reason of the close, once it came. */
   closed: { code: number; reason: string } | undefined
   #read = 0
+  #toAck = ''
   #changed: () => void = () => undefined
 
   constructor(socket: WebSocket, acks: boolean) {
@@ -118,7 +119,7 @@ export class TestClient {
     socket.on('message', (data) => {
       const frame = JSON.parse(String(data)) as ServerFrame
       this.frames.push(frame)
-      if (acks && 'eventId' in frame && frame.type !== 'caughtUp') this.send({ type: 'ack', eventId: frame.eventId })
+      if (acks && 'eventId' in frame && frame.type !== 'caughtUp') this.#ack(frame.eventId)
       this.#changed()
     })
     socket.on('close', (code, reason) => {
@@ -126,6 +127,17 @@ export class TestClient {
       this.#changed()
     })
     socket.on('error', () => undefined)
+  }
+
+  /** Acknowledges the latest row, at most some thirty times a second. */
+  #ack(eventId: string): void {
+    const waiting = this.#toAck !== ''
+    this.#toAck = eventId
+    if (waiting) return
+    setTimeout(() => {
+      if (this.socket.readyState === WebSocket.OPEN) this.send({ type: 'ack', eventId: this.#toAck })
+      this.#toAck = ''
+    }, 30)
   }
 
   send(frame: unknown): void {

@@ -1,8 +1,8 @@
-import type { ConnectionInfo, Durability, StoreEvents, StoreSettings, StoreStatus } from '../store.ts'
+import type { AttachResult, ConnectionInfo, Durability, StoreEvents, StoreSettings, StoreStatus } from '../store.ts'
 import { type Client, createClient, ping, type RedisStoreOptions } from './clients.ts'
-import { BUCKETS, type Keys } from './keys.ts'
-import { LocalUsers } from './local-users.ts'
+import { BUCKETS, bucketOf, type Keys } from './keys.ts'
 import { Nodes } from './nodes.ts'
+import { Registrations } from './registrations.ts'
 import { Replication } from './replication.ts'
 import { type Reply, type ScriptName, Scripts } from './scripts.ts'
 import { checkServer, durabilityOf, Refused } from './server-facts.ts'
@@ -13,19 +13,20 @@ const FIRST_ATTEMPT_MS = 2000
 const BEAT_TICKS = 2
 const DURABILITY_TICKS = 10
 const RENEW_TICKS = 60
-const DETACH_BATCH = 500
+/** A connection that left so many pings unanswered, one after the other, is made anew. */
+const SILENCES_MAX = 2
 
 /**
  * One node's hold on the database: its connections, whether they can be used, and what has to be done from time to time.
  * While it is not available every call rejects at once, unsent.
  */
 export class Link {
-  readonly local = new LocalUsers()
   readonly #options: RedisStoreOptions
   readonly #keys: Keys
   readonly #commands: Client
   readonly #subscriber: Client
   readonly #scripts: Scripts
+  readonly #registrations: Registrations
   readonly #replication: Replication | undefined
   readonly #underWay = new Set<Promise<unknown>>()
   #nodes: Nodes | undefined
@@ -39,6 +40,7 @@ export class Link {
   #arriving: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #ticks = 0
+  #silences = 0
   #busy = false
   #closed = false
 
@@ -48,6 +50,7 @@ export class Link {
     this.#commands = createClient(options, true)
     this.#subscriber = options.clusterNodes === undefined ? createClient(options, false) : this.#commands
     this.#scripts = new Scripts(this.#commands, settings)
+    this.#registrations = new Registrations(this.#scripts, keys)
     if (options.waitReplicas > 0) this.#replication = new Replication(settings, options)
   }
 
@@ -70,6 +73,7 @@ export class Link {
       patience = setTimeout(resolve, FIRST_ATTEMPT_MS)
     })
     this.#commands.on('close', () => this.#leave('the connection was closed'))
+    for (const client of clients) client.on('error', (error: Error) => this.#note(error))
     for (const client of clients) client.connect().catch(() => undefined)
     this.#replication?.connect()
     await first
@@ -108,19 +112,28 @@ export class Link {
     return replication === undefined ? this.run('publish', keys, args) : this.#watch(() => replication.publish(keys, args))
   }
 
-  /** Writes what the registry holds for the user. When that fails it is tried again each second. */
-  async detach(user: string, connections: ConnectionInfo[]): Promise<void> {
-    this.local.want(user, connections)
-    await this.#register(user)
+  /** Carries out an attach; what it registers is kept up from then on. `call` gives the node's counter after it, too. */
+  attach(
+    user: string,
+    connections: ConnectionInfo[],
+    call: () => Promise<{ counter: number; result: AttachResult }>
+  ): Promise<AttachResult> {
+    return this.#registrations.attach(user, connections, async () => {
+      const { counter, result } = await call()
+      if (result.status === 'attached') this.#wakeups?.heard(bucketOf(user), counter)
+      return result
+    })
   }
 
-  heard(bucket: number, counter: number): void {
-    this.#wakeups?.heard(bucket, counter)
+  /** Writes what the registry holds for the user. When that fails it is tried again each second. */
+  async detach(user: string, connections: ConnectionInfo[]): Promise<void> {
+    this.#registrations.want(user, connections)
+    await this.#watch(() => this.#registrations.write(user, this.#node))
   }
 
   /** The buckets this node sweeps. */
-  share(): number[] {
-    return this.#nodes?.share() ?? []
+  share(): Promise<number[]> {
+    return this.#watch(() => this.#nodes?.share() ?? Promise.resolve<number[]>([]))
   }
 
   /** What the registry holds for the user, by node, and the nodes that are alive. */
@@ -147,17 +160,11 @@ export class Link {
     }
   }
 
-  async #register(user: string): Promise<void> {
-    const connections = this.local.get(user)
-    await this.run('detach', [this.#keys.registry(user)], [this.#node, connections.length, JSON.stringify(connections)])
-    if (this.local.get(user) === connections || connections.length === 0) this.local.set(user, connections)
-  }
-
   /** From connected to available: checks the server, subscribes, and compares what was heard with what was sent. */
   #arrive(): Promise<void> {
     this.#arriving ??= this.#check()
       .catch((error: unknown) => {
-        this.#reason = error instanceof Error ? error.message : String(error)
+        this.#reason = messageOf(error)
         if (error instanceof Refused) this.#refused = error
         throw error
       })
@@ -173,10 +180,17 @@ export class Link {
     this.#durability = await durabilityOf(this.#commands)
     await this.#nodes?.beat()
     await this.#wakeups?.subscribe()
-    if (this.#available || this.#closed || this.#commands.status !== 'ready') return
-    this.#available = true
-    this.#options.log?.info('Redis is available')
-    this.#events?.status(this.status())
+    if (this.#closed || this.#commands.status !== 'ready') return
+    if (!this.#available) {
+      this.#available = true
+      this.#options.log?.info('Redis is available')
+      this.#events?.status(this.status())
+    }
+    this.#wakeups?.tellSuspects()
+  }
+
+  #note(error: Error): void {
+    if (!this.#available && !this.#closed) this.#reason = error.message
   }
 
   #leave(reason: string): void {
@@ -203,8 +217,11 @@ export class Link {
     if (this.#commands.status !== 'ready') return
     try {
       await ping(this.#commands)
+      this.#silences = 0
     } catch (error) {
-      this.#leave(error instanceof Error ? error.message : String(error))
+      this.#leave(messageOf(error))
+      this.#silences += 1
+      if (this.#silences % SILENCES_MAX === 0) this.#commands.disconnect(true)
       return
     }
     if (!this.#available) await this.#arrive()
@@ -217,9 +234,10 @@ export class Link {
   }
 
   async #keepHouse(ticks: number): Promise<void> {
-    await this.#wakeups?.check(this.local.buckets())
-    await Promise.all(this.local.doubtful().map((user) => this.#register(user)))
-    if (ticks % BEAT_TICKS === 0) await this.#nodes?.beat()
+    this.#wakeups?.tellSuspects()
+    await this.#wakeups?.check(this.#registrations.buckets())
+    await this.#registrations.retry(this.#node)
+    if (ticks % BEAT_TICKS === 0) await this.#beat()
     if (ticks % DURABILITY_TICKS === 0) await this.#refreshDurability()
     if (ticks % RENEW_TICKS === 0) await this.#renew((ticks / RENEW_TICKS) % BUCKETS)
   }
@@ -231,27 +249,29 @@ export class Link {
     this.#events?.status(this.status())
   }
 
-  /** Keeps the registrations of one bucket's users from running out; all buckets take about four hours. */
+  /** All buckets take about four hours. */
   async #renew(bucket: number): Promise<void> {
-    const counters = this.#keys.counters[bucket] as string
-    const renewed = await Promise.all(
-      this.local.users(bucket).map(async (user) => ({
-        user,
-        held: await this.#scripts.run('renew', [this.#keys.registry(user), counters], [this.#node])
-      }))
-    )
-    const missing = new Set(renewed.flatMap(({ user, held }) => (held === 1 ? [] : [user])))
-    if (missing.size > 0) this.#events?.suspect((user) => missing.has(user))
+    const gone = await this.#registrations.renew(bucket, this.#node)
+    if (gone.size > 0) this.#events?.suspect((user) => gone.has(user))
+  }
+
+  /** A database that answers and takes no write is not available either: a replica, a full disk, a Cluster that is down. */
+  async #beat(): Promise<void> {
+    try {
+      await this.#nodes?.beat()
+    } catch (error) {
+      this.#leave(messageOf(error))
+    }
   }
 
   async #goodbye(): Promise<void> {
-    const users = this.local.users().concat(this.local.doubtful())
-    for (let from = 0; from < users.length; from += DETACH_BATCH) {
-      const batch = users.slice(from, from + DETACH_BATCH)
-      await Promise.all(batch.map((user) => this.#scripts.run('detach', [this.#keys.registry(user)], [this.#node, 0, ''])))
-    }
+    await this.#registrations.removeAll(this.#node)
     await this.#nodes?.leave()
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
 
 function connectionsIn(value: string): ConnectionInfo[] {

@@ -33,6 +33,7 @@ export class Wakeups {
   readonly #keys: Keys
   readonly #node: string
   readonly #events: StoreEvents
+  readonly #suspects = new Set<number>()
   readonly #tallies: Tally[] = Array.from({ length: BUCKETS }, () => ({ base: 0, count: 0, target: 0, heard: [] }))
 
   constructor(subscriber: Client, commands: Client, scripts: Scripts, keys: Keys, node: string, events: StoreEvents) {
@@ -45,15 +46,23 @@ export class Wakeups {
     subscriber.on('smessageBuffer', (_channel: Buffer, message: Buffer) => this.#receive(message))
   }
 
-  /** Subscribes to every bucket, then compares every counter; the users of the buckets that moved unheard are suspect. */
+  /** Subscribes to every bucket, then compares every counter. Buckets that moved unheard are told by `tellSuspects`. */
   async subscribe(): Promise<void> {
     const all = Array.from({ length: BUCKETS }, (_, bucket) => bucket)
     const first = this.#tallies.every(({ heard }) => heard !== undefined)
     await this.#listen(all)
     const moved = await Promise.all(all.map((bucket) => this.#moved(bucket)))
-    const suspects = all.filter((bucket) => moved[bucket])
-    await Promise.all(suspects.map((bucket) => this.#rebase(bucket)))
-    if (!first) this.#suspect(suspects)
+    const missed = all.filter((bucket) => moved[bucket])
+    if (!first) for (const bucket of missed) this.#suspects.add(bucket)
+    await Promise.all(missed.map((bucket) => this.#rebase(bucket)))
+  }
+
+  /** Users of buckets where wake-ups may have been lost are attached anew. */
+  tellSuspects(): void {
+    if (this.#suspects.size === 0) return
+    const affected = new Set(this.#suspects)
+    this.#suspects.clear()
+    this.#events.suspect((user) => affected.has(bucketOf(user)))
   }
 
   /** Compares the counters of these buckets with a second ago, and heals those that lag. */
@@ -68,9 +77,10 @@ export class Wakeups {
     await Promise.all(checks)
     if (lagging.length === 0) return
     this.lost += lagging.length
+    for (const bucket of lagging) this.#suspects.add(bucket)
     await this.#listen(lagging)
     await Promise.all(lagging.map((bucket) => this.#rebase(bucket)))
-    this.#suspect(lagging)
+    this.tellSuspects()
   }
 
   /** An attach of this node was counted. */
@@ -117,12 +127,6 @@ export class Wakeups {
     const channels = buckets.map((bucket) => this.#keys.channel(bucket, this.#node))
     if ('nodes' in this.#subscriber) await Promise.all(channels.map((channel) => this.#subscriber.ssubscribe(channel)))
     else await this.#subscriber.ssubscribe(...channels)
-  }
-
-  #suspect(buckets: number[]): void {
-    if (buckets.length === 0) return
-    const affected = new Set(buckets)
-    this.#events.suspect((user) => affected.has(bucketOf(user)))
   }
 
   #tally(bucket: number): Tally {

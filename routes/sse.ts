@@ -1,0 +1,38 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { closeCodes, type UnauthorizedReason } from '../services/protocol/index.ts'
+import { problems, SocketQuery, userSecurity } from './schemas/common.ts'
+
+const StreamHeaders = Type.Object({ 'last-event-id': Type.Optional(Type.String({ maxLength: 4096 })) })
+
+/** The same connection over server-sent events, for networks that break WebSockets. */
+const sse: FastifyPluginAsyncTypebox = async (app) => {
+  app.get(
+    '/v1/sse',
+    {
+      schema: {
+        summary: 'The frames of belfry.v1 as server-sent events',
+        description:
+          'The same frames, event ids and cursor as the WebSocket, for networks that break those. `Last-Event-ID` resumes. What was handed to the network counts as received.',
+        tags: ['me'],
+        security: userSecurity,
+        querystring: SocketQuery,
+        headers: StreamHeaders,
+        response: {
+          200: { description: 'Events', content: { 'text/event-stream': { schema: Type.String() } } },
+          ...problems(400, 401, 403, 429, 503)
+        }
+      },
+      onRequest: (request) => app.admit.upgrade(request)
+    },
+    async (request, reply) => {
+      const admission = await app.admit.identify(request)
+      if (!admission.admitted)
+        throw app.auth.refusal(admission.code === closeCodes.unauthorized.code ? (admission.reason as UnauthorizedReason) : 'token_invalid')
+      reply.hijack()
+      app.websocket.stream(reply, admission)
+    }
+  )
+}
+
+export default sse

@@ -1,0 +1,49 @@
+import type { ServerResponse } from 'node:http'
+import type { Frame } from './frames.ts'
+import type { Transport } from './transport.ts'
+import { type Flushable, flushThisTurn } from './turn.ts'
+
+/**
+ * Server-sent events (WHATWG HTML §9.2) over a response whose head was written. Each frame is one event: the event id as `id`, its JSON as `data`.
+ */
+export class SseTransport implements Transport, Flushable {
+  readonly oneWay = true
+  readonly #response: ServerResponse
+  #pending: Buffer[] = []
+
+  constructor(response: ServerResponse) {
+    this.#response = response
+  }
+
+  get buffered(): number {
+    return this.#pending.length === 0 ? this.#response.writableLength : this.#response.writableLength + 1
+  }
+
+  send(frame: Frame): void {
+    if (this.#pending.length === 0) flushThisTurn(this)
+    this.#pending.push(Buffer.concat([Buffer.from(frame.eventId === '' ? 'data: ' : `id: ${frame.eventId}\ndata: `), frame.text, END]))
+  }
+
+  ping(frame: Frame): void {
+    this.send(frame)
+  }
+
+  close(): void {
+    this.flush()
+    this.#response.end()
+  }
+
+  terminate(): void {
+    this.#pending = []
+    this.#response.destroy()
+  }
+
+  flush(): void {
+    const pending = this.#pending
+    if (pending.length === 0) return
+    this.#pending = []
+    if (this.#response.writable) this.#response.write(pending.length === 1 ? (pending[0] as Buffer) : Buffer.concat(pending))
+  }
+}
+
+const END = Buffer.from('\n\n')

@@ -1,0 +1,104 @@
+import t from 'tap'
+import { RedisServer } from '../fixtures/redis.ts'
+import { call, connect, eventually, startService } from '../helper.ts'
+import { startCluster } from './three-nodes.ts'
+
+const DURABLE = { appendonly: 'yes', appendfsync: 'always' } as const
+
+t.test('Redis killed and back: 503 meanwhile, sockets stay, nothing is lost, all heals by itself', async (t) => {
+  const { redis, nodes } = await startCluster(t, { RATE_LIMIT_MAX: '0' }, DURABLE)
+  const clients = await Promise.all(nodes.map((node, n) => connect(t, node, 'alice', { deviceId: `d${n}`, acks: true })))
+  await Promise.all(clients.map((client) => client.next('caughtUp')))
+  const accepted: string[] = []
+  const publish = async (node: (typeof nodes)[0], title: string) => {
+    const answer = await call(node, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title })
+    if (answer.status === 202) accepted.push(answer.body.id)
+    return answer
+  }
+  t.match(await publish(nodes[0], 'before'), { status: 202, body: { durability: 'fsync' } })
+
+  await redis.kill()
+  const began = Date.now()
+  const refused = await publish(nodes[1], 'meanwhile')
+  t.match(refused, { status: 503, body: { code: 'BELFRY_ERR_STORE_UNAVAILABLE' } })
+  t.ok(refused.headers.get('retry-after'))
+  t.ok(Date.now() - began < 3000, 'it answers within the command timeout')
+  for (const node of nodes) await eventually(async () => (await call(node, 'GET', '/health/ready')).status === 503, 'not ready')
+  t.equal((await call(nodes[0], 'GET', '/health/live')).status, 200)
+  t.equal((await call(nodes[0], 'GET', '/v1/users/alice/notifications')).status, 503)
+  await t.rejects(connect(t, nodes[2], 'bob'), /503/, 'new connections are for another node')
+  t.ok(
+    clients.every(({ closed }) => closed === undefined),
+    'open sockets stay open'
+  )
+
+  await redis.run()
+  const back = Date.now()
+  for (const node of nodes) await eventually(async () => (await call(node, 'GET', '/health/ready')).status === 200, 'ready again')
+  t.ok(Date.now() - back < 5000, 'within 5 s of its return')
+  t.equal((await publish(nodes[2], 'after')).status, 202)
+  for (const client of clients) await client.until(() => (client.all('notification').length >= accepted.length ? true : undefined))
+  for (const client of clients)
+    t.same(
+      client.all('notification').map(({ notification }) => notification.id),
+      accepted
+    )
+  t.ok(clients.every((client) => client.all('gap').length === 0 && client.closed === undefined))
+})
+
+t.test('Redis emptied under open sockets: every device is told of the new epoch, and goes on', async (t) => {
+  const { redis, nodes } = await startCluster(t)
+  const clients = await Promise.all(nodes.map((node, n) => connect(t, node, 'alice', { deviceId: `d${n}`, acks: true })))
+  await Promise.all(clients.map((client) => client.next('caughtUp')))
+  await call(nodes[0], 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'before' })
+  await Promise.all(clients.map((client) => client.next('notification')))
+  await redis.kill()
+  await redis.run()
+  for (const node of nodes) await eventually(async () => (await call(node, 'GET', '/health/ready')).status === 200, 'ready again')
+  for (const client of clients) t.equal((await client.next('gap')).reason, 'epoch')
+  await call(nodes[1], 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'after' })
+  for (const client of clients) t.equal((await client.next('notification')).notification.title, 'after')
+})
+
+t.test('Redis hangs: publishes answer 503 in time, and what comes after is delivered', async (t) => {
+  const { redis, nodes } = await startCluster(t, {}, DURABLE)
+  const client = await connect(t, nodes[0], 'alice', { deviceId: 'phone', acks: true })
+  await client.next('caughtUp')
+  redis.pause()
+  const began = Date.now()
+  const refused = await call(
+    nodes[1],
+    'POST',
+    '/v1/notifications',
+    { to: 'alice', type: 'a', title: 'hang' },
+    { headers: { 'idempotency-key': 'hang' } }
+  )
+  t.equal(refused.status, 503)
+  t.ok(Date.now() - began < 3000)
+  await eventually(async () => (await call(nodes[1], 'GET', '/health/ready')).status === 503, 'not ready')
+  redis.resume()
+  await eventually(async () => (await call(nodes[1], 'GET', '/health/ready')).status === 200, 'ready again')
+  const retried = await call(
+    nodes[1],
+    'POST',
+    '/v1/notifications',
+    { to: 'alice', type: 'a', title: 'hang' },
+    { headers: { 'idempotency-key': 'hang' } }
+  )
+  t.ok([200, 202].includes(retried.status), 'the outcome was unknown: the key makes the retry safe')
+  await client.next('notification')
+  await call(nodes[2], 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'last' })
+  t.equal((await client.next('notification')).notification.title, 'last')
+  t.equal(client.all('notification').length, 2)
+})
+
+t.test('a start while Redis is away: the process starts, is not ready, and becomes ready', async (t) => {
+  const redis = await RedisServer.prepare()
+  t.teardown(() => redis.stop())
+  const service = await startService(t, { REDIS_URL: redis.url })
+  t.match(await call(service, 'GET', '/health/ready'), { status: 503, body: { ready: false } })
+  t.equal((await call(service, 'POST', '/v1/notifications', { to: 'a', type: 't', title: 't' })).status, 503)
+  await redis.run()
+  await eventually(async () => (await call(service, 'GET', '/health/ready')).status === 200, 'ready')
+  t.equal((await call(service, 'POST', '/v1/notifications', { to: 'a', type: 't', title: 't' })).status, 202)
+})

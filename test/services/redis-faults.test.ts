@@ -1,0 +1,353 @@
+import t, { type Test } from 'tap'
+import { newId } from '../../services/ids.ts'
+import { bucketOf, Keys } from '../../services/store/redis/keys.ts'
+import { RedisStore } from '../../services/store/redis/redis-store.ts'
+import type { PublishCommand, PublishResult, StoreSettings } from '../../services/store/store.ts'
+import { Follower } from '../fixtures/follower.ts'
+import { RedisServer, until } from '../fixtures/redis.ts'
+import { TcpProxy } from '../fixtures/tcp-proxy.ts'
+
+const settings: StoreSettings = {
+  rateLimit: 0,
+  rateWindowMs: 1000,
+  parkedMax: 1000,
+  retentionMs: 3_600_000,
+  maxEntries: 100_000,
+  maxConnections: 0
+}
+const UNAVAILABLE = { code: 'BELFRY_ERR_STORE_UNAVAILABLE' }
+
+interface Ground {
+  server: RedisServer
+  keys: Keys
+  /** A node, opened; closed with the test. */
+  node(url?: string, overrides?: Partial<StoreSettings>): Promise<Follower>
+}
+
+let names = 0
+
+function on(server: RedisServer, t: Test): Ground {
+  const keyPrefix = `faults${++names}`
+  return {
+    server,
+    keys: new Keys(keyPrefix),
+    node: async (url = server.url, overrides = {}) => {
+      const store = new RedisStore({ ...settings, ...overrides }, { url, keyPrefix, waitReplicas: 0 })
+      t.teardown(() => store.close())
+      return await new Follower(`node-${++names}`, store).open()
+    }
+  }
+}
+
+async function own(t: Test, options: Parameters<typeof RedisServer.start>[0] = {}): Promise<Ground> {
+  const server = await RedisServer.start(options)
+  t.teardown(() => server.stop())
+  return on(server, t)
+}
+
+function command(user: string, keyed = true): PublishCommand {
+  return { user, id: newId(), keyed, tail: '"type":"t","title":"x","timestamp":1}', halfLife: 0 }
+}
+
+/** Publishes without a break until stopped; every one that was accepted is told to `accepted`. */
+function load(node: Follower, users: string[], publishers = 4) {
+  const accepted = new Map<string, string[]>(users.map((user) => [user, []]))
+  let refused = 0
+  let running = true
+  const publisher = async (index: number): Promise<void> => {
+    const mine = users.filter((_, i) => i % publishers === index)
+    while (running) {
+      for (const user of mine) {
+        const notification = command(user)
+        const result = await node.store.publish(notification).catch((): undefined => undefined)
+        if (result?.status === 'accepted') accepted.get(user)?.push(notification.id)
+        else refused += 1
+      }
+      await new Promise((resolve) => setTimeout(resolve, 1))
+    }
+  }
+  const done = Promise.all(Array.from({ length: publishers }, (_, index) => publisher(index)))
+  return {
+    accepted,
+    count: () => [...accepted.values()].reduce((sum, ids) => sum + ids.length, 0),
+    refused: () => refused,
+    stop: async () => {
+      running = false
+      await done
+    }
+  }
+}
+
+/** Every accepted notification came, once, in order. */
+function holds(ids: string[], accepted: string[]): boolean {
+  const places = accepted.map((id) => ids.indexOf(id))
+  return new Set(ids).size === ids.length && places.every((place, i) => place >= 0 && (i === 0 || place > (places[i - 1] as number)))
+}
+
+const shared = await RedisServer.start()
+const users = Array.from({ length: 20 }, (_, i) => `user-${i}`)
+
+t.test('kill -9 with AOF always: all that was accepted is there after the restart, and the node heals by itself', async (t) => {
+  const { server, node } = await own(t, { appendonly: 'yes', appendfsync: 'always' })
+  const follower = await node()
+  t.equal(follower.store.status().durability, 'fsync')
+  for (const user of users) await follower.follow(user)
+  const work = load(follower, users)
+  await until(() => work.count() > 300, '300 publishes')
+  await server.kill()
+  await until(() => !follower.store.status().available, 'the store is known to be away', 2000)
+  await t.rejects(follower.store.publish(command('a')), UNAVAILABLE)
+  await server.run()
+  const back = Date.now()
+  await until(() => follower.store.status().available, 'the store is back', 3000)
+  t.ok(Date.now() - back < 2000, `back after ${Date.now() - back} ms`)
+  const before = work.count()
+  await until(() => work.count() > before + 100, '100 more')
+  await work.stop()
+  for (const user of users) {
+    const accepted = work.accepted.get(user) ?? []
+    await until(() => holds(follower.ids(user), accepted), `${user} has all ${accepted.length}`, 4000)
+  }
+  t.same(
+    follower.statuses.map(({ available }) => available),
+    [true, false, true]
+  )
+})
+
+t.test('a server that hangs for 5 s', async (t) => {
+  const { server, node } = await own(t)
+  const follower = await node()
+  await follower.follow('a')
+  await follower.store.publish(command('a'))
+  server.pause()
+  const since = Date.now()
+  const late = command('a')
+  await t.rejects(follower.store.publish(late), UNAVAILABLE)
+  t.ok(Date.now() - since < 1700, `rejected after ${Date.now() - since} ms`)
+  await until(() => !follower.store.status().available, 'unavailable', 2000)
+  t.ok(Date.now() - since < 2100, `unavailable after ${Date.now() - since} ms`)
+  await new Promise((resolve) => setTimeout(resolve, 5000 - (Date.now() - since)))
+  server.resume()
+  const back = Date.now()
+  await until(() => follower.store.status().available, 'available', 4000)
+  t.ok(Date.now() - back < 2100, `available after ${Date.now() - back} ms`)
+  const retried = await follower.store.publish(late)
+  t.match(retried, { status: 'accepted', offset: 2 })
+  await until(() => follower.ids('a').length === 2, 'the late one is there, once')
+})
+
+t.test('an answer that is lost: nothing is written twice', async (t) => {
+  const proxy = await TcpProxy.start(shared.port)
+  t.teardown(() => proxy.stop())
+  const { node } = on(shared, t)
+  const follower = await node(proxy.url)
+  const direct = await node()
+  for (const lose of ['cut', 'silence'] as const) {
+    await until(() => follower.store.status().available, 'available')
+    const notification = command(lose)
+    const commands = proxy.passages('hget').filter((passage) => !passage.sent('ssubscribe'))
+    t.equal(commands.length, 1)
+    if (lose === 'cut') commands[0]?.dropNextReply()
+    else commands[0]?.blackHole('down')
+    const since = Date.now()
+    await t.rejects(follower.store.publish(notification), UNAVAILABLE)
+    t.ok(Date.now() - since < 1700, `${lose}: rejected after ${Date.now() - since} ms`)
+    let retried: PublishResult | undefined
+    await until(
+      async () => {
+        retried = await follower.store.publish(notification).catch(() => undefined)
+        return retried !== undefined
+      },
+      'available again',
+      5000
+    )
+    t.match(retried, { status: 'accepted', offset: 1, replayed: true })
+    t.match(await direct.store.queue(lose), { head: { offset: 1 } })
+  }
+})
+
+t.test('the subscriber alone is cut, or goes silent: what was missed is read', async (t) => {
+  const proxy = await TcpProxy.start(shared.port)
+  t.teardown(() => proxy.stop())
+  const { node } = on(shared, t)
+  const follower = await node(proxy.url)
+  const publisher = await node()
+  for (const user of users) await follower.follow(user)
+  const work = load(publisher, users)
+  for (const break_ of ['kill', 'reset', 'silence'] as const) {
+    await until(() => proxy.passages('ssubscribe').length === 1, 'one subscriber')
+    const suspicions = follower.suspicions
+    if (break_ === 'kill') await shared.client().call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+    else if (break_ === 'reset') proxy.passages('ssubscribe')[0]?.reset()
+    else proxy.passages('ssubscribe')[0]?.blackHole('up', 'down')
+    const since = Date.now()
+    await until(() => follower.suspicions > suspicions, `${break_} is noticed`, 4000)
+    t.ok(Date.now() - since < 3000, `${break_} noticed after ${Date.now() - since} ms`)
+    t.ok(follower.store.status().available, 'commands were never in doubt')
+  }
+  await work.stop()
+  for (const user of users) {
+    const accepted = work.accepted.get(user) ?? []
+    t.ok(accepted.length > 10)
+    await until(() => holds(follower.ids(user), accepted), `${user} has all ${accepted.length}`, 4000)
+  }
+  t.equal(work.refused(), 0)
+})
+
+t.test('a wake-up that got lost without anybody noticing is found by the counters', async (t) => {
+  const { server, node, keys } = await own(t)
+  const follower = await node()
+  await follower.follow('a')
+  await server.client().hincrby(keys.counters[bucketOf('a')] as string, follower.node, 1)
+  const since = Date.now()
+  await until(() => follower.suspicions === 1, 'the lag is found', 3500)
+  t.ok(Date.now() - since < 2600, `found after ${Date.now() - since} ms`)
+  t.equal(follower.lost, 1)
+  await follower.store.publish(command('a'))
+  await until(() => follower.ids('a').length === 1, 'and healed')
+})
+
+t.test('SCRIPT FLUSH is nothing', async (t) => {
+  const { node } = on(shared, t)
+  const follower = await node()
+  const admin = shared.client()
+  for (let i = 1; i <= 5; i++) {
+    await admin.script('FLUSH')
+    t.match(await Promise.all([follower.store.publish(command('a')), follower.store.publish(command('b'))]), [
+      { status: 'accepted', offset: i },
+      { status: 'accepted', offset: i }
+    ])
+  }
+})
+
+t.test('FLUSHALL under connected nodes: their users are suspect, and the log is another one', async (t) => {
+  const { server, node } = await own(t)
+  const follower = await node()
+  const publisher = await node()
+  await follower.follow('a')
+  await follower.store.publish(command('a'))
+  await until(() => follower.ids('a').length === 1, 'the first')
+  await server.client().flushall()
+  await until(() => (follower.epochs.get('a') ?? []).length === 2, 'a new epoch', 3500)
+  await publisher.store.publish(command('a'))
+  await until(() => follower.ids('a').length === 2, 'woken again')
+})
+
+t.test('starts while Redis is away', async (t) => {
+  const server = await RedisServer.prepare()
+  t.teardown(() => server.stop())
+  const since = Date.now()
+  const follower = await on(server, t).node()
+  t.ok(Date.now() - since < 3000)
+  t.match(follower.store.status(), { available: false, reason: /reach|closed|ECONN/ })
+  await t.rejects(follower.store.publish(command('a')), UNAVAILABLE)
+  await server.run()
+  await until(() => follower.store.status().available, 'available', 2000)
+  t.match(await follower.store.publish(command('a')), { status: 'accepted', offset: 1 })
+})
+
+t.test('must not be used: another eviction policy, another number of buckets', async (t) => {
+  const { server, node } = await own(t, { args: ['--maxmemory-policy', 'allkeys-lru'] })
+  await t.rejects(node(), { message: /noeviction/ })
+  const late = await RedisServer.prepare({ args: ['--maxmemory-policy', 'allkeys-lru'] })
+  t.teardown(() => late.stop())
+  const follower = await on(late, t).node()
+  await late.run()
+  await until(() => /noeviction/.test(follower.store.status().reason), 'says why', 4000)
+  t.notOk(follower.store.status().available)
+  await server.client().config('SET', 'maxmemory-policy', 'noeviction')
+  const prefix = 'other'
+  await server.client().set(`${prefix}:buckets`, 64)
+  const store = new RedisStore(settings, { url: server.url, keyPrefix: prefix, waitReplicas: 0 })
+  await t.rejects(store.open('n', follower), { message: /64 buckets/ })
+})
+
+t.test('a full Redis takes no publish, and everything that makes room', async (t) => {
+  const { server, node } = await own(t)
+  const follower = await node(server.url, { rateLimit: 5, rateWindowMs: 60_000 })
+  const many = Array.from({ length: 50 }, (_, i) => `full-${i}`)
+  for (const user of many) for (let i = 0; i < 7; i++) await follower.store.publish(command(user))
+  await follower.follow('full-0')
+  const admin = server.client()
+  await admin.config('SET', 'maxmemory', '1mb')
+  const outcomes = await Promise.allSettled(many.map((user) => follower.store.publish({ ...command(user), tail: 'x'.repeat(200) })))
+  t.equal(outcomes.filter(({ status }) => status === 'rejected').length, many.length)
+  t.match(outcomes[0], { reason: { code: 'BELFRY_ERR_STORE_FULL' } })
+  const { epoch } = (await follower.store.queue('full-0')).head
+  await follower.store.ack('full-0', 'phone', { epoch, offset: 3, id8: '' })
+  t.match(await follower.store.queue('full-0'), { devices: [{ position: { offset: 3 } }], parked: 2 })
+  t.match(await follower.store.release('full-0'), { released: 0, left: 2 })
+  t.match(await follower.store.mark({ user: 'full-0', target: { upTo: { epoch, offset: 3, id8: '' } }, state: 'read' }), { unread: 2 })
+  await follower.leave('full-0')
+  t.same(await follower.store.connections('full-0'), [])
+  for (const meta of await admin.keys('faults*:m:*')) {
+    const [top, floor] = await admin.hmget(meta, 't', 'f')
+    if (Number(top) - Number(floor ?? 0) !== (await admin.llen(meta.replace(':m:', ':l:')))) t.fail(`${meta}: the log is damaged`)
+  }
+  await admin.config('SET', 'maxmemory', '0')
+  t.match(await follower.store.publish(command('more')), { status: 'accepted' })
+})
+
+t.test('a dead node is taken out; if it was only paused it comes back with all its users', async (t) => {
+  const proxy = await TcpProxy.start(shared.port)
+  t.teardown(() => proxy.stop())
+  const { node, keys } = on(shared, t)
+  const paused = await node(proxy.url)
+  const other = await node()
+  const admin = shared.client()
+  await paused.follow('a')
+  t.match(await other.store.publish(command('a')), { nodes: 1 })
+  t.equal((await other.store.connections('a')).length, 1)
+  proxy.refuse(true)
+  await until(() => !paused.store.status().available, 'cut off')
+  await admin.zadd(keys.nodes, 'XX', 'INCR', -16_000, paused.node)
+  t.same(await other.store.connections('a'), [], 'not listed any more')
+  let woken = 1
+  await until(
+    async () => {
+      const result = await other.store.publish(command('a'))
+      woken = result.status === 'accepted' ? result.nodes : -1
+      return woken === 0
+    },
+    'not woken any more',
+    4000
+  )
+  proxy.refuse(false)
+  await until(() => paused.store.status().available, 'back')
+  const sent = (await other.store.queue('a')).head.offset
+  await until(() => paused.ids('a').length === sent, 'has read what it missed', 4000)
+  t.match(await other.store.publish(command('a')), { nodes: 1 })
+  await until(() => paused.ids('a').length === sent + 1, 'is woken again')
+  t.equal((await other.store.connections('a')).length, 1)
+})
+
+t.test('two nodes sweep at once: each is released once, in order, never above the rate', async (t) => {
+  const { node } = on(shared, t)
+  const limits = { rateLimit: 5, rateWindowMs: 200 }
+  const one = await node(shared.url, limits)
+  const two = await node(shared.url, limits)
+  const sent: string[] = []
+  await one.follow('a')
+  for (let i = 0; i < 30; i++) {
+    const notification = command('a')
+    const result: PublishResult = await (i % 2 === 0 ? one : two).store.publish(notification)
+    if (i < 5) t.equal(result.status, 'accepted')
+    sent.push(notification.id)
+  }
+  await until(async () => {
+    await Promise.all([one.store.sweep(), two.store.sweep(), one.store.release('a'), two.store.release('a')])
+    return one.ids('a').length >= 30
+  }, 'all are released')
+  t.same(one.ids('a'), sent)
+  const { rows } = await one.store.read({
+    user: 'a',
+    position: { epoch: (await one.store.queue('a')).head.epoch, offset: 0, id8: '' },
+    seen: undefined,
+    limit: 100
+  })
+  const times = rows.map((row) => Number(row.toString('latin1', 1, 14)))
+  const tooClose = times.filter((ms, i) => i >= 5 && ms - (times[i - 5] as number) < 200)
+  t.same(tooClose, [])
+})
+
+t.teardown(() => shared.stop())
