@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import { ApiKeys } from '../services/api-keys.ts'
 import { errors, refusals } from '../services/errors.ts'
 import { publicKeyAlgorithm } from '../services/keys.ts'
+import type { UnauthorizedReason } from '../services/protocol/index.ts'
 import { type Claims, checkClaims, checkHeader, jwksVerifier, TokenError, type VerifyToken } from '../services/tokens.ts'
 
 declare module 'fastify' {
@@ -16,7 +17,7 @@ declare module 'fastify' {
       /** `onRequest` of the user's own routes: the user's token. Sets `request.user`. */
       user: (request: FastifyRequest) => Promise<void>
       /** The error that answers a refusal in HTTP. */
-      refusal: (refusal: Refusal) => Error
+      refusal: (refusal: UnauthorizedReason) => Error
     }
   }
   interface FastifyRequest {
@@ -81,7 +82,7 @@ export default fp(
         if (revokedBefore > 0 && claims.issuedAt <= revokedBefore) throw new errors.TokenRevoked()
         request.user = claims
       },
-      refusal: (refusal) => REFUSALS[refusal]()
+      refusal: (refusal) => refusals[refusal]()
     })
   },
   { name: 'auth', fastify: '5.x', dependencies: ['error-handler', 'store'] }
