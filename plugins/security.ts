@@ -7,6 +7,9 @@ import { errors } from '../services/errors.ts'
 /** An event loop that runs later than this has too much to do, milliseconds. */
 const MAX_EVENT_LOOP_DELAY_MS = 2000
 
+/** How often the delay of the event loop is looked at, milliseconds. */
+const SAMPLE_MS = 500
+
 /** Paths that answer however much there is to do. */
 const ALWAYS = ['/health/live', '/health/ready', '/metrics']
 
@@ -44,12 +47,18 @@ export default fp(
         exposedHeaders: ['retry-after', 'idempotent-replayed']
       })
     }
+    // The first samples hold what the start itself took, which is not load.
+    let sampledFrom = 0
+    app.addHook('onListen', async () => {
+      sampledFrom = performance.now() + 2 * SAMPLE_MS
+    })
     await app.register(underPressure, {
       maxEventLoopDelay: MAX_EVENT_LOOP_DELAY_MS,
-      sampleInterval: 500,
+      sampleInterval: SAMPLE_MS,
       pressureHandler: (request, _reply, _type, delay) => {
         // Infinity: no sample was taken since the last look, as happens after one long turn of the event loop.
-        if (Number.isFinite(delay) && !ALWAYS.includes(request.url)) throw new errors.Overloaded()
+        const known = Number.isFinite(delay) && performance.now() >= sampledFrom
+        if (known && !ALWAYS.includes(request.url)) throw new errors.Overloaded()
       }
     })
   },

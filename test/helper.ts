@@ -34,11 +34,18 @@ export function temporaryFolder(t: Test): string {
   return folder
 }
 
+export interface StartOptions {
+  /** Deadlines that are too long for a test. */
+  timeouts?: Partial<Timeouts>
+  /** Called with the instance before anything is registered. */
+  prepare?: (fastify: FastifyInstance) => void
+}
+
 /** The whole service on a free port, on the embedded store unless `environment` says otherwise. */
 export async function startService(
   t: Test,
   environment: Record<string, string> = {},
-  timeouts: Partial<Timeouts> = {}
+  { timeouts = {}, prepare = () => undefined }: StartOptions = {}
 ): Promise<TestService> {
   const config = readConfig({
     JWT_SECRET: SECRET,
@@ -48,6 +55,7 @@ export async function startService(
     ...environment
   })
   const fastify = Fastify(serverOptions(config))
+  prepare(fastify)
   await fastify.register(app, { config, timeouts })
   await fastify.listen({ host: config.HOST, port: config.PORT })
   const { port } = fastify.server.address() as AddressInfo
