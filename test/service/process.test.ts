@@ -5,7 +5,7 @@ import { createServer } from 'node:net'
 import t from 'tap'
 import { signToken } from '../../services/sign.ts'
 import { send, upgradeRequest } from '../fixtures/raw.ts'
-import { call, connect, eventually, type TestService, temporaryFolder } from '../helper.ts'
+import { call, connect, type TestService, temporaryFolder } from '../helper.ts'
 
 /** A free port, for a setting that takes no 0. */
 async function freePort(): Promise<number> {
@@ -43,7 +43,13 @@ t.test('L01, P12: a real process at LOG_LEVEL=trace logs no token, key or payloa
     })
   }
   const exited = once(child, 'exit')
-  const base = await eventually(() => /Server listening at (http:\/\/127\.0\.0\.1:\d+)/.exec(log)?.[1], 'the port')
+  const base = await new Promise<string>((resolve, reject) => {
+    child.stdout?.on('data', () => {
+      const found = /Server listening at (http:\/\/127\.0\.0\.1:\d+)/.exec(log)?.[1]
+      if (found !== undefined) resolve(found)
+    })
+    child.once('exit', () => reject(new Error(log)))
+  })
   const target = { url: base, socketUrl: base.replace('http', 'ws') } as TestService
 
   t.equal((await call(target, 'GET', '/metrics')).status, 404)
