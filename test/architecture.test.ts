@@ -169,7 +169,7 @@ t.test('a plugin is called as its file is, and so is its decorator', async (t) =
 t.test('files are small and named alike', async (t) => {
   for (const file of [...sources, ...sourcesIn('test'), ...sourcesIn('scripts')]) {
     const lines = readFileSync(file, 'utf8').split('\n').length
-    if (lines > MAX_LINES) t.fail(`${file} has ${lines} lines, ${MAX_LINES} is the most`)
+    if (sources.includes(file) && lines > MAX_LINES) t.fail(`${file} has ${lines} lines, ${MAX_LINES} is the most`)
     if (!/^[a-z0-9-]+(\.test|\.config)?\.(ts|mjs)$/.test(basename(file))) t.fail(`${file} is not kebab-case`)
   }
   t.same(
