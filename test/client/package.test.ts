@@ -16,8 +16,8 @@ import { until } from './wait.ts'
 
 const CORE_BYTES = 6000
 const PACKAGE = 'packages/client'
-/** Without tap's own hooks in the child. */
-const run = (script: string, ...args: string[]) => promisify(execFile)(process.execPath, [script, ...args], { env: {} })
+/** Tap hooks itself into every child through the environment, and the compiler does not stand that. */
+const run = (script: string, ...args: string[]) => promisify(execFile)('env', ['-i', process.execPath, script, ...args])
 
 /** A folder with the package installed in it, as npm would. */
 const folder = t.testdir({})
