@@ -42,7 +42,7 @@ interface Variable {
   description?: string
 }
 
-const schemas: Record<string, Variable> = environmentSchema.properties
+const schemas = environmentSchema.properties as unknown as Record<string, Variable>
 const variables = Object.entries(schemas).map(([name, { default: value, description }]) => ({ name, value: String(value), description }))
 
 t.test('.env.example lists the variables, their defaults and what they are, in order', async (t) => {

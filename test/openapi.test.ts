@@ -91,7 +91,7 @@ class Documented {
     const found = this.operations().find(({ operation }) => operation.operationId === operationId)
     if (found === undefined) throw new Error(`no operation ${operationId}`)
     const { method, path, operation } = found
-    const url = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(valueOf(operation, name, values)))
+    const url = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(exampleOf(operation, name, values)))
     const query = new URLSearchParams(
       Object.entries(values).filter(([name]) =>
         operation.parameters?.some((parameter) => parameter.in === 'query' && parameter.name === name)
@@ -122,7 +122,7 @@ class Documented {
   }
 }
 
-function valueOf({ parameters = [] }: Operation, name: string, values: Record<string, string>): string {
+function exampleOf({ parameters = [] }: Operation, name: string, values: Record<string, string>): string {
   const value = values[name] ?? parameters.find((parameter) => parameter.name === name)?.example
   if (value === undefined) throw new Error(`no example of ${name}`)
   return value
