@@ -78,7 +78,7 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, timeouts }
   await fastify.register(asyncapiRoutes)
 }
 
-/** Not encapsulated: whoever registers it meets its decorators. */
+/** Not encapsulated: the server's own errors are answered like all others, and whoever registers it meets its decorators. */
 export default fp(app, { name: 'belfry', fastify: '5.x' })
 
 /** Bodies are taken as they are, and unknown fields are errors; what comes in a URL is text, and is converted. */

@@ -48,7 +48,7 @@ export default fp(
         secret: JWT_PUBLIC_KEY === '' ? JWT_SECRET : { public: JWT_PUBLIC_KEY },
         verify: {
           algorithms: [JWT_PUBLIC_KEY === '' ? 'HS256' : publicKeyAlgorithm(JWT_PUBLIC_KEY)],
-          requiredClaims: ['exp', 'sub'],
+          requiredClaims: ['exp', 'sub', ...(JWT_ISSUER === '' ? [] : ['iss']), ...(JWT_AUDIENCE === '' ? [] : ['aud'])],
           ignoreNotBefore: true,
           ...(JWT_ISSUER === '' ? {} : { allowedIss: JWT_ISSUER }),
           ...(JWT_AUDIENCE === '' ? {} : { allowedAud: JWT_AUDIENCE })

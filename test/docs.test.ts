@@ -101,7 +101,7 @@ t.test('protocol.md lists the close codes and every field of every frame', async
 
 t.test('metrics.md lists the metrics, http.md the routes', async (t) => {
   const routes: string[] = []
-  const service = await startService(t, {}, (fastify) =>
+  const service = await startService(t, {}, {}, (fastify) =>
     fastify.addHook('onRoute', ({ method, url }) => {
       if (method !== 'HEAD' && !url.startsWith('/docs')) routes.push(`${method} ${url.replace(/:(\w+)/g, '{$1}')}`)
     })

@@ -65,7 +65,7 @@ class Documented {
         return payload
       })
     }
-    const service = await startService(t, environment, watch)
+    const service = await startService(t, environment, {}, watch)
     const document = (await call(service, 'GET', '/docs/json', undefined, { token: '' })).body as OpenApi
     return new Documented(t, service, document, routes, payloads)
   }
@@ -240,12 +240,15 @@ t.test('its examples work, and answers are as documented', async (t) => {
   for (const name of ['getLiveness', 'getReadiness', 'getMetrics'])
     t.equal((await api.send(name, {}, undefined, { token: '' })).status, 200)
   t.equal((await api.send('connect')).status, 426)
+  for (const token of ['', 'nonsense']) t.equal((await api.send('stream', {}, undefined, { token })).status, 401)
   t.match((await api.send('listMyInbox', {}, undefined, { token: old })).body, { code: 'BELFRY_ERR_TOKEN_REVOKED' })
 })
 
 t.test('every documented error happens as documented', async (t) => {
   const api = await Documented.start(t, { ALLOWED_ORIGINS: 'https://app.example', CONNECT_RATE_LIMIT_MAX: '1' })
-  const guarded = api.operations().filter(({ path, operation }) => path.startsWith('/v1/') && operation.operationId !== 'connect')
+  const guarded = api
+    .operations()
+    .filter(({ path, operation }) => path.startsWith('/v1/') && !['connect', 'stream'].includes(operation.operationId))
   const fill = { id: 'none', user: 'alice' }
   for (const { path, operation } of guarded) {
     const { operationId, requestBody, security, responses } = operation
@@ -270,6 +273,7 @@ t.test('every documented error happens as documented', async (t) => {
   t.equal((await api.send('connect', { device_id: '\u0007' })).status, 400)
   t.equal((await api.send('connect', {}, undefined, { headers: { origin: 'https://evil.example' } })).status, 403)
   t.equal((await api.send('connect')).status, 429)
+  t.equal((await api.send('stream')).status, 429)
   t.equal((await api.send('publish', {}, { to: 'alice', type: 'a', title: 't', data: { text: 'x'.repeat(5000) } })).status, 413)
   t.equal((await api.send('publish', {}, { to: 'alice', type: 'a', title: 't' }, { headers: { 'idempotency-key': '' } })).status, 400)
   for (const { operation } of guarded) t.ok(api.seen.has(`${operation.operationId} 400`), operation.operationId)

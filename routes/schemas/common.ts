@@ -39,7 +39,7 @@ export const SocketQuery = Type.Object({
   token: Type.Optional(Type.String({ description: "The user's JWT, where neither a header nor a subprotocol can carry it" })),
   device_id: Type.Optional(DeviceSchema),
   last_event_id: Type.Optional(
-    Type.String({ maxLength: 4096, description: 'Where to go on: an event id, earliest or latest; default: where the device stopped' })
+    Type.String({ description: 'Where to go on: an event id, earliest or latest; default: where the device stopped' })
   )
 })
 

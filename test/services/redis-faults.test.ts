@@ -1,53 +1,10 @@
-import t, { type Test } from 'tap'
-import { newId } from '../../services/ids.ts'
-import { bucketOf, Keys } from '../../services/store/redis/keys.ts'
-import { RedisStore } from '../../services/store/redis/redis-store.ts'
-import type { PublishCommand, PublishResult, StoreSettings } from '../../services/store/store.ts'
-import { Follower } from '../fixtures/follower.ts'
+import t from 'tap'
+import { bucketOf } from '../../services/store/redis/keys.ts'
+import type { PublishResult } from '../../services/store/store.ts'
+import type { Follower } from '../fixtures/follower.ts'
 import { RedisServer, until } from '../fixtures/redis.ts'
+import { command, on, own, UNAVAILABLE } from '../fixtures/redis-ground.ts'
 import { TcpProxy } from '../fixtures/tcp-proxy.ts'
-
-const settings: StoreSettings = {
-  rateLimit: 0,
-  rateWindowMs: 1000,
-  parkedMax: 1000,
-  retentionMs: 3_600_000,
-  maxEntries: 100_000,
-  maxConnections: 0
-}
-const UNAVAILABLE = { code: 'BELFRY_ERR_STORE_UNAVAILABLE' }
-
-interface Ground {
-  server: RedisServer
-  keys: Keys
-  /** A node, opened; closed with the test. */
-  node(url?: string, overrides?: Partial<StoreSettings>): Promise<Follower>
-}
-
-let names = 0
-
-function on(server: RedisServer, t: Test): Ground {
-  const keyPrefix = `faults${++names}`
-  return {
-    server,
-    keys: new Keys(keyPrefix),
-    node: async (url = server.url, overrides = {}) => {
-      const store = new RedisStore({ ...settings, ...overrides }, { url, keyPrefix, waitReplicas: 0 })
-      t.teardown(() => store.close())
-      return await new Follower(`node-${++names}`, store).open()
-    }
-  }
-}
-
-async function own(t: Test, options: Parameters<typeof RedisServer.start>[0] = {}): Promise<Ground> {
-  const server = await RedisServer.start(options)
-  t.teardown(() => server.stop())
-  return on(server, t)
-}
-
-function command(user: string, keyed = true): PublishCommand {
-  return { user, id: newId(), keyed, tail: '"type":"t","title":"x","timestamp":1}', halfLife: 0 }
-}
 
 /** Publishes without a break until stopped; every one that was accepted is told to `accepted`. */
 function load(node: Follower, users: string[], publishers = 4) {
@@ -207,19 +164,6 @@ t.test('a wake-up that got lost without anybody noticing is found by the counter
   await until(() => follower.ids('a').length === 1, 'and healed')
 })
 
-t.test('SCRIPT FLUSH is nothing', async (t) => {
-  const { node } = on(shared, t)
-  const follower = await node()
-  const admin = shared.client()
-  for (let i = 1; i <= 5; i++) {
-    await admin.script('FLUSH')
-    t.match(await Promise.all([follower.store.publish(command('a')), follower.store.publish(command('b'))]), [
-      { status: 'accepted', offset: i },
-      { status: 'accepted', offset: i }
-    ])
-  }
-})
-
 t.test('FLUSHALL under connected nodes: their users are suspect, and the log is another one', async (t) => {
   const { server, node } = await own(t)
   const follower = await node()
@@ -233,59 +177,23 @@ t.test('FLUSHALL under connected nodes: their users are suspect, and the log is 
   await until(() => follower.ids('a').length === 2, 'woken again')
 })
 
-t.test('starts while Redis is away', async (t) => {
-  const server = await RedisServer.prepare()
-  t.teardown(() => server.stop())
-  const since = Date.now()
-  const follower = await on(server, t).node()
-  t.ok(Date.now() - since < 3000)
-  t.match(follower.store.status(), { available: false, reason: /reach|closed|ECONN/ })
-  await t.rejects(follower.store.publish(command('a')), UNAVAILABLE)
-  await server.run()
-  await until(() => follower.store.status().available, 'available', 2000)
-  t.match(await follower.store.publish(command('a')), { status: 'accepted', offset: 1 })
-})
-
-t.test('must not be used: another eviction policy, another number of buckets', async (t) => {
-  const { server, node } = await own(t, { args: ['--maxmemory-policy', 'allkeys-lru'] })
-  await t.rejects(node(), { message: /noeviction/ })
-  const late = await RedisServer.prepare({ args: ['--maxmemory-policy', 'allkeys-lru'] })
-  t.teardown(() => late.stop())
-  const follower = await on(late, t).node()
-  await late.run()
-  await until(() => /noeviction/.test(follower.store.status().reason), 'says why', 4000)
-  t.notOk(follower.store.status().available)
-  await server.client().config('SET', 'maxmemory-policy', 'noeviction')
-  const prefix = 'other'
-  await server.client().set(`${prefix}:buckets`, 64)
-  const store = new RedisStore(settings, { url: server.url, keyPrefix: prefix, waitReplicas: 0 })
-  await t.rejects(store.open('n', follower), { message: /64 buckets/ })
-})
-
-t.test('a full Redis takes no publish, and everything that makes room', async (t) => {
-  const { server, node } = await own(t)
-  const follower = await node(server.url, { rateLimit: 5, rateWindowMs: 60_000 })
-  const many = Array.from({ length: 50 }, (_, i) => `full-${i}`)
-  for (const user of many) for (let i = 0; i < 7; i++) await follower.store.publish(command(user))
-  await follower.follow('full-0')
-  const admin = server.client()
-  await admin.config('SET', 'maxmemory', '1mb')
-  const outcomes = await Promise.allSettled(many.map((user) => follower.store.publish({ ...command(user), tail: 'x'.repeat(200) })))
-  t.equal(outcomes.filter(({ status }) => status === 'rejected').length, many.length)
-  t.match(outcomes[0], { reason: { code: 'BELFRY_ERR_STORE_FULL' } })
-  const { epoch } = (await follower.store.queue('full-0')).head
-  await follower.store.ack('full-0', 'phone', { epoch, offset: 3, id8: '' })
-  t.match(await follower.store.queue('full-0'), { devices: [{ position: { offset: 3 } }], parked: 2 })
-  t.match(await follower.store.release('full-0'), { released: 0, left: 2 })
-  t.match(await follower.store.mark({ user: 'full-0', target: { upTo: { epoch, offset: 3, id8: '' } }, state: 'read' }), { unread: 2 })
-  await follower.leave('full-0')
-  t.same(await follower.store.connections('full-0'), [])
-  for (const meta of await admin.keys('faults*:m:*')) {
-    const [top, floor] = await admin.hmget(meta, 't', 'f')
-    if (Number(top) - Number(floor ?? 0) !== (await admin.llen(meta.replace(':m:', ':l:')))) t.fail(`${meta}: the log is damaged`)
-  }
-  await admin.config('SET', 'maxmemory', '0')
-  t.match(await follower.store.publish(command('more')), { status: 'accepted' })
+t.test('a detach that fails is made up for', async (t) => {
+  const proxy = await TcpProxy.start(shared.port)
+  t.teardown(() => proxy.stop())
+  const { node } = on(shared, t)
+  const follower = await node(proxy.url)
+  const other = await node()
+  await follower.follow('gone')
+  await follower.follow('back')
+  proxy.refuse(true)
+  await t.rejects(follower.leave('gone'), UNAVAILABLE)
+  await t.rejects(follower.leave('back'), UNAVAILABLE)
+  proxy.refuse(false)
+  await until(() => follower.store.status().available, 'available')
+  await follower.follow('back')
+  await until(async () => (await other.store.connections('gone')).length === 0, 'no ghost', 4000)
+  t.match(await other.store.publish(command('gone')), { nodes: 0 })
+  t.match(await other.store.publish(command('back')), { nodes: 1 })
 })
 
 t.test('a dead node is taken out; if it was only paused it comes back with all its users', async (t) => {

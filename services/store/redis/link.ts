@@ -28,6 +28,8 @@ export class Link {
   readonly #scripts: Scripts
   readonly #registrations: Registrations
   readonly #replication: Replication | undefined
+  /** Every connection there is. */
+  readonly #clients: Set<Client>
   readonly #underWay = new Set<Promise<unknown>>()
   #nodes: Nodes | undefined
   #wakeups: Wakeups | undefined
@@ -52,6 +54,7 @@ export class Link {
     this.#scripts = new Scripts(this.#commands, settings)
     this.#registrations = new Registrations(this.#scripts, keys)
     if (options.waitReplicas > 0) this.#replication = new Replication(settings, options)
+    this.#clients = new Set([this.#commands, this.#subscriber, this.#replication?.client ?? this.#commands])
   }
 
   get wakeupsLost(): number {
@@ -65,17 +68,15 @@ export class Link {
     this.#reason = 'Redis cannot be reached'
     this.#nodes = new Nodes(this.#commands, this.#scripts, this.#keys, node)
     this.#wakeups = new Wakeups(this.#subscriber, this.#commands, this.#scripts, this.#keys, node, events)
-    const clients = new Set([this.#commands, this.#subscriber])
     let patience: NodeJS.Timeout | undefined
     const first = new Promise<void>((resolve) => {
       const attempt = (): void => void this.#arrive().then(() => this.#available && resolve(), resolve)
-      for (const client of clients) client.on('ready', attempt)
+      for (const client of this.#clients) client.on('ready', attempt)
       patience = setTimeout(resolve, FIRST_ATTEMPT_MS)
     })
     this.#commands.on('close', () => this.#leave('the connection was closed'))
-    for (const client of clients) client.on('error', (error: Error) => this.#note(error))
-    for (const client of clients) client.connect().catch(() => undefined)
-    this.#replication?.connect()
+    for (const client of this.#clients) client.on('error', (error: Error) => this.#note(error))
+    for (const client of this.#clients) client.connect().catch(() => undefined)
     await first
     clearTimeout(patience)
     if (this.#refused !== undefined) {
@@ -94,8 +95,7 @@ export class Link {
     if (this.#available) await this.#goodbye().catch(() => undefined)
     this.#available = false
     this.#reason = 'closed'
-    for (const client of [this.#commands, this.#subscriber]) client.disconnect()
-    this.#replication?.disconnect()
+    for (const client of this.#clients) client.disconnect()
   }
 
   status(): StoreStatus {
@@ -175,7 +175,7 @@ export class Link {
   }
 
   async #check(): Promise<void> {
-    if (this.#commands.status !== 'ready' || this.#subscriber.status !== 'ready' || this.#closed) return
+    if ([...this.#clients].some(({ status }) => status !== 'ready') || this.#closed) return
     await checkServer(this.#commands, this.#keys)
     this.#durability = await durabilityOf(this.#commands)
     await this.#nodes?.beat()
@@ -225,19 +225,19 @@ export class Link {
       return
     }
     if (!this.#available) await this.#arrive()
-    else if (this.#subscriber !== this.#commands) await this.#probeSubscriber()
+    else await Promise.all([...this.#clients].map((client) => client !== this.#commands && this.#probeOther(client)))
   }
 
   /** A subscriber that does not answer hears nothing either: it connects anew, and compares. */
-  async #probeSubscriber(): Promise<void> {
-    if (this.#subscriber.status === 'ready') await ping(this.#subscriber).catch(() => this.#subscriber.disconnect(true))
+  async #probeOther(client: Client): Promise<void> {
+    if (client.status === 'ready') await ping(client).catch(() => client.disconnect(true))
   }
 
   async #keepHouse(ticks: number): Promise<void> {
+    if (ticks % BEAT_TICKS === 0) await this.#beat()
     this.#wakeups?.tellSuspects()
     await this.#wakeups?.check(this.#registrations.buckets())
     await this.#registrations.retry(this.#node)
-    if (ticks % BEAT_TICKS === 0) await this.#beat()
     if (ticks % DURABILITY_TICKS === 0) await this.#refreshDurability()
     if (ticks % RENEW_TICKS === 0) await this.#renew((ticks / RENEW_TICKS) % BUCKETS)
   }

@@ -210,6 +210,28 @@ t.test('memory is bounded: users are read again when there is no room to keep th
   )
 })
 
+t.test('users whose names are no well-formed text do not meet either', async (t) => {
+  const folder = await folderOf(t)
+  const limited = { folder, settings: { ...settings, rateLimit: 1 } }
+  const { store } = await opened(t, limited)
+  const users = ['a\ud800', 'a\ufffd', 'a\udc00']
+  for (const [index, user] of users.entries()) {
+    await store.publish(note(user, index))
+    await store.publish(note(user, index + 10))
+  }
+  await store.close()
+  clock.advance(settings.rateWindowMs)
+  const again = await opened(t, limited)
+  t.same(await again.store.sweep(), { released: 3, folded: 0 })
+  for (const [index, user] of users.entries()) {
+    const { items } = await again.store.inbox({ user, states: undefined, before: undefined, limit: 10 })
+    t.same(
+      items.map(({ row }) => row.toString('latin1', 14, 34)),
+      [idOf(index + 10), idOf(index)]
+    )
+  }
+})
+
 t.test('commands that arrive together share syncs', async (t) => {
   const faulty = new Faulty()
   const { store } = await opened(t, { openDatabase: faulty.open })

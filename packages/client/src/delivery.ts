@@ -1,0 +1,168 @@
+import {
+  type CaughtUpFrame,
+  type GapFrame,
+  type HelloFrame,
+  type NotificationFrame,
+  parseEventId,
+  type RowFrame
+} from '../../../services/protocol/index.ts'
+import type { Acks } from './acks.ts'
+import { Dedupe } from './dedupe.ts'
+import type { Events } from './events.ts'
+import type { Memory } from './storage.ts'
+import type { Toasts } from './toasts.ts'
+import type { BelfryEvents, NotificationContext } from './types.ts'
+
+/** A frame on its way to the handlers; `unread` and `toast` are given with those that another tab received. */
+export interface Item {
+  frame: RowFrame | CaughtUpFrame | GapFrame
+  shared?: { unread: number; toast: string }
+}
+
+export interface DeliveryHost {
+  /** '' where there are no tabs. */
+  tab(): string
+  leading(): boolean
+  /** Passes a frame of this tab's connection on to the other tabs, before the place in the log moves. */
+  share(frame: Item['frame'], unread: number, toast: string): void
+  /** Rows are missing. */
+  hole(): void
+}
+
+/** Takes frames to the handlers one by one, each row once, and moves the place in the log behind them. */
+export class Delivery {
+  readonly #events: Events<BelfryEvents>
+  readonly #memory: Memory
+  readonly #acks: Acks
+  readonly #toasts: Toasts
+  readonly #host: DeliveryHost
+  readonly #dedupe = new Dedupe()
+  #queue: Item[] = []
+  #busy = false
+  /** The newest row that the unread count of `hello` knew of. */
+  #counted = ''
+  unread = 0
+
+  constructor(events: Events<BelfryEvents>, memory: Memory, acks: Acks, toasts: Toasts, host: DeliveryHost) {
+    this.#events = events
+    this.#memory = memory
+    this.#acks = acks
+    this.#toasts = toasts
+    this.#host = host
+  }
+
+  get last(): string {
+    return this.#dedupe.last
+  }
+
+  /** Takes up what was remembered of the user. */
+  load(): void {
+    this.#dedupe.load(this.#memory.get('last'), this.#memory.get('shown'))
+  }
+
+  hello({ resume, unread }: HelloFrame): void {
+    this.#counted = resume.to
+    this.count(unread)
+  }
+
+  count(unread: number): void {
+    if (unread === this.unread) return
+    this.unread = unread
+    this.#events.emit('unread', { unread })
+  }
+
+  push(item: Item): void {
+    this.#queue.push(item)
+    if (!this.#busy) this.#drain()
+  }
+
+  /** What the lost connection brought and no handler has seen comes again with the next one. */
+  lost(): void {
+    this.#queue = this.#queue.filter((item) => item.shared)
+  }
+
+  /** Nothing more goes to the handlers. */
+  clear(): void {
+    this.#queue = []
+  }
+
+  /** Keeps what is only in memory. */
+  save(): void {
+    if (this.#host.leading()) this.#memory.set('shown', this.#dedupe.ids)
+  }
+
+  async #drain(): Promise<void> {
+    this.#busy = true
+    for (let item = this.#queue.shift(); item; item = this.#queue.shift()) await this.#deliver(item)
+    this.#busy = false
+  }
+
+  async #deliver({ frame, shared }: Item): Promise<void> {
+    const leader = !shared
+    if (frame.type === 'gap') {
+      this.#dedupe.gap()
+      this.#acks.drop()
+      this.#share(leader, frame)
+      const { type, ...ctx } = frame
+      await this.#events.emit('gap', { ...ctx, leader })
+      return
+    }
+    const { eventId } = frame
+    if (frame.type === 'caughtUp') {
+      this.#dedupe.caughtUp(eventId)
+      this.#share(leader, frame)
+      await this.#events.emit('caughtUp', { eventId, leader })
+    } else if (eventId) {
+      const id = frame.type === 'notification' ? frame.notification.id : undefined
+      const check = this.#dedupe.check(eventId, id, leader && !frame.replay)
+      if (check === 'hole') return this.#host.hole()
+      if (check === 'new') {
+        this.count(shared ? shared.unread : this.#unreadAfter(frame))
+        await this.#show(frame, shared)
+      } else if (id && shared?.toast === this.#host.tab()) this.#toasts.done(id)
+    }
+    if (leader) this.#settle(eventId)
+  }
+
+  async #show(frame: RowFrame, shared: Item['shared']): Promise<void> {
+    const events = this.#events
+    const leader = !shared
+    if (frame.type === 'notification') {
+      const ctx = notificationContext(frame, leader)
+      const toast = shared ? shared.toast : ctx.state === 'unread' ? this.#toasts.assign(ctx) : undefined
+      this.#share(leader, frame, toast)
+      await Promise.all([events.emit('notification', ctx), toast === this.#host.tab() && this.#toasts.raise(ctx)])
+      return
+    }
+    this.#share(leader, frame)
+    const after = { eventId: frame.eventId, replay: !!frame.replay, leader, unread: this.unread }
+    if (frame.type === 'state') await events.emit('marked', { ...after, ids: frame.ids, state: frame.state })
+    if (frame.type === 'retract') await events.emit('retract', { ...after, id: frame.id, reason: frame.reason })
+    if (frame.type === 'digest') await events.emit('digest', { ...after, ids: frame.ids, count: frame.count })
+  }
+
+  #share(leader: boolean, frame: Item['frame'], toast = ''): void {
+    if (leader) this.#host.share(frame, this.unread, toast)
+  }
+
+  /** Rows that `hello` knew of are in its count. */
+  #unreadAfter(frame: RowFrame): number {
+    const at = parseEventId(frame.eventId)
+    const counted = parseEventId(this.#counted)
+    if (at && at.epoch === counted?.epoch && at.offset <= counted.offset) return this.unread
+    if (frame.type !== 'notification') return frame.unread ?? this.unread
+    return this.unread + (frame.state === 'read' || frame.state === 'archived' ? 0 : 1)
+  }
+
+  /** What another tab leads by now is not this tab's to move. */
+  #settle(eventId: string): void {
+    if (!eventId || !this.#host.leading()) return
+    this.#memory.set('last', this.#dedupe.last)
+    this.#acks.moved(eventId)
+  }
+}
+
+export function notificationContext(frame: NotificationFrame, leader: boolean): NotificationContext {
+  const { eventId, replay, notification, state = 'unread' } = frame
+  return { eventId, notification, state, replay: !!replay, leader }
+}
