@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import t from 'tap'
 import { environmentSchema } from '../config.ts'
 import { clientFrames, serverFrames } from '../routes/schemas/frames.ts'
+import { helpText } from '../services/cli/help.ts'
 import { errors } from '../services/errors.ts'
 import { closeCodes } from '../services/protocol/index.ts'
 import { call, startService } from './helper.ts'
@@ -120,6 +121,14 @@ t.test('metrics.md lists the metrics, http.md the routes', async (t) => {
       .map(([route]) => bare(route))
       .sort(),
     routes.sort()
+  )
+})
+
+t.test('cli.md has the help of every command', async (t) => {
+  const blocks = [...read('docs/reference/cli.md').matchAll(/```text\n([\s\S]*?)```/g)].map(([, text]) => text)
+  t.same(
+    blocks,
+    ['', 'token', 'publish', 'listen'].map((topic) => helpText(topic))
   )
 })
 
