@@ -1,12 +1,14 @@
+import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
+import { WebSocket } from 'ws'
 import { environmentSchema } from '../config.ts'
 import { clientFrames, serverFrames } from '../routes/schemas/frames.ts'
 import { helpText } from '../services/cli/help.ts'
 import { errors } from '../services/errors.ts'
 import { closeCodes } from '../services/protocol/index.ts'
-import { call, startService } from './helper.ts'
+import { call, eventually, startService, userToken } from './helper.ts'
 
 const read = (file: string): string => readFileSync(file, 'utf8')
 
@@ -130,6 +132,36 @@ t.test('cli.md has the help of every command', async (t) => {
     blocks,
     ['', 'token', 'publish', 'listen'].map((topic) => helpText(topic))
   )
+})
+
+t.test('the client in consuming.md works as it stands', async (t) => {
+  const service = await startService(t)
+  const [plain = '', acking = ''] = [...read('docs/guides/consuming.md').matchAll(/```js\n([\s\S]*?)```/g)].map(([, code = '']) => code)
+  const publish = (title: string) => call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title })
+  const given = { url: service.socketUrl, token: userToken('alice'), localStorage: { deviceId: 'laptop' }, WebSocket }
+  const shown: string[] = []
+  const show = ({ title }: { title: string }): number => shown.push(title)
+
+  await publish('Pending')
+  const stopped = new Promise((resolve) => {
+    const names = { ...given, show, signInAgain: resolve }
+    new Function(...Object.keys(names), `${acking}\nconnect()`)(...Object.values(names))
+  })
+  await eventually(() => shown.length === 1)
+  await publish('Live')
+  await eventually(async () => (await call(service, 'GET', '/v1/users/alice/queue')).body.devices[0]?.lag === 0)
+  t.same(shown, ['Pending', 'Live'])
+  await call(service, 'DELETE', '/v1/users/alice/connections')
+  t.equal(await stopped, 4003)
+
+  const socket = new Function(
+    ...Object.keys({ ...given, show }),
+    `${plain.replace('wss://notify.example.com', service.socketUrl)}\nreturn socket`
+  )(...Object.values({ ...given, show }))
+  t.teardown(() => socket.terminate())
+  await once(socket, 'open')
+  await publish('Plain')
+  await eventually(() => shown.at(-1) === 'Plain')
 })
 
 t.test('plugins and routes are listed where they live', async (t) => {
