@@ -62,9 +62,10 @@ t.test('what a user who is not there costs', async (t) => {
   t.equal(tail.length, 201)
   const used = async () => Number(/used_memory:(\d+)/.exec(await admin.info('memory'))?.[1])
   const fill = async (from: number, to: number, count: number, keyed: boolean) => {
-    for (let user = from; user < to; user += 100) {
-      const batch = Array.from({ length: 100 * count }, (_, i) =>
-        store.publish({ user: `user-${user + (i % 100)}`, id: newId(), keyed, tail, halfLife: 0 })
+    const together = count === 1 ? 200 : 4
+    for (let user = from; user < to; user += together) {
+      const batch = Array.from({ length: together * count }, (_, i) =>
+        store.publish({ user: `user-${user + (i % together)}`, id: newId(), keyed, tail, halfLife: 0 })
       )
       await Promise.all(batch)
     }
