@@ -55,7 +55,7 @@ async function startBalancer(t: Test, nodes: ServerProcess[]) {
     (await readFile('deploy/haproxy.cfg', 'utf8')).replace('bind :3000', `bind 127.0.0.1:${port}`)
   )
   await writeFile(file, addressed)
-  const haproxy = spawn('haproxy', ['-db', '-f', file], { stdio: 'ignore' })
+  const haproxy = spawn('haproxy', ['-db', '-f', file], { stdio: ['ignore', 'ignore', 'inherit'] })
   const gone = once(haproxy, 'exit')
   t.teardown(async () => {
     haproxy.kill('SIGKILL')
