@@ -219,6 +219,19 @@ export async function connect(
   return client
 }
 
+/** Open, greeted and caught up. */
+export async function ready(
+  t: Test,
+  service: Pick<TestService, 'socketUrl'>,
+  user: string,
+  options: ConnectOptions = {}
+): Promise<TestClient> {
+  const client = await connect(t, service, user, options)
+  await client.next('hello')
+  await client.next('caughtUp')
+  return client
+}
+
 /** Resolves when `probe` stops answering undefined or false; for conditions no event tells of. */
 export async function eventually<T>(
   probe: () => T | undefined | false | Promise<T | undefined | false>,

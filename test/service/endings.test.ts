@@ -1,0 +1,94 @@
+import { once } from 'node:events'
+import { connect as connectTcp } from 'node:net'
+import t from 'tap'
+import { parseEventId } from '../../services/protocol/index.ts'
+import { rawWebSocket } from '../fixtures/raw.ts'
+import { call, connect, eventually, ready, startService } from '../helper.ts'
+
+t.test('the heartbeat', async (t) => {
+  await t.test('ping frames and pings; a peer that answers in either way stays, a silent one is 4201', async (t) => {
+    const service = await startService(t, { WS_PING_INTERVAL_MS: '100' }, { timeouts: { pongMs: 400 } })
+    const answering = await ready(t, service, 'alice')
+    const silent = await connect(t, service, 'alice', { autoPong: false })
+    const start = Date.now()
+    t.match(await silent.next('hello'), { heartbeat: { intervalMs: 100, timeoutMs: 400 } })
+    const talking = await connect(t, service, 'alice', { autoPong: false })
+    talking.socket.on('ping', () => talking.send({ type: 'pong', time: Date.now() }))
+    let pings = 0
+    silent.socket.on('ping', () => {
+      pings += 1
+    })
+    t.same(await silent.whenClosed(), { code: 4201, reason: 'no pong' })
+    const after = Date.now() - start
+    t.ok(after >= 400 && after < 3000, `${after} ms`)
+    t.match(silent.all('bye')[0], { code: 4201, reconnectInMs: 0 })
+    t.ok(pings >= 2, 'pings between do not put the end off')
+    t.ok(silent.all('ping').length >= 2)
+    t.ok(Math.abs((silent.all('ping')[0]?.time ?? 0) - Date.now()) < 10_000)
+    const count = answering.all('ping').length
+    await answering.until(() => answering.all('ping')[count + 5])
+    t.equal(answering.closed, undefined)
+    t.equal(talking.closed, undefined)
+  })
+})
+
+t.test('a socket that takes nothing is closed with 4104, and what it missed is still there', async (t) => {
+  const service = await startService(
+    t,
+    { RATE_LIMIT_MAX: '0', MAX_UNACKED: '10000', LOG_MAX_ENTRIES: '5000', WS_PING_INTERVAL_MS: '200' },
+    { timeouts: { stallMs: 700, pongMs: 60_000 } }
+  )
+  const { socket } = await rawWebSocket(t, service.url, 'slow', '&device_id=d')
+  socket.pause()
+  const filler = { type: 'a', data: { text: 'x'.repeat(4000) } }
+  const closed = async () => {
+    const { body } = await call(service, 'GET', '/metrics')
+    return /belfry_disconnects_total\{code="4104"\} 1/.test(body)
+  }
+  let sent = 0
+  let most = 0
+  await eventually(async () => {
+    if (sent < 4000) {
+      const notifications = Array.from({ length: 500 }, (_, n) => ({ to: 'slow', title: String(sent + n), ...filler }))
+      t.equal((await call(service, 'POST', '/v1/notifications/batch', { notifications })).status, 202)
+      sent += 500
+    }
+    for (const { transport } of service.app.connections.connections()) most = Math.max(most, transport.buffered)
+    return await closed()
+  })
+  t.ok(most > 0, 'it did hold back')
+  t.ok(most < 8_000_000, `and did not buffer without bound: ${most}`)
+  const { body } = await call(service, 'GET', '/v1/users/slow/queue')
+  t.equal(parseEventId(body.head)?.offset, sent, 'all is in the log')
+})
+
+t.test(
+  'a stopped node says bye, with times to come back that differ, and takes nobody new; a peer that says nothing does not hold it up',
+  async (t) => {
+    const service = await startService(t, { CLOSE_GRACE_SECONDS: '2' })
+    const clients = await Promise.all(Array.from({ length: 12 }, (_, n) => ready(t, service, `user${n}`)))
+    const mute = connectTcp(Number(new URL(service.url).port), '127.0.0.1')
+    t.teardown(() => mute.destroy())
+    await once(mute, 'connect')
+    const closing = service.close()
+    for (const client of clients) {
+      t.same(await client.whenClosed(), { code: 4200, reason: 'draining' })
+      const [bye] = client.all('bye')
+      t.match(bye, { code: 4200, reason: 'draining' })
+      t.ok((bye?.reconnectInMs ?? -1) >= 0 && (bye?.reconnectInMs ?? 0) <= 10_000)
+    }
+    t.ok(new Set(clients.map((client) => client.all('bye')[0]?.reconnectInMs)).size > 3)
+    t.equal(service.app.health.readiness().ready, false)
+    await closing
+    await t.rejects(connect(t, service, 'alice'))
+  }
+)
+
+t.test('a connection by an operator: 4003 with the reason given', async (t) => {
+  const service = await startService(t)
+  const client = await ready(t, service, 'alice', { deviceId: 'd' })
+  const { connectionId } = client.all('hello')[0] ?? {}
+  await call(service, 'DELETE', `/v1/users/alice/connections/${connectionId}?reason=maintenance`)
+  t.same(await client.whenClosed(), { code: 4003, reason: 'maintenance' })
+  t.match(client.all('bye')[0], { code: 4003, reason: 'maintenance', reconnectInMs: 0 })
+})
