@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { environmentSchema } from '../config.ts'
@@ -104,11 +105,12 @@ t.test('protocol.md lists the close codes and every field of every frame', async
 
 t.test('metrics.md lists the metrics, http.md the routes', async (t) => {
   const routes: string[] = []
-  const service = await startService(t, {}, {}, (fastify) =>
+  const prepare = (fastify: FastifyInstance): void => {
     fastify.addHook('onRoute', ({ method, url }) => {
       if (method !== 'HEAD' && !url.startsWith('/docs')) routes.push(`${method} ${url.replace(/:(\w+)/g, '{$1}')}`)
     })
-  )
+  }
+  const service = await startService(t, {}, { prepare })
   const listed = rows('docs/reference/metrics.md', /^`belfry_/)
   t.same(
     listed.map(([name]) => bare(name)),

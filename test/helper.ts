@@ -34,16 +34,18 @@ export function temporaryFolder(t: Test): string {
   return folder
 }
 
-/**
- * The whole service on a free port, on the embedded store unless `environment` says otherwise.
- *
- * @param prepare called with the instance before anything is registered
- */
+export interface StartOptions {
+  /** Deadlines that are too long for a test. */
+  timeouts?: Partial<Timeouts>
+  /** Called with the instance before anything is registered. */
+  prepare?: (fastify: FastifyInstance) => void
+}
+
+/** The whole service on a free port, on the embedded store unless `environment` says otherwise. */
 export async function startService(
   t: Test,
   environment: Record<string, string> = {},
-  timeouts: Partial<Timeouts> = {},
-  prepare: (fastify: FastifyInstance) => void = () => undefined
+  { timeouts = {}, prepare = () => undefined }: StartOptions = {}
 ): Promise<TestService> {
   const config = readConfig({
     JWT_SECRET: SECRET,

@@ -65,7 +65,7 @@ class Documented {
         return payload
       })
     }
-    const service = await startService(t, environment, {}, watch)
+    const service = await startService(t, environment, { prepare: watch })
     const document = (await call(service, 'GET', '/docs/json', undefined, { token: '' })).body as OpenApi
     return new Documented(t, service, document, routes, payloads)
   }

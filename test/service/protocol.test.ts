@@ -341,7 +341,7 @@ t.test('live', async (t) => {
 
 t.test('the heartbeat', async (t) => {
   await t.test('ping frames and pings; a peer that answers in either way stays, a silent one is 4201', async (t) => {
-    const service = await startService(t, { WS_PING_INTERVAL_MS: '100' }, { pongMs: 400 })
+    const service = await startService(t, { WS_PING_INTERVAL_MS: '100' }, { timeouts: { pongMs: 400 } })
     const answering = await ready(t, service, 'alice')
     const silent = await connect(t, service, 'alice', { autoPong: false })
     const start = Date.now()
@@ -382,7 +382,7 @@ t.test('a socket that takes nothing is closed with 4104, and what it missed is s
   const service = await startService(
     t,
     { ...NO_LIMIT, MAX_UNACKED: '10000', LOG_MAX_ENTRIES: '5000', WS_PING_INTERVAL_MS: '200' },
-    { stallMs: 700, pongMs: 60_000 }
+    { timeouts: { stallMs: 700, pongMs: 60_000 } }
   )
   const socket = await rawSocket(t, service, 'slow', '&device_id=d')
   await once(socket, 'data')
