@@ -11,7 +11,7 @@ const serializers = {
 }
 
 /** The deadlines of requests are looked after this often, so that they hold within as much, milliseconds. */
-const CHECKING_INTERVAL_MS = 2000
+const CHECKING_INTERVAL_MS = 1000
 
 /** Options of the HTTP server: everything that a slow or hostile peer could wait in has a deadline. */
 export function serverOptions(config: Config): FastifyHttpOptions<RawServerDefault> {

@@ -1,8 +1,9 @@
 import { once } from 'node:events'
-import { connect as connectTcp, type Socket } from 'node:net'
+import { connect as connectTcp } from 'node:net'
 import type { Test } from 'tap'
 import t from 'tap'
 import { formatEventId, parseEventId, type ServerFrame } from '../../services/protocol/index.ts'
+import { rawWebSocket } from '../fixtures/raw.ts'
 import { call, connect, eventually, startService, type TestClient, type TestService, userToken } from '../helper.ts'
 
 const NO_LIMIT = { RATE_LIMIT_MAX: '0' }
@@ -366,26 +367,13 @@ t.test('the heartbeat', async (t) => {
   })
 })
 
-/** A socket whose reading can be stopped, which no library here allows: it upgrades by hand and answers pings in its own way. */
-async function rawSocket(t: Test, service: TestService, user: string, query = ''): Promise<Socket> {
-  const socket = connectTcp(Number(new URL(service.url).port), '127.0.0.1')
-  t.teardown(() => socket.destroy())
-  socket.on('error', () => undefined)
-  await once(socket, 'connect')
-  socket.write(
-    `GET /v1/ws?token=${userToken(user)}${query} HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`
-  )
-  return socket
-}
-
 t.test('a socket that takes nothing is closed with 4104, and what it missed is still there', async (t) => {
   const service = await startService(
     t,
     { ...NO_LIMIT, MAX_UNACKED: '10000', LOG_MAX_ENTRIES: '5000', WS_PING_INTERVAL_MS: '200' },
     { timeouts: { stallMs: 700, pongMs: 60_000 } }
   )
-  const socket = await rawSocket(t, service, 'slow', '&device_id=d')
-  await once(socket, 'data')
+  const { socket } = await rawWebSocket(t, service.url, 'slow', '&device_id=d')
   socket.pause()
   const filler = { type: 'a', data: { text: 'x'.repeat(4000) } }
   const closed = async () => {

@@ -1,0 +1,464 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import t from 'tap'
+import { signToken } from '../../services/sign.ts'
+import { clientFrame, closeCodeIn, type RawAnswer, type RawPeer, rawPeer, rawWebSocket, send, upgradeRequest } from '../fixtures/raw.ts'
+import { call, connect, eventually, serviceToken, startService, temporaryFolder, userToken } from '../helper.ts'
+
+const service = await startService(t, { RATE_LIMIT_MAX: '0' })
+const { url } = service
+const token = userToken('alice')
+const NOTE = { to: 'alice', type: 'a', title: 'b' }
+
+/** Peers that take their time, from the start of the file on; looked at in its last test. */
+const slow = await startSlowPeers()
+
+function code({ body }: RawAnswer): string {
+  return body.includes('"code"') ? JSON.parse(body).code : ''
+}
+
+function post(headers: string, body = JSON.stringify(NOTE), path = '/v1/notifications'): string {
+  return `POST ${path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${serviceToken()}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n${headers}\r\n${body}`
+}
+
+t.test('S17 no Host header: 400', async (t) => {
+  t.equal((await send(t, url, 'GET /health/live HTTP/1.1\r\n\r\n')).status, 400)
+})
+
+t.test('S01 GET of the socket without an upgrade: 426', async (t) => {
+  const answer = await call(service, 'GET', '/v1/ws')
+  t.match(answer, { status: 426, body: { code: 'BELFRY_ERR_UPGRADE_REQUIRED' } })
+  t.equal(answer.headers.get('upgrade'), 'websocket')
+})
+
+for (const path of ['/health/live', '/health/ready', '/metrics', '/v1/me/notifications', '/v1/users/a/queue', '/v1/sse', '/docs/json']) {
+  t.test(`S02 upgrade on ${path}: 404, no 101`, async (t) => {
+    const answer = await send(t, url, upgradeRequest(`${path}?token=${token}`, { authorization: `Bearer ${token}` }))
+    t.same([answer.status, code(answer)], [404, 'BELFRY_ERR_NOT_FOUND'])
+  })
+}
+
+t.test('S03 upgrade on an unknown path, or with POST: 404', async (t) => {
+  t.equal((await send(t, url, upgradeRequest(`/nowhere?token=${token}`))).status, 404)
+  t.equal((await send(t, url, upgradeRequest(`/v1/ws?token=${token}`, {}, 'POST'))).status, 404)
+  t.equal((await send(t, url, upgradeRequest(`/v1/ws/?token=${token}`))).status, 404)
+})
+
+for (const [name, headers] of Object.entries({
+  'no key': { 'sec-websocket-key': undefined },
+  'a key of another length': { 'sec-websocket-key': 'abc' },
+  'version 7': { 'sec-websocket-version': '7' },
+  h2c: { upgrade: 'h2c' },
+  'protocol a,,b': { 'sec-websocket-protocol': 'belfry.v1,,b' },
+  'protocol twice': { 'sec-websocket-protocol': 'belfry.v1, belfry.v1' }
+})) {
+  t.test(`S04 ${name}: 400`, async (t) => {
+    t.equal((await send(t, url, upgradeRequest(`/v1/ws?token=${token}`, headers))).status, 400)
+  })
+}
+
+t.test('S06, S07 origins', async (t) => {
+  const guarded = await startService(t, { ALLOWED_ORIGINS: 'https://app.example,http://localhost:8080' })
+  const status = async (origin: string | undefined): Promise<number> =>
+    (await send(t, guarded.url, upgradeRequest(`/v1/ws?token=${token}`, { origin }))).status
+  for (const origin of [
+    'https://evil.example',
+    'null',
+    'https://app.example.evil.com',
+    'http://app.example',
+    'https://app.example:8443',
+    'https://evil.example/https://app.example',
+    'https://app.example https://evil.example',
+    ''
+  ]) {
+    t.equal(await status(origin), 403, origin)
+  }
+  t.equal(await status('https://app.example\r\norigin: https://evil.example'), 403, 'two of them')
+  for (const origin of ['https://app.example', 'https://APP.example', 'http://localhost:8080', undefined])
+    t.equal(await status(origin), 101, String(origin))
+  const refused = await send(t, guarded.url, upgradeRequest('/v1/ws', { origin: 'https://evil.example' }))
+  t.equal(code(refused), 'BELFRY_ERR_ORIGIN_FORBIDDEN', 'before the token is looked at')
+})
+
+t.test('S16 headers of 20 KB: 431; 2,100 headers open nothing and break nothing', async (t) => {
+  const long = await send(t, url, `GET /health/live HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`)
+  t.same([long.status, code(long)], [431, 'BELFRY_ERR_HEADERS_TOO_LARGE'])
+  t.match(long.head, /application\/problem\+json/)
+  const many = Object.fromEntries(Array.from({ length: 2100 }, (_, n) => [`a${n}`, '']))
+  const answer = await send(t, url, upgradeRequest('/v1/ws', { ...many, authorization: `Bearer ${token}` }))
+  t.ok([400, 426, 431, 101].includes(answer.status), String(answer.status))
+  t.equal((await call(service, 'GET', '/health/live')).status, 200)
+})
+
+for (const [name, request] of Object.entries({
+  'S17 two Host headers': 'GET /health/live HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n',
+  'S18 Content-Length and Transfer-Encoding':
+    'POST /v1/notifications HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n',
+  'S18 two Content-Lengths': 'POST /v1/notifications HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello',
+  'no HTTP at all': 'hello\r\n\r\n',
+  'a line end in a header': 'GET / HTTP/1.1\r\nhost: x\r\nx: a\rb\r\n\r\n',
+  'a URL that is not one': 'GET /v1/users/%zz/queue HTTP/1.1\r\nhost: x\r\n\r\n',
+  'half a surrogate pair in a URL': 'GET /v1/users/%ED%A0%80/queue HTTP/1.1\r\nhost: x\r\n\r\n'
+})) {
+  t.test(`${name}: 400`, async (t) => {
+    const answer = await send(t, url, request)
+    t.equal(answer.status, 400)
+    if (answer.body !== '') t.equal(code(answer), 'BELFRY_ERR_INVALID_REQUEST')
+  })
+}
+
+t.test('S24 one address may try to connect so often: 429 with Retry-After', async (t) => {
+  const limited = await startService(t, { CONNECT_RATE_LIMIT_MAX: '3' })
+  const statuses: number[] = []
+  for (let n = 0; n < 3; n++) statuses.push((await send(t, limited.url, upgradeRequest('/v1/ws?token=bad'))).status)
+  t.same(statuses, [101, 101, 101], 'bad tokens count, too')
+  const spoofed = { 'x-forwarded-for': '203.0.113.9' }
+  const answer = await send(t, limited.url, upgradeRequest(`/v1/ws?token=${token}`, spoofed))
+  t.same([answer.status, code(answer)], [429, 'BELFRY_ERR_TOO_MANY_REQUESTS'])
+  const seconds = Number(/retry-after: (\d+)/i.exec(answer.head)?.[1])
+  t.ok(seconds > 0 && seconds <= 60)
+  t.equal((await call(limited, 'GET', '/v1/sse', undefined, { token })).status, 429)
+})
+
+const longText = JSON.stringify({ type: 'pong', pad: 'x'.repeat(10_300) })
+const fragments = Array.from({ length: 70 }, (_, n) => clientFrame(n === 0 ? 1 : 0, '', { fin: false }))
+for (const [name, bytes, close] of [
+  ['S25 a text frame over the limit', clientFrame(1, longText), 1009],
+  ['S25 100 MB declared', clientFrame(1, 'x', { declared: 100_000_000 }), 1009],
+  ['S25 2^62 bytes declared', clientFrame(1, 'x', { declared: 2 ** 62 }), 1009],
+  ['S25 fragments that add up', Buffer.concat([clientFrame(1, 'x'.repeat(6000), { fin: false }), clientFrame(0, 'x'.repeat(6000))]), 1009],
+  ['S26 binary', clientFrame(2, '{"type":"pong"}'), 4006],
+  ['S26 text that is no UTF-8', clientFrame(1, Buffer.from([0xff, 0xfe])), 1007],
+  ['S26 unmasked', clientFrame(1, '{"type":"pong"}', { masked: false }), 1002],
+  ['S26 RSV1', clientFrame(1, '{"type":"pong"}', { rsv: 0x40 }), 1002],
+  ['S26 opcode 3', clientFrame(3, 'x'), 1002],
+  ['S26 a ping of 126 bytes', clientFrame(9, 'x'.repeat(126)), 1002],
+  ['S26 close with 1005', clientFrame(8, Buffer.from([0x03, 0xed])), 1002],
+  ['S26 a continuation of nothing', clientFrame(0, 'x'), 1002],
+  ['S27 70 empty fragments', Buffer.concat(fragments), 1008],
+  ['S29 not JSON', clientFrame(1, '{"type":'), 4006],
+  ['S29 an empty frame', clientFrame(1, ''), 4006],
+  ['S29 __proto__', clientFrame(1, '{"__proto__":{"type":"pong"}}'), 4006],
+  ['S29 an unknown type', clientFrame(1, '{"type":"subscribe"}'), 4006],
+  ['S29 a type from Object', clientFrame(1, '{"type":"constructor"}'), 4006],
+  ['S29 no type', clientFrame(1, '{}'), 4006],
+  ['S29 null', clientFrame(1, 'null'), 4006],
+  ['S29 a list', clientFrame(1, '[{"type":"pong"}]'), 4006],
+  ['S29 nested 5,000 deep', clientFrame(1, `${'['.repeat(5000)}${']'.repeat(5000)}`), 4006],
+  ['S29 an ack of no text', clientFrame(1, '{"type":"ack","eventId":7}'), 4006],
+  ['S29 110 messages at once', Buffer.concat(Array.from({ length: 110 }, () => clientFrame(1, '{"type":"pong"}'))), 4102],
+  ['S29 110 pings at once', Buffer.concat(Array.from({ length: 110 }, () => clientFrame(9, ''))), 4102]
+] as const) {
+  t.test(`${name}: ${close}`, async (t) => {
+    const peer = await rawWebSocket(t, url, 'hostile')
+    peer.socket.write(bytes)
+    await eventually(() => closeCodeIn(peer.received()) !== 0, 'a close frame')
+    t.equal(closeCodeIn(peer.received()), close)
+    peer.socket.destroy()
+  })
+}
+
+t.test('what stays open: nesting in a known frame, unknown fields, 50 frames in a second', async (t) => {
+  const client = await connect(t, service, 'patient', { deviceId: 'd' })
+  await client.next('caughtUp')
+  client.send(`{"type":"pong","time":${'['.repeat(1000)}${']'.repeat(1000)},"more":1,"__proto__":{"x":1}}`)
+  for (let n = 0; n < 45; n++) client.send({ type: 'pong' })
+  client.send({ type: 'mark', ref: 1, ids: [], state: 'read' })
+  t.match(await client.next('ok'), { ref: 1 })
+})
+
+t.test('frames after the one that closed the connection are not carried out', async (t) => {
+  const { body } = await call(service, 'POST', '/v1/notifications', { ...NOTE, to: 'late' })
+  const peer = await rawWebSocket(t, url, 'late', '&device_id=d')
+  const mark = JSON.stringify({ type: 'mark', ids: [body.id], state: 'read' })
+  peer.socket.write(Buffer.concat([clientFrame(1, 'nonsense'), clientFrame(1, mark)]))
+  await peer.closed
+  t.equal(closeCodeIn(peer.received()), 4006)
+  t.equal((await call(service, 'GET', '/v1/users/late/notifications')).body.unread, 1)
+})
+
+t.test('S28 permessage-deflate is not negotiated', async (t) => {
+  const answer = await send(t, url, upgradeRequest(`/v1/ws?token=${token}`, { 'sec-websocket-extensions': 'permessage-deflate' }))
+  t.equal(answer.status, 101)
+  t.notMatch(answer.head, /extensions/i)
+})
+
+t.test('P04 bodies and data over their limit: 413', async (t) => {
+  const large = await send(t, url, post('content-type: application/json\r\n', JSON.stringify({ ...NOTE, title: 'x'.repeat(262_144) })))
+  t.same([large.status, code(large)], [413, 'BELFRY_ERR_TOO_LARGE'])
+  const announced = await send(
+    t,
+    url,
+    `POST /v1/notifications HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${serviceToken()}\r\ncontent-type: application/json\r\ncontent-length: 1000000000\r\n\r\n`
+  )
+  t.equal(announced.status, 413, 'before it is sent')
+  const publish = (data: unknown) => call(service, 'POST', '/v1/notifications', { ...NOTE, data })
+  const frame = JSON.stringify({ t: '' }).length
+  t.equal((await publish({ t: 'x'.repeat(4096 - frame) })).status, 202)
+  t.match(await publish({ t: 'x'.repeat(4097 - frame) }), { status: 413, body: { code: 'BELFRY_ERR_TOO_LARGE' } })
+  t.equal((await publish({ t: '€'.repeat(1400) })).status, 413, 'bytes count, not characters')
+  for (const depth of [60_000, 120_000]) {
+    const deep = `{"to":"alice","type":"a","title":"b","data":{"a":${'['.repeat(depth)}${']'.repeat(depth)}}}`
+    t.match(
+      await call(service, 'POST', '/v1/notifications', deep),
+      { status: 413, body: { code: 'BELFRY_ERR_TOO_LARGE' } },
+      `nested ${depth} deep`
+    )
+  }
+})
+
+for (const [name, headers] of Object.entries({
+  'text/plain': 'content-type: text/plain\r\n',
+  'a form': 'content-type: application/x-www-form-urlencoded\r\n',
+  nothing: ''
+})) {
+  t.test(`P05 Content-Type ${name}: 415, or 400`, async (t) => {
+    const answer = await send(t, url, post(headers))
+    t.ok([400, 415].includes(answer.status), `${answer.status} ${answer.body}`)
+    t.match(code(answer), /BELFRY_ERR_(UNSUPPORTED_MEDIA_TYPE|INVALID_REQUEST)/)
+  })
+}
+
+t.test('P05 no spelling of a content type gets round the schema: 400', async (t) => {
+  for (const type of ['application/json\t;x', ' application/json', 'application/json;', 'APPLICATION/JSON; charset=utf-8']) {
+    const answer = await send(t, url, post(`content-type: ${type}\r\n`, JSON.stringify({ ...NOTE, unknown: 1 })))
+    t.same([answer.status, code(answer)], [400, 'BELFRY_ERR_INVALID_REQUEST'], type)
+  }
+})
+
+for (const [name, key] of Object.entries({
+  'of 256': 'x'.repeat(256),
+  'not ASCII': 'clé',
+  empty: '',
+  'a quote alone': '"',
+  'half quoted': '"abc'
+})) {
+  t.test(`P07 an Idempotency-Key ${name}: 400`, async (t) => {
+    const answer = await send(t, url, post(`content-type: application/json\r\nidempotency-key: ${key}\r\n`))
+    t.same([answer.status, code(answer)], [400, 'BELFRY_ERR_INVALID_REQUEST'])
+  })
+}
+
+t.test('P08 users: what is no user is 400, everywhere; what only looks odd is one', async (t) => {
+  for (const user of ['a\u0000b', 'a\u001fb', '\u200b', '\ud800', 'x'.repeat(129), '']) {
+    const answer = await call(service, 'POST', '/v1/notifications', { ...NOTE, to: [user] })
+    t.match(answer, { status: 400, body: { code: 'BELFRY_ERR_INVALID_REQUEST' } }, JSON.stringify(user).slice(0, 20))
+  }
+  for (const path of ['a%00b', 'x'.repeat(129), '%E2%80%8B'])
+    t.equal((await call(service, 'GET', `/v1/users/${path}/queue`)).status, 400, path.slice(0, 20))
+  for (const user of ['{x}', 'a|b', '../admin', "' OR 1=1", '__proto__', 'constructor', '😀'.repeat(128), 'x'.repeat(128), '%zz']) {
+    const { body } = await call(service, 'POST', '/v1/notifications', { ...NOTE, to: user })
+    t.equal(body.results[0].user, user)
+    const inbox = await call(service, 'GET', `/v1/users/${encodeURIComponent(user)}/notifications`)
+    t.same([inbox.status, inbox.body.unread], [200, 1], user.slice(0, 20))
+    const client = await connect(t, service, user)
+    t.equal((await client.next('notification')).notification.id, body.id)
+    await client.close()
+  }
+})
+
+t.test('lone surrogates and line separators in what is shown arrive as they were sent', async (t) => {
+  const body = { ...NOTE, to: 'odd', title: '\ud800 \u2028 \u0000 "', data: { '\udfff': '\ud83d' } }
+  const client = await connect(t, service, 'odd')
+  await client.next('caughtUp')
+  t.equal((await call(service, 'POST', '/v1/notifications', body)).status, 202)
+  t.match(await client.next('notification'), { notification: { title: body.title, data: body.data } })
+})
+
+t.test('prototypes cannot be reached by a body', async (t) => {
+  for (const text of [
+    '{"to":"alice","type":"a","title":"b","__proto__":{"halfLife":1}}',
+    '{"to":"alice","type":"a","title":"b","data":{"__proto__":{"x":1}}}',
+    '{"to":"alice","type":"a","title":"b","data":{"constructor":{"prototype":{"x":1}}}}'
+  ]) {
+    t.equal((await call(service, 'POST', '/v1/notifications', text)).status, 400, text)
+  }
+  t.equal((await call(service, 'POST', '/v1/notifications', { ...NOTE, constructor: 1 })).status, 400)
+  t.equal(({} as { x?: number }).x, undefined)
+})
+
+t.test('P09 X-Forwarded-For counts from a trusted proxy only', async (t) => {
+  const addressOf = async (from: typeof service): Promise<string> => {
+    const client = await connect(t, from, 'fwd', { headers: { 'x-forwarded-for': '198.51.100.1, 203.0.113.9' } })
+    await client.next('hello')
+    const { body } = await call(from, 'GET', '/v1/users/fwd/connections')
+    return body.items[0].address
+  }
+  t.equal(await addressOf(service), '127.0.0.1')
+  t.equal(await addressOf(await startService(t, { TRUST_PROXY: '10.0.0.0/8' })), '127.0.0.1')
+  t.equal(await addressOf(await startService(t, { TRUST_PROXY: '127.0.0.1/32' })), '203.0.113.9', 'the last one a trusted proxy saw')
+})
+
+t.test('P11 1,001 recipients or items: 413', async (t) => {
+  const many = Array.from({ length: 1001 }, (_, n) => `u${n}`)
+  t.match(await call(service, 'POST', '/v1/notifications', { ...NOTE, to: many }), { status: 413, body: { code: 'BELFRY_ERR_TOO_LARGE' } })
+  t.match(await call(service, 'POST', '/v1/notifications/batch', { notifications: many.map(() => NOTE) }), {
+    status: 413,
+    body: { code: 'BELFRY_ERR_TOO_LARGE' }
+  })
+})
+
+t.test('P13 an error of our own tells nothing of the inside', async (t) => {
+  const broken = await startService(t)
+  broken.app.store.queue = async () => {
+    throw Object.assign(new Error('WRONGTYPE secret of the store'), { command: 'HGETALL' })
+  }
+  const answer = await call(broken, 'GET', '/v1/users/alice/queue')
+  t.equal(answer.status, 500)
+  t.match(answer.body, { code: 'BELFRY_ERR_INTERNAL', detail: 'Something went wrong here' })
+  t.match(answer.body.instance, /./, 'the id of the request')
+  t.notMatch(JSON.stringify(answer.body), /WRONGTYPE|HGETALL|stack|\.ts|\.js/)
+  broken.app.store.mark = broken.app.store.queue as never
+  const client = await connect(t, broken, 'alice')
+  await client.next('hello')
+  client.send({ type: 'mark', ref: 1, ids: ['x'], state: 'read' })
+  t.same(await client.next('error'), {
+    type: 'error',
+    ref: 1,
+    code: 'BELFRY_ERR_INTERNAL',
+    message: 'Something went wrong here',
+    temporary: false
+  })
+})
+
+/** A free port, for a setting that takes no 0. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
+
+t.test('L01, P12: a real process at LOG_LEVEL=trace logs no token, key or payload; /metrics has its own port', async (t) => {
+  const canary = (name: string): string => `canary-${name}-4f1d9b7c`
+  const secret = canary('secret-that-is-long-enough-for-anyone')
+  const keys = { right: canary('right-api-key'), wrong: canary('wrong-api-key') }
+  const metricsPort = await freePort()
+  const child: ChildProcess = spawn(process.execPath, [new URL('../../server.js', import.meta.url).pathname], {
+    env: {
+      PATH: process.env.PATH,
+      PORT: '0',
+      LOG_LEVEL: 'trace',
+      DATA_DIR: temporaryFolder(t),
+      JWT_SECRET: secret,
+      API_KEYS: keys.right,
+      METRICS_PORT: String(metricsPort),
+      ALLOWED_ORIGINS: 'https://app.example'
+    },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  let log = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on('data', (data) => {
+      log += data
+    })
+  }
+  const exited = once(child, 'exit')
+  const base = await eventually(() => /Server listening at (http:\/\/127\.0\.0\.1:\d+)/.exec(log)?.[1], 'the port')
+  const target = { url: base, socketUrl: base.replace('http', 'ws') } as typeof service
+
+  t.equal((await call(target, 'GET', '/metrics')).status, 404)
+  t.match(await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text(), /belfry_connections/)
+
+  const jwt = signToken(secret, 'alice')
+  const other = signToken(canary('another-secret'), 'alice')
+  const expired = signToken(secret, 'alice', '', -5)
+  for (const credential of [jwt, other, expired]) {
+    await call(target, 'GET', '/v1/me/notifications', undefined, { token: credential })
+    await call(target, 'GET', `/v1/me/notifications?token=${credential}`, undefined, { token: '' })
+    await call(target, 'GET', `/nowhere?access_token=${credential}&%74oken=${credential}`, undefined, { token: '' })
+    await call(target, 'GET', `/v1/sse?token=${credential}`, undefined, { token: '', headers: { origin: 'https://evil.example' } })
+    for (const name of ['token', '%74oken', 'TOKEN', 'access_token', 'x=1&token', 'token=a&token', 'device_id[token]']) {
+      await send(t, base, upgradeRequest(`/v1/ws?${name}=${credential}`))
+    }
+    await send(t, base, upgradeRequest('/v1/ws', { 'sec-websocket-protocol': `belfry.v1, bearer.${credential}` }))
+    await send(t, base, upgradeRequest('/v1/ws', { authorization: `Bearer ${credential}`, 'sec-websocket-key': undefined }))
+    await send(t, base, upgradeRequest(`/v1/ws?token=${credential}`, { origin: 'https://evil.example' }))
+    await send(t, base, `GET /v1/ws?token=${credential} HTTP/1.1\r\nauthorization: Bearer ${credential}\r\nbroken\r\n\r\n`)
+    await send(t, base, `GET /%zz?token=${credential} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${credential}\r\n\r\n`)
+    await send(t, base, `GET / HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${credential}\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`)
+  }
+  const { appendFileSync } = await import('node:fs')
+  appendFileSync('/tmp/edge-l01.log', log)
+  const socket = await connect(t, target, 'alice', { token: jwt, acks: true })
+  await socket.next('caughtUp')
+  for (const credential of [signToken(secret, 'alice'), other, canary('refresh')]) {
+    socket.send({ type: 'refresh', ref: 1, token: credential })
+    await socket.until(() => socket.frames.filter(({ type }) => type === 'ok' || type === 'error')[0])
+  }
+  const note = {
+    to: 'alice',
+    type: canary('type'),
+    title: canary('title'),
+    ref: canary('ref'),
+    data: { [canary('name')]: canary('value') }
+  }
+  const headers = { 'idempotency-key': canary('idempotency') }
+  const published = await call(target, 'POST', '/v1/notifications', note, { token: keys.right, headers })
+  t.equal(published.status, 202)
+  t.equal((await socket.next('notification')).notification.title, note.title)
+  await call(target, 'POST', '/v1/notifications', note, { token: keys.wrong, headers: { 'idempotency-key': canary('idempotency2') } })
+  await call(target, 'POST', '/v1/notifications', { ...note, title: 7, more: canary('more') }, { token: keys.right })
+  await call(target, 'POST', '/v1/notifications', `{"title":"${canary('broken')}`, { token: keys.right })
+  await call(target, 'POST', '/v1/notifications', note, { token: keys.right, headers: { 'idempotency-key': `${canary('é')}` } })
+  await call(target, 'POST', '/v1/notifications/batch', { notifications: [note, { ...note, to: 7 }] }, { token: keys.right })
+  await call(target, 'DELETE', `/v1/users/alice/connections?reason=${canary('reason')}`, undefined, { token: keys.right })
+  await socket.whenClosed()
+  child.kill('SIGTERM')
+  const [status] = await exited
+  t.equal(status, 0, log.slice(-2000))
+
+  t.ok(log.split('\n').length > 50, `there is a log to look through: ${log.split('\n').length} lines`)
+  t.match(log, /a request could not be read/)
+  t.match(log, /"level":10|"level":20/, 'down to the last level')
+  t.match(log, /\/v1\/ws\?token=\[redacted\]/)
+  const parts = [jwt, other, expired].flatMap((credential) => [credential, credential.split('.')[2] as string])
+  for (const value of ['canary-', ...parts]) {
+    const bytes = Buffer.from(value)
+    const forms = [value, encodeURIComponent(value), bytes.toString('hex'), bytes.toString('base64').slice(0, -4), [...bytes].join(',')]
+    for (const form of forms) t.notOk(log.includes(form), `nothing of ${form.slice(0, 30)}`)
+  }
+})
+
+t.test('D01 what is installed for production runs no script, but for the embedded database, whose binary is in its package', async (t) => {
+  const lock = JSON.parse(readFileSync('package-lock.json', 'utf8')) as {
+    packages: Record<string, { dev?: boolean; hasInstallScript?: boolean }>
+  }
+  const scripts = Object.entries(lock.packages).filter(([, { dev, hasInstallScript }]) => dev !== true && hasInstallScript === true)
+  t.same(
+    scripts.map(([path]) => path),
+    ['node_modules/classic-level']
+  )
+})
+
+async function startSlowPeers() {
+  const [head, body] = [await rawPeer(t, url), await rawPeer(t, url)]
+  head.socket.write('GET /health/live HTTP/1.1\r\nhost: x\r\nx: ')
+  body.socket.write(
+    `POST /v1/notifications HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${serviceToken()}\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{`
+  )
+  const drip = setInterval(() => {
+    for (const { socket } of [head, body]) if (socket.writable) socket.write('x')
+  }, 1000)
+  t.teardown(() => clearInterval(drip))
+  const idle = await Promise.all(Array.from({ length: 300 }, () => rawPeer(t, url)))
+  const after = async ({ openedAt, closed }: RawPeer): Promise<number> => (await closed) - openedAt
+  return { head, body, headAfter: after(head), bodyAfter: after(body), idleAfter: Promise.all(idle.map(after)) }
+}
+
+t.test('S32, S33, S34 slow heads, slow bodies and idle connections are let go of, and the service goes on', async (t) => {
+  const idle = Math.max(...(await slow.idleAfter))
+  t.ok(idle < 10_800, `S34 300 idle connections: the last after ${idle} ms`)
+  const head = await slow.headAfter
+  t.ok(head > 7000 && head < 10_800, `S32 a head that drips: after ${head} ms`)
+  t.match(slow.head.received().toString(), /^HTTP\/1.1 408 [\s\S]*BELFRY_ERR_REQUEST_TIMEOUT/)
+  const body = await slow.bodyAfter
+  t.ok(body > 12_000 && body < 15_800, `S33 a body that drips: after ${body} ms`)
+  t.match(slow.body.received().toString(), /^HTTP\/1.1 408 [\s\S]*BELFRY_ERR_REQUEST_TIMEOUT/)
+  t.equal((await call(service, 'POST', '/v1/notifications', NOTE)).status, 202)
+})
