@@ -31,7 +31,7 @@ export default fp(
           }
         }
       },
-      transform: ({ schema, url }) => ({ schema: documented(schema), url }),
+      transform: ({ schema, url }) => ({ schema: documented(schema as Described | undefined), url }),
       refResolver: { buildLocalReference: (json, _base, _fragment, index) => (typeof json.$id === 'string' ? json.$id : `def-${index}`) }
     })
     await app.register(swaggerUi, { routePrefix: '/docs' })
@@ -39,11 +39,16 @@ export default fp(
   { name: 'openapi', fastify: '5.x' }
 )
 
+interface Described extends FastifySchema {
+  operationId?: string
+  querystring?: { required?: string[]; properties: Record<string, { default?: unknown }> }
+}
+
 /** What has an operationId is shown, the WebSocket too; a query parameter with a default is not required. */
-function documented(schema: FastifySchema & { operationId?: string; hide?: boolean }): FastifySchema {
-  const hide = schema?.operationId === undefined
-  const { querystring } = (schema ?? {}) as { querystring?: { required?: string[]; properties: Record<string, { default?: unknown }> } }
-  if (querystring?.required === undefined) return { ...schema, hide }
+function documented(schema: Described = {}): FastifySchema {
+  const { operationId, querystring } = schema
+  const shown = { ...schema, hide: operationId === undefined }
+  if (querystring?.required === undefined) return shown
   const required = querystring.required.filter((name) => querystring.properties[name]?.default === undefined)
-  return { ...schema, hide, querystring: { ...querystring, required } }
+  return { ...shown, querystring: { ...querystring, required } }
 }

@@ -75,7 +75,7 @@ export class Connection implements ConnectionInfo {
   /** A store call is under way: its answer steps on. */
   #busy = false
   #greeted = false
-  #start: Start
+  readonly #start: Start
   #sent: Position = { epoch: '', offset: 0, id8: '' }
   /** Offset of the last row that made a frame: a client cannot acknowledge what lies after it. */
   #lastFrame = 0
@@ -94,6 +94,7 @@ export class Connection implements ConnectionInfo {
     this.issuedAt = identity.issuedAt
     this.expiresAt = identity.expiresAt
     this.connectedAt = now
+    transport.owner = this
     this.heardAt = now
     this.pingedAt = now
     this.local = context.registry.add(identity.user, this)
@@ -149,7 +150,6 @@ export class Connection implements ConnectionInfo {
   reattach(): void {
     if (this.#stage === 'closed') return
     this.#stage = 'attach'
-    if (this.#greeted) this.#start = { at: 'position', position: this.#sent }
     this.#step()
   }
 
@@ -197,7 +197,9 @@ export class Connection implements ConnectionInfo {
   /** The transport is gone. */
   closed(code: number): void {
     if (this.#stage === 'closed') return
+    this.handedOver()
     this.#stage = 'closed'
+    this.#context.queue.settle(this.local.user, this.deviceId)
     increment(this.#context.counters.disconnects, code)
     this.#context.registry.remove(this.local, this)
   }
@@ -238,7 +240,7 @@ export class Connection implements ConnectionInfo {
       result = await this.#context.store.attach({
         user,
         deviceId: this.deviceId,
-        start: this.#start,
+        start: this.#greeted ? { at: 'position', position: this.#sent } : this.#start,
         connections: this.local.listed(),
         issuedAt: this.issuedAt,
         seen: this.local.seen(),

@@ -5,6 +5,12 @@ import type { Store } from './store/store.ts'
 /** Acknowledgements are gathered for this long: only the latest of each device is written, milliseconds. */
 const ACK_DELAY_MS = 50
 
+interface Ack {
+  user: string
+  deviceId: string
+  position: Position
+}
+
 /**
  * What a user has not received yet: the log's cursors. The cursor of a device moves some 50 ms after its acknowledgement; an
  * acknowledgement the store did not take is tried again, and if it is lost the rows come twice, which clients expect.
@@ -12,7 +18,7 @@ const ACK_DELAY_MS = 50
 export class OfflineQueue {
   readonly #store: Store
   readonly #counters: Counters
-  #acks = new Map<string, { user: string; deviceId: string; position: Position }>()
+  #acks = new Map<string, Ack>()
   #timer: NodeJS.Timeout | undefined
 
   constructor(store: Store, counters: Counters) {
@@ -22,8 +28,19 @@ export class OfflineQueue {
 
   /** The device received everything up to and with the position. */
   ack(user: string, deviceId: string, position: Position): void {
-    this.#acks.set(`${deviceId}\0${user}`, { user, deviceId, position })
+    const key = keyOf(user, deviceId)
+    const held = this.#acks.get(key)?.position
+    if (held?.epoch === position.epoch && held.offset >= position.offset) return
+    this.#acks.set(key, { user, deviceId, position })
     this.#timer ??= setTimeout(() => void this.flush(), ACK_DELAY_MS)
+  }
+
+  /** Writes at once what was gathered for a device: it may come back in a moment, and must not get again what it has. */
+  settle(user: string, deviceId: string): void {
+    const ack = this.#acks.get(keyOf(user, deviceId))
+    if (ack === undefined) return
+    this.#acks.delete(keyOf(user, deviceId))
+    void this.#write(ack)
   }
 
   /** Writes what was gathered. Resolves when the store has answered; never rejects. */
@@ -32,16 +49,7 @@ export class OfflineQueue {
     this.#timer = undefined
     const acks = this.#acks
     this.#acks = new Map()
-    await Promise.all(
-      [...acks].map(async ([key, ack]) => {
-        try {
-          await this.#store.ack(ack.user, ack.deviceId, ack.position)
-        } catch {
-          this.#counters.acksFailed += 1
-          if (!this.#acks.has(key)) this.ack(ack.user, ack.deviceId, ack.position)
-        }
-      })
-    )
+    await Promise.all([...acks.values()].map((ack) => this.#write(ack)))
   }
 
   /** Writes what is left, once. */
@@ -49,4 +57,17 @@ export class OfflineQueue {
     await this.flush()
     clearTimeout(this.#timer)
   }
+
+  async #write({ user, deviceId, position }: Ack): Promise<void> {
+    try {
+      await this.#store.ack(user, deviceId, position)
+    } catch {
+      this.#counters.acksFailed += 1
+      this.ack(user, deviceId, position)
+    }
+  }
+}
+
+function keyOf(user: string, deviceId: string): string {
+  return `${deviceId}\0${user}`
 }

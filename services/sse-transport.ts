@@ -1,12 +1,13 @@
 import type { ServerResponse } from 'node:http'
 import type { Frame } from './frames.ts'
-import type { Transport } from './transport.ts'
+import type { Transport, TransportOwner } from './transport.ts'
 import { type Flushable, flushThisTurn } from './turn.ts'
 
 /**
  * Server-sent events (WHATWG HTML §9.2) over a response whose head was written. Each frame is one event: the event id as `id`, its JSON as `data`.
  */
 export class SseTransport implements Transport, Flushable {
+  owner: TransportOwner | undefined
   readonly oneWay = true
   readonly #response: ServerResponse
   #pending: Buffer[] = []
@@ -42,7 +43,9 @@ export class SseTransport implements Transport, Flushable {
     const pending = this.#pending
     if (pending.length === 0) return
     this.#pending = []
-    if (this.#response.writable) this.#response.write(pending.length === 1 ? (pending[0] as Buffer) : Buffer.concat(pending))
+    if (!this.#response.writable) return
+    this.#response.write(pending.length === 1 ? (pending[0] as Buffer) : Buffer.concat(pending))
+    if (this.#response.writableLength === 0) this.owner?.handedOver()
   }
 }
 

@@ -1,9 +1,17 @@
 import type { Frame } from './frames.ts'
 
+/** Who sends over a transport. */
+export interface TransportOwner {
+  handedOver(): void
+}
+
 /**
  * The network side of a connection. Nothing here throws; after `close` or `terminate` everything is ignored.
  */
 export interface Transport {
+  /** Told when the network has taken everything that was sent. */
+  owner: TransportOwner | undefined
+
   /** Takes a frame for the network. The frames of one turn of the event loop leave in one write, in order. */
   send(frame: Frame): void
 

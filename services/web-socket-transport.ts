@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
 import type { Frame } from './frames.ts'
-import type { Transport } from './transport.ts'
+import type { Transport, TransportOwner } from './transport.ts'
 import { type Flushable, flushThisTurn } from './turn.ts'
 
 /** An empty ping control frame (RFC 6455 §5.5.2). */
@@ -14,6 +14,7 @@ const MAX_REASON_BYTES = 123
  * write it alone. That is sound because compression is off, so that a frame is whole in one write, and `ws` writes its own (pong, close) whole too.
  */
 export class WebSocketTransport implements Transport, Flushable {
+  owner: TransportOwner | undefined
   readonly oneWay = false
   readonly #webSocket: WebSocket
   readonly #socket: Socket
@@ -54,6 +55,7 @@ export class WebSocketTransport implements Transport, Flushable {
     this.#pending = []
     if (!this.#socket.writable || this.#webSocket.readyState !== this.#webSocket.OPEN) return
     this.#socket.write(pending.length === 1 ? (pending[0] as Buffer) : Buffer.concat(pending))
+    if (this.#socket.writableLength === 0) this.owner?.handedOver()
   }
 
   #push(buffer: Buffer): void {

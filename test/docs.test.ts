@@ -1,11 +1,15 @@
+import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
 import t from 'tap'
+import { WebSocket } from 'ws'
 import { environmentSchema } from '../config.ts'
 import { clientFrames, serverFrames } from '../routes/schemas/frames.ts'
+import { helpText } from '../services/cli/help.ts'
 import { errors } from '../services/errors.ts'
 import { closeCodes } from '../services/protocol/index.ts'
-import { call, startService } from './helper.ts'
+import { call, eventually, startService, userToken } from './helper.ts'
 
 const read = (file: string): string => readFileSync(file, 'utf8')
 
@@ -42,7 +46,7 @@ interface Variable {
   description?: string
 }
 
-const schemas = environmentSchema.properties as Record<string, Variable>
+const schemas = environmentSchema.properties as unknown as Record<string, Variable>
 const variables = Object.entries(schemas).map(([name, { default: value, description }]) => ({ name, value: String(value), description }))
 
 t.test('.env.example lists the variables, their defaults and what they are, in order', async (t) => {
@@ -101,16 +105,12 @@ t.test('protocol.md lists the close codes and every field of every frame', async
 
 t.test('metrics.md lists the metrics, http.md the routes', async (t) => {
   const routes: string[] = []
-  const service = await startService(
-    t,
-    {},
-    {
-      prepare: (fastify) =>
-        fastify.addHook('onRoute', ({ method, url }) => {
-          if (method !== 'HEAD' && !url.startsWith('/docs')) routes.push(`${method} ${url.replace(/:(\w+)/g, '{$1}')}`)
-        })
-    }
-  )
+  const prepare = (fastify: FastifyInstance): void => {
+    fastify.addHook('onRoute', ({ method, url }) => {
+      if (method !== 'HEAD' && !url.startsWith('/docs')) routes.push(`${method} ${url.replace(/:(\w+)/g, '{$1}')}`)
+    })
+  }
+  const service = await startService(t, {}, { prepare })
   const listed = rows('docs/reference/metrics.md', /^`belfry_/)
   t.same(
     listed.map(([name]) => bare(name)),
@@ -126,6 +126,44 @@ t.test('metrics.md lists the metrics, http.md the routes', async (t) => {
       .sort(),
     routes.sort()
   )
+})
+
+t.test('cli.md has the help of every command', async (t) => {
+  const blocks = [...read('docs/reference/cli.md').matchAll(/```text\n([\s\S]*?)```/g)].map(([, text]) => text)
+  t.same(
+    blocks,
+    ['', 'token', 'publish', 'listen'].map((topic) => helpText(topic))
+  )
+})
+
+t.test('the client in consuming.md works as it stands', async (t) => {
+  const service = await startService(t)
+  const [plain = '', acking = ''] = [...read('docs/guides/consuming.md').matchAll(/```js\n([\s\S]*?)```/g)].map(([, code = '']) => code)
+  const publish = (title: string) => call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title })
+  const given = { url: service.socketUrl, token: userToken('alice'), localStorage: { deviceId: 'laptop' }, WebSocket }
+  const shown: string[] = []
+  const show = ({ title }: { title: string }): number => shown.push(title)
+
+  await publish('Pending')
+  const stopped = new Promise((resolve) => {
+    const names = { ...given, show, signInAgain: resolve }
+    new Function(...Object.keys(names), `${acking}\nconnect()`)(...Object.values(names))
+  })
+  await eventually(() => shown.length === 1)
+  await publish('Live')
+  await eventually(async () => (await call(service, 'GET', '/v1/users/alice/queue')).body.devices[0]?.lag === 0)
+  t.same(shown, ['Pending', 'Live'])
+  await call(service, 'DELETE', '/v1/users/alice/connections')
+  t.equal(await stopped, 4003)
+
+  const socket = new Function(
+    ...Object.keys({ ...given, show }),
+    `${plain.replace('wss://notify.example.com', service.socketUrl)}\nreturn socket`
+  )(...Object.values({ ...given, show }))
+  t.teardown(() => socket.terminate())
+  await once(socket, 'open')
+  await publish('Plain')
+  await eventually(() => shown.at(-1) === 'Plain')
 })
 
 t.test('plugins and routes are listed where they live', async (t) => {

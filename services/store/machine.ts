@@ -218,6 +218,7 @@ export class Machine {
   #reset(): void {
     this.#trim(this.#state.top)
     this.#forget(this.#state.top)
+    if (this.#state.unread > 0) this.#emit({ type: 'unread', unread: 0 })
     this.#emit({ type: 'reset', epoch: this.#newEpoch })
   }
 

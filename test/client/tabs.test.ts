@@ -251,3 +251,20 @@ t.test('a replay raises a toast only for what this device has not shown', async 
   )
   t.same(toasts(tabs), expected(3))
 })
+
+t.test('rows that a crashed leader counted as handed over, but that never reached the others, come again without a toast', async (t) => {
+  const { server, tabs, browser } = await rig(t, 2)
+  const [leader, next] = tabs as [Tab, Tab]
+  server.publish(2)
+  await until(() => ids(next).length === 2, 'two')
+  for (const channel of leader.channels) channel.postMessage = () => {}
+  server.publish(3)
+  await until(() => browser.storage.ending(':last') === server.eventId(5), 'the leader has handed over five')
+  leader.crash()
+  await until(() => ids(next).length === 5, 'five')
+  t.equal(server.last.query.get('last_event_id'), server.eventId(2))
+  t.same(ids(next), expected(5))
+  server.publish()
+  await until(() => ids(next).length === 6, 'the sixth')
+  t.same(toasts(tabs), expected(6))
+})

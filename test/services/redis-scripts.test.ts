@@ -62,10 +62,11 @@ t.test('what a user who is not there costs', async (t) => {
   t.equal(tail.length, 201)
   const used = async () => Number(/used_memory:(\d+)/.exec(await admin.info('memory'))?.[1])
   const fill = async (from: number, to: number, count: number, keyed: boolean) => {
-    for (let user = from; user < to; user += 100) {
-      const batch = Array.from({ length: 100 }, async (_, i) => {
-        for (let n = 0; n < count; n++) await store.publish({ user: `user-${user + i}`, id: newId(), keyed, tail, halfLife: 0 })
-      })
+    const together = count === 1 ? 200 : 4
+    for (let user = from; user < to; user += together) {
+      const batch = Array.from({ length: together * count }, (_, i) =>
+        store.publish({ user: `user-${user + (i % together)}`, id: newId(), keyed, tail, halfLife: 0 })
+      )
       await Promise.all(batch)
     }
   }
@@ -78,10 +79,10 @@ t.test('what a user who is not there costs', async (t) => {
   }
   const one = await costs(10_000, 1, false)
   t.ok(one <= 1000, `one notification of 200 bytes: ${one.toFixed()} bytes`)
-  const fifty = await costs(500, 50, false)
+  const fifty = await costs(300, 50, false)
   t.ok(fifty <= 13_000, `fifty: ${fifty.toFixed()} bytes`)
-  const keyed = await costs(5000, 1, true)
+  const keyed = await costs(3000, 1, true)
   t.ok(keyed <= 1200, `one with a key: ${keyed.toFixed()} bytes`)
-  const used2 = await admin.ttl(`${/^(.*):w$/.exec(new Keys('belfry').counters[bucketOf('user-1')] as string)?.[1]}:m:user-1`)
-  t.ok(used2 > 29 * 24 * 3600, 'and it expires')
+  const expiry = await admin.ttl(`${/^(.*):w$/.exec(new Keys('belfry').counters[bucketOf('user-1')] as string)?.[1]}:m:user-1`)
+  t.ok(expiry > 29 * 24 * 3600, 'and it expires')
 })

@@ -65,7 +65,7 @@ export class Client {
     const parts = { platform, tokens: this.#tokens, open: webSocketTransport(WebSocket), deviceId: this.#memory.deviceId }
     this.#connection = new Connection(base, parts, {
       turn: () => this.#turn(),
-      lastEventId: () => this.#memory.get('last'),
+      lastEventId: () => this.#delivery.resumeAt(),
       hello: (frame) => {
         if (!this.#user) this.#identify(frame.user)
         this.#delivery.hello(frame)
@@ -201,6 +201,7 @@ export class Client {
       lost: (tab) => this.#toasts.lost(tab)
     })
     this.#tabs = tabs
+    this.#delivery.load()
     await tabs.lead()
     if (tabs === this.#tabs) this.#setState('connecting')
     return true

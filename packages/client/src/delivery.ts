@@ -41,6 +41,8 @@ export class Delivery {
   #busy = false
   /** The newest row that the unread count of `hello` knew of. */
   #counted = ''
+  /** Up to here toasts were raised before this connection, by whichever tab led. */
+  #raised = ''
   unread = 0
 
   constructor(events: Events<BelfryEvents>, memory: Memory, acks: Acks, toasts: Toasts, host: DeliveryHost) {
@@ -53,6 +55,15 @@ export class Delivery {
 
   get last(): string {
     return this.#dedupe.last
+  }
+
+  /**
+   * Where the next connection goes on. A leader that crashed may have moved the place kept for all tabs past rows that never
+   * reached this one: what this tab itself has seen counts.
+   */
+  resumeAt(): string {
+    this.#raised = this.#memory.get('last')
+    return this.last || this.#raised
   }
 
   /** Takes up what was remembered of the user. */
@@ -101,6 +112,7 @@ export class Delivery {
     const leader = !shared
     if (frame.type === 'gap') {
       this.#dedupe.gap()
+      this.#raised = ''
       this.#acks.drop()
       this.#share(leader, frame)
       const { type, ...ctx } = frame
@@ -129,7 +141,7 @@ export class Delivery {
     const leader = !shared
     if (frame.type === 'notification') {
       const ctx = notificationContext(frame, leader)
-      const toast = shared ? shared.toast : ctx.state === 'unread' ? this.#toasts.assign(ctx) : undefined
+      const toast = shared ? shared.toast : ctx.state === 'unread' && !within(frame, this.#raised) ? this.#toasts.assign(ctx) : undefined
       this.#share(leader, frame, toast)
       await Promise.all([events.emit('notification', ctx), toast === this.#host.tab() && this.#toasts.raise(ctx)])
       return
@@ -147,9 +159,7 @@ export class Delivery {
 
   /** Rows that `hello` knew of are in its count. */
   #unreadAfter(frame: RowFrame): number {
-    const at = parseEventId(frame.eventId)
-    const counted = parseEventId(this.#counted)
-    if (at && at.epoch === counted?.epoch && at.offset <= counted.offset) return this.unread
+    if (within(frame, this.#counted)) return this.unread
     if (frame.type !== 'notification') return frame.unread ?? this.unread
     return this.unread + (frame.state === 'read' || frame.state === 'archived' ? 0 : 1)
   }
@@ -165,4 +175,11 @@ export class Delivery {
 export function notificationContext(frame: NotificationFrame, leader: boolean): NotificationContext {
   const { eventId, replay, notification, state = 'unread' } = frame
   return { eventId, notification, state, replay: !!replay, leader }
+}
+
+/** Whether the row is at or before a place in the log. */
+function within({ eventId }: RowFrame, place: string): boolean {
+  const at = parseEventId(eventId)
+  const end = parseEventId(place)
+  return at !== undefined && at.epoch === end?.epoch && at.offset <= end.offset
 }

@@ -26,9 +26,9 @@ export class Group {
   settle(error?: Error): void {
     this.settled = true
     this.operations.length = 0
-    if (error !== undefined) return this.#reject(error)
-    this.#resolve()
-    if (this.afterwards.length === 0) return
+    if (error === undefined) this.#resolve()
+    else this.#reject(error)
+    if (error !== undefined || this.afterwards.length === 0) return
     setImmediate(() => {
       for (const call of this.afterwards) call()
     })

@@ -1,3 +1,4 @@
+import { setImmediate, setTimeout } from 'node:timers/promises'
 import { Cluster, Redis } from 'ioredis'
 
 /** Where the database is, and how this driver uses it. Exactly one of `url`, `clusterNodes` and `sentinels` says where. */
@@ -38,16 +39,26 @@ export function createClient(options: RedisStoreOptions, pipelining: boolean): C
   return client
 }
 
+/** Rejects when a server answers with an error, or sends nothing at all for `PING_TIMEOUT_MS`. */
 export async function ping(client: Client): Promise<void> {
-  const answered = 'nodes' in client ? Promise.all(client.nodes('master').map((node) => node.ping())) : client.ping()
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error('no answer to a ping')), PING_TIMEOUT_MS)
-  })
+  await Promise.all((client instanceof Cluster ? client.nodes('master') : [client]).map(pingServer))
+}
+
+async function pingServer(client: Redis): Promise<void> {
+  const { stream } = client
+  const received = stream.bytesRead
+  const signal = new AbortController()
+  const silent = async (): Promise<void> => {
+    await setTimeout(PING_TIMEOUT_MS, undefined, { signal: signal.signal })
+    // What came in while this process was held up is read first.
+    await setImmediate()
+    if (stream.bytesRead === received) throw new Error('no answer to a ping')
+  }
+  const answered = client.ping()
   try {
-    await Promise.race([answered, late])
+    await Promise.race([answered, silent()])
   } finally {
-    clearTimeout(timer)
+    signal.abort()
     answered.catch(() => undefined)
   }
 }

@@ -30,7 +30,7 @@ export class Link {
   readonly #replication: Replication | undefined
   /** Every connection there is. */
   readonly #clients: Set<Client>
-  readonly #underWay = new Set<Promise<unknown>>()
+  readonly #underWay = new Map<Promise<unknown>, (error: Error) => void>()
   #nodes: Nodes | undefined
   #wakeups: Wakeups | undefined
   #events: StoreEvents | undefined
@@ -91,7 +91,7 @@ export class Link {
     if (this.#closed) return
     this.#closed = true
     clearInterval(this.#timer)
-    await Promise.allSettled([...this.#underWay])
+    await Promise.allSettled(this.#underWay.keys())
     if (this.#available) await this.#goodbye().catch(() => undefined)
     this.#available = false
     this.#reason = 'closed'
@@ -149,15 +149,14 @@ export class Link {
     return Number((await this.#watch(() => this.#commands.hget(this.#keys.meta(user), 'r'))) ?? 0)
   }
 
-  async #watch<Result>(call: () => Promise<Result>): Promise<Result> {
-    if (!this.#available || this.#closed) throw new Error(this.#reason)
-    const answer = call()
-    this.#underWay.add(answer)
-    try {
-      return await answer
-    } finally {
-      this.#underWay.delete(answer)
-    }
+  /** What has no answer when the database goes away is not waited for. */
+  #watch<Result>(call: () => Promise<Result>): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      if (!this.#available || this.#closed) throw new Error(this.#reason)
+      const answer = call()
+      this.#underWay.set(answer, reject)
+      answer.then(resolve, reject).finally(() => this.#underWay.delete(answer))
+    })
   }
 
   /** From connected to available: checks the server, subscribes, and compares what was heard with what was sent. */
@@ -197,6 +196,7 @@ export class Link {
     if (this.#closed || !this.#available) return
     this.#available = false
     this.#reason = reason
+    for (const reject of this.#underWay.values()) reject(new Error(reason))
     this.#options.log?.warn(`Redis is not available: ${reason}`)
     this.#events?.status(this.status())
   }

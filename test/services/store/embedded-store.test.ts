@@ -282,6 +282,7 @@ t.test('upkeep trims what expired and removes who was idle, nobody else', async 
   for (let index = 0; index < 250; index++) void store.publish(note(`filler ${index}`, 1))
   const { head } = await store.queue('gone')
   await store.ack('gone', 'phone', head)
+  await store.mark({ user: 'gone', target: { ids: [idOf(1)] }, state: 'read' })
   const attach = { deviceId: 'd', start: { at: 'latest' as const }, issuedAt: clock.now, seen: undefined, limit: 10 }
   await store.attach({ ...attach, user: 'connected', connections: [socket()] })
   clock.advance(settings.retentionMs)
