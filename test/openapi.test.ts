@@ -244,7 +244,7 @@ t.test('its examples work, and answers are as documented', async (t) => {
 })
 
 t.test('every documented error happens as documented', async (t) => {
-  const api = await Documented.start(t, { ALLOWED_ORIGINS: 'https://app.example', CONNECT_RATE_LIMIT_MAX: '1' })
+  const api = await Documented.start(t, { ALLOWED_ORIGINS: 'https://app.example', CONNECT_RATE_LIMIT_MAX: '4' })
   const guarded = api.operations().filter(({ path, operation }) => path.startsWith('/v1/') && operation.operationId !== 'connect')
   const fill = { id: 'none', user: 'alice' }
   for (const { path, operation } of guarded) {
@@ -267,6 +267,7 @@ t.test('every documented error happens as documented', async (t) => {
   t.equal((await api.send('listMyInbox', { cursor: 'x' })).status, 400)
   t.equal((await api.send('getMyNotification', { id: 'x'.repeat(65) })).status, 400)
   t.equal((await api.send('closeConnection', { ...fill, reason: '' })).status, 400)
+  t.equal((await api.send('stream', { device_id: '\u0007' })).status, 400)
   t.equal((await api.send('connect', { device_id: '\u0007' })).status, 400)
   t.equal((await api.send('connect', {}, undefined, { headers: { origin: 'https://evil.example' } })).status, 403)
   t.equal((await api.send('connect')).status, 429)
