@@ -61,7 +61,8 @@ const notifications: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         operationId: 'publishBatch',
         summary: 'Publish up to 1,000 notifications',
-        description: 'Each item is carried out or refused on its own; the results are in the order of the items.',
+        description:
+          'Each item is carried out or refused on its own, in the order of the items, and so are the results. 503 when the store took none of them.',
         tags: ['publish'],
         security: serviceSecurity,
         body: BatchSchema,
@@ -87,13 +88,27 @@ const notifications: FastifyPluginAsyncTypebox = async (app) => {
           return { problem: app.problemOf(error as FastifyError, request.id) }
         }
       }
-      reply.code(202)
-      return { results: await Promise.all(request.body.notifications.map(publish)) }
+      const answers: ReturnType<typeof publish>[] = []
+      for (const item of request.body.notifications) {
+        const answer = publish(item)
+        answers.push(answer)
+        if (waitsForItsFirst(item)) await answer
+      }
+      const results = await Promise.all(answers)
+      if (results.every((result) => 'problem' in result && result.problem.code === 'BELFRY_ERR_STORE_UNAVAILABLE'))
+        throw new errors.StoreUnavailable()
+      return reply.code(202).send({ results })
     }
   )
 }
 
 export default notifications
+
+/** A keyed item for several users asks the first of them before it goes to the others: what follows it in the batch must not overtake it. */
+function waitsForItsFirst(item: unknown): boolean {
+  const { to, idempotencyKey } = item as { to?: unknown; idempotencyKey?: unknown }
+  return Array.isArray(to) && to.length > 1 && idempotencyKey !== undefined
+}
 
 /** The key of a structured-field string (RFC 8941 §3.3.3), or of a bare one. */
 function unquoted(key: string): string {

@@ -102,3 +102,23 @@ t.test('a start while Redis is away: the process starts, is not ready, and becom
   await eventually(async () => (await call(service, 'GET', '/health/ready')).status === 200, 'ready')
   t.equal((await call(service, 'POST', '/v1/notifications', { to: 'a', type: 't', title: 't' })).status, 202)
 })
+
+t.test('a batch that the store took nothing of is 503; its items keep their order per user', async (t) => {
+  const { redis, nodes } = await startCluster(t)
+  const notifications = [
+    { to: ['bob', 'alice'], type: 'a', title: '1', idempotencyKey: 'k-1' },
+    { to: 'alice', type: 'a', title: '2' },
+    { to: ['alice', 'bob'], type: 'a', title: '3' }
+  ]
+  t.equal((await call(nodes[0], 'POST', '/v1/notifications/batch', { notifications })).status, 202)
+  const { body } = await call(nodes[1], 'GET', '/v1/users/alice/notifications')
+  t.same(
+    body.items.map(({ title }: { title: string }) => title),
+    ['3', '2', '1']
+  )
+  await redis.kill()
+  t.match(await call(nodes[0], 'POST', '/v1/notifications/batch', { notifications }), {
+    status: 503,
+    body: { code: 'BELFRY_ERR_STORE_UNAVAILABLE' }
+  })
+})
