@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
@@ -153,7 +153,10 @@ async function main(argv: string[]): Promise<number> {
     results.push(await measure(plan, label, secret, await startNodes(secret, redis)))
     await cleanUp()
   }
-  process.stdout.write(table(results))
+  const [load = 0] = loadavg()
+  process.stdout.write(
+    `${table(results)}\nThis machine: load average ${load.toFixed(1)} on ${availableParallelism()} cores. What it is busy with counts too.\n`
+  )
   const wrong = faults(results)
   for (const fault of wrong) process.stderr.write(`${fault}\n`)
   return wrong.length === 0 ? 0 : 1
