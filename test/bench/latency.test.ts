@@ -1,6 +1,8 @@
+import { readdirSync } from 'node:fs'
 import t from 'tap'
 import { faults, percentile, Tally, table } from '../../bench/tally.ts'
 import { NodeProcess } from '../fixtures/node-process.ts'
+import { temporaryFolder } from '../helper.ts'
 
 async function latency(args: string[]) {
   const bench = new NodeProcess('bench/latency.js', args)
@@ -23,6 +25,16 @@ t.test('what did not arrive in time is lost, and the exit code says so', async (
   t.equal(code, 1)
   t.match(stderr, /two nodes on a Redis: \d+ lost/)
   t.match(stderr, /one embedded node: \d+ lost/)
+})
+
+t.test('an interrupted run leaves nothing behind', async (t) => {
+  const folder = temporaryFolder(t)
+  const bench = new NodeProcess('bench/latency.js', ['--users', '5'], { TMPDIR: folder })
+  t.teardown(() => bench.kill())
+  await bench.until(() => readdirSync(folder).some((name) => name.startsWith('belfry-redis')), 'the start of its Redis')
+  bench.signal('SIGINT')
+  t.equal(await bench.exited, 1)
+  t.same(readdirSync(folder), [])
 })
 
 t.test('a wrong option ends it', async (t) => {
