@@ -1,0 +1,25 @@
+// Builds the package: node scripts/build.mjs [folder]. dist/index.js (ESM), dist/belfry.global.js (minified, globalThis.Belfry), dist/types.
+import { execFileSync } from 'node:child_process'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const out = resolve(process.argv[2] ?? join(root, 'dist'))
+const tsc = fileURLToPath(new URL('bin/tsc', import.meta.resolve('typescript/package.json')))
+
+await rm(out, { recursive: true, force: true })
+const common = { bundle: true, target: 'es2022', platform: 'neutral', absWorkingDir: root, logLevel: 'warning' }
+await Promise.all([
+  build({ ...common, entryPoints: ['src/index.ts'], format: 'esm', outfile: join(out, 'index.js'), sourcemap: true }),
+  build({ ...common, entryPoints: ['src/global.ts'], format: 'iife', minify: true, outfile: join(out, 'belfry.global.js') })
+])
+execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.json'), '--outDir', join(out, 'types')], { stdio: 'inherit' })
+
+// The compiler leaves `.ts` in the import paths of declarations: those files are not shipped.
+for (const file of await readdir(join(out, 'types'), { recursive: true })) {
+  if (!file.endsWith('.d.ts')) continue
+  const path = join(out, 'types', file)
+  await writeFile(path, (await readFile(path, 'utf8')).replace(/(from|import\()(\s*'\.[^']*)\.ts'/g, "$1$2.js'"))
+}

@@ -1,0 +1,301 @@
+import type { ErrorFrame, MarkFrame, OkFrame, State } from '../../../services/protocol/index.ts'
+import { Acks } from './acks.ts'
+import { Calls } from './calls.ts'
+import { Connection, type DataFrame } from './connection.ts'
+import { Delivery } from './delivery.ts'
+import { BelfryError } from './errors.ts'
+import { Events } from './events.ts'
+import type { Platform } from './platform.ts'
+import { Memory, memoryStorage } from './storage.ts'
+import { type TabMessage, Tabs } from './tabs.ts'
+import { Toasts } from './toasts.ts'
+import { Tokens } from './token.ts'
+import { webSocketTransport } from './transport.ts'
+import type { BelfryEvents, BelfryOptions, ConnectionState, EventName, FetchLike, Handler, MarkTarget, TerminalContext } from './types.ts'
+
+const ID_LENGTH = 20
+
+/** `Belfry` on a platform of one's choice: puts the parts together. */
+export class Client {
+  /** The service's, http(s), without a slash at its end. */
+  readonly url: string
+  /** What an `Inbox` asks the service with. */
+  readonly fetch: FetchLike | undefined
+  readonly #platform: Platform
+  readonly #share: boolean
+  readonly #events: Events<BelfryEvents>
+  readonly #tokens: Tokens
+  readonly #memory: Memory
+  readonly #calls: Calls
+  readonly #acks: Acks
+  readonly #toasts: Toasts
+  readonly #delivery: Delivery
+  readonly #connection: Connection
+  #state: ConnectionState = 'disconnected'
+  #user: string | undefined
+  #tabs: Tabs | undefined
+  #unwatch: (() => void) | undefined
+
+  constructor(url: string, options: BelfryOptions, platform: Platform) {
+    const base = url.replace(/^ws/, 'http').replace(/\/+$/, '')
+    if (!/^https?:\/\//.test(base)) throw new TypeError(`not an http(s) or ws(s) url: ${url}`)
+    const WebSocket = options.WebSocket ?? platform.WebSocket
+    if (!WebSocket) throw new TypeError('there is no WebSocket here: pass one')
+    this.url = base
+    this.fetch = options.fetch ?? platform.fetch
+    this.#platform = platform
+    this.#events = new Events((event, cause) => {
+      if (event !== 'error') this.#error('HANDLER', `a handler of '${event}' threw: ${cause}`, cause)
+    })
+    this.#share = options.leader ?? platform.page !== undefined
+    this.#tokens = new Tokens(platform, options.getToken)
+    this.#memory = new Memory(options.storage ?? platform.storage ?? memoryStorage(), base, options.deviceId, () => this.#newId())
+    this.#calls = new Calls(platform, (frame) => this.#sendCall(frame as MarkFrame))
+    this.#acks = new Acks(platform, (eventId) => {
+      this.#delivery.save()
+      return this.#connection.send({ type: 'ack', eventId })
+    })
+    this.#toasts = new Toasts(this.#events, () => this.#tabs)
+    this.#delivery = new Delivery(this.#events, this.#memory, this.#acks, this.#toasts, {
+      tab: () => this.#tabs?.id ?? '',
+      leading: () => this.leader,
+      share: (frame, unread, toast) => this.#tabs?.post({ type: 'row', frame, unread, toast }),
+      hole: () => this.#connection.resume()
+    })
+    const parts = { platform, tokens: this.#tokens, open: webSocketTransport(WebSocket), deviceId: this.#memory.deviceId }
+    this.#connection = new Connection(base, parts, {
+      turn: () => this.#turn(),
+      lastEventId: () => this.#memory.lastEventId,
+      hello: (frame) => {
+        if (!this.#user) this.#identify(frame.user)
+        this.#delivery.hello(frame)
+        this.#setState('connected')
+        this.#calls.resend()
+        if (frame.resume.status === 'gap') this.#acks.drop()
+        else this.#acks.flush()
+      },
+      frame: (frame) => this.#receive(frame),
+      lost: () => {
+        this.#delivery.lost()
+        this.#setState('connecting')
+      },
+      terminal: (ctx) => {
+        this.#tabs?.post({ type: 'terminal', ctx })
+        this.#terminate(ctx)
+      },
+      error: (what, cause) => this.#error(what, String(cause), cause),
+      refresh: async (token) => (await this.#calls.call({ type: 'refresh', token })).tokenExpiresAt
+    })
+  }
+
+  get state(): ConnectionState {
+    return this.#state
+  }
+
+  /** Whether this tab holds the connection; without tabs to share with, true from the start. */
+  get leader(): boolean {
+    return this.#tabs?.leading ?? true
+  }
+
+  /** Where the device keeps its cursor on the service. */
+  get deviceId(): string {
+    return this.#memory.deviceId
+  }
+
+  /** The newest event id handed over, '' when there is none. */
+  get lastEventId(): string {
+    return this.#delivery.last
+  }
+
+  /** Notifications unread or seen; 0 before the first connection. */
+  get unread(): number {
+    return this.#delivery.unread
+  }
+
+  /** Connects, and stays connected until `disconnect()` or a `terminal` event. Nothing when it is at it already. */
+  connect(): void {
+    if (this.#state !== 'disconnected') return
+    this.#setState('connecting')
+    this.#unwatch ??= this.#platform.page?.watch({
+      online: () => this.#connection.wake(),
+      visibilitychange: () => {
+        this.#tabs?.announce()
+        if (this.#visible()) this.#connection.wake()
+      },
+      pagehide: () => this.#acks.flush()
+    })
+    this.#connection.start()
+  }
+
+  /** Closes the connection, or leaves it to another tab. Calls without an answer are rejected. */
+  disconnect(): void {
+    this.#unwatch?.()
+    this.#unwatch = undefined
+    this.#acks.flush()
+    this.#connection.stop()
+    this.#delivery.clear()
+    this.#tabs?.leave()
+    this.#setState('disconnected')
+    this.#calls.failAll()
+  }
+
+  /**
+   * Calls the handler at every such event, with one context object.
+   *
+   * @returns a function that takes it off
+   */
+  on<E extends EventName>(event: E, handler: Handler<E>): () => void {
+    return this.#events.on(event, handler)
+  }
+
+  /** Resolves when connected. Rejects with a `BelfryError` when disconnected, now or before it comes to that. */
+  ready(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const settle = (): boolean => {
+        if (this.#state === 'connected') resolve()
+        else if (this.#state === 'disconnected') reject(disconnected())
+        return this.#state !== 'connecting'
+      }
+      if (settle()) return
+      const off: () => void = this.on('state', () => {
+        if (settle()) off()
+      })
+    })
+  }
+
+  /**
+   * The user's token, for requests to the service's REST API. Rejects with what `getToken` threw.
+   *
+   * @param refused the one given before was
+   */
+  token(refused = false): Promise<string> {
+    if (refused) this.#tokens.drop('unauthorized')
+    return this.#tokens.get()
+  }
+
+  /**
+   * Sets the state of notifications on every device of the user; resolves with the unread count after it, where the service
+   * tells. While the connection is away the mark waits for the next, 10 s at most. Rejects with a `BelfryError`.
+   */
+  async mark(target: MarkTarget, state: State = 'read'): Promise<number | undefined> {
+    if (this.#state === 'disconnected') throw disconnected()
+    const what = typeof target === 'object' && 'upTo' in target ? target : { ids: [target].flat() }
+    return (await this.#calls.call({ type: 'mark', state, ...what })).unread
+  }
+
+  /** Marks as read all that has arrived. Rejects with a `BelfryError`. */
+  async markAllRead(): Promise<void> {
+    const upTo = this.lastEventId
+    if (upTo) await this.mark({ upTo })
+  }
+
+  /** Tabs are joined as soon as the user is known; only the one that leads goes on. */
+  async #turn(): Promise<boolean> {
+    const { user } = this.#tokens
+    if (!user) return false
+    if (user !== this.#user) this.#identify(user)
+    const { locks, BroadcastChannel } = this.#platform
+    if (!this.#share || !locks || !BroadcastChannel || this.#tabs?.leading) return false
+    const name = `belfry:${this.url}:${user}`
+    const tabs = new Tabs(locks, new BroadcastChannel(name), name, this.#newId(), () => this.#visible(), {
+      message: (message) => this.#hear(message),
+      lost: (tab) => this.#toasts.lost(tab)
+    })
+    this.#tabs = tabs
+    await tabs.lead()
+    if (tabs === this.#tabs) this.#setState('connecting')
+    return true
+  }
+
+  #visible(): boolean {
+    return this.#platform.page?.visible() === true
+  }
+
+  #identify(user: string): void {
+    this.#tabs?.leave()
+    this.#tabs = undefined
+    this.#user = user
+    this.#memory.use(user)
+    this.#delivery.load()
+  }
+
+  #receive(frame: DataFrame): void {
+    if (frame.type !== 'ok' && frame.type !== 'error') this.#delivery.push({ frame })
+    else if (!this.#calls.answer(frame) && frame.type === 'error') {
+      const { type, ref, ...ctx } = frame
+      this.#events.emit('error', ctx)
+    }
+  }
+
+  #hear(message: TabMessage): void {
+    if (this.#tabs?.leading) {
+      if (message.type === 'here') this.#here(message.ask)
+      else if (message.type === 'call') this.#callFor(message.from, message.frame)
+      else if (message.type === 'toasted') this.#toasts.raised(message.id)
+    } else if (message.type === 'status') {
+      if (message.state === 'connected') this.#delivery.count(message.unread)
+      this.#setState(message.state)
+    } else if (message.type === 'row') {
+      const { frame, unread, toast } = message
+      this.#delivery.push({ frame, shared: { unread, toast } })
+    } else if (message.type === 'answer' && message.to === this.#tabs?.id) this.#calls.answer(message.frame)
+    else if (message.type === 'toast' && message.to === this.#tabs?.id) this.#toasts.raise(message.ctx)
+    else if (message.type === 'terminal') this.#terminate(message.ctx)
+  }
+
+  /** Another tab has come, or can be seen: it may be what a waiting connection waits for. */
+  #here(ask: boolean): void {
+    if (ask) this.#tellStatus()
+    else if (this.#tabs?.toaster() !== this.#tabs?.id) this.#connection.wake()
+  }
+
+  #tellStatus(): void {
+    if (this.#tabs?.leading) this.#tabs.post({ type: 'status', state: this.#state, unread: this.unread })
+  }
+
+  async #callFor(tab: string, frame: MarkFrame): Promise<void> {
+    let answer: OkFrame | ErrorFrame
+    try {
+      answer = await this.#calls.call(frame)
+    } catch (error) {
+      const { code, message, temporary } = error as BelfryError
+      answer = { type: 'error', code, message, temporary }
+    }
+    this.#tabs?.post({ type: 'answer', to: tab, frame: { ...answer, ref: frame.ref as number } })
+  }
+
+  #sendCall(frame: MarkFrame): boolean {
+    if (this.leader) return this.#connection.send(frame)
+    this.#tabs?.post({ type: 'call', from: this.#tabs.id, frame })
+    return true
+  }
+
+  #terminate(ctx: TerminalContext): void {
+    this.disconnect()
+    this.#events.emit('terminal', ctx)
+  }
+
+  #setState(state: ConnectionState): void {
+    if (state === this.#state) return
+    const connected = state === 'connected'
+    this.#state = state
+    this.#tellStatus()
+    if (connected && !this.leader) this.#calls.resend()
+    this.#events.emit('state', { state, leader: this.leader })
+  }
+
+  #error(what: string, message: string, cause: unknown): void {
+    this.#events.emit('error', { code: `BELFRY_CLIENT_${what}`, message, temporary: true, cause })
+  }
+
+  /** Random enough to tell devices and tabs apart. */
+  #newId(): string {
+    let id = ''
+    while (id.length < ID_LENGTH) id += Math.floor(this.#platform.random() * 36).toString(36)
+    return id
+  }
+}
+
+function disconnected(): BelfryError {
+  return new BelfryError('BELFRY_CLIENT_DISCONNECTED', 'disconnected')
+}

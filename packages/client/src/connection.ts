@@ -1,0 +1,236 @@
+import {
+  type CaughtUpFrame,
+  type ClientFrame,
+  type closeCodes,
+  type ErrorFrame,
+  type GapFrame,
+  type HelloFrame,
+  type OkFrame,
+  type RowFrame,
+  type ServerFrame,
+  verdictOf
+} from '../../../services/protocol/index.ts'
+import { Backoff } from './backoff.ts'
+import type { Platform } from './platform.ts'
+import type { Tokens } from './token.ts'
+import type { OpenTransport, Transport } from './transport.ts'
+import type { TerminalContext } from './types.ts'
+
+// The one table of codes would be half a kilobyte here; the types hold these equal to it.
+const UNAUTHORIZED: (typeof closeCodes.unauthorized)['code'] = 4001
+const NO_PONG: (typeof closeCodes.noPong)['code'] = 4201
+const OUT_OF_STEP: (typeof closeCodes.outOfStep)['code'] = 4203
+
+/** From the start of an attempt to its `hello`. */
+const OPEN_MS = 15_000
+const STABLE_MS = 10_000
+/** Silence of so many heartbeats is the end of a connection. */
+const SILENT_HEARTBEATS = 1.6
+const REFRESH_AT = 0.8
+const REFRESH_BEFORE_MS = 30_000
+const TIMER_MAX_MS = 2 ** 31 - 1
+
+/** Frames the connection does not deal with itself. */
+export type DataFrame = RowFrame | GapFrame | CaughtUpFrame | OkFrame | ErrorFrame
+
+export interface ConnectionHost {
+  /** Resolves when this tab may open a connection, with whether that took waiting. The token, and so its user, is known. */
+  turn(): Promise<boolean>
+  lastEventId(): string
+  hello(frame: HelloFrame): void
+  frame(frame: DataFrame): void
+  /** The connection was lost, another attempt follows. */
+  lost(): void
+  terminal(ctx: TerminalContext): void
+  /** An attempt failed on this side; another follows. */
+  error(what: 'TOKEN' | 'TRANSPORT', cause: unknown): void
+  /** Gives the service a new token over this connection; resolves with when it expires, Unix milliseconds. */
+  refresh(token: string): Promise<number | undefined>
+}
+
+export interface ConnectionParts {
+  platform: Platform
+  tokens: Tokens
+  open: OpenTransport
+  deviceId: string
+}
+
+/** Keeps one connection up: opens, watches, refreshes and reopens it until it is stopped or told to stop. */
+export class Connection {
+  readonly #platform: Platform
+  readonly #parts: ConnectionParts
+  readonly #base: string
+  readonly #host: ConnectionHost
+  readonly #backoff: Backoff
+  /** Grows with every attempt: what belongs to an earlier one is ignored. */
+  #attempt = 0
+  #transport: Transport | undefined
+  #greeted = false
+  #refused = false
+  #askedMs: number | undefined
+  #heardAt = 0
+  #silenceMs = OPEN_MS
+  #retry: unknown
+  #watchdog: unknown
+  #stable: unknown
+  #refresh: unknown
+
+  constructor(base: string, parts: ConnectionParts, host: ConnectionHost) {
+    this.#base = base
+    this.#parts = parts
+    this.#platform = parts.platform
+    this.#host = host
+    this.#backoff = new Backoff(parts.platform.random)
+  }
+
+  start(): void {
+    this.#refused = false
+    this.#backoff.reset()
+    this.#open()
+  }
+
+  stop(): void {
+    this.#end()
+    this.#platform.clearTimeout(this.#retry)
+    this.#retry = undefined
+  }
+
+  /** Whether the frame went out: only after `hello`. */
+  send(frame: ClientFrame): boolean {
+    if (this.#greeted) this.#transport?.send(frame)
+    return this.#greeted
+  }
+
+  /** Cuts a wait short. */
+  wake(): void {
+    if (this.#retry === undefined) return
+    this.#platform.clearTimeout(this.#retry)
+    this.#open()
+  }
+
+  /** Drops the connection and resumes on another. */
+  resume(): void {
+    this.#lose(OUT_OF_STEP, 'out of step')
+  }
+
+  async #open(): Promise<void> {
+    this.#retry = undefined
+    const attempt = ++this.#attempt
+    const { tokens, open, deviceId } = this.#parts
+    const current = () => attempt === this.#attempt
+    let token: string
+    try {
+      token = await tokens.get()
+      // The turn may come hours later: the token is looked at again then.
+      if (current() && (await this.#host.turn())) token = await tokens.get()
+    } catch (cause) {
+      if (current()) this.#failed('TOKEN', cause)
+      return
+    }
+    if (!current()) return
+    try {
+      const to = { base: this.#base, token, deviceId, lastEventId: this.#host.lastEventId() }
+      this.#transport = open(to, {
+        frame: (frame) => current() && this.#receive(frame),
+        closed: (code, reason) => current() && this.#closed(code, reason)
+      })
+    } catch (cause) {
+      this.#failed('TRANSPORT', cause)
+      return
+    }
+    this.#silenceMs = OPEN_MS
+    this.#heardAt = this.#platform.now()
+    this.#watch()
+  }
+
+  #failed(what: 'TOKEN' | 'TRANSPORT', cause: unknown): void {
+    this.#host.error(what, cause)
+    this.#wait()
+  }
+
+  #receive(frame: ServerFrame): void {
+    this.#heardAt = this.#platform.now()
+    if (frame.type === 'hello') this.#hello(frame)
+    else if (frame.type === 'ping') this.send({ type: 'pong', time: frame.time })
+    else if (frame.type === 'bye') this.#askedMs = frame.reconnectInMs
+    else this.#host.frame(frame)
+  }
+
+  #hello(frame: HelloFrame): void {
+    this.#greeted = true
+    this.#refused = false
+    this.#silenceMs = frame.heartbeat.intervalMs * SILENT_HEARTBEATS
+    this.#watch()
+    this.#stable = this.#platform.setTimeout(() => this.#backoff.reset(), STABLE_MS)
+    this.#refreshIn(frame.tokenExpiresAt, frame.serverTime)
+    this.#host.hello(frame)
+  }
+
+  /** Looks again only when the silence could be long enough: frames cost no timer. */
+  #watch(): void {
+    this.#platform.clearTimeout(this.#watchdog)
+    const left = this.#heardAt + this.#silenceMs - this.#platform.now()
+    if (left <= 0) this.#lose(NO_PONG, 'silence')
+    else this.#watchdog = this.#platform.setTimeout(() => this.#watch(), left)
+  }
+
+  /** @param now the service's clock */
+  #refreshIn(expiresAt: number, now: number): void {
+    const life = expiresAt - now
+    if (!(life > 0)) return
+    const wait = Math.max(life * REFRESH_AT, life - REFRESH_BEFORE_MS)
+    const skew = now - this.#platform.now()
+    this.#refresh = this.#platform.setTimeout(() => this.#renew(skew), Math.min(wait, TIMER_MAX_MS))
+  }
+
+  async #renew(skew: number): Promise<void> {
+    const attempt = this.#attempt
+    const { tokens } = this.#parts
+    tokens.drop('refresh')
+    try {
+      const expiresAt = await this.#host.refresh(await tokens.get())
+      if (attempt === this.#attempt && expiresAt !== undefined) this.#refreshIn(expiresAt, this.#platform.now() + skew)
+    } catch (cause) {
+      if (attempt !== this.#attempt) return
+      this.#host.error('TOKEN', cause)
+      tokens.drop('refresh')
+      this.#lose(1000, 'token')
+    }
+  }
+
+  #lose(code: number, reason: string): void {
+    this.#transport?.close(code, reason)
+    this.#closed(code, reason)
+  }
+
+  #closed(code: number, reason: string): void {
+    const asked = this.#askedMs
+    this.#transport = undefined
+    this.#end()
+    const verdict = verdictOf(code)
+    const unauthorized = code === UNAUTHORIZED
+    if (verdict === 'stop' && (!unauthorized || this.#refused)) this.#host.terminal({ code, reason, verdict })
+    else {
+      if (unauthorized) {
+        this.#refused = true
+        this.#parts.tokens.drop('unauthorized')
+      }
+      this.#wait(asked ?? (verdict === 'now' ? 0 : undefined))
+    }
+  }
+
+  #wait(asked?: number): void {
+    this.#host.lost()
+    this.#retry = this.#platform.setTimeout(() => this.#open(), this.#backoff.next(asked))
+  }
+
+  /** Ends the attempt under way. */
+  #end(): void {
+    this.#attempt++
+    this.#transport?.close(1000, '')
+    this.#transport = undefined
+    this.#greeted = false
+    this.#askedMs = undefined
+    for (const timer of [this.#watchdog, this.#stable, this.#refresh]) this.#platform.clearTimeout(timer)
+  }
+}

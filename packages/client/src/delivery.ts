@@ -1,0 +1,160 @@
+import { type CaughtUpFrame, type GapFrame, type HelloFrame, parseEventId, type RowFrame } from '../../../services/protocol/index.ts'
+import type { Acks } from './acks.ts'
+import { Dedupe } from './dedupe.ts'
+import type { Events } from './events.ts'
+import type { Memory } from './storage.ts'
+import type { Toasts } from './toasts.ts'
+import type { BelfryEvents } from './types.ts'
+
+/** A frame on its way to the handlers; `unread` and `toast` are given with those that another tab received. */
+export interface Item {
+  frame: RowFrame | CaughtUpFrame | GapFrame
+  shared?: { unread: number; toast: string }
+}
+
+export interface DeliveryHost {
+  /** '' where there are no tabs. */
+  tab(): string
+  leading(): boolean
+  /** Passes a frame of this tab's connection on to the other tabs, before the place in the log moves. */
+  share(frame: Item['frame'], unread: number, toast: string): void
+  /** Rows are missing. */
+  hole(): void
+}
+
+/** Takes frames to the handlers one by one, each row once, and moves the place in the log behind them. */
+export class Delivery {
+  readonly #events: Events<BelfryEvents>
+  readonly #memory: Memory
+  readonly #acks: Acks
+  readonly #toasts: Toasts
+  readonly #host: DeliveryHost
+  readonly #dedupe = new Dedupe()
+  #queue: Item[] = []
+  #busy = false
+  /** The newest row that the unread count of `hello` knew of. */
+  #counted = ''
+  unread = 0
+
+  constructor(events: Events<BelfryEvents>, memory: Memory, acks: Acks, toasts: Toasts, host: DeliveryHost) {
+    this.#events = events
+    this.#memory = memory
+    this.#acks = acks
+    this.#toasts = toasts
+    this.#host = host
+  }
+
+  get last(): string {
+    return this.#dedupe.last
+  }
+
+  /** Takes up what was remembered of the user. */
+  load(): void {
+    this.#dedupe.load(this.#memory.lastEventId, this.#memory.shown)
+  }
+
+  hello({ resume, unread }: HelloFrame): void {
+    this.#counted = resume.to
+    this.count(unread)
+  }
+
+  count(unread: number): void {
+    if (unread === this.unread) return
+    this.unread = unread
+    this.#events.emit('unread', { unread })
+  }
+
+  push(item: Item): void {
+    this.#queue.push(item)
+    if (!this.#busy) this.#drain()
+  }
+
+  /** What the lost connection brought and no handler has seen comes again with the next one. */
+  lost(): void {
+    this.#queue = this.#queue.filter((item) => item.shared)
+    this.#dedupe.lost()
+  }
+
+  /** Nothing more goes to the handlers. */
+  clear(): void {
+    this.#queue = []
+    this.#dedupe.lost()
+  }
+
+  /** Keeps what is only in memory. */
+  save(): void {
+    if (this.#host.leading()) this.#memory.shown = this.#dedupe.ids
+  }
+
+  async #drain(): Promise<void> {
+    this.#busy = true
+    for (let item = this.#queue.shift(); item; item = this.#queue.shift()) await this.#deliver(item)
+    this.#busy = false
+  }
+
+  async #deliver({ frame, shared }: Item): Promise<void> {
+    const leader = !shared
+    if (frame.type === 'gap') {
+      this.#dedupe.gap()
+      this.#acks.drop()
+      this.#share(leader, frame)
+      const { type, ...ctx } = frame
+      await this.#events.emit('gap', { ...ctx, leader })
+      return
+    }
+    const { eventId } = frame
+    if (frame.type === 'caughtUp') {
+      this.#dedupe.caughtUp(eventId)
+      this.#share(leader, frame)
+      await this.#events.emit('caughtUp', { eventId, leader })
+    } else if (eventId) {
+      const id = frame.type === 'notification' ? frame.notification.id : undefined
+      const check = this.#dedupe.check(eventId, id, leader && !frame.replay)
+      if (check === 'hole') return this.#host.hole()
+      if (check === 'new') {
+        this.count(shared ? shared.unread : this.#unreadAfter(frame))
+        await this.#show(frame, shared)
+      } else if (id && shared?.toast === this.#host.tab()) this.#toasts.done(id)
+    }
+    if (leader) this.#settle(eventId)
+  }
+
+  #show(frame: RowFrame, shared: Item['shared']): Promise<unknown> {
+    const events = this.#events
+    const { unread } = this
+    const leader = !shared
+    if (frame.type === 'notification') {
+      const { eventId, notification, state = 'unread' } = frame
+      const ctx = { eventId, notification, state, replay: !!frame.replay, leader }
+      const toast = shared ? shared.toast : state === 'unread' ? this.#toasts.assign(ctx) : undefined
+      this.#share(leader, frame, toast)
+      return Promise.all([events.emit('notification', ctx), toast === this.#host.tab() && this.#toasts.raise(ctx)])
+    }
+    this.#share(leader, frame)
+    const { type, ...row } = { ...frame, replay: !!frame.replay, unread, leader }
+    if (frame.type === 'state') return events.emit('marked', { ...row, ids: frame.ids, state: frame.state })
+    if (frame.type === 'retract') return events.emit('retract', { ...row, id: frame.id, reason: frame.reason })
+    if (frame.type === 'digest') return events.emit('digest', { ...row, ids: frame.ids, count: frame.count })
+    return unknownRow
+  }
+
+  #share(leader: boolean, frame: Item['frame'], toast = ''): void {
+    if (leader) this.#host.share(frame, this.unread, toast)
+  }
+
+  /** Rows that `hello` knew of are in its count. */
+  #unreadAfter(frame: RowFrame): number {
+    const at = parseEventId(frame.eventId)
+    const counted = parseEventId(this.#counted)
+    if (at && at.epoch === counted?.epoch && at.offset <= counted.offset) return this.unread
+    if (frame.type !== 'notification') return frame.unread
+    return this.unread + (frame.state === 'read' || frame.state === 'archived' ? 0 : 1)
+  }
+
+  /** What another tab leads by now is not this tab's to move. */
+  #settle(eventId: string): void {
+    if (!this.#host.leading()) return
+    this.#memory.lastEventId = this.#dedupe.last
+    this.#acks.moved(eventId)
+  }
+}

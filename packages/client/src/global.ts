@@ -1,0 +1,3 @@
+import { Belfry } from './index.ts'
+
+Object.assign(globalThis, { Belfry })

@@ -1,0 +1,246 @@
+import { type Notification, parseEventId, type State } from '../../../services/protocol/index.ts'
+import { Events } from './events.ts'
+import type { Belfry } from './index.ts'
+import { getJson } from './rest.ts'
+import type { MarkTarget } from './types.ts'
+
+/** Live arrivals kept while nobody has loaded the inbox. */
+const KEPT_UNLOADED = 1000
+/** In the order in which marking a whole stretch raises them. */
+const STATES: State[] = ['unread', 'seen', 'read', 'archived']
+
+const PAGE = 50
+
+/** A notification with where it stands. */
+export interface InboxItem extends Notification {
+  state: State
+  eventId: string
+}
+
+export interface InboxEvents {
+  /** The list or the unread count changed. */
+  change: { items: readonly InboxItem[]; unread: number }
+}
+
+interface InboxPage {
+  items: InboxItem[]
+  nextCursor?: string | null
+  unread: number
+}
+
+/** A mark without its answer: the states that were there before, and whether it takes in all there is. */
+interface Pending {
+  before: Map<string, State>
+  state: State
+  all: boolean
+}
+
+/**
+ * The user's inbox: what arrives, with pages of what came before when asked for, live over tabs and devices.
+ * Marks made through it are shown at once and taken back when they fail.
+ */
+export class Inbox {
+  readonly #belfry: Belfry
+  readonly #events = new Events<InboxEvents>(() => {})
+  readonly #off: (() => void)[]
+  #items: readonly InboxItem[] = []
+  #cursor: string | undefined
+  #loaded = false
+  #loading: Promise<void> | undefined
+  /** What happened since the load under way was asked for; undefined states are of those gone. */
+  #meanwhile: Map<string, State | undefined> | undefined
+  readonly #pending = new Set<Pending>()
+  /** The service's unread count, marks under way aside. */
+  #counted: number
+
+  /** Follows from now on what `belfry` hears. */
+  constructor(belfry: Belfry) {
+    this.#belfry = belfry
+    this.#counted = belfry.unread
+    this.#off = [
+      belfry.on('notification', ({ notification, state, eventId }) => this.#arrived({ ...notification, state, eventId })),
+      belfry.on('marked', ({ ids, state }) => this.#confirm(ids, state)),
+      belfry.on('retract', ({ id }) => this.#remove([id])),
+      belfry.on('digest', ({ ids }) => this.#remove(ids)),
+      belfry.on('unread', ({ unread }) => this.#count(unread)),
+      belfry.on('gap', () => {
+        if (this.#loaded) this.load().catch(() => {})
+      })
+    ]
+  }
+
+  /** Calls the handler at every change; returns a function that takes it off. */
+  on<E extends keyof InboxEvents>(event: E, handler: (ctx: InboxEvents[E]) => unknown): () => void {
+    return this.#events.on(event, handler)
+  }
+
+  /** Follows no more. */
+  close(): void {
+    for (const off of this.#off) off()
+  }
+
+  /** Notifications unread or seen, loaded or not; marks under way are counted as done. */
+  get unread(): number {
+    let unread = this.#counted
+    for (const { before, state, all } of this.#pending) {
+      if (all) return 0
+      for (const from of before.values()) unread += Number(isUnread(state)) - Number(isUnread(from))
+    }
+    return Math.max(0, unread)
+  }
+
+  /** Whether the service has older ones than those loaded. */
+  get hasMore(): boolean {
+    return !this.#loaded || this.#cursor !== undefined
+  }
+
+  /** What has been loaded or has arrived, newest first. The array is another after every change. */
+  list(): readonly InboxItem[] {
+    return this.#items
+  }
+
+  /** Loads the first page. Rejects with a `BelfryError`, or with what `fetch` or `getToken` threw. */
+  load(): Promise<void> {
+    return this.#load(undefined)
+  }
+
+  /** Loads the next page, or the first; nothing when there is none. Rejects as `load()` does. */
+  async more(): Promise<void> {
+    if (this.hasMore) await this.#load(this.#cursor)
+  }
+
+  /** Sets a state as `Belfry.mark()` does. Rejects with a `BelfryError` after the change was taken back. */
+  mark(target: MarkTarget, state: State = 'read'): Promise<void> {
+    return this.#mark(target, state, false)
+  }
+
+  /** Marks as read all that has arrived. Rejects as `mark()` does. */
+  async markAllRead(): Promise<void> {
+    const upTo = this.#belfry.lastEventId || this.#items[0]?.eventId
+    if (upTo) await this.#mark({ upTo }, 'read', true)
+  }
+
+  async #mark(target: MarkTarget, state: State, all: boolean): Promise<void> {
+    const bulk = typeof target === 'object' && 'upTo' in target
+    const pending: Pending = { before: new Map(), state, all }
+    const ids = bulk ? undefined : [target].flat()
+    for (const item of this.#items) {
+      const hit = ids === undefined ? raises(item.state, state) && upTo(item, target) : ids.includes(item.id) && changes(item.state, state)
+      if (hit) pending.before.set(item.id, item.state)
+    }
+    this.#set(new Map([...pending.before.keys()].map((id) => [id, state])))
+    this.#pending.add(pending)
+    this.#changed()
+    try {
+      this.#counted = (await this.#belfry.mark(target, state)) ?? this.#counted
+    } catch (error) {
+      const untouched = this.#items.filter((item) => item.state === state)
+      this.#set(new Map(untouched.map(({ id }) => [id, pending.before.get(id) ?? state])))
+      throw error
+    } finally {
+      this.#pending.delete(pending)
+      this.#changed()
+    }
+  }
+
+  #count(unread: number): void {
+    this.#counted = unread
+    this.#changed()
+  }
+
+  #arrived(item: InboxItem): void {
+    this.#meanwhile?.set(item.id, item.state)
+    this.#insert(item, false)
+    if (!this.#loaded) this.#items = this.#items.slice(0, KEPT_UNLOADED)
+    this.#changed()
+  }
+
+  #remove(ids: string[]): void {
+    for (const id of ids) this.#meanwhile?.set(id, undefined)
+    this.#items = this.#items.filter(({ id }) => !ids.includes(id))
+    this.#changed()
+  }
+
+  /** The service's word on states: nothing of it is taken back. */
+  #confirm(ids: string[], state: State): void {
+    for (const id of ids) this.#meanwhile?.set(id, state)
+    this.#set(new Map(ids.map((id) => [id, state])))
+    for (const pending of this.#pending) {
+      for (const id of ids) pending.before.delete(id)
+      if (pending.state === state) pending.all = false
+    }
+    this.#changed()
+  }
+
+  /** One load at a time; those who ask meanwhile get the one under way. */
+  #load(cursor: string | undefined): Promise<void> {
+    this.#loading ??= this.#fetch(cursor).finally(() => {
+      this.#loading = undefined
+    })
+    return this.#loading
+  }
+
+  async #fetch(cursor: string | undefined): Promise<void> {
+    const meanwhile = new Map<string, State | undefined>()
+    this.#meanwhile = meanwhile
+    const { items, nextCursor, unread } = await this.#page(cursor)
+    if (cursor === undefined) this.#items = this.#items.filter(({ id }) => meanwhile.has(id))
+    for (const item of items) {
+      const state = meanwhile.has(item.id) ? meanwhile.get(item.id) : item.state
+      if (state !== undefined) this.#insert({ ...item, state }, true)
+    }
+    this.#meanwhile = undefined
+    this.#cursor = nextCursor ?? undefined
+    this.#loaded = true
+    if (this.#belfry.state !== 'connected') this.#counted = unread
+    this.#changed()
+  }
+
+  async #page(cursor: string | undefined): Promise<InboxPage> {
+    const from = cursor === undefined ? '' : `&cursor=${encodeURIComponent(cursor)}`
+    return (await getJson(this.#belfry, `/v1/me/notifications?limit=${PAGE}${from}`)) as InboxPage
+  }
+
+  /** Newest first by event id; what cannot be compared goes to the end when it is `older`, else to the top. */
+  #insert(item: InboxItem, older: boolean): void {
+    const items = this.#items.filter(({ id }) => id !== item.id)
+    const at = parseEventId(item.eventId)
+    const ahead = (other: InboxItem | undefined): number | undefined => {
+      const place = parseEventId(other?.eventId ?? '')
+      return at !== undefined && place?.epoch === at.epoch ? at.offset - place.offset : undefined
+    }
+    const index = items.findIndex((other) => (ahead(other) ?? 0) > 0)
+    if (index >= 0) items.splice(index, 0, item)
+    else if (older || ahead(items[0]) !== undefined) items.push(item)
+    else items.unshift(item)
+    this.#items = items
+  }
+
+  #set(states: Map<string, State>): void {
+    this.#items = this.#items.map((item) => ({ ...item, state: states.get(item.id) ?? item.state }))
+  }
+
+  #changed(): void {
+    this.#events.emit('change', { items: this.#items, unread: this.unread })
+  }
+}
+
+function isUnread(state: State): boolean {
+  return state === 'unread' || state === 'seen'
+}
+
+function changes(from: State, to: State): boolean {
+  return from !== to && (to !== 'seen' || from === 'unread')
+}
+
+/** As the service marks a whole stretch: states only rise (or, to unread, fall), archived ones stay. */
+function raises(from: State, to: State): boolean {
+  if (from === 'archived') return false
+  return to === 'unread' ? from !== to : STATES.indexOf(from) < STATES.indexOf(to)
+}
+
+function upTo({ eventId }: InboxItem, target: MarkTarget): boolean {
+  const end = parseEventId((target as { upTo: string }).upTo)
+  const at = parseEventId(eventId)
+  return at !== undefined && at.epoch === end?.epoch && at.offset <= end.offset
+}

@@ -1,0 +1,62 @@
+import type { Platform } from './platform.ts'
+import type { BelfryOptions, TokenContext } from './types.ts'
+
+/** A token this close to its end is not used for a new connection, milliseconds. */
+const MARGIN_MS = 5000
+
+interface Claims {
+  sub?: unknown
+  exp?: unknown
+}
+
+/** The token in use, fetched when there is none, it is about to expire, or it was refused. */
+export class Tokens {
+  readonly #platform: Platform
+  readonly #getToken: BelfryOptions['getToken']
+  #token: string | undefined
+  #expiresAt = 0
+  #reason: TokenContext['reason'] = 'connect'
+  #fetching: Promise<string> | undefined
+  /** The token's `sub`; undefined when it cannot be read. */
+  user: string | undefined
+
+  constructor(platform: Platform, getToken: BelfryOptions['getToken']) {
+    this.#platform = platform
+    this.#getToken = getToken
+  }
+
+  /** Rejects with what `getToken` threw, or with a TypeError when it gave no string. Concurrent calls share one fetch. */
+  get(): Promise<string> {
+    if (this.#token && this.#platform.now() < this.#expiresAt - MARGIN_MS) return Promise.resolve(this.#token)
+    this.#fetching ??= this.#fetch().finally(() => {
+      this.#fetching = undefined
+    })
+    return this.#fetching
+  }
+
+  /** The token at hand is not to be used again. */
+  drop(reason: TokenContext['reason']): void {
+    this.#token = undefined
+    this.#reason = reason
+  }
+
+  async #fetch(): Promise<string> {
+    const token = await this.#getToken({ reason: this.#reason })
+    if (!token) throw new TypeError('getToken gave no token')
+    const { sub, exp } = this.#claims(token)
+    this.user = typeof sub === 'string' ? sub : undefined
+    this.#expiresAt = typeof exp === 'number' ? exp * 1000 : Number.POSITIVE_INFINITY
+    this.#reason = 'connect'
+    this.#token = token
+    return token
+  }
+
+  #claims(token: string): Claims {
+    try {
+      const payload = token.split('.')[1] as string
+      return JSON.parse(this.#platform.atob(payload.replaceAll('-', '+').replaceAll('_', '/'))) as Claims
+    } catch {
+      return {}
+    }
+  }
+}

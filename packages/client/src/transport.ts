@@ -1,0 +1,58 @@
+import { BEARER_PREFIX, type ClientFrame, type ServerFrame, SUBPROTOCOL } from '../../../services/protocol/index.ts'
+import type { WebSocketConstructor } from './types.ts'
+
+/** What a transport connects to, and as whom. `base` is http(s), without a slash at its end; '' for no position. */
+export interface Destination {
+  base: string
+  token: string
+  deviceId: string
+  lastEventId: string
+}
+
+export interface TransportListeners {
+  frame(frame: ServerFrame): void
+  /** The end, once; never after `close()`. */
+  closed(code: number, reason: string): void
+}
+
+/** A way for frames to and from the service. */
+export interface Transport {
+  send(frame: ClientFrame): void
+  close(code: number, reason: string): void
+}
+
+/** Starts to connect, throws when that is impossible. Listeners are not called before it has returned. */
+export type OpenTransport = (to: Destination, listeners: TransportListeners) => Transport
+
+export function webSocketTransport(WebSocket: WebSocketConstructor): OpenTransport {
+  return ({ base, token, deviceId, lastEventId }, listeners) => {
+    const resume = lastEventId && `&last_event_id=${encodeURIComponent(lastEventId)}`
+    const url = `${base.replace(/^http/, 'ws')}/v1/ws?device_id=${encodeURIComponent(deviceId)}${resume}`
+    // The token goes where no proxy logs it.
+    const socket = new WebSocket(url, [SUBPROTOCOL, BEARER_PREFIX + token])
+    let over = false
+    socket.addEventListener('message', ({ data }) => {
+      if (over) return
+      let frame: ServerFrame
+      try {
+        frame = JSON.parse(String(data))
+      } catch {
+        return
+      }
+      listeners.frame(frame)
+    })
+    socket.addEventListener('error', () => {})
+    socket.addEventListener('close', ({ code, reason }) => {
+      if (over) return
+      over = true
+      listeners.closed(code, reason)
+    })
+    return {
+      send: (frame) => socket.send(JSON.stringify(frame)),
+      close(code, reason) {
+        over = true
+        socket.close(code, reason)
+      }
+    }
+  }
+}

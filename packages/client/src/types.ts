@@ -1,0 +1,141 @@
+import type { GapReason, Notification, State, Verdict } from '../../../services/protocol/index.ts'
+
+/** `connecting` covers the first attempt and every later one; `disconnected` is final until `connect()`. */
+export type ConnectionState = 'disconnected' | 'connecting' | 'connected'
+
+/** Why a token is asked for. After `unauthorized` the token given before was refused: a cached one will not do. */
+export interface TokenContext {
+  reason: 'connect' | 'refresh' | 'unauthorized'
+}
+
+/** The part of a WebSocket the SDK uses: the browser's and that of `ws` both have it. */
+export interface WebSocketLike {
+  addEventListener(type: 'message', listener: (event: { data: unknown }) => void): void
+  addEventListener(type: 'close', listener: (event: { code: number; reason: string }) => void): void
+  addEventListener(type: 'error', listener: () => void): void
+  send(data: string): void
+  close(code?: number, reason?: string): void
+}
+
+export type WebSocketConstructor = new (url: string, protocols: string[]) => WebSocketLike
+
+/** The part of `fetch` the SDK uses: the core does not, an `Inbox` does. */
+export type FetchLike = (
+  url: string,
+  init: { headers: Record<string, string> }
+) => Promise<{ ok: boolean; status: number; json(): Promise<unknown> }>
+
+/** The part of Web Storage the SDK uses. What throws is treated as not kept. */
+export interface ClientStorage {
+  getItem(key: string): string | null
+  setItem(key: string, value: string): void
+}
+
+export interface BelfryOptions {
+  /** Gives a JWT whose `sub` is the user. Called when none is at hand, before it expires, and once after it was refused. */
+  getToken: (ctx: TokenContext) => string | Promise<string>
+  /** Keeps the cursor on the service, stable over restarts. Default: a random one, kept in `storage`. */
+  deviceId?: string
+  /** Default: the global one. Pass that of `ws` on Node below 22. */
+  WebSocket?: WebSocketConstructor
+  /** Keeps the place in the log and the ids shown. Default: `localStorage`, or memory where there is none. */
+  storage?: ClientStorage
+  /** Default: the global one. */
+  fetch?: FetchLike
+  /**
+   * Whether tabs of one origin, user and url share one connection, held by an elected leader.
+   * Default: true in pages, false elsewhere. Where Web Locks are missing every tab has its own.
+   */
+  leader?: boolean
+}
+
+interface RowContext {
+  eventId: string
+  /** It was waiting when the connection came up, rather than published now. */
+  replay: boolean
+  /** Whether this tab holds the connection. */
+  leader: boolean
+}
+
+/** `state` is not `unread` when another device marked it before this one saw it. */
+export interface NotificationContext extends RowContext {
+  notification: Notification
+  state: State
+}
+
+/** `ids` changed to `state`, here or on another device; `unread` is the count after it. */
+export interface MarkedContext extends RowContext {
+  ids: string[]
+  state: State
+  unread: number
+}
+
+/** A notification that was shown is taken back. */
+export interface RetractContext extends RowContext {
+  id: string
+  reason: string
+  unread: number
+}
+
+/** `ids` lost their worth while they waited for their turn; this takes their place. */
+export interface DigestContext extends RowContext {
+  count: number
+  ids: string[]
+  unread: number
+}
+
+/** Rows that cannot be delivered any more; `count` is 0 when it cannot be known. */
+export interface GapContext {
+  reason: GapReason
+  from: string
+  to: string
+  count: number
+  leader: boolean
+}
+
+export interface ErrorContext {
+  /** A code of the service, or `BELFRY_CLIENT_…`: TOKEN, HANDLER, TRANSPORT. */
+  code: string
+  message: string
+  /** The SDK goes on by itself. */
+  temporary: boolean
+  retryAfterMs?: number
+  /** What was thrown, where something was. */
+  cause?: unknown
+}
+
+/** Why the SDK gave up: the close code, its reason (such as `token_revoked`) and the code's verdict. */
+export interface TerminalContext {
+  code: number
+  reason: string
+  verdict: Verdict
+}
+
+/** Every event with its context. */
+export interface BelfryEvents {
+  /** The state of the connection changed. */
+  state: { state: ConnectionState; leader: boolean }
+  /** A notification this device has not shown before. */
+  notification: NotificationContext
+  /** Raise one desktop notification: fires in one tab of the browser only, a visible one if any, for unread ones only. */
+  toast: NotificationContext
+  retract: RetractContext
+  digest: DigestContext
+  marked: MarkedContext
+  /** The count of notifications unread or seen changed. */
+  unread: { unread: number }
+  gap: GapContext
+  /** All that was waiting has been handed over: what follows is live. */
+  caughtUp: { eventId: string; leader: boolean }
+  error: ErrorContext
+  /** Nothing more will come until `connect()` is called again. */
+  terminal: TerminalContext
+}
+
+export type EventName = keyof BelfryEvents
+
+/** When a handler returns a promise, the place in the log moves only after it settles, and the next event waits for it. */
+export type Handler<E extends EventName> = (ctx: BelfryEvents[E]) => unknown
+
+/** Ids, one or several, or everything up to and with an event id. */
+export type MarkTarget = string | string[] | { upTo: string }
