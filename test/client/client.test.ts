@@ -79,7 +79,7 @@ t.test('back-off: full jitter with a floor and a cap; what the service asks for 
 t.test('dedupe: ids are remembered a thousand long, the least recent goes', async (t) => {
   const dedupe = new Dedupe()
   const check = (n: number, id: number) => dedupe.check(`e.${n}`, `id${id}`, true)
-  for (let n = 1; n <= 1000; n++) t.equal(check(n, n), 'new')
+  t.same(new Set(Array.from({ length: 1000 }, (_, n) => check(n + 1, n + 1))), new Set(['new']))
   t.equal(check(1001, 1), 'shown', 'and is the most recent again')
   t.equal(check(1002, 1001), 'new', 'pushes out id2')
   t.equal(check(1003, 1), 'shown')
@@ -284,7 +284,7 @@ t.test('a page that comes back resumes from storage and knows what it has shown'
     connection.send({ type: 'gap', reason: 'fork', from: server.eventId(1), to: server.eventId(2), count: 1 })
     connection.send(
       rowOf(1, { replay: true, notification: notificationOf(2) }),
-      rowOf(2, { replay: true, notification: notificationOf(9) })
+      rowOf(2, { replay: true, notification: notificationOf(9), eventId: 'k3f9.2.00000009' })
     )
     connection.send({ type: 'caughtUp', eventId: 'k3f9.2.00000009' })
   }
@@ -294,7 +294,7 @@ t.test('a page that comes back resumes from storage and knows what it has shown'
   t.strictSame(second.heard('gap'), [{ reason: 'fork', from: server.eventId(1), to: server.eventId(2), count: 1, leader: true }])
   t.same(titles(second), ['number 9'], 'the one shown before came under a new offset')
   t.equal(second.heard('toast').length, 1)
-  t.equal(storage.ending(':last'), 'k3f9.2.00000009')
+  await until(() => storage.ending(':last') === 'k3f9.2.00000009', 'the place in the log')
   second.clock.advance(500)
   await until(() => server.last.of('ack').length > 0, 'an ack')
   t.same(
@@ -444,7 +444,7 @@ t.test('4001 asks once for a fresh token; a second in a row is the end and says 
   t.not(server.connections[0]?.token, server.connections[1]?.token)
   server.greet = (connection) => connection.close(4001, 'token_revoked')
   server.last.close(4001, 'token_revoked')
-  await until(() => clock.waits.length === 1, 'the wait')
+  await until(() => clock.waits[0] === 500, 'the wait')
   clock.advance(500)
   await until(() => client.state === 'disconnected', 'the end')
   t.strictSame(heard('terminal'), [{ code: 4001, reason: 'token_revoked', verdict: 'stop' }])
@@ -464,16 +464,14 @@ t.test('20 clients whose key was rotated make two attempts each, and connect wit
     connection.token.includes(tokenOf('alice', { key: 'new' })) ? good(connection) : connection.close(4001, 'token_invalid')
   const rigs = await Promise.all(Array.from({ length: 20 }, () => rig(t, { getToken: () => tokenOf('alice', { key }) }, {}, server)))
   for (const { client } of rigs) client.connect()
-  await until(() => server.connections.length === 20 && rigs.every(({ clock }) => clock.waits.length === 1), '20 refusals')
+  await until(() => server.connections.length === 20 && rigs.every(({ clock }) => clock.waits[0] === 250), '20 refusals')
   for (const { clock } of rigs) clock.advance(250)
   await until(() => rigs.every(({ client }) => client.state === 'disconnected'), '20 ends')
   t.equal(server.connections.length, 40)
   key = 'new'
   for (const { client } of rigs) client.connect()
-  await until(() => rigs.every(({ client }) => client.state === 'connecting' || client.state === 'connected'), '20 starts')
-  for (const { clock } of rigs) clock.advance(500)
   await Promise.all(rigs.map(({ client }) => client.ready()))
-  t.ok(server.connections.length <= 60)
+  t.equal(server.connections.length, 60)
 })
 
 t.test('getToken that fails is told of and tried again', async (t) => {

@@ -34,7 +34,7 @@ export class FakeClock {
       const due = [...this.#timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0]
       if (due === undefined) break
       this.#timers.delete(due)
-      this.now = due.at
+      this.now = Math.max(this.now, due.at)
       due.run()
     }
     this.now = end

@@ -209,14 +209,13 @@ export class Connection {
     this.#end()
     const verdict = verdictOf(code)
     const unauthorized = code === UNAUTHORIZED
-    if (verdict === 'stop' && (!unauthorized || this.#refused)) this.#host.terminal({ code, reason, verdict })
-    else {
-      if (unauthorized) {
-        this.#refused = true
-        this.#parts.tokens.drop('unauthorized')
-      }
-      this.#wait(asked ?? (verdict === 'now' ? 0 : undefined))
+    const over = verdict === 'stop' && (!unauthorized || this.#refused)
+    if (unauthorized) {
+      this.#refused = true
+      this.#parts.tokens.drop('unauthorized')
     }
+    if (over) this.#host.terminal({ code, reason, verdict })
+    else this.#wait(asked ?? (verdict === 'now' ? 0 : undefined))
   }
 
   #wait(asked?: number): void {

@@ -119,23 +119,23 @@ export class Delivery {
     if (leader) this.#settle(eventId)
   }
 
-  #show(frame: RowFrame, shared: Item['shared']): Promise<unknown> {
+  async #show(frame: RowFrame, shared: Item['shared']): Promise<void> {
     const events = this.#events
-    const { unread } = this
     const leader = !shared
+    const row = { eventId: frame.eventId, replay: !!frame.replay, leader }
     if (frame.type === 'notification') {
-      const { eventId, notification, state = 'unread' } = frame
-      const ctx = { eventId, notification, state, replay: !!frame.replay, leader }
+      const { notification, state = 'unread' } = frame
+      const ctx = { ...row, notification, state }
       const toast = shared ? shared.toast : state === 'unread' ? this.#toasts.assign(ctx) : undefined
       this.#share(leader, frame, toast)
-      return Promise.all([events.emit('notification', ctx), toast === this.#host.tab() && this.#toasts.raise(ctx)])
+      await Promise.all([events.emit('notification', ctx), toast === this.#host.tab() && this.#toasts.raise(ctx)])
+      return
     }
     this.#share(leader, frame)
-    const { type, ...row } = { ...frame, replay: !!frame.replay, unread, leader }
-    if (frame.type === 'state') return events.emit('marked', { ...row, ids: frame.ids, state: frame.state })
-    if (frame.type === 'retract') return events.emit('retract', { ...row, id: frame.id, reason: frame.reason })
-    if (frame.type === 'digest') return events.emit('digest', { ...row, ids: frame.ids, count: frame.count })
-    return unknownRow
+    const after = { ...row, unread: this.unread }
+    if (frame.type === 'state') await events.emit('marked', { ...after, ids: frame.ids, state: frame.state })
+    if (frame.type === 'retract') await events.emit('retract', { ...after, id: frame.id, reason: frame.reason })
+    if (frame.type === 'digest') await events.emit('digest', { ...after, ids: frame.ids, count: frame.count })
   }
 
   #share(leader: boolean, frame: Item['frame'], toast = ''): void {
@@ -147,13 +147,13 @@ export class Delivery {
     const at = parseEventId(frame.eventId)
     const counted = parseEventId(this.#counted)
     if (at && at.epoch === counted?.epoch && at.offset <= counted.offset) return this.unread
-    if (frame.type !== 'notification') return frame.unread
+    if (frame.type !== 'notification') return frame.unread ?? this.unread
     return this.unread + (frame.state === 'read' || frame.state === 'archived' ? 0 : 1)
   }
 
   /** What another tab leads by now is not this tab's to move. */
   #settle(eventId: string): void {
-    if (!this.#host.leading()) return
+    if (!eventId || !this.#host.leading()) return
     this.#memory.lastEventId = this.#dedupe.last
     this.#acks.moved(eventId)
   }

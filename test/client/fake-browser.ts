@@ -1,0 +1,157 @@
+import { WebSocket } from 'ws'
+import { Client } from '../../packages/client/src/client.ts'
+import type { Channel, Locks, Platform } from '../../packages/client/src/platform.ts'
+import type { BelfryEvents, BelfryOptions, EventName } from '../../packages/client/src/types.ts'
+import { FakePage, FakeStorage, tokenOf } from './fake-platform.ts'
+
+interface Waiting {
+  tab: Tab
+  held: () => Promise<void> | undefined
+  done: (result: unknown) => void
+}
+
+/** What tabs of one origin share: storage, locks that go to the next when their tab does, and channels. */
+export class FakeBrowser {
+  readonly storage = new FakeStorage()
+  readonly channels = new Map<string, Set<FakeChannel>>()
+  readonly #locks = new Map<string, { holder: Tab | undefined; queue: Waiting[] }>()
+
+  tab(url: string, options: Partial<BelfryOptions> = {}): Tab {
+    return new Tab(this, url, options)
+  }
+
+  request(tab: Tab, name: string, held: Waiting['held']): Promise<unknown> {
+    return new Promise((done) => {
+      const lock = this.#locks.get(name) ?? { holder: undefined, queue: [] }
+      this.#locks.set(name, lock)
+      lock.queue.push({ tab, held, done })
+      this.#grant(name)
+    })
+  }
+
+  /** The browser cleans up after a tab that is gone. */
+  release(tab: Tab): void {
+    for (const [name, lock] of this.#locks) {
+      lock.queue = lock.queue.filter((waiting) => waiting.tab !== tab)
+      if (lock.holder !== tab) continue
+      lock.holder = undefined
+      this.#grant(name)
+    }
+  }
+
+  #grant(name: string): void {
+    const lock = this.#locks.get(name)
+    if (lock === undefined || lock.holder !== undefined) return
+    const next = lock.queue.shift()
+    if (next === undefined) return
+    lock.holder = next.tab
+    setImmediate(async () => {
+      if (lock.holder !== next.tab) return
+      const result = await next.held()
+      if (lock.holder !== next.tab) return
+      lock.holder = undefined
+      next.done(result)
+      this.#grant(name)
+    })
+  }
+}
+
+class FakeChannel implements Channel {
+  onmessage: Channel['onmessage'] = null
+  readonly #tab: Tab
+  readonly #peers: Set<FakeChannel>
+
+  constructor(tab: Tab, name: string) {
+    this.#tab = tab
+    this.#peers = tab.browser.channels.get(name) ?? new Set()
+    tab.browser.channels.set(name, this.#peers.add(this))
+    tab.channels.push(this)
+  }
+
+  postMessage(message: unknown): void {
+    if (this.#tab.gone) return
+    for (const peer of this.#peers) {
+      const data = structuredClone(message)
+      if (peer !== this) setImmediate(() => this.#peers.has(peer) && peer.onmessage?.({ data }))
+    }
+  }
+
+  close(): void {
+    this.#peers.delete(this)
+  }
+}
+
+/** One page: its own client on real timers and real sockets. */
+export class Tab {
+  readonly page = new FakePage()
+  readonly browser: FakeBrowser
+  readonly channels: FakeChannel[] = []
+  readonly client: Client
+  readonly events: { event: EventName; ctx: unknown }[] = []
+  gone = false
+  readonly #sockets: WebSocket[] = []
+  readonly #timers = new Set<NodeJS.Timeout>()
+
+  constructor(browser: FakeBrowser, url: string, options: Partial<BelfryOptions>) {
+    this.browser = browser
+    this.page.seen = false
+    const { storage } = browser
+    const guarded = {
+      getItem: (key: string) => storage.getItem(key),
+      setItem: (key: string, value: string) => this.#alive(() => storage.setItem(key, value))
+    }
+    this.client = new Client(url, { getToken: () => tokenOf('alice'), deviceId: 'd1', storage: guarded, ...options }, this.#platform())
+    const names: EventName[] = ['state', 'notification', 'toast', 'marked', 'retract', 'unread', 'gap', 'caughtUp', 'terminal', 'error']
+    for (const event of names) this.client.on(event, (ctx) => void this.events.push({ event, ctx }))
+  }
+
+  heard<E extends EventName>(name: E): BelfryEvents[E][] {
+    return this.events.filter(({ event }) => event === name).map(({ ctx }) => ctx as BelfryEvents[E])
+  }
+
+  /** Gone without a word, as a killed process is. */
+  crash(): void {
+    this.gone = true
+    for (const socket of this.#sockets) socket.terminate()
+    for (const timer of this.#timers) clearTimeout(timer)
+    for (const channel of this.channels) channel.close()
+    this.browser.release(this)
+  }
+
+  #alive(act: () => void): void {
+    if (!this.gone) act()
+  }
+
+  #platform(): Platform {
+    const tab = this
+    const locks: Locks = { request: (name, held) => this.browser.request(this, name, held) }
+    return {
+      now: Date.now,
+      random: Math.random,
+      setTimeout: (run, ms) => {
+        const timer = setTimeout(() => {
+          this.#timers.delete(timer)
+          this.#alive(run)
+        }, ms)
+        this.#timers.add(timer)
+        return timer
+      },
+      clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
+      atob,
+      fetch,
+      page: this.page,
+      locks,
+      BroadcastChannel: class extends FakeChannel {
+        constructor(name: string) {
+          super(tab, name)
+        }
+      },
+      WebSocket: class extends WebSocket {
+        constructor(url: string, protocols: string[]) {
+          super(url, protocols)
+          tab.#sockets.push(this)
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,239 @@
+import t, { type Test } from 'tap'
+import type { BelfryOptions } from '../../packages/client/src/types.ts'
+import { FakeBrowser, type Tab } from './fake-browser.ts'
+import { FakeServer, notificationOf } from './fake-server.ts'
+import { until } from './wait.ts'
+
+interface Rig {
+  server: FakeServer
+  browser: FakeBrowser
+  tabs: Tab[]
+  open(options?: Partial<BelfryOptions>): Tab
+}
+
+/** A browser with tabs that are all connected; the first leads. */
+async function rig(t: Test, count: number): Promise<Rig> {
+  const server = await FakeServer.start(t)
+  const browser = new FakeBrowser()
+  const tabs: Tab[] = []
+  const open = (options: Partial<BelfryOptions> = {}): Tab => {
+    const tab = browser.tab(server.url, options)
+    tabs.push(tab)
+    tab.client.connect()
+    return tab
+  }
+  t.teardown(() => {
+    for (const tab of tabs) tab.crash()
+  })
+  for (let i = 0; i < count; i++) {
+    const tab = open()
+    await until(() => tab.client.state === 'connected', `tab ${i} is connected`)
+  }
+  return { server, browser, tabs, open }
+}
+
+const ids = (tab: Tab): string[] => tab.heard('notification').map(({ notification }) => notification.id)
+const expected = (count: number): string[] => Array.from({ length: count }, (_, i) => notificationOf(i + 1).id)
+const toasts = (tabs: Tab[]): string[] => tabs.flatMap((tab) => tab.heard('toast').map(({ notification }) => notification.id)).sort()
+
+t.test('ten tabs share one socket: events, unread count and marks', async (t) => {
+  const { server, tabs, browser } = await rig(t, 10)
+  t.equal(server.connections.length, 1)
+  t.same(
+    tabs.map(({ client }) => client.leader),
+    [true, ...Array(9).fill(false)]
+  )
+  server.publish(5)
+  await until(() => tabs.every((tab) => ids(tab).length === 5), 'five in each tab')
+  for (const tab of tabs) t.same(ids(tab), expected(5))
+  t.same(
+    tabs[0]?.heard('notification').map(({ leader }) => leader),
+    Array(5).fill(true)
+  )
+  t.same(
+    tabs[9]?.heard('notification').map(({ leader }) => leader),
+    Array(5).fill(false)
+  )
+  t.ok(tabs.every(({ client }) => client.unread === 5))
+  await tabs[3]?.client.mark(notificationOf(2).id)
+  await until(() => tabs.every(({ client }) => client.unread === 4), 'four in each tab')
+  t.ok(tabs.every((tab) => tab.heard('marked')[0]?.ids[0] === notificationOf(2).id))
+  await tabs[4]?.client.markAllRead()
+  t.match(server.last.of('mark')[1], { upTo: server.eventId(5), state: 'read' })
+  server.answer = (connection, frame) => {
+    if (frame.type === 'mark')
+      connection.send({ type: 'error', ref: frame.ref ?? 0, code: 'BELFRY_ERR_X', message: 'no', temporary: false })
+  }
+  await t.rejects(async () => tabs[5]?.client.mark('x'), { code: 'BELFRY_ERR_X', temporary: false })
+  t.equal(server.connections.length, 1)
+  await until(() => browser.storage.ending(':last') === server.log.at(-1)?.eventId, 'one place in the log for all')
+})
+
+t.test('a toast is raised in one tab: a visible one, else the leader', async (t) => {
+  const { server, tabs } = await rig(t, 3)
+  server.publish()
+  await until(() => toasts(tabs).length === 1, 'a toast')
+  t.equal(tabs[0]?.heard('toast').length, 1, 'the leader, while none can be seen')
+  tabs[2]?.page.show(true)
+  const turn = async (to: number, count: number): Promise<void> => {
+    server.publish()
+    await until(() => tabs.every((tab) => ids(tab).length === server.log.length) && toasts(tabs).length === server.log.length, 'a toast')
+    t.equal(tabs[to]?.heard('toast').length, count)
+  }
+  await until(() => (tabs[2] as Tab).page.seen, 'seen')
+  await new Promise(setImmediate)
+  await turn(2, 1)
+  tabs[0]?.page.show(true)
+  await turn(0, 2)
+  tabs[0]?.page.show(false)
+  await turn(2, 2)
+  t.same(toasts(tabs), expected(4))
+})
+
+t.test('a toast given to a tab that crashed goes to another', async (t) => {
+  const { server, tabs } = await rig(t, 3)
+  const [leader, , victim] = tabs as [Tab, Tab, Tab]
+  victim.page.show(true)
+  await new Promise(setImmediate)
+  await new Promise(setImmediate)
+  victim.client.on('notification', () => new Promise(() => {}))
+  for (const channel of victim.channels) channel.close()
+  server.publish()
+  await until(() => ids(leader).length === 1, 'the row')
+  t.same(leader.heard('toast'), [])
+  victim.crash()
+  await until(() => leader.heard('toast').length === 1, 'the toast')
+  t.same(toasts(tabs), expected(1))
+})
+
+t.test('the leader closes: the next takes over and resumes', async (t) => {
+  const { server, tabs } = await rig(t, 3)
+  server.publish(3)
+  await until(() => tabs.every((tab) => ids(tab).length === 3), 'three in each tab')
+  tabs[0]?.client.disconnect()
+  server.publish(2)
+  await until(() => [1, 2].every((i) => ids(tabs[i] as Tab).length === 5), 'five in the others')
+  t.same(ids(tabs[1] as Tab), expected(5))
+  t.same(ids(tabs[2] as Tab), expected(5))
+  t.equal(server.last.query.get('last_event_id'), server.eventId(3))
+  t.equal(server.open.length, 1)
+  t.ok(tabs[1]?.client.leader)
+  t.notOk(tabs[0]?.client.leader)
+  t.same(toasts(tabs), expected(5))
+  tabs[0]?.client.connect()
+  await until(() => tabs[0]?.client.state === 'connected', 'it joins again')
+  t.equal(server.open.length, 1)
+  server.publish()
+  await until(() => tabs.every((tab) => ids(tab).at(-1) === notificationOf(6).id), 'the sixth in each tab')
+})
+
+t.test('the leader crashes in the middle of a burst of 200: each tab shows 200, each toast once', async (t) => {
+  const takeovers: number[] = []
+  for (let round = 0; round < 10; round++) {
+    const { server, tabs } = await rig(t, 4)
+    const killAt = 10 + round * 18
+    let crashed = 0
+    const leader = tabs[0] as Tab
+    leader.client.on('notification', () => {
+      if (ids(leader).length !== killAt || crashed > 0) return
+      crashed = performance.now()
+      leader.crash()
+    })
+    const rest = tabs.slice(1)
+    rest[2]?.page.show(round % 2 === 1)
+    await new Promise(setImmediate)
+    for (let i = 0; i < 20; i++) {
+      server.publish(10)
+      await new Promise(setImmediate)
+    }
+    await until(() => crashed > 0, 'the crash')
+    await until(() => server.open.length === 1 && rest.some(({ client }) => client.leader && client.state === 'connected'), 'a new leader')
+    takeovers.push(performance.now() - crashed)
+    await until(() => rest.every((tab) => ids(tab).length >= 200), '200 in each tab')
+    for (const tab of rest) t.same(ids(tab), expected(200))
+    t.same(toasts(tabs), expected(200))
+    t.equal(server.connections.length, 2)
+  }
+  takeovers.sort((a, b) => a - b)
+  t.ok((takeovers.at(-1) ?? 0) < 1000, `takeover, ms: ${takeovers.map(Math.round)}`)
+  t.comment(`takeover: median ${Math.round(takeovers[5] ?? 0)} ms, worst ${Math.round(takeovers.at(-1) ?? 0)} ms`)
+})
+
+t.test('a mark on its way while the leader crashes is sent again by the next', async (t) => {
+  const { server, tabs } = await rig(t, 2)
+  const carryOut = server.answer
+  server.answer = () => {}
+  const marked = tabs[1]?.client.mark('x')
+  await until(() => server.last.of('mark').length === 1, 'the mark')
+  server.answer = carryOut
+  tabs[0]?.crash()
+  await marked
+  t.match(server.last.of('mark'), [{ ids: ['x'], state: 'read' }])
+  t.equal(server.connections.length, 2)
+})
+
+t.test('a slow tab that becomes the leader loses nothing and moves nothing back', async (t) => {
+  const { server, tabs, browser } = await rig(t, 2)
+  const [leader, slow] = tabs as [Tab, Tab]
+  let free = (): void => {}
+  const gate = new Promise<void>((resolve) => (free = resolve))
+  slow.client.on('notification', () => gate)
+  server.publish(5)
+  await until(() => browser.storage.ending(':last') === server.eventId(5), 'the leader has handed over five')
+  t.equal(ids(slow).length, 1)
+  leader.crash()
+  await until(() => slow.client.leader && slow.client.state === 'connected', 'the takeover')
+  server.publish(1)
+  free()
+  await until(() => browser.storage.ending(':last') === server.eventId(6), 'the sixth')
+  t.same(ids(slow), expected(6))
+})
+
+t.test('the end is the end for all tabs', async (t) => {
+  const { server, tabs } = await rig(t, 3)
+  server.last.close(4004, 'connection limit')
+  await until(() => tabs.every(({ client }) => client.state === 'disconnected'), 'all are disconnected')
+  for (const tab of tabs) t.strictSame(tab.heard('terminal'), [{ code: 4004, reason: 'connection limit', verdict: 'stop' }])
+  t.equal(server.connections.length, 1)
+})
+
+t.test('gaps reach every tab; a hidden leader that waits is woken by a tab that can be seen', async (t) => {
+  const { server, tabs } = await rig(t, 2)
+  server.last.send({ type: 'gap', reason: 'lost', from: server.eventId(1), to: server.eventId(2), count: 2 })
+  await until(() => tabs.every((tab) => tab.heard('gap').length === 1), 'the gap')
+  t.match(tabs[1]?.heard('gap'), [{ reason: 'lost', count: 2, leader: false }])
+  server.last.send({ type: 'bye', code: 4200, reason: 'draining', reconnectInMs: 60_000 })
+  server.last.close(4200)
+  await until(() => tabs[1]?.client.state === 'connecting', 'every tab knows of the loss')
+  tabs[1]?.page.show(true)
+  await until(() => tabs.every(({ client }) => client.state === 'connected'), 'connected long before the minute')
+  t.equal(server.connections.length, 2)
+})
+
+t.test("other users, other urls, leader: false, and refused locks: a socket of one's own", async (t) => {
+  const { server, tabs, open, browser } = await rig(t, 1)
+  const { tokenOf } = await import('./fake-platform.ts')
+  const others = [open({ getToken: () => tokenOf('bob') }), open({ leader: false }), open({ getToken: () => 'opaque' })]
+  await until(() => others.every(({ client }) => client.state === 'connected' && client.leader), 'each has its own')
+  browser.request = () => Promise.reject(new Error('SecurityError'))
+  const refused = open()
+  await until(() => refused.client.state === 'connected' && refused.client.leader, 'this one too')
+  t.equal(server.open.length, 5)
+  t.equal(tabs.length, 5)
+})
+
+t.test('a replay raises a toast only for what this device has not shown', async (t) => {
+  const { server, tabs, open } = await rig(t, 1)
+  server.publish(2)
+  await until(() => toasts(tabs).length === 2, 'two toasts')
+  tabs[0]?.client.disconnect()
+  server.publish(1)
+  const later = open()
+  await until(() => ids(later).length === 1, 'the third')
+  t.same(ids(later), [notificationOf(3).id])
+  t.same(
+    later.heard('toast').map(({ replay }) => replay),
+    [true]
+  )
+  t.same(toasts(tabs), expected(3))
+})
