@@ -5,6 +5,7 @@ import { Connection, type DataFrame } from './connection.ts'
 import { Delivery } from './delivery.ts'
 import { BelfryError } from './errors.ts'
 import { Events } from './events.ts'
+import { withFallback } from './fallback.ts'
 import type { Platform } from './platform.ts'
 import { Memory, memoryStorage } from './storage.ts'
 import { type TabMessage, Tabs } from './tabs.ts'
@@ -62,7 +63,10 @@ export class Client {
       share: (frame, unread, toast) => this.#tabs?.post({ type: 'row', frame, unread, toast }),
       hole: () => this.#connection.resume()
     })
-    const parts = { platform, tokens: this.#tokens, open: webSocketTransport(WebSocket), deviceId: this.#memory.deviceId }
+    const open = withFallback(webSocketTransport(WebSocket), this.fetch, platform.now, (transport) =>
+      this.#events.emit('transport', { transport })
+    )
+    const parts = { platform, tokens: this.#tokens, open, deviceId: this.#memory.deviceId }
     this.#connection = new Connection(base, parts, {
       turn: () => this.#turn(),
       lastEventId: () => this.#memory.lastEventId,
