@@ -1,4 +1,4 @@
-// Builds the package: node scripts/build.mjs [folder]. dist/index.js (ESM), dist/belfry.global.js (minified, globalThis.Belfry), dist/types.
+// Builds the package: node scripts/build.mjs [folder]. ES modules that share their parts, belfry.global.js (minified, globalThis.Belfry), types.
 import { execFileSync } from 'node:child_process'
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -12,10 +12,21 @@ const tsc = fileURLToPath(new URL('bin/tsc', import.meta.resolve('typescript/pac
 await rm(out, { recursive: true, force: true })
 const common = { bundle: true, target: 'es2022', platform: 'neutral', absWorkingDir: root, logLevel: 'warning' }
 await Promise.all([
-  build({ ...common, entryPoints: ['src/index.ts'], format: 'esm', outfile: join(out, 'index.js'), sourcemap: true }),
+  build({
+    ...common,
+    entryPoints: { index: 'src/index.ts', inbox: 'src/inbox.ts', react: 'src/react.ts', bell: 'src/bell/index.ts' },
+    external: ['react'],
+    format: 'esm',
+    splitting: true,
+    outdir: out,
+    chunkNames: 'chunks/[name]-[hash]',
+    sourcemap: true
+  }),
   build({ ...common, entryPoints: ['src/global.ts'], format: 'iife', minify: true, outfile: join(out, 'belfry.global.js') })
 ])
-execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.json'), '--outDir', join(out, 'types')], { stdio: 'inherit' })
+for (const project of ['tsconfig.json', 'tsconfig.bell.json']) {
+  execFileSync(process.execPath, [tsc, '-p', join(root, project), '--outDir', join(out, 'types')], { stdio: 'inherit' })
+}
 
 // The compiler leaves `.ts` in the import paths of declarations: those files are not shipped.
 for (const file of await readdir(join(out, 'types'), { recursive: true })) {

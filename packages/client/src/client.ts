@@ -5,14 +5,23 @@ import { Connection, type DataFrame } from './connection.ts'
 import { Delivery } from './delivery.ts'
 import { BelfryError } from './errors.ts'
 import { Events } from './events.ts'
-import { withFallback } from './fallback.ts'
 import type { Platform } from './platform.ts'
 import { Memory, memoryStorage } from './storage.ts'
 import { type TabMessage, Tabs } from './tabs.ts'
 import { Toasts } from './toasts.ts'
 import { Tokens } from './token.ts'
 import { webSocketTransport } from './transport.ts'
-import type { BelfryEvents, BelfryOptions, ConnectionState, EventName, FetchLike, Handler, MarkTarget, TerminalContext } from './types.ts'
+import type {
+  BelfryEvents,
+  BelfryOptions,
+  ConnectionState,
+  EventName,
+  FetchLike,
+  Handler,
+  MarkTarget,
+  TerminalContext,
+  TransportName
+} from './types.ts'
 
 const ID_LENGTH = 20
 
@@ -34,6 +43,7 @@ export class Client {
   readonly #connection: Connection
   #state: ConnectionState = 'disconnected'
   #user: string | undefined
+  #transport: TransportName | undefined
   #tabs: Tabs | undefined
   #unwatch: (() => void) | undefined
 
@@ -63,16 +73,21 @@ export class Client {
       share: (frame, unread, toast) => this.#tabs?.post({ type: 'row', frame, unread, toast }),
       hole: () => this.#connection.resume()
     })
-    const open = withFallback(webSocketTransport(WebSocket), this.fetch, platform.now, (transport) =>
-      this.#events.emit('transport', { transport })
-    )
-    const parts = { platform, tokens: this.#tokens, open, deviceId: this.#memory.deviceId }
+    const parts = {
+      platform,
+      tokens: this.#tokens,
+      webSocket: webSocketTransport(WebSocket),
+      eventStream: async () => (await import('./sse.ts')).eventStreamTransport(this.fetch),
+      deviceId: this.#memory.deviceId
+    }
     this.#connection = new Connection(base, parts, {
       turn: () => this.#turn(),
       lastEventId: () => this.#memory.lastEventId,
-      hello: (frame) => {
+      hello: (frame, transport) => {
         if (!this.#user) this.#identify(frame.user)
         this.#delivery.hello(frame)
+        if (transport !== this.#transport) this.#events.emit('transport', { transport })
+        this.#transport = transport
         this.#setState('connected')
         this.#calls.resend()
         if (frame.resume.status === 'gap') this.#acks.drop()

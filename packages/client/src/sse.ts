@@ -17,8 +17,11 @@ const ERROR_PREFIX = 'BELFRY_ERR_'
 /**
  * Frames by `GET /v1/sse` (server-sent events, WHATWG HTML §9.2), for networks that break WebSockets. The service moves the cursor by itself,
  * marks go by REST, and a new token takes a new stream.
+ *
+ * @throws TypeError without `fetch`
  */
-export function eventStreamTransport(fetch: FetchLike): OpenTransport {
+export function eventStreamTransport(fetch: FetchLike | undefined): OpenTransport {
+  if (fetch === undefined) throw new TypeError('there is no fetch here')
   return ({ base, token, deviceId, lastEventId }, listeners) => {
     const authorization = `Bearer ${token}`
     let over = false
