@@ -17,6 +17,7 @@ import rateLimit from './plugins/rate-limit.ts'
 import security from './plugins/security.ts'
 import store from './plugins/store.ts'
 import websocket from './plugins/websocket.ts'
+import demoRoutes from './routes/demo.ts'
 import healthRoutes from './routes/health.ts'
 import meRoutes from './routes/me.ts'
 import metricsRoutes from './routes/metrics.ts'
@@ -69,6 +70,7 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config }) => {
   await fastify.register(meRoutes)
   await fastify.register(wsRoutes)
   await fastify.register(sseRoutes)
+  if (config.DEMO) await fastify.register(demoRoutes)
 }
 
 /** Not encapsulated: whoever registers it meets its decorators. */
