@@ -17,6 +17,7 @@ import rateLimit from './plugins/rate-limit.ts'
 import security from './plugins/security.ts'
 import store from './plugins/store.ts'
 import websocket from './plugins/websocket.ts'
+import asyncapiRoutes from './routes/asyncapi.ts'
 import demoRoutes from './routes/demo.ts'
 import healthRoutes from './routes/health.ts'
 import meRoutes from './routes/me.ts'
@@ -27,23 +28,28 @@ import sseRoutes from './routes/sse.ts'
 import userRoutes from './routes/users.ts'
 import wsRoutes from './routes/ws.ts'
 import { newId } from './services/ids.ts'
+import { TIMEOUTS, type Timeouts } from './services/timeouts.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     config: Config
     /** This process's incarnation, new at each start. */
     node: string
+    timeouts: Timeouts
   }
 }
 
 export interface AppOptions {
   config: Config
+  /** Other deadlines than the usual ones. */
+  timeouts?: Partial<Timeouts>
 }
 
 /** The service as one plugin. Top to bottom this is the order in which things need each other; it closes bottom to top. */
-const app: FastifyPluginAsync<AppOptions> = async (fastify, { config }) => {
+const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, timeouts }) => {
   fastify.decorate('config', config)
   fastify.decorate('node', newId().slice(0, 10))
+  fastify.decorate('timeouts', { ...TIMEOUTS, ...timeouts })
   validateStrictly(fastify)
   for (const schema of shared) fastify.addSchema(schema)
 
@@ -70,10 +76,11 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config }) => {
   await fastify.register(meRoutes)
   await fastify.register(wsRoutes)
   await fastify.register(sseRoutes)
+  await fastify.register(asyncapiRoutes)
   if (config.DEMO) await fastify.register(demoRoutes)
 }
 
-/** Not encapsulated: whoever registers it meets its decorators. */
+/** Not encapsulated: the server's own errors are answered like all others, and whoever registers it meets its decorators. */
 export default fp(app, { name: 'belfry', fastify: '5.x' })
 
 /** Bodies are taken as they are, and unknown fields are errors; what comes in a URL is text, and is converted. */

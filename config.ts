@@ -116,6 +116,23 @@ export function readConfig(environment: Record<string, string | undefined> = pro
   return Object.freeze(config)
 }
 
+/** What the CLI reads: where the service is, and how its tokens are signed. */
+export type ClientConfig = Pick<Environment, (typeof CLIENT_NAMES)[number]>
+
+const CLIENT_NAMES = ['HOST', 'PORT', 'DATA_DIR', 'JWT_SECRET', 'JWT_PUBLIC_KEY', 'JWKS_URL', 'JWT_ISSUER', 'JWT_AUDIENCE'] as const
+
+/**
+ * Reads what the CLI needs; whatever else is wrong in the environment does not stop it.
+ *
+ * @throws ConfigError with every problem at once
+ */
+export function readClientConfig(environment: Record<string, string | undefined> = process.env): ClientConfig {
+  const problems: string[] = []
+  const config = validate(Object.fromEntries(CLIENT_NAMES.map((name) => [name, environment[name]])), problems)
+  if (problems.length > 0) throw new ConfigError(problems)
+  return config
+}
+
 /** Values that are no good are named in `problems` and replaced by their defaults, so that the checks across values still run. */
 function validate(environment: Record<string, string | undefined>, problems: string[]): Environment {
   const known = Object.keys(environmentSchema.properties)
@@ -149,8 +166,8 @@ function check(config: Config, problems: string[]): void {
   if (stores.filter(Boolean).length > 1) problems.push('only one of REDIS_URL, REDIS_CLUSTER_NODES and REDIS_SENTINELS may be set')
   if (config.REDIS_URL !== '' && !isUrl(config.REDIS_URL, ['redis:', 'rediss:']))
     problems.push('REDIS_URL must be a redis:// or rediss:// URL')
-  for (const node of [...config.REDIS_CLUSTER_NODES, ...config.REDIS_SENTINELS]) {
-    if (!/^.+:\d{1,5}$/.test(node)) problems.push(`${node} must be host:port`)
+  for (const name of ['REDIS_CLUSTER_NODES', 'REDIS_SENTINELS'] as const) {
+    if (!config[name].every(isHostAndPort)) problems.push(`${name} must be host:port, comma-separated`)
   }
   if (config.REDIS_SENTINELS.length > 0 && config.REDIS_SENTINEL_NAME === '') problems.push('REDIS_SENTINELS needs REDIS_SENTINEL_NAME')
 
@@ -166,8 +183,7 @@ function check(config: Config, problems: string[]): void {
     if (origin !== '*' && !isOrigin(origin)) problems.push(`CORS_ORIGIN: ${origin} must be scheme://host[:port] or *`)
   }
   for (const proxy of config.TRUST_PROXY) {
-    const [address = '', bits = '0'] = proxy.split('/')
-    if (isIP(address) === 0 || !/^\d{1,3}$/.test(bits)) problems.push(`TRUST_PROXY: ${proxy} must be an address or a CIDR`)
+    if (!isNetwork(proxy)) problems.push(`TRUST_PROXY: ${proxy} must be an address or a CIDR`)
   }
 }
 
@@ -192,6 +208,20 @@ function split(list: string): string[] {
     .split(',')
     .map((entry) => entry.trim())
     .filter((entry) => entry !== '')
+}
+
+/** Without a scheme or a password before it. */
+function isHostAndPort(value: string): boolean {
+  const port = /^[^@/\s]+:(\d{1,5})$/.exec(value)?.[1]
+  return port !== undefined && Number(port) <= 65_535
+}
+
+function isNetwork(value: string): boolean {
+  const [address = '', bits, ...rest] = value.split('/')
+  const version = isIP(address)
+  return (
+    version !== 0 && rest.length === 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128)))
+  )
 }
 
 function isUrl(value: string, protocols: string[]): boolean {

@@ -7,7 +7,7 @@ import { originAllowed } from '../services/upgrade.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     admit: {
-      /** What is answered in HTTP: 403 for the origin, 429 for too many attempts, 503 while draining or without a store. */
+      /** What is answered in HTTP: 403 for the origin, 429 for too many attempts, 503 without a store. */
       upgrade: (request: FastifyRequest) => Promise<void>
       /** The token, the device and the start of the cursor. */
       identify: (request: FastifyRequest) => Promise<Admission>
@@ -28,7 +28,6 @@ export default fp(
     const allowed = ALLOWED_ORIGINS.map((origin) => origin.toLowerCase())
     app.decorate('admit', {
       upgrade: async (request) => {
-        if (app.health.draining) throw new errors.Draining()
         if (!originAllowed(request.headers.origin, allowed)) throw new errors.OriginForbidden()
         await app.limits.connect(request)
         if (!app.store.status().available) throw new errors.StoreUnavailable()
@@ -41,5 +40,5 @@ export default fp(
       }
     })
   },
-  { name: 'admit', fastify: '5.x', dependencies: ['auth', 'health', 'rate-limit', 'store'] }
+  { name: 'admit', fastify: '5.x', dependencies: ['auth', 'rate-limit', 'store'] }
 )

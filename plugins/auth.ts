@@ -2,9 +2,10 @@ import jwt from '@fastify/jwt'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { ApiKeys } from '../services/api-keys.ts'
-import { errors } from '../services/errors.ts'
+import { errors, refusals } from '../services/errors.ts'
 import { publicKeyAlgorithm } from '../services/keys.ts'
-import { type Claims, checkClaims, jwksVerifier, type Refusal, TokenError, type VerifyToken } from '../services/tokens.ts'
+import type { UnauthorizedReason } from '../services/protocol/index.ts'
+import { type Claims, checkClaims, checkHeader, jwksVerifier, TokenError, type VerifyToken } from '../services/tokens.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -16,7 +17,7 @@ declare module 'fastify' {
       /** `onRequest` of the user's own routes: the user's token. Sets `request.user`. */
       user: (request: FastifyRequest) => Promise<void>
       /** The error that answers a refusal in HTTP. */
-      refusal: (refusal: Refusal) => Error
+      refusal: (refusal: UnauthorizedReason) => Error
     }
   }
   interface FastifyRequest {
@@ -33,13 +34,6 @@ declare module '@fastify/jwt' {
 
 const SERVICE_SCOPES = ['publish', 'admin']
 
-const REFUSALS: Record<Refusal, () => Error> = {
-  token_missing: () => new errors.TokenMissing(),
-  token_invalid: () => new errors.TokenInvalid(),
-  token_expired: () => new errors.TokenExpired(),
-  token_revoked: () => new errors.TokenRevoked()
-}
-
 /** Who is asking. Algorithms are pinned by the kind of key configured, `exp` is required, `sub` must be a user. */
 export default fp(
   async (app) => {
@@ -54,7 +48,7 @@ export default fp(
         secret: JWT_PUBLIC_KEY === '' ? JWT_SECRET : { public: JWT_PUBLIC_KEY },
         verify: {
           algorithms: [JWT_PUBLIC_KEY === '' ? 'HS256' : publicKeyAlgorithm(JWT_PUBLIC_KEY)],
-          requiredClaims: ['exp', 'sub'],
+          requiredClaims: ['exp', 'sub', ...(JWT_ISSUER === '' ? [] : ['iss']), ...(JWT_AUDIENCE === '' ? [] : ['aud'])],
           ignoreNotBefore: true,
           ...(JWT_ISSUER === '' ? {} : { allowedIss: JWT_ISSUER }),
           ...(JWT_AUDIENCE === '' ? {} : { allowedAud: JWT_AUDIENCE })
@@ -64,6 +58,7 @@ export default fp(
     }
     const known: VerifyToken = async (token) => {
       if (token === '') throw new TokenError('token_missing')
+      checkHeader(token)
       return verify(token)
     }
 
@@ -87,7 +82,7 @@ export default fp(
         if (revokedBefore > 0 && claims.issuedAt <= revokedBefore) throw new errors.TokenRevoked()
         request.user = claims
       },
-      refusal: (refusal) => REFUSALS[refusal]()
+      refusal: (refusal) => refusals[refusal]()
     })
   },
   { name: 'auth', fastify: '5.x', dependencies: ['error-handler', 'store'] }
@@ -98,7 +93,7 @@ function bearerOf(request: FastifyRequest): string {
 }
 
 function refuse(error: unknown): never {
-  throw error instanceof TokenError ? REFUSALS[error.refusal]() : error
+  throw error instanceof TokenError ? refusals[error.refusal]() : error
 }
 
 function verified(verify: (token: string) => unknown, token: string): Record<string, unknown> {

@@ -1,8 +1,8 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Problem } from '../routes/schemas/problem.ts'
 import { errors } from '../services/errors.ts'
+import type { Problem } from '../services/problem.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -18,6 +18,7 @@ const FASTIFY_ERRORS: Record<string, (error: FastifyError) => FastifyError> = {
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => new errors.InvalidRequest('the content length does not fit the body'),
   FST_ERR_CTP_EMPTY_JSON_BODY: () => new errors.InvalidRequest('the body is empty'),
   FST_ERR_CTP_INVALID_JSON_BODY: () => new errors.InvalidRequest('the body is not JSON'),
+  FST_ERR_MAX_PARAM_LENGTH: () => new errors.NotFound('The path is too long'),
   FST_ERR_BAD_URL: () => new errors.InvalidRequest('the URL is not valid'),
   FST_REQ_FILE_TOO_LARGE: () => new errors.TooLarge('The body is too large')
 }

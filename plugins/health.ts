@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin'
+import { errors } from '../services/errors.ts'
 import { Health } from '../services/health.ts'
 
 declare module 'fastify' {
@@ -7,12 +8,15 @@ declare module 'fastify' {
   }
 }
 
-/** Named readiness checks that other plugins add. Not ready from the first moment of a shutdown on. */
+/** Named readiness checks that other plugins add. From the first moment of a shutdown on: not ready, and nothing new is begun. */
 export default fp(
   async (app) => {
     const health = new Health()
     app.decorate('health', health)
     app.addHook('preClose', async () => health.drain())
+    app.addHook('onRequest', async (request) => {
+      if (health.draining && !request.url.startsWith('/health/')) throw new errors.Draining()
+    })
   },
-  { name: 'health', fastify: '5.x' }
+  { name: 'health', fastify: '5.x', dependencies: ['error-handler'] }
 )

@@ -1,9 +1,10 @@
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
+import type { FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
 import { PROJECT_VERSION } from '../services/version.ts'
 
-/** OpenAPI 3.1 at /docs, for every route registered after it. */
+/** OpenAPI 3.1 at /docs, for every route registered after it that has an operationId. */
 export default fp(
   async (app) => {
     await app.register(swagger, {
@@ -20,6 +21,7 @@ export default fp(
           { name: 'inbox', description: 'For services: the notifications of a user' },
           { name: 'connections', description: 'For services: the sockets of a user' },
           { name: 'me', description: "For the user's own client" },
+          { name: 'socket', description: 'The WebSocket; its frames are in /docs/asyncapi.json' },
           { name: 'operations', description: 'Health and metrics, without authentication' }
         ],
         components: {
@@ -29,9 +31,19 @@ export default fp(
           }
         }
       },
+      transform: ({ schema, url }) => ({ schema: documented(schema), url }),
       refResolver: { buildLocalReference: (json, _base, _fragment, index) => (typeof json.$id === 'string' ? json.$id : `def-${index}`) }
     })
     await app.register(swaggerUi, { routePrefix: '/docs' })
   },
   { name: 'openapi', fastify: '5.x' }
 )
+
+/** What has an operationId is shown, the WebSocket too; a query parameter with a default is not required. */
+function documented(schema: FastifySchema & { operationId?: string; hide?: boolean }): FastifySchema {
+  const hide = schema?.operationId === undefined
+  const { querystring } = (schema ?? {}) as { querystring?: { required?: string[]; properties: Record<string, { default?: unknown }> } }
+  if (querystring?.required === undefined) return { ...schema, hide }
+  const required = querystring.required.filter((name) => querystring.properties[name]?.default === undefined)
+  return { ...schema, hide, querystring: { ...querystring, required } }
+}

@@ -7,13 +7,27 @@ import { errors } from '../services/errors.ts'
 /** An event loop that runs later than this has too much to do, milliseconds. */
 const MAX_EVENT_LOOP_DELAY_MS = 2000
 
+/** How often the delay of the event loop is looked at, milliseconds. */
+const SAMPLE_MS = 500
+
 /** Paths that answer however much there is to do. */
 const ALWAYS = ['/health/live', '/health/ready', '/metrics']
 
-/** Response headers, CORS for REST (off unless `CORS_ORIGIN`), and shedding when the process cannot keep up. */
+/**
+ * Response headers, CORS for REST (off unless `CORS_ORIGIN`), and shedding when the process cannot keep up. A peer that sends nothing, or half a
+ * request, does not hold up a stop: it is let go of when half the grace is over.
+ */
 export default fp(
   async (app) => {
-    const { CORS_ORIGIN } = app.config
+    const { CORS_ORIGIN, CLOSE_GRACE_SECONDS } = app.config
+    app.addHook('onRequest', async ({ headers: { host } }) => {
+      if (host?.includes(',')) throw new errors.InvalidRequest('there must be one Host')
+    })
+    let letGo: NodeJS.Timeout | undefined
+    app.addHook('preClose', async () => {
+      letGo = setTimeout(() => app.server.closeAllConnections(), CLOSE_GRACE_SECONDS * 500)
+    })
+    app.addHook('onClose', async () => clearTimeout(letGo))
     await app.register(helmet, {
       global: true,
       contentSecurityPolicy: {
@@ -33,11 +47,16 @@ export default fp(
         exposedHeaders: ['retry-after', 'idempotent-replayed']
       })
     }
+    // The first samples hold what the start itself took, which is not load.
+    let sampledFrom = 0
+    app.addHook('onListen', async () => {
+      sampledFrom = performance.now() + 2 * SAMPLE_MS
+    })
     await app.register(underPressure, {
       maxEventLoopDelay: MAX_EVENT_LOOP_DELAY_MS,
-      sampleInterval: 500,
+      sampleInterval: SAMPLE_MS,
       pressureHandler: (request) => {
-        if (!ALWAYS.includes(request.url)) throw new errors.Overloaded()
+        if (performance.now() >= sampledFrom && !ALWAYS.includes(request.url)) throw new errors.Overloaded()
       }
     })
   },

@@ -22,6 +22,8 @@ declare module 'fastify' {
 /** The path of the one route that takes upgrades. */
 export const SOCKET_PATH = '/v1/ws'
 
+/** Fragments a message may come in. */
+const MAX_FRAGMENTS = 16
 /** How long a peer may take to answer a close frame, milliseconds. */
 const CLOSE_TIMEOUT_MS = 2000
 /** Connections told to move are spread over at least this, and this much more for each of them, up to the ceiling; milliseconds. */
@@ -35,6 +37,7 @@ export default fp(
     const { WS_MAX_PAYLOAD_BYTES, MAX_UNACKED, WS_PING_INTERVAL_MS } = app.config
     const options = {
       maxPayload: WS_MAX_PAYLOAD_BYTES,
+      maxFragments: MAX_FRAGMENTS,
       perMessageDeflate: false,
       clientTracking: false,
       handleProtocols: chooseProtocol,
@@ -57,7 +60,8 @@ export default fp(
       verify: app.auth.verify,
       maxUnacked: MAX_UNACKED,
       maxFrameBytes: WS_MAX_PAYLOAD_BYTES,
-      pingIntervalMs: WS_PING_INTERVAL_MS
+      pingIntervalMs: WS_PING_INTERVAL_MS,
+      timeouts: app.timeouts
     }
     app.decorate('websocket', {
       accept: (webSocket, request, admission) => acceptSocket(context, webSocket, request.raw.socket as Socket, admission),

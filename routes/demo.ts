@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { extname, join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { errors } from '../services/errors.ts'
 import { signToken } from '../services/sign.ts'
@@ -42,16 +43,18 @@ interface Asset {
 const demo: FastifyPluginAsyncTypebox = async (app) => {
   const assets = readAssets()
 
-  app.get<{ Params: { '*': string } }>('/demo/*', { schema: { hide: true } }, (request, reply) => send(request.params['*'], request, reply))
-  app.get('/demo', { schema: { hide: true } }, (request, reply) => send('index.html', request, reply))
-
-  const send = (name: string, request: { headers: { 'if-none-match'?: string } }, reply: Reply): unknown => {
+  const send = (name: string, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const asset = assets.get(name)
     if (asset === undefined) throw new errors.NotFound(`There is no /demo/${name}`)
     reply.header('cache-control', 'no-cache').header('etag', asset.etag)
     if (request.headers['if-none-match'] === asset.etag) return reply.code(304).send()
     return reply.type(asset.type).send(asset.body)
   }
+
+  app.get('/demo', { schema: { hide: true } }, (request, reply) => send('index.html', request, reply))
+  app.get('/demo/*', { schema: { hide: true, params: Type.Object({ '*': Type.String() }) } }, (request, reply) =>
+    send(request.params['*'], request, reply)
+  )
 
   if (!app.config.secretMade) return
 
@@ -86,24 +89,13 @@ const demo: FastifyPluginAsyncTypebox = async (app) => {
     }
   )
 
-  app.get(
-    '/demo/users/:user',
-    { schema: { hide: true, params: Type.Object({ user: UserSchema }) } },
-    async (request) => {
-      const [queue, connections] = await Promise.all([app.store.queue(request.params.user), app.store.connections(request.params.user)])
-      return { parked: queue.parked, connections: connections.length }
-    }
-  )
+  app.get('/demo/users/:user', { schema: { hide: true, params: Type.Object({ user: UserSchema }) } }, async (request) => {
+    const [queue, connections] = await Promise.all([app.store.queue(request.params.user), app.store.connections(request.params.user)])
+    return { parked: queue.parked, connections: connections.length }
+  })
 }
 
 export default demo
-
-interface Reply {
-  header(name: string, value: string): Reply
-  code(status: number): Reply
-  type(contentType: string): Reply
-  send(body?: unknown): unknown
-}
 
 /** By their path below /demo; small enough to be held. */
 function readAssets(): Map<string, Asset> {

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { NotificationIdSchema, problems, userErrors, userSecurity } from './schemas/common.ts'
+import { bodyErrors, described, NotificationIdSchema, problems, userErrors, userSecurity } from './schemas/common.ts'
 import { FoundSchema, InboxQuerySchema, InboxSchema, MarkAnswerSchema, MarkSchema } from './schemas/notification.ts'
 
 /** The user's own inbox, by the user's token. */
@@ -12,11 +12,12 @@ const me: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/me/notifications',
     {
       schema: {
+        operationId: 'listMyInbox',
         summary: 'List my inbox',
         tags: ['me'],
         ...guarded,
         querystring: InboxQuerySchema,
-        response: { 200: InboxSchema, ...problems(...userErrors) }
+        response: { 200: described(InboxSchema, 'One page'), ...problems(...userErrors) }
       }
     },
     (request) => app.inbox.list(request.user.sub, request.query)
@@ -26,11 +27,12 @@ const me: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/me/notifications/:id',
     {
       schema: {
+        operationId: 'getMyNotification',
         summary: 'Get one of my notifications',
         tags: ['me'],
         ...guarded,
         params: Type.Object({ id: NotificationIdSchema }),
-        response: { 200: FoundSchema, ...problems(...userErrors, 404) }
+        response: { 200: described(FoundSchema, 'The notification'), ...problems(...userErrors, 404) }
       }
     },
     (request) => app.inbox.get(request.user.sub, request.params.id)
@@ -40,11 +42,12 @@ const me: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/me/notifications/mark',
     {
       schema: {
+        operationId: 'markMyNotifications',
         summary: 'Set the state of my notifications',
         tags: ['me'],
         ...guarded,
         body: MarkSchema,
-        response: { 200: MarkAnswerSchema, ...problems(...userErrors, 507) }
+        response: { 200: described(MarkAnswerSchema, 'What changed'), ...problems(...userErrors, ...bodyErrors, 507) }
       }
     },
     (request) => app.inbox.mark(request.user.sub, request.body)

@@ -7,9 +7,10 @@ const metrics: FastifyPluginAsyncTypebox = async (app) => {
     {
       logLevel: 'warn',
       schema: {
+        operationId: 'getMetrics',
         summary: 'Prometheus metrics',
         tags: ['operations'],
-        response: { 200: { content: { 'text/plain': { schema: Type.String() } } } }
+        response: { 200: { description: 'The Prometheus text format', content: { 'text/plain': { schema: Type.String() } } } }
       }
     },
     async (_request, reply) => {

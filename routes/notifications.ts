@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyError } from 'fastify'
 import { errors } from '../services/errors.ts'
 import type { PublishRequest } from '../services/publisher.ts'
-import { problems, serviceErrors, serviceSecurity } from './schemas/common.ts'
+import { bodyErrors, described, problems, serviceErrors, serviceSecurity } from './schemas/common.ts'
 import {
   BatchAnswerSchema,
   type BatchItem,
@@ -25,6 +25,7 @@ const notifications: FastifyPluginAsyncTypebox = async (app) => {
     {
       bodyLimit: BODY_LIMIT,
       schema: {
+        operationId: 'publish',
         summary: 'Publish a notification',
         description:
           'To one user or to many. 202: it is in the store. 200: an earlier request with the same Idempotency-Key had put it there.',
@@ -32,7 +33,13 @@ const notifications: FastifyPluginAsyncTypebox = async (app) => {
         security: serviceSecurity,
         headers: PublishHeaders,
         body: PublishSchema,
-        response: { 202: PublishAnswerSchema, 200: PublishAnswerSchema, ...problems(...serviceErrors, 413, 415, 422, 507) }
+        response: {
+          202: described(PublishAnswerSchema, 'In the store, as safe as durability says; what became of it for each recipient'),
+          200: described(PublishAnswerSchema, 'An earlier request with this key had been carried out; nothing was written', {
+            'idempotent-replayed': { type: 'string', enum: ['true'], description: 'This answer repeats an earlier one' }
+          }),
+          ...problems(...serviceErrors, ...bodyErrors, 422, 507)
+        }
       }
     },
     async (request, reply) => {
@@ -52,12 +59,16 @@ const notifications: FastifyPluginAsyncTypebox = async (app) => {
     {
       bodyLimit: BATCH_BODY_LIMIT,
       schema: {
+        operationId: 'publishBatch',
         summary: 'Publish up to 1,000 notifications',
         description: 'Each item is carried out or refused on its own; the results are in the order of the items.',
         tags: ['publish'],
         security: serviceSecurity,
         body: BatchSchema,
-        response: { 202: BatchAnswerSchema, ...problems(...serviceErrors, 413, 415) }
+        response: {
+          202: described(BatchAnswerSchema, 'Each item was carried out or refused'),
+          ...problems(...serviceErrors, ...bodyErrors)
+        }
       }
     },
     async (request, reply) => {

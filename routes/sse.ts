@@ -1,13 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { closeCodes, type UnauthorizedReason } from '../services/protocol/index.ts'
-import { DeviceSchema, problems, userSecurity } from './schemas/common.ts'
-
-const StreamQuery = Type.Object({
-  token: Type.Optional(Type.String()),
-  device_id: Type.Optional(DeviceSchema),
-  last_event_id: Type.Optional(Type.String({ maxLength: 4096 }))
-})
+import { problems, SocketQuery, userErrors, userSecurity } from './schemas/common.ts'
 
 const StreamHeaders = Type.Object({ 'last-event-id': Type.Optional(Type.String({ maxLength: 4096 })) })
 
@@ -17,16 +11,20 @@ const sse: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/sse',
     {
       schema: {
+        operationId: 'stream',
         summary: 'The frames of belfry.v1 as server-sent events',
         description:
           'The same frames, event ids and cursor as the WebSocket, for networks that break those. `Last-Event-ID` resumes. What was handed to the network counts as received.',
-        tags: ['me'],
+        tags: ['socket'],
         security: userSecurity,
-        querystring: StreamQuery,
+        querystring: SocketQuery,
         headers: StreamHeaders,
         response: {
-          200: { description: 'Events', content: { 'text/event-stream': { schema: Type.String() } } },
-          ...problems(400, 401, 403, 429, 503)
+          200: {
+            description: 'Events: the id of each is its event id, its data the frame',
+            content: { 'text/event-stream': { schema: Type.String() } }
+          },
+          ...problems(...userErrors, 403, 429)
         }
       },
       onRequest: (request) => app.admit.upgrade(request)

@@ -3,6 +3,8 @@ import { Type } from 'typebox'
 import { errors } from '../services/errors.ts'
 import { eventIdOf } from '../services/frames.ts'
 import {
+  bodyErrors,
+  described,
   EventIdSchema,
   MillisecondsSchema,
   NotificationIdSchema,
@@ -23,6 +25,8 @@ const ConnectionSchema = Type.Object({
   address: Type.String()
 })
 
+const ConnectionsSchema = Type.Object({ items: Type.Array(ConnectionSchema) }, { description: 'Those of live nodes' })
+
 const DisconnectQuery = Type.Object(
   {
     reason: Type.String({ minLength: 1, maxLength: 100, default: 'disconnected by an operator', description: 'Sent with close code 4003' }),
@@ -31,22 +35,28 @@ const DisconnectQuery = Type.Object(
   { additionalProperties: false }
 )
 
-const DisconnectedSchema = Type.Object({ disconnected: Type.Integer({ description: 'Connections that were told to close' }) })
+const DisconnectedSchema = Type.Object(
+  { disconnected: Type.Integer({ description: 'Connections that were told to close' }) },
+  { description: 'The nodes were told' }
+)
 
-const QueueSchema = Type.Object({
-  head: EventIdSchema,
-  first: EventIdSchema,
-  parked: Type.Integer(),
-  unread: Type.Integer(),
-  devices: Type.Array(
-    Type.Object({
-      deviceId: Type.String(),
-      eventId: EventIdSchema,
-      lag: Type.Integer({ description: 'Rows after its cursor' }),
-      acknowledgedAt: MillisecondsSchema('When its cursor last moved')
-    })
-  )
-})
+const QueueSchema = Type.Object(
+  {
+    head: described(EventIdSchema, 'The newest row; empty while there is no log'),
+    first: described(EventIdSchema, 'The oldest retained row'),
+    parked: Type.Integer({ description: 'Notifications that wait for their release' }),
+    unread: Type.Integer(),
+    devices: Type.Array(
+      Type.Object({
+        deviceId: Type.String(),
+        eventId: EventIdSchema,
+        lag: Type.Integer({ description: 'Rows after its cursor' }),
+        acknowledgedAt: MillisecondsSchema('When its cursor last moved')
+      })
+    )
+  },
+  { description: 'The state of the queue' }
+)
 
 const users: FastifyPluginAsyncTypebox = async (app) => {
   app.addHook('onRequest', app.auth.service)
@@ -57,12 +67,13 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/users/:user/notifications',
     {
       schema: {
+        operationId: 'listInbox',
         summary: "List a user's inbox",
         tags: ['inbox'],
         ...guarded,
         params: UserParams,
         querystring: InboxQuerySchema,
-        response: { 200: InboxSchema, ...problems(...serviceErrors) }
+        response: { 200: described(InboxSchema, 'One page'), ...problems(...serviceErrors) }
       }
     },
     (request) => app.inbox.list(request.params.user, request.query)
@@ -72,11 +83,12 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/users/:user/notifications/:id',
     {
       schema: {
+        operationId: 'getNotification',
         summary: 'Get one notification, wherever it is',
         tags: ['inbox'],
         ...guarded,
         params: IdParams,
-        response: { 200: FoundSchema, ...problems(...serviceErrors, 404) }
+        response: { 200: described(FoundSchema, 'The notification'), ...problems(...serviceErrors, 404) }
       }
     },
     (request) => app.inbox.get(request.params.user, request.params.id)
@@ -86,12 +98,13 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/users/:user/notifications/mark',
     {
       schema: {
+        operationId: 'markNotifications',
         summary: 'Set the state of notifications',
         tags: ['inbox'],
         ...guarded,
         params: UserParams,
         body: MarkSchema,
-        response: { 200: MarkAnswerSchema, ...problems(...serviceErrors, 507) }
+        response: { 200: described(MarkAnswerSchema, 'What changed'), ...problems(...serviceErrors, ...bodyErrors, 507) }
       }
     },
     (request) => app.inbox.mark(request.params.user, request.body)
@@ -101,6 +114,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/users/:user/notifications/:id',
     {
       schema: {
+        operationId: 'recallNotification',
         summary: 'Recall a notification',
         description: 'Parked or pending, it never appears; shown, it is retracted on every device.',
         tags: ['inbox'],
@@ -120,11 +134,12 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/users/:user/connections',
     {
       schema: {
+        operationId: 'listConnections',
         summary: "List a user's connections on all nodes",
         tags: ['connections'],
         ...guarded,
         params: UserParams,
-        response: { 200: Type.Object({ items: Type.Array(ConnectionSchema) }), ...problems(...serviceErrors) }
+        response: { 200: ConnectionsSchema, ...problems(...serviceErrors) }
       }
     },
     async (request) => ({ items: await app.store.connections(request.params.user) })
@@ -134,6 +149,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/users/:user/connections',
     {
       schema: {
+        operationId: 'closeConnections',
         summary: "Close all of a user's connections",
         tags: ['connections'],
         ...guarded,
@@ -154,6 +170,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/users/:user/connections/:id',
     {
       schema: {
+        operationId: 'closeConnection',
         summary: 'Close one connection',
         tags: ['connections'],
         ...guarded,
@@ -175,6 +192,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/users/:user/queue',
     {
       schema: {
+        operationId: 'getQueue',
         summary: 'What waits for a user: the log, what is parked, and how far each device is',
         tags: ['inbox'],
         ...guarded,

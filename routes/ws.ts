@@ -3,19 +3,13 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { errors } from '../services/errors.ts'
 import type { Admission } from '../services/sockets.ts'
-import { DeviceSchema } from './schemas/common.ts'
+import { problems, SocketQuery, userSecurity } from './schemas/common.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
     admission: Admission | null
   }
 }
-
-const SocketQuery = Type.Object({
-  token: Type.Optional(Type.String()),
-  device_id: Type.Optional(DeviceSchema),
-  last_event_id: Type.Optional(Type.String({ maxLength: 4096 }))
-})
 
 /** Where a socket begins: checks that HTTP can answer come first, the token last, and its verdict is a close code. */
 const ws: FastifyPluginAsyncTypebox = async (app) => {
@@ -24,12 +18,21 @@ const ws: FastifyPluginAsyncTypebox = async (app) => {
   app.route({
     method: 'GET',
     url: '/v1/ws',
-    schema: { hide: true, querystring: SocketQuery },
+    schema: {
+      operationId: 'connect',
+      summary: 'Open a WebSocket',
+      description: 'A token that is not good is answered by close code 4001 after the upgrade, since a browser can read that.',
+      tags: ['socket'],
+      security: userSecurity,
+      querystring: SocketQuery,
+      response: { 101: Type.Null({ description: 'Upgraded' }), ...problems(400, 403, 426, 429, 500, 503) }
+    },
     onRequest: (request) => app.admit.upgrade(request),
     preHandler: async (request: FastifyRequest) => {
       request.admission = await app.admit.identify(request)
     },
-    handler: async () => {
+    handler: async (_request, reply) => {
+      reply.header('upgrade', 'websocket')
       throw new errors.UpgradeRequired()
     },
     wsHandler: (socket, request) => app.websocket.accept(socket, request, request.admission as Admission)

@@ -1,5 +1,5 @@
-// Copies what tsc leaves behind (Lua scripts, pages) beside the compiled code: node scripts/copy-assets.mjs <dist|build>
-import { cpSync, existsSync } from 'node:fs'
+// Copies what tsc leaves behind (Lua scripts, pages) beside the compiled code, and makes the CLI executable: node scripts/copy-assets.mjs <dist|build>
+import { chmodSync, cpSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
 
 const target = process.argv[2]
@@ -8,6 +8,7 @@ if (target === undefined) throw new Error('usage: copy-assets.mjs <folder>')
 for (const folder of ['services/store/redis/lua', 'demo']) {
   if (existsSync(folder)) cpSync(folder, join(target, folder), { recursive: true })
 }
+chmodSync(join(target, 'cli.js'), 0o755)
 
 // The demo runs on the client as it is published.
 const client = 'packages/client/dist'

@@ -1,9 +1,13 @@
 import type { Connection } from './connection.ts'
 import type { Counters } from './counters.ts'
+import { type BelfryError, errors, refusals } from './errors.ts'
 import { plainFrame } from './frames.ts'
 import { type MarkFrame, parseEventId, type RefreshFrame, type State } from './protocol/index.ts'
 import type { MarkCommand, Store } from './store/store.ts'
 import { TokenError, type VerifyToken } from './tokens.ts'
+
+/** When a frame that could not be carried out for now may be sent again, milliseconds. */
+const RETRY_AFTER_MS = 1000
 
 /** Frames a client may send in one second. */
 export const MAX_FRAMES_PER_SECOND = 50
@@ -21,8 +25,7 @@ export interface ClientFrameContext {
  * that could not be carried out is answered with `error`.
  */
 export function takeClientFrame(context: ClientFrameContext, connection: Connection, text: string, now: number): void {
-  connection.heardAt = now
-  if (!withinRate(connection, now)) return connection.close('tooManyFrames')
+  if (!countFrame(connection, now)) return
   const frame = parse(text)
   if (frame === undefined) return connection.close('protocolError')
   switch (frame.type) {
@@ -43,14 +46,17 @@ export function takeClientFrame(context: ClientFrameContext, connection: Connect
   }
 }
 
-function withinRate(connection: Connection, now: number): boolean {
+/** Counts any frame of the client, its control frames too. False when it is not to be looked at: the connection is closed, or it was one too many. */
+export function countFrame(connection: Connection, now: number): boolean {
+  connection.heardAt = now
   const second = Math.floor(now / 1000)
   if (second !== connection.heardSecond) {
     connection.heardSecond = second
     connection.framesHeard = 0
   }
   connection.framesHeard += 1
-  return connection.framesHeard <= MAX_FRAMES_PER_SECOND
+  if (connection.framesHeard > MAX_FRAMES_PER_SECOND) connection.close('tooManyFrames')
+  return connection.open
 }
 
 function parse(text: string): Record<string, unknown> | undefined {
@@ -65,14 +71,18 @@ function parse(text: string): Record<string, unknown> | undefined {
 async function mark({ store }: ClientFrameContext, connection: Connection, frame: Partial<MarkFrame>): Promise<void> {
   const target = targetOf(frame)
   if (target === undefined || !STATES.includes(frame.state)) {
-    refuse(connection, frame.ref, 'BELFRY_ERR_INVALID_REQUEST', 'mark needs ids or upTo, and a state', false)
+    refuse(connection, frame.ref, new errors.InvalidRequest('mark needs ids or upTo, and a state'))
+    return
+  }
+  if (!connection.attached) {
+    refuse(connection, frame.ref, new errors.StoreUnavailable())
     return
   }
   try {
     const { unread } = await store.mark({ user: connection.local.user, target, state: frame.state as State })
     connection.send(plainFrame({ type: 'ok', ...ref(frame.ref), unread }))
   } catch (error) {
-    refuse(connection, frame.ref, codeOf(error), 'the store did not take it', true, 1000)
+    refuse(connection, frame.ref, error)
   }
 }
 
@@ -82,28 +92,35 @@ function targetOf({ ids, upTo }: Partial<MarkFrame>): MarkCommand['target'] | un
   return position === undefined ? undefined : { upTo: position }
 }
 
-async function refresh({ verify }: ClientFrameContext, connection: Connection, frame: Partial<RefreshFrame>): Promise<void> {
+async function refresh({ store, verify }: ClientFrameContext, connection: Connection, frame: Partial<RefreshFrame>): Promise<void> {
   try {
     const claims = await verify(typeof frame.token === 'string' ? frame.token : '')
     if (claims.sub !== connection.local.user) throw new TokenError('token_invalid')
+    const revokedBefore = await store.revokedBefore(claims.sub)
+    if (revokedBefore > 0 && claims.issuedAt <= revokedBefore) throw new TokenError('token_revoked')
+    connection.issuedAt = claims.issuedAt
     connection.expiresAt = claims.expiresAt
     connection.send(plainFrame({ type: 'ok', ...ref(frame.ref), tokenExpiresAt: claims.expiresAt }))
   } catch (error) {
-    const refusal = error instanceof TokenError ? error.refusal : 'token_invalid'
-    refuse(connection, frame.ref, `BELFRY_ERR_${refusal.toUpperCase()}`, 'the token is not one for this user', false)
+    refuse(connection, frame.ref, error instanceof TokenError ? refusals[error.refusal]() : error)
   }
 }
 
-function refuse(connection: Connection, number: unknown, code: string, message: string, temporary: boolean, retryAfterMs?: number): void {
+/** Says why a frame was not carried out. Only what is away for a while is worth another try. */
+function refuse(connection: Connection, number: unknown, error: unknown): void {
+  const { code, message, statusCode } = shown(error)
+  const temporary = statusCode === 503
   connection.send(
-    plainFrame({ type: 'error', ...ref(number), code, message, temporary, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) })
+    plainFrame({ type: 'error', ...ref(number), code, message, temporary, ...(temporary ? { retryAfterMs: RETRY_AFTER_MS } : {}) })
   )
+}
+
+/** Text of errors that are not ours never leaves the process. */
+function shown(error: unknown): BelfryError {
+  const { code } = error as { code?: unknown }
+  return typeof code === 'string' && code.startsWith('BELFRY_ERR_') ? (error as BelfryError) : new errors.Internal()
 }
 
 function ref(number: unknown): { ref?: number } {
   return typeof number === 'number' ? { ref: number } : {}
-}
-
-function codeOf(error: unknown): string {
-  return (error as { code?: string }).code ?? 'BELFRY_ERR_INTERNAL'
 }

@@ -6,6 +6,7 @@ import { closeCodes, DEFAULT_DEVICE, type HelloFrame, type Position, parseEventI
 import type { LocalUser, Registry } from './registry.ts'
 import { rowId8, rowKind } from './store/row.ts'
 import type { AttachResult, Backlog, ConnectionInfo, Start, Store } from './store/store.ts'
+import type { Timeouts } from './timeouts.ts'
 import type { Transport } from './transport.ts'
 
 /** What all connections of a node share. */
@@ -18,6 +19,7 @@ export interface ConnectionContext {
   readonly maxUnacked: number
   readonly maxFrameBytes: number
   readonly pingIntervalMs: number
+  readonly timeouts: Timeouts
 }
 
 /** Who connects. Times are Unix milliseconds. */
@@ -39,11 +41,6 @@ type Stage = 'attach' | 'behind' | 'live' | 'closed'
 const MAX_BUFFERED = 65_536
 /** Acknowledgements of what was never sent, before the connection is closed. */
 const MAX_BAD_ACKS = 3
-/** How long a connection may wait for its first attach, milliseconds. */
-const ATTACH_DEADLINE_MS = 15_000
-
-/** How long the peer may be silent after a ping, milliseconds. */
-export const PONG_TIMEOUT_MS = 10_000
 
 /**
  * A connection is a cursor over its user's log.
@@ -58,11 +55,13 @@ export class Connection implements ConnectionInfo {
   readonly connectedAt: number
   readonly address: string
   readonly local: LocalUser
-  readonly issuedAt: number
+  /** When the token in use was issued, and when it expires. */
+  issuedAt: number
   expiresAt: number
-  /** When the peer last showed life, and when it was last pinged. */
+  /** When the peer last showed life, when it was last pinged, and when first of all that it did not answer. */
   heardAt: number
   pingedAt: number
+  unansweredSince = 0
   /** Frames taken from the client since `heardSecond`, for the limit on frames a second. */
   framesHeard = 0
   heardSecond = 0
@@ -108,6 +107,15 @@ export class Connection implements ConnectionInfo {
 
   get live(): boolean {
     return this.#stage === 'live'
+  }
+
+  /** The store has admitted it: the token was not revoked, and there was room. */
+  get attached(): boolean {
+    return this.#greeted && this.#stage !== 'closed'
+  }
+
+  get open(): boolean {
+    return this.#stage !== 'closed'
   }
 
   get transport(): Transport {
@@ -238,7 +246,7 @@ export class Connection implements ConnectionInfo {
       })
     } catch {
       this.#busy = false
-      if (!this.#greeted && Date.now() - this.connectedAt > ATTACH_DEADLINE_MS) this.close('storeAway')
+      if (!this.#greeted && Date.now() - this.connectedAt > this.#context.timeouts.attachMs) this.close('storeAway')
       return
     }
     if (this.#stage === 'closed') return
@@ -260,7 +268,7 @@ export class Connection implements ConnectionInfo {
   }
 
   #greet(backlog: Backlog): void {
-    const { maxUnacked, maxFrameBytes, pingIntervalMs, node } = this.#context
+    const { maxUnacked, maxFrameBytes, pingIntervalMs, timeouts, node } = this.#context
     this.#greeted = true
     this.#sent = backlog.start
     this.#acked = backlog.start.offset
@@ -271,7 +279,7 @@ export class Connection implements ConnectionInfo {
       user: this.local.user,
       node,
       serverTime: Date.now(),
-      heartbeat: { intervalMs: pingIntervalMs, timeoutMs: PONG_TIMEOUT_MS },
+      heartbeat: { intervalMs: pingIntervalMs, timeoutMs: timeouts.pongMs },
       resume: {
         status: backlog.gap !== undefined ? 'gap' : backlog.resumed ? 'resumed' : 'fresh',
         from: eventIdOf(backlog.start),

@@ -1,4 +1,5 @@
 import createError from '@fastify/error'
+import type { UnauthorizedReason } from './protocol/index.ts'
 
 /**
  * Every error Belfry answers with: code, status and message in one table, used by REST answers and by error frames.
@@ -13,17 +14,34 @@ export const errors = {
   ScopeMissing: createError('BELFRY_ERR_SCOPE_MISSING', 'The token has neither the scope publish nor admin', 403),
   OriginForbidden: createError('BELFRY_ERR_ORIGIN_FORBIDDEN', 'This origin may not connect', 403),
   NotFound: createError('BELFRY_ERR_NOT_FOUND', '%s', 404),
+  RequestTimeout: createError('BELFRY_ERR_REQUEST_TIMEOUT', 'The request took too long to arrive', 408),
   TooLarge: createError('BELFRY_ERR_TOO_LARGE', '%s', 413),
   UnsupportedMediaType: createError('BELFRY_ERR_UNSUPPORTED_MEDIA_TYPE', 'The body must be application/json', 415),
   IdempotencyConflict: createError('BELFRY_ERR_IDEMPOTENCY_CONFLICT', 'The Idempotency-Key was used with another body', 422),
   UpgradeRequired: createError('BELFRY_ERR_UPGRADE_REQUIRED', 'This path speaks WebSocket: send an Upgrade', 426),
   TooManyRequests: createError('BELFRY_ERR_TOO_MANY_REQUESTS', 'Too many requests from one caller', 429),
   ParkedFull: createError('BELFRY_ERR_PARKED_FULL', 'Too many notifications wait for this user', 429),
+  HeadersTooLarge: createError('BELFRY_ERR_HEADERS_TOO_LARGE', 'The headers are too large', 431),
   Internal: createError('BELFRY_ERR_INTERNAL', 'Something went wrong here', 500),
+  KeysUnavailable: createError('BELFRY_ERR_KEYS_UNAVAILABLE', 'The key set that tokens are checked with cannot be fetched', 503),
   StoreUnavailable: createError('BELFRY_ERR_STORE_UNAVAILABLE', 'The store cannot be reached: the outcome is not known', 503),
   Draining: createError('BELFRY_ERR_DRAINING', 'This node is shutting down', 503),
   Overloaded: createError('BELFRY_ERR_OVERLOADED', 'This node has too much to do', 503),
   StoreFull: createError('BELFRY_ERR_STORE_FULL', 'The store has no room left', 507)
 } as const
+
+/** What every one of them has. */
+export interface BelfryError extends Error {
+  code: string
+  statusCode?: number
+}
+
+/** The error for each reason a token is refused for. */
+export const refusals: Record<UnauthorizedReason, () => BelfryError> = {
+  token_missing: () => new errors.TokenMissing(),
+  token_invalid: () => new errors.TokenInvalid(),
+  token_expired: () => new errors.TokenExpired(),
+  token_revoked: () => new errors.TokenRevoked()
+}
 
 export type ErrorName = keyof typeof errors

@@ -118,11 +118,22 @@ function parkedFull(retryAfterMs: number): Error {
 function tailOf({ type, title, timestamp = Date.now(), ref, data }: PublishRequest): string {
   const head = JSON.stringify({ type, title, timestamp, ref })
   if (data === undefined) return head.slice(1)
-  const text = JSON.stringify(data)
-  if (Buffer.byteLength(text) > DATA_MAX_BYTES) {
-    throw new errors.TooLarge(`data may have ${DATA_MAX_BYTES} bytes of JSON: keep a document elsewhere and send a ref to it`)
+  return `${head.slice(1, -1)},"data":${dataOf(data)}}`
+}
+
+function dataOf(data: Record<string, unknown>): string {
+  const text = serialized(data)
+  if (text !== undefined && Buffer.byteLength(text) <= DATA_MAX_BYTES) return text
+  throw new errors.TooLarge(`data may have ${DATA_MAX_BYTES} bytes of JSON: keep a document elsewhere and send a ref to it`)
+}
+
+/** undefined when it is nested so deep that the stack does not reach, which needs far more than `DATA_MAX_BYTES`. */
+function serialized(data: Record<string, unknown>): string | undefined {
+  try {
+    return JSON.stringify(data)
+  } catch {
+    return undefined
   }
-  return `${head.slice(1, -1)},"data":${text}}`
 }
 
 /** The request with its keys in one order, but for the recipients. */

@@ -1,10 +1,7 @@
 import type { Connection } from './connection.ts'
-import { PONG_TIMEOUT_MS } from './connection.ts'
 import { type Frame, plainFrame } from './frames.ts'
 import type { ConnectionInfo, Seen, Store } from './store/store.ts'
-
-/** A socket that takes nothing for this long is closed, milliseconds. */
-const STALL_MS = 30_000
+import type { Timeouts } from './timeouts.ts'
 
 /** A user with connections on this node, and the newest row the node knows of. */
 export class LocalUser {
@@ -51,12 +48,14 @@ export class Registry {
   readonly #users = new Map<string, LocalUser>()
   readonly #store: Store
   readonly #pingIntervalMs: number
+  readonly #timeouts: Timeouts
   readonly #timer: NodeJS.Timeout
   #count = 0
 
-  constructor(store: Store, pingIntervalMs: number) {
+  constructor(store: Store, pingIntervalMs: number, timeouts: Timeouts) {
     this.#store = store
     this.#pingIntervalMs = pingIntervalMs
+    this.#timeouts = timeouts
     this.#timer = setInterval(() => this.tick(Date.now()), Math.min(1000, pingIntervalMs / 4))
     this.#timer.unref()
   }
@@ -123,19 +122,25 @@ export class Registry {
 
   #beat(connection: Connection, now: number, ping: Frame): void {
     if (now >= connection.expiresAt) connection.close('unauthorized', 'token_expired')
-    else if (connection.heardAt < connection.pingedAt && now - connection.pingedAt >= PONG_TIMEOUT_MS) connection.close('noPong')
+    else if (this.#silent(connection, now)) connection.close('noPong')
     else if (this.#stalled(connection, now)) connection.close('slowConsumer')
     else this.#keep(connection, now, ping)
   }
 
   #keep(connection: Connection, now: number, ping: Frame): void {
     if (now - connection.pingedAt >= this.#pingIntervalMs) {
+      if (connection.heardAt >= connection.pingedAt) connection.unansweredSince = now
       connection.pingedAt = now
       connection.transport.ping(ping)
     }
     if (connection.transport.oneWay && connection.transport.buffered === 0) connection.heardAt = now
     connection.handedOver()
     connection.resume()
+  }
+
+  /** The peer has shown no life since a ping that long ago, however many followed it. */
+  #silent({ heardAt, unansweredSince }: Connection, now: number): boolean {
+    return heardAt < unansweredSince && now - unansweredSince >= this.#timeouts.pongMs
   }
 
   #stalled(connection: Connection, now: number): boolean {
@@ -145,6 +150,6 @@ export class Registry {
       connection.stalledBytes = buffered
       return false
     }
-    return now - connection.stalledSince >= STALL_MS
+    return now - connection.stalledSince >= this.#timeouts.stallMs
   }
 }

@@ -1,7 +1,7 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { RawData, WebSocket } from 'ws'
-import { type ClientFrameContext, takeClientFrame } from './client-frames.ts'
+import { type ClientFrameContext, countFrame, takeClientFrame } from './client-frames.ts'
 import { Connection, type ConnectionContext, type Identity } from './connection.ts'
 import { newId } from './ids.ts'
 import { closeCodes } from './protocol/index.ts'
@@ -54,6 +54,7 @@ export function acceptSocket(context: SocketContext, webSocket: WebSocket, socke
   owned[kConnection] = connection
   ;(socket as OwnedSocket)[kConnection] = connection
   webSocket.on('message', onMessage)
+  webSocket.on('ping', onPing)
   webSocket.on('pong', onPong)
   webSocket.on('close', onClose)
   socket.on('drain', onDrain)
@@ -87,6 +88,11 @@ function onMessage(this: WebSocket, data: RawData, isBinary: boolean): void {
   const { [kConnection]: connection, [kContext]: context } = this as OwnedWebSocket
   if (isBinary) connection.close('protocolError', 'frames are text')
   else takeClientFrame(context, connection, data.toString(), Date.now())
+}
+
+/** Each is answered with a pong, which a peer that reads nothing would pile up here. */
+function onPing(this: WebSocket): void {
+  countFrame((this as OwnedWebSocket)[kConnection], Date.now())
 }
 
 function onPong(this: WebSocket): void {

@@ -1,4 +1,6 @@
-import { createRemoteJWKSet, type JWTVerifyGetKey, jwtVerify } from 'jose'
+import { createRemoteJWKSet, customFetch, jwtVerify } from 'jose'
+import { errors } from './errors.ts'
+import type { UnauthorizedReason } from './protocol/index.ts'
 import { isUser } from './users.ts'
 
 /** Asymmetric algorithms that are taken. HS256 is taken with `JWT_SECRET` only: no key is ever tried with another family. */
@@ -8,8 +10,16 @@ export const PUBLIC_KEY_ALGORITHMS = ['RS256', 'ES256', 'EdDSA'] as const
 const LEEWAY_SECONDS = 30
 
 /** An unknown `kid` makes the key set be fetched again, at most this often, milliseconds. */
-const JWKS_COOLDOWN_MS = 60_000
+export const JWKS_COOLDOWN_MS = 60_000
+/** How old a key set may grow, and how soon one that is needed and could not be fetched is tried again, milliseconds. */
 const JWKS_MAX_AGE_MS = 600_000
+const JWKS_RETRY_MS = 1000
+
+/** Longest token taken, characters. */
+const MAX_TOKEN_LENGTH = 4096
+
+/** `typ` of tokens that say who is there (RFC 7519 §5.1, RFC 9068 §2.1); refresh and other tokens do not. */
+const TYPES = ['jwt', 'application/jwt', 'at+jwt', 'application/at+jwt']
 
 /** What a checked token says. Times are Unix milliseconds. */
 export interface Claims {
@@ -19,21 +29,40 @@ export interface Claims {
   scopes: string[]
 }
 
-/** Why a token is refused; the same words are the reason of close code 4001. */
-export type Refusal = 'token_missing' | 'token_invalid' | 'token_expired' | 'token_revoked'
-
 export class TokenError extends Error {
-  readonly refusal: Refusal
+  /** The reason of close code 4001, too. */
+  readonly refusal: UnauthorizedReason
 
-  constructor(refusal: Refusal) {
+  constructor(refusal: UnauthorizedReason) {
     super(refusal)
     this.name = 'TokenError'
     this.refusal = refusal
   }
 }
 
-/** @throws TokenError */
+/** @throws TokenError, or KeysUnavailable when that cannot be told */
 export type VerifyToken = (token: string) => Promise<Claims>
+
+/**
+ * Checks what libraries leave open in a token's header: its type, and that it demands no extension (RFC 7515 §4.1.11), since none is known here.
+ *
+ * @throws TokenError
+ */
+export function checkHeader(token: string): void {
+  const header = token.length > MAX_TOKEN_LENGTH ? undefined : headerOf(token)
+  const type = header?.typ
+  const known = type === undefined || (typeof type === 'string' && TYPES.includes(type.toLowerCase()))
+  if (header === undefined || !known || header.crit !== undefined) throw new TokenError('token_invalid')
+}
+
+function headerOf(token: string): Record<string, unknown> | undefined {
+  try {
+    const header: unknown = JSON.parse(Buffer.from(token.slice(0, token.indexOf('.')), 'base64url').toString())
+    return typeof header === 'object' && header !== null ? (header as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
+}
 
 /** Checks what libraries leave open (RFC 8725 §3.11): `sub` is a user, `exp` is there, nothing is from the future. */
 export function checkClaims(payload: Record<string, unknown>, now = Date.now()): Claims {
@@ -49,13 +78,30 @@ export function checkClaims(payload: Record<string, unknown>, now = Date.now()):
 
 /**
  * Verifies against a JSON Web Key Set that may rotate (RFC 7517). The set is fetched when it is first needed, every ten minutes of use, and for
- * an unknown `kid`, that at most once a minute.
+ * an unknown `kid`, that at most once a minute, whether it can be fetched or not.
  *
  * @param issuer `iss` to demand; '' for any
  * @param audience `aud` to demand; '' for any
+ * @param log told of each fetch that failed
  */
-export function jwksVerifier(url: string, issuer: string, audience: string, log: (error: unknown) => void): VerifyToken {
-  const keys: JWTVerifyGetKey = createRemoteJWKSet(new URL(url), { cooldownDuration: JWKS_COOLDOWN_MS, cacheMaxAge: JWKS_MAX_AGE_MS })
+export function jwksVerifier(
+  url: string,
+  issuer: string,
+  audience: string,
+  log: (error: unknown) => void,
+  cooldownMs = JWKS_COOLDOWN_MS
+): VerifyToken {
+  const tooSoon = new Error('the key set was asked for a moment ago')
+  let nextFetchAt = 0
+  const keys = createRemoteJWKSet(new URL(url), {
+    cooldownDuration: cooldownMs,
+    cacheMaxAge: JWKS_MAX_AGE_MS,
+    [customFetch]: async (...request) => {
+      if (Date.now() < nextFetchAt) throw tooSoon
+      nextFetchAt = Date.now() + (keys.fresh ? cooldownMs : JWKS_RETRY_MS)
+      return fetch(...request)
+    }
+  })
   return async (token) => {
     try {
       const { payload } = await jwtVerify(token, keys, {
@@ -70,11 +116,15 @@ export function jwksVerifier(url: string, issuer: string, audience: string, log:
       if (error instanceof TokenError) throw error
       const { code } = error as { code?: string }
       if (code === 'ERR_JWT_EXPIRED') throw new TokenError('token_expired')
-      if (code === undefined || code === 'ERR_JWKS_TIMEOUT' || code === 'ERR_JOSE_GENERIC') log(error)
-      throw new TokenError('token_invalid')
+      if (typeof code === 'string' && !FETCH_FAILED.includes(code)) throw new TokenError('token_invalid')
+      if (error !== tooSoon) log(error)
+      throw new errors.KeysUnavailable()
     }
   }
 }
+
+/** Errors of `jose` that say nothing of the token. */
+const FETCH_FAILED = ['ERR_JWKS_TIMEOUT', 'ERR_JOSE_GENERIC', 'ERR_JWKS_INVALID']
 
 function isTime(value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value) && value >= 0

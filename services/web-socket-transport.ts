@@ -7,6 +7,8 @@ import { type Flushable, flushThisTurn } from './turn.ts'
 /** An empty ping control frame (RFC 6455 §5.5.2). */
 const PING = Buffer.from([0x89, 0x00])
 
+const MAX_REASON_BYTES = 123
+
 /**
  * Writes ready-made WebSocket frames to the TCP socket under a `ws` WebSocket, past its sender: it would frame each message again and
  * write it alone. That is sound because compression is off, so that a frame is whole in one write, and `ws` writes its own (pong, close) whole too.
@@ -38,7 +40,7 @@ export class WebSocketTransport implements Transport, Flushable {
 
   close(code: number, reason: string): void {
     this.flush()
-    this.#webSocket.close(code, reason)
+    this.#webSocket.close(code, fitting(reason))
   }
 
   terminate(): void {
@@ -58,4 +60,11 @@ export class WebSocketTransport implements Transport, Flushable {
     if (this.#pending.length === 0) flushThisTurn(this)
     this.#pending.push(buffer)
   }
+}
+
+/** As much of a reason as a close frame takes (RFC 6455 §5.5), in whole characters. */
+function fitting(reason: string): string {
+  if (reason.length * 3 <= MAX_REASON_BYTES) return reason
+  const { read } = new TextEncoder().encodeInto(reason, new Uint8Array(MAX_REASON_BYTES))
+  return reason.slice(0, read)
 }

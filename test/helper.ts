@@ -11,6 +11,7 @@ import { readConfig } from '../config.ts'
 import { serverOptions } from '../server-options.ts'
 import type { ServerFrame } from '../services/protocol/index.ts'
 import { signToken } from '../services/sign.ts'
+import type { Timeouts } from '../services/timeouts.ts'
 
 export const SECRET = 'a secret for tests only, and long enough'
 
@@ -33,8 +34,19 @@ export function temporaryFolder(t: Test): string {
   return folder
 }
 
+export interface StartOptions {
+  /** Deadlines that are too long for a test. */
+  timeouts?: Partial<Timeouts>
+  /** Called with the instance before anything is registered. */
+  prepare?: (fastify: FastifyInstance) => void
+}
+
 /** The whole service on a free port, on the embedded store unless `environment` says otherwise. */
-export async function startService(t: Test, environment: Record<string, string> = {}): Promise<TestService> {
+export async function startService(
+  t: Test,
+  environment: Record<string, string> = {},
+  { timeouts = {}, prepare = () => undefined }: StartOptions = {}
+): Promise<TestService> {
   const config = readConfig({
     JWT_SECRET: SECRET,
     DATA_DIR: environment.DATA_DIR ?? temporaryFolder(t),
@@ -43,7 +55,8 @@ export async function startService(t: Test, environment: Record<string, string> 
     ...environment
   })
   const fastify = Fastify(serverOptions(config))
-  await fastify.register(app, { config })
+  prepare(fastify)
+  await fastify.register(app, { config, timeouts })
   await fastify.listen({ host: config.HOST, port: config.PORT })
   const { port } = fastify.server.address() as AddressInfo
   const close = (): Promise<void> => fastify.close()
@@ -89,6 +102,10 @@ export interface ConnectOptions {
   /** Subprotocols; default: `belfry.v1` and the token. */
   protocols?: string[]
   headers?: Record<string, string>
+  /** More of the query. */
+  query?: Record<string, string>
+  /** Answers pings; default: true. */
+  autoPong?: boolean
   /** Acknowledges rows, the latest for all before it. */
   acks?: boolean
 }
@@ -188,11 +205,14 @@ export async function connect(
   user: string,
   options: ConnectOptions = {}
 ): Promise<TestClient> {
-  const query = new URLSearchParams()
+  const query = new URLSearchParams(options.query)
   if (options.deviceId !== undefined) query.set('device_id', options.deviceId)
   if (options.lastEventId !== undefined) query.set('last_event_id', options.lastEventId)
   const protocols = options.protocols ?? ['belfry.v1', `bearer.${options.token ?? userToken(user)}`]
-  const socket = new WebSocket(`${service.socketUrl}/v1/ws?${query}`, protocols, { headers: options.headers ?? {} })
+  const socket = new WebSocket(`${service.socketUrl}/v1/ws?${query}`, protocols, {
+    headers: options.headers ?? {},
+    autoPong: options.autoPong ?? true
+  })
   const client = new TestClient(socket, options.acks ?? false)
   t.teardown(() => socket.terminate())
   await once(socket, 'open')

@@ -22,9 +22,9 @@ export const EventIdSchema = Type.String({
   examples: ['k3f9q2.41.a81c22e0']
 })
 
-export const StateSchema = Type.Union([Type.Literal('unread'), Type.Literal('seen'), Type.Literal('read'), Type.Literal('archived')], {
-  description: 'seen is not read: it still counts as unread'
-})
+export const STATES = ['unread', 'seen', 'read', 'archived'] as const
+
+export const StateSchema = Type.Enum(STATES, { type: 'string', description: 'seen is not read: it still counts as unread' })
 
 export const MillisecondsSchema = (description: string) =>
   Type.Integer({
@@ -34,17 +34,51 @@ export const MillisecondsSchema = (description: string) =>
     examples: [1_754_000_000_000]
   })
 
+/** Query of the WebSocket's URL. */
+export const SocketQuery = Type.Object({
+  token: Type.Optional(Type.String({ description: "The user's JWT, where neither a header nor a subprotocol can carry it" })),
+  device_id: Type.Optional(DeviceSchema),
+  last_event_id: Type.Optional(
+    Type.String({ description: 'Where to go on: an event id, earliest or latest; default: where the device stopped' })
+  )
+})
+
 export const UserParams = Type.Object({ user: UserSchema })
+
+const RETRY_AFTER = { 'retry-after': { type: 'integer', description: 'Seconds after which the same request may work' } }
+
+/** What each error status of the API means; `docs/reference/errors.md` lists the codes. */
+const PROBLEMS: Record<number, { description: string; headers?: Record<string, unknown> }> = {
+  400: { description: 'The request is not valid' },
+  401: { description: 'The token or API key is missing, not valid, expired or revoked' },
+  403: { description: 'The token has neither the scope publish nor admin, or the page is of a forbidden origin' },
+  404: { description: 'There is no such thing' },
+  413: { description: 'The body, data, or a list in it is too large' },
+  415: { description: 'The body is not application/json' },
+  422: { description: 'The Idempotency-Key was used with another body' },
+  426: { description: 'The request was no upgrade to a WebSocket' },
+  429: { description: 'Too many requests of one caller, or too many notifications parked for the user', headers: RETRY_AFTER },
+  500: { description: 'Something went wrong here' },
+  503: { description: 'The store is away (the outcome is not known), or the node is overloaded or shutting down', headers: RETRY_AFTER },
+  507: { description: 'The store has no room left: nothing was written', headers: RETRY_AFTER }
+}
 
 /** Error answers by status, for a route's `response`. All of them are problems. */
 export function problems(...statuses: number[]): Record<number, TSchema> {
   return Object.fromEntries(
-    statuses.map((status) => [status, { description: 'Problem', content: { 'application/problem+json': { schema: Type.Ref('Problem') } } }])
+    statuses.map((status) => [status, { ...PROBLEMS[status], content: { 'application/problem+json': { schema: Type.Ref('Problem') } } }])
   ) as unknown as Record<number, TSchema>
 }
 
-export const serviceErrors = [400, 401, 403, 429, 503]
-export const userErrors = [400, 401, 503]
+/** A schema with a description of its own, for one answer among several of the same shape. */
+export function described<Schema extends TSchema>(schema: Schema, description: string, headers?: Record<string, unknown>): Schema {
+  return { ...schema, description, ...(headers === undefined ? {} : { headers }) }
+}
+
+export const serviceErrors = [400, 401, 403, 429, 500, 503]
+export const userErrors = [400, 401, 500, 503]
+/** What a body adds to them. */
+export const bodyErrors = [413, 415]
 
 /** How a route is guarded, for OpenAPI. */
 export const serviceSecurity = [{ service: [] as string[] }]

@@ -1,11 +1,11 @@
 import { type Static, Type } from 'typebox'
-import { EventIdSchema, MillisecondsSchema, NotificationIdSchema, StateSchema, UserSchema } from './common.ts'
+import { EventIdSchema, MillisecondsSchema, NotificationIdSchema, STATES, StateSchema, UserSchema } from './common.ts'
 import { ProblemSchema } from './problem.ts'
 
 /** Recipients, and items of a batch, in one request. */
 export const MANY = 1000
 
-const content = {
+export const content = {
   type: Type.String({ minLength: 1, maxLength: 128, description: 'What happened, for the app to switch on', examples: ['sync.done'] }),
   title: Type.String({ minLength: 1, maxLength: 1024, description: 'One line for a person', examples: ['Sync finished'] }),
   ref: Type.Optional(Type.String({ maxLength: 2048, description: 'Where the details are', examples: ['/syncs/77'] })),
@@ -30,7 +30,10 @@ export const PublishSchema = Type.Object(
   },
   {
     additionalProperties: false,
-    examples: [{ to: 'alice', type: 'sync.done', title: 'Sync finished', ref: '/syncs/77', data: { files: 12 } }]
+    examples: [
+      { to: 'alice', type: 'sync.done', title: 'Sync finished', ref: '/syncs/77', data: { files: 12 } },
+      { to: ['alice', 'bob'], type: 'deploy', title: 'Version 7 is out', timestamp: 1_754_000_000_000, halfLife: 3600 }
+    ]
   }
 )
 
@@ -45,7 +48,7 @@ export const PublishHeaders = Type.Object({ 'idempotency-key': Type.Optional(Ide
 const RecipientSchema = Type.Object(
   {
     user: Type.String(),
-    status: Type.Union([Type.Literal('accepted'), Type.Literal('parked'), Type.Literal('rejected')]),
+    status: Type.Enum(['accepted', 'parked', 'rejected'], { type: 'string' }),
     eventId: Type.Optional(EventIdSchema),
     releaseAt: Type.Optional(MillisecondsSchema('When a parked one will be released')),
     code: Type.Optional(Type.String({ description: 'Why it was rejected' })),
@@ -58,7 +61,8 @@ const RecipientSchema = Type.Object(
 export const PublishAnswerSchema = Type.Object(
   {
     id: NotificationIdSchema,
-    durability: Type.Union([Type.Literal('fsync'), Type.Literal('replicated'), Type.Literal('os'), Type.Literal('none')], {
+    durability: Type.Enum(['fsync', 'replicated', 'os', 'none'], {
+      type: 'string',
       description: 'How safe it was when this was answered: on disk, on a replica, in the hands of the operating system, in memory only'
     }),
     results: Type.Array(RecipientSchema)
@@ -104,7 +108,7 @@ export const BatchAnswerSchema = Type.Object({
   })
 })
 
-export const InboxItemSchema = Type.Object({
+const InboxItemSchema = Type.Object({
   id: NotificationIdSchema,
   type: content.type,
   title: content.title,
@@ -117,8 +121,8 @@ export const InboxItemSchema = Type.Object({
 
 export const InboxQuerySchema = Type.Object(
   {
-    state: Type.Optional(Type.Union(StateSchema.anyOf, { description: 'Only these; unread includes seen, as the count does' })),
-    limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
+    state: Type.Optional(Type.Enum(STATES, { type: 'string', description: 'Only these; unread includes seen, as the count does' })),
+    limit: Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'Items of a page' }),
     cursor: Type.Optional(Type.String({ pattern: '^[1-9][0-9]{0,14}$', description: 'The nextCursor of the page before' }))
   },
   { additionalProperties: false }
@@ -137,7 +141,8 @@ export const FoundSchema = Type.Object({
   timestamp: Type.Optional(MillisecondsSchema('When it happened')),
   ref: content.ref,
   data: content.data,
-  state: Type.Union([...StateSchema.anyOf, Type.Literal('parked'), Type.Literal('folded')], {
+  state: Type.Enum([...STATES, 'parked', 'folded'], {
+    type: 'string',
     description: 'folded: the digest at eventId took its place'
   }),
   eventId: Type.Optional(EventIdSchema),
@@ -153,7 +158,10 @@ export const MarkSchema = Type.Object(
   {
     additionalProperties: false,
     description: 'ids, or upTo: everything up to and with that event',
-    examples: [{ ids: ['qk3mTnHc0Vd5Yx1LbR2w'], state: 'read' }]
+    examples: [
+      { ids: ['qk3mTnHc0Vd5Yx1LbR2w'], state: 'read' },
+      { upTo: 'k3f9q2.41.qk3mTnHc', state: 'seen' }
+    ]
   }
 )
 

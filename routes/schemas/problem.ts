@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
+import type { Problem } from '../../services/problem.ts'
+import { type Equal, proven } from './equal.ts'
 
-/** RFC 9457, with Fastify's `code` kept. */
 export const ProblemSchema = Type.Object(
   {
     type: Type.String({ description: 'A URN that names the error' }),
@@ -9,9 +10,11 @@ export const ProblemSchema = Type.Object(
     detail: Type.String(),
     instance: Type.String({ description: 'The id of the request, as in the log' }),
     code: Type.String({ description: 'One of the codes in docs/reference/errors.md' }),
-    errors: Type.Optional(Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() })))
+    errors: Type.Optional(
+      Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }), { description: 'Where the request is not valid' })
+    )
   },
   { $id: 'Problem', description: 'application/problem+json (RFC 9457)' }
 )
 
-export type Problem = Static<typeof ProblemSchema>
+proven<Equal<Static<typeof ProblemSchema>, Problem>>()

@@ -6,7 +6,8 @@ export interface Position {
   id8: string
 }
 
-const EVENT_ID = /^([0-9a-z]{1,16})\.(0|[1-9][0-9]{0,14})(?:\.([0-9A-Za-z_-]{8}))?$/
+/** Rows the store lost have an id of tildes, and a cursor may stand on one. */
+const EVENT_ID = /^([0-9a-z]{1,16})\.(0|[1-9][0-9]{0,14})(?:\.([0-9A-Za-z_~-]{8}))?$/
 
 /** `<epoch>.<offset>.<id8>`, or `<epoch>.<offset>` when the row's id is not known; '' for the start of an unknown log. */
 export function formatEventId(position: Position): string {

@@ -1,10 +1,11 @@
 import { formatEventId, type GapReason, type Position, type State } from '../protocol/index.ts'
+import { markable, markableUpTo } from './marks.ts'
+import { freeSlots, releaseAt, worthless } from './rate.ts'
 import { encodeRow, KEY_LENGTH, LOST_ID, rowId, rowId8, rowKind, rowTail, rowTime, tails } from './row.ts'
 import { countsAsUnread, type Effect, evolve, type Parked, rowAt, type UserState } from './state.ts'
 import {
   type AttachCommand,
   type Backlog,
-  FOLD_AFTER_HALF_LIVES,
   FORGET_EVERY,
   type Found,
   IDEMPOTENCY_WINDOW,
@@ -25,8 +26,6 @@ import {
   type Start,
   type StoreSettings
 } from './store.ts'
-
-const RANK: Record<State, number> = { unread: 0, seen: 1, read: 2, archived: 3 }
 
 /**
  * The log of one user as a deterministic state machine: the reference every driver must be equal to.
@@ -64,7 +63,7 @@ export class Machine {
     if (place !== undefined) return this.#replayed(command.id, place)
     this.#begin()
     const row = encodeRow('n', this.#now, command.id, command.tail)
-    if (state.parked.length > 0 || this.#freeSlots() === 0) {
+    if (state.parked.length > 0 || freeSlots(state, this.#settings, this.#now) === 0) {
       const releaseAt = this.#releaseAt(state.parked.length)
       if (state.parked.length >= this.#settings.parkedMax) return { status: 'full', retryAfterMs: releaseAt - this.#now }
       const parked = { no: state.parkNo + 1, halfLife: command.halfLife, row }
@@ -81,8 +80,8 @@ export class Machine {
     const state = this.#state
     let released = 0
     let folded = 0
-    while (state.parked.length > 0 && this.#freeSlots() > 0 && released < RELEASE_BATCH) {
-      const run = this.#worthless()
+    while (state.parked.length > 0 && freeSlots(state, this.#settings, this.#now) > 0 && released < RELEASE_BATCH) {
+      const run = worthless(state, this.#now)
       if (run.length > 0) {
         const ids = run.map((parked) => rowId(parked.row))
         for (const parked of run) this.#leave(parked)
@@ -127,8 +126,8 @@ export class Machine {
 
   mark(command: Pick<MarkCommand, 'target' | 'state'>): MarkResult {
     const state = this.#state
-    const ids =
-      'ids' in command.target ? this.#markable(command.target.ids, command.state) : this.#markableUpTo(command.target.upTo, command.state)
+    const { target } = command
+    const ids = 'ids' in target ? markable(state, target.ids, command.state) : markableUpTo(state, target.upTo, command.state)
     let unread = state.unread
     for (const id of ids) {
       if (countsAsUnread(state.states.get(id))) unread -= 1
@@ -259,33 +258,8 @@ export class Machine {
     while (state.top < seen.offset) this.#append(encodeRow('~', this.#now, LOST_ID, ''))
   }
 
-  #inWindow(): number[] {
-    return this.#state.limiter.filter((ms) => ms > this.#now - this.#settings.rateWindowMs)
-  }
-
-  #freeSlots(): number {
-    const { rateLimit } = this.#settings
-    return rateLimit === 0 ? Number.POSITIVE_INFINITY : Math.max(0, rateLimit - this.#inWindow().length)
-  }
-
-  /** When the parked notification at this index (0 is the next) will be released, if nothing is recalled. */
   #releaseAt(index: number): number {
-    const { rateLimit, rateWindowMs } = this.#settings
-    if (rateLimit === 0) return this.#now
-    const used = this.#inWindow().slice(-rateLimit)
-    const slot = index % rateLimit
-    const free = rateLimit - used.length
-    const first = slot < free ? this.#now : (used[slot - free] as number) + rateWindowMs
-    return first + Math.floor(index / rateLimit) * rateWindowMs
-  }
-
-  /** The run of parked notifications at the head whose worth fell below 1/16. */
-  #worthless(): Parked[] {
-    const { parked } = this.#state
-    const end = parked.findIndex(
-      ({ halfLife, row }) => halfLife === 0 || this.#now - rowTime(row) <= FOLD_AFTER_HALF_LIVES * halfLife * 1000
-    )
-    return end < 0 ? [...parked] : parked.slice(0, end)
+    return releaseAt(this.#state, this.#settings, this.#now, index)
   }
 
   /** Takes a notification off the parked ones; its key follows it to the offset that comes next. */
@@ -399,27 +373,6 @@ export class Machine {
   #digestOf(id: string): number {
     const index = this.#state.rows.findIndex((row) => rowKind(row) === 'd' && idsIn(row).includes(id))
     return index < 0 ? 0 : this.#state.floor + 1 + index
-  }
-
-  #markable(ids: string[], to: State): string[] {
-    const known = new Set(this.#state.rows.filter((row) => rowKind(row) === 'n').map(rowId))
-    return [...new Set(ids)].filter((id) => {
-      const from = this.#state.states.get(id) ?? 'unread'
-      return known.has(id) && from !== to && (to !== 'seen' || from === 'unread')
-    })
-  }
-
-  /** Marking a whole stretch only raises states (or, to unread, lowers them), and leaves archived ones alone. */
-  #markableUpTo(upTo: Position, to: State): string[] {
-    const state = this.#state
-    if (upTo.epoch !== state.epoch) return []
-    const ids: string[] = []
-    for (let offset = state.floor + 1; offset <= Math.min(upTo.offset, state.top); offset++) {
-      const item = this.#item(offset)
-      if (item === undefined || item.state === 'archived') continue
-      if (to === 'unread' ? item.state !== 'unread' : RANK[item.state] < RANK[to]) ids.push(rowId(item.row))
-    }
-    return ids
   }
 }
 

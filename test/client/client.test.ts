@@ -84,7 +84,7 @@ t.test('dedupe: ids are remembered a thousand long, the least recent goes', asyn
   t.equal(check(1002, 1001), 'new', 'pushes out id2')
   t.equal(check(1003, 1), 'shown')
   t.equal(check(1004, 2), 'new')
-  t.equal(dedupe.ids.length, 1000)
+  t.equal(dedupe.ids.split(' ').length, 1000)
   t.equal(dedupe.last, 'e.1004')
 })
 
@@ -311,6 +311,11 @@ t.test('drops what is at or below the last, acks it all the same, and takes up a
   server.last.send(rowOf(2), rowOf(1))
   server.last.send({ type: 'state', eventId: server.eventId(2), ids: ['x'], state: 'read', unread: 0 })
   server.last.send({ type: 'gap', reason: 'epoch', from: '', to: '', count: 0 })
+  await until(() => heard('gap').length === 1, 'the gap')
+  clock.advance(500)
+  server.last.send({ type: 'ping', time: 1 })
+  await until(() => server.last.of('pong').length === 1, 'a pong')
+  t.same(server.last.of('ack'), [], 'places from before the gap are not acknowledged')
   server.last.send({ ...rowOf(7), eventId: 'newer.1.00000007' }, { ...rowOf(8), eventId: 'newer.2.00000008' })
   await until(() => titles(rigged).length === 4, 'four')
   t.same(titles(rigged), ['number 1', 'number 2', 'number 7', 'number 8'])
@@ -363,6 +368,43 @@ t.test('what was on its way to a slow handler when the network broke comes again
   free()
   await until(() => titles(rigged).length === 3, 'three')
   t.same(titles(rigged), ['number 1', 'number 2', 'number 3'])
+})
+
+t.test('an acknowledgement that was not sent goes with the next connection, unless that starts with a gap', async (t) => {
+  for (const status of ['resumed', 'gap'] as const) {
+    const { server, client, clock, storage } = await connected(t)
+    server.publish()
+    await until(() => storage.ending(':last') === server.eventId(1), 'the row')
+    server.last.terminate()
+    await until(() => client.state === 'connecting', 'the loss')
+    server.greet = (connection) => connection.hello({ resume: { ...helloFrame().resume, status } })
+    clock.advance(250)
+    await client.ready()
+    server.last.send({ type: 'ping', time: 1 })
+    await until(() => server.last.of('pong').length === 1, 'a pong')
+    t.same(
+      server.last.of('ack').map(({ eventId }) => eventId),
+      status === 'resumed' ? [server.eventId(1)] : [],
+      status
+    )
+  }
+})
+
+t.test('after disconnect() nothing goes to the handlers any more', async (t) => {
+  const rigged = await rig(t)
+  const { server, client } = rigged
+  const frees: (() => void)[] = []
+  client.on('notification', () => new Promise<void>((resolve) => frees.push(resolve)))
+  client.connect()
+  await client.ready()
+  server.publish(3)
+  server.last.send({ type: 'ping', time: 1 })
+  await until(() => server.last.of('pong').length === 1, 'all three are there')
+  client.disconnect()
+  frees[0]?.()
+  await until(() => rigged.storage.ending(':last') === server.eventId(1), 'the first is done')
+  await new Promise(setImmediate)
+  t.equal(frees.length, 1)
 })
 
 t.test('back-off grows until a connection was stable for 10 s', async (t) => {
@@ -654,6 +696,11 @@ t.test('mark: answered, refused, sent again on the next connection, given up', a
   server.answer = carryOut
   clock.advance(250)
   t.type(await again, 'number')
+  t.same(
+    server.last.of('mark').map(({ ids }) => ids),
+    [['y']],
+    'what has its answer is not sent again'
+  )
   server.answer = () => {}
   const lost = client.mark('z')
   clock.advance(10_000)

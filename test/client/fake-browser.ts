@@ -102,7 +102,7 @@ export class Tab {
     }
     this.client = new Client(url, { getToken: () => tokenOf('alice'), deviceId: 'd1', storage: guarded, ...options }, this.#platform())
     const names: EventName[] = ['state', 'notification', 'toast', 'marked', 'retract', 'unread', 'gap', 'caughtUp', 'terminal', 'error']
-    for (const event of names) this.client.on(event, (ctx) => void this.events.push({ event, ctx }))
+    for (const event of names) this.client.on(event, (ctx) => this.#alive(() => this.events.push({ event, ctx })))
   }
 
   heard<E extends EventName>(name: E): BelfryEvents[E][] {
@@ -118,7 +118,7 @@ export class Tab {
     this.browser.release(this)
   }
 
-  #alive(act: () => void): void {
+  #alive(act: () => unknown): void {
     if (!this.gone) act()
   }
 

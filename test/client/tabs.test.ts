@@ -59,7 +59,7 @@ t.test('ten tabs share one socket: events, unread count and marks', async (t) =>
   await until(() => tabs.every(({ client }) => client.unread === 4), 'four in each tab')
   t.ok(tabs.every((tab) => tab.heard('marked')[0]?.ids[0] === notificationOf(2).id))
   await tabs[4]?.client.markAllRead()
-  t.match(server.last.of('mark')[1], { upTo: server.eventId(5), state: 'read' })
+  t.match(server.last.of('mark')[1], { upTo: server.eventId(6), state: 'read' })
   server.answer = (connection, frame) => {
     if (frame.type === 'mark')
       connection.send({ type: 'error', ref: frame.ref ?? 0, code: 'BELFRY_ERR_X', message: 'no', temporary: false })
@@ -175,6 +175,13 @@ t.test('a mark on its way while the leader crashes is sent again by the next', a
 t.test('a slow tab that becomes the leader loses nothing and moves nothing back', async (t) => {
   const { server, tabs, browser } = await rig(t, 2)
   const [leader, slow] = tabs as [Tab, Tab]
+  const places: number[] = []
+  const { storage } = browser
+  const setItem = storage.setItem.bind(storage)
+  storage.setItem = (key, value) => {
+    if (key.endsWith(':last')) places.push(Number(value.split('.')[1]))
+    setItem(key, value)
+  }
   let free = (): void => {}
   const gate = new Promise<void>((resolve) => (free = resolve))
   slow.client.on('notification', () => gate)
@@ -183,10 +190,17 @@ t.test('a slow tab that becomes the leader loses nothing and moves nothing back'
   t.equal(ids(slow).length, 1)
   leader.crash()
   await until(() => slow.client.leader && slow.client.state === 'connected', 'the takeover')
+  server.last.terminate()
+  await until(() => server.connections.length === 3 && slow.client.state === 'connected', 'its second connection')
   server.publish(1)
   free()
   await until(() => browser.storage.ending(':last') === server.eventId(6), 'the sixth')
   t.same(ids(slow), expected(6))
+  t.same(
+    places,
+    [...places].sort((a, b) => a - b),
+    'forward only'
+  )
 })
 
 t.test('the end is the end for all tabs', async (t) => {

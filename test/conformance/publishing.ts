@@ -313,7 +313,9 @@ export const publishing: Example[] = [
       t.same([await stage.store.queue(stage.user), await stage.log(), await stage.store.find(stage.user, idOf(4))], before)
       t.match(await stage.send(4, { keyed: true }), { status: 'parked', replayed: true })
       stage.clock.advance(1000)
-      t.same(await stage.store.sweep(), { released: 1, folded: 0 }, 'the sweep still knows who waits')
+      let released = 0
+      for (const store of stage.stores) released += (await store.sweep()).released
+      t.equal(released, 1, 'the sweep still knows who waits')
       t.same((await stage.log()).rows.at(-1)?.toString(), `n${stage.clock.now}${idOf(4)}${tailOf(4)}`)
     }
   }

@@ -61,11 +61,11 @@ export class Recorder implements StoreEvents {
   }
 }
 
-/** Resolves as soon as the condition holds; rejects after 5 s. */
-export async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  const deadline = Date.now() + 5000
+/** Resolves as soon as the condition holds; rejects after `ms` milliseconds. */
+export async function until(condition: () => boolean | Promise<boolean>, what: string, ms = 5000): Promise<void> {
+  const deadline = Date.now() + ms
   while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`not within 5 s: ${what}`)
+    if (Date.now() > deadline) throw new Error(`not within ${ms} ms: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 2))
   }
 }

@@ -2,7 +2,7 @@ import type { ErrorFrame, MarkFrame, OkFrame, State } from '../../../services/pr
 import { Acks } from './acks.ts'
 import { Calls } from './calls.ts'
 import { Connection, type DataFrame } from './connection.ts'
-import { Delivery } from './delivery.ts'
+import { Delivery, notificationContext } from './delivery.ts'
 import { BelfryError } from './errors.ts'
 import { Events } from './events.ts'
 import type { Platform } from './platform.ts'
@@ -11,17 +11,7 @@ import { type TabMessage, Tabs } from './tabs.ts'
 import { Toasts } from './toasts.ts'
 import { Tokens } from './token.ts'
 import { webSocketTransport } from './transport.ts'
-import type {
-  BelfryEvents,
-  BelfryOptions,
-  ConnectionState,
-  EventName,
-  FetchLike,
-  Handler,
-  MarkTarget,
-  TerminalContext,
-  TransportName
-} from './types.ts'
+import type { BelfryEvents, BelfryOptions, ConnectionState, EventName, FetchLike, Handler, MarkTarget, TerminalContext } from './types.ts'
 
 const ID_LENGTH = 20
 
@@ -43,15 +33,15 @@ export class Client {
   readonly #connection: Connection
   #state: ConnectionState = 'disconnected'
   #user: string | undefined
-  #transport: TransportName | undefined
+  #streamed: boolean | undefined
   #tabs: Tabs | undefined
   #unwatch: (() => void) | undefined
 
   constructor(url: string, options: BelfryOptions, platform: Platform) {
     const base = url.replace(/^ws/, 'http').replace(/\/+$/, '')
-    if (!/^https?:\/\//.test(base)) throw new TypeError(`not an http(s) or ws(s) url: ${url}`)
+    if (!/^https?:\/\//.test(base)) throw new TypeError(`not http(s) or ws(s): ${url}`)
     const WebSocket = options.WebSocket ?? platform.WebSocket
-    if (!WebSocket) throw new TypeError('there is no WebSocket here: pass one')
+    if (!WebSocket) throw new TypeError('no WebSocket: pass one')
     this.url = base
     this.fetch = options.fetch ?? platform.fetch
     this.#platform = platform
@@ -76,20 +66,19 @@ export class Client {
     const parts = {
       platform,
       tokens: this.#tokens,
-      webSocket: webSocketTransport(WebSocket),
-      eventStream: async () => (await import('./sse.ts')).eventStreamTransport(this.fetch),
+      open: webSocketTransport(WebSocket),
+      fetch: this.fetch,
       deviceId: this.#memory.deviceId
     }
     this.#connection = new Connection(base, parts, {
       turn: () => this.#turn(),
-      lastEventId: () => this.#memory.lastEventId,
-      hello: (frame, transport) => {
+      lastEventId: () => this.#memory.get('last'),
+      hello: (frame, streamed) => {
         if (!this.#user) this.#identify(frame.user)
         this.#delivery.hello(frame)
-        if (transport !== this.#transport) this.#events.emit('transport', { transport })
-        this.#transport = transport
+        if (streamed !== this.#streamed) this.#events.emit('transport', { transport: streamed ? 'sse' : 'websocket' })
+        this.#streamed = streamed
         this.#setState('connected')
-        this.#calls.resend()
         if (frame.resume.status === 'gap') this.#acks.drop()
         else this.#acks.flush()
       },
@@ -234,7 +223,7 @@ export class Client {
     this.#tabs?.leave()
     this.#tabs = undefined
     this.#user = user
-    this.#memory.use(user)
+    this.#memory.user = user
     this.#delivery.load()
   }
 
@@ -247,25 +236,24 @@ export class Client {
   }
 
   #hear(message: TabMessage): void {
-    if (this.#tabs?.leading) {
-      if (message.type === 'here') this.#here(message.ask)
-      else if (message.type === 'call') this.#callFor(message.from, message.frame)
-      else if (message.type === 'toasted') this.#toasts.raised(message.id)
+    if (message.type === 'toasted') this.#toasts.raised(message.id)
+    else if (this.#tabs?.leading) {
+      if (message.type === 'here') {
+        this.#tellStatus()
+        if (message.visible) this.#connection.wake()
+      } else if (message.type === 'call') this.#callFor(message.from, message.frame)
     } else if (message.type === 'status') {
       if (message.state === 'connected') this.#delivery.count(message.unread)
       this.#setState(message.state)
     } else if (message.type === 'row') {
       const { frame, unread, toast } = message
+      if (toast && frame.type === 'notification') this.#toasts.given(toast, notificationContext(frame, false))
       this.#delivery.push({ frame, shared: { unread, toast } })
-    } else if (message.type === 'answer' && message.to === this.#tabs?.id) this.#calls.answer(message.frame)
-    else if (message.type === 'toast' && message.to === this.#tabs?.id) this.#toasts.raise(message.ctx)
-    else if (message.type === 'terminal') this.#terminate(message.ctx)
-  }
-
-  /** Another tab has come, or can be seen: it may be what a waiting connection waits for. */
-  #here(ask: boolean): void {
-    if (ask) this.#tellStatus()
-    else if (this.#tabs?.toaster() !== this.#tabs?.id) this.#connection.wake()
+    } else if (message.type === 'terminal') this.#terminate(message.ctx)
+    else if (message.type !== 'here' && message.type !== 'call' && message.to === this.#tabs?.id) {
+      if (message.type === 'toast') this.#toasts.raise(message.ctx)
+      else this.#calls.answer(message.frame)
+    }
   }
 
   #tellStatus(): void {
@@ -296,10 +284,9 @@ export class Client {
 
   #setState(state: ConnectionState): void {
     if (state === this.#state) return
-    const connected = state === 'connected'
     this.#state = state
     this.#tellStatus()
-    if (connected && !this.leader) this.#calls.resend()
+    if (state === 'connected') this.#calls.resend()
     this.#events.emit('state', { state, leader: this.leader })
   }
 

@@ -12,50 +12,43 @@ export type Check = 'new' | 'shown' | 'old' | 'hole'
 export class Dedupe {
   #last: Position | undefined
   #ids = new Set<string>()
-  #live = false
 
   /** The last position, '' when there is none. */
   get last(): string {
     return this.#last ? formatEventId(this.#last) : ''
   }
 
-  /** Oldest first. */
-  get ids(): string[] {
-    return [...this.#ids]
+  /** Oldest first, with spaces between. */
+  get ids(): string {
+    return [...this.#ids].join(' ')
   }
 
-  load(eventId: string, ids: string[]): void {
-    this.#last = parseEventId(eventId)
-    for (const id of ids) this.#remember(id)
+  load(last: string, ids: string): void {
+    this.#last = parseEventId(last)
+    for (const id of ids.split(' ')) this.#remember(id)
   }
 
   /**
    * Moves the position to a row, unless it is `old` or a `hole`.
    *
    * @param id the notification's, undefined for other rows
-   * @param gapless whether a hole matters: for a live row on a connection
+   * @param gapless whether a hole matters: live rows of a connection follow each other, replayed ones need not
    */
   check(eventId: string, id: string | undefined, gapless: boolean): Check {
     const at = parseEventId(eventId)
     if (at && this.#last) {
       const ahead = at.epoch === this.#last.epoch ? at.offset - this.#last.offset : Number.NaN
       if (ahead <= 0) return 'old'
-      if (ahead !== 1 && gapless && this.#live) return 'hole'
+      if (ahead !== 1 && gapless) return 'hole'
     }
     this.#last = at ?? this.#last
     return id && this.#remember(id) ? 'shown' : 'new'
   }
 
-  /** From here on live rows follow each other. */
+  /** The replay is over: rows before this place will not come any more. */
   caughtUp(eventId: string): void {
     const at = parseEventId(eventId)
     if (at && (at.epoch !== this.#last?.epoch || at.offset > this.#last.offset)) this.#last = at
-    this.#live = true
-  }
-
-  /** The connection is gone: a replay comes first on the next. */
-  lost(): void {
-    this.#live = false
   }
 
   /** Offsets start anew with the next row; ids still count. */
@@ -64,6 +57,7 @@ export class Dedupe {
   }
 
   #remember(id: string): boolean {
+    if (id === '') return false
     const known = this.#ids.delete(id)
     this.#ids.add(id)
     if (this.#ids.size > IDS_KEPT) this.#ids.delete(this.#ids.values().next().value as string)

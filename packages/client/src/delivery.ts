@@ -1,10 +1,17 @@
-import { type CaughtUpFrame, type GapFrame, type HelloFrame, parseEventId, type RowFrame } from '../../../services/protocol/index.ts'
+import {
+  type CaughtUpFrame,
+  type GapFrame,
+  type HelloFrame,
+  type NotificationFrame,
+  parseEventId,
+  type RowFrame
+} from '../../../services/protocol/index.ts'
 import type { Acks } from './acks.ts'
 import { Dedupe } from './dedupe.ts'
 import type { Events } from './events.ts'
 import type { Memory } from './storage.ts'
 import type { Toasts } from './toasts.ts'
-import type { BelfryEvents } from './types.ts'
+import type { BelfryEvents, NotificationContext } from './types.ts'
 
 /** A frame on its way to the handlers; `unread` and `toast` are given with those that another tab received. */
 export interface Item {
@@ -50,7 +57,7 @@ export class Delivery {
 
   /** Takes up what was remembered of the user. */
   load(): void {
-    this.#dedupe.load(this.#memory.lastEventId, this.#memory.shown)
+    this.#dedupe.load(this.#memory.get('last'), this.#memory.get('shown'))
   }
 
   hello({ resume, unread }: HelloFrame): void {
@@ -72,18 +79,16 @@ export class Delivery {
   /** What the lost connection brought and no handler has seen comes again with the next one. */
   lost(): void {
     this.#queue = this.#queue.filter((item) => item.shared)
-    this.#dedupe.lost()
   }
 
   /** Nothing more goes to the handlers. */
   clear(): void {
     this.#queue = []
-    this.#dedupe.lost()
   }
 
   /** Keeps what is only in memory. */
   save(): void {
-    if (this.#host.leading()) this.#memory.shown = this.#dedupe.ids
+    if (this.#host.leading()) this.#memory.set('shown', this.#dedupe.ids)
   }
 
   async #drain(): Promise<void> {
@@ -122,17 +127,15 @@ export class Delivery {
   async #show(frame: RowFrame, shared: Item['shared']): Promise<void> {
     const events = this.#events
     const leader = !shared
-    const row = { eventId: frame.eventId, replay: !!frame.replay, leader }
     if (frame.type === 'notification') {
-      const { notification, state = 'unread' } = frame
-      const ctx = { ...row, notification, state }
-      const toast = shared ? shared.toast : state === 'unread' ? this.#toasts.assign(ctx) : undefined
+      const ctx = notificationContext(frame, leader)
+      const toast = shared ? shared.toast : ctx.state === 'unread' ? this.#toasts.assign(ctx) : undefined
       this.#share(leader, frame, toast)
       await Promise.all([events.emit('notification', ctx), toast === this.#host.tab() && this.#toasts.raise(ctx)])
       return
     }
     this.#share(leader, frame)
-    const after = { ...row, unread: this.unread }
+    const after = { eventId: frame.eventId, replay: !!frame.replay, leader, unread: this.unread }
     if (frame.type === 'state') await events.emit('marked', { ...after, ids: frame.ids, state: frame.state })
     if (frame.type === 'retract') await events.emit('retract', { ...after, id: frame.id, reason: frame.reason })
     if (frame.type === 'digest') await events.emit('digest', { ...after, ids: frame.ids, count: frame.count })
@@ -154,7 +157,12 @@ export class Delivery {
   /** What another tab leads by now is not this tab's to move. */
   #settle(eventId: string): void {
     if (!eventId || !this.#host.leading()) return
-    this.#memory.lastEventId = this.#dedupe.last
+    this.#memory.set('last', this.#dedupe.last)
     this.#acks.moved(eventId)
   }
+}
+
+export function notificationContext(frame: NotificationFrame, leader: boolean): NotificationContext {
+  const { eventId, replay, notification, state = 'unread' } = frame
+  return { eventId, notification, state, replay: !!replay, leader }
 }

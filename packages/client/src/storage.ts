@@ -10,54 +10,41 @@ export class Memory {
   readonly deviceId: string
   readonly #storage: ClientStorage
   readonly #base: string
-  #user = ''
+  /** Whose log it is about. */
+  user = ''
 
   /** @param newId makes a device id when none is given and none is kept */
   constructor(storage: ClientStorage, base: string, deviceId: string | undefined, newId: () => string) {
     this.#storage = storage
-    this.#base = `belfry:${base}`
-    this.deviceId = deviceId ?? this.#get(`${this.#base}:device`) ?? newId()
-    if (deviceId === undefined) this.#set(`${this.#base}:device`, this.deviceId)
+    this.#base = `belfry:${base}:`
+    this.deviceId = deviceId ?? (this.#get('device') || newId())
+    if (!deviceId) this.#set('device', this.deviceId)
   }
 
-  /** Whose memory it is from now on. */
-  use(user: string): void {
-    this.#user = user
+  /** The last event id, or the ids shown, oldest first, with spaces between; '' when nothing is kept. */
+  get(what: 'last' | 'shown'): string {
+    return this.#get(this.#key(what))
   }
 
-  /** '' when nothing is kept. */
-  get lastEventId(): string {
-    return this.#get(this.#key('last')) ?? ''
+  set(what: 'last' | 'shown', value: string): void {
+    this.#set(this.#key(what), value)
   }
 
-  set lastEventId(eventId: string) {
-    this.#set(this.#key('last'), eventId)
+  #key(what: string): string {
+    return `${this.user}:${this.deviceId}:${what}`
   }
 
-  /** Ids shown, oldest first. */
-  get shown(): string[] {
-    return this.#get(this.#key('shown'))?.split(' ') ?? []
-  }
-
-  set shown(ids: string[]) {
-    this.#set(this.#key('shown'), ids.join(' '))
-  }
-
-  #key(name: string): string {
-    return `${this.#base}:${this.#user}:${this.deviceId}:${name}`
-  }
-
-  #get(key: string): string | undefined {
+  #get(key: string): string {
     try {
-      return this.#storage.getItem(key) ?? undefined
+      return this.#storage.getItem(this.#base + key) ?? ''
     } catch {
-      return undefined
+      return ''
     }
   }
 
   #set(key: string, value: string): void {
     try {
-      this.#storage.setItem(key, value)
+      this.#storage.setItem(this.#base + key, value)
     } catch {
       // A full or forbidden storage costs the memory of the next page, not the notifications of this one.
     }

@@ -2,7 +2,10 @@ import type { Events } from './events.ts'
 import type { Tabs } from './tabs.ts'
 import type { BelfryEvents, NotificationContext } from './types.ts'
 
-/** One toast a browser: the leader hands each to one tab, and on to another when that one goes before it was raised. */
+/**
+ * One toast a browser: the leader gives each to one tab. Every tab remembers which are not raised yet, so that whoever leads can
+ * hand on those of a tab that is gone.
+ */
 export class Toasts {
   readonly #events: Events<BelfryEvents>
   readonly #tabs: () => Tabs | undefined
@@ -13,22 +16,28 @@ export class Toasts {
     this.#tabs = tabs
   }
 
-  /** The tab that is to raise it. */
+  /** The tab that is to raise it; '' where there are no tabs. */
   assign(ctx: NotificationContext): string {
-    const tabs = this.#tabs()
-    const tab = tabs?.toaster() ?? ''
-    if (tabs !== undefined && tab !== tabs.id) this.#open.set(ctx.notification.id, { tab, ctx })
+    const tab = this.#tabs()?.toaster() ?? ''
+    this.given(tab, ctx)
     return tab
+  }
+
+  /** The leader has given it to a tab. */
+  given(tab: string, ctx: NotificationContext): void {
+    this.#open.set(ctx.notification.id, { tab, ctx })
   }
 
   /** Raises it here. */
   async raise(ctx: NotificationContext): Promise<void> {
-    await this.#events.emit('toast', ctx)
+    const handled = this.#events.emit('toast', ctx)
     this.done(ctx.notification.id)
+    await handled
   }
 
   /** There is nothing left to raise here. */
   done(id: string): void {
+    this.raised(id)
     this.#tabs()?.post({ type: 'toasted', id })
   }
 
@@ -37,15 +46,14 @@ export class Toasts {
     this.#open.delete(id)
   }
 
-  /** A tab is gone. */
+  /** A tab is gone, and this one leads. */
   lost(gone: string): void {
-    for (const [id, { tab, ctx }] of this.#open) {
+    for (const { tab, ctx } of this.#open.values()) {
       if (tab !== gone) continue
-      this.#open.delete(id)
-      const tabs = this.#tabs()
       const to = this.assign(ctx)
-      if (tabs === undefined || to === tabs.id) this.raise({ ...ctx, leader: true })
-      else tabs.post({ type: 'toast', to, ctx: { ...ctx, leader: false } })
+      const tabs = this.#tabs()
+      if (to === tabs?.id) this.raise({ ...ctx, leader: true })
+      else tabs?.post({ type: 'toast', to, ctx })
     }
   }
 }

@@ -4,11 +4,6 @@ import type { BelfryOptions, TokenContext } from './types.ts'
 /** A token this close to its end is not used for a new connection, milliseconds. */
 const MARGIN_MS = 5000
 
-interface Claims {
-  sub?: unknown
-  exp?: unknown
-}
-
 /** The token in use, fetched when there is none, it is about to expire, or it was refused. */
 export class Tokens {
   readonly #platform: Platform
@@ -43,20 +38,17 @@ export class Tokens {
   async #fetch(): Promise<string> {
     const token = await this.#getToken({ reason: this.#reason })
     if (!token) throw new TypeError('getToken gave no token')
-    const { sub, exp } = this.#claims(token)
-    this.user = typeof sub === 'string' ? sub : undefined
-    this.#expiresAt = typeof exp === 'number' ? exp * 1000 : Number.POSITIVE_INFINITY
+    let claims: { sub?: unknown; exp?: unknown } = {}
+    try {
+      const payload = token.split('.')[1] as string
+      claims = JSON.parse(this.#platform.atob(payload.replaceAll('-', '+').replaceAll('_', '/')))
+    } catch {
+      // A token that is no JWT: `hello` tells the user.
+    }
+    this.user = typeof claims.sub === 'string' ? claims.sub : undefined
+    this.#expiresAt = typeof claims.exp === 'number' ? claims.exp * 1000 : Number.POSITIVE_INFINITY
     this.#reason = 'connect'
     this.#token = token
     return token
-  }
-
-  #claims(token: string): Claims {
-    try {
-      const payload = token.split('.')[1] as string
-      return JSON.parse(this.#platform.atob(payload.replaceAll('-', '+').replaceAll('_', '/'))) as Claims
-    } catch {
-      return {}
-    }
   }
 }

@@ -10,6 +10,7 @@ import type { Operation } from './database.ts'
  *     'd' | user                                               one for each user with parked notifications
  *     'v'                                                      the format's version
  *
+ * A user's name is in UTF-16, which alone keeps apart all strings, whether well formed or not.
  * Parts: `a` meta, the first key of a user · `c` cursors · `k` idempotency key -> place · `l` offset (6) -> row ·
  * `p` number (6) -> half-life (6), row · `s` notification id -> state.
  */
@@ -30,7 +31,7 @@ export interface Stored {
 }
 
 export function userPrefix(user: string): Buffer {
-  const name = Buffer.from(user)
+  const name = Buffer.from(user, 'utf16le')
   const prefix = Buffer.allocUnsafe(3 + name.length)
   prefix[0] = 0x75
   prefix.writeUInt16BE(name.length, 1)
@@ -45,15 +46,15 @@ export function userRange(prefix: Buffer): [Buffer, Buffer] {
 
 /** The user of a key inside `usersRange`. */
 export function userOf(key: Buffer): string {
-  return key.toString('utf8', 3, 3 + key.readUInt16BE(1))
+  return key.toString('utf16le', 3, 3 + key.readUInt16BE(1))
 }
 
 function parkedKey(user: string): Buffer {
-  return Buffer.from(`d${user}`)
+  return Buffer.concat([parkedRange[0], Buffer.from(user, 'utf16le')])
 }
 
 export function userOfParkedKey(key: Buffer): string {
-  return key.toString('utf8', 1)
+  return key.toString('utf16le', 1)
 }
 
 function textKey(prefix: Buffer, part: string, rest = ''): Buffer {

@@ -239,6 +239,7 @@ export class EmbeddedStore implements Store {
   #apply<Result>(session: Session, entry: Entry, run: (machine: Machine, entry: Entry) => Result): Result {
     const { state, user } = entry
     const before = { top: state.top, floor: state.floor }
+    const woken = this.#registry.has(user)
     const now = this.#clock()
     const machine = new Machine(state, this.#settings, now, newEpoch(), newId())
     const result = run(machine, entry)
@@ -249,7 +250,7 @@ export class EmbeddedStore implements Store {
       const operations = encodeEffects(entry.prefix, before, entry, effects)
       if (parked !== session.due.has(user)) operations.push(encodeParkedIndex(user, parked))
       entry.group = session.journal.add(operations)
-      if (this.#registry.has(user)) this.#wakeLater(entry, effects)
+      if (woken) this.#wakeLater(entry, effects)
       session.cache.resize(entry, resized(entry, effects))
     }
     if (parked) session.due.set(user, machine.nextAt())

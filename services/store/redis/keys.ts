@@ -20,6 +20,7 @@ export class Keys {
   readonly #stems: readonly string[]
 
   constructor(prefix: string) {
+    if (/[{}]/.test(prefix)) throw new Error('the key prefix must not contain braces')
     this.nodes = `${prefix}:nodes`
     this.buckets = `${prefix}:buckets`
     this.#stems = TAGS.map((tag) => `${prefix}:{${tag}}:`)

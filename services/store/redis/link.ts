@@ -1,8 +1,8 @@
-import type { ConnectionInfo, Durability, StoreEvents, StoreSettings, StoreStatus } from '../store.ts'
+import type { AttachResult, ConnectionInfo, Durability, StoreEvents, StoreSettings, StoreStatus } from '../store.ts'
 import { type Client, createClient, ping, type RedisStoreOptions } from './clients.ts'
-import { BUCKETS, type Keys } from './keys.ts'
-import { LocalUsers } from './local-users.ts'
+import { BUCKETS, bucketOf, type Keys } from './keys.ts'
 import { Nodes } from './nodes.ts'
+import { Registrations } from './registrations.ts'
 import { Replication } from './replication.ts'
 import { type Reply, type ScriptName, Scripts } from './scripts.ts'
 import { checkServer, durabilityOf, Refused } from './server-facts.ts'
@@ -15,20 +15,21 @@ const DURABILITY_TICKS = 10
 const RENEW_TICKS = 60
 /** A connection that left so many pings unanswered, one after the other, is made anew. */
 const SILENCES_MAX = 2
-const DETACH_BATCH = 500
 
 /**
  * One node's hold on the database: its connections, whether they can be used, and what has to be done from time to time.
  * While it is not available every call rejects at once, unsent.
  */
 export class Link {
-  readonly local = new LocalUsers()
   readonly #options: RedisStoreOptions
   readonly #keys: Keys
   readonly #commands: Client
   readonly #subscriber: Client
   readonly #scripts: Scripts
+  readonly #registrations: Registrations
   readonly #replication: Replication | undefined
+  /** Every connection there is. */
+  readonly #clients: Set<Client>
   readonly #underWay = new Set<Promise<unknown>>()
   #nodes: Nodes | undefined
   #wakeups: Wakeups | undefined
@@ -51,7 +52,9 @@ export class Link {
     this.#commands = createClient(options, true)
     this.#subscriber = options.clusterNodes === undefined ? createClient(options, false) : this.#commands
     this.#scripts = new Scripts(this.#commands, settings)
+    this.#registrations = new Registrations(this.#scripts, keys)
     if (options.waitReplicas > 0) this.#replication = new Replication(settings, options)
+    this.#clients = new Set([this.#commands, this.#subscriber, this.#replication?.client ?? this.#commands])
   }
 
   get wakeupsLost(): number {
@@ -65,16 +68,15 @@ export class Link {
     this.#reason = 'Redis cannot be reached'
     this.#nodes = new Nodes(this.#commands, this.#scripts, this.#keys, node)
     this.#wakeups = new Wakeups(this.#subscriber, this.#commands, this.#scripts, this.#keys, node, events)
-    const clients = new Set([this.#commands, this.#subscriber])
     let patience: NodeJS.Timeout | undefined
     const first = new Promise<void>((resolve) => {
       const attempt = (): void => void this.#arrive().then(() => this.#available && resolve(), resolve)
-      for (const client of clients) client.on('ready', attempt)
+      for (const client of this.#clients) client.on('ready', attempt)
       patience = setTimeout(resolve, FIRST_ATTEMPT_MS)
     })
     this.#commands.on('close', () => this.#leave('the connection was closed'))
-    for (const client of clients) client.connect().catch(() => undefined)
-    this.#replication?.connect()
+    for (const client of this.#clients) client.on('error', (error: Error) => this.#note(error))
+    for (const client of this.#clients) client.connect().catch(() => undefined)
     await first
     clearTimeout(patience)
     if (this.#refused !== undefined) {
@@ -93,8 +95,7 @@ export class Link {
     if (this.#available) await this.#goodbye().catch(() => undefined)
     this.#available = false
     this.#reason = 'closed'
-    for (const client of [this.#commands, this.#subscriber]) client.disconnect()
-    this.#replication?.disconnect()
+    for (const client of this.#clients) client.disconnect()
   }
 
   status(): StoreStatus {
@@ -111,19 +112,28 @@ export class Link {
     return replication === undefined ? this.run('publish', keys, args) : this.#watch(() => replication.publish(keys, args))
   }
 
-  /** Writes what the registry holds for the user. When that fails it is tried again each second. */
-  async detach(user: string, connections: ConnectionInfo[]): Promise<void> {
-    this.local.want(user, connections)
-    await this.#register(user)
+  /** Carries out an attach; what it registers is kept up from then on. `call` gives the node's counter after it, too. */
+  attach(
+    user: string,
+    connections: ConnectionInfo[],
+    call: () => Promise<{ counter: number; result: AttachResult }>
+  ): Promise<AttachResult> {
+    return this.#registrations.attach(user, connections, async () => {
+      const { counter, result } = await call()
+      if (result.status === 'attached') this.#wakeups?.heard(bucketOf(user), counter)
+      return result
+    })
   }
 
-  heard(bucket: number, counter: number): void {
-    this.#wakeups?.heard(bucket, counter)
+  /** Writes what the registry holds for the user. When that fails it is tried again each second. */
+  async detach(user: string, connections: ConnectionInfo[]): Promise<void> {
+    this.#registrations.want(user, connections)
+    await this.#watch(() => this.#registrations.write(user, this.#node))
   }
 
   /** The buckets this node sweeps. */
-  share(): number[] {
-    return this.#nodes?.share() ?? []
+  share(): Promise<number[]> {
+    return this.#watch(() => this.#nodes?.share() ?? Promise.resolve<number[]>([]))
   }
 
   /** What the registry holds for the user, by node, and the nodes that are alive. */
@@ -150,17 +160,11 @@ export class Link {
     }
   }
 
-  async #register(user: string): Promise<void> {
-    const connections = this.local.get(user)
-    await this.run('detach', [this.#keys.registry(user)], [this.#node, connections.length, JSON.stringify(connections)])
-    if (this.local.get(user) === connections || connections.length === 0) this.local.set(user, connections)
-  }
-
   /** From connected to available: checks the server, subscribes, and compares what was heard with what was sent. */
   #arrive(): Promise<void> {
     this.#arriving ??= this.#check()
       .catch((error: unknown) => {
-        this.#reason = error instanceof Error ? error.message : String(error)
+        this.#reason = messageOf(error)
         if (error instanceof Refused) this.#refused = error
         throw error
       })
@@ -171,7 +175,7 @@ export class Link {
   }
 
   async #check(): Promise<void> {
-    if (this.#commands.status !== 'ready' || this.#subscriber.status !== 'ready' || this.#closed) return
+    if ([...this.#clients].some(({ status }) => status !== 'ready') || this.#closed) return
     await checkServer(this.#commands, this.#keys)
     this.#durability = await durabilityOf(this.#commands)
     await this.#nodes?.beat()
@@ -183,6 +187,10 @@ export class Link {
       this.#events?.status(this.status())
     }
     this.#wakeups?.tellSuspects()
+  }
+
+  #note(error: Error): void {
+    if (!this.#available && !this.#closed) this.#reason = error.message
   }
 
   #leave(reason: string): void {
@@ -211,25 +219,25 @@ export class Link {
       await ping(this.#commands)
       this.#silences = 0
     } catch (error) {
-      this.#leave(error instanceof Error ? error.message : String(error))
+      this.#leave(messageOf(error))
       this.#silences += 1
       if (this.#silences % SILENCES_MAX === 0) this.#commands.disconnect(true)
       return
     }
     if (!this.#available) await this.#arrive()
-    else if (this.#subscriber !== this.#commands) await this.#probeSubscriber()
+    else await Promise.all([...this.#clients].map((client) => client !== this.#commands && this.#probeOther(client)))
   }
 
   /** A subscriber that does not answer hears nothing either: it connects anew, and compares. */
-  async #probeSubscriber(): Promise<void> {
-    if (this.#subscriber.status === 'ready') await ping(this.#subscriber).catch(() => this.#subscriber.disconnect(true))
+  async #probeOther(client: Client): Promise<void> {
+    if (client.status === 'ready') await ping(client).catch(() => client.disconnect(true))
   }
 
   async #keepHouse(ticks: number): Promise<void> {
+    if (ticks % BEAT_TICKS === 0) await this.#beat()
     this.#wakeups?.tellSuspects()
-    await this.#wakeups?.check(this.local.buckets())
-    await Promise.all(this.local.doubtful().map((user) => this.#register(user)))
-    if (ticks % BEAT_TICKS === 0) await this.#nodes?.beat()
+    await this.#wakeups?.check(this.#registrations.buckets())
+    await this.#registrations.retry(this.#node)
     if (ticks % DURABILITY_TICKS === 0) await this.#refreshDurability()
     if (ticks % RENEW_TICKS === 0) await this.#renew((ticks / RENEW_TICKS) % BUCKETS)
   }
@@ -241,27 +249,29 @@ export class Link {
     this.#events?.status(this.status())
   }
 
-  /** Keeps the registrations of one bucket's users from running out; all buckets take about four hours. */
+  /** All buckets take about four hours. */
   async #renew(bucket: number): Promise<void> {
-    const counters = this.#keys.counters[bucket] as string
-    const renewed = await Promise.all(
-      this.local.users(bucket).map(async (user) => ({
-        user,
-        held: await this.#scripts.run('renew', [this.#keys.registry(user), counters], [this.#node])
-      }))
-    )
-    const missing = new Set(renewed.flatMap(({ user, held }) => (held === 1 ? [] : [user])))
-    if (missing.size > 0) this.#events?.suspect((user) => missing.has(user))
+    const gone = await this.#registrations.renew(bucket, this.#node)
+    if (gone.size > 0) this.#events?.suspect((user) => gone.has(user))
+  }
+
+  /** A database that answers and takes no write is not available either: a replica, a full disk, a Cluster that is down. */
+  async #beat(): Promise<void> {
+    try {
+      await this.#nodes?.beat()
+    } catch (error) {
+      this.#leave(messageOf(error))
+    }
   }
 
   async #goodbye(): Promise<void> {
-    const users = this.local.users().concat(this.local.doubtful())
-    for (let from = 0; from < users.length; from += DETACH_BATCH) {
-      const batch = users.slice(from, from + DETACH_BATCH)
-      await Promise.all(batch.map((user) => this.#scripts.run('detach', [this.#keys.registry(user)], [this.#node, 0, ''])))
-    }
+    await this.#registrations.removeAll(this.#node)
     await this.#nodes?.leave()
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
 
 function connectionsIn(value: string): ConnectionInfo[] {

@@ -19,7 +19,6 @@ export class Nodes {
   readonly #keys: Keys
   readonly #node: string
   readonly #buried = new Set<string>()
-  #live: string[] = []
 
   constructor(client: Client, scripts: Scripts, keys: Keys, node: string) {
     this.#client = client
@@ -31,7 +30,6 @@ export class Nodes {
   /** Heartbeat. Nodes that fell silent are made known as dead in every bucket: whoever meets them in a registry takes them out. */
   async beat(): Promise<void> {
     const ages = await this.#ages(this.#node)
-    this.#live = liveOf(ages)
     for (const [node, age] of ages) {
       if (age <= DEAD_AFTER_MS) this.#buried.delete(node)
       else if (age > FORGET_AFTER_MS) await this.#forget(node)
@@ -44,9 +42,10 @@ export class Nodes {
   }
 
   /** The buckets that are this node's to sweep: the live nodes share them out by their order. */
-  share(): number[] {
-    const index = Math.max(0, this.#live.indexOf(this.#node))
-    const count = Math.max(1, this.#live.length)
+  async share(): Promise<number[]> {
+    const live = await this.live()
+    const index = Math.max(0, live.indexOf(this.#node))
+    const count = Math.max(1, live.length)
     return Array.from({ length: BUCKETS }, (_, bucket) => bucket).filter((bucket) => bucket % count === index)
   }
 

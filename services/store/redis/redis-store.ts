@@ -26,7 +26,7 @@ import type {
   StoreStatus
 } from '../store.ts'
 import type { RedisStoreOptions } from './clients.ts'
-import { bucketOf, Keys } from './keys.ts'
+import { Keys } from './keys.ts'
 import { Link } from './link.ts'
 import { attachResult, backlog, found, inboxPage, list, number, publishResult, queueInfo, text } from './replies.ts'
 import type { Reply, ScriptName } from './scripts.ts'
@@ -78,7 +78,8 @@ export class RedisStore implements Store {
   }
 
   async sweep(): Promise<{ released: number; folded: number }> {
-    const due = await Promise.all(this.#link.share().map((bucket) => this.#due(bucket)))
+    const share = await this.#guard(() => this.#link.share())
+    const due = await Promise.all(share.map((bucket) => this.#due(bucket)))
     const total = { released: 0, folded: 0 }
     for (const { released, folded } of await Promise.all(due.flat().map((user) => this.release(user)))) {
       total.released += released
@@ -89,22 +90,9 @@ export class RedisStore implements Store {
 
   async attach(command: AttachCommand): Promise<AttachResult> {
     const { user, connections, issuedAt, deviceId, start, seen, limit } = command
-    const { local } = this.#link
-    const before = local.get(user)
     const registration = [this.#node, String(connections.length), JSON.stringify(connections), String(issuedAt)]
-    let reply: Reply
-    try {
-      reply = await this.#step('attach', user, ...registration, ...readArgs(deviceId, start, seen, limit))
-    } catch (error) {
-      local.want(user, before)
-      throw error
-    }
-    const { counter, result } = attachResult(reply, start)
-    if (result.status === 'attached') {
-      local.set(user, connections)
-      this.#link.heard(bucketOf(user), counter)
-    }
-    return result
+    const args = [...registration, ...readArgs(deviceId, start, seen, limit)]
+    return await this.#link.attach(user, connections, async () => attachResult(await this.#step('attach', user, ...args), start))
   }
 
   async read(command: ReadCommand): Promise<Backlog> {

@@ -21,24 +21,16 @@ interface Waiting {
 export class Replication {
   /** Whether the latest publishes reached as many replicas as asked for. */
   confirmed = false
-  readonly #client: Redis
+  readonly client: Redis
   readonly #replicas: number
   #batch: Waiting[] = []
 
   constructor(settings: StoreSettings, options: RedisStoreOptions) {
     const client = createClient(options, false)
     if (!(client instanceof Redis)) throw new Error('waiting for replicas is not possible with Cluster')
-    this.#client = client
+    this.client = client
     this.#replicas = options.waitReplicas
     new Scripts(client, settings)
-  }
-
-  connect(): void {
-    this.#client.connect().catch(() => undefined)
-  }
-
-  disconnect(): void {
-    this.#client.disconnect()
   }
 
   publish(keys: string[], args: string[]): Promise<Reply> {
@@ -51,7 +43,7 @@ export class Replication {
   #flush(): void {
     const batch = this.#batch
     this.#batch = []
-    const pipeline = this.#client.pipeline() as ChainableCommander & { belfrypublishBuffer(...args: string[]): unknown }
+    const pipeline = this.client.pipeline() as ChainableCommander & { belfrypublishBuffer(...args: string[]): unknown }
     for (const { keys, args } of batch) pipeline.belfrypublishBuffer(...keys, ...args)
     pipeline.wait(this.#replicas, WAIT_MS)
     pipeline.exec().then(

@@ -39,6 +39,15 @@ if node ~= '' and MAX_CONNECTIONS > 0 then
 end
 
 begin()
+local seen = tonumber(ARGV[14])
+if ARGV[13] == epoch and seen > top then
+  if seen - top > MAX_FENCE then
+    reset()
+  else
+    while top < seen do append('~', LOST_ID, '') end
+  end
+end
+
 local counter = 0
 if node ~= '' then
   counter = redis.call('HINCRBY', COUNTERS, node, 1)
@@ -46,16 +55,11 @@ if node ~= '' then
     counter = 1
     redis.call('HSET', COUNTERS, node, 1)
   end
-  redis.call('HSET', REGISTRY, node, ARGV[5] .. ' ' .. ARGV[6])
-  redis.call('PEXPIRE', REGISTRY, REGISTRY_TTL_MS)
-end
-
-local seen = tonumber(ARGV[14])
-if ARGV[13] == epoch and seen > top then
-  if seen - top > MAX_FENCE then
-    reset()
+  if ARGV[5] == '0' then
+    redis.call('HDEL', REGISTRY, node)
   else
-    while top < seen do append('~', LOST_ID, '') end
+    redis.call('HSET', REGISTRY, node, ARGV[5] .. ' ' .. ARGV[6])
+    redis.call('PEXPIRE', REGISTRY, REGISTRY_TTL_MS)
   end
 end
 

@@ -64,6 +64,7 @@ end
 for _, id in ipairs(ids) do
   if counts_as_unread(before[id]) then unread = unread - 1 end
   if counts_as_unread(to) then unread = unread + 1 end
+  before[id] = to
   if to == 'unread' then redis.call('HDEL', STATES, id) else redis.call('HSET', STATES, id, to) end
 end
 if #ids > 0 then

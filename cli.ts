@@ -1,0 +1,73 @@
+#!/usr/bin/env node
+import { text } from 'node:stream/consumers'
+import { type ClientConfig, ConfigError, readClientConfig } from './config.ts'
+import { type Command, readArguments, UsageError } from './services/cli/arguments.ts'
+import { CommandError, sign } from './services/cli/credentials.ts'
+import { helpText } from './services/cli/help.ts'
+import { listen } from './services/cli/listen.ts'
+import { Output } from './services/cli/output.ts'
+import { publish } from './services/cli/publish.ts'
+import { PROJECT_VERSION } from './services/version.ts'
+
+async function run(command: Command, output: Output): Promise<void> {
+  switch (command.name) {
+    case 'help':
+      process.stdout.write(helpText(command.topic))
+      return
+    case 'version':
+      process.stdout.write(`${PROJECT_VERSION}\n`)
+      return
+    case 'token': {
+      const { user, scope, seconds } = command
+      const token = sign(readClientConfig(), user, scope, seconds)
+      output.data({ token, user, ...(scope === '' ? {} : { scope }), expiresInSeconds: seconds }, token)
+      return
+    }
+    case 'publish': {
+      const config = readClientConfig()
+      const token = command.token ?? sign(config, 'belfry-cli', 'publish')
+      return await publish(command, command.url ?? originOf(config), token, () => text(process.stdin), output)
+    }
+    case 'listen': {
+      const config = readClientConfig()
+      const { token, user = '' } = command
+      const source = { token: () => token ?? sign(config, user, ''), renewable: token === undefined }
+      return await listen(command, command.url ?? originOf(config), source, output, interruption())
+    }
+  }
+}
+
+/** Where the service of this environment listens, as seen from this machine. */
+function originOf({ HOST, PORT }: ClientConfig): string {
+  const host = ['0.0.0.0', '::', '127.0.0.1'].includes(HOST) ? 'localhost' : HOST
+  return `http://${host.includes(':') ? `[${host}]` : host}:${PORT}`
+}
+
+/** Aborted by Ctrl-C and by SIGTERM; a second one ends the process at once. */
+function interruption(): AbortSignal {
+  const controller = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort())
+  return controller.signal
+}
+
+async function main(argv: string[]): Promise<number> {
+  const output = new Output(argv.includes('--json'), process.stdout, process.stderr)
+  try {
+    await run(readArguments(argv), output)
+    return 0
+  } catch (error) {
+    if (error instanceof UsageError) {
+      output.error(`belfry: ${error.message}`)
+      output.talk('belfry --help tells the commands, belfry <command> --help their options')
+      return 2
+    }
+    if (!(error instanceof CommandError || error instanceof ConfigError)) throw error
+    output.error(`belfry: ${error.message}`)
+    return 1
+  }
+}
+
+// A reader that has seen enough (`belfry listen … | head -1`) is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+
+process.exitCode = await main(process.argv.slice(2))

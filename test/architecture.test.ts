@@ -1,0 +1,186 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { basename, dirname, join, normalize } from 'node:path'
+import t from 'tap'
+
+const MAX_LINES = 400
+
+/** Decorators that cannot have the name of their file, since Fastify or a plugin of its own has taken it. */
+const OTHER_DECORATORS: Record<string, string> = { 'error-handler': 'problemOf', 'rate-limit': 'limits' }
+
+interface Import {
+  from: string
+  /** A file of the repository, relative to its root, or a package's name. */
+  to: string
+  typeOnly: boolean
+}
+
+function sourcesIn(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = folder === '.' ? entry.name : join(folder, entry.name)
+    if (entry.isDirectory()) return ['node_modules', 'dist', 'build'].includes(entry.name) ? [] : sourcesIn(path)
+    return /\.(ts|mjs)$/.test(entry.name) && !entry.name.endsWith('.d.ts') ? [path] : []
+  })
+}
+
+function importsOf(file: string): Import[] {
+  const text = readFileSync(file, 'utf8')
+  const statements = [...text.matchAll(/^\s*(?:import|export)\s+(type\s)?(?:([^'"`;()=]*?)\s*\bfrom\s+)?'([^']+)'/gm)]
+  const dynamic = [...text.matchAll(/\bimport\('([^']+)'\)/g)]
+  const to = (specifier: string): string => (specifier.startsWith('.') ? normalize(join(dirname(file), specifier)) : packageOf(specifier))
+  return [
+    ...statements.map(([, type, names = '', specifier = '']) => ({
+      from: file,
+      to: to(specifier),
+      typeOnly: type !== undefined || onlyTypes(names)
+    })),
+    ...dynamic.map(([, specifier = '']) => ({ from: file, to: to(specifier), typeOnly: false }))
+  ]
+}
+
+function packageOf(specifier: string): string {
+  if (specifier.startsWith('node:')) return specifier
+  return specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/')
+}
+
+function onlyTypes(names: string): boolean {
+  const inner = /^\{([\s\S]*)\}$/.exec(names.trim())?.[1]
+  return inner?.split(',').every((name) => name.trim() === '' || name.trim().startsWith('type ')) ?? false
+}
+
+const root = readdirSync('.').filter((name) => name.endsWith('.ts'))
+const folders = ['plugins', 'routes', 'services', 'packages'].filter((name) => readdirSync('.').includes(name))
+const sources = [...root, ...folders.flatMap(sourcesIn)]
+const imports = sources.flatMap(importsOf)
+
+/** Imports that break a rule, as readable lines. */
+function breaking(rule: (edge: Import) => boolean): string[] {
+  return imports.filter(rule).map(({ from, to }) => `${from} -> ${to}`)
+}
+
+const inside = (path: string, ...places: string[]): boolean => places.some((place) => path === place || path.startsWith(`${place}/`))
+const isFile = (path: string): boolean => path.endsWith('.ts')
+
+t.test('the reader of imports sees them', async (t) => {
+  t.ok(imports.length > 200)
+  t.ok(imports.some(({ from, to }) => from === 'app.ts' && to === 'plugins/store.ts'))
+  t.ok(imports.some(({ from, to, typeOnly }) => from === 'services/registry.ts' && to === 'services/connection.ts' && typeOnly))
+  t.ok(imports.some(({ to, typeOnly }) => to === 'ioredis' && !typeOnly))
+  t.same(
+    imports.filter(({ to }) => to.startsWith('.')),
+    []
+  )
+})
+
+t.test('everything points down: server, app, plugins and routes, services, store', async (t) => {
+  const isEntry = (path: string): boolean => ['server.ts', 'cli.ts'].includes(path)
+  t.same(
+    breaking(({ to }) => isEntry(to)),
+    [],
+    'nothing imports an entry point'
+  )
+  t.same(
+    breaking(({ from, to }) => to === 'app.ts' && from !== 'server.ts'),
+    [],
+    'only the server imports the app'
+  )
+  t.same(
+    breaking(({ from, to }) => inside(to, 'plugins') && from !== 'app.ts'),
+    [],
+    'only the app imports plugins; they never import each other'
+  )
+  t.same(
+    breaking(({ from, to }) => inside(to, 'routes') && !inside(from, 'routes') && !['app.ts', 'server.ts'].includes(from)),
+    [],
+    'only the app, and the server for /metrics, import routes'
+  )
+  t.same(
+    breaking(({ from, to }) => inside(from, 'services') && isFile(to) && !inside(to, 'services')),
+    [],
+    'services know nothing above them'
+  )
+  const below = ['services/store', 'services/protocol', 'services/errors.ts', 'services/ids.ts']
+  t.same(
+    breaking(({ from, to }) => inside(from, 'services/store') && isFile(to) && !inside(to, ...below)),
+    [],
+    'the store knows no other service'
+  )
+  const drivers = ['services/store/redis', 'services/store/embedded']
+  t.same(
+    breaking(({ from, to }) => inside(to, ...drivers) && !drivers.some((driver) => inside(from, driver) && inside(to, driver))),
+    ['plugins/store.ts -> services/store/embedded/embedded-store.ts', 'plugins/store.ts -> services/store/redis/redis-store.ts'],
+    'a driver is named in one place'
+  )
+})
+
+t.test('what may come from outside', async (t) => {
+  const only = (name: string, ...places: string[]): string[] => breaking(({ from, to }) => to === name && !inside(from, ...places))
+  t.same(
+    breaking(({ from, to }) => inside(from, 'services') && (to === 'fastify' || (to.startsWith('@fastify/') && to !== '@fastify/error'))),
+    [],
+    'services never import Fastify'
+  )
+  t.same(only('@fastify/error', 'services/errors.ts'), [])
+  t.same(only('ioredis', 'services/store/redis'), [])
+  t.same(only('classic-level', 'services/store/embedded'), [])
+  t.same(
+    breaking(({ from, to }) => inside(from, 'services/protocol') && !inside(to, 'services/protocol')),
+    [],
+    'the protocol imports nothing'
+  )
+  t.same(
+    breaking(({ from, to }) => inside(from, 'packages/client/src') && !inside(to, 'packages/client/src', 'services/protocol')),
+    [],
+    'the client imports the protocol alone'
+  )
+  const readers = sources.filter((file) => !inside(file, 'packages') && readFileSync(file, 'utf8').includes('process.env'))
+  t.same(readers, ['config.ts'], 'only config.ts reads the environment')
+})
+
+t.test('no file waits for itself', async (t) => {
+  const graph = new Map<string, string[]>()
+  for (const { from, to, typeOnly } of imports) if (!typeOnly && isFile(to)) graph.set(from, [...(graph.get(from) ?? []), to])
+  const done = new Set<string>()
+  const circles: string[] = []
+  const visit = (file: string, path: string[]): void => {
+    if (path.includes(file)) circles.push([...path.slice(path.indexOf(file)), file].join(' -> '))
+    if (path.includes(file) || done.has(file)) return
+    for (const next of graph.get(file) ?? []) visit(next, [...path, file])
+    done.add(file)
+  }
+  for (const file of graph.keys()) visit(file, [])
+  t.same(circles, [])
+})
+
+t.test('a plugin is called as its file is, and so is its decorator', async (t) => {
+  for (const file of sourcesIn('plugins')) {
+    const text = readFileSync(file, 'utf8')
+    const name = basename(file, '.ts')
+    t.match(text, new RegExp(`\\{ name: '${name}', fastify: '5\\.x'`), `${file}: fp name`)
+    const decorators = [...text.matchAll(/\bapp\.decorate\('(\w+)'/g)].map(([, decorator]) => decorator)
+    const expected = OTHER_DECORATORS[name] ?? name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
+    if (decorators.length > 0) t.ok(decorators.includes(expected), `${file}: decorator ${expected}`)
+    for (const decorator of decorators) t.match(text, new RegExp(`^    ${decorator}: `, 'm'), `${file}: ${decorator} is declared`)
+  }
+})
+
+t.test('files are small and named alike', async (t) => {
+  for (const file of [...sources, ...sourcesIn('test'), ...sourcesIn('scripts')]) {
+    const lines = readFileSync(file, 'utf8').split('\n').length
+    if (lines > MAX_LINES) t.fail(`${file} has ${lines} lines, ${MAX_LINES} is the most`)
+    if (!/^[a-z0-9-]+(\.test|\.config)?\.(ts|mjs)$/.test(basename(file))) t.fail(`${file} is not kebab-case`)
+  }
+  t.same(
+    readdirSync('services/store/redis/lua').filter(
+      (name) => !/^-- \S/m.test(head(name)) || (name !== 'prelude.lua' && !/^-- Returns /m.test(head(name)))
+    ),
+    [],
+    'every Lua script says what it does and returns'
+  )
+})
+
+function head(script: string): string {
+  return readFileSync(join('services/store/redis/lua', script), 'utf8').split('\n').slice(0, 20).join('\n')
+}

@@ -1,0 +1,70 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import type { State } from '../../services/protocol/index.ts'
+import { EmbeddedStore } from '../../services/store/embedded/embedded-store.ts'
+import type { StoreSettings } from '../../services/store/store.ts'
+import { idOf, tailOf } from '../conformance/stage.ts'
+
+/** What the child tells once it was answered. */
+export type Told =
+  | { op: 'publish'; user: string; number: number; offset: number | undefined }
+  | { op: 'mark'; user: string; numbers: number[]; state: State }
+  | { op: 'ack'; user: string; offset: number }
+  | { op: 'retract'; user: string; number: number; result: string }
+
+export const chaosUsers = ['alice', 'bob', 'carol']
+
+export const chaosSettings: StoreSettings = {
+  rateLimit: 40,
+  rateWindowMs: 200,
+  parkedMax: 1_000_000,
+  retentionMs: 86_400_000,
+  maxEntries: 1_000_000,
+  maxConnections: 0
+}
+
+/** Uses a store as fast as it answers until the process is killed: publishes with keys, marks, acks, retractions, sweeps. */
+async function main(folder: string, first: number): Promise<void> {
+  const store = new EmbeddedStore({ folder, settings: chaosSettings, cacheBytes: 100_000 })
+  await store.open('child', { wake() {}, kick() {}, suspect() {}, status() {} })
+  const tell = (told: Told): void => {
+    process.send?.(told)
+  }
+
+  async function publisher(user: string, lane: number): Promise<void> {
+    for (let number = first + lane; ; number += 4) {
+      const result = await store.publish({ user, id: idOf(number), keyed: true, tail: tailOf(number), halfLife: 0 })
+      tell({ op: 'publish', user, number, offset: result.status === 'accepted' ? result.offset : undefined })
+    }
+  }
+
+  async function reader(user: string): Promise<void> {
+    for (let round = 0; ; round++) {
+      await pause(3)
+      const { items } = await store.inbox({ user, states: ['unread'], before: undefined, limit: 5 })
+      const numbers = items.map(({ row }) => Number(row.toString('latin1', 15, 22)))
+      const [one, ...others] = numbers
+      if (one === undefined) continue
+      await store.mark({ user, target: { ids: others.map((number) => idOf(number)) }, state: 'read' })
+      tell({ op: 'mark', user, numbers: others, state: 'read' })
+      const { head } = await store.queue(user)
+      await store.ack(user, 'phone', head)
+      tell({ op: 'ack', user, offset: head.offset })
+      if (round % 5 === 0) tell({ op: 'retract', user, number: one, result: await store.retract(user, idOf(one), 'chaos') })
+    }
+  }
+
+  async function sweeper(): Promise<void> {
+    for (;;) {
+      await pause(5)
+      await store.sweep()
+    }
+  }
+
+  await Promise.all([
+    ...chaosUsers.flatMap((user) => [0, 1, 2, 3].map((lane) => publisher(user, lane))),
+    ...chaosUsers.map(reader),
+    sweeper()
+  ])
+}
+
+if (process.argv[3] !== undefined) await main(process.argv[2] as string, Number(process.argv[3]))

@@ -1,0 +1,236 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { PassThrough } from 'node:stream'
+import { WriteStream } from 'node:tty'
+import t, { type Test } from 'tap'
+import { readArguments } from '../services/cli/arguments.ts'
+import type { Ending } from '../services/cli/follow.ts'
+import { helpText } from '../services/cli/help.ts'
+import { comeBackIn } from '../services/cli/listen.ts'
+import { Output } from '../services/cli/output.ts'
+import { NodeProcess } from './fixtures/node-process.ts'
+import { freePort } from './fixtures/redis.ts'
+import { call, connect, eventually, SECRET, startService, type TestService, temporaryFolder } from './helper.ts'
+
+const KEY = { JWT_SECRET: SECRET }
+const PUBLISH = ['publish', '--to', 'alice', '--type', 't', '--title', 'x']
+
+async function belfry(args: string[], environment: Record<string, string> = KEY, input = '') {
+  const cli = new NodeProcess('cli.js', args, environment)
+  cli.child.stdin?.end(input)
+  return { code: await cli.exited, stdout: cli.stdout, stderr: cli.stderr }
+}
+
+function listener(t: Test, args: string[], environment: Record<string, string> = KEY): NodeProcess {
+  const cli = new NodeProcess('cli.js', ['listen', ...args], environment)
+  t.teardown(() => cli.kill())
+  return cli
+}
+
+const linesOf = (text: string) => text.split('\n').filter((line) => line !== '')
+const titlesOf = (cli: NodeProcess) =>
+  linesOf(cli.stdout).flatMap((line) => {
+    const frame = JSON.parse(line)
+    return frame.type === 'notification' ? [frame.notification.title] : []
+  })
+
+async function send(service: TestService, to: string, title: string) {
+  return (await call(service, 'POST', '/v1/notifications', { to, type: 'a', title })).body
+}
+
+t.test('help, version and what is not a command line', async (t) => {
+  t.match(await belfry(['publish', '--help']), { code: 0, stdout: /--half-life/, stderr: '' })
+  t.match(await belfry(['--version']), { code: 0, stdout: /^\d+\.\d+\.\d+\n$/ })
+  t.match(await belfry(['post']), { code: 2, stdout: '', stderr: /no command "post"/ })
+  t.match(await belfry([...PUBLISH, '--data', '[1]']), { code: 2, stdout: '', stderr: /JSON object/ })
+  t.match(await belfry(['listen', '--user', 'alice', '--from', 'here']), { code: 2, stderr: /--from must be/ })
+
+  t.same(readArguments([]), { name: 'help', topic: '' })
+  t.same(readArguments(['help', 'listen']), { name: 'help', topic: 'listen' })
+  t.same(readArguments(['token', '--version']), { name: 'version' })
+  t.match(helpText('listen'), /--from/)
+  t.match(helpText('nothing'), /Usage: belfry <command>/)
+  t.match(readArguments(['token', '--user', 'alice', '--expires', '7d']), { scope: '', seconds: 604_800, json: false })
+  t.match(readArguments([...PUBLISH, '--to', 'a, b', '--url', 'https://x/y/']), { to: ['a', 'b'], url: 'https://x/y' })
+  const wrong: [string[], RegExp][] = [
+    [['token'], /--user is needed/],
+    [['token', '--user', ''], /--user is empty/],
+    [['token', '--user', 'a\nb'], /printable/],
+    [['token', '--user', 'alice', '--scope', 'root'], /--scope must be publish or admin/],
+    [['token', '--user', 'alice', '--expires', 'soon'], /--expires must be/],
+    [['token', '--user', 'alice', 'extra'], /extra/],
+    [['publish', '--to', 'alice', '--type', 't'], /--title is needed/],
+    [[...PUBLISH, '--half-life', '-1'], /half-life/],
+    [[...PUBLISH, '--half-life=0'], /above 0/],
+    [[...PUBLISH, '--url', 'ftp://x'], /--url/],
+    [[...PUBLISH, '--to', Array.from({ length: 1001 }, (_, index) => `u${index}`).join()], /1000 users/],
+    [['listen'], /--user is needed/]
+  ]
+  for (const [args, message] of wrong) t.throws(() => readArguments(args), { name: 'UsageError', message }, args.join(' ').slice(0, 60))
+})
+
+t.test('token signs with the secret of the environment or of the service', async (t) => {
+  const service = await startService(t, { JWT_ISSUER: 'us', JWT_AUDIENCE: 'belfry' })
+  const environment = { ...KEY, JWT_ISSUER: 'us', JWT_AUDIENCE: 'belfry' }
+  const { stdout, code } = await belfry(['token', '--user', 'alice'], environment)
+  t.equal(code, 0)
+  t.equal((await call(service, 'GET', '/v1/me/notifications', undefined, { token: stdout.trim() })).status, 200)
+  const json = await belfry(['token', '--user', 'ci', '--scope', 'admin', '--expires', '15m', '--json'], environment)
+  const { token, ...rest } = JSON.parse(json.stdout)
+  t.same(rest, { user: 'ci', scope: 'admin', expiresInSeconds: 900 })
+  t.equal((await call(service, 'GET', '/v1/users/alice/queue', undefined, { token })).status, 200)
+  const { exp, iat } = JSON.parse(Buffer.from(token.split('.')[1], 'base64url').toString())
+  t.equal(exp - iat, 900)
+
+  const nothing = { DATA_DIR: temporaryFolder(t) }
+  t.match(await belfry(['token', '--user', 'alice'], nothing), { code: 1, stdout: '', stderr: /no token: pass --token/ })
+  t.match(await belfry(['token', '--user', 'alice'], { JWKS_URL: 'https://keys.example' }), { code: 1, stderr: /private key/ })
+  t.match(await belfry(['token', '--user', 'alice'], { PORT: 'x' }), { code: 1, stderr: /PORT must be integer/ })
+})
+
+t.test('publish says what became of it', async (t) => {
+  const service = await startService(t, { RATE_LIMIT_MAX: '1', RATE_LIMIT_WINDOW_MS: '3600000', PARKED_MAX: '1' })
+  const to = (user: string, ...more: string[]) => ['publish', '--url', service.url, '--to', user, '--type', 't', '--title', 'Hi', ...more]
+  const first = await belfry(to('alice', '--ref', '/x', '--half-life', '60', '--data', '-'), KEY, '{"files":12}')
+  t.match(first, { code: 0, stderr: '', stdout: /^accepted {2}alice {2}\S+\.1\.\S{8} {2}\S{20}\n$/ })
+  const inbox = await call(service, 'GET', '/v1/users/alice/notifications')
+  t.match(inbox.body.items, [{ type: 't', title: 'Hi', ref: '/x', data: { files: 12 } }])
+
+  const parked = await belfry(to('alice,bob', '--json'))
+  t.equal(parked.code, 0)
+  t.match(JSON.parse(parked.stdout).results, [
+    { user: 'alice', status: 'parked' },
+    { user: 'bob', status: 'accepted' }
+  ])
+  t.match(await belfry(to('alice,bob')), {
+    code: 1,
+    stdout: /rejected {2}alice {2}BELFRY_ERR_PARKED_FULL\nparked {2}bob/,
+    stderr: /1 of 2/
+  })
+  t.match(await belfry(to('alice')), { code: 1, stdout: '', stderr: /429 BELFRY_ERR_PARKED_FULL/ })
+
+  const keyed = await belfry(to('carol', '--key', 'once'))
+  t.match(await belfry(to('carol', '--key', 'once')), { code: 0, stdout: keyed.stdout, stderr: /earlier request/ })
+  t.match(await belfry(to('carol', '--token', 'wrong')), { code: 1, stderr: /401 BELFRY_ERR_TOKEN_INVALID/ })
+
+  const port = await freePort()
+  t.match(await belfry(PUBLISH, { ...KEY, PORT: String(port) }), {
+    code: 1,
+    stderr: new RegExp(`localhost:${port}/v1/notifications`)
+  })
+})
+
+t.test('listen prints what arrives, acknowledges, and ends well', async (t) => {
+  const service = await startService(t)
+  await send(service, 'alice', 'Pending')
+  const cli = listener(t, ['--url', service.url, '--user', 'alice', '--device', 'cli', '--json'])
+  await cli.until(() => titlesOf(cli).length === 1, 'what was pending')
+  const { id } = await send(service, 'alice', 'Live')
+  await call(service, 'POST', '/v1/users/alice/notifications/mark', { ids: [id], state: 'read' })
+  await cli.until(() => linesOf(cli.stdout).length === 3, 'the live ones')
+  t.same(titlesOf(cli), ['Pending', 'Live'])
+  t.match(JSON.parse(linesOf(cli.stdout)[2] ?? ''), { type: 'state', ids: [id], state: 'read', unread: 1 })
+  t.match(cli.stderr, /connected as alice \(device cli\): 1 pending/)
+  await eventually(async () => (await call(service, 'GET', '/v1/users/alice/queue')).body.devices[0]?.lag === 0, 'the acknowledgement')
+  cli.signal('SIGINT')
+  t.equal(await cli.exited, 0)
+})
+
+t.test('listen for people: a line each, and nothing that steers a terminal', async (t) => {
+  const service = await startService(t)
+  const { id } = await send(service, 'alice', 'Over \u001b[31m\u0007')
+  await call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'b', title: 'Two', ref: '/r', data: { n: 1 } })
+  await call(service, 'POST', '/v1/users/alice/notifications/mark', { ids: [id], state: 'read' })
+  const cli = listener(t, ['--url', service.url, '--user', 'alice', '--from', 'earliest'], KEY)
+  await cli.until(() => linesOf(cli.stdout).length >= 2, 'both')
+  const live = await send(service, 'alice', 'Three')
+  await call(service, 'DELETE', `/v1/users/alice/notifications/${live.id}`)
+  await cli.until(() => /retracted/.test(cli.stdout), 'the recall')
+  const [one = '', two = ''] = linesOf(cli.stdout)
+  t.match(one, /^\d{4}-\S+Z {2}a {2}Over {2}\[31m {3}\(read\)$/)
+  t.match(two, /b {2}Two {2}\/r {2}\{"n":1\}$/)
+  t.notMatch(cli.stdout, '\u001b')
+  cli.signal('SIGTERM')
+  t.equal(await cli.exited, 0)
+})
+
+t.test('listen comes back after the service went away, and misses nothing', async (t) => {
+  const folder = temporaryFolder(t)
+  const port = String(await freePort())
+  const first = await startService(t, { DATA_DIR: folder, PORT: port })
+  const cli = listener(t, ['--user', 'alice', '--json', '--from', 'latest'], { ...KEY, PORT: port })
+  await cli.until(() => /connected/.test(cli.stderr), 'the connection')
+  await send(first, 'alice', 'Before')
+  await cli.until(() => titlesOf(cli).length === 1, 'the first')
+  await first.close()
+  await cli.until(() => /closed with 4200/.test(cli.stderr), 'the end')
+  const second = await startService(t, { DATA_DIR: folder, PORT: port })
+  await send(second, 'alice', 'After')
+  await cli.until(() => titlesOf(cli).length === 2, 'the second')
+  t.same(titlesOf(cli), ['Before', 'After'])
+
+  const browser = await connect(t, second, 'alice')
+  await browser.next('hello')
+  await call(second, 'DELETE', '/v1/users/alice/connections')
+  t.equal(await cli.exited, 1)
+  t.match(cli.stderr, /closed with 4003/)
+})
+
+t.test('listen stops where coming back would change nothing', async (t) => {
+  const service = await startService(t)
+  const refused = listener(t, ['--url', service.url, '--token', 'wrong'])
+  t.equal(await refused.exited, 1)
+  t.match(refused.stderr, /4001 token_invalid/)
+
+  const statuses = [503, 404]
+  const proxy = createServer().on('upgrade', (_request, socket) => {
+    socket.end(`HTTP/1.1 ${statuses.shift()} No\r\nRetry-After: 0\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+  })
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => proxy.close())
+  const { port } = proxy.address() as AddressInfo
+  const cli = listener(t, ['--url', `http://127.0.0.1:${port}/`, '--user', 'alice'])
+  t.equal(await cli.exited, 1)
+  t.match(cli.stderr, /refused the connection with 503; again in[\s\S]*with 404/)
+})
+
+t.test('colour is for terminals that want it', (t) => {
+  const { TERM, NO_COLOR, FORCE_COLOR } = process.env
+  const restore = { TERM, NO_COLOR, FORCE_COLOR }
+  t.teardown(() => {
+    for (const [name, value] of Object.entries(restore)) {
+      if (value === undefined) delete process.env[name]
+      else process.env[name] = value
+    }
+  })
+  delete process.env.FORCE_COLOR
+  delete process.env.NO_COLOR
+  process.env.TERM = 'xterm-256color'
+  const written = (): string => {
+    const terminal = Object.assign(new PassThrough(), { isTTY: true, getColorDepth: WriteStream.prototype.getColorDepth })
+    const output = new Output(false, terminal, terminal)
+    output.error('no')
+    output.frame({ type: 'digest', eventId: 'k3f9.1.0b7d55aa', count: 1, ids: ['a'], unread: 1 })
+    output.frame({ type: 'gap', reason: 'trimmed', from: 'k3f9.1', to: 'k3f9.2', count: 0 })
+    return String(terminal.read())
+  }
+  const coloured = written()
+  t.match(coloured, '\u001b[31mno')
+  t.match(coloured, /digest: 1[\s\S]*gap: trimmed, an unknown number/)
+  process.env.NO_COLOR = '1'
+  t.notMatch(written(), '\u001b')
+  t.end()
+})
+
+t.test('the wait before coming back', async (t) => {
+  const ending: Ending = { greeted: true, code: 1006, reason: 'broke', reconnectInMs: 0, retryAfterMs: 0 }
+  t.equal(comeBackIn(ending, 0, true, 0.5), 250)
+  t.equal(comeBackIn(ending, 3, true, 0.5), 2000)
+  t.equal(comeBackIn(ending, 60, true, 0.5), 15_000)
+  t.equal(comeBackIn({ ...ending, code: 4200, reconnectInMs: 1730 }, 0, true, 0.5), 1730)
+  t.equal(comeBackIn({ ...ending, code: 4201, greeted: false }, 1, true, 0.5), 500, 'never in a tight circle')
+  t.equal(comeBackIn({ ...ending, status: 503, retryAfterMs: 9000 }, 0, true, 0.5), 9000)
+  t.equal(comeBackIn({ ...ending, code: 4001, reason: 'closed with 4001 token_expired' }, 0, true), 0)
+  t.throws(() => comeBackIn({ ...ending, code: 4001, reason: 'closed with 4001 token_expired' }, 0, false))
+  t.throws(() => comeBackIn({ ...ending, code: 1009 }, 0, true))
+})

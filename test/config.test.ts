@@ -1,0 +1,128 @@
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { ConfigError, environmentSchema, readConfig } from '../config.ts'
+import { temporaryFolder } from './helper.ts'
+
+const SECRET = 'a secret for tests only, and long enough'
+
+function pem(key: KeyObject): string {
+  return String(key.export({ type: 'spki', format: 'pem' }))
+}
+
+function problemsOf(environment: Record<string, string>): string[] {
+  try {
+    readConfig(environment)
+    return []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems
+    throw error
+  }
+}
+
+t.test('nothing set: the defaults of the schema, the embedded store, no list has an entry', async (t) => {
+  const config = readConfig({})
+  for (const [name, { default: value }] of Object.entries(environmentSchema.properties) as [keyof typeof config, { default?: unknown }][]) {
+    const isList = Array.isArray(config[name])
+    t.same(config[name], isList ? [] : value, name)
+    if (isList) t.equal(value, '', `${name} is a list that is empty by default`)
+  }
+  t.equal(config.redis, false)
+  t.match(config, { HOST: '127.0.0.1', PORT: 3000, RATE_LIMIT_MAX: 10, RETENTION_SECONDS: 604_800, WS_MAX_PAYLOAD_BYTES: 10_240 })
+  t.ok(Object.isFrozen(config))
+})
+
+t.test('an empty value is no value; numbers and booleans are read from text', async (t) => {
+  const config = readConfig({ PORT: '0', RATE_LIMIT_MAX: '', DEMO: 'true', LOG_LEVEL: 'trace', HOME: '/root' })
+  t.match(config, { PORT: 0, RATE_LIMIT_MAX: 10, DEMO: true, LOG_LEVEL: 'trace' })
+})
+
+t.test('lists are split at commas and trimmed', async (t) => {
+  const config = readConfig({
+    TRUST_PROXY: '10.0.0.0/8, ::1 ,192.0.2.7',
+    API_KEYS: 'one,two,,',
+    ALLOWED_ORIGINS: 'https://App.example, http://localhost:8080',
+    CORS_ORIGIN: '*',
+    REDIS_CLUSTER_NODES: 'a:7000, b:7001',
+    JWT_SECRET: SECRET
+  })
+  t.same(config.TRUST_PROXY, ['10.0.0.0/8', '::1', '192.0.2.7'])
+  t.same(config.API_KEYS, ['one', 'two'])
+  t.same(config.ALLOWED_ORIGINS, ['https://App.example', 'http://localhost:8080'])
+  t.same(config.CORS_ORIGIN, ['*'])
+  t.same(config.REDIS_CLUSTER_NODES, ['a:7000', 'b:7001'])
+  t.equal(config.redis, true)
+  t.equal(readConfig({ REDIS_URL: 'rediss://cache', JWT_SECRET: SECRET }).redis, true)
+  t.equal(readConfig({ REDIS_SENTINELS: 's:26379', REDIS_SENTINEL_NAME: 'mymaster', JWT_SECRET: SECRET }).redis, true)
+})
+
+t.test('every problem is told at once, and no value that may be secret', async (t) => {
+  const environment = {
+    PORT: '70000',
+    LOG_LEVEL: 'loud',
+    RATE_LIMIT_MAX: 'ten',
+    REDIS_KEY_PREFIX: 'a{b}',
+    BELFRY_PORT: '1',
+    BELFRY_X: '',
+    REDIS_URL: 'http://:hunter2@cache',
+    REDIS_CLUSTER_NODES: 'redis://:hunter2@cache:6379',
+    REDIS_SENTINELS: 'sentinel',
+    JWT_SECRET: 'hunter2',
+    JWT_PUBLIC_KEY: 'hunter2',
+    JWKS_URL: 'ftp://keys',
+    ALLOWED_ORIGINS: 'app.example',
+    CORS_ORIGIN: 'https://app.example/',
+    TRUST_PROXY: '10.0.0.0/33,fe80::/129,everyone,10.0.0.0/8/8,10.0.0.0/'
+  }
+  const problems = problemsOf(environment)
+  for (const expected of [
+    /^PORT must be <= 65535$/,
+    /^LOG_LEVEL must be fatal, error, warn, info, debug, trace or silent$/,
+    /^RATE_LIMIT_MAX must be integer$/,
+    /^REDIS_KEY_PREFIX must match pattern/,
+    /^BELFRY_PORT is not a variable/,
+    /^BELFRY_X is not a variable/,
+    /^only one of REDIS_URL, REDIS_CLUSTER_NODES and REDIS_SENTINELS/,
+    /^REDIS_URL must be a redis/,
+    /^REDIS_CLUSTER_NODES must be host:port/,
+    /^REDIS_SENTINELS must be host:port/,
+    /^REDIS_SENTINELS needs REDIS_SENTINEL_NAME/,
+    /^only one of JWT_SECRET, JWT_PUBLIC_KEY and JWKS_URL/,
+    /^JWT_PUBLIC_KEY must be an RSA, P-256 or Ed25519/,
+    /^JWKS_URL must be an http/,
+    /^ALLOWED_ORIGINS: app.example must be/,
+    /^CORS_ORIGIN: https:\/\/app.example\/ must be/,
+    /^TRUST_PROXY: 10.0.0.0\/33 must be/,
+    /^TRUST_PROXY: fe80::\/129 must be/,
+    /^TRUST_PROXY: everyone must be/,
+    /^TRUST_PROXY: 10.0.0.0\/8\/8 must be/,
+    /^TRUST_PROXY: 10.0.0.0\/ must be/
+  ]) {
+    t.equal(problems.filter((problem) => expected.test(problem)).length, 1, String(expected))
+  }
+  t.equal(problems.length, 21, problems.join('\n'))
+  t.notMatch(problems.join('\n'), /hunter2/)
+  t.throws(() => readConfig(environment), { name: 'ConfigError', message: /PORT must be[\s\S]*TRUST_PROXY/ })
+})
+
+t.test('Redis needs a key that all nodes have', async (t) => {
+  t.same(problemsOf({ REDIS_URL: 'redis://cache' }), ['with Redis one of JWT_SECRET, JWT_PUBLIC_KEY and JWKS_URL must be set'])
+  t.same(problemsOf({ REDIS_URL: 'redis://cache', JWKS_URL: 'https://keys.example/jwks' }), [])
+})
+
+t.test('public keys: a path or PEM with escaped line ends; only the three families', async (t) => {
+  const rsa = pem(generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey)
+  const p256 = pem(generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey)
+  const ed25519 = generateKeyPairSync('ed25519')
+  const path = join(temporaryFolder(t), 'key.pem')
+  writeFileSync(path, rsa)
+  t.equal(readConfig({ JWT_PUBLIC_KEY: path }).JWT_PUBLIC_KEY, rsa)
+  t.equal(readConfig({ JWT_PUBLIC_KEY: p256.replaceAll('\n', '\\n') }).JWT_PUBLIC_KEY, p256)
+  t.equal(readConfig({ JWT_PUBLIC_KEY: pem(ed25519.publicKey) }).JWT_PUBLIC_KEY, pem(ed25519.publicKey))
+  const problem = ['JWT_PUBLIC_KEY must be an RSA, P-256 or Ed25519 public key in PEM, or the path of one']
+  t.same(problemsOf({ JWT_PUBLIC_KEY: pem(generateKeyPairSync('ec', { namedCurve: 'P-384' }).publicKey) }), problem)
+  t.same(problemsOf({ JWT_PUBLIC_KEY: pem(generateKeyPairSync('x25519').publicKey) }), problem)
+  t.same(problemsOf({ JWT_PUBLIC_KEY: String(ed25519.privateKey.export({ type: 'pkcs8', format: 'pem' })) }), problem, 'a private key')
+  t.same(problemsOf({ JWT_PUBLIC_KEY: join(path, 'nowhere') }), problem)
+})

@@ -1,0 +1,275 @@
+import fc from 'fast-check'
+import type { Test } from 'tap'
+import type { Position, State } from '../../services/protocol/index.ts'
+import type { Seen, Start, Store, StoreSettings } from '../../services/store/store.ts'
+import { baseSettings, Clock, type Cluster, idOf, Recorder, type Setup, tailOf, until } from '../conformance/stage.ts'
+import { Names } from './names.ts'
+
+/** A position as a command names it: it means the same on both sides, whatever epochs and ids they made. */
+interface Place {
+  /** Which of the epochs seen so far; -1: one that never was. */
+  epoch: number
+  offset: number
+  id: 'none' | 'own' | 'wrong'
+}
+
+type Command =
+  | { do: 'publish'; user: number; key: number; body: number; halfLife: number }
+  | { do: 'release' | 'queue' | 'connections' | 'disconnect' | 'revoke'; user: number }
+  | { do: 'sweep' | 'restart' }
+  | { do: 'clock'; ms: number }
+  | {
+      do: 'attach'
+      user: number
+      device: number
+      start: Start['at']
+      place: Place
+      seen: number
+      sockets: number
+      age: number
+      limit: number
+    }
+  | { do: 'read'; user: number; place: Place; seen: number; limit: number }
+  | { do: 'detach'; user: number; sockets: number }
+  | { do: 'ack'; user: number; device: number; place: Place }
+  | { do: 'mark'; user: number; notes: number[]; state: State }
+  | { do: 'markUpTo'; user: number; place: Place; state: State }
+  | { do: 'retract' | 'find'; user: number; note: number }
+  | { do: 'inbox'; user: number; states: State[] | undefined; before: number | undefined; limit: number }
+
+const user = fc.integer({ min: 0, max: 1 })
+const note = fc.integer({ min: 0, max: 30 })
+const device = fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 0, max: 2 }) }, { weight: 1, arbitrary: fc.integer({ min: 3, max: 30 }) })
+const state = fc.constantFrom<State>('unread', 'seen', 'read', 'archived')
+const limit = fc.constantFrom(1, 3, 100)
+const sockets = fc.integer({ min: 0, max: 3 })
+const seen = fc.constantFrom(-1, 0, 0, 0, 1, 4, 1500)
+const place: fc.Arbitrary<Place> = fc.record({
+  epoch: fc.constantFrom(0, 0, 0, 1, 2, -1),
+  offset: fc.integer({ min: 0, max: 30 }),
+  id: fc.constantFrom('none', 'own', 'own', 'wrong')
+})
+const named = <Name extends string>(name: Name): fc.Arbitrary<Name> => fc.constant(name)
+
+const command: fc.Arbitrary<Command> = fc.oneof(
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      do: named('publish'),
+      user,
+      key: fc.integer({ min: -6, max: 5 }),
+      body: fc.constantFrom(0, 0, 0, 1),
+      halfLife: fc.constantFrom(0, 0, 1, 60)
+    })
+  },
+  { weight: 5, arbitrary: fc.record({ do: named('clock'), ms: fc.constantFrom(1, 400, 999, 1000, 4001, 60_000, 1_800_000, 3_600_000) }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constantFrom('release', 'queue', 'connections', 'disconnect', 'revoke'), user }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('sweep', 'restart') }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: named('attach'),
+      user,
+      device,
+      start: fc.constantFrom<Start['at']>('position', 'position', 'earliest', 'latest', 'device', 'unknown'),
+      place,
+      seen,
+      sockets: fc.integer({ min: 1, max: 3 }),
+      age: fc.constantFrom(0, 0, 500),
+      limit
+    })
+  },
+  { weight: 2, arbitrary: fc.record({ do: named('read'), user, place, seen, limit }) },
+  { weight: 1, arbitrary: fc.record({ do: named('detach'), user, sockets }) },
+  { weight: 3, arbitrary: fc.record({ do: named('ack'), user, device, place }) },
+  { weight: 3, arbitrary: fc.record({ do: named('mark'), user, notes: fc.array(note, { maxLength: 4 }), state }) },
+  { weight: 2, arbitrary: fc.record({ do: named('markUpTo'), user, place, state }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('retract', 'find'), user, note }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: named('inbox'),
+      user,
+      states: fc.option(fc.array(state, { maxLength: 2 }), { nil: undefined }),
+      before: fc.option(note, { nil: undefined }),
+      limit
+    })
+  }
+)
+
+/** One of the two players: a cluster of which the first node is used, and the names of what it made up. */
+class Player {
+  readonly clock: Clock
+  readonly names = new Names()
+  readonly settings: StoreSettings
+  readonly cluster: Cluster
+  store: Store
+  recorder = new Recorder()
+  #sent: string[] = []
+  #epochs = ['', '']
+  #tops = [0, 0]
+
+  private constructor(settings: StoreSettings, clock: Clock, cluster: Cluster) {
+    this.settings = settings
+    this.clock = clock
+    this.cluster = cluster
+    this.store = cluster.stores[0] as Store
+  }
+
+  static async open(setup: Setup, values: StoreSettings): Promise<Player> {
+    const clock = new Clock()
+    const settings = { ...values, clock: () => clock.now }
+    const player = new Player(settings, clock, await setup.open(settings, clock))
+    await player.#openAll(player.cluster.stores)
+    return player
+  }
+
+  async #openAll(stores: Store[]): Promise<void> {
+    this.store = stores[0] as Store
+    this.recorder = new Recorder()
+    await Promise.all(stores.map((store, node) => store.open(`node-${node}`, node === 0 ? this.recorder : new Recorder())))
+  }
+
+  async restart(): Promise<void> {
+    if (this.cluster.restart !== undefined) await this.#openAll(await this.cluster.restart())
+  }
+
+  /** Plays one command; what it answers, in words that mean the same on both sides. */
+  async play(command: Command): Promise<string> {
+    const result = await this.#play(command)
+    if ('user' in command) {
+      const { head } = await this.store.queue(`user-${command.user}`)
+      this.#epochs[command.user] = head.epoch
+      this.#tops[command.user] = head.offset
+    }
+    return this.names.tell(result)
+  }
+
+  /** All there is to see of both users. */
+  async everything(): Promise<string> {
+    const all: unknown[] = []
+    for (const user of ['user-0', 'user-1']) {
+      const queue = await this.store.queue(user)
+      const position = { epoch: queue.head.epoch, offset: Math.max(0, queue.first.offset - 1), id8: '' }
+      all.push(queue, await this.store.read({ user, position, seen: undefined, limit: 5000 }), await this.store.revokedBefore(user))
+      all.push(await this.store.inbox({ user, states: undefined, before: undefined, limit: 5000 }), await this.store.connections(user))
+      for (const id of this.#sent) all.push(await this.store.find(user, id))
+    }
+    return this.names.tell(all)
+  }
+
+  #play(command: Command): Promise<unknown> {
+    const { store, clock } = this
+    const user = 'user' in command ? `user-${command.user}` : ''
+    switch (command.do) {
+      case 'publish': {
+        const keyed = command.key >= 0
+        const number = keyed ? command.key : 100 + this.#sent.length
+        const id = idOf(number, keyed ? command.body : 0)
+        if (!this.#sent.includes(id)) this.#sent.push(id)
+        return store.publish({ user, id, keyed, tail: tailOf(number), halfLife: command.halfLife })
+      }
+      case 'clock':
+        clock.advance(command.ms)
+        return Promise.resolve()
+      case 'restart':
+        return this.restart()
+      case 'sweep':
+        return store.sweep()
+      case 'release':
+      case 'queue':
+      case 'connections':
+        return store[command.do](user)
+      case 'disconnect':
+      case 'revoke':
+        return store.disconnect({ user, connectionId: undefined, reason: command.do, revoke: command.do === 'revoke' })
+      case 'attach': {
+        const start: Start = command.start === 'position' ? { at: 'position', position: this.#position(command) } : { at: command.start }
+        const connections = this.#connections(command.sockets)
+        const deviceId = `device-${command.device}`
+        const issuedAt = clock.now - command.age
+        return store.attach({ user, deviceId, start, connections, issuedAt, seen: this.#seen(command), limit: command.limit })
+      }
+      case 'read':
+        return store.read({ user, position: this.#position(command), seen: this.#seen(command), limit: command.limit })
+      case 'detach':
+        return store.detach(user, this.#connections(command.sockets))
+      case 'ack':
+        return store.ack(user, `device-${command.device}`, this.#position(command))
+      case 'mark':
+        return store.mark({ user, target: { ids: command.notes.map((note) => this.#id(note)) }, state: command.state })
+      case 'markUpTo':
+        return store.mark({ user, target: { upTo: this.#position(command) }, state: command.state })
+      case 'retract':
+        return store.retract(user, this.#id(command.note), 'reason')
+      case 'find':
+        return store.find(user, this.#id(command.note))
+      case 'inbox':
+        return store.inbox({ user, states: command.states, before: command.before, limit: command.limit })
+    }
+  }
+
+  #id(note: number): string {
+    return this.#sent.length === 0 ? idOf(999) : (this.#sent[note % this.#sent.length] as string)
+  }
+
+  #connections(count: number) {
+    const { now } = this.clock
+    const socket = (index: number) => ({ connectionId: `c${index}`, deviceId: 'd', node: 'node-0', connectedAt: now, address: 'a' })
+    return Array.from({ length: count }, (_, index) => socket(index))
+  }
+
+  /** Ahead of the log by so many rows; none: the node saw nothing. */
+  #seen({ user, seen }: { user: number; seen: number }): Seen | undefined {
+    const epoch = this.#epochs[user] as string
+    return seen < 0 || epoch === '' ? undefined : { epoch, offset: (this.#tops[user] as number) + seen }
+  }
+
+  #position({ place }: { place: Place }): Position {
+    const epoch = this.names.epoch(place.epoch)
+    const own = place.id === 'own' ? this.names.id8(epoch, place.offset) : ''
+    return { epoch, offset: place.offset, id8: place.id === 'wrong' ? 'n0000999' : own }
+  }
+}
+
+/** In order for each user: among users there is none. */
+function byUser<Item extends { user: string }>(items: Item[]): Item[] {
+  return [...items].sort((a, b) => (a.user < b.user ? -1 : a.user > b.user ? 1 : 0))
+}
+
+/** Plays random sequences of commands on two set-ups and demands the same answers, the same wake-ups, and the same end. */
+export async function equality(t: Test, one: Setup, two: Setup, numRuns: number): Promise<void> {
+  const property = fc.asyncProperty(
+    fc.array(command, { minLength: 1, maxLength: 80, size: 'max' }),
+    fc.constantFrom(3, 3, 0),
+    async (list, rateLimit) => {
+      const settings = { ...baseSettings, rateLimit }
+      const players = [await Player.open(one, settings), await Player.open(two, settings)] as const
+      const [left, right] = players
+      const same = (what: string, ...texts: string[]): void => {
+        if (texts[0] !== texts[1]) throw new Error(`${what}\n${one.name}: ${texts[0]}\n${two.name}: ${texts[1]}`)
+      }
+      const sameEvents = async (): Promise<void> => {
+        const told = ({ recorder, names }: Player): string => names.tell([byUser(recorder.wakes), byUser(recorder.kicks)])
+        await until(() => left.recorder.wakes.length <= right.recorder.wakes.length, 'all wake-ups', 500).catch(() => {})
+        same('wake-ups and kicks', told(left), told(right))
+      }
+      try {
+        for (const [index, command] of list.entries()) {
+          if (command.do === 'restart' || command.do === 'detach') await sameEvents()
+          if (command.do === 'restart') {
+            if (left.cluster.restart === undefined || right.cluster.restart === undefined) continue
+          }
+          same(`command ${index}, ${command.do}`, await left.play(command), await right.play(command))
+        }
+        same('the end', await left.everything(), await right.everything())
+        await sameEvents()
+      } finally {
+        await Promise.all(players.map(({ cluster }) => cluster.close()))
+      }
+    }
+  )
+  const details = await fc.check(property, { numRuns, interruptAfterTimeLimit: 60_000 })
+  if (details.failed) t.comment(fc.defaultReportMessage(details), String(details.errorInstance))
+  t.notOk(details.failed, `${one.name} equals ${two.name}, seed ${details.seed}`)
+}

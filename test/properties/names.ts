@@ -1,0 +1,67 @@
+import { parseEventId } from '../../services/protocol/index.ts'
+import { rowId8, rowKind } from '../../services/store/row.ts'
+
+const OURS = /^(n\d{7}|~{8}|)$/
+
+/**
+ * Gives what a store makes up at random (epochs, ids of its own rows) names that are equal on every store that does the same:
+ * an epoch is known by its turn, a made-up id by nothing but that it is one.
+ */
+export class Names {
+  readonly #epochs: string[] = []
+  readonly #ids = new Map<string, string>()
+
+  /** The epoch that came up as the given one; one that never was for a negative number, or when there are not as many. */
+  epoch(index: number): string {
+    return this.#epochs[index] ?? 'other1'
+  }
+
+  /** The beginning of the id last seen at this place; '' when none was. */
+  id8(epoch: string, offset: number): string {
+    return this.#ids.get(`${epoch}.${offset}`) ?? ''
+  }
+
+  /** Any answer as text. */
+  tell(value: unknown): string {
+    return JSON.stringify(this.#plain(value))
+  }
+
+  #plain(value: unknown): unknown {
+    if (Buffer.isBuffer(value)) return this.#row(value)
+    if (value instanceof Map) return { map: [...value].map(([key, item]) => [key, this.#plain(item)]).sort() }
+    if (Array.isArray(value)) return value.map((item) => this.#plain(item))
+    if (typeof value !== 'object' || value === null) return value === undefined ? 'undefined' : value
+    const { epoch, offset, row, id8 } = value as Record<string, unknown>
+    if (typeof epoch === 'string' && typeof offset === 'number') {
+      if (Buffer.isBuffer(row)) this.#ids.set(`${epoch}.${offset}`, rowId8(row))
+      if (typeof id8 === 'string' && id8 !== '') this.#ids.set(`${epoch}.${offset}`, id8)
+    }
+    return Object.fromEntries(
+      Object.entries(value)
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([key, item]) => [key, this.#field(key, item)])
+    )
+  }
+
+  #field(key: string, item: unknown): unknown {
+    if (key === 'epoch' && typeof item === 'string') return this.#epoch(item)
+    if ((key === 'id8' || key === 'topId8') && typeof item === 'string') return OURS.test(item) ? item : 'made up'
+    if ((key === 'from' || key === 'to') && typeof item === 'string') {
+      const position = parseEventId(item)
+      return position === undefined ? item : this.#plain(position)
+    }
+    return this.#plain(item)
+  }
+
+  #epoch(epoch: string): string {
+    if (epoch === '' || epoch === 'other1') return epoch
+    if (!this.#epochs.includes(epoch)) this.#epochs.push(epoch)
+    return `epoch ${this.#epochs.indexOf(epoch)}`
+  }
+
+  #row(row: Buffer): string {
+    const text = row.toString()
+    const kind = rowKind(row)
+    return kind === 's' || kind === 'r' ? `${text.slice(0, 14)}made up${text.slice(34)}` : text
+  }
+}

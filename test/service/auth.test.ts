@@ -1,0 +1,396 @@
+import { createHmac, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { exportJWK, importPKCS8, type JWK, SignJWT } from 'jose'
+import type { Test } from 'tap'
+import t from 'tap'
+import { jwksVerifier } from '../../services/tokens.ts'
+import { call, connect, eventually, SECRET, serviceToken, startService, type TestService, userToken } from '../helper.ts'
+
+type Algorithm = 'RS256' | 'ES256' | 'EdDSA' | 'PS256'
+
+const now = (): number => Math.floor(Date.now() / 1000)
+
+function keyPair(algorithm: Algorithm): { publicKey: KeyObject; privateKey: KeyObject } {
+  if (algorithm === 'EdDSA') return generateKeyPairSync('ed25519')
+  if (algorithm === 'ES256') return generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  return generateKeyPairSync('rsa', { modulusLength: 2048 })
+}
+
+function pem(key: KeyObject): string {
+  return String(key.export({ type: 'spki', format: 'pem' }))
+}
+
+async function sign(key: KeyObject, alg: Algorithm, header: Record<string, unknown> = {}, claims = {}): Promise<string> {
+  const pkcs8 = String(key.export({ type: 'pkcs8', format: 'pem' }))
+  return await new SignJWT({ sub: 'alice', ...claims })
+    .setProtectedHeader({ alg, ...header })
+    .setIssuedAt()
+    .setExpirationTime('1h')
+    .sign(await importPKCS8(pkcs8, alg))
+}
+
+/** Signs whatever it is given, the way an attacker would. */
+function forge(header: unknown, payload: unknown, secret: string | Buffer | null = SECRET): string {
+  const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url')
+  const head = `${encode(header)}.${encode(payload)}`
+  return `${head}.${secret === null ? '' : createHmac('sha256', secret).update(head).digest('base64url')}`
+}
+
+/** What a token comes to: '' when the socket greets and `/v1/me` answers 200, else the reason and the code, which must agree. */
+async function verdictOf(t: Test, service: TestService, token: string, user = 'alice'): Promise<string> {
+  const client = await connect(t, service, user, { token })
+  const { status, body } = await call(service, 'GET', '/v1/me/notifications', undefined, { token })
+  await client.until(() => client.closed ?? client.all('hello')[0], 'verdict')
+  if (client.closed === undefined) {
+    t.equal(client.all('hello')[0]?.user, user)
+    t.equal(status, 200)
+    await client.close()
+    return ''
+  }
+  t.equal(client.closed.code, 4001)
+  t.same(
+    client.frames.filter(({ type }) => type !== 'bye'),
+    [],
+    'nothing is told to who is not known'
+  )
+  t.equal(status, 401)
+  t.equal(body.code, `BELFRY_ERR_${client.closed.reason.toUpperCase()}`)
+  return client.closed.reason
+}
+
+t.test('HS256: what is taken, and each refusal', async (t) => {
+  const service = await startService(t, { JWT_ISSUER: 'https://issuer.example', JWT_AUDIENCE: 'belfry' })
+  const good = { sub: 'alice', iss: 'https://issuer.example', aud: 'belfry', exp: now() + 600 }
+  const hs256 = { alg: 'HS256', typ: 'JWT' }
+  const { sub: _sub, ...noSub } = good
+  const { exp: _exp, ...noExp } = good
+  const { iss: _iss, ...noIss } = good
+  const { aud: _aud, ...noAud } = good
+  const cases: [name: string, token: string, verdict: string, user?: string][] = [
+    ['good', forge(hs256, good), ''],
+    ['no typ', forge({ alg: 'HS256' }, good), ''],
+    ['typ at+jwt', forge({ ...hs256, typ: 'at+JWT' }, good), ''],
+    ['S14 aud array with ours', forge(hs256, { ...good, aud: ['other', 'belfry'] }), ''],
+    ['nbf and iat within the leeway', forge(hs256, { ...good, nbf: now() + 20, iat: now() + 20 }), ''],
+    ['a user of 128 characters', forge(hs256, { ...good, sub: '😀'.repeat(128) }), '', '😀'.repeat(128)],
+    ['S15 sub is opaque', forge(hs256, { ...good, sub: 'a|b/{x}/../' }), '', 'a|b/{x}/../'],
+    ['S08 alg none', forge({ alg: 'none' }, good, null), 'token_invalid'],
+    ['S08 alg NONE', forge({ alg: 'NONE' }, good, null), 'token_invalid'],
+    ['S08 alg nOnE, signed', forge({ alg: 'nOnE' }, good), 'token_invalid'],
+    ['S08 empty signature', forge(hs256, good, null), 'token_invalid'],
+    ['another secret', forge(hs256, good, 'another secret'), 'token_invalid'],
+    ['the empty secret', forge(hs256, good, ''), 'token_invalid'],
+    ['no alg', forge({}, good), 'token_invalid'],
+    ['alg HS512 in the header', forge({ alg: 'HS512' }, good), 'token_invalid'],
+    ['S12 crit', forge({ ...hs256, crit: ['exp2'], exp2: 1 }, good), 'token_invalid'],
+    ['S12 typ refresh+jwt', forge({ ...hs256, typ: 'refresh+jwt' }, good), 'token_invalid'],
+    ['typ is no text', forge({ ...hs256, typ: 7 }, good), 'token_invalid'],
+    ['S13 exp a second ago', forge(hs256, { ...good, exp: now() - 1 }), 'token_expired'],
+    ['S13 nbf in 60 s', forge(hs256, { ...good, nbf: now() + 60 }), 'token_invalid'],
+    ['nbf is no number', forge(hs256, { ...good, nbf: 'now' }), 'token_invalid'],
+    ['S13 iat in an hour', forge(hs256, { ...good, iat: now() + 3600 }), 'token_invalid'],
+    ['S13 no exp', forge(hs256, noExp), 'token_invalid'],
+    ['S13 exp as text', forge(hs256, { ...good, exp: String(now() + 600) }), 'token_invalid'],
+    ['S14 wrong aud', forge(hs256, { ...good, aud: 'other' }), 'token_invalid'],
+    ['S14 no aud', forge(hs256, noAud), 'token_invalid'],
+    ['S14 iss array', forge(hs256, { ...good, iss: ['https://issuer.example'] }), 'token_invalid'],
+    ['wrong iss', forge(hs256, { ...good, iss: 'https://issuer.example.evil' }), 'token_invalid'],
+    ['no iss', forge(hs256, noIss), 'token_invalid'],
+    ['S15 no sub', forge(hs256, noSub), 'token_invalid'],
+    ['S15 sub is an object', forge(hs256, { ...good, sub: { alice: 1 } }), 'token_invalid'],
+    ['S15 sub is a number', forge(hs256, { ...good, sub: 7 }), 'token_invalid'],
+    ['S15 sub is empty', forge(hs256, { ...good, sub: '' }), 'token_invalid'],
+    ['S15 sub of 129', forge(hs256, { ...good, sub: 'a'.repeat(129) }), 'token_invalid'],
+    ['S15 sub with a control character', forge(hs256, { ...good, sub: 'a\u0000b' }), 'token_invalid'],
+    ['S15 sub with half a surrogate pair', forge(hs256, { ...good, sub: 'a\ud800' }), 'token_invalid'],
+    ['S16 4 KB and one', forge(hs256, { ...good, pad: 'x'.repeat(4096) }).slice(0, 4097), 'token_invalid'],
+    ['S16 long and well signed', forge(hs256, { ...good, pad: 'x'.repeat(4096) }), 'token_invalid'],
+    ['no JSON', 'a.b.c', 'token_invalid'],
+    ['one part', 'abc', 'token_invalid'],
+    ['the payload is no object', forge(hs256, 'alice'), 'token_invalid'],
+    ['the header is null', forge(null, good), 'token_invalid']
+  ]
+  for (const [name, token, verdict, user] of cases) {
+    await t.test(name, async (t) => {
+      t.equal(await verdictOf(t, service, token, user), verdict)
+    })
+  }
+})
+
+t.test('S05 no token: 4001 token_missing on the socket, 401 on REST', async (t) => {
+  const service = await startService(t)
+  const client = await connect(t, service, 'alice', { protocols: ['belfry.v1'] })
+  t.same(await client.whenClosed(), { code: 4001, reason: 'token_missing' })
+  for (const [method, path] of [
+    ['GET', '/v1/me/notifications'],
+    ['POST', '/v1/notifications'],
+    ['GET', '/v1/users/alice/queue']
+  ] as const) {
+    const { status, body, headers } = await call(service, method, path, method === 'POST' ? {} : undefined, { token: '' })
+    t.match({ status, body }, { status: 401, body: { code: 'BELFRY_ERR_TOKEN_MISSING', status: 401 } })
+    t.match(headers.get('content-type'), /^application\/problem\+json/)
+  }
+  const basic = await call(service, 'GET', '/v1/me/notifications', undefined, { token: '', headers: { authorization: 'Basic YTpi' } })
+  t.equal(basic.body.code, 'BELFRY_ERR_TOKEN_MISSING')
+})
+
+t.test('the token: header before subprotocol before query; the answer never repeats it', async (t) => {
+  const service = await startService(t)
+  const url = (user: string): string => `${service.socketUrl}/v1/ws?token=${userToken(user)}`
+  const open = async (address: string, protocols: string[], headers: Record<string, string> = {}) => {
+    const client = await connect(t, { socketUrl: address.replace(/\/v1\/ws.*/, '') }, '', {
+      protocols,
+      headers,
+      ...(address.includes('?token=') ? { query: { token: address.split('?token=')[1] as string } } : {})
+    })
+    const { user } = await client.next('hello')
+    return { user, protocol: client.socket.protocol }
+  }
+  const protocols = ['belfry.v1', `bearer.${userToken('from-protocol')}`]
+  t.same(await open(url('from-query'), protocols, { authorization: `Bearer ${userToken('from-header')}` }), {
+    user: 'from-header',
+    protocol: 'belfry.v1'
+  })
+  t.same(await open(url('from-query'), protocols.toReversed()), { user: 'from-protocol', protocol: 'belfry.v1' })
+  t.same(await open(url('from-query'), ['belfry.v1']), { user: 'from-query', protocol: 'belfry.v1' })
+  t.same(await open(url('from-query'), []), { user: 'from-query', protocol: '' })
+  const other = await connect(t, service, 'alice', { protocols: ['belfry.v2', `bearer.${userToken('alice')}`] })
+  t.same(await other.whenClosed(), { code: 4005, reason: 'unsupported version' })
+  t.equal(other.socket.protocol, 'belfry.v2', 'so that a browser reads the close code')
+})
+
+for (const algorithm of ['RS256', 'ES256', 'EdDSA'] as const) {
+  t.test(`${algorithm} with JWT_PUBLIC_KEY`, async (t) => {
+    const { publicKey, privateKey } = keyPair(algorithm)
+    const service = await startService(t, { JWT_SECRET: '', JWT_PUBLIC_KEY: pem(publicKey) })
+    t.equal(await verdictOf(t, service, await sign(privateKey, algorithm)), '')
+    t.equal(await verdictOf(t, service, await sign(keyPair(algorithm).privateKey, algorithm)), 'token_invalid', 'another key')
+    const claims = { sub: 'alice', exp: now() + 600 }
+    const der = publicKey.export({ type: 'spki', format: 'der' })
+    for (const secret of [pem(publicKey), `\n${pem(publicKey)}`, pem(publicKey).trim(), `\ufeff${pem(publicKey)}`, der]) {
+      t.equal(await verdictOf(t, service, forge({ alg: 'HS256' }, claims, secret)), 'token_invalid', 'S09 the public key as a secret')
+    }
+    t.equal(await verdictOf(t, service, forge({ alg: 'none' }, claims, undefined)), 'token_invalid')
+    if (algorithm === 'RS256') t.equal(await verdictOf(t, service, await sign(privateKey, 'PS256')), 'token_invalid', 'S12 PS256')
+    const scoped = await sign(privateKey, algorithm, {}, { sub: 'a-service', scope: 'other publish' })
+    t.equal((await call(service, 'POST', '/v1/notifications', { to: 'bob', type: 'a', title: 'b' }, { token: scoped })).status, 202)
+  })
+}
+
+/** A server of keys that counts who asks. */
+async function keyServer(t: Test, keys: () => JWK[] | undefined): Promise<{ url: string; requests: () => number }> {
+  let requests = 0
+  const server = createServer((_request, response) => {
+    requests += 1
+    const found = keys()
+    response.writeHead(found === undefined ? 500 : 200, { 'content-type': 'application/json' }).end(JSON.stringify({ keys: found }))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks`, requests: () => requests }
+}
+
+async function jwk(key: KeyObject, kid: string, alg: string): Promise<JWK> {
+  return { ...(await exportJWK(key)), kid, alg, use: 'sig' }
+}
+
+t.test('JWKS: fetched once; unknown kids and what a header points to cause no request', async (t) => {
+  const [one, two, three] = [keyPair('RS256'), keyPair('ES256'), keyPair('EdDSA')]
+  const keys = [
+    await jwk(one.publicKey, 'one', 'RS256'),
+    await jwk(two.publicKey, 'two', 'ES256'),
+    await jwk(three.publicKey, 'three', 'EdDSA')
+  ]
+  const set = await keyServer(t, () => keys)
+  const attacker = keyPair('RS256')
+  const evil = await keyServer(t, () => [])
+  const service = await startService(t, { JWT_SECRET: '', JWKS_URL: set.url })
+  t.equal(set.requests(), 0, 'not before the first token')
+  t.equal(await verdictOf(t, service, await sign(one.privateKey, 'RS256', { kid: 'one' })), '')
+  t.equal(await verdictOf(t, service, await sign(two.privateKey, 'ES256', { kid: 'two' })), '')
+  t.equal(await verdictOf(t, service, await sign(three.privateKey, 'EdDSA', { kid: 'three' })), '')
+  t.equal(await verdictOf(t, service, await sign(one.privateKey, 'RS256', { kid: 'two' })), 'token_invalid', 'the key of another family')
+  const expired = await new SignJWT({ sub: 'alice' })
+    .setProtectedHeader({ alg: 'EdDSA', kid: 'three' })
+    .setExpirationTime(now() - 1)
+    .sign(three.privateKey)
+  t.equal(await verdictOf(t, service, expired), 'token_expired')
+  for (const kid of ['../../etc/passwd', "' OR 1=1 --", 'unknown', 'x'.repeat(2000)]) {
+    t.equal(await verdictOf(t, service, await sign(attacker.privateKey, 'RS256', { kid })), 'token_invalid', `S11 ${kid.slice(0, 20)}`)
+  }
+  const key = await exportJWK(attacker.publicKey)
+  for (const header of [{ jwk: key }, { jku: evil.url }, { x5u: evil.url }, { x5c: ['MIIB'] }]) {
+    const token = await sign(attacker.privateKey, 'RS256', { kid: 'one', ...header })
+    t.equal(await verdictOf(t, service, token), 'token_invalid', `S10 ${Object.keys(header)}`)
+  }
+  t.equal(
+    await verdictOf(t, service, forge({ alg: 'HS256', kid: 'one' }, { sub: 'alice', exp: now() + 60 }, pem(one.publicKey))),
+    'token_invalid'
+  )
+  t.equal(set.requests(), 1)
+  t.equal(evil.requests(), 0)
+})
+
+t.test('JWKS rotation: a new kid is found, and unknown ones make one request per cooldown, set there or not', async (t) => {
+  const [before, after] = [keyPair('ES256'), keyPair('ES256')]
+  let keys: JWK[] | undefined = [await jwk(before.publicKey, 'before', 'ES256')]
+  const set = await keyServer(t, () => keys)
+  const failures: unknown[] = []
+  const cooldownMs = 700
+  const verify = jwksVerifier(set.url, '', '', (error) => failures.push(error), cooldownMs)
+  const rotated = await sign(after.privateKey, 'ES256', { kid: 'after' })
+  t.match(await verify(await sign(before.privateKey, 'ES256', { kid: 'before' })), { sub: 'alice' })
+  keys = [await jwk(after.publicKey, 'after', 'ES256')]
+  const since = Date.now()
+  await t.rejects(verify(rotated), { message: 'token_invalid' }, 'within the cooldown')
+  t.equal(set.requests(), 1)
+  const claims = await eventually(() => verify(rotated).catch(() => undefined))
+  t.equal(claims.sub, 'alice')
+  t.ok(Date.now() - since >= cooldownMs - 50)
+  t.equal(set.requests(), 2)
+  await t.rejects(verify(await sign(before.privateKey, 'ES256', { kid: 'before' })), { message: 'token_invalid' }, 'the old key is gone')
+
+  keys = undefined
+  const unknown = await sign(after.privateKey, 'ES256', { kid: 'unknown' })
+  await eventually(() =>
+    verify(unknown).then(
+      () => false,
+      (error: { code?: string }) => error.code === 'BELFRY_ERR_KEYS_UNAVAILABLE'
+    )
+  )
+  t.equal(set.requests(), 3)
+  for (let n = 0; n < 20; n++) await t.rejects(verify(unknown), { code: 'BELFRY_ERR_KEYS_UNAVAILABLE' })
+  t.equal(set.requests(), 3)
+  t.equal(failures.length, 1)
+  t.match(await verify(rotated), { sub: 'alice' }, 'keys at hand go on')
+})
+
+t.test('a key set that is away is 503 until it is there: no verdict on the token', async (t) => {
+  const { publicKey, privateKey } = keyPair('ES256')
+  let keys: JWK[] | undefined
+  const set = await keyServer(t, () => keys)
+  const service = await startService(t, { JWT_SECRET: '', JWKS_URL: set.url, JWT_ISSUER: 'us', JWT_AUDIENCE: 'belfry' })
+  const token = await sign(privateKey, 'ES256', { kid: 'k' }, { iss: 'us', aud: 'belfry' })
+  const away = await call(service, 'GET', '/v1/me/notifications', undefined, { token })
+  t.match(away, { status: 503, body: { code: 'BELFRY_ERR_KEYS_UNAVAILABLE' } })
+  t.ok(Number(away.headers.get('retry-after')) >= 1)
+  await t.rejects(connect(t, service, 'alice', { token }), { message: /503/ }, 'the socket too, in HTTP')
+  keys = [await jwk(publicKey, 'k', 'ES256')]
+  await eventually(async () => (await call(service, 'GET', '/v1/me/notifications', undefined, { token })).status === 200)
+  t.equal(await verdictOf(t, service, token), '')
+  t.equal(await verdictOf(t, service, await sign(privateKey, 'ES256', { kid: 'k' }, { iss: 'us' })), 'token_invalid')
+  t.equal(await verdictOf(t, service, await sign(privateKey, 'ES256', { kid: 'k' }, { aud: 'belfry' })), 'token_invalid')
+})
+
+t.test('who may publish: API keys and scopes (P01, P03, P10)', async (t) => {
+  const service = await startService(t, { API_KEYS: 'first-key-of-a-publisher, second-key' })
+  const publish = (token: string) => call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'b' }, { token })
+  const answer = async (token: string): Promise<string> => {
+    const { status, body } = await publish(token)
+    return status === 202 ? '202' : `${status} ${body.code}`
+  }
+  t.equal(await answer('first-key-of-a-publisher'), '202')
+  t.equal(await answer('second-key'), '202')
+  t.equal(await answer('second-key '), '202', 'space around it is no part of a header')
+  t.equal(await answer('second-ke'), '401 BELFRY_ERR_TOKEN_INVALID')
+  t.equal(await answer('first-key-of-a-publisher,second-key'), '401 BELFRY_ERR_TOKEN_INVALID')
+  t.equal(await answer(''), '401 BELFRY_ERR_TOKEN_MISSING')
+  t.equal(await answer(serviceToken('publish')), '202')
+  t.equal(await answer(serviceToken('read admin')), '202')
+  t.equal(await answer(userToken('svc', { scope: ['x', 'publish', 7] })), '202', 'a list of scopes')
+  t.equal(await answer(userToken('svc', { scope: 'publisher' })), '403 BELFRY_ERR_SCOPE_MISSING')
+  t.equal(await answer(userToken('svc', { scope: { publish: true } })), '403 BELFRY_ERR_SCOPE_MISSING')
+  t.equal(await answer(userToken('alice')), '403 BELFRY_ERR_SCOPE_MISSING', 'a user is no publisher')
+  t.equal(await answer(userToken('svc', { scope: 'publish' }, -1)), '401 BELFRY_ERR_TOKEN_EXPIRED')
+
+  t.equal(await verdictOf(t, service, 'second-key'), 'token_invalid', 'an API key is nobody')
+  for (const path of ['notifications', 'queue', 'connections', 'notifications/x']) {
+    t.equal((await call(service, 'GET', `/v1/users/alice/${path}`, undefined, { token: userToken('alice') })).status, 403, path)
+  }
+})
+
+t.test('idempotency keys of two publishers never meet', async (t) => {
+  const service = await startService(t, { API_KEYS: 'one,two' })
+  const headers = { 'idempotency-key': 'same' }
+  const publish = (token: string) => call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'b' }, { token, headers })
+  const ids = [await publish('one'), await publish('two'), await publish(serviceToken()), await publish('one')].map(({ status, body }) => [
+    status,
+    body.id
+  ])
+  t.same(
+    ids.map(([status]) => status),
+    [202, 202, 202, 200]
+  )
+  t.equal(new Set(ids.map(([, id]) => id)).size, 3)
+})
+
+t.test('S21 a token that expires while the socket is open: 4001 within a second; a refresh before it goes on', async (t) => {
+  const service = await startService(t)
+  const exp = now() + 2
+  const [stays, leaves] = await Promise.all(
+    ['stays', 'leaves'].map((user) => connect(t, service, user, { token: userToken(user, { exp }) }))
+  )
+  t.equal((await leaves?.next('hello'))?.tokenExpiresAt, exp * 1000)
+  await stays?.next('hello')
+  const later = now() + 600
+  stays?.send({ type: 'refresh', ref: 8, token: userToken('stays', { exp: later }) })
+  t.same(await stays?.next('ok'), { type: 'ok', ref: 8, tokenExpiresAt: later * 1000 })
+  t.same(await leaves?.whenClosed(), { code: 4001, reason: 'token_expired' })
+  const late = Date.now() - exp * 1000
+  t.ok(late >= 0 && late < 1500, `${late} ms after exp`)
+  t.match(leaves?.all('bye')[0], { code: 4001, reason: 'token_expired' })
+  const { status } = await call(service, 'POST', '/v1/notifications', { to: 'stays', type: 'a', title: 'still here' })
+  t.equal(status, 202)
+  t.match(await stays?.next('notification'), { notification: { title: 'still here' } })
+})
+
+t.test('S22 a refresh that is refused changes nothing', async (t) => {
+  const service = await startService(t)
+  const client = await connect(t, service, 'alice', { token: userToken('alice', { iat: now() - 100 }) })
+  await client.next('hello')
+  for (const [token, code] of [
+    [userToken('mallory'), 'BELFRY_ERR_TOKEN_INVALID'],
+    [userToken('alice', {}, -5), 'BELFRY_ERR_TOKEN_EXPIRED'],
+    ['', 'BELFRY_ERR_TOKEN_MISSING'],
+    [7, 'BELFRY_ERR_TOKEN_MISSING'],
+    ['a.b.c', 'BELFRY_ERR_TOKEN_INVALID']
+  ] as const) {
+    client.send({ type: 'refresh', ref: 1, token })
+    t.match(await client.next('error'), { ref: 1, code, temporary: false })
+  }
+  t.equal(client.closed, undefined)
+})
+
+t.test('S23 revocation: sockets close, old tokens are refused everywhere, new ones are taken', async (t) => {
+  const service = await startService(t)
+  const old = userToken('alice', { iat: now() - 10 })
+  const clients = await Promise.all([0, 1, 2].map((n) => connect(t, service, 'alice', { token: old, deviceId: `d${n}` })))
+  for (const client of clients) await client.next('hello')
+  const bob = await connect(t, service, 'bob')
+  await bob.next('hello')
+  const answer = await call(service, 'DELETE', '/v1/users/alice/connections?revoke=true')
+  t.match(answer, { status: 200, body: { disconnected: 3 } })
+  for (const client of clients) t.same(await client.whenClosed(), { code: 4001, reason: 'token_revoked' })
+  t.equal(bob.closed, undefined)
+  const again = await connect(t, service, 'alice', { token: old })
+  t.same(await again.whenClosed(), { code: 4001, reason: 'token_revoked' })
+  t.match(await call(service, 'GET', '/v1/me/notifications', undefined, { token: old }), {
+    status: 401,
+    body: { code: 'BELFRY_ERR_TOKEN_REVOKED' }
+  })
+  const withoutIat = userToken('alice', { iat: undefined })
+  t.equal(await verdictOf(t, service, withoutIat), 'token_revoked', 'a token that does not say when it was issued is an old one')
+
+  const fresh = userToken('alice', { iat: now() + 5 })
+  const back = await connect(t, service, 'alice', { token: fresh })
+  await back.next('hello')
+  t.equal((await call(service, 'GET', '/v1/me/notifications', undefined, { token: fresh })).status, 200)
+  back.send({ type: 'refresh', ref: 2, token: old })
+  t.match(await back.next('error'), { ref: 2, code: 'BELFRY_ERR_TOKEN_REVOKED', temporary: false })
+})

@@ -1,0 +1,441 @@
+import { once } from 'node:events'
+import { connect as connectTcp, type Socket } from 'node:net'
+import type { Test } from 'tap'
+import t from 'tap'
+import { formatEventId, parseEventId, type ServerFrame } from '../../services/protocol/index.ts'
+import { call, connect, eventually, startService, type TestClient, type TestService, userToken } from '../helper.ts'
+
+const NO_LIMIT = { RATE_LIMIT_MAX: '0' }
+
+async function publish(service: TestService, to: string, title: string): Promise<{ id: string; eventId: string }> {
+  const { status, body } = await call(service, 'POST', '/v1/notifications', { to, type: 'a', title })
+  if (status !== 202) throw new Error(JSON.stringify(body))
+  return { id: body.id, eventId: body.results[0].eventId }
+}
+
+async function publishMany(service: TestService, to: string, count: number): Promise<string[]> {
+  const notifications = Array.from({ length: count }, (_, n) => ({ to, type: 'a', title: String(n + 1) }))
+  const { body } = await call(service, 'POST', '/v1/notifications/batch', { notifications })
+  return body.results.map((result: { results: { eventId: string }[] }) => result.results[0]?.eventId)
+}
+
+/** What its rows are called, in the order they came. */
+function titles(client: TestClient): string[] {
+  return client.all('notification').map(({ notification }) => notification.title)
+}
+
+function offsetOf(eventId: string): number {
+  return parseEventId(eventId)?.offset ?? -1
+}
+
+/** Open, greeted and caught up. */
+async function ready(t: Test, service: TestService, user: string, options: Parameters<typeof connect>[3] = {}): Promise<TestClient> {
+  const client = await connect(t, service, user, options)
+  await client.next('hello')
+  await client.next('caughtUp')
+  return client
+}
+
+async function lagOf(service: TestService, user: string, deviceId: string): Promise<number | undefined> {
+  const { body } = await call(service, 'GET', `/v1/users/${user}/queue`)
+  return body.devices.find((device: { deviceId: string }) => device.deviceId === deviceId)?.lag
+}
+
+t.test('resume', async (t) => {
+  const service = await startService(t, { ...NO_LIMIT, LOG_MAX_ENTRIES: '10' })
+
+  await t.test('hello: fresh, on an empty log', async (t) => {
+    const token = userToken('alice')
+    const before = Date.now()
+    const client = await connect(t, service, 'alice', { token, deviceId: 'laptop' })
+    const hello = await client.next('hello')
+    t.match(hello, {
+      deviceId: 'laptop',
+      user: 'alice',
+      node: service.app.node,
+      heartbeat: { intervalMs: 25_000, timeoutMs: 10_000 },
+      resume: { status: 'fresh', pending: 0, parked: 0 },
+      unread: 0,
+      limits: { maxFrameBytes: 10_240, maxUnacked: 100 }
+    })
+    t.match(hello.connectionId, /^[\w-]{20}$/)
+    t.ok(hello.serverTime >= before && hello.serverTime <= Date.now())
+    t.equal(hello.tokenExpiresAt % 1000, 0)
+    t.ok(hello.tokenExpiresAt > Date.now() + 3_500_000)
+    t.equal(hello.resume.from, hello.resume.to)
+    t.equal(offsetOf(hello.resume.from), 0)
+    t.same((await client.next('caughtUp')).eventId, hello.resume.to)
+    t.equal(client.frames[0]?.type, 'hello')
+  })
+
+  await t.test('a new device gets what no device has received; a known one what it has not', async (t) => {
+    const phone = await ready(t, service, 'bea', { deviceId: 'phone', acks: true })
+    await publishMany(service, 'bea', 3)
+    await phone.until(() => phone.all('notification')[2])
+    await eventually(async () => (await lagOf(service, 'bea', 'phone')) === 0)
+    await phone.close()
+    await publish(service, 'bea', 'four')
+
+    const tablet = await connect(t, service, 'bea', { deviceId: 'tablet', acks: true })
+    t.match((await tablet.next('hello')).resume, { status: 'fresh', pending: 1 })
+    await tablet.next('caughtUp')
+    t.same(titles(tablet), ['four'])
+    await eventually(async () => (await lagOf(service, 'bea', 'tablet')) === 0)
+
+    const again = await connect(t, service, 'bea', { deviceId: 'phone' })
+    const { resume } = await again.next('hello')
+    t.match(resume, { status: 'resumed', pending: 1 })
+    t.equal(offsetOf(resume.from), 3)
+    t.equal(offsetOf(resume.to), 4)
+    await again.next('caughtUp')
+    t.same(titles(again), ['four'])
+    t.equal(again.all('notification')[0]?.replay, true)
+  })
+
+  await t.test('last_event_id: a position, earliest, latest, nothing', async (t) => {
+    const ids = await publishMany(service, 'cid', 4)
+    const from = async (lastEventId: string, deviceId = 'd') => {
+      const client = await connect(t, service, 'cid', { lastEventId, deviceId })
+      const { resume } = await client.next('hello')
+      await client.next('caughtUp')
+      return { status: resume.status, titles: titles(client), gaps: client.all('gap').length }
+    }
+    t.same(await from(ids[1] as string), { status: 'resumed', titles: ['3', '4'], gaps: 0 })
+    t.same(await from(ids[3] as string), { status: 'resumed', titles: [], gaps: 0 })
+    t.same(await from('earliest'), { status: 'fresh', titles: ['1', '2', '3', '4'], gaps: 0 })
+    t.same(await from('latest'), { status: 'fresh', titles: [], gaps: 0 })
+    t.same(await from('', 'new'), { status: 'fresh', titles: ['1', '2', '3', '4'], gaps: 0 })
+  })
+
+  await t.test('S31 every gap has its reason, replays the oldest, and writes nothing', async (t) => {
+    const ids = await publishMany(service, 'dan', 13)
+    const [otherId] = await publishMany(service, 'eve', 1)
+    const last = parseEventId(ids[12] as string)
+    if (last === undefined) throw new Error('no event id')
+    const { body: before } = await call(service, 'GET', '/v1/users/dan/queue')
+    const floor = offsetOf(before.first) - 1
+    t.ok(floor > 0, 'something was trimmed')
+    const retained = Array.from({ length: 13 - floor }, (_, n) => String(floor + 1 + n))
+    const cases: [lastEventId: string, gap: Record<string, unknown>][] = [
+      [ids[0] as string, { reason: 'trimmed', from: `${last.epoch}.2`, to: `${last.epoch}.${floor}`, count: floor - 1 }],
+      [otherId as string, { reason: 'epoch', from: otherId, count: 0 }],
+      [formatEventId({ ...last, offset: 20, id8: 'abcdefgh' }), { reason: 'ahead', from: `${last.epoch}.14`, count: 7 }],
+      [formatEventId({ ...last, id8: 'abcdefgh' }), { reason: 'fork', from: formatEventId({ ...last, id8: 'abcdefgh' }) }],
+      ['1754000000', { reason: 'unknown_id', from: '', count: 0 }],
+      [`${last.epoch}.-1`, { reason: 'unknown_id' }],
+      [`${last.epoch}.9007199254740993`, { reason: 'unknown_id' }],
+      ['x'.repeat(5000), { reason: 'unknown_id' }]
+    ]
+    for (const [lastEventId, gap] of cases) {
+      const client = await connect(t, service, 'dan', { lastEventId, deviceId: 'd' })
+      t.equal((await client.next('hello')).resume.status, 'gap', lastEventId.slice(0, 40))
+      t.match(await client.next('gap'), gap)
+      await client.next('caughtUp')
+      t.same(titles(client), retained)
+      await client.close()
+    }
+    const { body: after } = await call(service, 'GET', '/v1/users/dan/queue')
+    t.same(after.head, before.head)
+    t.same(after.devices, before.devices)
+  })
+
+  await t.test('what was recalled never appears in a replay, what was read arrives with its state', async (t) => {
+    const [one, two, three] = [
+      await publish(service, 'fay', 'one'),
+      await publish(service, 'fay', 'two'),
+      await publish(service, 'fay', 'three')
+    ]
+    await call(service, 'DELETE', `/v1/users/fay/notifications/${two.id}`)
+    await call(service, 'POST', '/v1/users/fay/notifications/mark', { ids: [one.id], state: 'read' })
+    const client = await connect(t, service, 'fay', { deviceId: 'd', acks: true })
+    t.match(await client.next('hello'), { unread: 1, resume: { pending: 5 } })
+    const { eventId } = await client.next('caughtUp')
+    t.equal(offsetOf(eventId), 5)
+    t.same(
+      client.all('notification').map(({ notification, state }) => [notification.title, state]),
+      [
+        ['one', 'read'],
+        ['three', undefined]
+      ]
+    )
+    t.same(client.all('retract'), [])
+    t.same(client.all('state'), [])
+    await client.close()
+    const late = await connect(t, service, 'fay', { deviceId: 'e', lastEventId: two.eventId })
+    await late.next('caughtUp')
+    t.match(late.all('retract')[0], { id: two.id, replay: true, unread: 1 })
+    t.match(late.all('state')[0], { ids: [one.id], state: 'read', replay: true })
+    t.equal(late.all('notification')[0]?.notification.id, three.id)
+  })
+})
+
+t.test('live', async (t) => {
+  const service = await startService(t, { ...NO_LIMIT, MAX_UNACKED: '5', MAX_CONNECTIONS_PER_USER: '10' })
+
+  await t.test('after caughtUp event ids have no hole, whatever the rows are', async (t) => {
+    const client = await ready(t, service, 'gil', { deviceId: 'd', acks: true })
+    const one = await publish(service, 'gil', 'one')
+    await publish(service, 'gil', 'two')
+    await call(service, 'POST', '/v1/users/gil/notifications/mark', { ids: [one.id], state: 'seen' })
+    await call(service, 'DELETE', `/v1/users/gil/notifications/${one.id}`)
+    await publish(service, 'gil', 'three')
+    await client.until(() => client.all('notification')[2])
+    const rows = client.frames.filter(
+      (frame): frame is Extract<ServerFrame, { eventId: string }> => 'eventId' in frame && frame.type !== 'caughtUp'
+    )
+    t.same(
+      rows.map(({ type, eventId }) => [type, offsetOf(eventId)]),
+      [
+        ['notification', 1],
+        ['notification', 2],
+        ['state', 3],
+        ['retract', 4],
+        ['notification', 5]
+      ]
+    )
+    t.match(rows[3], { id: one.id, reason: 'recalled', unread: 1 })
+  })
+
+  await t.test('the window: no more than MAX_UNACKED in flight, and on after an ack', async (t) => {
+    const client = await ready(t, service, 'hal', { deviceId: 'd' })
+    const ids = await publishMany(service, 'hal', 12)
+    await client.until(() => client.all('notification')[4])
+    client.send({ type: 'mark', ref: 1, ids: [], state: 'read' })
+    await client.next('ok')
+    t.same(titles(client), ['1', '2', '3', '4', '5'], 'and no more before the answer to what was sent after it')
+    client.send({ type: 'ack', eventId: ids[1] })
+    await client.until(() => client.all('notification')[6])
+    client.send({ type: 'mark', ref: 2, ids: [], state: 'read' })
+    await client.next('ok')
+    t.equal(titles(client).length, 7)
+    client.send({ type: 'ack', eventId: ids[0] })
+    client.send({ type: 'ack', eventId: ids[6] })
+    await client.until(() => client.all('notification')[11])
+    t.same(
+      titles(client),
+      ids.map((_, n) => String(n + 1))
+    )
+    client.send({ type: 'ack', eventId: ids[11] })
+    await client.until(() => client.all('caughtUp')[1])
+    await publish(service, 'hal', 'live')
+    await client.until(() => client.all('notification')[12])
+    t.equal(client.all('notification').at(-1)?.replay, undefined)
+  })
+
+  await t.test('the default device has no window: its cursor moves as frames reach the network', async (t) => {
+    const client = await ready(t, service, 'ina')
+    t.equal(client.all('hello')[0]?.deviceId, 'default')
+    await publishMany(service, 'ina', 12)
+    await client.until(() => client.all('notification')[11])
+    await eventually(async () => (await lagOf(service, 'ina', 'default')) === 0)
+    await client.close()
+    await publish(service, 'ina', 'later')
+    const back = await connect(t, service, 'ina')
+    t.match((await back.next('hello')).resume, { status: 'resumed', pending: 1 })
+    t.equal((await back.next('notification')).notification.title, 'later')
+  })
+
+  await t.test('two connections of a device: each is its own cursor, an ack by one moves the device', async (t) => {
+    const one = await ready(t, service, 'jon', { deviceId: 'd' })
+    const two = await ready(t, service, 'jon', { deviceId: 'd' })
+    const ids = await publishMany(service, 'jon', 3)
+    for (const client of [one, two]) await client.until(() => client.all('notification')[2])
+    one.send({ type: 'ack', eventId: ids[2] })
+    await eventually(async () => (await lagOf(service, 'jon', 'd')) === 0)
+    await publishMany(service, 'jon', 4)
+    await one.until(() => one.all('notification')[6])
+    await two.until(() => two.all('notification')[4])
+    t.equal(two.all('notification').length, 5, "the other's window is its own")
+  })
+
+  await t.test('ten tabs get each notification once, and see what one of them reads; the eleventh is 4004', async (t) => {
+    const tabs = await Promise.all(Array.from({ length: 10 }, (_, n) => ready(t, service, 'kim', { deviceId: `tab${n}`, acks: true })))
+    const eleventh = await connect(t, service, 'kim')
+    t.same(await eleventh.whenClosed(), { code: 4004, reason: 'connection limit' })
+    t.match(eleventh.all('bye')[0], { code: 4004 })
+    const { id } = await publish(service, 'kim', 'once')
+    for (const tab of tabs) t.equal((await tab.next('notification')).notification.id, id)
+    tabs[3]?.send({ type: 'mark', ref: 7, ids: [id], state: 'read' })
+    t.same(await tabs[3]?.next('ok'), { type: 'ok', ref: 7, unread: 0 })
+    for (const tab of tabs) t.match(await tab.until(() => tab.all('state')[0]), { ids: [id], state: 'read', unread: 0 })
+    for (const tab of tabs) t.equal(tab.all('notification').length, 1)
+    await tabs[0]?.close()
+    await eventually(async () => (await call(service, 'GET', '/v1/users/kim/connections')).body.items.length === 9)
+    await ready(t, service, 'kim', { deviceId: 'tab10' })
+  })
+
+  await t.test('mark: by ids and upTo, without a ref, and what cannot be marked', async (t) => {
+    const client = await ready(t, service, 'lea', { deviceId: 'd', acks: true })
+    const sent = [await publish(service, 'lea', 'one'), await publish(service, 'lea', 'two'), await publish(service, 'lea', 'three')]
+    client.send({ type: 'mark', upTo: sent[1]?.eventId, state: 'seen' })
+    t.same(await client.next('ok'), { type: 'ok', unread: 3 }, 'seen is not read')
+    t.same(client.all('state')[0]?.ids, [sent[0]?.id, sent[1]?.id])
+    client.send({ type: 'mark', ref: 1, ids: [sent[2]?.id, 'unknown'], state: 'archived' })
+    t.same(await client.next('ok'), { type: 'ok', ref: 1, unread: 2 })
+    client.send({ type: 'mark', ref: 2, ids: ['unknown'], state: 'read' })
+    t.same(await client.next('ok'), { type: 'ok', ref: 2, unread: 2 })
+    for (const frame of [
+      { state: 'read' },
+      { ids: ['x'] },
+      { ids: ['x'], state: 'deleted' },
+      { ids: ['x'], state: '__proto__' },
+      { ids: [7], state: 'read' },
+      { ids: 'x', state: 'read' },
+      { ids: ['x'], upTo: sent[0]?.eventId, state: 'read' },
+      { upTo: 'never', state: 'read' },
+      { upTo: 7, state: 'read' }
+    ]) {
+      client.send({ type: 'mark', ref: 9, ...frame })
+      const error = await client.next('error')
+      t.match(error, { ref: 9, code: 'BELFRY_ERR_INVALID_REQUEST', temporary: false }, JSON.stringify(frame))
+      t.equal(error.retryAfterMs, undefined)
+    }
+    client.send({ type: 'mark', ref: 'text', ids: [], state: 'read' })
+    t.same(await client.next('ok'), { type: 'ok', unread: 2 }, 'a ref is a number')
+    t.equal(client.closed, undefined)
+  })
+
+  await t.test('S30 acks of what was never sent move nothing; the third closes with 4203', async (t) => {
+    const client = await ready(t, service, 'mia', { deviceId: 'd' })
+    const { eventId } = await publish(service, 'mia', 'one')
+    await client.next('notification')
+    const at = parseEventId(eventId)
+    if (at === undefined) throw new Error('no event id')
+    client.send({ type: 'ack', eventId: formatEventId({ ...at, offset: 2 }) })
+    client.send({ type: 'ack', eventId: formatEventId({ ...at, epoch: 'other' }) })
+    client.send({ type: 'mark', ref: 1, ids: [], state: 'read' })
+    await client.next('ok')
+    t.equal(await lagOf(service, 'mia', 'd'), undefined)
+    client.send({ type: 'ack', eventId: `${at.epoch}.9007199254740993` })
+    t.same(await client.whenClosed(), { code: 4203, reason: 'out of step: resume' })
+    const { body } = await call(service, 'GET', '/metrics')
+    t.match(body, /belfry_bad_acks_total 3/)
+    t.match(body, /belfry_disconnects_total\{code="4203"\} 1/)
+  })
+
+  await t.test('wake-ups that repeat, skip or bring no row end in a read of the log, and never in a frame too many', async (t) => {
+    const client = await ready(t, service, 'nat', { deviceId: 'd', acks: true })
+    const { eventId } = await publish(service, 'nat', 'one')
+    await client.next('notification')
+    const { epoch = '' } = parseEventId(eventId) ?? {}
+    service.app.fanout.wake({ user: 'nat', epoch, offset: 1, row: undefined })
+    await client.until(() => client.all('caughtUp')[1])
+    service.app.fanout.wake({ user: 'nat', epoch, offset: 9, row: undefined })
+    service.app.fanout.wake({ user: 'nobody', epoch, offset: 9, row: undefined })
+    service.app.fanout.suspect((user) => user === 'nat')
+    await publish(service, 'nat', 'two')
+    await client.until(() => client.all('notification')[1])
+    t.same(titles(client), ['one', 'two'])
+  })
+
+  await t.test('a row too long for the wake-up is read from the log', async (t) => {
+    const client = await ready(t, service, 'oda', { deviceId: 'd', acks: true })
+    const ref = `/${'r'.repeat(2047)}`
+    const body = { to: 'oda', type: 'a', title: '€'.repeat(1024), ref, data: { text: 'd'.repeat(4000) } }
+    t.equal((await call(service, 'POST', '/v1/notifications', body)).status, 202)
+    const { notification, replay } = await client.next('notification')
+    t.match(notification, { title: body.title, ref, data: body.data })
+    t.equal(replay, true)
+  })
+})
+
+t.test('the heartbeat', async (t) => {
+  await t.test('ping frames and pings; a peer that answers in either way stays, a silent one is 4201', async (t) => {
+    const service = await startService(t, { WS_PING_INTERVAL_MS: '100' }, { timeouts: { pongMs: 400 } })
+    const answering = await ready(t, service, 'alice')
+    const silent = await connect(t, service, 'alice', { autoPong: false })
+    const start = Date.now()
+    t.match(await silent.next('hello'), { heartbeat: { intervalMs: 100, timeoutMs: 400 } })
+    const talking = await connect(t, service, 'alice', { autoPong: false })
+    talking.socket.on('ping', () => talking.send({ type: 'pong', time: Date.now() }))
+    let pings = 0
+    silent.socket.on('ping', () => {
+      pings += 1
+    })
+    t.same(await silent.whenClosed(), { code: 4201, reason: 'no pong' })
+    const after = Date.now() - start
+    t.ok(after >= 400 && after < 3000, `${after} ms`)
+    t.match(silent.all('bye')[0], { code: 4201, reconnectInMs: 0 })
+    t.ok(pings >= 2, 'pings between do not put the end off')
+    t.ok(silent.all('ping').length >= 2)
+    t.ok(Math.abs((silent.all('ping')[0]?.time ?? 0) - Date.now()) < 10_000)
+    const count = answering.all('ping').length
+    await answering.until(() => answering.all('ping')[count + 5])
+    t.equal(answering.closed, undefined)
+    t.equal(talking.closed, undefined)
+  })
+})
+
+/** A socket whose reading can be stopped, which no library here allows: it upgrades by hand and answers pings in its own way. */
+async function rawSocket(t: Test, service: TestService, user: string, query = ''): Promise<Socket> {
+  const socket = connectTcp(Number(new URL(service.url).port), '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  socket.on('error', () => undefined)
+  await once(socket, 'connect')
+  socket.write(
+    `GET /v1/ws?token=${userToken(user)}${query} HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`
+  )
+  return socket
+}
+
+t.test('a socket that takes nothing is closed with 4104, and what it missed is still there', async (t) => {
+  const service = await startService(
+    t,
+    { ...NO_LIMIT, MAX_UNACKED: '10000', LOG_MAX_ENTRIES: '5000', WS_PING_INTERVAL_MS: '200' },
+    { timeouts: { stallMs: 700, pongMs: 60_000 } }
+  )
+  const socket = await rawSocket(t, service, 'slow', '&device_id=d')
+  await once(socket, 'data')
+  socket.pause()
+  const filler = { type: 'a', data: { text: 'x'.repeat(4000) } }
+  const closed = async () => {
+    const { body } = await call(service, 'GET', '/metrics')
+    return /belfry_disconnects_total\{code="4104"\} 1/.test(body)
+  }
+  let sent = 0
+  let most = 0
+  await eventually(async () => {
+    if (sent < 4000) {
+      const notifications = Array.from({ length: 500 }, (_, n) => ({ to: 'slow', title: String(sent + n), ...filler }))
+      t.equal((await call(service, 'POST', '/v1/notifications/batch', { notifications })).status, 202)
+      sent += 500
+    }
+    for (const { transport } of service.app.connections.connections()) most = Math.max(most, transport.buffered)
+    return await closed()
+  })
+  t.ok(most > 65_536, 'it did hold back')
+  t.ok(most < 8_000_000, `and did not buffer without bound: ${most}`)
+  const { body } = await call(service, 'GET', '/v1/users/slow/queue')
+  t.equal(offsetOf(body.head), sent, 'all is in the log')
+})
+
+t.test(
+  'a stopped node says bye, with times to come back that differ, and takes nobody new; a peer that says nothing does not hold it up',
+  async (t) => {
+    const service = await startService(t, { CLOSE_GRACE_SECONDS: '2' })
+    const clients = await Promise.all(Array.from({ length: 12 }, (_, n) => ready(t, service, `user${n}`)))
+    const mute = connectTcp(Number(new URL(service.url).port), '127.0.0.1')
+    t.teardown(() => mute.destroy())
+    await once(mute, 'connect')
+    const closing = service.close()
+    for (const client of clients) {
+      t.same(await client.whenClosed(), { code: 4200, reason: 'draining' })
+      const [bye] = client.all('bye')
+      t.match(bye, { code: 4200, reason: 'draining' })
+      t.ok((bye?.reconnectInMs ?? -1) >= 0 && (bye?.reconnectInMs ?? 0) <= 10_000)
+    }
+    t.ok(new Set(clients.map((client) => client.all('bye')[0]?.reconnectInMs)).size > 3)
+    t.equal(service.app.health.readiness().ready, false)
+    await closing
+    await t.rejects(connect(t, service, 'alice'))
+  }
+)
+
+t.test('a connection by an operator: 4003 with the reason given', async (t) => {
+  const service = await startService(t)
+  const client = await ready(t, service, 'alice', { deviceId: 'd' })
+  const { connectionId } = client.all('hello')[0] ?? {}
+  await call(service, 'DELETE', `/v1/users/alice/connections/${connectionId}?reason=maintenance`)
+  t.same(await client.whenClosed(), { code: 4003, reason: 'maintenance' })
+  t.match(client.all('bye')[0], { code: 4003, reason: 'maintenance', reconnectInMs: 0 })
+})

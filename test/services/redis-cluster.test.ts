@@ -1,0 +1,132 @@
+import t from 'tap'
+import { newId } from '../../services/ids.ts'
+import { bucketOf, Keys, slotOf } from '../../services/store/redis/keys.ts'
+import { RedisStore } from '../../services/store/redis/redis-store.ts'
+import type { StoreSettings } from '../../services/store/store.ts'
+import { Follower } from '../fixtures/follower.ts'
+import { RedisCluster, until } from '../fixtures/redis.ts'
+
+const settings: StoreSettings = {
+  rateLimit: 0,
+  rateWindowMs: 1000,
+  parkedMax: 1000,
+  retentionMs: 3_600_000,
+  maxEntries: 10_000,
+  maxConnections: 0
+}
+
+const cluster = await RedisCluster.start()
+t.teardown(() => cluster.stop())
+
+async function node(name: string): Promise<Follower> {
+  const store = new RedisStore(settings, { clusterNodes: cluster.nodes, keyPrefix: 'belfry', waitReplicas: 0 })
+  t.teardown(() => store.close())
+  return await new Follower(name, store).open()
+}
+
+const one = await node('one')
+const two = await node('two')
+
+async function publish(user: string): Promise<void> {
+  const tail = '"type":"t","title":"x","timestamp":1}'
+  const result = await one.store.publish({ user, id: newId(), keyed: false, tail, halfLife: 0 })
+  if (result.status !== 'accepted') throw new Error(result.status)
+}
+
+/** Where the user's keys are. */
+function slotOfUser(user: string): number {
+  return slotOf(tagOf(new Keys('belfry').counters[bucketOf(user)] as string))
+}
+
+function tagOf(key: string): string {
+  return /\{(.*?)\}/.exec(key)?.[1] ?? ''
+}
+
+t.test('three masters: every user is woken, on both nodes', async (t) => {
+  const admin = cluster.servers[0]?.client()
+  for (const key of new Keys('belfry').counters) {
+    const slot = await admin?.cluster('KEYSLOT', key)
+    if (slot !== slotOf(tagOf(key))) t.fail(`${key} is in slot ${slot}`)
+  }
+  t.ok(one.store.status().available)
+  const users = Array.from({ length: 60 }, (_, i) => `user-${i}`)
+  const masters = new Set(users.map((user) => Math.floor((slotOfUser(user) * 3) / 16_384)))
+  t.equal(masters.size, 3)
+  for (const user of users) {
+    await one.follow(user)
+    await two.follow(user)
+  }
+  await Promise.all(users.map(publish))
+  await until(() => users.every((user) => one.ids(user).length === 1 && two.ids(user).length === 1), 'all were woken')
+  t.match(await one.store.sweep(), { released: 0, folded: 0 })
+  t.equal((await one.store.connections('user-1')).length, 2)
+  await one.store.disconnect({ user: 'user-1', connectionId: undefined, reason: 'x', revoke: false })
+  await until(() => one.kicks.length === 1 && two.kicks.length === 1, 'kicks')
+})
+
+t.test('a slot moves, and its new owner unsubscribes everybody: wake-ups arrive again', async (t) => {
+  const user = 'mover'
+  const slot = slotOfUser(user)
+  const from = Math.floor((slot * 3) / 16_384)
+  await one.follow(user)
+  await two.follow(user)
+  await publish(user)
+  await until(() => two.ids(user).length === 1, 'the first')
+  await cluster.moveSlot(slot, from, (from + 1) % 3, 3)
+  const moved = Date.now()
+  await until(
+    () =>
+      publish(user).then(
+        () => true,
+        () => false
+      ),
+    'publishes go on',
+    5000
+  )
+  await until(async () => two.ids(user).length === (await one.store.queue(user)).head.offset, 'caught up', 5000)
+  t.ok(Date.now() - moved < 3000, `caught up after ${Date.now() - moved} ms`)
+  const before = two.suspicions
+  await publish(user)
+  const sent = Date.now()
+  await until(async () => two.ids(user).length === (await one.store.queue(user)).head.offset, 'woken')
+  t.ok(Date.now() - sent < 2600, `woken after ${Date.now() - sent} ms, ${two.suspicions - before} suspicions`)
+})
+
+t.test('the owner of a slot unsubscribes everybody, and nothing else changes: only the counters tell', async (t) => {
+  const user = 'mover'
+  const slot = slotOfUser(user)
+  const owner = (Math.floor((slot * 3) / 16_384) + 1) % 3
+  const lost = two.lost
+  await cluster.repeatOwner(slot, owner)
+  const since = Date.now()
+  await publish(user)
+  await until(async () => two.ids(user).length === (await one.store.queue(user)).head.offset, 'caught up', 5000)
+  t.ok(Date.now() - since < 2600, `caught up after ${Date.now() - since} ms`)
+  t.ok(two.lost > lost)
+})
+
+t.test('every subscriber is killed: wake-ups arrive again', async (t) => {
+  const user = 'killed'
+  await two.follow(user)
+  await publish(user)
+  await until(() => two.ids(user).length === 1, 'the first')
+  for (const server of cluster.servers) await server.client().call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+  const since = Date.now()
+  await publish(user)
+  await until(() => two.ids(user).length === 2, 'what was missed', 8000)
+  t.ok(Date.now() - since < 3500, `healed after ${Date.now() - since} ms`)
+  await publish(user)
+  await until(() => two.ids(user).length === 3, 'and what follows', 8000)
+  t.ok(Date.now() - since < 4000, `woken again after ${Date.now() - since} ms`)
+})
+
+t.test('a master is away: not available, and well again after it', async (t) => {
+  const [server] = cluster.servers
+  await server?.kill()
+  await until(() => !one.store.status().available, 'noticed', 3000)
+  await server?.run()
+  const back = Date.now()
+  await until(() => one.store.status().available && two.store.status().available, 'well again', 10_000)
+  t.ok(Date.now() - back < 5000, `well after ${Date.now() - back} ms`)
+  await publish('user-3')
+})

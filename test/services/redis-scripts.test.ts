@@ -1,0 +1,87 @@
+import { readdirSync } from 'node:fs'
+import t from 'tap'
+import { newId } from '../../services/ids.ts'
+import { BUCKETS, bucketOf, Keys, slotOf } from '../../services/store/redis/keys.ts'
+import { RedisStore } from '../../services/store/redis/redis-store.ts'
+import { type ScriptName, scripts, source } from '../../services/store/redis/scripts.ts'
+import { Follower } from '../fixtures/follower.ts'
+import { RedisServer } from '../fixtures/redis.ts'
+
+const files = readdirSync(new URL('../../services/store/redis/lua/', import.meta.url)).map((file) => file.replace(/\.lua$/, ''))
+
+t.test('each script says what it takes, and takes no other keys', async (t) => {
+  t.same(files.filter((file) => file !== 'prelude').sort(), Object.keys(scripts).sort())
+  for (const name of files) {
+    const lines = source(name).split('\n')
+    const header = lines.filter((line, i) => line.startsWith('--') && lines.slice(0, i).every((before) => /^(--|#!)/.test(before)))
+    const named = [...header.join('\n').matchAll(/^-- KEYS\[(?:1\.\.)?(\d+)\]/gm)].map((match) => Number(match[1]))
+    const used = [
+      ...lines
+        .filter((line) => !line.startsWith('--'))
+        .join('\n')
+        .matchAll(/KEYS\[(\d+)\]/g)
+    ].map((match) => Number(match[1]))
+    const keys = name === 'prelude' ? 9 : scripts[name as ScriptName].keys
+    t.equal(Math.max(...named), keys, `${name} names its keys`)
+    t.ok(Math.max(0, ...used) <= keys, `${name} uses no others`)
+    if (name !== 'prelude') t.match(header.join('\n'), /^-- Returns .+/m, `${name} says what it returns`)
+  }
+})
+
+t.test('buckets are even, and lie in even shares of the Cluster', async (t) => {
+  t.equal(slotOf('123456789'), 0x31c3 % 16_384)
+  const keys = new Keys('belfry')
+  keys.counters.forEach((key, bucket) => {
+    const slot = slotOf(/\{(.*?)\}/.exec(key)?.[1] ?? '')
+    if (Math.floor(slot / 64) !== bucket) t.fail(`bucket ${bucket} is in slot ${slot}`)
+  })
+  t.equal(new Set(keys.counters).size, BUCKETS)
+  const counts = new Array<number>(BUCKETS).fill(0)
+  for (let i = 0; i < 100_000; i++) counts[bucketOf(`user-${i}`)] = (counts[bucketOf(`user-${i}`)] as number) + 1
+  const mean = 100_000 / BUCKETS
+  t.ok(Math.max(...counts) < 1.4 * mean, `the fullest has ${Math.max(...counts)} of ${mean}`)
+  t.ok(Math.min(...counts) > 0.6 * mean, `the emptiest has ${Math.min(...counts)}`)
+})
+
+t.test('what a user who is not there costs', async (t) => {
+  const server = await RedisServer.start()
+  t.teardown(() => server.stop())
+  const admin = server.client()
+  const settings = {
+    rateLimit: 0,
+    rateWindowMs: 1000,
+    parkedMax: 1000,
+    retentionMs: 7 * 24 * 3_600_000,
+    maxEntries: 1000,
+    maxConnections: 0
+  }
+  const store = new RedisStore(settings, { url: server.url, keyPrefix: 'belfry', waitReplicas: 0 })
+  t.teardown(() => store.close())
+  await new Follower('one', store).open()
+  const tail = `"type":"sync.done","title":"${'x'.repeat(200 - 29)}"}`
+  t.equal(tail.length, 201)
+  const used = async () => Number(/used_memory:(\d+)/.exec(await admin.info('memory'))?.[1])
+  const fill = async (from: number, to: number, count: number, keyed: boolean) => {
+    for (let user = from; user < to; user += 100) {
+      const batch = Array.from({ length: 100 }, async (_, i) => {
+        for (let n = 0; n < count; n++) await store.publish({ user: `user-${user + i}`, id: newId(), keyed, tail, halfLife: 0 })
+      })
+      await Promise.all(batch)
+    }
+  }
+  const costs = async (users: number, count: number, keyed: boolean): Promise<number> => {
+    await admin.flushall()
+    await fill(0, users / 5, count, keyed)
+    const before = await used()
+    await fill(users / 5, users / 5 + users, count, keyed)
+    return ((await used()) - before) / users
+  }
+  const one = await costs(10_000, 1, false)
+  t.ok(one <= 1000, `one notification of 200 bytes: ${one.toFixed()} bytes`)
+  const fifty = await costs(500, 50, false)
+  t.ok(fifty <= 13_000, `fifty: ${fifty.toFixed()} bytes`)
+  const keyed = await costs(5000, 1, true)
+  t.ok(keyed <= 1200, `one with a key: ${keyed.toFixed()} bytes`)
+  const used2 = await admin.ttl(`${/^(.*):w$/.exec(new Keys('belfry').counters[bucketOf('user-1')] as string)?.[1]}:m:user-1`)
+  t.ok(used2 > 29 * 24 * 3600, 'and it expires')
+})

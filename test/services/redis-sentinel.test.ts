@@ -1,0 +1,43 @@
+import t from 'tap'
+import { newId } from '../../services/ids.ts'
+import { RedisStore } from '../../services/store/redis/redis-store.ts'
+import { Follower } from '../fixtures/follower.ts'
+import { RedisSentinel, until } from '../fixtures/redis.ts'
+
+const settings = {
+  rateLimit: 0,
+  rateWindowMs: 1000,
+  parkedMax: 1000,
+  retentionMs: 3_600_000,
+  maxEntries: 10_000,
+  maxConnections: 0
+}
+
+t.test('a replica confirms publishes, is promoted when the master dies, and nothing confirmed is lost', async (t) => {
+  const group = await RedisSentinel.start()
+  t.teardown(() => group.stop())
+  const store = new RedisStore(settings, {
+    sentinels: [`127.0.0.1:${group.sentinel.port}`],
+    sentinelName: group.name,
+    keyPrefix: 'belfry',
+    waitReplicas: 1
+  })
+  t.teardown(() => store.close())
+  const follower = await new Follower('one', store).open()
+  await follower.follow('a')
+  const tail = '"type":"t","title":"x","timestamp":1}'
+  const publish = () => store.publish({ user: 'a', id: newId(), keyed: true, tail, halfLife: 0 })
+  const results = await Promise.all(Array.from({ length: 20 }, publish))
+  t.equal(new Set(results.map((result) => (result.status === 'accepted' ? result.offset : 0))).size, 20)
+  t.equal(store.status().durability, 'replicated')
+  const ids = follower.ids('a')
+  await until(() => ids.length === 20, 'all twenty')
+
+  await group.master.kill()
+  await until(() => !store.status().available, 'noticed', 2500)
+  await until(() => store.status().available, 'the replica took over', 15_000)
+  t.match(await publish(), { status: 'accepted', offset: 21 })
+  t.equal(store.status().durability, 'none', 'no replica is left to confirm')
+  await until(() => follower.ids('a').length === 21, 'woken by the new master')
+  t.equal(follower.epochs.get('a')?.length, 1)
+})

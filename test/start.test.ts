@@ -1,0 +1,88 @@
+import { execFile } from 'node:child_process'
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { WebSocket } from 'ws'
+import { NodeProcess, ServerProcess } from './fixtures/node-process.ts'
+import { TestClient, temporaryFolder } from './helper.ts'
+
+t.test('a first start needs nothing, and prints what works when it is pasted', async (t) => {
+  const folder = temporaryFolder(t)
+  const first = await ServerProcess.start({ LOG_LEVEL: 'silent' }, folder)
+  t.teardown(() => first.kill())
+  await first.until(() => first.stdout.includes('/docs'), 'the greeting')
+  const secretFile = join(folder, '.belfry', 'jwt-secret')
+  t.match(first.stdout, `Made a secret for tokens: ${join('.belfry', 'jwt-secret')} (mode 0600)`)
+  t.equal(statSync(secretFile).mode & 0o777, 0o600)
+  t.equal(statSync(join(folder, '.belfry')).mode & 0o777, 0o700)
+  const secret = readFileSync(secretFile, 'utf8').trim()
+  t.ok(Buffer.from(secret, 'base64url').length >= 32)
+  t.notMatch(first.stdout, secret)
+
+  const [address = ''] = /ws:\/\/\S+/.exec(first.stdout) ?? []
+  const socket = new WebSocket(address)
+  t.teardown(() => socket.terminate())
+  const client = new TestClient(socket, false)
+  t.match(await client.next('hello'), { user: 'alice' })
+
+  const [curl = ''] = /^ *curl(?:.*\\\n)+.*$/m.exec(first.stdout) ?? []
+  const { stdout } = await promisify(execFile)('sh', ['-c', curl.trim()])
+  t.match(JSON.parse(stdout), { durability: 'fsync', results: [{ user: 'alice', status: 'accepted' }] })
+  t.match(await client.next('notification'), { notification: { title: 'Hello from Belfry' } })
+  const [docs = ''] = /http:\/\/\S+\/docs/.exec(first.stdout) ?? []
+  t.equal((await fetch(docs)).status, 200)
+
+  const [, args = ''] = /npx belfry (listen .*)/.exec(first.stdout) ?? []
+  const cli = new NodeProcess('cli.js', [...args.split(' '), '--from', 'earliest'], {}, folder)
+  t.teardown(() => cli.kill())
+  await cli.until(() => cli.stdout.includes('Hello from Belfry'), 'what was published')
+  cli.signal('SIGINT')
+  t.equal(await cli.exited, 0)
+
+  first.signal('SIGTERM')
+  t.equal((await client.whenClosed()).code, 4200)
+  t.equal(await first.exited, 0)
+  t.equal(first.stderr, '')
+
+  const second = await ServerProcess.start({ LOG_LEVEL: 'silent' }, folder)
+  t.teardown(() => second.kill())
+  await second.until(() => second.stdout.includes('/docs'), 'the greeting')
+  t.match(second.stdout, 'Tokens are signed with the secret in')
+  t.equal(readFileSync(secretFile, 'utf8').trim(), secret)
+  const again = await fetch(`${second.url}/v1/me/notifications`, {
+    headers: { authorization: `Bearer ${new URL(address).searchParams.get('token')}` }
+  })
+  t.match(await again.json(), { items: [{ title: 'Hello from Belfry' }] })
+  second.signal('SIGINT')
+  t.equal(await second.exited, 0)
+})
+
+t.test('an environment that cannot be used stops the start with every error', async (t) => {
+  const folder = temporaryFolder(t)
+  const start = async (environment: Record<string, string>) => {
+    const server = new NodeProcess('server.js', [], environment, folder)
+    t.teardown(() => server.kill())
+    return { code: await server.exited, stdout: server.stdout, stderr: server.stderr }
+  }
+  const redis = await start({ REDIS_URL: 'http://127.0.0.1', PORT: '-1', LOG_LEVEL: 'loud', BELFRY_PORT: '3000', RATE_LIMIT_MAX: 'ten' })
+  t.equal(redis.code, 1)
+  t.equal(redis.stdout, '')
+  for (const problem of [
+    'REDIS_URL must be a redis:// or rediss:// URL',
+    'with Redis one of JWT_SECRET, JWT_PUBLIC_KEY and JWKS_URL must be set',
+    'PORT must be >= 0',
+    'LOG_LEVEL must be fatal, error,',
+    'BELFRY_PORT is not a variable',
+    'RATE_LIMIT_MAX must be integer'
+  ]) {
+    t.match(redis.stderr, problem)
+  }
+  t.notMatch(redis.stderr, /\n +at /, 'no stack')
+  t.throws(() => statSync(join(folder, '.belfry')), 'nothing was made')
+
+  const holder = await ServerProcess.start({ LOG_LEVEL: 'silent', JWT_SECRET: 'x'.repeat(32) }, folder)
+  t.teardown(() => holder.kill())
+  const taken = await start({ PORT: String(holder.port), DATA_DIR: temporaryFolder(t), LOG_LEVEL: 'silent' })
+  t.match(taken, { code: 1, stderr: /EADDRINUSE/ })
+})
