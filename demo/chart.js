@@ -1,55 +1,52 @@
-const SPAN_MS = 20_000
+const SECONDS = 20
 const LIMIT = 10
-const TOP = 13
-const STEP_MS = 100
+const TOP = 12
+/** After a pause of so long the seconds are counted from the next arrival on. */
+const PAUSE_MS = 1500
+const LEAD_MS = 150
 
-/** Arrivals in the second before each moment of the last 20. Draws only while there is something to see. */
+/** Arrivals in each of the last 20 seconds. Draws only while there is something to see. */
 export function rateChart(canvas) {
-  let arrivals = []
+  /** Counts by the number of the second, counted from `origin`. */
+  let counts = new Map()
+  let origin = Date.now()
+  let last = 0
   let drawing = false
 
-  const rateAt = (time) => arrivals.reduce((count, at) => count + (at <= time && at > time - 1000 ? 1 : 0), 0)
-
   const draw = () => {
-    const now = Date.now()
-    arrivals = arrivals.filter((at) => at > now - SPAN_MS - 1000)
+    const now = (Date.now() - origin) / 1000
     const { width, height } = canvas.getBoundingClientRect()
-    const scale = devicePixelRatio
-    canvas.width = width * scale
-    canvas.height = height * scale
-    const style = getComputedStyle(canvas)
+    canvas.width = width * devicePixelRatio
+    canvas.height = height * devicePixelRatio
+    const { color, outlineColor, caretColor, fontFamily } = getComputedStyle(canvas)
     const context = canvas.getContext('2d')
-    context.scale(scale, scale)
-    const x = (time) => width - ((now - time) / SPAN_MS) * width
-    const y = (rate) => height - 1 - (rate / TOP) * (height - 2)
+    context.scale(devicePixelRatio, devicePixelRatio)
+    const y = (count) => height - 1 - (Math.min(count, TOP) / TOP) * (height - 2)
+    const step = width / SECONDS
 
-    context.strokeStyle = style.getPropertyValue('--limit')
-    context.setLineDash([3, 4])
-    context.beginPath()
-    context.moveTo(0, y(LIMIT))
-    context.lineTo(width, y(LIMIT))
-    context.stroke()
-    context.setLineDash([])
-    context.fillStyle = style.getPropertyValue('--muted')
-    context.font = `11px ${style.fontFamily}`
-    context.fillText('limit 10 / s', 0, y(LIMIT) - 5)
+    context.strokeStyle = outlineColor
+    for (const level of [0, LIMIT]) {
+      context.setLineDash(level === 0 ? [] : [3, 4])
+      context.beginPath()
+      context.moveTo(0, y(level))
+      context.lineTo(width, y(level))
+      context.stroke()
+    }
+    context.fillStyle = caretColor
+    context.font = `11px ${fontFamily}`
+    context.fillText(`limit ${LIMIT} a second`, 0, y(LIMIT) - 5)
 
-    context.beginPath()
-    context.moveTo(0, y(0))
-    const first = Math.ceil((now - SPAN_MS) / STEP_MS) * STEP_MS
-    for (let time = first; time <= now; time += STEP_MS) context.lineTo(x(time), y(rateAt(time)))
-    context.lineTo(width, y(rateAt(now)))
-    const accent = style.getPropertyValue('--accent')
-    context.strokeStyle = accent
-    context.lineWidth = 2
-    context.lineJoin = 'round'
-    context.stroke()
-    context.lineTo(width, y(0))
-    context.closePath()
-    context.globalAlpha = 0.14
-    context.fillStyle = accent
-    context.fill()
-    if (arrivals.length > 0) requestAnimationFrame(draw)
+    for (const [second, count] of counts) {
+      const end = width - (now - second - 1) * step
+      if (end < 0) counts.delete(second)
+      const left = Math.max(0, end - step + 2)
+      const right = Math.min(width, end - 2)
+      context.fillStyle = color
+      context.beginPath()
+      if (right > left) context.roundRect(left, y(count), right - left, y(0) - y(count), [5, 5, 0, 0])
+      context.fill()
+    }
+    if (counts.size > 0) requestAnimationFrame(draw)
     else drawing = false
   }
 
@@ -62,7 +59,16 @@ export function rateChart(canvas) {
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', start)
   return {
     arrived() {
-      arrivals.push(Date.now())
+      const now = Date.now()
+      if (now - last > PAUSE_MS) {
+        // Bars that are there keep their places: whole seconds later, give or take their phase.
+        const shift = now - LEAD_MS - origin
+        counts = new Map([...counts].map(([second, count]) => [second - shift / 1000, count]))
+        origin += shift
+      }
+      last = now
+      const second = Math.floor((now - origin) / 1000)
+      counts.set(second, (counts.get(second) ?? 0) + 1)
       start()
     }
   }

@@ -162,7 +162,7 @@ function toast({ title }) {
   const toasts = $('toasts')
   const element = Object.assign(document.createElement('p'), { textContent: title })
   toasts.append(element)
-  while (toasts.children.length > 3) toasts.firstElementChild.remove()
+  while (toasts.children.length > 1) toasts.firstElementChild.remove()
   setTimeout(() => element.remove(), 3000)
 }
 

@@ -21,7 +21,7 @@ document.body.classList.toggle('phone', device !== null)
 function role() {
   if (belfry.state === 'disconnected') return 'offline'
   if (belfry.state === 'connecting') return 'connecting'
-  return device !== null ? 'own connection' : belfry.leader ? 'holds the connection' : 'shares the connection'
+  return device !== null ? 'own socket' : belfry.leader ? 'holds the socket' : 'shared socket'
 }
 
 function renderState() {
