@@ -4,9 +4,11 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Browser, chromium } from 'playwright-core'
+import { type Browser, chromium, type Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { userToken } from '../helper.ts'
+
+const DEADLINE_MS = 20_000
 
 const ARGS = [
   '--no-sandbox',
@@ -78,6 +80,11 @@ export async function startHost(t: Test): Promise<Host> {
   })
   host.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   return host
+}
+
+/** Resolves when the expression holds in the page. Asked by the clock: a page in the background paints no frames. */
+export async function until(page: Page, expression: string): Promise<void> {
+  await page.waitForFunction(expression, undefined, { polling: 20, timeout: DEADLINE_MS })
 }
 
 /** `--name=5` on the command line. */

@@ -4,7 +4,7 @@ import { build } from 'esbuild'
 import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { call, eventually, startService, type TestService } from '../helper.ts'
-import { type Host, launch, startHost } from './browser.ts'
+import { type Host, launch, startHost, until } from './browser.ts'
 
 const require = createRequire(import.meta.url)
 const PAGE = 50
@@ -38,7 +38,7 @@ async function openBell(
   const page = await browser.newPage({ colorScheme, viewport: { width: 900, height: 700 } })
   t.teardown(() => page.close())
   await page.goto(`${host.url}/bell.html?${new URLSearchParams({ user, service: service.url, ...query })}`)
-  await page.waitForFunction('globalThis.bell?.client?.state === "connected"')
+  await until(page, 'globalThis.bell?.client?.state === "connected"')
   return page
 }
 
@@ -150,7 +150,7 @@ t.test('the bell, the hooks and the demo', async (t) => {
     await page.getByRole('button', { name: 'الإشعارات، 0 غير مقروء' }).click()
     await page.getByText('The connection was closed.').waitFor()
     await page.getByRole('button', { name: 'Reconnect' }).click()
-    await page.waitForFunction('bell.client.state === "connected"')
+    await until(page, 'bell.client.state === "connected"')
     await page.getByText('The connection was closed.').waitFor({ state: 'hidden' })
   })
 
@@ -160,7 +160,7 @@ t.test('the bell, the hooks and the demo', async (t) => {
       t.same(await violations(page), [], 'closed')
       await page.getByRole('button', { name: /^Notifications/ }).click()
       await page.getByRole('dialog').getByRole('listitem').first().waitFor()
-      await page.waitForFunction('bell.shadowRoot.getAnimations().length === 0')
+      await until(page, 'bell.shadowRoot.getAnimations().length === 0')
       t.same(await violations(page), [], 'open')
     })
   }
@@ -183,19 +183,19 @@ t.test('the bell, the hooks and the demo', async (t) => {
     page.on('pageerror', (error) => failures.push(error.message))
     page.on('console', (message) => message.type() === 'error' && failures.push(message.text()))
     await page.goto(`${host.url}/app.html?${new URLSearchParams({ user: 'carol', service: service.url })}`)
-    await page.waitForFunction('document.querySelector("#state")?.textContent === "connected"')
-    await page.waitForFunction(`document.querySelector('#count').textContent === '${PAGE + 5}'`)
-    await page.waitForFunction(`document.querySelectorAll('li').length >= ${PAGE}`)
+    await until(page, 'document.querySelector("#state")?.textContent === "connected"')
+    await until(page, `document.querySelector('#count').textContent === '${PAGE + 5}'`)
+    await until(page, `document.querySelectorAll('li').length >= ${PAGE}`)
     await publish(service, 'carol', 'live')
     await page.getByRole('button', { name: 'live' }).waitFor()
-    await page.waitForFunction(`document.querySelector('#count').textContent === '${PAGE + 6}'`)
+    await until(page, `document.querySelector('#count').textContent === '${PAGE + 6}'`)
     const renders = await page.evaluate('countRenders')
     await page.getByRole('button', { name: 'live' }).click()
     await page.locator('li.read').waitFor()
-    await page.waitForFunction(`document.querySelector('#count').textContent === '${PAGE + 5}'`)
+    await until(page, `document.querySelector('#count').textContent === '${PAGE + 5}'`)
     t.ok(((await page.evaluate('countRenders')) as number) - (renders as number) <= 4, 'the count renders only when it changes')
     await page.locator('#all').click()
-    await page.waitForFunction('document.querySelector("#count").textContent === "0"')
+    await until(page, 'document.querySelector("#count").textContent === "0"')
     t.equal((await call(service, 'GET', '/v1/users/carol/notifications')).body.unread, 0)
     t.equal((await call(service, 'GET', '/v1/users/carol/connections')).body.items.length, 1, 'strict mode mounts twice, and leaves one')
     await page.locator('#switch').click()

@@ -1,7 +1,7 @@
 import type { BrowserContext, Page } from 'playwright-core'
 import t from 'tap'
 import { call, eventually, startService, type TestService } from '../helper.ts'
-import { argument, type Host, launch, startHost } from './browser.ts'
+import { argument, type Host, launch, startHost, until } from './browser.ts'
 
 const TABS = 10
 const BURST = 200
@@ -17,7 +17,7 @@ interface Heard {
 async function open(context: BrowserContext, host: Host, service: TestService, user: string): Promise<Page> {
   const page = await context.newPage()
   await page.goto(`${host.url}/tab.html?${new URLSearchParams({ user, service: service.url })}`)
-  await page.waitForFunction('globalThis.tab?.belfry.state === "connected"')
+  await until(page, 'globalThis.tab?.belfry.state === "connected"')
   return page
 }
 
@@ -45,13 +45,13 @@ t.test('tabs of one browser', async (t) => {
     t.equal((await Promise.all(pages.map(leads))).filter(Boolean).length, 1)
 
     const [id] = await publish(service, 'alice', 0, 1)
-    for (const page of pages) await page.waitForFunction('tab.heard.ids.length === 1')
+    for (const page of pages) await until(page, 'tab.heard.ids.length === 1')
     await eventually(() => host.reported('toast').length > 0, 'the toast')
 
     await pages[3]?.reload()
-    await pages[3]?.waitForFunction('globalThis.tab?.belfry.state === "connected"')
+    await until(pages[3] as Page, 'globalThis.tab?.belfry.state === "connected"')
     const [second] = await publish(service, 'alice', 1, 2)
-    for (const page of pages) await page.waitForFunction(`tab.heard.ids.includes('${second}')`)
+    for (const page of pages) await until(page, `tab.heard.ids.includes('${second}')`)
     t.same((await heardBy(pages[3] as Page)).ids, [second], 'a reload resumes after what was shown')
     t.same((await heardBy(pages[0] as Page)).ids, [id, second])
     t.equal(await connections(), 1)
@@ -77,11 +77,11 @@ t.test('tabs of one browser', async (t) => {
       const leading = await Promise.all(pages.map(leads))
       const leader = pages[leading.indexOf(true)] as Page
       const rest = pages.filter((page) => page !== leader)
-      await leader.waitForFunction('tab.heard.ids.length >= 50')
+      await until(leader, 'tab.heard.ids.length >= 50')
       const killedAt = Date.now()
       await leader.close()
       await publishing
-      for (const page of rest) await page.waitForFunction(`new Set(tab.heard.ids).size >= ${BURST}`)
+      for (const page of rest) await until(page, `new Set(tab.heard.ids).size >= ${BURST}`)
 
       const heard = await Promise.all(rest.map(heardBy))
       takeovers.push(Math.max(...heard.map(({ leadsAt }) => leadsAt)) - killedAt)
