@@ -33,6 +33,7 @@ export class Client {
   readonly #connection: Connection
   #state: ConnectionState = 'disconnected'
   #user: string | undefined
+  #streamed: boolean | undefined
   #tabs: Tabs | undefined
   #unwatch: (() => void) | undefined
 
@@ -62,13 +63,21 @@ export class Client {
       share: (frame, unread, toast) => this.#tabs?.post({ type: 'row', frame, unread, toast }),
       hole: () => this.#connection.resume()
     })
-    const parts = { platform, tokens: this.#tokens, open: webSocketTransport(WebSocket), deviceId: this.#memory.deviceId }
+    const parts = {
+      platform,
+      tokens: this.#tokens,
+      open: webSocketTransport(WebSocket),
+      fetch: this.fetch,
+      deviceId: this.#memory.deviceId
+    }
     this.#connection = new Connection(base, parts, {
       turn: () => this.#turn(),
       lastEventId: () => this.#delivery.resumeAt(),
-      hello: (frame) => {
+      hello: (frame, streamed) => {
         if (!this.#user) this.#identify(frame.user)
         this.#delivery.hello(frame)
+        if (streamed !== this.#streamed) this.#events.emit('transport', { transport: streamed ? 'sse' : 'websocket' })
+        this.#streamed = streamed
         this.#setState('connected')
         if (frame.resume.status === 'gap') this.#acks.drop()
         else this.#acks.flush()

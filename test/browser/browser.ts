@@ -1,0 +1,94 @@
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { createServer, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { extname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Test } from 'tap'
+import { userToken } from '../helper.ts'
+
+const DEADLINE_MS = 20_000
+
+const ARGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync'
+]
+
+const CLIENT = fileURLToPath(new URL('../../demo/client/', import.meta.url))
+const PAGES = 'test/browser/pages'
+
+const TYPES: Record<string, string> = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8' }
+
+/** The system's Chromium, headless; it goes with the test. */
+export async function launch(t: Test): Promise<Browser> {
+  const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ARGS })
+  t.teardown(() => browser.close())
+  return browser
+}
+
+export interface Host {
+  /** `http://127.0.0.1:<port>`, another origin than the service's. */
+  url: string
+  /** What pages reported, in order: `kind` and a value. */
+  reports: { kind: string; value: string }[]
+  /** Values reported of a kind. */
+  reported: (kind: string) => string[]
+  /** Gives the tokens; may be replaced. */
+  token: (user: string) => string
+  /** Files made for the test, by path. */
+  files: Map<string, string>
+}
+
+/** An app's own server: the pages beside this file, the client as it is built, tokens, and a place to report to. */
+export async function startHost(t: Test): Promise<Host> {
+  const host: Host = {
+    url: '',
+    reports: [],
+    reported: (kind) => host.reports.filter((report) => report.kind === kind).map(({ value }) => value),
+    token: (user) => userToken(user),
+    files: new Map()
+  }
+  const answer = async (request: IncomingMessage): Promise<{ type: string; body: string | Buffer }> => {
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://host')
+    if (pathname === '/token') return { type: 'text/plain', body: host.token(searchParams.get('user') ?? '') }
+    if (pathname === '/report') {
+      host.reports.push({ kind: searchParams.get('kind') ?? '', value: searchParams.get('value') ?? '' })
+      return { type: 'text/plain', body: '' }
+    }
+    const type = TYPES[extname(pathname)] ?? 'text/plain'
+    const made = host.files.get(pathname)
+    if (made !== undefined) return { type, body: made }
+    return { type, body: await readFile(pathname.startsWith('/client/') ? join(CLIENT, pathname.slice(8)) : join(PAGES, pathname)) }
+  }
+  const server = createServer((request, response) => {
+    answer(request).then(
+      ({ type, body }) => response.writeHead(200, { 'content-type': type, 'cache-control': 'no-store' }).end(body),
+      () => response.writeHead(404).end()
+    )
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  host.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return host
+}
+
+/** Resolves when the expression holds in the page. Asked by the clock: a page in the background paints no frames. */
+export async function until(page: Page, expression: string): Promise<void> {
+  await page.waitForFunction(expression, undefined, { polling: 20, timeout: DEADLINE_MS })
+}
+
+/** `--name=5` on the command line. */
+export function argument(name: string, defaultValue: number): number {
+  const given = process.argv.find((entry) => entry.startsWith(`--${name}=`))
+  return given === undefined ? defaultValue : Number(given.slice(name.length + 3))
+}
