@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { endWithProcess } from '../fixtures/children.ts'
 import type { Caller } from './http.ts'
 
-const START_DEADLINE_MS = 20_000
+const START_DEADLINE_MS = 60_000
 const OUTPUT_KEPT = 4000
 
 /** One place for a node: the same port through all its incarnations. */
