@@ -6,7 +6,7 @@ import { Faults } from './faults.ts'
 import type { Journal, UserLog } from './journal.ts'
 import { Publishers } from './publishers.ts'
 import { type Summary, summarize } from './report.ts'
-import { type FaultKind, type StoreKind, schedule } from './schedule.ts'
+import { type FaultKind, lossyKinds, type StoreKind, schedule } from './schedule.ts'
 import { RATE_LIMIT, RATE_WINDOW_MS, World } from './world.ts'
 
 export interface ChaosOptions {
@@ -61,9 +61,10 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
     }
     await pause(Math.max(0, startedAt + seconds * 1000 - Date.now()))
     progress('the last fault was done')
+    const published = publishers.stop()
     unhealed.push(...(await within(FAULTS_OVER_MS, faults.over(), 'the faults are not over')))
     unhealed.push(...faults.errors, ...world.overdue, ...world.nodes.flatMap(({ accidents }) => accidents))
-    await publishers.stop()
+    await published
     await Promise.all(devices.map((device) => device.quiet()))
     unhealed.push(...(await rest(world, devices, users, REST_MS)))
     progress('all is at rest')
@@ -82,7 +83,7 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
       store,
       limit: RATE_LIMIT,
       windowMs: RATE_WINDOW_MS,
-      lossy: faultPlan.some(({ kind }) => kind === 'lostTail'),
+      lossy: faultPlan.some(({ kind }) => lossyKinds.includes(kind)),
       startedAt,
       faults: faultPlan,
       publishes: publishers.publishes,

@@ -36,6 +36,7 @@ export class Device {
   #slowMs = 0
   #frozen = false
   #quiet = false
+  #restarting = false
   readonly #marks = new Set<Promise<unknown>>()
 
   constructor(world: World, sdk: Sdk, user: string, device: string, seed: number) {
@@ -89,10 +90,14 @@ export class Device {
     this.events.push({ type: 'connecting', at: Date.now(), node: this.#node })
   }
 
-  /** As when a page is closed and opened again. */
-  async restart(ms: number): Promise<void> {
+  /** As when a page is closed and opened again. `forget`: its place in the log is gone, and the cursor the service keeps counts. */
+  async restart(ms: number, forget = false): Promise<void> {
+    if (this.#restarting) return
+    this.#restarting = true
     this.stop()
     await pause(ms)
+    this.#restarting = false
+    if (forget) for (const key of this.#kept.keys()) if (key.endsWith(':last')) this.#kept.delete(key)
     this.start()
   }
 

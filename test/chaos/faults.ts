@@ -1,4 +1,4 @@
-import { open, readdir, stat, truncate } from 'node:fs/promises'
+import { open, readdir, rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { bucketOf, Keys, slotOf } from '../../services/store/redis/keys.ts'
@@ -94,6 +94,10 @@ export class Faults {
     storeKill: (fault) => this.#withStore(fault, (server, users) => this.#killed(server, users, fault.ms, async () => undefined)),
     lostTail: (fault) =>
       this.#withStore(fault, (server, users) => this.#killed(server, users, fault.ms, () => loseTail(server, fault.pick))),
+    storeWipe: (fault) =>
+      this.#withStore(fault, (server, users) =>
+        this.#killed(server, users, fault.ms, () => rm(join(server.folder, 'appendonlydir'), { recursive: true, force: true }))
+      ),
     storePause: (fault) =>
       this.#withStore(fault, async (server, users) => {
         const over = this.#world.window('storePause', undefined, STORE_HEALS_MS)
@@ -132,6 +136,10 @@ export class Faults {
     clientCut: async (fault) => this.#clients(fault, (passage) => passage.reset()),
     clientRestart: async (fault) => {
       await pickOf(this.#devices, fault.pick)?.restart(fault.ms)
+      return true
+    },
+    clientForget: async (fault) => {
+      await pickOf(this.#devices, fault.pick)?.restart(fault.ms, true)
       return true
     },
     slowReader: async (fault) => {

@@ -26,15 +26,21 @@ const kinds = {
   clientHoleOneWay: { every: 5000, from: 0, to: 0, on: ['embedded', 'redis', 'cluster'] },
   clientCut: { every: 700, from: 0, to: 0, on: ['embedded', 'redis', 'cluster'] },
   clientRestart: { every: 4000, from: 50, to: 3000, on: ['embedded', 'redis', 'cluster'] },
+  clientForget: { every: 5000, from: 50, to: 1500, on: ['embedded', 'redis', 'cluster'] },
   slowReader: { every: 4000, from: 1000, to: 6000, on: ['embedded', 'redis', 'cluster'] },
   frozenReader: { every: 3000, from: 500, to: 9000, on: ['embedded', 'redis', 'cluster'] },
   scriptFlush: { every: 4000, from: 0, to: 0, on: ['redis', 'cluster'] },
   slotMove: { every: 6000, from: 0, to: 0, on: ['cluster'] },
   /** The store comes back without its last writes, as after the loss of a disk's cache. Only when asked for: it loses what was accepted. */
-  lostTail: { every: 9000, from: 50, to: 800, on: [] }
+  lostTail: { every: 9000, from: 50, to: 800, on: [] },
+  /** The store comes back with nothing at all. Only when asked for. */
+  storeWipe: { every: 9000, from: 50, to: 800, on: [] }
 } as const satisfies Record<string, { every: number; from: number; to: number; on: StoreKind[] }>
 
 export type FaultKind = keyof typeof kinds
+
+/** After these what was accepted may be gone, if that is said. */
+export const lossyKinds: FaultKind[] = ['lostTail', 'storeWipe']
 
 export const faultKinds = Object.keys(kinds) as FaultKind[]
 
