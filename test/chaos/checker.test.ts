@@ -1,7 +1,10 @@
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { check, type Rule, rules } from './checker.ts'
+import { figures, rulesTable } from './figures.ts'
 import type { DeviceJournal, Journal, LogRow, Publish, UserLog } from './journal.ts'
 import { lateness } from './lateness.ts'
+import { summarize } from './report.ts'
 import { type FaultKind, faultKinds, schedule, storeKinds } from './schedule.ts'
 
 const START = 1_800_000_000_000
@@ -284,4 +287,18 @@ t.test('the same seed gives the same schedule, whatever else is in it', async (t
   t.ok(count(1) >= 24 && count(1) <= 32, `${count(1)} kills a minute`)
   t.ok(count(4) > 3 * count(1))
   t.equal(schedule(1, 30, 'embedded', { only: faultKinds }).length > 0, true)
+})
+
+t.test('the page names every rule and every fault, and takes its figures from the runs', async (t) => {
+  const page = readFileSync('docs/explanation/chaos.md', 'utf8')
+  t.ok(page.includes(rulesTable()))
+  for (const kind of faultKinds) t.ok(page.includes(kind === 'scriptFlush' ? 'SCRIPT FLUSH' : `\`${kind}\``), kind)
+  const summary = summarize(clean(), new Map([['nodeKill', 3]]), [])
+  const outcome = { name: 'a defect', caughtBy: ['lost' as const], others: ['unread' as const], seconds: 9, failure: '' }
+  const text = figures([summary], [outcome, { ...outcome, caughtBy: [] }])
+  t.match(text, /faults: 3 nodeKill\npublished: 5 accepted \(0 of them parked\)/)
+  t.match(text, /delivered: 10 shown/)
+  t.match(text, /chaos: clean, 5 accepted/)
+  t.match(text, /1 of 2 seeded defects were caught/)
+  t.match(text, /\| a defect \| `lost` \(also unread\) \| 9 \|/)
 })
