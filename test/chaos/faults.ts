@@ -79,10 +79,13 @@ export class Faults {
     subscriberKill: () => this.#everyServer((admin) => admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')),
     scriptFlush: () => this.#everyServer((admin) => admin.call('SCRIPT', 'FLUSH')),
     subscriberSwallow: async (fault) => {
-      const passages = pickOf(this.#world.links, fault.pick)?.passages('ssubscribe') ?? []
+      const link = pickOf(this.#world.links, fault.pick)
+      const passages = link?.passages('ssubscribe') ?? []
+      const over = this.#world.window('subscriberSwallow', link === undefined ? undefined : this.#world.links.indexOf(link), 0, true)
       for (const passage of passages) passage.blackHole('down')
       await pause(fault.ms)
       for (const passage of passages) passage.heal()
+      over()
       return passages.length > 0
     },
     subscriberHole: async (fault) => {

@@ -102,12 +102,16 @@ export interface LogRow {
   unread?: number
 }
 
-/** Something other than wake-ups was broken in this time: lateness in it says nothing. `node`: only for clients of that node. */
+/**
+ * Something was broken in this time: lateness in it says nothing. `node`: only for clients of that node.
+ * `wakeUpsOnly`: it lost wake-ups and nothing else, so lateness counts from its end.
+ */
 export interface Window {
   kind: string
   from: number
   to: number
   node?: number
+  wakeUpsOnly?: true
 }
 
 /** The store could not do anything in this time; `users`: those whose part of it was away, all where it is not given. */

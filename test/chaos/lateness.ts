@@ -16,7 +16,7 @@ export interface Lateness {
 
 /**
  * How long after its row's time each notification was shown, where nothing was broken that excuses it: no window of the run, and the device
- * connected and brisk all the while.
+ * connected and brisk all the while. Where wake-ups were swallowed, counts from when that had ended.
  */
 export function lateness(journal: Journal): Lateness {
   const times = new Map<string, number>()
@@ -25,13 +25,14 @@ export function lateness(journal: Journal): Lateness {
   }
   const breaches: string[] = []
   const late: number[] = []
+  const broken = journal.windows.filter(({ wakeUpsOnly }) => wakeUpsOnly)
   for (const device of journal.devices) {
     const excused = excuses(device, journal)
     for (const event of device.events) {
       if (event.type !== 'shown') continue
       const at = times.get(`${device.user} ${event.id}`)
       if (at === undefined || excused(at, event.at)) continue
-      const ms = event.at - at
+      const ms = event.at - broken.reduce((since, { from, to }) => (from < event.at && to <= event.at ? Math.max(since, to) : since), at)
       late.push(ms)
       if (ms > LATE_MS + journal.stallMs) breaches.push(`${device.user} ${device.device}: ${event.eventId} came ${ms} ms late`)
     }
@@ -43,7 +44,8 @@ export function lateness(journal: Journal): Lateness {
 
 /** Whether something excuses a device that something came late, between two times. */
 function excuses(device: DeviceJournal, journal: Journal): (from: number, to: number) => boolean {
-  const spans: [from: number, to: number][] = journal.windows.filter(({ node }) => node === undefined).map(({ from, to }) => [from, to])
+  const windows = journal.windows.filter(({ wakeUpsOnly }) => wakeUpsOnly === undefined)
+  const spans: [from: number, to: number][] = windows.filter(({ node }) => node === undefined).map(({ from, to }) => [from, to])
   let node = -1
   let since = 0
   let good = false
@@ -72,7 +74,7 @@ function excuses(device: DeviceJournal, journal: Journal): (from: number, to: nu
     }
   }
   turn(Number.MAX_SAFE_INTEGER, false)
-  for (const window of journal.windows) {
+  for (const window of windows) {
     if (window.node === undefined) continue
     for (const [server, from, to] of served) {
       if (server === window.node && from < window.to && to > window.from) spans.push([window.from, window.to])

@@ -89,9 +89,11 @@ export class World {
     return this.nodes.filter((node) => node.running)
   }
 
-  /** Notes that something other than wake-ups is broken from now on; the answer ends it, plus the time to get over it. */
-  window(kind: string, node?: number, afterMs = 0): () => void {
-    const window: Window = { kind, from: Date.now(), to: Number.MAX_SAFE_INTEGER, ...(node === undefined ? {} : { node }) }
+  /** Notes that something is broken from now on; the answer ends it, plus the time to get over it. */
+  window(kind: string, node?: number, afterMs = 0, wakeUpsOnly = false): () => void {
+    const window: Window = { kind, from: Date.now(), to: Number.MAX_SAFE_INTEGER }
+    if (node !== undefined) window.node = node
+    if (wakeUpsOnly) window.wakeUpsOnly = true
     this.windows.push(window)
     return () => {
       window.to = Date.now() + afterMs
