@@ -20,6 +20,7 @@ export class ChaosNode {
   readonly #environment: Record<string, string>
   readonly #caller: Caller
   #child: ChildProcess | undefined
+  #listening = false
   #ending = false
 
   constructor(index: number, port: number, build: string, environment: Record<string, string>, caller: Caller) {
@@ -32,6 +33,11 @@ export class ChaosNode {
 
   get running(): boolean {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null
+  }
+
+  /** Whether there is any sense in calling it. */
+  get listening(): boolean {
+    return this.running && this.#listening
   }
 
   /** Resolves when it listens. */
@@ -48,6 +54,7 @@ export class ChaosNode {
     endWithProcess(child)
     this.#child = child
     this.#ending = false
+    this.#listening = false
     child.on('exit', (code, signal) => {
       if (!this.#ending) this.accidents.push(`node ${this.index} ended by itself (${code ?? signal}): ${output}`)
     })
@@ -55,8 +62,9 @@ export class ChaosNode {
     while (!(await this.live())) {
       if (!this.running) throw new Error(`node ${this.index} does not start: ${output}`)
       if (Date.now() > deadline) throw new Error(`node ${this.index} is not there after ${START_DEADLINE_MS} ms: ${output}`)
-      await pause(20)
+      await pause(50)
     }
+    this.#listening = true
   }
 
   async live(): Promise<boolean> {

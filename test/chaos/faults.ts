@@ -172,7 +172,7 @@ export class Faults {
   }
 
   async #withNode(fault: Fault, act: (node: ChaosNode) => Promise<void>): Promise<boolean> {
-    const free = this.#world.running.filter(({ busy }) => !busy)
+    const free = this.#world.listening.filter(({ busy }) => !busy)
     const node = pickOf(free, fault.pick)
     if (node === undefined || free.length <= this.#nodesToStay) return false
     node.busy = true

@@ -21,7 +21,7 @@ interface PublishBody {
   results: { status: 'accepted' | 'parked' | 'rejected'; eventId?: string; nodes: number; code?: string }[]
 }
 
-const PUBLISHERS = 12
+const PUBLISHERS = 24
 
 /**
  * Publishers as a careful service has them: one thing at a time, each with a key, tried again at another node until it was answered.
@@ -144,8 +144,8 @@ export class Publishers {
   }
 
   #door(random: () => number): { node: number; door: number } {
-    const running = this.#world.running
-    const node = running[Math.floor(random() * running.length)]?.index ?? 0
+    const { listening } = this.#world
+    const node = listening[Math.floor(random() * listening.length)]?.index ?? 0
     return { node, door: this.#world.doors[node]?.port ?? 0 }
   }
 }

@@ -85,8 +85,8 @@ export class World {
     return this.#servedBy.get(clientPort) ?? -1
   }
 
-  get running(): ChaosNode[] {
-    return this.nodes.filter((node) => node.running)
+  get listening(): ChaosNode[] {
+    return this.nodes.filter((node) => node.listening)
   }
 
   /** Notes that something is broken from now on; the answer ends it, plus the time to get over it. */
@@ -147,8 +147,8 @@ export class World {
   }
 
   #choose(clientPort: number): number {
-    const running = this.running
-    const node = running[this.#turn++ % Math.max(1, running.length)] ?? (this.nodes[0] as ChaosNode)
+    const { listening } = this
+    const node = listening[this.#turn++ % Math.max(1, listening.length)] ?? (this.nodes[0] as ChaosNode)
     this.#servedBy.set(clientPort, node.index)
     return node.port
   }
