@@ -122,6 +122,7 @@ export class Delivery {
     const { eventId } = frame
     if (frame.type === 'caughtUp') {
       this.#dedupe.caughtUp(eventId)
+      this.count(shared?.unread ?? frame.unread)
       this.#share(leader, frame)
       await this.#events.emit('caughtUp', { eventId, leader })
     } else if (eventId) {
@@ -157,11 +158,11 @@ export class Delivery {
     if (leader) this.#host.share(frame, this.unread, toast)
   }
 
-  /** Rows that `hello` knew of are in its count. */
+  /** Rows that `hello` knew of are in its count; what other replayed ones make of it, `caughtUp` tells. */
   #unreadAfter(frame: RowFrame): number {
     if (within(frame, this.#counted)) return this.unread
     if (frame.type !== 'notification') return frame.unread ?? this.unread
-    return this.unread + (frame.state === 'read' || frame.state === 'archived' ? 0 : 1)
+    return this.unread + (frame.replay ? 0 : 1)
   }
 
   /** What another tab leads by now is not this tab's to move. */
