@@ -11,7 +11,7 @@ const $ = (id) => document.getElementById(id)
 const chart = rateChart($('chart'))
 
 /** The user, the page's own client, what the page sent last. Another user is another scene. */
-let scene = { user: '', belfry: undefined, publisher: '', last: [], polling: false }
+let scene = { user: '', belfry: undefined, publisher: '', last: [], polling: false, asked: false }
 let tabs = 1
 let phones = 0
 
@@ -44,13 +44,14 @@ function countScreens() {
   const count = $('windows').children.length
   $('screens').textContent = String(count + 1)
   for (const id of ['add-tab', 'add-phone']) $(id).disabled = count >= SCREENS_MAX
-  setTimeout(poll, 300)
+  poll()
 }
 
 // Frames
 
 function showFrame({ user, screen, direction, text }) {
   if (user !== scene.user) return
+  if (direction === 'end' || text.startsWith('{"type":"hello"')) poll()
   const list = $('frames')
   const row = document.createElement('li')
   row.className = direction
@@ -75,25 +76,27 @@ $('clear').addEventListener('click', () => $('frames').replaceChildren())
 // What the service says of the user; asked while something is parked, and after each change.
 
 async function poll() {
-  if (scene.polling || scene.publisher === '') return
-  scene.polling = true
-  const { user } = scene
+  const here = scene
+  if (here.publisher === '') return
+  here.asked = true
+  if (here.polling) return
+  here.polling = true
   try {
-    for (;;) {
-      const reply = await fetch(`${service}/demo/users/${encodeURIComponent(user)}`)
-      if (!reply.ok || user !== scene.user) return
+    while (here.asked && here === scene) {
+      here.asked = false
+      const reply = await fetch(`${service}/demo/users/${encodeURIComponent(here.user)}`)
+      if (!reply.ok || here !== scene) break
       const { parked, connections } = await reply.json()
       $('parked').textContent = String(parked)
       $('parked').classList.toggle('busy', parked > 0)
       $('connections').textContent = String(connections)
-      if (parked === 0) return
+      here.asked ||= parked > 0
       await new Promise((resolve) => setTimeout(resolve, POLL_MS))
     }
   } catch {
     // The next change asks again.
-  } finally {
-    scene.polling = false
   }
+  here.polling = false
 }
 
 // Sending
@@ -170,7 +173,7 @@ function toast({ title }) {
 
 async function enter(user) {
   scene.belfry?.disconnect()
-  scene = { user, belfry: undefined, publisher: '', last: [], polling: false }
+  scene = { user, belfry: undefined, publisher: '', last: [], polling: false, asked: false }
   $('windows').replaceChildren()
   $('frames').replaceChildren()
   $('latency').textContent = '–'
@@ -195,7 +198,6 @@ async function enter(user) {
     if (trip !== undefined) $('latency').textContent = `${trip} ms`
   })
   belfry.on('toast', ({ notification, replay }) => replay || toast(notification))
-  belfry.on('state', () => setTimeout(poll, 300))
   belfry.connect()
   await belfry.ready().catch(() => {})
   addScreen('tab')

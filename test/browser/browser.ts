@@ -35,32 +35,22 @@ export async function launch(t: Test): Promise<Browser> {
 export interface Host {
   /** `http://127.0.0.1:<port>`, another origin than the service's. */
   url: string
-  /** What pages reported, in order: `kind` and a value. */
-  reports: { kind: string; value: string }[]
-  /** Values reported of a kind. */
-  reported: (kind: string) => string[]
   /** Gives the tokens; may be replaced. */
   token: (user: string) => string
   /** Files made for the test, by path. */
   files: Map<string, string>
 }
 
-/** An app's own server: the pages beside this file, the client as it is built, tokens, and a place to report to. */
+/** An app's own server: the pages beside this file, the client as it is built, and tokens. */
 export async function startHost(t: Test): Promise<Host> {
   const host: Host = {
     url: '',
-    reports: [],
-    reported: (kind) => host.reports.filter((report) => report.kind === kind).map(({ value }) => value),
     token: (user) => userToken(user),
     files: new Map()
   }
   const answer = async (request: IncomingMessage): Promise<{ type: string; body: string | Buffer }> => {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://host')
     if (pathname === '/token') return { type: 'text/plain', body: host.token(searchParams.get('user') ?? '') }
-    if (pathname === '/report') {
-      host.reports.push({ kind: searchParams.get('kind') ?? '', value: searchParams.get('value') ?? '' })
-      return { type: 'text/plain', body: '' }
-    }
     const type = TYPES[extname(pathname)] ?? 'text/plain'
     const made = host.files.get(pathname)
     if (made !== undefined) return { type, body: made }

@@ -1,9 +1,12 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { call, eventually, startService, type TestService } from '../helper.ts'
+import { call, eventually, startService, type TestService, temporaryFolder, userToken } from '../helper.ts'
 import { type Host, launch, startHost, until } from './browser.ts'
 
 const require = createRequire(import.meta.url)
@@ -50,6 +53,24 @@ const focused = (page: Page): Promise<string> =>
     return element.getAttribute('aria-label') ?? element.querySelector?.('.title')?.textContent ?? element.textContent
   })()`)
 
+/** The process as `npm start` starts it, on a secret of its own; resolves with the address of its demo. */
+async function startProcess(t: Test): Promise<string> {
+  const server = fileURLToPath(new URL('../../server.js', import.meta.url))
+  const child = spawn(process.execPath, [server], {
+    env: { PATH: process.env.PATH, PORT: '0', DATA_DIR: temporaryFolder(t), LOG_LEVEL: 'fatal' },
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  t.teardown(async () => {
+    child.kill('SIGTERM')
+    if (child.exitCode === null) await once(child, 'exit')
+  })
+  let printed = ''
+  child.stdout.on('data', (data) => {
+    printed += data
+  })
+  return eventually(() => /Demo: (\S+)\n/.exec(printed)?.[1], 'the address of the demo')
+}
+
 t.test('the bell, the hooks and the demo', async (t) => {
   const host = await startHost(t)
   const service = await startService(t, { CORS_ORIGIN: host.url, RATE_LIMIT_MAX: '0', LOG_MAX_ENTRIES: '500' })
@@ -72,9 +93,7 @@ t.test('the bell, the hooks and the demo', async (t) => {
     await dialog.getByRole('listitem').nth(2).waitFor()
     t.equal(await bell.getAttribute('aria-expanded'), 'true')
     t.equal(await dialog.getByRole('list').count(), 1)
-    await keyboard.press('Tab')
-    await keyboard.press('Tab')
-    await eventually(async () => (await focused(page)) === 'three', 'the first row')
+    await eventually(async () => (await focused(page)) === 'three', 'the focus on the first row')
 
     const walk = async (key: string): Promise<string> => {
       await keyboard.press(key)
@@ -201,5 +220,80 @@ t.test('the bell, the hooks and the demo', async (t) => {
     await page.locator('#switch').click()
     await eventually(async () => (await call(service, 'GET', '/v1/users/carol/connections')).body.items.length === 0, 'the end')
     t.same(failures, [])
+  })
+
+  await t.test('the demo: screens follow, one goes offline and comes back, a burst drains, a recall', async (t) => {
+    const demo = await startProcess(t)
+    const page = await browser.newPage({ viewport: { width: 1280, height: 900 }, bypassCSP: true })
+    t.teardown(() => page.close())
+    const failures: string[] = []
+    page.on('pageerror', (error) => failures.push(error.message))
+    page.on('console', (message) => message.type() === 'error' && failures.push(message.text()))
+    await page.goto(demo)
+    const tab = page.frameLocator('iframe[title="Tab 2"]')
+    const phone = page.frameLocator('iframe[title="Phone 1"]')
+    await tab.getByText('shared socket').waitFor()
+    await phone.getByText('own socket').waitFor()
+    await until(page, 'document.querySelector("#connections").textContent === "2"')
+
+    await page.getByRole('button', { name: 'Send to alice' }).click()
+    for (const screen of [tab, phone]) await screen.getByRole('button', { name: 'Sync finished, unread: mark read' }).waitFor()
+    await until(page, 'document.querySelector("#latency").textContent.endsWith(" ms")')
+    await tab.getByRole('button', { name: /^Sync finished/ }).click()
+    await phone.getByRole('button', { name: 'Sync finished, read: mark unread' }).waitFor()
+
+    await phone.getByRole('button', { name: 'Go offline' }).click()
+    await page.getByLabel('Title').fill('Build')
+    await page.getByRole('button', { name: 'Burst of 50' }).click()
+    await until(page, 'Number(document.querySelector("#parked").textContent) > 0')
+    await until(page, 'document.querySelector("#parked").textContent === "0"')
+    await tab.getByRole('button', { name: 'Build 50, unread: mark read' }).waitFor()
+    t.equal(await tab.locator('li').count(), 51)
+    t.equal(await phone.locator('li').count(), 1, 'offline')
+    await phone.getByRole('button', { name: 'Come back' }).click()
+    await phone.getByRole('button', { name: 'Build 50, unread: mark read' }).waitFor()
+    await page.getByRole('button', { name: 'Recall last' }).click()
+    for (const screen of [tab, phone]) await eventually(async () => (await screen.locator('li').count()) === 50, 'the recall')
+    t.ok((await page.locator('#frames li').count()) > 50, 'the frames are shown')
+    t.notMatch(await page.locator('#frames').textContent(), /eyJ/, 'without tokens')
+
+    await page.getByRole('button', { name: /^Notifications/ }).click()
+    await page.getByRole('dialog').getByRole('listitem').first().waitFor()
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+      t.same(await violations(page), [], colorScheme)
+    }
+    t.same(failures, [])
+  })
+
+  await t.test('with a real secret the demo signs nothing, publishes nothing, and asks for a token', async (t) => {
+    const real = await startService(t, { DEMO: 'true' })
+    t.match(await call(real, 'POST', '/demo/session', { user: 'alice' }, { token: '' }), { status: 404 })
+    t.match(await call(real, 'POST', '/demo/publish', { user: 'alice', type: 'a', title: 'x' }, { token: '' }), { status: 404 })
+    t.match(await call(real, 'POST', '/demo/recall', { user: 'alice', id: 'x' }, { token: '' }), { status: 404 })
+    t.match(await call(service, 'GET', '/demo'), { status: 404 })
+    const { headers } = await call(real, 'GET', '/demo')
+    t.match(headers.get('content-security-policy'), /default-src 'self'/)
+    t.equal((await call(real, 'GET', '/demo', undefined, { headers: { 'if-none-match': headers.get('etag') ?? '' } })).status, 304)
+    t.match(await call(real, 'GET', '/demo/..%2fpackage.json'), { status: 404 })
+
+    const page = await browser.newPage()
+    t.teardown(() => page.close())
+    const refused: string[] = []
+    page.on('console', (message) => /Content Security Policy/.test(message.text()) && refused.push(message.text()))
+    await page.goto(`${real.url}/demo`)
+    await page.getByLabel('Token of a user').fill('not a token')
+    await page.getByRole('button', { name: 'Connect' }).click()
+    await page.getByText('This is not a token of a user.').waitFor()
+    await page.getByLabel('Token of a user').fill(userToken('zoe'))
+    await page.getByRole('button', { name: 'Connect' }).click()
+    await page.frameLocator('iframe[title="Tab 2"]').getByText('shared socket').waitFor()
+    await publish(real, 'zoe', 'pasted')
+    await page
+      .frameLocator('iframe[title="Phone 1"]')
+      .getByRole('button', { name: /^pasted/ })
+      .waitFor()
+    t.equal(await page.getByRole('button', { name: 'Send to zoe' }).isDisabled(), true)
+    t.same(refused, [], 'the page keeps to its policy')
   })
 })

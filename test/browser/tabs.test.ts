@@ -21,6 +21,14 @@ async function open(context: BrowserContext, host: Host, service: TestService, u
   return page
 }
 
+/** A page of the same browser that only watches which toasts are raised. */
+async function watch(context: BrowserContext, host: Host): Promise<() => Promise<string[]>> {
+  const page = await context.newPage()
+  await page.goto(`${host.url}/tab.html?idle=1`)
+  await until(page, 'globalThis.loaded')
+  return () => page.evaluate('raised()')
+}
+
 const heardBy = (page: Page): Promise<Heard> => page.evaluate('tab.heard')
 const leads = (page: Page): Promise<boolean> => page.evaluate('tab.belfry.leader')
 
@@ -38,6 +46,7 @@ t.test('tabs of one browser', async (t) => {
   await t.test('ten tabs hold one connection, and it stays one when they reload', async (t) => {
     const context = await browser.newContext()
     t.teardown(() => context.close())
+    const toasts = await watch(context, host)
     const pages: Page[] = []
     for (let n = 0; n < TABS; n++) pages.push(await open(context, host, service, 'alice'))
     const connections = async () => (await call(service, 'GET', '/v1/users/alice/connections')).body.items.length
@@ -46,7 +55,7 @@ t.test('tabs of one browser', async (t) => {
 
     const [id] = await publish(service, 'alice', 0, 1)
     for (const page of pages) await until(page, 'tab.heard.ids.length === 1')
-    await eventually(() => host.reported('toast').length > 0, 'the toast')
+    await eventually(async () => (await toasts()).length > 0, 'the toast')
 
     await pages[3]?.reload()
     await until(pages[3] as Page, 'globalThis.tab?.belfry.state === "connected"')
@@ -55,8 +64,8 @@ t.test('tabs of one browser', async (t) => {
     t.same((await heardBy(pages[3] as Page)).ids, [second], 'a reload resumes after what was shown')
     t.same((await heardBy(pages[0] as Page)).ids, [id, second])
     t.equal(await connections(), 1)
-    await eventually(() => host.reported('toast').length === 2, 'the second toast')
-    t.same(host.reported('toast'), [id, second])
+    await eventually(async () => (await toasts()).length === 2, 'the second toast')
+    t.same(await toasts(), [id, second])
   })
 
   await t.test(`the leader goes in the middle of a burst of ${BURST}, ${RUNS} times`, async (t) => {
@@ -66,9 +75,9 @@ t.test('tabs of one browser', async (t) => {
     for (let run = 0; run < RUNS; run++) {
       const user = `runner-${run}`
       const context = await browser.newContext()
+      const toasts = await watch(context, host)
       const pages: Page[] = []
       for (let n = 0; n < 4; n++) pages.push(await open(context, host, service, user))
-      const toastsBefore = host.reports.length
 
       const ids: string[] = []
       const publishing = (async () => {
@@ -89,9 +98,8 @@ t.test('tabs of one browser', async (t) => {
         lost += ids.filter((id) => !shown.includes(id)).length
         doubled += shown.length - new Set(shown).size
       }
-      const toasts = () => host.reports.slice(toastsBefore).map(({ value }) => value)
-      await eventually(() => new Set(toasts()).size === BURST, `${BURST} toasts`)
-      doubled += toasts().length - BURST
+      await eventually(async () => new Set(await toasts()).size === BURST, `${BURST} toasts`)
+      doubled += (await toasts()).length - BURST
       await context.close()
     }
     takeovers.sort((a, b) => a - b)

@@ -52,6 +52,8 @@ export interface ConnectionHost {
 }
 
 export interface ConnectionParts {
+  /** The service's http(s) address, without a slash at its end. */
+  base: string
   platform: Platform
   tokens: Tokens
   open: OpenTransport
@@ -64,7 +66,6 @@ export interface ConnectionParts {
 export class Connection {
   readonly #platform: Platform
   readonly #parts: ConnectionParts
-  readonly #base: string
   readonly #host: ConnectionHost
   readonly #backoff: Backoff
   /** Grows with every attempt: what belongs to an earlier one is ignored. */
@@ -82,8 +83,7 @@ export class Connection {
   #stable: unknown
   #refresh: unknown
 
-  constructor(base: string, parts: ConnectionParts, host: ConnectionHost) {
-    this.#base = base
+  constructor(parts: ConnectionParts, host: ConnectionHost) {
     this.#parts = parts
     this.#platform = parts.platform
     this.#host = host
@@ -123,41 +123,35 @@ export class Connection {
   async #open(): Promise<void> {
     this.#retry = undefined
     const attempt = ++this.#attempt
-    const { tokens, deviceId } = this.#parts
+    const { base, tokens, open, deviceId } = this.#parts
     const current = () => attempt === this.#attempt
-    let token: string
+    let failing: 'TOKEN' | 'TRANSPORT' = 'TOKEN'
     try {
-      token = await tokens.get()
+      let token = await tokens.get()
       // The turn may come hours later: the token is looked at again then.
       if (current() && (await this.#host.turn())) token = await tokens.get()
-    } catch (cause) {
-      if (current()) this.#failed('TOKEN', cause)
-      return
-    }
-    if (!current()) return
-    this.#streamed = this.#misses >= MISSES
-    try {
-      let { open } = this.#parts
+      failing = 'TRANSPORT'
+      const streamed = this.#misses >= MISSES
       // Most networks never need it: it is loaded when one does.
-      if (this.#streamed) open = (await import('./sse.ts')).eventStreamTransport(this.#parts.fetch)
+      const start = streamed ? (await import('./sse.ts')).eventStreamTransport(this.#parts.fetch) : open
       if (!current()) return
-      const to = { base: this.#base, token, deviceId, lastEventId: this.#host.lastEventId() }
-      this.#transport = open(to, {
+      this.#streamed = streamed
+      const to = { base, token, deviceId, lastEventId: this.#host.lastEventId() }
+      this.#transport = start(to, {
         frame: (frame) => current() && this.#receive(frame),
         closed: (code, reason) => current() && this.#closed(code, reason)
       })
     } catch (cause) {
-      if (current()) this.#failed('TRANSPORT', cause)
+      if (current()) {
+        this.#misses = 0
+        this.#host.error(failing, cause)
+        this.#wait()
+      }
       return
     }
     this.#silenceMs = OPEN_MS
     this.#heardAt = this.#platform.now()
     this.#watch()
-  }
-
-  #failed(what: 'TOKEN' | 'TRANSPORT', cause: unknown): void {
-    this.#host.error(what, cause)
-    this.#wait()
   }
 
   #receive(frame: ServerFrame): void {
@@ -230,6 +224,7 @@ export class Connection {
     const over = verdict === 'stop' && (!unauthorized || this.#refused)
     if (unauthorized) {
       this.#refused = true
+      this.#misses = 0
       this.#parts.tokens.drop('unauthorized')
     }
     if (over) this.#host.terminal({ code, reason, verdict })

@@ -148,10 +148,10 @@ export class Delivery {
       return
     }
     this.#share(leader, frame)
-    const after = { eventId: frame.eventId, replay: !!frame.replay, leader, unread: this.unread }
-    if (frame.type === 'state') await events.emit('marked', { ...after, ids: frame.ids, state: frame.state })
-    if (frame.type === 'retract') await events.emit('retract', { ...after, id: frame.id, reason: frame.reason })
-    if (frame.type === 'digest') await events.emit('digest', { ...after, ids: frame.ids, count: frame.count })
+    const { type, ...row } = frame
+    const ctx = { ...row, replay: !!frame.replay, leader, unread: this.unread }
+    // Each of these frames has the fields of its event.
+    await events.emit(type === 'state' ? 'marked' : type, ctx as BelfryEvents['marked' | 'retract' | 'digest'] as never)
   }
 
   #share(leader: boolean, frame: Item['frame'], toast = ''): void {

@@ -4,7 +4,16 @@ const { searchParams } = new URL(location.href)
 const user = searchParams.get('user')
 const service = searchParams.get('service')
 
-const report = (kind, value) => navigator.sendBeacon(`/report?${new URLSearchParams({ kind, value })}`)
+/**
+ * Toasts raised by all tabs of the browser. Kept in storage: what a tab that is closed has just posted, or sent, goes with it, though it was
+ * raised; what it has stored does not.
+ */
+const raise = (id) => localStorage.setItem(`toast ${id} ${crypto.randomUUID()}`, String(Date.now()))
+globalThis.raised = () => {
+  const keys = Object.keys(localStorage).filter((key) => key.startsWith('toast '))
+  return keys.sort((a, b) => localStorage.getItem(a) - localStorage.getItem(b)).map((key) => key.split(' ')[1])
+}
+
 const getToken = async () => (await fetch(`/token?user=${user}`, { cache: 'no-store' })).text()
 
 /** A client that keeps what it heard, and counts its attempts. */
@@ -21,7 +30,7 @@ globalThis.follow = (options = {}) => {
   belfry.on('notification', ({ notification }) => heard.ids.push(notification.id))
   belfry.on('toast', ({ notification }) => {
     heard.toasts.push(notification.id)
-    report('toast', notification.id)
+    raise(notification.id)
   })
   belfry.on('gap', (ctx) => heard.gaps.push(ctx.reason))
   belfry.on('transport', ({ transport }) => heard.transports.push(transport))

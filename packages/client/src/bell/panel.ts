@@ -87,8 +87,11 @@ export class Panel {
   render(feed: FeedSnapshot, view: PanelView): void {
     const messages = this.#host.messages()
     const items = feed.items.filter(({ state }) => state !== 'archived')
-    const held = this.element.contains((this.element.getRootNode() as ShadowRoot).activeElement)
+    const root = this.element.getRootNode() as ShadowRoot
+    const held = this.element.contains(root.activeElement)
     this.#list.render(items, view.animate)
+    // It opened before there was a row to take the focus.
+    if (root.activeElement === this.element) this.#list.focus()
     const failed = feed.error !== undefined && !feed.loading
     const nothing = items.length === 0
     setText(this.#heading, messages.title)
@@ -107,7 +110,7 @@ export class Panel {
     this.#empty.hidden = !(failed || (nothing && !feed.hasMore))
     this.#keepLooking(feed)
     // A control that goes away must not take the focus with it.
-    if (held && !this.element.contains((this.element.getRootNode() as ShadowRoot).activeElement)) this.element.focus()
+    if (held && !this.element.contains(root.activeElement)) this.focus()
   }
 
   refresh(): void {

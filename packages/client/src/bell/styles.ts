@@ -7,7 +7,7 @@ export const styles = `
   --_muted: var(--belfry-muted, light-dark(#5c6370, #a3a9b5));
   --_line: var(--belfry-line, light-dark(#e6e8ec, #2d3139));
   --_accent: var(--belfry-accent, light-dark(#2f5bea, #8ea8ff));
-  --_badge: var(--belfry-badge, light-dark(#d92d3a, #e5484d));
+  --_badge: var(--belfry-badge, #d92d3a);
   --_badge-text: var(--belfry-badge-text, #ffffff);
   --_notice: var(--belfry-notice, light-dark(#fff6e0, #33291a));
   --_notice-text: var(--belfry-notice-text, light-dark(#6b4a00, #f2cf8d));
