@@ -44,6 +44,6 @@ t.test('the tally', async (t) => {
   t.same(faults([result]), ['doctored: 1 lost', 'doctored: 1 duplicated', 'doctored: 1 publishes refused'])
   t.same(faults([{ ...result, lost: 0, duplicated: 0, refused: 0 }]), [])
   t.match(table([result]), /doctored +11\.0 +2\.0 +30\.0 +30\.0 +1 +1 +4\.0\n/)
-  t.equal(percentile([], 50), Number.NaN)
-  t.equal(new Tally(1).result('none').average, Number.NaN)
+  t.same(percentile([], 50), Number.NaN)
+  t.same(new Tally(1).result('none').average, Number.NaN)
 })
