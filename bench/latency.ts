@@ -7,7 +7,8 @@ import { parseArgs } from 'node:util'
 import { signToken } from '../services/sign.ts'
 import { ServerProcess } from '../test/fixtures/node-process.ts'
 import { RedisServer } from '../test/fixtures/redis.ts'
-import { openLoop, Poster } from './open-loop.ts'
+import { openLoop } from './open-loop.ts'
+import { Poster } from './poster.ts'
 import { openMany, type RawSocket } from './raw-socket.ts'
 import { faults, type Result, Tally, table } from './tally.ts'
 
@@ -37,6 +38,9 @@ const SETTLE_MS = 2500
 
 /** How long everybody may take to catch up with an empty log, milliseconds. */
 const CATCH_UP_MS = 30_000
+
+/** Publishes in flight before more have to wait for a socket. */
+const POSTING_SOCKETS = 128
 
 const cleanups: (() => Promise<void> | void)[] = []
 let starting: Promise<unknown> = Promise.resolve()
@@ -89,7 +93,8 @@ async function startNodes(secret: string, redis: boolean): Promise<ServerProcess
 async function measure(plan: Plan, label: string, secret: string, nodes: ServerProcess[]): Promise<Result> {
   const { users, notifications, rate, warmUp, waitMs } = plan
   const ports = nodes.map(({ port }) => port)
-  const poster = new Poster(ports[0] as number, signToken(secret, 'bench', 'publish'))
+  const bearer = `Authorization: Bearer ${signToken(secret, 'bench', 'publish')}\r\n`
+  const poster = new Poster(ports[0] as number, '/v1/notifications', bearer, POSTING_SOCKETS)
   const tallies = { warmUp: new Tally(warmUp), counted: new Tally(notifications) }
   const seen = { caughtUp: 0, closed: 0 }
 
@@ -103,7 +108,9 @@ async function measure(plan: Plan, label: string, secret: string, nodes: ServerP
     const tally = tallies[run]
     await openLoop(count, rate, (index, due, now) => {
       tally.sent(index, due, now)
-      void poster.publish(nameOf(Math.floor(Math.random() * users)), { run, index }).then((status) => {
+      const to = nameOf(Math.floor(Math.random() * users))
+      const notification = { to, type: 'bench', title: 'A notification of usual length', ref: '/bench/1', data: { run, index } }
+      poster.post(JSON.stringify(notification), (status) => {
         if (status !== 202) tally.refused(index)
       })
     })

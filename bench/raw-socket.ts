@@ -16,6 +16,17 @@ export interface RawSocketEvents {
   close: (socket: RawSocket, code: number) => void
 }
 
+/** Where a socket goes, and as whom. */
+export interface Target {
+  port: number
+  /** With its query, for example `/v1/ws?device_id=a`. */
+  path: string
+  /** Sent as `Authorization: Bearer`, with the subprotocol offered; default: neither. */
+  token?: string
+  /** Default 127.0.0.1. */
+  host?: string
+}
+
 /**
  * A WebSocket client that costs little enough to hold thousands in one process: no framing of its own, no copy of a frame that came whole.
  * It reads what a server sends (unmasked frames, not fragmented) and answers pings.
@@ -34,14 +45,12 @@ export class RawSocket {
     this.#events = events
   }
 
-  /**
-   * Connects; resolves when the upgrade was answered with 101.
-   *
-   * @param path with its query, for example `/v1/ws?device_id=a`
-   */
-  static open(port: number, path: string, token: string, index: number, events: RawSocketEvents): Promise<RawSocket> {
+  /** Connects; resolves when the upgrade was answered with 101. */
+  static open(target: Target, index: number, events: RawSocketEvents): Promise<RawSocket> {
+    const { port, path, token, host = '127.0.0.1' } = target
+    const credentials = token === undefined ? '' : `Sec-WebSocket-Protocol: ${SUBPROTOCOL}\r\nAuthorization: Bearer ${token}\r\n`
     return new Promise((resolve, reject) => {
-      const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+      const socket = connect({ port, host, noDelay: true })
       const raw = new RawSocket(index, socket, events)
       let head = Buffer.alloc(0)
       const fail = (error: Error): void => {
@@ -61,14 +70,21 @@ export class RawSocket {
       socket.on('data', onHead).on('error', fail)
       socket.setTimeout(HANDSHAKE_MS, () => fail(new Error('the upgrade was not answered')))
       socket.write(
-        `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n` +
-          `Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: ${SUBPROTOCOL}\r\nAuthorization: Bearer ${token}\r\n\r\n`
+        `GET ${path} HTTP/1.1\r\nHost: ${host}:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n` +
+          `Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n${credentials}\r\n`
       )
     })
   }
 
+  /** Sends a short text frame, of less than 126 bytes. */
+  send(text: string): void {
+    const payload = Buffer.from(text)
+    this.#socket.write(Buffer.concat([Buffer.from([0x81, 0x80 | payload.length, 0, 0, 0, 0]), payload]))
+  }
+
+  /** Ends it at once: by a reset, so that no port is kept waiting. */
   destroy(): void {
-    this.#socket.destroy()
+    this.#socket.resetAndDestroy()
   }
 
   #follow(): void {
@@ -117,7 +133,7 @@ function payloadLength(data: Buffer, at: number): number {
  */
 export async function openMany(
   count: number,
-  target: (index: number) => { port: number; path: string; token: string },
+  target: (index: number) => Target,
   events: RawSocketEvents,
   atOnce = 100
 ): Promise<RawSocket[]> {
@@ -126,8 +142,7 @@ export async function openMany(
   const work = async (): Promise<void> => {
     while (next < count) {
       const index = next++
-      const { port, path, token } = target(index)
-      sockets[index] = await RawSocket.open(port, path, token, index, events)
+      sockets[index] = await RawSocket.open(target(index), index, events)
     }
   }
   const results = await Promise.allSettled(Array.from({ length: Math.min(atOnce, count) }, work))

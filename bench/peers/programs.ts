@@ -1,0 +1,39 @@
+import { freePort } from '../../test/fixtures/redis.ts'
+import { Program } from '../program.ts'
+import type { Fleet, FleetOptions, Peer } from './peer.ts'
+import { BenchRedis } from './redis.ts'
+
+/** How the nodes of a peer that is a Node program are started. */
+interface Start {
+  script: string
+  args?: string[]
+  environment?: Record<string, string>
+  /** Answers below 500 when the node is ready. */
+  probe?: string
+}
+
+/** Starts the nodes one after the other, on a Redis of their own. */
+export async function startPrograms(peer: Peer, start: Start, { nodes, environment = {}, flags = [] }: FleetOptions): Promise<Fleet> {
+  const redis = await BenchRedis.start()
+  const programs: Program[] = []
+  const ports: number[] = []
+  const stop = async (): Promise<void> => {
+    await Promise.all(programs.map((program) => program.stop()))
+    await redis.stop()
+  }
+  try {
+    for (let node = 0; node < nodes; node++) {
+      const port = await freePort()
+      const given = { PORT: String(port), REDIS_URL: redis.url, ...start.environment, ...environment }
+      const program = new Program(start.script, start.args ?? [], given, flags)
+      programs.push(program)
+      ports.push(port)
+      await program.listening(port, start.probe ?? '/')
+    }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  const pids = [...programs.map(({ pid }) => pid), redis.pid]
+  return { peer, ports, programs, pids, redisPort: redis.port, stop }
+}

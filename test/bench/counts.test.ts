@@ -1,0 +1,143 @@
+import { IncomingMessage } from 'node:http'
+import v8 from 'node:v8'
+import type { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { writeCalls } from '../../bench/cpu.ts'
+import { openMany, type RawSocket } from '../../bench/raw-socket.ts'
+import { ServerProcess } from '../fixtures/node-process.ts'
+import { RedisServer } from '../fixtures/redis.ts'
+import { call, eventually, ready, SECRET, serviceToken, startService, type TestService, userToken } from '../helper.ts'
+
+// What the benchmark counts and does not time: these numbers do not depend on the machine, so they may not grow.
+
+/** A command that Redis carried out, and whether a script did. */
+interface Command {
+  name: string
+  args: string[]
+  inScript: boolean
+}
+
+async function watch(t: Test, redis: RedisServer): Promise<{ commands: Command[]; settled: () => Promise<void> }> {
+  const client = redis.client()
+  const monitor = (await client.monitor()) as Redis
+  t.teardown(() => monitor.disconnect())
+  const commands: Command[] = []
+  const marks = new Set<string>()
+  monitor.on('monitor', (_time: string, [name = '', ...args]: string[], source: string) => {
+    if (name.toLowerCase() === 'echo') marks.add(args[0] ?? '')
+    else commands.push({ name: name.toLowerCase(), args, inScript: source === 'lua' })
+  })
+  let count = 0
+  const settled = async (): Promise<void> => {
+    const mark = `mark-${count++}`
+    await client.echo(mark)
+    await eventually(() => marks.has(mark), 'the monitor has seen everything')
+  }
+  return { commands, settled }
+}
+
+function publish(service: Pick<TestService, 'url'>, to: string, title = 'A'): Promise<{ status: number }> {
+  return call(service as TestService, 'POST', '/v1/notifications', { to, type: 'a', title })
+}
+
+/** Round trips that concern a user. */
+function tripsOf(commands: Command[], user: string): Command[] {
+  return commands.filter(({ inScript, args }) => !inScript && args.includes(user))
+}
+
+t.test('a publish is one round trip, wakes the nodes that hold the user, and no other', async (t) => {
+  const redis = await RedisServer.start()
+  t.teardown(() => redis.stop())
+  const [one, two, idle] = [
+    await startService(t, { REDIS_URL: redis.url }),
+    await startService(t, { REDIS_URL: redis.url }),
+    await startService(t, { REDIS_URL: redis.url })
+  ]
+  const here = await ready(t, one, 'alice', { deviceId: 'a' })
+  const there = await ready(t, two, 'alice', { deviceId: 'b' })
+  await publish(one, 'alice')
+  await there.next('notification')
+  const { commands, settled } = await watch(t, redis)
+  const count = 8
+  for (let n = 0; n < count; n++) await publish(one, 'alice', `Number ${n}`)
+  await eventually(() => [here, there].every((client) => client.all('notification').length === count + 1))
+  await settled()
+  t.same(
+    tripsOf(commands, 'alice').map(({ name }) => name),
+    Array(count).fill('evalsha')
+  )
+  const channels = commands.filter(({ name }) => name === 'spublish').map(({ args }) => args[0] ?? '')
+  t.equal(channels.filter((channel) => channel.endsWith(`:${one.app.node}`)).length, count)
+  t.equal(channels.filter((channel) => channel.endsWith(`:${two.app.node}`)).length, count)
+  t.equal(channels.length, 2 * count)
+  t.equal(idle.app.counters.wakeUps, 0)
+})
+
+t.test('a resume is one read: registering, the backlog and the states come in one round trip', async (t) => {
+  const redis = await RedisServer.start()
+  t.teardown(() => redis.stop())
+  const service = await startService(t, { REDIS_URL: redis.url, RATE_LIMIT_MAX: '0' })
+  const first = await ready(t, service, 'alice', { deviceId: 'a', acks: true })
+  await first.close()
+  await eventually(() => service.app.connections.count === 0)
+  for (let n = 0; n < 20; n++) await publish(service, 'alice', `Number ${n}`)
+  const { commands, settled } = await watch(t, redis)
+  const { reads } = service.app.counters
+  const again = await ready(t, service, 'alice', { deviceId: 'a' })
+  await settled()
+  t.equal(again.all('notification').length, 20)
+  t.equal(service.app.counters.reads - reads, 1)
+  t.same(
+    tripsOf(commands, 'alice').map(({ name }) => name),
+    ['evalsha']
+  )
+})
+
+t.test(
+  'writes: three for a single publish, and one for all frames a socket gets at once',
+  { skip: process.platform !== 'linux' },
+  async (t) => {
+    const redis = await RedisServer.start()
+    t.teardown(() => redis.stop())
+    const environment = { JWT_SECRET: SECRET, REDIS_URL: redis.url, RATE_LIMIT_MAX: '0', LOG_LEVEL: 'silent' }
+    const node = await ServerProcess.start(environment)
+    t.teardown(() => node.kill())
+    const pid = node.child.pid ?? 0
+    const client = await ready(t, node, 'alice', { deviceId: 'a' })
+
+    const count = 50
+    const beforeSingles = writeCalls(pid)
+    for (let n = 0; n < count; n++) {
+      await publish(node, 'alice', `Number ${n}`)
+      await eventually(() => client.all('notification').length === n + 1)
+    }
+    const singles = (writeCalls(pid) - beforeSingles) / count
+    t.ok(singles >= 2 && singles <= 3.5, `to Redis, to the publisher, to the socket, and what a node does each second: ${singles}`)
+
+    const notifications = Array.from({ length: count }, () => ({ to: 'alice', type: 'a', title: 'In a batch' }))
+    const beforeBatch = writeCalls(pid)
+    await call(node as unknown as TestService, 'POST', '/v1/notifications/batch', { notifications }, { token: serviceToken() })
+    await eventually(() => client.all('notification').length === 2 * count)
+    const batch = writeCalls(pid) - beforeBatch
+    t.ok(batch > 0 && batch <= 20, `${count} in a batch: ${batch} writes`)
+  }
+)
+
+t.test('an idle connection holds on to nothing of its upgrade', async (t) => {
+  const service = await startService(t)
+  const count = 50
+  let caughtUp = 0
+  const text = (_socket: RawSocket, payload: Buffer): void => {
+    if (payload.includes('"caughtUp"')) caughtUp += 1
+  }
+  const port = Number(new URL(service.url).port)
+  const target = (index: number) => ({ port, path: '/v1/ws', token: userToken(`user-${index}`) })
+  const sockets = await openMany(count, target, { text, close: () => undefined })
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+  })
+  await eventually(() => caughtUp === count)
+  t.equal(service.app.connections.count, count)
+  const { queryObjects } = v8 as unknown as { queryObjects(kind: unknown, options: { format: 'count' }): number }
+  await eventually(() => queryObjects(IncomingMessage, { format: 'count' }) === 0, 'no IncomingMessage is left')
+})
