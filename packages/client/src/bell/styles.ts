@@ -68,7 +68,7 @@ svg { display: block; width: 20px; height: 20px; fill: none; stroke: currentColo
 .main:focus-visible, .archive:focus-visible { outline-offset: -2px; }
 .dot { width: 8px; height: 8px; margin-block-start: 6px; border-radius: 50%; background: var(--_accent); transform: scale(0); transition: transform 160ms; }
 .item.unread .dot { transform: none; }
-.title { overflow-wrap: anywhere; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; color: var(--_muted); }
+.title { unicode-bidi: plaintext; text-align: match-parent; overflow-wrap: anywhere; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; color: var(--_muted); }
 .item.unread .title { color: var(--_text); font-weight: 550; }
 .time { grid-column: 2; color: var(--_muted); font-size: 12px; line-height: 16px; margin-block-start: 2px; }
 .archive { flex: none; display: grid; place-items: center; width: 32px; height: 32px; margin-inline-end: 8px; border-radius: 8px; color: var(--_muted); opacity: 0; }
