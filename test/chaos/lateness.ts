@@ -85,7 +85,7 @@ function excuses(device: DeviceJournal, journal: Journal): (from: number, to: nu
     const during = served.find(([, start, end]) => from >= start && to <= end)
     if (during === undefined || spans.some(([start, end]) => from < end && to > start)) return undefined
     const ends = swallows
-      .filter((swallow) => swallow.node === during[0] && swallow.from < to && swallow.to <= to)
+      .filter((swallow) => (swallow.node === undefined || swallow.node === during[0]) && swallow.from < to && swallow.to <= to)
       .map((swallow) => swallow.to)
     return Math.max(from, ...ends)
   }
