@@ -71,8 +71,11 @@ export class ChaosNode {
     return (await this.#caller.call(this.port, 'GET', '/health/live', undefined, {}, 1000)).status === 200
   }
 
-  async ready(): Promise<boolean> {
-    return this.running && (await this.#caller.call(this.port, 'GET', '/health/ready', undefined, {}, 1000)).status === 200
+  /** Why it is not ready; '' when it is. */
+  async unready(): Promise<string> {
+    if (!this.running) return 'it does not run'
+    const { status, body } = await this.#caller.call(this.port, 'GET', '/health/ready', undefined, {}, 1000)
+    return status === 200 ? '' : `it answers ${status} ${JSON.stringify(body)}`
   }
 
   async kill(): Promise<void> {

@@ -24,6 +24,10 @@ export interface ChaosOptions {
   maxEntries: number
   /** The compiled service and SDK. */
   build: string
+  /** Nodes; the embedded store has one. */
+  nodes: number
+  /** How long everything may take to come to rest after the last fault, milliseconds. */
+  restMs: number
 }
 
 export interface ChaosResult {
@@ -32,8 +36,7 @@ export interface ChaosResult {
   breaches: Breach[]
 }
 
-/** How long everything may take to come to rest after the last fault, milliseconds. */
-const REST_MS = 60_000
+const CONNECT_MS = 60_000
 const FAULTS_OVER_MS = 40_000
 const STALL_STEP_MS = 50
 
@@ -42,13 +45,13 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
   const { store, seed, seconds, only, intensity, maxEntries, build } = options
   const faultPlan = schedule(seed, seconds, store, { only, intensity })
   const users = Array.from({ length: options.users }, (_, number) => `user-${number}`)
-  const world = await World.start({ store, nodes: store === 'embedded' ? 1 : 3, build, maxEntries })
+  const world = await World.start({ store, nodes: store === 'embedded' ? 1 : options.nodes, build, maxEntries })
   const unhealed: string[] = []
   const stall = watchStalls()
   try {
     const devices = makeDevices(world, await loadSdk(build), users, seed)
     for (const device of devices) device.start()
-    unhealed.push(...(await rest(world, devices, users, REST_MS)))
+    unhealed.push(...(await rest(world, devices, users, CONNECT_MS)))
     progress('everybody is connected')
 
     const publishers = new Publishers(world, { users, rate: options.rate, seed })
@@ -66,13 +69,13 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
     unhealed.push(...faults.errors, ...world.overdue, ...world.nodes.flatMap(({ accidents }) => accidents))
     await published
     await Promise.all(devices.map((device) => device.quiet()))
-    unhealed.push(...(await rest(world, devices, users, REST_MS)))
+    unhealed.push(...(await rest(world, devices, users, options.restMs)))
     progress('all is at rest')
 
     const journals = devices.map((device) => device.journal())
     let logs: UserLog[] = store === 'embedded' ? [] : await readLogs(world, users)
     for (const device of devices) device.stop()
-    const left = await ghosts(world, users)
+    const left = await ghosts(world, users, unhealed.length === 0)
     if (store === 'embedded') {
       await Promise.all(world.nodes.map((node) => node.kill()))
       logs = await readLogs(world, users)

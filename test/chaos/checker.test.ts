@@ -258,8 +258,12 @@ t.test('what excuses, excuses no more than it should', async (t) => {
   t.same(broken(window(1500, 0)), [], 'late while its node was cut off')
   t.same(broken(window(1500, 1)), ['late'], 'late while another node was')
   const swallowed = (to: number) =>
-    late(({ journal }) => journal.windows.push({ kind: 'x', from: START + 900, to: START + to, wakeUpsOnly: true }))
+    late(({ journal }) => journal.windows.push({ kind: 'x', from: START + 900, to: START + to, node: 0, wakeUpsOnly: true }))
   t.same(broken(swallowed(1200)), [], 'late, and not so late since wake-ups came again')
+  const elsewhere = late(({ journal }) =>
+    journal.windows.push({ kind: 'x', from: START + 900, to: START + 1200, node: 1, wakeUpsOnly: true })
+  )
+  t.same(broken(elsewhere), ['late'], 'late, while another node lost wake-ups')
   t.same(broken(swallowed(1050)), ['late'], 'late even from then')
   t.same(broken(window(100)), ['late'], 'late, and something had been broken before')
   t.same(

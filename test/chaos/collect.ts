@@ -23,9 +23,9 @@ export async function rest(world: World, devices: Device[], users: string[], ms:
 }
 
 async function unrestOf(world: World, devices: Device[], users: string[]): Promise<string[]> {
-  const ready = await Promise.all(world.nodes.map((node) => node.ready()))
-  const unready = world.nodes.filter((_, index) => !ready[index])
-  if (unready.length > 0) return unready.map(({ index, running }) => `node ${index} is not ready${running ? '' : ', it does not run'}`)
+  const reasons = await Promise.all(world.nodes.map((node) => node.unready()))
+  const unready = reasons.flatMap((reason, index) => (reason === '' ? [] : [`node ${index} is not ready: ${reason}`]))
+  if (unready.length > 0) return unready
   const port = world.nodes[0]?.port ?? 0
   const unrest: string[] = []
   await Promise.all(
@@ -48,8 +48,9 @@ function placeOf(eventId: string): string {
   return eventId.split('.').slice(0, 2).join('.')
 }
 
-/** Whom the service still counts in though everybody has left; asked until there is nobody, or 35 s are over. */
-export async function ghosts(world: World, users: string[]): Promise<Ghost[]> {
+/** Whom the service still counts in though everybody has left; asked until there is nobody, or 35 s are over. Without patience there is no answer. */
+export async function ghosts(world: World, users: string[], patient: boolean): Promise<Ghost[]> {
+  if (!patient) return []
   const deadline = Date.now() + GHOST_MS
   for (;;) {
     const found = (await Promise.all(users.map((user) => ghostsOf(world, user)))).flat()

@@ -76,7 +76,12 @@ export class Faults {
         node.signal('SIGCONT')
         over()
       }),
-    subscriberKill: () => this.#everyServer((admin) => admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')),
+    subscriberKill: async () => {
+      const over = this.#world.window('subscriberKill', undefined, 0, true)
+      const done = await this.#everyServer((admin) => admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub'))
+      over()
+      return done
+    },
     scriptFlush: () => this.#everyServer((admin) => admin.call('SCRIPT', 'FLUSH')),
     subscriberSwallow: async (fault) => {
       const link = pickOf(this.#world.links, fault.pick)
@@ -224,6 +229,7 @@ export class Faults {
     await pause(ms)
     this.#world.away.push({ from, to: Date.now(), ...users })
     await server.run()
+    await this.#world.cluster?.whole()
     over()
   }
 

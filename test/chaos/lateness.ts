@@ -25,14 +25,14 @@ export function lateness(journal: Journal): Lateness {
   }
   const breaches: string[] = []
   const late: number[] = []
-  const broken = journal.windows.filter(({ wakeUpsOnly }) => wakeUpsOnly)
   for (const device of journal.devices) {
     const excused = excuses(device, journal)
     for (const event of device.events) {
       if (event.type !== 'shown') continue
       const at = times.get(`${device.user} ${event.id}`)
-      if (at === undefined || excused(at, event.at)) continue
-      const ms = event.at - broken.reduce((since, { from, to }) => (from < event.at && to <= event.at ? Math.max(since, to) : since), at)
+      const since = at === undefined ? undefined : excused(at, event.at)
+      if (since === undefined) continue
+      const ms = event.at - since
       late.push(ms)
       if (ms > LATE_MS + journal.stallMs) breaches.push(`${device.user} ${device.device}: ${event.eventId} came ${ms} ms late`)
     }
@@ -42,9 +42,10 @@ export function lateness(journal: Journal): Lateness {
   return { breaches, measured: late.length, p50: quantile(0.5), p99: quantile(0.99), max: late.at(-1) ?? 0 }
 }
 
-/** Whether something excuses a device that something came late, between two times. */
-function excuses(device: DeviceJournal, journal: Journal): (from: number, to: number) => boolean {
+/** From when lateness between two times counts for the device; undefined: it is excused. */
+function excuses(device: DeviceJournal, journal: Journal): (from: number, to: number) => number | undefined {
   const windows = journal.windows.filter(({ wakeUpsOnly }) => wakeUpsOnly === undefined)
+  const swallows = journal.windows.filter(({ wakeUpsOnly }) => wakeUpsOnly)
   const spans: [from: number, to: number][] = windows.filter(({ node }) => node === undefined).map(({ from, to }) => [from, to])
   let node = -1
   let since = 0
@@ -81,7 +82,11 @@ function excuses(device: DeviceJournal, journal: Journal): (from: number, to: nu
     }
   }
   return (from, to) => {
-    if (!served.some(([, start, end]) => from >= start && to <= end)) return true
-    return spans.some(([start, end]) => from < end && to > start)
+    const during = served.find(([, start, end]) => from >= start && to <= end)
+    if (during === undefined || spans.some(([start, end]) => from < end && to > start)) return undefined
+    const ends = swallows
+      .filter((swallow) => (swallow.node === undefined || swallow.node === during[0]) && swallow.from < to && swallow.to <= to)
+      .map((swallow) => swallow.to)
+    return Math.max(from, ...ends)
   }
 }

@@ -12,6 +12,7 @@ const BUILD = join(import.meta.dirname, '..', '..')
 const SEED = 42
 const SECONDS = 10
 const USERS = 15
+const REST_SECONDS = 25
 
 /** What came of one defect: the rules that were broken, those that count first. */
 export interface Outcome {
@@ -66,7 +67,7 @@ export async function run(mutation: Omit<Mutation, 'name' | 'edits' | 'rules'>, 
   const { store, faults, seconds = SECONDS, intensity = 1, users = USERS, rate = 100, entries = 100_000 } = mutation
   const file = join(BUILD, 'mutants', `${process.pid}-${Math.random().toString(36).slice(2)}.json`)
   await mkdir(join(BUILD, 'mutants'), { recursive: true })
-  const numbers = { seconds, seed: SEED, intensity, users, rate, entries }
+  const numbers = { seconds, seed: SEED, intensity, users, rate, entries, nodes: 2, rest: REST_SECONDS }
   const args = Object.entries(numbers).flatMap(([name, value]) => [`--${name}`, String(value)])
   const child = spawn(process.execPath, [
     join(import.meta.dirname, 'run.js'),
@@ -100,6 +101,7 @@ export async function run(mutation: Omit<Mutation, 'name' | 'edits' | 'rules'>, 
 }
 
 async function main(): Promise<void> {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
   const { values } = parseArgs({ options: { only: { type: 'string' }, json: { type: 'string' } } })
   const chosen = mutations.filter(
     ({ name }, index) => values.only === undefined || values.only.split(',').includes(String(index + 1)) || name.includes(values.only)

@@ -35,7 +35,8 @@ export const mutations: Mutation[] = [
     edits: [{ file: LINK, find: 'await this.#wakeups?.check(this.#registrations.buckets());', put: '' }],
     store: 'redis',
     faults: ['subscriberSwallow'],
-    intensity: 6,
+    intensity: 2.5,
+    seconds: 16,
     rules: ['late', 'unhealed', 'lost']
   },
   {

@@ -12,7 +12,19 @@ const QUICK = ['the limit is eleven', 'parked ones go to the front', 'a replay g
 
 for (const store of ['embedded', 'redis'] as const) {
   t.test(`chaos on ${store} is clean`, { timeout: 300_000 }, async (t) => {
-    const options = { store, seed: 42, seconds: 16, only: undefined, intensity: 1, users: 40, rate: 80, maxEntries: 100_000, build: BUILD }
+    const options = {
+      store,
+      seed: 42,
+      seconds: 16,
+      only: undefined,
+      intensity: 1,
+      users: 40,
+      rate: 80,
+      maxEntries: 100_000,
+      build: BUILD,
+      nodes: 3,
+      restMs: 60_000
+    }
     const { summary, breaches } = await chaos(options)
     t.comment(countsText(summary))
     t.same(breaches.slice(0, 10), [], verdict(summary))

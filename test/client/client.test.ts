@@ -177,6 +177,20 @@ t.test('unread: a connection that fell behind and replays does not count anythin
   await until(() => client.unread === 2, 'the count is that of caughtUp')
 })
 
+t.test('unread: what was shown before counts when it comes under another offset: the store has it as unread', async (t) => {
+  const rigged = await rig(t)
+  const { server, heard, client } = rigged
+  client.connect()
+  await until(() => heard('caughtUp').length > 0, 'caughtUp')
+  server.append({ type: 'notification', eventId: '', notification: notificationOf(1) })
+  await until(() => client.unread === 1, 'it counts')
+  server.last.send({ type: 'gap', reason: 'epoch', from: server.eventId(1), to: 'other.0', count: 0 })
+  server.last.send({ type: 'caughtUp', eventId: 'other.0', unread: 0 })
+  server.last.send({ ...rowOf(1), eventId: 'other.1.00000001' })
+  await until(() => heard('unread').length === 3, 'the count')
+  t.same([client.unread, titles(rigged)], [1, ['number 1']])
+})
+
 t.test('unread: the count of hello includes what is replayed, but not what comes after', async (t) => {
   const rigged = await rig(t)
   const { server, heard, client } = rigged

@@ -129,10 +129,9 @@ export class Delivery {
       const id = frame.type === 'notification' ? frame.notification.id : undefined
       const check = this.#dedupe.check(eventId, id, leader && !frame.replay)
       if (check === 'hole') return this.#host.hole()
-      if (check === 'new') {
-        this.count(shared ? shared.unread : this.#unreadAfter(frame))
-        await this.#show(frame, shared)
-      } else if (id && shared?.toast === this.#host.tab()) this.#toasts.done(id)
+      if (check !== 'old') this.count(shared ? shared.unread : this.#unreadAfter(frame))
+      if (check === 'new') await this.#show(frame, shared)
+      else if (id && shared?.toast === this.#host.tab()) this.#toasts.done(id)
     }
     if (leader) this.#settle(eventId)
   }
