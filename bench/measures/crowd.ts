@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { owned } from '../children.ts'
 import { residentBytes } from '../cpu.ts'
 import { nameOf, within } from '../crowd.ts'
 import { bodyOf } from '../generator.ts'
@@ -35,7 +36,7 @@ class Holder {
   }
 
   static async start(port: number, first: number, users: number): Promise<Holder> {
-    const child = fork(join(import.meta.dirname, '..', 'holder.js'), [port, first, users].map(String))
+    const child = owned(fork(join(import.meta.dirname, '..', 'holder.js'), [port, first, users].map(String)))
     const holder = new Holder(child)
     await Promise.race([
       once(child, 'message'),
