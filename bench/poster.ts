@@ -10,28 +10,36 @@ interface Job {
   answered: Answered
 }
 
-/** One kept connection with at most one request on its way. */
+/** One kept connection with at most one request on its way; made anew when it was closed. */
 class Line {
-  readonly #socket: Socket
+  readonly #port: number
   readonly #free: (line: Line) => void
+  #socket: Socket
   #answered: Answered | undefined
   #received: Buffer | undefined
 
   constructor(port: number, free: (line: Line) => void) {
+    this.#port = port
     this.#free = free
-    this.#socket = connect({ port, host: '127.0.0.1', noDelay: true })
-    this.#socket.on('data', (chunk) => this.#take(chunk))
-    this.#socket.on('error', () => undefined)
-    this.#socket.on('close', () => this.#answer(0))
+    this.#socket = this.#connect()
   }
 
   post(job: Job): void {
+    if (this.#socket.destroyed) this.#socket = this.#connect()
     this.#answered = job.answered
     this.#socket.write(job.request)
   }
 
   destroy(): void {
     this.#socket.destroy()
+  }
+
+  #connect(): Socket {
+    const socket = connect({ port: this.#port, host: '127.0.0.1', noDelay: true })
+    socket.on('data', (chunk) => this.#take(chunk))
+    socket.on('error', () => undefined)
+    socket.on('close', () => socket === this.#socket && this.#answer(0))
+    return socket
   }
 
   #take(chunk: Buffer): void {
@@ -46,7 +54,7 @@ class Line {
     const answered = this.#answered
     this.#answered = undefined
     if (answered === undefined) return
-    if (status !== 0) this.#free(this)
+    this.#free(this)
     answered(status)
   }
 }

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { owned } from './children.ts'
 
 /** The folder of this build: programs are named from there. */
 const BUILD = join(import.meta.dirname, '..')
@@ -28,10 +29,11 @@ export class Program {
   constructor(script: string, args: string[], environment: Record<string, string>, flags: string[] = []) {
     const { PATH = '', HOME = '' } = process.env
     const inside = ['--expose-gc', '--import', join(BUILD, 'bench', 'peers', 'inside.js')]
-    this.child = spawn(process.execPath, [...inside, ...flags, join(BUILD, script), ...args], {
+    const node = spawn(process.execPath, [...inside, ...flags, join(BUILD, script), ...args], {
       env: { PATH, HOME, ...environment },
       stdio: ['ignore', 'ignore', 'inherit', 'ipc']
     })
+    this.child = owned(node)
     this.child.setMaxListeners(0)
   }
 

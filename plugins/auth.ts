@@ -5,6 +5,7 @@ import { ApiKeys } from '../services/api-keys.ts'
 import { errors, refusals } from '../services/errors.ts'
 import { publicKeyAlgorithm } from '../services/keys.ts'
 import type { UnauthorizedReason } from '../services/protocol/index.ts'
+import { cachedVerifier } from '../services/token-cache.ts'
 import { type Claims, checkClaims, checkHeader, jwksVerifier, TokenError, type VerifyToken } from '../services/tokens.ts'
 
 declare module 'fastify' {
@@ -62,6 +63,8 @@ export default fp(
       return verify(token)
     }
 
+    const ofService = cachedVerifier(known)
+
     app.decorateRequest('publisher', '')
     app.decorate('auth', {
       verify: known,
@@ -72,7 +75,7 @@ export default fp(
           request.publisher = holder
           return
         }
-        const claims = await known(credential).catch(refuse)
+        const claims = await ofService(credential).catch(refuse)
         if (!SERVICE_SCOPES.some((scope) => claims.scopes.includes(scope))) throw new errors.ScopeMissing()
         request.publisher = `sub:${claims.sub}`
       },

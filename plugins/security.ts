@@ -1,6 +1,8 @@
+import type { OutgoingHttpHeaders } from 'node:http'
 import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
 import underPressure from '@fastify/under-pressure'
+import Fastify from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from '../services/errors.ts'
 
@@ -28,18 +30,8 @@ export default fp(
       letGo = setTimeout(() => app.server.closeAllConnections(), CLOSE_GRACE_SECONDS * 500)
     })
     app.addHook('onClose', async () => clearTimeout(letGo))
-    await app.register(helmet, {
-      global: true,
-      contentSecurityPolicy: {
-        directives: {
-          defaultSrc: ["'self'"],
-          connectSrc: ["'self'", 'ws:', 'wss:'],
-          imgSrc: ["'self'", 'data:'],
-          upgradeInsecureRequests: null
-        }
-      },
-      strictTransportSecurity: false
-    })
+    const headers = await securityHeaders()
+    app.addHook('onRequest', async (_request, reply) => void reply.headers(headers))
     if (CORS_ORIGIN.length > 0) {
       await app.register(cors, {
         origin: CORS_ORIGIN.includes('*') ? true : CORS_ORIGIN,
@@ -64,3 +56,26 @@ export default fp(
   },
   { name: 'security', fastify: '5.x', dependencies: ['error-handler'] }
 )
+
+/** What helmet sets is the same on every response: asked of it once, since it would work everything out anew for each. */
+async function securityHeaders(): Promise<OutgoingHttpHeaders> {
+  const probe = Fastify()
+  await probe.register(helmet, {
+    contentSecurityPolicy: {
+      directives: {
+        defaultSrc: ["'self'"],
+        connectSrc: ["'self'", 'ws:', 'wss:'],
+        imgSrc: ["'self'", 'data:'],
+        upgradeInsecureRequests: null
+      }
+    },
+    strictTransportSecurity: false
+  })
+  let headers: OutgoingHttpHeaders = {}
+  probe.get('/', async (_request, reply) => {
+    headers = { ...reply.raw.getHeaders() }
+  })
+  await probe.inject('/')
+  await probe.close()
+  return headers
+}

@@ -3,19 +3,26 @@ import { ID_LENGTH, KEY_LENGTH } from './store/row.ts'
 
 const EPOCH_ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyz'
 const EPOCH_LENGTH = 6
-const POOL_BYTES = 15 * 256
+const ID_BYTES = 15
+const POOL_BYTES = 4096
 
 let pool = Buffer.alloc(0)
 let used = 0
 
 /** A random notification id: 20 characters of base64url, 120 bits. */
 export function newId(): string {
-  if (used + 15 > pool.length) {
+  const start = take(ID_BYTES)
+  return pool.toString('base64url', start, start + ID_BYTES)
+}
+
+/** Where in the pool so many bytes begin that nobody else gets. */
+function take(bytes: number): number {
+  if (used + bytes > pool.length) {
     pool = randomBytes(POOL_BYTES)
     used = 0
   }
-  used += 15
-  return pool.toString('base64url', used - 15, used)
+  used += bytes
+  return used - bytes
 }
 
 /**
@@ -31,8 +38,9 @@ export function keyedId(publisher: string, key: string, body: string): string {
 
 /** A log's identity: 6 characters of base 36, random, so that no two logs of one user are mistaken for each other. */
 export function newEpoch(): string {
+  const start = take(EPOCH_LENGTH)
   let epoch = ''
-  for (const byte of randomBytes(EPOCH_LENGTH)) epoch += EPOCH_ALPHABET[byte % EPOCH_ALPHABET.length]
+  for (let at = start; at < start + EPOCH_LENGTH; at++) epoch += EPOCH_ALPHABET[(pool[at] as number) % EPOCH_ALPHABET.length]
   return epoch
 }
 

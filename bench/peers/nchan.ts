@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../../test/fixtures/redis.ts'
+import { owned } from '../children.ts'
 import type { Fleet, FleetOptions, Peer } from './peer.ts'
 import { BenchRedis } from './redis.ts'
 
@@ -45,7 +46,7 @@ export const nchan: Peer = {
       const folder = await mkdtemp(join(tmpdir(), 'belfry-bench-nginx-'))
       const file = join(folder, 'nginx.conf')
       await writeFile(file, configuration(folder, port, redis.url))
-      const child = spawn('nginx', ['-c', file, '-e', join(folder, 'error.log'), '-p', folder], { stdio: 'ignore' })
+      const child = owned(spawn('nginx', ['-c', file, '-e', join(folder, 'error.log'), '-p', folder], { stdio: 'ignore' }))
       children.push(child)
       folders.push(folder)
       ports.push(port)

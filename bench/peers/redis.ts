@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { freePort } from '../../test/fixtures/redis.ts'
+import { owned } from '../children.ts'
 
 /** A Redis of one peer's own, with an append-only file synced each second. */
 export class BenchRedis {
@@ -26,7 +27,8 @@ export class BenchRedis {
     const port = await freePort()
     const folder = await mkdtemp(join(tmpdir(), 'belfry-bench-redis-'))
     const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--loglevel', 'warning']
-    const child = spawn('redis-server', [...args, '--appendonly', 'yes', '--appendfsync', 'everysec'], { stdio: 'ignore' })
+    const durable = [...args, '--appendonly', 'yes', '--appendfsync', 'everysec']
+    const child = owned(spawn('redis-server', durable, { stdio: 'ignore' }))
     const redis = new BenchRedis(port, folder, child)
     while ((await redis.client.ping().catch(() => '')) !== 'PONG') await sleep(20)
     return redis
