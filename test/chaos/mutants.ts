@@ -81,7 +81,7 @@ export async function run(mutation: Omit<Mutation, 'name' | 'edits' | 'rules'>, 
     file,
     ...args
   ])
-  endWithProcess(child)
+  endWithProcess(child, 'SIGTERM')
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (data: Buffer) => {
