@@ -374,7 +374,8 @@ export const mutations: Mutation[] = [
     store: 'redis',
     faults: ['slowReader', 'clientForget'],
     intensity: 12,
-    rate: 150,
+    users: 6,
+    rate: 60,
     rules: ['lost', 'identical']
   },
   {
