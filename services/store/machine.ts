@@ -326,7 +326,7 @@ export class Machine {
       return this.#gap('trimmed', this.#eventId(position.offset + 1), this.#eventId(state.floor), state.floor - position.offset)
     }
     const row = rowAt(state, position.offset)
-    if (row !== undefined && position.id8 !== '' && rowKind(row) !== '~' && rowId8(row) !== position.id8) {
+    if (row !== undefined && position.id8 !== '' && rowId8(row) !== position.id8) {
       return this.#gap('fork', given, this.#eventId(state.top), 0)
     }
     return { from: position.offset, gap: undefined }

@@ -104,7 +104,7 @@ export class Device {
   async slow(ms: number): Promise<void> {
     if (this.#slowMs > 0) return
     this.events.push({ type: 'slow', at: Date.now() })
-    this.#slowMs = 5 + Math.floor(this.#random() * 60)
+    this.#slowMs = 20 + Math.floor(this.#random() * 280)
     await pause(ms)
     this.#slowMs = 0
     this.#brisk()

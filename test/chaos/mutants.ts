@@ -64,10 +64,10 @@ export async function runMutant(mutation: Mutation): Promise<Outcome> {
 
 /** A run of the settings of a mutation, on any build. */
 export async function run(mutation: Omit<Mutation, 'name' | 'edits' | 'rules'>, build: string): Promise<Summary> {
-  const { store, faults, seconds = SECONDS, intensity = 1, users = USERS, rate = 100, entries = 100_000 } = mutation
+  const { store, faults, seconds = SECONDS, intensity = 1, users = USERS, rate = 100, entries = 100_000, nodes = 2 } = mutation
   const file = join(BUILD, 'mutants', `${process.pid}-${Math.random().toString(36).slice(2)}.json`)
   await mkdir(join(BUILD, 'mutants'), { recursive: true })
-  const numbers = { seconds, seed: SEED, intensity, users, rate, entries, nodes: 2, rest: REST_SECONDS }
+  const numbers = { seconds, seed: SEED, intensity, users, rate, entries, nodes, rest: REST_SECONDS }
   const args = Object.entries(numbers).flatMap(([name, value]) => [`--${name}`, String(value)])
   const child = spawn(process.execPath, [
     join(import.meta.dirname, 'run.js'),
@@ -81,7 +81,7 @@ export async function run(mutation: Omit<Mutation, 'name' | 'edits' | 'rules'>, 
     file,
     ...args
   ])
-  endWithProcess(child)
+  endWithProcess(child, 'SIGTERM')
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (data: Buffer) => {

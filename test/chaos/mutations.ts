@@ -14,6 +14,7 @@ export interface Mutation {
   users?: number
   rate?: number
   entries?: number
+  nodes?: number
 }
 
 const lua = (name: string): string => `services/store/redis/lua/${name}.lua`
@@ -294,7 +295,10 @@ export const mutations: Mutation[] = [
     store: 'redis',
     faults: ['nodeKill'],
     intensity: 3,
-    rate: 250,
+    nodes: 1,
+    users: 60,
+    rate: 700,
+    seconds: 15,
     rules: ['unhealed', 'stored', 'lost']
   },
   {
@@ -370,7 +374,8 @@ export const mutations: Mutation[] = [
     store: 'redis',
     faults: ['slowReader', 'clientForget'],
     intensity: 12,
-    rate: 150,
+    users: 6,
+    rate: 60,
     rules: ['lost', 'identical']
   },
   {

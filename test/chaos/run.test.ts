@@ -8,6 +8,9 @@ import { type Mutation, mutations } from './mutations.ts'
 import { countsText, verdict } from './report.ts'
 
 const BUILD = join(import.meta.dirname, '..', '..')
+/** For the whole file, on a machine with little to spare, milliseconds. */
+t.setTimeout(900_000)
+
 const QUICK = ['the limit is eleven', 'parked ones go to the front', 'a replay goes from the newest to the oldest']
 
 for (const store of ['embedded', 'redis'] as const) {

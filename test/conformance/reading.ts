@@ -192,11 +192,23 @@ export const reading: Example[] = [
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 2)
-      const backlog = await stage.attach(at(epoch, 5, stage.row(5)), { seen: { epoch, offset: 5 } })
+      const backlog = await stage.attach({ at: 'latest' }, { seen: { epoch, offset: 5 } })
       t.match(backlog, { epoch, top: 5, rows: [], gap: undefined, unread: 2 })
+      t.match((await stage.attach(at(epoch, 5, encodeRow('~', 0, '~'.repeat(20), '')))).gap, undefined, 'a cursor may stand on a lost row')
       const lost = encodeRow('~', stage.clock.now, '~'.repeat(20), '').toString()
       t.same(texts((await stage.log()).rows.slice(2)), [lost, lost, lost])
       t.match(await stage.send(6), { status: 'accepted', epoch, offset: 6 })
+    }
+  },
+  {
+    name: 'fencing: whoever holds what the store lost is told, since other rows may have taken the offsets before it',
+    settings: free,
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 3)
+      const ahead = at(epoch, 5, stage.row(5))
+      const backlog = await stage.attach(ahead, { seen: { epoch, offset: 5 } })
+      t.match(backlog, { epoch, top: 5, start: { offset: 0 }, gap: { reason: 'fork', to: `${epoch}.5` } })
+      t.same(numbers(backlog.rows.slice(0, 3)), [1, 2, 3], 'row 3 is not the one it had seen there')
     }
   },
   {

@@ -74,7 +74,7 @@ local function continue(of, offset, id8)
   if offset > top then return floor, { 'ahead', event_id(epoch, top + 1, ''), event_id(of, offset, id8), offset - top } end
   if offset < floor then return floor, { 'trimmed', event_id(epoch, offset + 1, ''), event_id(epoch, floor, ''), floor - offset } end
   local row = id8 ~= '' and row_at(offset)
-  if row and kind_of(row) ~= '~' and string.sub(row, 15, 22) ~= id8 then
+  if row and string.sub(row, 15, 22) ~= id8 then
     return floor, { 'fork', event_id(of, offset, id8), event_id(epoch, top, ''), 0 }
   end
   return offset, nil
