@@ -18,6 +18,7 @@ import security from './plugins/security.ts'
 import store from './plugins/store.ts'
 import websocket from './plugins/websocket.ts'
 import asyncapiRoutes from './routes/asyncapi.ts'
+import demoRoutes from './routes/demo.ts'
 import healthRoutes from './routes/health.ts'
 import meRoutes from './routes/me.ts'
 import metricsRoutes from './routes/metrics.ts'
@@ -76,6 +77,7 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, timeouts }
   await fastify.register(wsRoutes)
   await fastify.register(sseRoutes)
   await fastify.register(asyncapiRoutes)
+  if (config.DEMO) await fastify.register(demoRoutes)
 }
 
 /** Not encapsulated: the server's own errors are answered like all others, and whoever registers it meets its decorators. */

@@ -75,6 +75,8 @@ export interface Config
   REDIS_SENTINELS: string[]
   /** Whether the store is Redis. */
   redis: boolean
+  /** Whether Belfry made the secret of its tokens itself: the demo may sign with it. Set by the process, never by the environment. */
+  secretMade: boolean
 }
 
 /** The environment cannot be used. `problems` has one line for each thing wrong; none of them shows a value that may be secret. */
@@ -106,7 +108,8 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     REDIS_CLUSTER_NODES: split(env.REDIS_CLUSTER_NODES),
     REDIS_SENTINELS: split(env.REDIS_SENTINELS),
     JWT_PUBLIC_KEY: readPublicKey(env.JWT_PUBLIC_KEY, problems),
-    redis: env.REDIS_URL !== '' || env.REDIS_CLUSTER_NODES !== '' || env.REDIS_SENTINELS !== ''
+    redis: env.REDIS_URL !== '' || env.REDIS_CLUSTER_NODES !== '' || env.REDIS_SENTINELS !== '',
+    secretMade: false
   }
   check(config, problems)
   if (problems.length > 0) throw new ConfigError(problems)

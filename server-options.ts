@@ -13,6 +13,9 @@ const serializers = {
 /** The deadlines of requests are looked after this often, so that they hold within as much, milliseconds. */
 const CHECKING_INTERVAL_MS = 1000
 
+/** A plugin that takes longer to start has hung; on a machine with more to do than it can, loading one takes many seconds. */
+const PLUGIN_TIMEOUT_MS = 60_000
+
 /** Options of the HTTP server: everything that a slow or hostile peer could wait in has a deadline. */
 export function serverOptions(config: Config): FastifyHttpOptions<RawServerDefault> {
   return {
@@ -22,6 +25,7 @@ export function serverOptions(config: Config): FastifyHttpOptions<RawServerDefau
     connectionTimeout: 0,
     keepAliveTimeout: 65_000,
     bodyLimit: 262_144,
+    pluginTimeout: PLUGIN_TIMEOUT_MS,
     routerOptions: { maxParamLength: 512 },
     http: { headersTimeout: 8000, connectionsCheckingInterval: CHECKING_INTERVAL_MS, maxHeaderSize: 16_384, joinDuplicateHeaders: true },
     return503OnClosing: false,

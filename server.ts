@@ -8,11 +8,15 @@ import { serverOptions } from './server-options.ts'
 import { greeting } from './services/greeting.ts'
 import { madeSecret, secretPath } from './services/made-secret.ts'
 
+/** Where a demo that signs tokens for whoever asks does no harm. */
+const LOOPBACK = ['127.0.0.1', '::1', 'localhost']
+
 async function start(): Promise<void> {
   const read = readConfig()
   const keyed = read.JWT_SECRET !== '' || read.JWT_PUBLIC_KEY !== '' || read.JWKS_URL !== ''
   const made = keyed ? undefined : madeSecret(read.DATA_DIR)
-  const config: Config = made === undefined ? read : { ...read, JWT_SECRET: made.secret }
+  const demo = read.DEMO || LOOPBACK.includes(read.HOST)
+  const config: Config = made === undefined ? read : { ...read, JWT_SECRET: made.secret, secretMade: true, DEMO: demo }
   const fastify = Fastify(serverOptions(config))
   await fastify.register(app, { config })
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
@@ -43,8 +43,12 @@ const CATCH_UP_MS = 30_000
 const POSTING_SOCKETS = 128
 
 const cleanups: (() => Promise<void> | void)[] = []
+let starting: Promise<unknown> = Promise.resolve()
+let interrupted = false
 
+/** Ends every process and removes every folder of this run, those that are only being started too. */
 async function cleanUp(): Promise<void> {
+  await starting.catch(() => undefined)
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
 }
 
@@ -77,7 +81,7 @@ async function startNodes(secret: string, redis: boolean): Promise<ServerProcess
     environment.REDIS_URL = server.url
   }
   const nodes: ServerProcess[] = []
-  for (let count = redis ? 2 : 1; count > 0; count--) {
+  for (let count = redis ? 2 : 1; count > 0 && !interrupted; count--) {
     const node = await ServerProcess.start(environment)
     cleanups.push(() => node.kill())
     nodes.push(node)
@@ -157,18 +161,27 @@ async function main(argv: string[]): Promise<number> {
   const results: Result[] = []
   for (const redis of [true, false]) {
     const label = redis ? 'Belfry, two nodes on a Redis' : 'Belfry, one embedded node'
-    results.push(await measure(plan, label, secret, await startNodes(secret, redis)))
+    const nodes = startNodes(secret, redis)
+    starting = nodes
+    results.push(await measure(plan, label, secret, await nodes))
     await cleanUp()
   }
-  process.stdout.write(table(results))
+  const [load = 0] = loadavg()
+  process.stdout.write(
+    `${table(results)}\nThis machine: load average ${load.toFixed(1)} on ${availableParallelism()} cores. What it is busy with counts too.\n`
+  )
   const wrong = faults(results)
   for (const fault of wrong) process.stderr.write(`${fault}\n`)
   return wrong.length === 0 ? 0 : 1
 }
 
-for (const name of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(name, () => void cleanUp().then(() => process.exit(1)))
+function interrupt(): void {
+  interrupted = true
+  void cleanUp().then(() => process.exit(1))
 }
+
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, interrupt)
+process.stdout.once('error', interrupt)
 
 try {
   process.exitCode = await main(process.argv.slice(2))

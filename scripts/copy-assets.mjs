@@ -5,7 +5,13 @@ import { join } from 'node:path'
 const target = process.argv[2]
 if (target === undefined) throw new Error('usage: copy-assets.mjs <folder>')
 
-for (const folder of ['services/store/redis/lua']) {
+for (const folder of ['services/store/redis/lua', 'demo']) {
   if (existsSync(folder)) cpSync(folder, join(target, folder), { recursive: true })
 }
 chmodSync(join(target, 'cli.js'), 0o755)
+
+// The demo runs on the client as it is published.
+const client = 'packages/client/dist'
+if (existsSync(client)) {
+  cpSync(client, join(target, 'demo/client'), { recursive: true, filter: (file) => !file.endsWith('.map') && !file.endsWith('types') })
+}

@@ -81,6 +81,8 @@ export class Connection implements ConnectionInfo {
   #lastFrame = 0
   #acked = 0
   #badAcks = 0
+  /** The count at the end of what was read last. */
+  #unread = 0
   /** The log must be read even though nothing newer is known of: what was sent may not be what it holds. */
   #doubt = false
 
@@ -229,7 +231,7 @@ export class Connection implements ConnectionInfo {
     const { epoch, top } = this.local
     if (!this.#doubt && epoch === this.#sent.epoch && top <= this.#sent.offset) {
       this.#stage = 'live'
-      this.#transport.send(new Frame('', `{"type":"caughtUp","eventId":"${eventIdOf(this.#sent)}"}`))
+      this.#transport.send(new Frame('', `{"type":"caughtUp","eventId":"${eventIdOf(this.#sent)}","unread":${this.#unread}}`))
     } else if (this.#hasRoom()) {
       this.#busy = true
       this.#doubt = false
@@ -306,6 +308,7 @@ export class Connection implements ConnectionInfo {
     this.#busy = false
     if (this.#stage === 'closed') return
     this.local.saw(backlog.epoch, backlog.top)
+    this.#unread = backlog.unread
     if (backlog.gap !== undefined) {
       this.#gap(backlog.gap)
       this.#acked = backlog.start.offset

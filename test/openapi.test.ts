@@ -284,9 +284,8 @@ t.test('too many requests, and a store that is away', async (t) => {
   const away = await Documented.start(t, { REDIS_URL: 'redis://127.0.0.1:1' })
   for (const { path, operation } of away.operations()) {
     if (!path.startsWith('/v1/')) continue
-    const { status, body } = await away.send(operation.operationId, { id: 'none' }, examplesOf(operation)[0])
-    if (operation.operationId === 'publishBatch') t.match(body, { results: [{ problem: { code: 'BELFRY_ERR_STORE_UNAVAILABLE' } }] })
-    else t.equal(status, 503, operation.operationId)
+    const { status } = await away.send(operation.operationId, { id: 'none' }, examplesOf(operation)[0])
+    t.equal(status, 503, operation.operationId)
   }
   t.match(await away.send('getReadiness', {}, undefined, { token: '' }), { status: 503, body: { ready: false } })
   t.equal((await away.send('getLiveness', {}, undefined, { token: '' })).status, 200)

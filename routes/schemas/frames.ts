@@ -73,7 +73,7 @@ export const serverFrames = {
     ids: Type.Array(NotificationIdSchema),
     unread: UnreadSchema
   }),
-  caughtUp: frame('caughtUp', 'The replay is over: what follows is live and contiguous', { eventId: PlaceSchema }),
+  caughtUp: frame('caughtUp', 'The replay is over: what follows is live and contiguous', { eventId: PlaceSchema, unread: UnreadSchema }),
   gap: frame('gap', 'Rows that cannot be delivered', {
     reason: Type.Enum(['trimmed', 'epoch', 'ahead', 'fork', 'lost', 'unknown_id'], { type: 'string' }),
     from: PlaceSchema,

@@ -77,10 +77,11 @@ export interface DigestFrame {
   unread: number
 }
 
-/** The replay is over: what follows is live and contiguous. */
+/** The replay is over: what follows is live and contiguous. `unread` is the count at this place. */
 export interface CaughtUpFrame {
   type: 'caughtUp'
   eventId: string
+  unread: number
 }
 
 /**

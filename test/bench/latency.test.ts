@@ -1,6 +1,8 @@
+import { readdirSync } from 'node:fs'
 import t from 'tap'
 import { faults, percentile, Tally, table } from '../../bench/tally.ts'
 import { NodeProcess } from '../fixtures/node-process.ts'
+import { temporaryFolder } from '../helper.ts'
 
 async function latency(args: string[]) {
   const bench = new NodeProcess('bench/latency.js', args)
@@ -14,6 +16,7 @@ t.test('two nodes on a Redis, then one embedded node: all arrive once', async (t
   t.match(stdout, /50 users connected, 100 notifications to random users at 200\/s/)
   const figures = String.raw`(\s+\d+\.\d){4}\s+0\s+0\s+\d+\.\d`
   t.match(stdout, new RegExp(`two nodes on a Redis${figures}\n.*one embedded node${figures}\n`))
+  t.match(stdout, /load average \d+\.\d on \d+ cores/)
   t.match(stdout, /the pattern it replaces, two nodes\s+28\s+67\s+142\n/)
 })
 
@@ -22,6 +25,16 @@ t.test('what did not arrive in time is lost, and the exit code says so', async (
   t.equal(code, 1)
   t.match(stderr, /two nodes on a Redis: \d+ lost/)
   t.match(stderr, /one embedded node: \d+ lost/)
+})
+
+t.test('an interrupted run leaves nothing behind', async (t) => {
+  const folder = temporaryFolder(t)
+  const bench = new NodeProcess('bench/latency.js', ['--users', '5'], { TMPDIR: folder })
+  t.teardown(() => bench.kill())
+  await bench.until(() => readdirSync(folder).some((name) => name.startsWith('belfry-redis')), 'the start of its Redis')
+  bench.signal('SIGINT')
+  t.equal(await bench.exited, 1)
+  t.same(readdirSync(folder), [])
 })
 
 t.test('a wrong option ends it', async (t) => {
@@ -44,6 +57,6 @@ t.test('the tally', async (t) => {
   t.same(faults([result]), ['doctored: 1 lost', 'doctored: 1 duplicated', 'doctored: 1 publishes refused'])
   t.same(faults([{ ...result, lost: 0, duplicated: 0, refused: 0 }]), [])
   t.match(table([result]), /doctored +11\.0 +2\.0 +30\.0 +30\.0 +1 +1 +4\.0\n/)
-  t.same(percentile([], 50), Number.NaN)
-  t.same(new Tally(1).result('none').average, Number.NaN)
+  t.ok(Number.isNaN(percentile([], 50)))
+  t.ok(Number.isNaN(new Tally(1).result('none').average))
 })

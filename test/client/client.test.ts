@@ -4,6 +4,7 @@ import { Client } from '../../packages/client/src/client.ts'
 import { Dedupe } from '../../packages/client/src/dedupe.ts'
 import type { Platform } from '../../packages/client/src/platform.ts'
 import type { BelfryEvents, BelfryOptions, ConnectionState, EventName } from '../../packages/client/src/types.ts'
+import type { ServerFrame } from '../../services/protocol/index.ts'
 import { FakeClock, FakePage, FakeStorage, nodePlatform, tokenOf } from './fake-platform.ts'
 import { EPOCH, FakeServer, helloFrame, notificationOf, rowOf } from './fake-server.ts'
 import { until } from './wait.ts'
@@ -113,7 +114,7 @@ t.test('makes a device id once and keeps it', async (t) => {
   const clock = new FakeClock()
   const make = () => new Client(`${server.url.replace('http', 'ws')}/`, { getToken: () => tokenOf('alice'), storage }, nodePlatform(clock))
   const first = make()
-  t.match(first.deviceId, /^[0-9a-z]{20}$/)
+  t.match(first.deviceId, /^[0-9a-z]{16,}$/)
   t.equal(make().deviceId, first.deviceId)
   t.equal(first.url, server.url)
 })
@@ -161,6 +162,35 @@ t.test('every event has its context', async (t) => {
   t.strictSame(heard('caughtUp'), [{ eventId: '', leader: true }])
 })
 
+t.test('unread: a connection that fell behind and replays does not count anything twice', async (t) => {
+  const rigged = await rig(t)
+  const { server, heard, client } = rigged
+  client.connect()
+  await until(() => heard('caughtUp').length > 0, 'caughtUp')
+  server.append({ type: 'notification', eventId: '', notification: notificationOf(1) })
+  const state: ServerFrame = { type: 'state', eventId: server.eventId(2), ids: ['x'], state: 'archived', replay: true, unread: 3 }
+  server.last.send(state, rowOf(3, { replay: true }), rowOf(4, { replay: true }))
+  server.last.send({ type: 'caughtUp', eventId: server.eventId(4), unread: 3 })
+  await until(() => heard('caughtUp').length > 1, 'caughtUp')
+  t.equal(client.unread, 3, 'the count of the state is that of the end of the replay')
+  server.last.send({ type: 'caughtUp', eventId: server.eventId(4), unread: 2 })
+  await until(() => client.unread === 2, 'the count is that of caughtUp')
+})
+
+t.test('unread: what was shown before counts when it comes under another offset: the store has it as unread', async (t) => {
+  const rigged = await rig(t)
+  const { server, heard, client } = rigged
+  client.connect()
+  await until(() => heard('caughtUp').length > 0, 'caughtUp')
+  server.append({ type: 'notification', eventId: '', notification: notificationOf(1) })
+  await until(() => client.unread === 1, 'it counts')
+  server.last.send({ type: 'gap', reason: 'epoch', from: server.eventId(1), to: 'other.0', count: 0 })
+  server.last.send({ type: 'caughtUp', eventId: 'other.0', unread: 0 })
+  server.last.send({ ...rowOf(1), eventId: 'other.1.00000001' })
+  await until(() => heard('unread').length === 3, 'the count')
+  t.same([client.unread, titles(rigged)], [1, ['number 1']])
+})
+
 t.test('unread: the count of hello includes what is replayed, but not what comes after', async (t) => {
   const rigged = await rig(t)
   const { server, heard, client } = rigged
@@ -170,7 +200,8 @@ t.test('unread: the count of hello includes what is replayed, but not what comes
     connection.send({ type: 'state', eventId: server.eventId(3), replay: true, ids: ['x'], state: 'read', unread: 1 })
     connection.send(rowOf(4, { replay: true }), rowOf(5, { replay: true, state: 'archived' }), {
       type: 'caughtUp',
-      eventId: server.eventId(5)
+      eventId: server.eventId(5),
+      unread: 6
     })
   }
   client.connect()
@@ -286,7 +317,7 @@ t.test('a page that comes back resumes from storage and knows what it has shown'
       rowOf(1, { replay: true, notification: notificationOf(2) }),
       rowOf(2, { replay: true, notification: notificationOf(9), eventId: 'k3f9.2.00000009' })
     )
-    connection.send({ type: 'caughtUp', eventId: 'k3f9.2.00000009' })
+    connection.send({ type: 'caughtUp', eventId: 'k3f9.2.00000009', unread: 0 })
   }
   second.client.connect()
   await until(() => second.heard('caughtUp').length > 0, 'caughtUp')
@@ -331,7 +362,7 @@ t.test('a replay may skip offsets; a live hole makes it resume', async (t) => {
   const { server, client, clock, storage } = rigged
   server.greet = (connection) => {
     connection.hello()
-    connection.send(rowOf(1, { replay: true }), rowOf(4, { replay: true }), { type: 'caughtUp', eventId: server.eventId(6) })
+    connection.send(rowOf(1, { replay: true }), rowOf(4, { replay: true }), { type: 'caughtUp', eventId: server.eventId(6), unread: 2 })
   }
   client.connect()
   await until(() => rigged.heard('caughtUp').length > 0, 'caughtUp')

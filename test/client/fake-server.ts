@@ -155,7 +155,7 @@ export class FakeServer {
     const resume = { status: 'resumed', from: '', to, pending: this.log.length - from, parked: 0 } as const
     connection.hello({ unread: this.unread, resume })
     for (const row of this.log.slice(from)) connection.send({ ...row, replay: true })
-    connection.send({ type: 'caughtUp', eventId: to })
+    connection.send({ type: 'caughtUp', eventId: to, unread: this.unread })
   }
 
   carryOut(connection: FakeConnection, frame: ClientFrame): void {

@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { createContext, runInContext } from 'node:vm'
 import { gzipSync } from 'node:zlib'
-import { transform } from 'esbuild'
+import { build } from 'esbuild'
 import { publint } from 'publint'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
@@ -27,7 +27,7 @@ t.before(async () => {
   await mkdir(installed, { recursive: true })
   await run(join(PACKAGE, 'scripts/build.mjs'), join(installed, 'dist'))
   await cp(join(PACKAGE, 'package.json'), join(installed, 'package.json'))
-  for (const name of ['@types', 'ws']) await symlink(resolve('node_modules', name), join(folder, 'node_modules', name))
+  for (const name of ['@types', 'ws', 'react']) await symlink(resolve('node_modules', name), join(folder, 'node_modules', name))
 })
 
 async function follows(t: Test, Belfry: typeof BelfryClass): Promise<void> {
@@ -46,8 +46,19 @@ async function follows(t: Test, Belfry: typeof BelfryClass): Promise<void> {
 t.test('the core is under 6 kB', async (t) => {
   const core = await readFile(join(installed, 'dist/belfry.global.js'))
   const size = gzipSync(core, { level: 9 }).length
-  const { code } = await transform(await readFile(join(installed, 'dist/inbox.js'), 'utf8'), { minify: true, format: 'esm' })
-  t.comment(`core: ${core.length} bytes, gzipped ${size}; inbox: gzipped ${gzipSync(code, { level: 9 }).length}`)
+  for (const entry of ['sse', 'inbox', 'bell', 'react']) {
+    const { outputFiles } = await build({
+      entryPoints: [join(installed, `dist/${entry}.js`)],
+      bundle: true,
+      minify: true,
+      write: false,
+      format: 'esm',
+      external: ['react']
+    })
+    const whole = gzipSync(outputFiles[0]?.contents ?? '', { level: 9 }).length
+    t.comment(`${entry}: gzipped ${whole}${['bell', 'react'].includes(entry) ? ', core and inbox in it' : ''}`)
+  }
+  t.comment(`core: ${core.length} bytes, gzipped ${size}`)
   t.ok(size < CORE_BYTES, `${size} bytes`)
 })
 
@@ -59,10 +70,12 @@ t.test('what package.json points to is there, and nothing is needed beside it', 
   )
   t.ok(targets.length >= 6)
   for (const target of [...targets, manifest.types, manifest.unpkg]) t.ok(files.includes(target.slice(2)), target)
-  t.notOk(manifest.dependencies ?? manifest.peerDependencies)
+  t.notOk(manifest.dependencies)
+  t.same(manifest.peerDependenciesMeta, { react: { optional: true } })
   for (const file of files.filter((name) => /\.(js|d\.ts)$/.test(name))) {
     const text = await readFile(join(installed, file), 'utf8')
-    t.notMatch(text, /from ['"][^.'"]/, `${file} imports only its own`)
+    const needs = [...text.matchAll(/from ['"]([^.'"][^'"]*)['"]/g)].map(([, name]) => name)
+    t.same(needs, /(^|\/)react\.(js|d\.ts)$/.test(file) ? ['react'] : [], `${file} imports only its own`)
     t.notMatch(text, /from ['"][^'"]*\.ts['"]/, `${file} names no source`)
   }
 })
@@ -101,6 +114,7 @@ const inbox = new Inbox(belfry)
 const items: readonly InboxItem[] = inbox.list()
 inbox.on('change', ({ unread }) => unread + items.length)
 off()
+belfry.on('transport', ({ transport }) => transport === 'sse' || transport === 'websocket')
 // @ts-expect-error there is no such event
 belfry.on('weather', () => {})
 // @ts-expect-error there is no such state
@@ -110,12 +124,35 @@ belfry.mark('x', 'gone')
     .replace('/* IMPORTS */', "import { WebSocket } from 'ws'")
     .replace('/* OPTIONS */', ', WebSocket, storage: { getItem: () => null, setItem() {} }')
   const browser = source.replace('/* OPTIONS */', ', WebSocket, storage: localStorage, fetch')
+  const views = `
+import { type BellMessages, BelfryBell, englishMessages } from '@belfry/client/bell'
+import { BelfryProvider, type Notifications, useNotifications, useUnreadCount } from '@belfry/client/react'
+import { createElement } from 'react'
+
+const element = document.createElement('belfry-bell')
+const bell: BelfryBell = element
+bell.getToken = async () => 'token'
+const messages: Partial<BellMessages> = { title: englishMessages.title, badge: (unread) => String(unread) }
+bell.messages = messages
+
+function View() {
+  const { items, mark }: Notifications = useNotifications()
+  const unread: number = useUnreadCount()
+  const all = items.map(({ id, state }) => createElement('li', { key: id, onClick: () => mark(id, 'archived') }, state))
+  return createElement('ul', null, unread, ...all)
+}
+createElement(BelfryProvider, { url: 'https://notify.example.com', getToken: () => 'token' }, createElement(View))
+// @ts-expect-error a service needs a token
+createElement(BelfryProvider, { url: 'https://notify.example.com' })
+`
   await writeFile(join(folder, 'package.json'), '{"type":"module"}')
   const base = { module: 'nodenext', target: 'es2022', strict: true, noEmit: true, skipLibCheck: false, exactOptionalPropertyTypes: true }
   for (const [name, text, options] of [
     ['plain', source, { lib: ['es2022'], types: [] }],
     ['node', node, { lib: ['es2022'], types: ['node'], skipLibCheck: true }],
     ['browser', browser, { lib: ['es2022', 'dom'], types: [] }],
+    ['views', views, { lib: ['es2023', 'dom'], types: [], skipLibCheck: true }],
+    ['views-bundler', views, { lib: ['es2023', 'dom'], types: [], skipLibCheck: true, module: 'esnext', moduleResolution: 'bundler' }],
     ['bundler', browser, { lib: ['es2022', 'dom'], types: [], module: 'esnext', moduleResolution: 'bundler' }]
   ] as const) {
     await writeFile(join(folder, `${name}.ts`), text)

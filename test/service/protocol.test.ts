@@ -205,7 +205,7 @@ t.test('live', async (t) => {
       ids.map((_, n) => String(n + 1))
     )
     client.send({ type: 'ack', eventId: ids[11] })
-    await client.until(() => client.all('caughtUp')[1])
+    t.equal((await client.until(() => client.all('caughtUp')[1])).unread, 12)
     await publish(service, 'hal', 'live')
     await client.until(() => client.all('notification')[12])
     t.equal(client.all('notification').at(-1)?.replay, undefined)

@@ -154,6 +154,22 @@ t.test('the subscriber alone is cut, or goes silent: what was missed is read', a
   t.equal(work.refused(), 0)
 })
 
+t.test('the commands are cut while the subscriber is silent for good: the node comes back all the same', async (t) => {
+  const proxy = await TcpProxy.start(shared.port)
+  t.teardown(() => proxy.stop())
+  const { node } = on(shared, t)
+  const follower = await node(proxy.url)
+  await follower.follow('a')
+  for (const passage of proxy.passages()) {
+    if (passage.sent('ssubscribe')) passage.blackHole('up', 'down')
+    else passage.cut()
+  }
+  await until(() => !follower.store.status().available, 'away')
+  await until(() => follower.store.status().available, 'available', 5000)
+  await follower.store.publish(command('a'))
+  await until(() => follower.ids('a').length === 1, 'the wake-up came', 4000)
+})
+
 t.test('a wake-up that got lost without anybody noticing is found by the counters', async (t) => {
   const { server, node, keys } = await own(t)
   const follower = await node()

@@ -1,4 +1,4 @@
-// Builds the package into dist or the folder given: index.js and inbox.js (ESM), belfry.global.js (minified, globalThis.Belfry), types.
+// Builds the package into dist or the folder given: ES modules that share their parts, belfry.global.js (minified, globalThis.Belfry), types.
 // node scripts/build.mjs [folder]
 import { execFileSync } from 'node:child_process'
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
@@ -10,13 +10,39 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const out = resolve(process.argv[2] ?? join(root, 'dist'))
 const tsc = fileURLToPath(new URL('bin/tsc', import.meta.resolve('typescript/package.json')))
 
+// A script loads event streams from beside it, when it needs them.
+const apart = {
+  name: 'apart',
+  setup: ({ onResolve }) => onResolve({ filter: /\/sse\.ts$/ }, () => ({ path: './sse.js', external: true }))
+}
+
 await rm(out, { recursive: true, force: true })
 const common = { bundle: true, target: 'es2022', platform: 'neutral', absWorkingDir: root, logLevel: 'warning' }
 await Promise.all([
-  build({ ...common, entryPoints: ['src/index.ts', 'src/inbox.ts'], format: 'esm', splitting: true, outdir: out, sourcemap: true }),
-  build({ ...common, entryPoints: ['src/global.ts'], format: 'iife', minify: true, outfile: join(out, 'belfry.global.js') })
+  build({
+    ...common,
+    entryPoints: { index: 'src/index.ts', inbox: 'src/inbox.ts', react: 'src/react.ts', bell: 'src/bell/index.ts', sse: 'src/sse.ts' },
+    external: ['react'],
+    format: 'esm',
+    splitting: true,
+    outdir: out,
+    chunkNames: 'chunks/[name]-[hash]',
+    sourcemap: true
+  }),
+  build({
+    ...common,
+    entryPoints: ['src/global.ts'],
+    format: 'esm',
+    banner: { js: '(()=>{' },
+    footer: { js: '})()' },
+    minify: true,
+    plugins: [apart],
+    outfile: join(out, 'belfry.global.js')
+  })
 ])
-execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.json'), '--outDir', join(out, 'types')], { stdio: 'inherit' })
+for (const project of ['tsconfig.json', 'tsconfig.bell.json']) {
+  execFileSync(process.execPath, [tsc, '-p', join(root, project), '--outDir', join(out, 'types')], { stdio: 'inherit' })
+}
 
 // The compiler leaves `.ts` in the import paths of declarations: those files are not shipped.
 for (const file of await readdir(join(out, 'types'), { recursive: true })) {

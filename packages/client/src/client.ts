@@ -13,8 +13,6 @@ import { Tokens } from './token.ts'
 import { webSocketTransport } from './transport.ts'
 import type { BelfryEvents, BelfryOptions, ConnectionState, EventName, FetchLike, Handler, MarkTarget, TerminalContext } from './types.ts'
 
-const ID_LENGTH = 20
-
 /** `Belfry` on a platform of one's choice: puts the parts together. */
 export class Client {
   /** The service's, http(s), without a slash at its end. */
@@ -33,6 +31,7 @@ export class Client {
   readonly #connection: Connection
   #state: ConnectionState = 'disconnected'
   #user: string | undefined
+  #streamed: boolean | undefined
   #tabs: Tabs | undefined
   #unwatch: (() => void) | undefined
 
@@ -62,13 +61,22 @@ export class Client {
       share: (frame, unread, toast) => this.#tabs?.post({ type: 'row', frame, unread, toast }),
       hole: () => this.#connection.resume()
     })
-    const parts = { platform, tokens: this.#tokens, open: webSocketTransport(WebSocket), deviceId: this.#memory.deviceId }
-    this.#connection = new Connection(base, parts, {
+    const parts = {
+      base,
+      platform,
+      tokens: this.#tokens,
+      open: webSocketTransport(WebSocket),
+      fetch: this.fetch,
+      deviceId: this.#memory.deviceId
+    }
+    this.#connection = new Connection(parts, {
       turn: () => this.#turn(),
       lastEventId: () => this.#delivery.resumeAt(),
-      hello: (frame) => {
+      hello: (frame, streamed) => {
         if (!this.#user) this.#identify(frame.user)
         this.#delivery.hello(frame)
+        if (streamed !== this.#streamed) this.#events.emit('transport', { transport: streamed ? 'sse' : 'websocket' })
+        this.#streamed = streamed
         this.#setState('connected')
         if (frame.resume.status === 'gap') this.#acks.drop()
         else this.#acks.flush()
@@ -148,18 +156,16 @@ export class Client {
   }
 
   /** Resolves when connected. Rejects with a `BelfryError` when disconnected, now or before it comes to that. */
-  ready(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const settle = (): boolean => {
-        if (this.#state === 'connected') resolve()
-        else if (this.#state === 'disconnected') reject(disconnected())
-        return this.#state !== 'connecting'
-      }
-      if (settle()) return
-      const off: () => void = this.on('state', () => {
-        if (settle()) off()
+  async ready(): Promise<void> {
+    while (this.#state === 'connecting') {
+      await new Promise<void>((resolve) => {
+        const off = this.on('state', () => {
+          off()
+          resolve()
+        })
       })
-    })
+    }
+    if (this.#state === 'disconnected') throw disconnected()
   }
 
   /**
@@ -288,9 +294,8 @@ export class Client {
 
   /** Random enough to tell devices and tabs apart. */
   #newId(): string {
-    let id = ''
-    while (id.length < ID_LENGTH) id += Math.floor(this.#platform.random() * 36).toString(36)
-    return id
+    const part = () => this.#platform.random().toString(36).slice(2)
+    return part() + part()
   }
 }
 

@@ -14,7 +14,7 @@ import { Backoff } from './backoff.ts'
 import type { Platform } from './platform.ts'
 import type { Tokens } from './token.ts'
 import type { OpenTransport, Transport } from './transport.ts'
-import type { TerminalContext } from './types.ts'
+import type { FetchLike, TerminalContext } from './types.ts'
 
 // The one table of codes would be half a kilobyte here; the types hold these equal to it.
 const UNAUTHORIZED: (typeof closeCodes.unauthorized)['code'] = 4001
@@ -29,6 +29,8 @@ const SILENT_HEARTBEATS = 1.6
 const REFRESH_AT = 0.8
 const REFRESH_BEFORE_MS = 30_000
 const TIMER_MAX_MS = 2 ** 31 - 1
+/** WebSockets in a row without a `hello`, before an event stream is tried. */
+const MISSES = 2
 
 /** Frames the connection does not deal with itself. */
 export type DataFrame = RowFrame | GapFrame | CaughtUpFrame | OkFrame | ErrorFrame
@@ -37,7 +39,8 @@ export interface ConnectionHost {
   /** Resolves when this tab may open a connection, with whether that took waiting. The token, and so its user, is known. */
   turn(): Promise<boolean>
   lastEventId(): string
-  hello(frame: HelloFrame): void
+  /** @param streamed by server-sent events rather than over a WebSocket */
+  hello(frame: HelloFrame, streamed: boolean): void
   frame(frame: DataFrame): void
   /** The connection was lost, another attempt follows. */
   lost(): void
@@ -49,9 +52,13 @@ export interface ConnectionHost {
 }
 
 export interface ConnectionParts {
+  /** The service's http(s) address, without a slash at its end. */
+  base: string
   platform: Platform
   tokens: Tokens
   open: OpenTransport
+  /** For event streams. */
+  fetch: FetchLike | undefined
   deviceId: string
 }
 
@@ -59,12 +66,13 @@ export interface ConnectionParts {
 export class Connection {
   readonly #platform: Platform
   readonly #parts: ConnectionParts
-  readonly #base: string
   readonly #host: ConnectionHost
   readonly #backoff: Backoff
   /** Grows with every attempt: what belongs to an earlier one is ignored. */
   #attempt = 0
   #transport: Transport | undefined
+  #streamed = false
+  #misses = 0
   #greeted = false
   #refused = false
   #askedMs: number | undefined
@@ -75,8 +83,7 @@ export class Connection {
   #stable: unknown
   #refresh: unknown
 
-  constructor(base: string, parts: ConnectionParts, host: ConnectionHost) {
-    this.#base = base
+  constructor(parts: ConnectionParts, host: ConnectionHost) {
     this.#parts = parts
     this.#platform = parts.platform
     this.#host = host
@@ -116,36 +123,35 @@ export class Connection {
   async #open(): Promise<void> {
     this.#retry = undefined
     const attempt = ++this.#attempt
-    const { tokens, open, deviceId } = this.#parts
+    const { base, tokens, open, deviceId } = this.#parts
     const current = () => attempt === this.#attempt
-    let token: string
+    let failing: 'TOKEN' | 'TRANSPORT' = 'TOKEN'
     try {
-      token = await tokens.get()
+      let token = await tokens.get()
       // The turn may come hours later: the token is looked at again then.
       if (current() && (await this.#host.turn())) token = await tokens.get()
-    } catch (cause) {
-      if (current()) this.#failed('TOKEN', cause)
-      return
-    }
-    if (!current()) return
-    try {
-      const to = { base: this.#base, token, deviceId, lastEventId: this.#host.lastEventId() }
-      this.#transport = open(to, {
+      failing = 'TRANSPORT'
+      const streamed = this.#misses >= MISSES
+      // Most networks never need it: it is loaded when one does.
+      const start = streamed ? (await import('./sse.ts')).eventStreamTransport(this.#parts.fetch) : open
+      if (!current()) return
+      this.#streamed = streamed
+      const to = { base, token, deviceId, lastEventId: this.#host.lastEventId() }
+      this.#transport = start(to, {
         frame: (frame) => current() && this.#receive(frame),
         closed: (code, reason) => current() && this.#closed(code, reason)
       })
     } catch (cause) {
-      this.#failed('TRANSPORT', cause)
+      if (current()) {
+        this.#misses = 0
+        this.#host.error(failing, cause)
+        this.#wait()
+      }
       return
     }
     this.#silenceMs = OPEN_MS
     this.#heardAt = this.#platform.now()
     this.#watch()
-  }
-
-  #failed(what: 'TOKEN' | 'TRANSPORT', cause: unknown): void {
-    this.#host.error(what, cause)
-    this.#wait()
   }
 
   #receive(frame: ServerFrame): void {
@@ -159,11 +165,16 @@ export class Connection {
   #hello(frame: HelloFrame): void {
     this.#greeted = true
     this.#refused = false
+    if (!this.#streamed) this.#misses = 0
     this.#silenceMs = frame.heartbeat.intervalMs * SILENT_HEARTBEATS
     this.#watch()
-    this.#stable = this.#platform.setTimeout(() => this.#backoff.reset(), STABLE_MS)
+    this.#stable = this.#platform.setTimeout(() => {
+      this.#backoff.reset()
+      // After a good while on event streams the next reconnect tries a WebSocket, once.
+      this.#misses &&= 1
+    }, STABLE_MS)
     this.#refreshIn(frame.tokenExpiresAt, frame.serverTime)
-    this.#host.hello(frame)
+    this.#host.hello(frame, this.#streamed)
   }
 
   /** Looks again only when the silence could be long enough: frames cost no timer. */
@@ -205,6 +216,7 @@ export class Connection {
 
   #closed(code: number, reason: string): void {
     const asked = this.#askedMs
+    if (!this.#greeted) this.#misses = this.#streamed ? 0 : this.#misses + 1
     this.#transport = undefined
     this.#end()
     const verdict = verdictOf(code)
@@ -212,6 +224,7 @@ export class Connection {
     const over = verdict === 'stop' && (!unauthorized || this.#refused)
     if (unauthorized) {
       this.#refused = true
+      this.#misses = 0
       this.#parts.tokens.drop('unauthorized')
     }
     if (over) this.#host.terminal({ code, reason, verdict })

@@ -122,16 +122,16 @@ export class Delivery {
     const { eventId } = frame
     if (frame.type === 'caughtUp') {
       this.#dedupe.caughtUp(eventId)
+      this.count(shared?.unread ?? frame.unread)
       this.#share(leader, frame)
       await this.#events.emit('caughtUp', { eventId, leader })
     } else if (eventId) {
       const id = frame.type === 'notification' ? frame.notification.id : undefined
       const check = this.#dedupe.check(eventId, id, leader && !frame.replay)
       if (check === 'hole') return this.#host.hole()
-      if (check === 'new') {
-        this.count(shared ? shared.unread : this.#unreadAfter(frame))
-        await this.#show(frame, shared)
-      } else if (id && shared?.toast === this.#host.tab()) this.#toasts.done(id)
+      if (check !== 'old') this.count(shared ? shared.unread : this.#unreadAfter(frame))
+      if (check === 'new') await this.#show(frame, shared)
+      else if (id && shared?.toast === this.#host.tab()) this.#toasts.done(id)
     }
     if (leader) this.#settle(eventId)
   }
@@ -147,21 +147,21 @@ export class Delivery {
       return
     }
     this.#share(leader, frame)
-    const after = { eventId: frame.eventId, replay: !!frame.replay, leader, unread: this.unread }
-    if (frame.type === 'state') await events.emit('marked', { ...after, ids: frame.ids, state: frame.state })
-    if (frame.type === 'retract') await events.emit('retract', { ...after, id: frame.id, reason: frame.reason })
-    if (frame.type === 'digest') await events.emit('digest', { ...after, ids: frame.ids, count: frame.count })
+    const { type, ...row } = frame
+    const ctx = { ...row, replay: !!frame.replay, leader, unread: this.unread }
+    // Each of these frames has the fields of its event.
+    await events.emit(type === 'state' ? 'marked' : type, ctx as BelfryEvents['marked' | 'retract' | 'digest'] as never)
   }
 
   #share(leader: boolean, frame: Item['frame'], toast = ''): void {
     if (leader) this.#host.share(frame, this.unread, toast)
   }
 
-  /** Rows that `hello` knew of are in its count. */
+  /** Rows that `hello` knew of are in its count; what other replayed ones make of it, `caughtUp` tells. */
   #unreadAfter(frame: RowFrame): number {
     if (within(frame, this.#counted)) return this.unread
     if (frame.type !== 'notification') return frame.unread ?? this.unread
-    return this.unread + (frame.state === 'read' || frame.state === 'archived' ? 0 : 1)
+    return this.unread + (frame.replay ? 0 : 1)
   }
 
   /** What another tab leads by now is not this tab's to move. */

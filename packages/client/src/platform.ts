@@ -57,7 +57,7 @@ interface Globals extends Partial<Target> {
   WebSocket?: WebSocketConstructor
   BroadcastChannel?: new (name: string) => Channel
   navigator?: { locks?: Locks }
-  document?: Target & { visibilityState: string }
+  document?: Target & { hidden: boolean }
   localStorage?: ClientStorage
 }
 
@@ -66,13 +66,13 @@ export function standardPlatform(): Platform {
   const globals = globalThis as unknown as Globals
   const { document } = globals
   return {
-    now: () => Date.now(),
-    random: () => Math.random(),
-    setTimeout: (run, ms) => globals.setTimeout(run, ms),
-    clearTimeout: (timer) => globals.clearTimeout(timer),
-    atob: (base64) => globals.atob(base64),
+    now: Date.now,
+    random: Math.random,
+    setTimeout: globals.setTimeout.bind(globals),
+    clearTimeout: globals.clearTimeout.bind(globals),
+    atob: globals.atob.bind(globals),
     WebSocket: globals.WebSocket,
-    fetch: globals.fetch && ((url, init) => (globals.fetch as FetchLike)(url, init)),
+    fetch: globals.fetch?.bind(globals),
     storage: document && localStorageOf(globals),
     locks: globals.navigator?.locks,
     BroadcastChannel: globals.BroadcastChannel,
@@ -91,7 +91,7 @@ function localStorageOf(globals: Globals): ClientStorage | undefined {
 
 function pageOf(window: Target, document: NonNullable<Globals['document']>): Page {
   return {
-    visible: () => document.visibilityState === 'visible',
+    visible: () => !document.hidden,
     watch(listeners) {
       const each = (act: 'addEventListener' | 'removeEventListener') => {
         window[act]('online', listeners.online)

@@ -19,11 +19,23 @@ export interface WebSocketLike {
 
 export type WebSocketConstructor = new (url: string, protocols: string[]) => WebSocketLike
 
-/** The part of `fetch` the SDK uses: the core does not, an `Inbox` does. */
+/** The part of a `Response` the SDK uses. */
+export interface FetchReply {
+  ok: boolean
+  status: number
+  headers: { get(name: string): string | null }
+  json(): Promise<unknown>
+  body: { getReader(): { read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>; cancel(): Promise<unknown> } } | null
+}
+
+/** The part of `fetch` the SDK uses: for an `Inbox`, and where WebSockets do not come about. */
 export type FetchLike = (
   url: string,
-  init: { headers: Record<string, string> }
-) => Promise<{ ok: boolean; status: number; json(): Promise<unknown> }>
+  init: { method?: 'POST'; headers: Record<string, string>; body?: string; cache?: 'no-store' }
+) => Promise<FetchReply>
+
+/** What carries the frames: server-sent events in networks that break WebSockets. */
+export type TransportName = 'websocket' | 'sse'
 
 /** The part of Web Storage the SDK uses. What throws is treated as not kept. */
 export interface ClientStorage {
@@ -115,6 +127,8 @@ export interface TerminalContext {
 export interface BelfryEvents {
   /** The state of the connection changed. */
   state: { state: ConnectionState; leader: boolean }
+  /** This tab connected by another transport than before. Two WebSockets in a row that did not open make it fall back to `sse`. */
+  transport: { transport: TransportName }
   /** A notification this device has not shown before. */
   notification: NotificationContext
   /** Raise one desktop notification: fires in one tab of the browser only, a visible one if any, for unread ones only. */

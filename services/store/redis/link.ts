@@ -224,8 +224,8 @@ export class Link {
       if (this.#silences % SILENCES_MAX === 0) this.#commands.disconnect(true)
       return
     }
+    await Promise.all([...this.#clients].map((client) => client !== this.#commands && this.#probeOther(client)))
     if (!this.#available) await this.#arrive()
-    else await Promise.all([...this.#clients].map((client) => client !== this.#commands && this.#probeOther(client)))
   }
 
   /** A subscriber that does not answer hears nothing either: it connects anew, and compares. */

@@ -1,0 +1,96 @@
+import { Inbox } from './client/inbox.js'
+import { age, clientOf } from './shared.js'
+
+const SHOWN = 60
+
+const { searchParams } = new URL(location.href)
+const name = searchParams.get('name') ?? 'Tab'
+const device = searchParams.get('device')
+const $ = (id) => document.getElementById(id)
+
+const options = device === null ? {} : { deviceId: device, leader: false }
+const belfry = clientOf(searchParams.get('user') ?? 'alice', name, options)
+const inbox = new Inbox(belfry)
+const rows = new Map()
+
+$('inbox').tabIndex = 0
+$('name').textContent = name
+document.title = name
+document.body.classList.toggle('phone', device !== null)
+
+function role() {
+  if (belfry.state === 'disconnected') return 'offline'
+  if (belfry.state === 'connecting') return 'connecting'
+  return device !== null ? 'own socket' : belfry.leader ? 'holds the socket' : 'shared socket'
+}
+
+function renderState() {
+  const offline = belfry.state === 'disconnected'
+  document.body.dataset.state = belfry.state
+  $('role').textContent = role()
+  $('toggle').textContent = offline ? 'Come back' : 'Go offline'
+  $('toggle').setAttribute('aria-pressed', String(offline))
+}
+
+function rowOf(item, animate) {
+  const button = document.createElement('button')
+  const dot = Object.assign(document.createElement('span'), { className: 'dot' })
+  const title = Object.assign(document.createElement('span'), { className: 'title' })
+  const time = document.createElement('time')
+  button.append(dot, title, time)
+  button.addEventListener('click', () => inbox.mark(item.id, button.classList.contains('unread') ? 'read' : 'unread').catch(() => {}))
+  const row = document.createElement('li')
+  if (animate) row.className = 'fresh'
+  row.append(button)
+  return row
+}
+
+function renderList(animate = true) {
+  const items = inbox
+    .list()
+    .filter(({ state }) => state !== 'archived')
+    .slice(0, SHOWN)
+  const ids = new Set(items.map(({ id }) => id))
+  for (const [id, row] of rows) {
+    if (ids.has(id)) continue
+    row.remove()
+    rows.delete(id)
+  }
+  let before = $('list').firstElementChild
+  for (const item of items) {
+    const row = rows.get(item.id) ?? rowOf(item, animate)
+    rows.set(item.id, row)
+    if (row === before) before = before.nextElementSibling
+    else $('list').insertBefore(row, before)
+    const button = row.firstElementChild
+    const unread = item.state === 'unread' || item.state === 'seen'
+    button.classList.toggle('unread', unread)
+    button.setAttribute('aria-label', `${item.title}, ${unread ? 'unread: mark read' : 'read: mark unread'}`)
+    button.children[1].textContent = item.title
+    button.children[2].textContent = age(item.timestamp)
+  }
+  $('empty').hidden = items.length > 0
+  $('unread').hidden = inbox.unread === 0
+  $('unread').textContent = inbox.unread > 99 ? '99+' : String(inbox.unread)
+  $('unread').title = `${inbox.unread} unread`
+}
+
+let toastTimer
+belfry.on('toast', ({ notification, replay }) => {
+  if (replay) return
+  $('toast').textContent = notification.title
+  $('toast').classList.add('up')
+  clearTimeout(toastTimer)
+  toastTimer = setTimeout(() => $('toast').classList.remove('up'), 1800)
+})
+belfry.on('state', renderState)
+inbox.on('change', () => renderList())
+setInterval(renderList, 10_000)
+$('toggle').addEventListener('click', () => (belfry.state === 'disconnected' ? belfry.connect() : belfry.disconnect()))
+
+renderState()
+belfry.connect()
+inbox.load().then(
+  () => renderList(false),
+  () => {}
+)

@@ -1,0 +1,79 @@
+import { Belfry } from './client/index.js'
+
+/** Where the service is: the page is at <service>/demo or below it. */
+export const service = new URL(location.pathname.replace(/\/demo(\/.*)?$/, '/'), location.href).href.replace(/\/$/, '')
+
+const TOKEN_KEY = 'belfry-demo-token'
+
+export async function post(path, body) {
+  const reply = await fetch(`${service}/demo/${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body)
+  })
+  if (reply.status === 204) return undefined
+  const answer = await reply.json().catch(() => ({}))
+  if (!reply.ok) throw Object.assign(new Error(answer.detail ?? `the service answered ${reply.status}`), { status: reply.status })
+  return answer
+}
+
+/** Tokens for a user, or undefined when this service signs none for a page: a token must be pasted then. */
+export async function session(user) {
+  try {
+    return await post('session', { user })
+  } catch (error) {
+    if (error.status === 404) return undefined
+    throw error
+  }
+}
+
+export const pasted = {
+  get: () => sessionStorage.getItem(TOKEN_KEY) ?? '',
+  set: (token) => sessionStorage.setItem(TOKEN_KEY, token)
+}
+
+/** The frames of every screen, for whichever page shows them. */
+export const frames = new BroadcastChannel('belfry-demo-frames')
+
+/**
+ * A client whose frames are told of on `frames`.
+ *
+ * @param options `deviceId` for a device of its own; by default a tab of this browser
+ */
+export function clientOf(user, screen, options = {}) {
+  const tell = (direction, text) => {
+    const frame = { user, screen, direction, text, at: Date.now() }
+    frames.postMessage(frame)
+    dispatchEvent(new CustomEvent('frame', { detail: frame }))
+  }
+  class TellingWebSocket extends WebSocket {
+    constructor(url, protocols) {
+      super(url, protocols)
+      this.addEventListener('message', ({ data }) => tell('in', data))
+      this.addEventListener('close', ({ code, reason }) => tell('end', `closed ${code} ${reason}`.trim()))
+    }
+
+    send(data) {
+      tell('out', data)
+      super.send(data)
+    }
+  }
+  const getToken = async () => (await session(user))?.token ?? pasted.get()
+  return new Belfry(service, { getToken, WebSocket: TellingWebSocket, ...options })
+}
+
+/** Milliseconds from the click that sent it, when a page of this machine did and it was not one of many. */
+export function tripOf({ notification: { data }, replay }) {
+  return !replay && typeof data?.sentAt === 'number' ? Math.max(0, Date.now() - data.sentAt) : undefined
+}
+
+export function age(timestamp) {
+  const seconds = Math.max(0, Math.round((Date.now() - timestamp) / 1000))
+  return seconds < 5
+    ? 'now'
+    : seconds < 60
+      ? `${seconds} s`
+      : seconds < 3600
+        ? `${Math.floor(seconds / 60)} min`
+        : `${Math.floor(seconds / 3600)} h`
+}

@@ -1,0 +1,35 @@
+import { h } from './dom.ts'
+import type { BellMessages } from './messages.ts'
+
+/** A burst is read out as one sentence. */
+const GATHER_MS = 700
+
+/** Says to screen readers what arrived, politely. */
+export class Announcer {
+  readonly element = h('div', { class: 'hidden', role: 'status', 'aria-live': 'polite' })
+  readonly #messages: () => BellMessages
+  #titles: string[] = []
+  #timer: number | undefined
+
+  constructor(messages: () => BellMessages) {
+    this.#messages = messages
+  }
+
+  arrived(title: string): void {
+    this.#titles.push(title)
+    this.#timer ??= window.setTimeout(() => this.#say(), GATHER_MS)
+  }
+
+  stop(): void {
+    window.clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#titles = []
+  }
+
+  #say(): void {
+    const [first = '', ...more] = this.#titles
+    const messages = this.#messages()
+    this.element.textContent = more.length === 0 ? messages.arrived(first) : messages.arrivedMany(more.length + 1)
+    this.stop()
+  }
+}

@@ -1,0 +1,46 @@
+type Attributes = Record<string, string | number | boolean | undefined>
+
+/** An element with attributes (true: present, false and undefined: absent) and children. */
+export function h<K extends keyof HTMLElementTagNameMap>(
+  name: K,
+  attributes: Attributes,
+  ...children: (Node | string)[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(name)
+  for (const [key, value] of Object.entries(attributes)) setAttribute(element, key, value)
+  element.append(...children)
+  return element
+}
+
+export function setAttribute(element: Element, name: string, value: string | number | boolean | undefined): void {
+  if (value === undefined || value === false) element.removeAttribute(name)
+  else if (element.getAttribute(name) !== String(value === true ? '' : value))
+    element.setAttribute(name, String(value === true ? '' : value))
+}
+
+/** Leaves the text alone when it is the same, so that nothing is read out or selected anew. */
+export function setText(element: Element, text: string): void {
+  if (element.textContent !== text) element.textContent = text
+}
+
+const SVG = 'http://www.w3.org/2000/svg'
+
+/** A decorative 24 px line icon. */
+export function icon(...paths: string[]): SVGElement {
+  const svg = document.createElementNS(SVG, 'svg')
+  svg.setAttribute('viewBox', '0 0 24 24')
+  svg.setAttribute('aria-hidden', 'true')
+  for (const d of paths) {
+    const path = document.createElementNS(SVG, 'path')
+    path.setAttribute('d', d)
+    svg.append(path)
+  }
+  return svg
+}
+
+/** The reference as an address that may be followed: http(s) only, resolved against the page. */
+export function linkOf(ref: string | undefined): string | undefined {
+  if (ref === undefined || !URL.canParse(ref, document.baseURI)) return undefined
+  const url = new URL(ref, document.baseURI)
+  return url.protocol === 'https:' || url.protocol === 'http:' ? url.href : undefined
+}

@@ -1,0 +1,297 @@
+import { EMPTY_FEED, Feed, type FeedSnapshot } from '../feed.ts'
+import type { InboxItem } from '../inbox.ts'
+import { Belfry } from '../index.ts'
+import type { BelfryOptions } from '../types.ts'
+import { Announcer } from './announcer.ts'
+import { h, icon, setAttribute, setText } from './dom.ts'
+import { type BellMessages, englishMessages } from './messages.ts'
+import { Panel } from './panel.ts'
+import { place } from './place.ts'
+import { styles } from './styles.ts'
+import { tokenFrom } from './token.ts'
+
+/** A connection that is away for less is not worth a word. */
+const OFFLINE_MS = 2500
+const AGES_MS = 30_000
+
+/** On servers, where there are no elements, the module can be imported all the same. */
+const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement
+
+/**
+ * `<belfry-bell>`: a bell with the unread count, and a panel with the inbox.
+ *
+ * Attributes: `url` (where the service is), `token-url` (a GET there answers the user's token, as text or as JSON `{"token": "…"}`),
+ * `theme` (`light` or `dark`; default: as the system is), `lang`. Or set the property `getToken` instead of `token-url`, or `client` instead
+ * of both. Events bubble: `belfry-notification`, `belfry-toast`, `belfry-open`, `belfry-close`, and `belfry-select`, which can be cancelled.
+ */
+export class BelfryBell extends Base {
+  static readonly observedAttributes = ['url', 'token-url', 'lang']
+
+  #messages: BellMessages = englishMessages
+  #getToken: BelfryOptions['getToken'] | undefined
+  #client: Belfry | undefined
+  /** Made here, and so connected and disconnected here. */
+  #own: Belfry | undefined
+  #feed: Feed | undefined
+  #off: (() => void)[] = []
+  #opened = false
+  #stopped = false
+  #offline = false
+  #scheduled = false
+  #changing = false
+  #shown: FeedSnapshot = EMPTY_FEED
+  #offlineTimer: number | undefined
+  #agesTimer: number | undefined
+  readonly #button = h('button', { type: 'button', class: 'bell', part: 'button', 'aria-haspopup': 'dialog', 'aria-controls': 'panel' })
+  readonly #badge = h('span', { class: 'badge', part: 'badge', 'aria-hidden': 'true' })
+  readonly #announcer = new Announcer(() => this.#messages)
+  readonly #panel = new Panel({
+    messages: () => this.#messages,
+    language: () => (this.closest('[lang]') as HTMLElement | null)?.lang || undefined,
+    chosen: (item, event) => this.#chosen(item, event),
+    archived: (item) => this.#act((feed) => feed.mark(item.id, 'archived')),
+    markAllRead: () => this.#act((feed) => feed.markAllRead()),
+    more: () => this.#act((feed) => feed.loadMore()),
+    retry: () => this.#act((feed) => feed.loadMore()),
+    reconnect: () => {
+      this.#stopped = false
+      this.#belfry?.connect()
+      this.#changed()
+    }
+  })
+
+  constructor() {
+    super()
+    const root = this.attachShadow({ mode: 'open' })
+    const sheet = new CSSStyleSheet()
+    sheet.replaceSync(styles)
+    root.adoptedStyleSheets = [sheet]
+    this.#button.append(
+      icon('M18 8.5a6 6 0 1 0-12 0c0 7-2.5 8.5-2.5 8.5h17S18 15.500 18 8.500', 'M13.700 20.500a2 2 0 0 1-3.400 0'),
+      this.#badge
+    )
+    root.append(this.#button, this.#panel.element, this.#announcer.element)
+    this.#button.addEventListener('click', () => (this.#opened ? this.close() : this.open()))
+    root.addEventListener('keydown', (event) => this.#key(event as KeyboardEvent))
+    this.addEventListener('focusout', ({ relatedTarget }) => {
+      if (this.#opened && relatedTarget !== null && !this.contains(relatedTarget as Node)) this.close()
+    })
+  }
+
+  /** Every text; those given take the place of the English ones. */
+  get messages(): BellMessages {
+    return this.#messages
+  }
+
+  set messages(messages: Partial<BellMessages>) {
+    this.#messages = { ...englishMessages, ...messages }
+    this.#panel.refresh()
+    this.#changed()
+  }
+
+  /** Gives the user's token: see `BelfryOptions`. */
+  get getToken(): BelfryOptions['getToken'] | undefined {
+    return this.#getToken
+  }
+
+  set getToken(getToken: BelfryOptions['getToken'] | undefined) {
+    this.#getToken = getToken
+    this.#restart()
+  }
+
+  /** A client of the page's own: the page connects and disconnects it. Else the one made of `url`. */
+  get client(): Belfry | undefined {
+    return this.#belfry
+  }
+
+  set client(client: Belfry | undefined) {
+    this.#client = client
+    this.#restart()
+  }
+
+  /** Whether the panel is open. */
+  get opened(): boolean {
+    return this.#opened
+  }
+
+  get unread(): number {
+    return this.#feed?.snapshot.unread ?? 0
+  }
+
+  connectedCallback(): void {
+    this.#start()
+    this.#changed()
+  }
+
+  disconnectedCallback(): void {
+    this.close()
+    this.#stop()
+  }
+
+  attributeChangedCallback(name: string): void {
+    if (name === 'lang') this.#panel.refresh()
+    else this.#restart()
+  }
+
+  /** Opens the panel and moves the focus there. */
+  open(): void {
+    if (this.#opened || !this.isConnected) return
+    this.#opened = true
+    this.#feed?.open()
+    this.#render()
+    place(this.#panel.element, this.#button)
+    this.#panel.open()
+    this.#panel.focus()
+    this.#agesTimer = window.setInterval(() => this.#panel.refresh(), AGES_MS)
+    document.addEventListener('pointerdown', this.#outside, true)
+    for (const event of ['resize', 'scroll']) window.addEventListener(event, this.#moved, { passive: true, capture: true })
+    this.#tell('belfry-open')
+  }
+
+  /** Closes the panel; the focus goes back to the button when it was inside. */
+  close(): void {
+    if (!this.#opened) return
+    this.#opened = false
+    const inside = this.#panel.element.contains(this.shadowRoot?.activeElement ?? null)
+    this.#panel.close()
+    window.clearInterval(this.#agesTimer)
+    document.removeEventListener('pointerdown', this.#outside, true)
+    for (const event of ['resize', 'scroll']) window.removeEventListener(event, this.#moved, { capture: true })
+    this.#render()
+    if (inside) this.#button.focus()
+    this.#tell('belfry-close')
+  }
+
+  get #belfry(): Belfry | undefined {
+    return this.#client ?? this.#own
+  }
+
+  readonly #outside = (event: Event): void => {
+    if (!event.composedPath().includes(this)) this.close()
+  }
+
+  readonly #moved = ({ target }: Event): void => {
+    if (target !== null && !this.shadowRoot?.contains(target as Node)) place(this.#panel.element, this.#button)
+  }
+
+  /** Attributes and properties come one by one: they are looked at together. */
+  #restart(): void {
+    if (this.#changing) return
+    this.#changing = true
+    queueMicrotask(() => {
+      this.#changing = false
+      if (!this.isConnected) return
+      this.#stop()
+      this.#start()
+      this.#changed()
+    })
+  }
+
+  #start(): void {
+    const belfry = this.#client ?? this.#make()
+    if (belfry === undefined) return
+    const feed = new Feed(belfry)
+    this.#feed = feed
+    this.#off = [
+      feed.subscribe(() => this.#changed()),
+      belfry.on('notification', (ctx) => {
+        if (!ctx.replay) {
+          this.#announcer.arrived(ctx.notification.title)
+          this.#ring()
+        }
+        this.#tell('belfry-notification', ctx)
+      }),
+      belfry.on('toast', (ctx) => this.#tell('belfry-toast', ctx)),
+      belfry.on('state', ({ state }) => this.#watch(state === 'connecting')),
+      belfry.on('terminal', () => {
+        this.#stopped = true
+        this.#changed()
+      })
+    ]
+    if (this.#opened) feed.open()
+    this.#own?.connect()
+    this.#watch(belfry.state === 'connecting')
+  }
+
+  #make(): Belfry | undefined {
+    const url = this.getAttribute('url')
+    const tokenUrl = this.getAttribute('token-url')
+    const getToken = this.#getToken ?? (tokenUrl === null ? undefined : () => tokenFrom(tokenUrl))
+    if (url === null || getToken === undefined) return undefined
+    this.#own = new Belfry(new URL(url, document.baseURI).href, { getToken })
+    return this.#own
+  }
+
+  #stop(): void {
+    for (const off of this.#off) off()
+    this.#off = []
+    this.#feed?.close()
+    this.#feed = undefined
+    this.#own?.disconnect()
+    this.#own = undefined
+    this.#stopped = false
+    this.#announcer.stop()
+    this.#watch(false)
+  }
+
+  #watch(away: boolean): void {
+    window.clearTimeout(this.#offlineTimer)
+    if (!away) this.#offline = false
+    else {
+      this.#stopped = false
+      this.#offlineTimer = window.setTimeout(() => {
+        this.#offline = true
+        this.#changed()
+      }, OFFLINE_MS)
+    }
+  }
+
+  /** Many changes in one turn are one rendering. */
+  #changed(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    queueMicrotask(() => {
+      this.#scheduled = false
+      this.#render()
+    })
+  }
+
+  #render(): void {
+    const feed = this.#feed?.snapshot ?? EMPTY_FEED
+    const messages = this.#messages
+    setAttribute(this.#button, 'aria-label', messages.button(feed.unread))
+    setAttribute(this.#button, 'aria-expanded', String(this.#opened))
+    setText(this.#badge, messages.badge(feed.unread))
+    if (!this.#opened) return
+    const animate = this.#shown.items.length > 0 && !this.#shown.loading
+    this.#panel.render(feed, { offline: this.#offline, stopped: this.#stopped, animate })
+    this.#shown = feed
+  }
+
+  #chosen(item: InboxItem, event: Event): void {
+    if (item.state === 'unread' || item.state === 'seen') this.#act((feed) => feed.mark(item.id))
+    if (!this.#tell('belfry-select', item)) event.preventDefault()
+  }
+
+  #key(event: KeyboardEvent): void {
+    if (event.key !== 'Escape' || !this.#opened) return
+    event.stopPropagation()
+    this.close()
+  }
+
+  #ring(): void {
+    this.#button.classList.remove('ring')
+    // Reading a size makes the animation start anew.
+    void this.#button.offsetWidth
+    this.#button.classList.add('ring')
+  }
+
+  /** What fails is taken back or shown by the feed. */
+  #act(action: (feed: Feed) => Promise<void>): void {
+    if (this.#feed) action(this.#feed).catch(() => {})
+  }
+
+  #tell(name: string, detail?: unknown): boolean {
+    return this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true, cancelable: name === 'belfry-select' }))
+  }
+}

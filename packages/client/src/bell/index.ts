@@ -1,0 +1,12 @@
+import { BelfryBell } from './element.ts'
+
+export { BelfryBell } from './element.ts'
+export { type BellMessages, englishMessages } from './messages.ts'
+
+declare global {
+  interface HTMLElementTagNameMap {
+    'belfry-bell': BelfryBell
+  }
+}
+
+if (globalThis.customElements && !customElements.get('belfry-bell')) customElements.define('belfry-bell', BelfryBell)

@@ -1,0 +1,147 @@
+import type { InboxItem } from '../inbox.ts'
+import { h, icon, linkOf, setAttribute, setText } from './dom.ts'
+import type { BellMessages } from './messages.ts'
+import { timeAgo } from './time-ago.ts'
+
+interface Row {
+  item: InboxItem
+  element: HTMLLIElement
+  main: HTMLElement
+  archive: HTMLButtonElement
+  title: HTMLElement
+  unread: HTMLElement
+  time: HTMLElement
+}
+
+export interface ListHost {
+  messages(): BellMessages
+  language(): string | undefined
+  /** One was clicked; `event` is the click. */
+  chosen(item: InboxItem, event: Event): void
+  archived(item: InboxItem): void
+}
+
+/**
+ * The items as rows, changed in place, so that focus and scroll stay. One row at a time is in the tab order, arrows, Home and End move
+ * between them.
+ */
+export class List {
+  readonly element: HTMLUListElement
+  readonly #host: ListHost
+  readonly #rows = new Map<string, Row>()
+  #order: string[] = []
+  #active: string | undefined
+
+  constructor(host: ListHost) {
+    this.#host = host
+    this.element = h('ul', { class: 'list', part: 'list', role: 'list' })
+    this.element.addEventListener('keydown', (event) => this.#key(event))
+    this.element.addEventListener('focusin', (event) => {
+      const row = this.#rowOf(event.target)
+      if (row) this.#activate(row.item.id)
+    })
+  }
+
+  /** @param animate rows that are new come in with a movement */
+  render(items: readonly InboxItem[], animate: boolean): void {
+    const focused = (this.element.getRootNode() as ShadowRoot).activeElement
+    const gone = new Map(this.#rows)
+    for (const { id } of items) gone.delete(id)
+    const next = [...gone.values()].some(({ element }) => element.contains(focused)) ? this.#neighbour(gone) : undefined
+    for (const [id, { element }] of gone) {
+      element.remove()
+      this.#rows.delete(id)
+    }
+    let before = this.element.firstElementChild
+    for (const item of items) {
+      const row = this.#rows.get(item.id) ?? this.#make(item, animate)
+      this.#update(row, item)
+      if (row.element === before) before = before.nextElementSibling
+      else this.element.insertBefore(row.element, before)
+    }
+    this.#order = items.map(({ id }) => id)
+    if (this.#active === undefined || !this.#rows.has(this.#active)) this.#activate(next ?? this.#order[0])
+    if (next !== undefined) this.#rows.get(next)?.main.focus()
+  }
+
+  /** Ages move on, and texts may be others. */
+  refresh(): void {
+    for (const row of this.#rows.values()) this.#update(row, row.item)
+  }
+
+  /** Whether there was a row to take the focus. */
+  focus(): boolean {
+    const row = this.#rows.get(this.#active ?? '')
+    row?.main.focus()
+    return row !== undefined
+  }
+
+  #make(item: InboxItem, animate: boolean): Row {
+    const unread = h('span', { class: 'hidden' })
+    const title = h('span', { class: 'title', part: 'item-title' })
+    const time = h('time', { class: 'time', part: 'item-time' })
+    const href = linkOf(item.ref)
+    const content = [h('span', { class: 'dot', part: 'dot' }), h('span', {}, unread, title), time]
+    const main =
+      href === undefined
+        ? h('button', { type: 'button', class: 'main', part: 'item-main', tabindex: -1 }, ...content)
+        : h('a', { href, class: 'main', part: 'item-main', tabindex: -1 }, ...content)
+    const archive = h(
+      'button',
+      { type: 'button', class: 'archive', part: 'archive', tabindex: -1 },
+      icon('M4 7h16M6 7v12h12V7M10 12h4M5 4h14v3H5z')
+    )
+    const element = h('li', { class: animate ? 'item fresh' : 'item', part: 'item' }, main, archive)
+    const row = { item, element, main, archive, title, unread, time }
+    main.addEventListener('click', (event) => this.#host.chosen(row.item, event))
+    archive.addEventListener('click', () => this.#host.archived(row.item))
+    this.#rows.set(item.id, row)
+    return row
+  }
+
+  #update(row: Row, item: InboxItem): void {
+    const messages = this.#host.messages()
+    const unread = item.state === 'unread' || item.state === 'seen'
+    row.item = item
+    row.element.classList.toggle('unread', unread)
+    setAttribute(row.element, 'part', unread ? 'item item-unread' : 'item')
+    setText(row.unread, unread ? `${messages.unread}: ` : '')
+    setText(row.title, item.title)
+    setText(row.time, timeAgo(item.timestamp, Date.now(), this.#host.language(), messages.justNow))
+    setAttribute(row.time, 'datetime', new Date(item.timestamp).toISOString())
+    setAttribute(row.archive, 'aria-label', messages.archive(item.title))
+    setAttribute(row.archive, 'title', messages.archive(item.title))
+  }
+
+  #activate(id: string | undefined): void {
+    const reach = (row: Row | undefined, index: number): void => {
+      for (const control of row ? [row.main, row.archive] : []) control.tabIndex = index
+    }
+    if (id !== this.#active) reach(this.#rows.get(this.#active ?? ''), -1)
+    reach(this.#rows.get(id ?? ''), 0)
+    this.#active = id
+  }
+
+  #key(event: KeyboardEvent): void {
+    const row = this.#rowOf(event.target)
+    if (!row || event.altKey || event.ctrlKey || event.metaKey) return
+    const at = this.#order.indexOf(row.item.id)
+    const last = this.#order.length - 1
+    const moves: Record<string, number> = { ArrowDown: Math.min(at + 1, last), ArrowUp: Math.max(at - 1, 0), Home: 0, End: last }
+    const to = moves[event.key]
+    if (to === undefined) return
+    event.preventDefault()
+    this.#rows.get(this.#order[to] ?? '')?.main.focus()
+  }
+
+  #rowOf(target: EventTarget | null): Row | undefined {
+    return [...this.#rows.values()].find(({ element }) => element.contains(target as Node))
+  }
+
+  /** The nearest row that stays, below if there is one. */
+  #neighbour(gone: Map<string, Row>): string | undefined {
+    const at = this.#order.indexOf(this.#active ?? '')
+    const stays = (id: string): boolean => !gone.has(id)
+    return this.#order.slice(at).find(stays) ?? this.#order.slice(0, at).findLast(stays)
+  }
+}

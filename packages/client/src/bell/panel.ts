@@ -1,0 +1,126 @@
+import type { FeedSnapshot } from '../feed.ts'
+import { h, icon, setText } from './dom.ts'
+import { List, type ListHost } from './list.ts'
+
+export interface PanelHost extends ListHost {
+  markAllRead(): void
+  /** The end of the list came into view. */
+  more(): void
+  retry(): void
+  reconnect(): void
+}
+
+/** What `render` shows beside the feed. */
+export interface PanelView {
+  /** The connection has been away long enough to say so. */
+  offline: boolean
+  /** The SDK gave up. */
+  stopped: boolean
+  /** New rows are arrivals, not a page. */
+  animate: boolean
+}
+
+/** The dialog with the inbox. */
+export class Panel {
+  readonly element: HTMLElement
+  readonly #host: PanelHost
+  readonly #list: List
+  readonly #heading = h('h2', { id: 'title', part: 'title' })
+  readonly #all = h('button', { type: 'button', class: 'text-button', part: 'mark-all-read' })
+  readonly #notice = h('div', { class: 'notice', part: 'notice' })
+  readonly #noticeText = h('span', { role: 'status' })
+  readonly #noticeAction = h('button', { type: 'button', class: 'text-button' })
+  readonly #empty = h('div', { class: 'state', part: 'empty' })
+  readonly #emptyTitle = h('strong', {})
+  readonly #emptyHint = h('span', {})
+  readonly #retry = h('button', { type: 'button', class: 'text-button' })
+  readonly #loading = h('div', { class: 'skeleton', part: 'loading', role: 'status' })
+  readonly #loadingText = h('span', { class: 'hidden' })
+  readonly #end = h('div', { class: 'end' })
+  readonly #scroll: HTMLElement
+  #observer: IntersectionObserver | undefined
+
+  constructor(host: PanelHost) {
+    this.#host = host
+    this.#list = new List(host)
+    this.#notice.append(this.#noticeText, this.#noticeAction)
+    this.#empty.append(h('span', { class: 'mark' }, icon('M5 12.5l4.5 4.5L19 7.5')), this.#emptyTitle, this.#emptyHint, this.#retry)
+    const bars = Array.from({ length: 3 }, () => h('div', {}, h('i', {}), h('i', {})))
+    this.#loading.append(this.#loadingText, ...bars)
+    this.#scroll = h('div', { class: 'scroll', part: 'scroll' }, this.#list.element, this.#loading, this.#empty, this.#end)
+    const head = h('div', { class: 'head', part: 'header' }, this.#heading, this.#all)
+    const attributes = {
+      class: 'panel',
+      part: 'panel',
+      id: 'panel',
+      role: 'dialog',
+      'aria-labelledby': 'title',
+      tabindex: -1,
+      popover: 'manual'
+    }
+    this.element = h('div', attributes, head, this.#notice, this.#scroll)
+    this.#all.addEventListener('click', () => host.markAllRead())
+    this.#retry.addEventListener('click', () => host.retry())
+    this.#noticeAction.addEventListener('click', () => host.reconnect())
+  }
+
+  open(): void {
+    this.element.classList.add('open')
+    this.element.showPopover?.()
+    this.#observer = new IntersectionObserver((entries) => entries.some(({ isIntersecting }) => isIntersecting) && this.#host.more(), {
+      root: this.#scroll,
+      rootMargin: '200px'
+    })
+    this.#observer.observe(this.#end)
+  }
+
+  close(): void {
+    this.#observer?.disconnect()
+    this.element.hidePopover?.()
+    this.element.classList.remove('open')
+  }
+
+  focus(): void {
+    if (!this.#list.focus()) this.element.focus()
+  }
+
+  render(feed: FeedSnapshot, view: PanelView): void {
+    const messages = this.#host.messages()
+    const items = feed.items.filter(({ state }) => state !== 'archived')
+    const root = this.element.getRootNode() as ShadowRoot
+    const held = this.element.contains(root.activeElement)
+    this.#list.render(items, view.animate)
+    // It opened before there was a row to take the focus.
+    if (root.activeElement === this.element) this.#list.focus()
+    const failed = feed.error !== undefined && !feed.loading
+    const nothing = items.length === 0
+    setText(this.#heading, messages.title)
+    setText(this.#all, messages.markAllRead)
+    this.#all.hidden = feed.unread === 0
+    setText(this.#noticeText, view.stopped ? messages.stopped : view.offline ? messages.offline : '')
+    setText(this.#noticeAction, messages.reconnect)
+    this.#noticeAction.hidden = !view.stopped
+    this.#notice.hidden = !view.stopped && !view.offline
+    setText(this.#loadingText, messages.loading)
+    this.#loading.hidden = failed || !(feed.loading || (nothing && feed.hasMore))
+    setText(this.#emptyTitle, failed ? messages.failed : messages.empty)
+    setText(this.#emptyHint, failed ? '' : messages.emptyHint)
+    setText(this.#retry, messages.retry)
+    this.#retry.hidden = !failed
+    this.#empty.hidden = !(failed || (nothing && !feed.hasMore))
+    this.#keepLooking(feed)
+    // A control that goes away must not take the focus with it.
+    if (held && !this.element.contains(root.activeElement)) this.focus()
+  }
+
+  refresh(): void {
+    this.#list.refresh()
+  }
+
+  /** The observer speaks only on a change: a short page leaves the end in view. */
+  #keepLooking(feed: FeedSnapshot): void {
+    if (feed.loading || feed.error !== undefined || !feed.hasMore) return
+    this.#observer?.unobserve(this.#end)
+    this.#observer?.observe(this.#end)
+  }
+}

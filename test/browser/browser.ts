@@ -1,0 +1,84 @@
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { createServer, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { extname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Test } from 'tap'
+import { userToken } from '../helper.ts'
+
+const DEADLINE_MS = 20_000
+
+const ARGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync'
+]
+
+const CLIENT = fileURLToPath(new URL('../../demo/client/', import.meta.url))
+const PAGES = 'test/browser/pages'
+
+const TYPES: Record<string, string> = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8' }
+
+/** The system's Chromium, headless; it goes with the test. */
+export async function launch(t: Test): Promise<Browser> {
+  const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ARGS })
+  t.teardown(() => browser.close())
+  return browser
+}
+
+export interface Host {
+  /** `http://127.0.0.1:<port>`, another origin than the service's. */
+  url: string
+  /** Gives the tokens; may be replaced. */
+  token: (user: string) => string
+  /** Files made for the test, by path. */
+  files: Map<string, string>
+}
+
+/** An app's own server: the pages beside this file, the client as it is built, and tokens. */
+export async function startHost(t: Test): Promise<Host> {
+  const host: Host = {
+    url: '',
+    token: (user) => userToken(user),
+    files: new Map()
+  }
+  const answer = async (request: IncomingMessage): Promise<{ type: string; body: string | Buffer }> => {
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://host')
+    if (pathname === '/token') return { type: 'text/plain', body: host.token(searchParams.get('user') ?? '') }
+    const type = TYPES[extname(pathname)] ?? 'text/plain'
+    const made = host.files.get(pathname)
+    if (made !== undefined) return { type, body: made }
+    return { type, body: await readFile(pathname.startsWith('/client/') ? join(CLIENT, pathname.slice(8)) : join(PAGES, pathname)) }
+  }
+  const server = createServer((request, response) => {
+    answer(request).then(
+      ({ type, body }) => response.writeHead(200, { 'content-type': type, 'cache-control': 'no-store' }).end(body),
+      () => response.writeHead(404).end()
+    )
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  host.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return host
+}
+
+/** Resolves when the expression holds in the page. Asked by the clock: a page in the background paints no frames. */
+export async function until(page: Page, expression: string): Promise<void> {
+  await page.waitForFunction(expression, undefined, { polling: 20, timeout: DEADLINE_MS })
+}
+
+/** `--name=5` on the command line. */
+export function argument(name: string, defaultValue: number): number {
+  const given = process.argv.find((entry) => entry.startsWith(`--${name}=`))
+  return given === undefined ? defaultValue : Number(given.slice(name.length + 3))
+}

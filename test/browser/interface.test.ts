@@ -1,0 +1,299 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+import type { Browser, Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { call, eventually, startService, type TestService, temporaryFolder, userToken } from '../helper.ts'
+import { type Host, launch, startHost, until } from './browser.ts'
+
+const require = createRequire(import.meta.url)
+const PAGE = 50
+
+interface Violation {
+  id: string
+  nodes: { html: string; any: { message: string }[] }[]
+}
+
+/** What axe-core finds wrong, in words. */
+async function violations(page: Page): Promise<string[]> {
+  await page.evaluate(await readFile(require.resolve('axe-core/axe.min.js'), 'utf8'))
+  const found = (await page.evaluate('axe.run().then(({ violations }) => violations)')) as Violation[]
+  return found.flatMap(({ id, nodes }) => nodes.map(({ html, any }) => `${id}: ${html.slice(0, 200)} ${any[0]?.message ?? ''}`))
+}
+
+async function publish(service: TestService, user: string, ...titles: string[]): Promise<void> {
+  const notifications = titles.map((title) => ({ to: user, type: 'a', title, ref: '#there' }))
+  await call(service, 'POST', '/v1/notifications/batch', { notifications })
+}
+
+async function openBell(
+  t: Test,
+  browser: Browser,
+  host: Host,
+  service: TestService,
+  user: string,
+  query: Record<string, string> = {},
+  colorScheme: 'light' | 'dark' = 'light'
+): Promise<Page> {
+  const page = await browser.newPage({ colorScheme, viewport: { width: 900, height: 700 } })
+  t.teardown(() => page.close())
+  await page.goto(`${host.url}/bell.html?${new URLSearchParams({ user, service: service.url, ...query })}`)
+  await until(page, 'globalThis.bell?.client?.state === "connected"')
+  return page
+}
+
+/** The name of what has the focus, in whatever shadow tree. */
+const focused = (page: Page): Promise<string> =>
+  page.evaluate(`(() => {
+    let element = document.activeElement
+    while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement
+    return element.getAttribute('aria-label') ?? element.querySelector?.('.title')?.textContent ?? element.textContent
+  })()`)
+
+/** The process as `npm start` starts it, on a secret of its own; resolves with the address of its demo. */
+async function startProcess(t: Test): Promise<string> {
+  const server = fileURLToPath(new URL('../../server.js', import.meta.url))
+  const child = spawn(process.execPath, [server], {
+    env: { PATH: process.env.PATH, PORT: '0', DATA_DIR: temporaryFolder(t), LOG_LEVEL: 'fatal' },
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  t.teardown(async () => {
+    child.kill('SIGTERM')
+    if (child.exitCode === null) await once(child, 'exit')
+  })
+  let printed = ''
+  child.stdout.on('data', (data) => {
+    printed += data
+  })
+  return eventually(() => /Demo: (\S+)\n/.exec(printed)?.[1], 'the address of the demo')
+}
+
+t.test('the bell, the hooks and the demo', async (t) => {
+  const host = await startHost(t)
+  const service = await startService(t, { CORS_ORIGIN: host.url, RATE_LIMIT_MAX: '0', LOG_MAX_ENTRIES: '500' })
+  const browser = await launch(t)
+
+  await t.test('the bell by keyboard only', async (t) => {
+    await publish(service, 'alice', 'one', 'two', 'three')
+    const page = await openBell(t, browser, host, service, 'alice')
+    const bell = page.getByRole('button', { name: 'Notifications, 3 unread' })
+    await bell.waitFor()
+    t.equal(await bell.getAttribute('aria-expanded'), 'false')
+    const { keyboard } = page
+
+    await page.focus('#before')
+    await keyboard.press('Tab')
+    t.equal(await focused(page), 'Notifications, 3 unread')
+    await keyboard.press('Enter')
+    const dialog = page.getByRole('dialog', { name: 'Notifications' })
+    await dialog.waitFor()
+    await dialog.getByRole('listitem').nth(2).waitFor()
+    t.equal(await bell.getAttribute('aria-expanded'), 'true')
+    t.equal(await dialog.getByRole('list').count(), 1)
+    await eventually(async () => (await focused(page)) === 'three', 'the focus on the first row')
+
+    const walk = async (key: string): Promise<string> => {
+      await keyboard.press(key)
+      return focused(page)
+    }
+    t.equal(await walk('ArrowDown'), 'two')
+    t.equal(await walk('End'), 'one')
+    t.equal(await walk('ArrowDown'), 'one', 'and no further')
+    t.equal(await walk('Home'), 'three')
+    t.equal(await walk('Tab'), 'Archive: three')
+    t.equal(await walk('Shift+Tab'), 'three')
+    await keyboard.press('Enter')
+    await page.getByRole('button', { name: 'Notifications, 2 unread' }).waitFor()
+    t.equal(await page.evaluate('location.hash'), '#there', 'a reference is a link')
+    await keyboard.press('Tab')
+    await keyboard.press('Enter')
+    await eventually(async () => (await dialog.getByRole('listitem').count()) === 2, 'the archived one to go')
+    t.equal(await focused(page), 'two', 'the focus goes to the next row')
+
+    await keyboard.press('Escape')
+    await dialog.waitFor({ state: 'hidden' })
+    t.equal(await focused(page), 'Notifications, 2 unread', 'the focus is back on the button')
+    await keyboard.press('Space')
+    await dialog.waitFor()
+    await dialog.getByRole('button', { name: 'Mark all read' }).focus()
+    await keyboard.press('Enter')
+    await page.getByRole('button', { name: 'Notifications', exact: true }).waitFor()
+    t.equal(await dialog.getByRole('button', { name: 'Mark all read' }).count(), 0)
+    await keyboard.press('Escape')
+    await keyboard.press('Tab')
+    t.equal(await focused(page), 'After', 'what is closed is not in the tab order')
+
+    await publish(service, 'alice', 'four')
+    await page.getByText('New notification: four').waitFor({ state: 'attached' })
+    const events = (await page.evaluate('events')) as string[]
+    t.same(
+      events.filter((event) => event !== 'belfry-notification' && event !== 'belfry-toast'),
+      ['belfry-open', 'belfry-select', 'belfry-close', 'belfry-open', 'belfry-close']
+    )
+    t.ok(events.includes('belfry-notification'))
+  })
+
+  await t.test('many: the badge, pages as one scrolls, one sentence for a burst', async (t) => {
+    await publish(service, 'many', ...Array.from({ length: 150 }, (_, n) => `number ${n}`))
+    const page = await openBell(t, browser, host, service, 'many', { fresh: '1' })
+    await page.getByText('99+').waitFor()
+    await page.getByRole('button', { name: 'Notifications, 150 unread' }).click()
+    const rows = page.getByRole('dialog').getByRole('listitem')
+    await eventually(async () => (await rows.count()) >= PAGE, 'a page')
+    await eventually(async () => {
+      await rows.last().scrollIntoViewIfNeeded()
+      return (await rows.count()) === 150
+    }, 'the last page')
+    t.equal(await rows.first().locator('.title').textContent(), 'number 149')
+    t.equal(await rows.last().locator('.title').textContent(), 'number 0')
+    await publish(service, 'many', 'a', 'b', 'c')
+    await page.getByText('3 new notifications').waitFor({ state: 'attached' })
+    await eventually(async () => (await rows.first().locator('.title').textContent()) === 'c', 'the newest on top')
+  })
+
+  await t.test('empty, away and closed for good are said; a click outside closes; right to left', async (t) => {
+    const page = await openBell(t, browser, host, service, 'nobody', { dir: 'rtl' })
+    await page.getByRole('button', { name: 'الإشعارات، 0 غير مقروء' }).click()
+    await page.getByText('All caught up').waitFor()
+    t.equal(await page.evaluate('getComputedStyle(bell.shadowRoot.querySelector(".panel")).direction'), 'rtl')
+    t.same(await violations(page), [])
+    const box = await page.getByRole('dialog').boundingBox()
+    t.ok(box !== null && box.x >= 0 && box.x + box.width <= 900, 'inside of the window')
+    await page.mouse.click(450, 680)
+    await page.getByRole('dialog').waitFor({ state: 'hidden' })
+
+    await call(service, 'DELETE', '/v1/users/nobody/connections')
+    await page.getByRole('button', { name: 'الإشعارات، 0 غير مقروء' }).click()
+    await page.getByText('The connection was closed.').waitFor()
+    await page.getByRole('button', { name: 'Reconnect' }).click()
+    await until(page, 'bell.client.state === "connected"')
+    await page.getByText('The connection was closed.').waitFor({ state: 'hidden' })
+  })
+
+  for (const scheme of ['light', 'dark'] as const) {
+    await t.test(`axe-core finds nothing wrong with the bell, ${scheme}`, async (t) => {
+      const page = await openBell(t, browser, host, service, 'alice', {}, scheme)
+      t.same(await violations(page), [], 'closed')
+      await page.getByRole('button', { name: /^Notifications/ }).click()
+      await page.getByRole('dialog').getByRole('listitem').first().waitFor()
+      await until(page, 'bell.shadowRoot.getAnimations().length === 0')
+      t.same(await violations(page), [], 'open')
+    })
+  }
+
+  await t.test('React: the hooks render and follow', async (t) => {
+    const bundle = await build({
+      entryPoints: ['test/browser/pages/react-app.jsx'],
+      alias: { '@belfry/client/react': './packages/client/dist/react.js' },
+      bundle: true,
+      write: false,
+      format: 'esm',
+      jsx: 'automatic',
+      define: { 'process.env.NODE_ENV': '"development"' }
+    })
+    host.files.set('/react-app.js', bundle.outputFiles[0]?.text ?? '')
+    await publish(service, 'carol', ...Array.from({ length: PAGE + 5 }, (_, n) => `number ${n}`))
+    const page = await browser.newPage()
+    t.teardown(() => page.close())
+    const failures: string[] = []
+    page.on('pageerror', (error) => failures.push(error.message))
+    page.on('console', (message) => message.type() === 'error' && failures.push(message.text()))
+    await page.goto(`${host.url}/app.html?${new URLSearchParams({ user: 'carol', service: service.url })}`)
+    await until(page, 'document.querySelector("#state")?.textContent === "connected"')
+    await until(page, `document.querySelector('#count').textContent === '${PAGE + 5}'`)
+    await until(page, `document.querySelectorAll('li').length >= ${PAGE}`)
+    await publish(service, 'carol', 'live')
+    await page.getByRole('button', { name: 'live' }).waitFor()
+    await until(page, `document.querySelector('#count').textContent === '${PAGE + 6}'`)
+    const renders = await page.evaluate('countRenders')
+    await page.getByRole('button', { name: 'live' }).click()
+    await page.locator('li.read').waitFor()
+    await until(page, `document.querySelector('#count').textContent === '${PAGE + 5}'`)
+    t.ok(((await page.evaluate('countRenders')) as number) - (renders as number) <= 4, 'the count renders only when it changes')
+    await page.locator('#all').click()
+    await until(page, 'document.querySelector("#count").textContent === "0"')
+    t.equal((await call(service, 'GET', '/v1/users/carol/notifications')).body.unread, 0)
+    t.equal((await call(service, 'GET', '/v1/users/carol/connections')).body.items.length, 1, 'strict mode mounts twice, and leaves one')
+    await page.locator('#switch').click()
+    await eventually(async () => (await call(service, 'GET', '/v1/users/carol/connections')).body.items.length === 0, 'the end')
+    t.same(failures, [])
+  })
+
+  await t.test('the demo: screens follow, one goes offline and comes back, a burst drains, a recall', async (t) => {
+    const demo = await startProcess(t)
+    const page = await browser.newPage({ viewport: { width: 1280, height: 900 }, bypassCSP: true })
+    t.teardown(() => page.close())
+    const failures: string[] = []
+    page.on('pageerror', (error) => failures.push(error.message))
+    page.on('console', (message) => message.type() === 'error' && failures.push(message.text()))
+    await page.goto(demo)
+    const tab = page.frameLocator('iframe[title="Tab 2"]')
+    const phone = page.frameLocator('iframe[title="Phone 1"]')
+    await tab.getByText('shared socket').waitFor()
+    await phone.getByText('own socket').waitFor()
+    await until(page, 'document.querySelector("#connections").textContent === "2"')
+
+    await page.getByRole('button', { name: 'Send to alice' }).click()
+    for (const screen of [tab, phone]) await screen.getByRole('button', { name: 'Sync finished, unread: mark read' }).waitFor()
+    await until(page, 'document.querySelector("#latency").textContent.endsWith(" ms")')
+    await tab.getByRole('button', { name: /^Sync finished/ }).click()
+    await phone.getByRole('button', { name: 'Sync finished, read: mark unread' }).waitFor()
+
+    await phone.getByRole('button', { name: 'Go offline' }).click()
+    await page.getByLabel('Title').fill('Build')
+    await page.getByRole('button', { name: 'Burst of 50' }).click()
+    await until(page, 'Number(document.querySelector("#parked").textContent) > 0')
+    await until(page, 'document.querySelector("#parked").textContent === "0"')
+    await tab.getByRole('button', { name: 'Build 50, unread: mark read' }).waitFor()
+    t.equal(await tab.locator('li').count(), 51)
+    t.equal(await phone.locator('li').count(), 1, 'offline')
+    await phone.getByRole('button', { name: 'Come back' }).click()
+    await phone.getByRole('button', { name: 'Build 50, unread: mark read' }).waitFor()
+    await page.getByRole('button', { name: 'Recall last' }).click()
+    for (const screen of [tab, phone]) await eventually(async () => (await screen.locator('li').count()) === 50, 'the recall')
+    t.ok((await page.locator('#frames li').count()) > 50, 'the frames are shown')
+    t.notMatch(await page.locator('#frames').textContent(), /eyJ/, 'without tokens')
+
+    await page.getByRole('button', { name: /^Notifications/ }).click()
+    await page.getByRole('dialog').getByRole('listitem').first().waitFor()
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+      t.same(await violations(page), [], colorScheme)
+    }
+    t.same(failures, [])
+  })
+
+  await t.test('with a real secret the demo signs nothing, publishes nothing, and asks for a token', async (t) => {
+    const real = await startService(t, { DEMO: 'true' })
+    t.match(await call(real, 'POST', '/demo/session', { user: 'alice' }, { token: '' }), { status: 404 })
+    t.match(await call(real, 'POST', '/demo/publish', { user: 'alice', type: 'a', title: 'x' }, { token: '' }), { status: 404 })
+    t.match(await call(real, 'POST', '/demo/recall', { user: 'alice', id: 'x' }, { token: '' }), { status: 404 })
+    t.match(await call(service, 'GET', '/demo'), { status: 404 })
+    const { headers } = await call(real, 'GET', '/demo')
+    t.match(headers.get('content-security-policy'), /default-src 'self'/)
+    t.equal((await call(real, 'GET', '/demo', undefined, { headers: { 'if-none-match': headers.get('etag') ?? '' } })).status, 304)
+    t.match(await call(real, 'GET', '/demo/..%2fpackage.json'), { status: 404 })
+
+    const page = await browser.newPage()
+    t.teardown(() => page.close())
+    const refused: string[] = []
+    page.on('console', (message) => /Content Security Policy/.test(message.text()) && refused.push(message.text()))
+    await page.goto(`${real.url}/demo`)
+    await page.getByLabel('Token of a user').fill('not a token')
+    await page.getByRole('button', { name: 'Connect' }).click()
+    await page.getByText('This is not a token of a user.').waitFor()
+    await page.getByLabel('Token of a user').fill(userToken('zoe'))
+    await page.getByRole('button', { name: 'Connect' }).click()
+    await page.frameLocator('iframe[title="Tab 2"]').getByText('shared socket').waitFor()
+    await publish(real, 'zoe', 'pasted')
+    await page
+      .frameLocator('iframe[title="Phone 1"]')
+      .getByRole('button', { name: /^pasted/ })
+      .waitFor()
+    t.equal(await page.getByRole('button', { name: 'Send to zoe' }).isDisabled(), true)
+    t.same(refused, [], 'the page keeps to its policy')
+  })
+})

@@ -1,0 +1,60 @@
+import { BelfryProvider, useNotifications, useUnreadCount } from '@belfry/client/react'
+import { StrictMode, useState } from 'react'
+import { createRoot } from 'react-dom/client'
+
+const { searchParams } = new URL(location.href)
+const getToken = async () => (await fetch(`/token?user=${searchParams.get('user')}`)).text()
+
+function Count() {
+  globalThis.countRenders = (globalThis.countRenders ?? 0) + 1
+  return <output id="count">{useUnreadCount()}</output>
+}
+
+function Inbox() {
+  const { items, hasMore, loadMore, mark, markAllRead, state } = useNotifications()
+  return (
+    <>
+      <p id="state">{state}</p>
+      <ul>
+        {items.map(({ id, title, state: is }) => (
+          <li key={id} className={is}>
+            <button type="button" onClick={() => mark(id)}>
+              {title}
+            </button>
+          </li>
+        ))}
+      </ul>
+      {hasMore && (
+        <button type="button" id="more" onClick={() => loadMore()}>
+          More
+        </button>
+      )}
+      <button type="button" id="all" onClick={() => markAllRead()}>
+        Mark all read
+      </button>
+    </>
+  )
+}
+
+function App() {
+  const [on, setOn] = useState(true)
+  return (
+    <>
+      <button type="button" id="switch" onClick={() => setOn(!on)}>
+        Switch
+      </button>
+      {on && (
+        <BelfryProvider url={searchParams.get('service')} getToken={() => getToken()}>
+          <Count />
+          <Inbox />
+        </BelfryProvider>
+      )}
+    </>
+  )
+}
+
+createRoot(document.getElementById('root')).render(
+  <StrictMode>
+    <App />
+  </StrictMode>
+)

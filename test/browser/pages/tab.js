@@ -1,0 +1,48 @@
+import { Belfry } from './client/index.js'
+
+const { searchParams } = new URL(location.href)
+const user = searchParams.get('user')
+const service = searchParams.get('service')
+
+/**
+ * Toasts raised by all tabs of the browser. Kept in storage: what a tab that is closed has just posted, or sent, goes with it, though it was
+ * raised; what it has stored does not.
+ */
+const raise = (id) => localStorage.setItem(`toast ${id} ${crypto.randomUUID()}`, String(Date.now()))
+globalThis.raised = () => {
+  const keys = Object.keys(localStorage).filter((key) => key.startsWith('toast '))
+  return keys.sort((a, b) => localStorage.getItem(a) - localStorage.getItem(b)).map((key) => key.split(' ')[1])
+}
+
+const getToken = async () => (await fetch(`/token?user=${user}`, { cache: 'no-store' })).text()
+
+/** A client that keeps what it heard, and counts its attempts. */
+globalThis.follow = (options = {}) => {
+  const heard = { ids: [], toasts: [], gaps: [], transports: [], attempts: 0, terminal: undefined, leadsAt: 0 }
+  const { address, ...given } = options
+  class CountedWebSocket extends WebSocket {
+    constructor(url, protocols) {
+      heard.attempts++
+      super(address ?? url, protocols)
+    }
+  }
+  const belfry = new Belfry(service, { getToken, WebSocket: CountedWebSocket, ...given })
+  belfry.on('notification', ({ notification }) => heard.ids.push(notification.id))
+  belfry.on('toast', ({ notification }) => {
+    heard.toasts.push(notification.id)
+    raise(notification.id)
+  })
+  belfry.on('gap', (ctx) => heard.gaps.push(ctx.reason))
+  belfry.on('transport', ({ transport }) => heard.transports.push(transport))
+  belfry.on('terminal', (ctx) => {
+    heard.terminal = ctx
+  })
+  belfry.on('state', ({ state }) => {
+    if (state === 'connected' && belfry.leader) heard.leadsAt ||= Date.now()
+  })
+  belfry.connect()
+  return { belfry, heard }
+}
+
+if (!searchParams.has('idle')) globalThis.tab = follow()
+globalThis.loaded = true

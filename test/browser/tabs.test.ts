@@ -1,0 +1,113 @@
+import type { BrowserContext, Page } from 'playwright-core'
+import t from 'tap'
+import { call, eventually, startService, type TestService } from '../helper.ts'
+import { argument, type Host, launch, startHost, until } from './browser.ts'
+
+const TABS = 10
+const BURST = 200
+const RUNS = argument('runs', 3)
+const TAKEOVER_MS = 1000
+
+/** What pages/tab.js keeps. */
+interface Heard {
+  ids: string[]
+  leadsAt: number
+}
+
+async function open(context: BrowserContext, host: Host, service: TestService, user: string): Promise<Page> {
+  const page = await context.newPage()
+  await page.goto(`${host.url}/tab.html?${new URLSearchParams({ user, service: service.url })}`)
+  await until(page, 'globalThis.tab?.belfry.state === "connected"')
+  return page
+}
+
+/** A page of the same browser that only watches which toasts are raised. */
+async function watch(context: BrowserContext, host: Host): Promise<() => Promise<string[]>> {
+  const page = await context.newPage()
+  await page.goto(`${host.url}/tab.html?idle=1`)
+  await until(page, 'globalThis.loaded')
+  return () => page.evaluate('raised()')
+}
+
+const heardBy = (page: Page): Promise<Heard> => page.evaluate('tab.heard')
+const leads = (page: Page): Promise<boolean> => page.evaluate('tab.belfry.leader')
+
+async function publish(service: TestService, user: string, from: number, to: number): Promise<string[]> {
+  const notifications = Array.from({ length: to - from }, (_, n) => ({ to: user, type: 'a', title: `number ${from + n}` }))
+  const { body } = await call(service, 'POST', '/v1/notifications/batch', { notifications })
+  return body.results.map(({ id }: { id: string }) => id)
+}
+
+t.test('tabs of one browser', async (t) => {
+  const host = await startHost(t)
+  const service = await startService(t, { CORS_ORIGIN: host.url, RATE_LIMIT_MAX: '0' })
+  const browser = await launch(t)
+
+  await t.test('ten tabs hold one connection, and it stays one when they reload', async (t) => {
+    const context = await browser.newContext()
+    t.teardown(() => context.close())
+    const toasts = await watch(context, host)
+    const pages: Page[] = []
+    for (let n = 0; n < TABS; n++) pages.push(await open(context, host, service, 'alice'))
+    const connections = async () => (await call(service, 'GET', '/v1/users/alice/connections')).body.items.length
+    t.equal(await connections(), 1)
+    t.equal((await Promise.all(pages.map(leads))).filter(Boolean).length, 1)
+
+    const [id] = await publish(service, 'alice', 0, 1)
+    for (const page of pages) await until(page, 'tab.heard.ids.length === 1')
+    await eventually(async () => (await toasts()).length > 0, 'the toast')
+
+    await pages[3]?.reload()
+    await until(pages[3] as Page, 'globalThis.tab?.belfry.state === "connected"')
+    const [second] = await publish(service, 'alice', 1, 2)
+    for (const page of pages) await until(page, `tab.heard.ids.includes('${second}')`)
+    t.same((await heardBy(pages[3] as Page)).ids, [second], 'a reload resumes after what was shown')
+    t.same((await heardBy(pages[0] as Page)).ids, [id, second])
+    t.equal(await connections(), 1)
+    await eventually(async () => (await toasts()).length === 2, 'the second toast')
+    t.same(await toasts(), [id, second])
+  })
+
+  await t.test(`the leader goes in the middle of a burst of ${BURST}, ${RUNS} times`, async (t) => {
+    const takeovers: number[] = []
+    let lost = 0
+    let doubled = 0
+    for (let run = 0; run < RUNS; run++) {
+      const user = `runner-${run}`
+      const context = await browser.newContext()
+      const toasts = await watch(context, host)
+      const pages: Page[] = []
+      for (let n = 0; n < 4; n++) pages.push(await open(context, host, service, user))
+
+      const ids: string[] = []
+      const publishing = (async () => {
+        for (let sent = 0; sent < BURST; sent += 5) ids.push(...(await publish(service, user, sent, sent + 5)))
+      })()
+      const leading = await Promise.all(pages.map(leads))
+      const leader = pages[leading.indexOf(true)] as Page
+      const rest = pages.filter((page) => page !== leader)
+      await until(leader, 'tab.heard.ids.length >= 50')
+      const killedAt = Date.now()
+      await leader.close()
+      await publishing
+      for (const page of rest) await until(page, `new Set(tab.heard.ids).size >= ${BURST}`)
+
+      const heard = await Promise.all(rest.map(heardBy))
+      takeovers.push(Math.max(...heard.map(({ leadsAt }) => leadsAt)) - killedAt)
+      for (const { ids: shown } of heard) {
+        lost += ids.filter((id) => !shown.includes(id)).length
+        doubled += shown.length - new Set(shown).size
+      }
+      await eventually(async () => new Set(await toasts()).size === BURST, `${BURST} toasts`)
+      doubled += (await toasts()).length - BURST
+      await context.close()
+    }
+    takeovers.sort((a, b) => a - b)
+    const worst = takeovers.at(-1) as number
+    t.comment(`takeover: median ${takeovers[RUNS >> 1]} ms, worst ${worst} ms over ${RUNS} runs; lost ${lost}, doubled ${doubled}`)
+    t.equal(lost, 0, 'nothing was lost')
+    t.equal(doubled, 0, 'nothing was shown or raised twice')
+    t.ok(worst < TAKEOVER_MS, `${worst} ms`)
+    t.ok((takeovers[0] as number) > 0)
+  })
+})

@@ -1,0 +1,106 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { endWithProcess } from '../fixtures/children.ts'
+import type { Caller } from './http.ts'
+
+const START_DEADLINE_MS = 60_000
+const OUTPUT_KEPT = 4000
+
+/** One place for a node: the same port through all its incarnations. */
+export class ChaosNode {
+  readonly index: number
+  readonly port: number
+  /** A fault has it in hand; nothing else may. */
+  busy = false
+  /** What ended without being told to, in words. */
+  readonly accidents: string[] = []
+  readonly #build: string
+  readonly #environment: Record<string, string>
+  readonly #caller: Caller
+  #child: ChildProcess | undefined
+  #listening = false
+  #ending = false
+
+  constructor(index: number, port: number, build: string, environment: Record<string, string>, caller: Caller) {
+    this.index = index
+    this.port = port
+    this.#build = build
+    this.#environment = environment
+    this.#caller = caller
+  }
+
+  get running(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null
+  }
+
+  /** Whether there is any sense in calling it. */
+  get listening(): boolean {
+    return this.running && this.#listening
+  }
+
+  /** Resolves when it listens. */
+  async start(): Promise<void> {
+    const { PATH = '', HOME = '' } = process.env
+    const environment = { PATH, HOME, HOST: '127.0.0.1', PORT: String(this.port), LOG_LEVEL: 'error', ...this.#environment }
+    const child = spawn(process.execPath, [join(this.#build, 'server.js')], { env: environment, stdio: ['ignore', 'pipe', 'pipe'] })
+    let output = ''
+    const keep = (data: Buffer): void => {
+      output = (output + data).slice(-OUTPUT_KEPT)
+    }
+    child.stdout.on('data', keep)
+    child.stderr.on('data', keep)
+    endWithProcess(child)
+    this.#child = child
+    this.#ending = false
+    this.#listening = false
+    child.on('exit', (code, signal) => {
+      if (!this.#ending) this.accidents.push(`node ${this.index} ended by itself (${code ?? signal}): ${output}`)
+    })
+    const deadline = Date.now() + START_DEADLINE_MS
+    while (!(await this.live())) {
+      if (!this.running) throw new Error(`node ${this.index} does not start: ${output}`)
+      if (Date.now() > deadline) throw new Error(`node ${this.index} is not there after ${START_DEADLINE_MS} ms: ${output}`)
+      await pause(50)
+    }
+    this.#listening = true
+  }
+
+  async live(): Promise<boolean> {
+    return (await this.#caller.call(this.port, 'GET', '/health/live', undefined, {}, 1000)).status === 200
+  }
+
+  /** Why it is not ready; '' when it is. */
+  async unready(): Promise<string> {
+    if (!this.running) return 'it does not run'
+    const { status, body } = await this.#caller.call(this.port, 'GET', '/health/ready', undefined, {}, 1000)
+    return status === 200 ? '' : `it answers ${status} ${JSON.stringify(body)}`
+  }
+
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL')
+  }
+
+  /** Asks it to stop, and waits until it has; killed when it has not after `ms`: false. */
+  async drain(ms: number): Promise<boolean> {
+    const child = this.#child
+    const late = setTimeout(() => child?.kill('SIGKILL'), ms)
+    await this.#end('SIGTERM')
+    clearTimeout(late)
+    return child?.signalCode !== 'SIGKILL'
+  }
+
+  signal(name: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#child?.kill(name)
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child
+    if (child === undefined || !this.running) return
+    this.#ending = true
+    const exited = once(child, 'exit')
+    child.kill(signal)
+    await exited
+  }
+}

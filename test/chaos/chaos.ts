@@ -1,0 +1,130 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { type Breach, check } from './checker.ts'
+import { ghosts, readLogs, rest } from './collect.ts'
+import { type Device, loadSdk, makeDevices } from './consumers.ts'
+import { Faults } from './faults.ts'
+import type { Journal, UserLog } from './journal.ts'
+import { Publishers } from './publishers.ts'
+import { type Summary, summarize } from './report.ts'
+import { type FaultKind, lossyKinds, type StoreKind, schedule } from './schedule.ts'
+import { RATE_LIMIT, RATE_WINDOW_MS, World } from './world.ts'
+
+export interface ChaosOptions {
+  store: StoreKind
+  seed: number
+  seconds: number
+  /** Only these faults; undefined: all that the store's kind of run has. */
+  only: FaultKind[] | undefined
+  /** Times as many faults. */
+  intensity: number
+  users: number
+  /** Notifications a second. */
+  rate: number
+  /** Rows kept per user. */
+  maxEntries: number
+  /** The compiled service and SDK. */
+  build: string
+  /** Nodes; the embedded store has one. */
+  nodes: number
+  /** How long everything may take to come to rest after the last fault, milliseconds. */
+  restMs: number
+}
+
+export interface ChaosResult {
+  journal: Journal
+  summary: Summary
+  breaches: Breach[]
+}
+
+const CONNECT_MS = 60_000
+const FAULTS_OVER_MS = 40_000
+const STALL_STEP_MS = 50
+
+/** One run, from nothing to the verdict. Whatever happens, no process is left when it settles. */
+export async function chaos(options: ChaosOptions, progress: (text: string) => void = () => undefined): Promise<ChaosResult> {
+  const { store, seed, seconds, only, intensity, maxEntries, build } = options
+  const faultPlan = schedule(seed, seconds, store, { only, intensity })
+  const users = Array.from({ length: options.users }, (_, number) => `user-${number}`)
+  const world = await World.start({ store, nodes: store === 'embedded' ? 1 : options.nodes, build, maxEntries })
+  const unhealed: string[] = []
+  const stall = watchStalls()
+  try {
+    const devices = makeDevices(world, await loadSdk(build), users, seed)
+    for (const device of devices) device.start()
+    unhealed.push(...(await rest(world, devices, users, CONNECT_MS)))
+    progress('everybody is connected')
+
+    const publishers = new Publishers(world, { users, rate: options.rate, seed })
+    const faults = new Faults(world, devices)
+    const startedAt = Date.now()
+    publishers.start()
+    for (const fault of faultPlan) {
+      await pause(Math.max(0, startedAt + fault.at - Date.now()))
+      faults.do(fault)
+    }
+    await pause(Math.max(0, startedAt + seconds * 1000 - Date.now()))
+    progress('the last fault was done')
+    const published = publishers.stop()
+    unhealed.push(...(await within(FAULTS_OVER_MS, faults.over(), 'the faults are not over')))
+    unhealed.push(...faults.errors, ...world.overdue, ...world.nodes.flatMap(({ accidents }) => accidents))
+    await published
+    await Promise.all(devices.map((device) => device.quiet()))
+    unhealed.push(...(await rest(world, devices, users, options.restMs)))
+    progress('all is at rest')
+
+    const journals = devices.map((device) => device.journal())
+    let logs: UserLog[] = store === 'embedded' ? [] : await readLogs(world, users)
+    for (const device of devices) device.stop()
+    const left = await ghosts(world, users, unhealed.length === 0)
+    if (store === 'embedded') {
+      await Promise.all(world.nodes.map((node) => node.kill()))
+      logs = await readLogs(world, users)
+    }
+    const journal: Journal = {
+      seed,
+      seconds,
+      store,
+      limit: RATE_LIMIT,
+      windowMs: RATE_WINDOW_MS,
+      lossy: faultPlan.some(({ kind }) => lossyKinds.includes(kind)),
+      startedAt,
+      faults: faultPlan,
+      publishes: publishers.publishes,
+      recalls: publishers.recalls,
+      devices: journals,
+      logs,
+      windows: world.windows,
+      away: world.away,
+      ghosts: left,
+      unhealed,
+      stallMs: stall.longest()
+    }
+    const breaches = check(journal)
+    return { journal, breaches, summary: summarize(journal, faults.counts, breaches) }
+  } finally {
+    stall.end()
+    await world.stop()
+  }
+}
+
+export type { Device }
+
+async function within(ms: number, done: Promise<void>, otherwise: string): Promise<string[]> {
+  const late = new AbortController()
+  try {
+    return await Promise.race([done.then(() => []), pause(ms, [otherwise], { signal: late.signal })])
+  } finally {
+    late.abort()
+  }
+}
+
+function watchStalls(): { longest(): number; end(): void } {
+  let longest = 0
+  let last = performance.now()
+  const timer = setInterval(() => {
+    const now = performance.now()
+    longest = Math.max(longest, now - last - STALL_STEP_MS)
+    last = now
+  }, STALL_STEP_MS)
+  return { longest: () => longest, end: () => clearInterval(timer) }
+}

@@ -1,0 +1,312 @@
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { check, type Rule, rules } from './checker.ts'
+import { figures, rulesTable } from './figures.ts'
+import type { DeviceJournal, Journal, LogRow, Publish, UserLog } from './journal.ts'
+import { lateness } from './lateness.ts'
+import { summarize } from './report.ts'
+import { type FaultKind, faultKinds, schedule, storeKinds } from './schedule.ts'
+
+const START = 1_800_000_000_000
+
+const idOf = (number: number): string => `notification-${String(number).padStart(7, '0')}`
+const eventIdOf = (number: number): string => `e.${number}.${idOf(number).slice(0, 8)}`
+
+function publish(number: number, status: 'accepted' | 'parked' = 'accepted'): Publish {
+  const at = START + number * 200
+  const result = {
+    id: idOf(number),
+    status,
+    eventId: status === 'accepted' ? eventIdOf(number) : '',
+    durability: 'fsync',
+    nodes: 1
+  } as const
+  return {
+    publisher: 'p',
+    user: 'alice',
+    sequence: number,
+    key: `key-${number}`,
+    attempts: [{ sentAt: at - 5, doneAt: at + 5, node: 0, status: 202, result }]
+  }
+}
+
+function device(name: string): DeviceJournal {
+  const shown = [1, 2, 3, 4, 5].map((number) => ({
+    type: 'shown' as const,
+    at: START + number * 200 + 10,
+    id: idOf(number),
+    eventId: eventIdOf(number),
+    replay: false
+  }))
+  const begin = { type: 'caughtUp' as const, at: START, node: 0 }
+  return { user: 'alice', device: name, events: [begin, ...shown], unread: 4, lastEventId: 'e.6' }
+}
+
+/** Five notifications, of which one was marked as read, on two devices. */
+function clean(): Journal {
+  const rows: LogRow[] = [1, 2, 3, 4, 5].map((number) => ({ kind: 'n', at: START + number * 200, id: idOf(number) }))
+  rows.push({ kind: 's', at: START + 1100, id: idOf(99), ids: [idOf(2)], state: 'read', unread: 4 })
+  const log: UserLog = { user: 'alice', epoch: 'e', top: 6, floor: 0, parked: 0, unread: 4, rows, states: { [idOf(2)]: 'read' } }
+  return {
+    seed: 1,
+    seconds: 2,
+    store: 'redis',
+    limit: 10,
+    windowMs: 1000,
+    lossy: false,
+    startedAt: START,
+    faults: [],
+    publishes: [1, 2, 3, 4, 5].map((number) => publish(number)),
+    recalls: [],
+    devices: [device('phone'), device('laptop')],
+    logs: [log],
+    windows: [],
+    away: [],
+    ghosts: [],
+    unhealed: [],
+    stallMs: 0
+  }
+}
+
+interface Parts {
+  journal: Journal
+  phone: DeviceJournal
+  log: UserLog
+  rows: LogRow[]
+  publishes: Publish[]
+}
+
+/** The rules that a clean journal breaks after the change. */
+function broken(change: (parts: Parts) => void): Rule[] {
+  const journal = clean()
+  const [phone] = journal.devices as [DeviceJournal]
+  const [log] = journal.logs as [UserLog]
+  change({ journal, phone, log, rows: log.rows, publishes: journal.publishes })
+  return [...new Set(check(journal).map(({ rule }) => rule))].sort()
+}
+
+const without = (events: DeviceJournal['events'], number: number): DeviceJournal['events'] =>
+  events.filter((event) => event.type !== 'shown' || event.id !== idOf(number))
+
+t.test('a clean journal breaks nothing', async (t) => {
+  t.same(check(clean()), [])
+})
+
+/** What breaks each rule. Some breaches cannot come alone. */
+const cases: Record<Rule, { also?: Rule[]; change: (parts: Parts) => void }> = {
+  lost: {
+    also: ['identical'],
+    change: ({ phone }) => {
+      phone.events = without(phone.events, 3)
+    }
+  },
+  stored: {
+    also: ['lost'],
+    change: ({ publishes }) => {
+      publishes.push(publish(7, 'parked'))
+    }
+  },
+  gap: {
+    change: ({ phone }) => {
+      phone.events.push({ type: 'gap', at: START + 1200, reason: 'ahead', from: 'e.7', to: 'e.9', count: 3 })
+    }
+  },
+  duplicate: {
+    also: ['order'],
+    change: ({ phone }) => {
+      phone.events.push({ type: 'shown', at: START + 1200, id: idOf(5), eventId: eventIdOf(5), replay: true })
+    }
+  },
+  order: {
+    change: ({ phone }) => {
+      phone.events.push(...phone.events.splice(2, 1))
+    }
+  },
+  phantom: {
+    also: ['identical'],
+    change: ({ phone }) => {
+      phone.events.push({ type: 'shown', at: START + 1200, id: idOf(8), eventId: 'e.8.notifica', replay: false })
+    }
+  },
+  contiguous: {
+    change: ({ log }) => {
+      log.top = 7
+    }
+  },
+  identical: {
+    change: ({ journal, phone, rows, log }) => {
+      rows.splice(5, 0, { kind: 'n', at: START + 1050, id: idOf(6) })
+      log.top = 7
+      log.unread = 5
+      ;(rows[6] as LogRow).unread = 5
+      for (const each of journal.devices) each.unread = 5
+      phone.events.push({ type: 'shown', at: START + 1060, id: idOf(6), eventId: eventIdOf(6), replay: false })
+    }
+  },
+  rate: {
+    change: ({ journal }) => {
+      journal.limit = 4
+    }
+  },
+  parked: {
+    change: ({ publishes }) => {
+      ;(publishes[1] as Publish).sequence = 3
+      ;(publishes[2] as Publish).sequence = 2
+      publishes.sort((a, b) => (a.sequence ?? 0) - (b.sequence ?? 0))
+    }
+  },
+  unread: {
+    change: ({ rows }) => {
+      ;(rows[5] as LogRow).unread = 5
+    }
+  },
+  state: {
+    change: ({ log }) => {
+      log.states = {}
+    }
+  },
+  idempotency: {
+    change: ({ publishes }) => {
+      const [{ attempts }] = publishes as [Publish]
+      const [{ result, ...rest }] = attempts as [Required<Publish['attempts'][number]>]
+      attempts.push({ ...rest, result: { ...result, id: idOf(2) } })
+    }
+  },
+  away: {
+    change: ({ journal }) => {
+      journal.away.push({ from: START + 590, to: START + 610 })
+    }
+  },
+  recall: {
+    change: ({ journal, rows, log }) => {
+      journal.recalls.push({ user: 'alice', id: idOf(4), status: 204, doneAt: START + 1150 })
+      ;(rows[3] as LogRow).kind = 'x'
+      rows.push({ kind: 'r', at: START + 1150, id: idOf(98), ids: [idOf(4)], unread: 3 })
+      log.top = 7
+      log.unread = 3
+      for (const each of journal.devices) each.unread = 3
+    }
+  },
+  ghost: {
+    change: ({ journal }) => {
+      journal.ghosts.push({ user: 'alice', what: '1 nodes were woken for nobody' })
+    }
+  },
+  late: {
+    change: ({ phone }) => {
+      const [last] = phone.events.slice(-1) as [DeviceJournal['events'][number]]
+      last.at += 2600
+    }
+  },
+  unhealed: {
+    change: ({ log }) => {
+      log.parked = 1
+    }
+  },
+  terminal: {
+    change: ({ phone }) => {
+      phone.events.push({ type: 'terminal', at: START + 1300, code: 4001, reason: 'token_invalid' })
+    }
+  }
+}
+
+for (const [rule, { also = [], change }] of Object.entries(cases)) {
+  t.test(`${rule}: ${rules[rule as Rule]}`, async (t) => {
+    t.same(broken(change), [rule, ...also].sort())
+  })
+}
+
+t.test('what excuses, excuses no more than it should', async (t) => {
+  const gapOver = (from: number, to: number) => (parts: Parts) => {
+    parts.journal.lossy = true
+    parts.phone.events = without(parts.phone.events, 3)
+    parts.phone.events.push({ type: 'gap', at: START + 1200, reason: 'lost', from: `e.${from}`, to: `e.${to}`, count: to - from + 1 })
+  }
+  t.same(broken(gapOver(3, 3)), [], 'a reported gap covers what lies in it')
+  t.same(broken(gapOver(4, 5)), ['identical', 'lost'], 'and nothing beside it')
+  t.same(
+    broken((parts) => {
+      cases.recall.change(parts)
+      for (const each of parts.journal.devices) each.events.push({ type: 'retract', at: START + 1160, id: idOf(4) })
+    }),
+    [],
+    'a recall that was taken back everywhere'
+  )
+  t.same(
+    broken(({ journal }) => {
+      journal.away.push({ from: START + 590, to: START + 610, users: ['bob'] })
+    }),
+    [],
+    'another part of the store was away'
+  )
+  t.same(
+    broken(({ publishes }) => {
+      publishes.push({ ...publish(7), attempts: [{ sentAt: START, doneAt: START + 1, node: 0, status: 503 }] })
+    }),
+    [],
+    'a publish that nobody took'
+  )
+  const late = (spoil: (parts: Parts) => void) => (parts: Parts) => {
+    cases.late.change(parts)
+    spoil(parts)
+  }
+  const window = (from: number, node?: number) =>
+    late(({ journal }) =>
+      journal.windows.push({ kind: 'x', from: START + from, to: START + from + 10, ...(node === undefined ? {} : { node }) })
+    )
+  t.same(broken(window(1500)), [], 'late while something was broken')
+  t.same(broken(window(1500, 0)), [], 'late while its node was cut off')
+  t.same(broken(window(1500, 1)), ['late'], 'late while another node was')
+  const swallowed = (to: number) =>
+    late(({ journal }) => journal.windows.push({ kind: 'x', from: START + 900, to: START + to, node: 0, wakeUpsOnly: true }))
+  t.same(broken(swallowed(1200)), [], 'late, and not so late since wake-ups came again')
+  const elsewhere = late(({ journal }) =>
+    journal.windows.push({ kind: 'x', from: START + 900, to: START + 1200, node: 1, wakeUpsOnly: true })
+  )
+  t.same(broken(elsewhere), ['late'], 'late, while another node lost wake-ups')
+  t.same(broken(swallowed(1050)), ['late'], 'late even from then')
+  t.same(broken(window(100)), ['late'], 'late, and something had been broken before')
+  t.same(
+    broken(late(({ phone }) => phone.events.splice(2, 0, { type: 'connecting', at: START + 300, node: 0 }))),
+    [],
+    'late while not connected'
+  )
+  t.equal(lateness(clean()).measured, 10)
+})
+
+t.test('the same seed gives the same schedule, whatever else is in it', async (t) => {
+  for (const store of storeKinds) {
+    const faults = schedule(42, 60, store)
+    t.same(schedule(42, 60, store), faults)
+    t.notSame(schedule(43, 60, store), faults)
+    t.ok(faults.every(({ at }, i) => at >= 1500 && at < 60_000 && at >= (faults[i - 1]?.at ?? 0)))
+    const kinds = new Set(faults.map(({ kind }) => kind))
+    t.ok(kinds.has('nodeKill') && !kinds.has('lostTail') && !kinds.has('storeWipe'))
+    t.equal(kinds.has('storeKill'), store !== 'embedded')
+    t.equal(kinds.has('slotMove'), store === 'cluster')
+  }
+  const all = schedule(42, 60, 'redis')
+  const only: FaultKind[] = ['nodeKill', 'clientCut']
+  t.same(
+    schedule(42, 60, 'redis', { only }),
+    all.filter(({ kind }) => only.includes(kind))
+  )
+  const count = (intensity: number): number => schedule(42, 60, 'redis', { only: ['nodeKill'], intensity }).length
+  t.ok(count(1) >= 24 && count(1) <= 32, `${count(1)} kills a minute`)
+  t.ok(count(4) > 3 * count(1))
+  t.equal(schedule(1, 30, 'embedded', { only: faultKinds }).length > 0, true)
+})
+
+t.test('the page names every rule and every fault, and takes its figures from the runs', async (t) => {
+  const page = readFileSync('docs/explanation/chaos.md', 'utf8')
+  t.ok(page.includes(rulesTable()))
+  for (const kind of faultKinds) t.ok(page.includes(kind === 'scriptFlush' ? 'SCRIPT FLUSH' : `\`${kind}\``), kind)
+  const summary = summarize(clean(), new Map([['nodeKill', 3]]), [])
+  const outcome = { name: 'a defect', caughtBy: ['lost' as const], others: ['unread' as const], seconds: 9, failure: '' }
+  const text = figures([summary], [outcome, { ...outcome, caughtBy: [] }])
+  t.match(text, /faults: 3 nodeKill\npublished: 5 accepted \(0 of them parked\)/)
+  t.match(text, /delivered: 10 shown/)
+  t.match(text, /chaos: clean, 5 accepted/)
+  t.match(text, /1 of 2 seeded defects were caught/)
+  t.match(text, /\| a defect \| `lost` \(also unread\) \| 9 \|/)
+})

@@ -1,0 +1,312 @@
+import { formatEventId, type Position, parseEventId, type State } from '../../services/protocol/index.ts'
+import type { Attempt, DeviceEvent, DeviceJournal, Journal, LogRow, Publish, UserLog } from './journal.ts'
+import { lateness } from './lateness.ts'
+
+/** What a run must have held to, by name. */
+export const rules = {
+  lost: 'every accepted publish is in every device’s journal, or in a gap that was reported',
+  stored: 'every accepted publish is in the log of the store',
+  gap: 'no gap is told where nothing was lost',
+  duplicate: 'no id twice at a device',
+  order: 'a device is shown rows in the order of the log',
+  phantom: 'what a device was shown is in the log',
+  contiguous: 'offsets have no holes, and the list is as long as it says',
+  identical: 'all devices of a user are shown the same',
+  rate: 'never more than the limit in any rolling window of the store’s time',
+  parked: 'the log has each publisher’s notifications in the order they were published',
+  unread: 'unread counts are what a recount of the log gives, at every row that tells one',
+  state: 'the states are those the log tells',
+  idempotency: 'one notification for one Idempotency-Key',
+  away: 'nothing is accepted while the store is away',
+  recall: 'what was recalled is taken back on every device that showed it',
+  ghost: 'nobody is in the registry 35 s after the last connection',
+  late: 'nothing comes more than 2.5 s late while nothing but wake-ups is broken',
+  unhealed: 'all comes to rest after the last fault',
+  terminal: 'no device is told to give up'
+} as const
+
+export type Rule = keyof typeof rules
+
+export interface Breach {
+  rule: Rule
+  text: string
+}
+
+/** Holds a journal against every rule. Pure: the same journal gives the same breaches. */
+export function check(journal: Journal): Breach[] {
+  const breaches: Breach[] = []
+  const breach = (rule: Rule, text: string): void => {
+    breaches.push({ rule, text })
+  }
+  const devices = byUser(journal.devices)
+  const publishes = byUser(journal.publishes)
+  const recalled = new Set(journal.recalls.map(({ user, id }) => `${user} ${id}`))
+  for (const log of journal.logs) {
+    const { user } = log
+    const own = devices.get(user) ?? []
+    const view = new UserView(log, own, publishes.get(user) ?? [], (id) => recalled.has(`${user} ${id}`))
+    checkLog(log, journal, breach)
+    checkCounts(log, own, breach)
+    checkPublishes(view, journal.lossy, breach)
+    for (const device of own) checkDevice(view, device, journal.lossy, breach)
+    checkIdentical(view, breach)
+  }
+  checkAway(journal, breach)
+  if (!journal.lossy) {
+    checkRecalls(journal, breach)
+    checkGaps(journal, breach)
+  }
+  for (const { user, what } of journal.ghosts) breach('ghost', `${user}: ${what}`)
+  for (const text of journal.unhealed) breach('unhealed', text)
+  for (const text of lateness(journal).breaches) breach('late', text)
+  return breaches
+}
+
+function byUser<Item extends { user: string }>(items: Item[]): Map<string, Item[]> {
+  const groups = new Map<string, Item[]>()
+  for (const item of items) {
+    const group = groups.get(item.user)
+    if (group === undefined) groups.set(item.user, [item])
+    else group.push(item)
+  }
+  return groups
+}
+
+type Report = (rule: Rule, text: string) => void
+type Shown = Extract<DeviceEvent, { type: 'shown' }>
+type Gap = Extract<DeviceEvent, { type: 'gap' }>
+
+export function shownOf({ events }: DeviceJournal): Shown[] {
+  return events.filter((event): event is Shown => event.type === 'shown')
+}
+
+export function gapsOf({ events }: DeviceJournal): Gap[] {
+  return events.filter((event): event is Gap => event.type === 'gap')
+}
+
+/** The answer that a publish was taken, if there was one. */
+export function takenBy({ attempts }: Publish): (Attempt & { result: NonNullable<Attempt['result']> }) | undefined {
+  return attempts.find((attempt): attempt is Attempt & { result: NonNullable<Attempt['result']> } => attempt.result !== undefined)
+}
+
+/** One user's log and devices, with what is looked up again and again. */
+class UserView {
+  readonly log: UserLog
+  readonly devices: DeviceJournal[]
+  readonly publishes: Publish[]
+  readonly recalled: (id: string) => boolean
+  /** Offset of every notification in the log, recalled ones too. */
+  readonly offsets = new Map<string, number>()
+  /** Ids that digests stand for. */
+  readonly folded = new Set<string>()
+  /** Positions known from answers and devices, for what is no longer in the log. */
+  readonly #positions = new Map<string, Position>()
+
+  constructor(log: UserLog, devices: DeviceJournal[], publishes: Publish[], recalled: (id: string) => boolean) {
+    this.log = log
+    this.devices = devices
+    this.publishes = publishes
+    this.recalled = recalled
+    for (const [index, { kind, id, ids }] of log.rows.entries()) {
+      if (kind === 'n' || kind === 'x') this.offsets.set(id, log.floor + 1 + index)
+      if (kind === 'd') for (const folded of ids ?? []) this.folded.add(folded)
+    }
+    for (const publish of publishes) {
+      for (const { result } of publish.attempts) if (result !== undefined) this.#learn(result.id, result.eventId)
+    }
+    for (const device of devices) for (const { id, eventId } of shownOf(device)) this.#learn(id, eventId)
+  }
+
+  position(id: string): Position | undefined {
+    const offset = this.offsets.get(id)
+    return offset === undefined ? this.#positions.get(id) : { epoch: this.log.epoch, offset, id8: id.slice(0, 8) }
+  }
+
+  /** Whether a gap that the device was told of covers the notification. */
+  inGap(device: DeviceJournal, id: string): boolean {
+    const at = this.position(id)
+    return gapsOf(device).some(({ reason, from, to }) => {
+      const first = parseEventId(from)
+      const last = parseEventId(to)
+      if (at === undefined) return true
+      if (reason === 'epoch') return at.epoch === first?.epoch && at.offset > first.offset
+      if (at.epoch !== last?.epoch) return false
+      return at.offset >= (first?.epoch === at.epoch ? first.offset : 0) && at.offset <= last.offset
+    })
+  }
+
+  #learn(id: string, eventId: string): void {
+    const position = parseEventId(eventId)
+    if (position !== undefined) this.#positions.set(id, position)
+  }
+}
+
+function checkLog({ user, rows, top, floor, parked }: UserLog, { limit, windowMs }: Journal, breach: Report): void {
+  if (rows.length !== top - floor) breach('contiguous', `${user}: ${rows.length} rows between ${floor} and ${top}`)
+  if (parked !== 0) breach('unhealed', `${user}: ${parked} are parked still`)
+  const times: number[] = []
+  const seen = new Set<string>()
+  let latest = 0
+  for (const [index, { kind, at, id }] of rows.entries()) {
+    const offset = floor + 1 + index
+    if (at < latest && kind !== 'x') breach('order', `${user}: row ${offset} is older than the one before it`)
+    latest = Math.max(latest, at)
+    if (kind === 'n' || kind === 'x') {
+      if (seen.has(id)) breach('idempotency', `${user}: ${id} is in the log twice`)
+      seen.add(id)
+    }
+    if (kind === 'n' || kind === 'x' || kind === 'd') times.push(at)
+  }
+  for (let i = limit; i < times.length; i++) {
+    const span = (times[i] as number) - (times[i - limit] as number)
+    if (span < windowMs) breach('rate', `${user}: ${limit + 1} within ${span} ms up to ${times[i]}`)
+  }
+}
+
+function checkCounts({ user, rows, floor, unread, states }: UserLog, devices: DeviceJournal[], breach: Report): void {
+  const counted = new Map<string, State>()
+  const isUnread = (id: string): boolean => counted.has(id) && ['unread', 'seen'].includes(counted.get(id) as State)
+  let count = 0
+  const tell = (row: LogRow, index: number): void => {
+    if (floor === 0 && row.unread !== count) breach('unread', `${user}: row ${index + 1} tells ${row.unread}, a recount gives ${count}`)
+  }
+  for (const [index, row] of rows.entries()) {
+    if (row.kind === 'n' || row.kind === 'x') {
+      counted.set(row.id, 'unread')
+      count += 1
+    } else if (row.kind === 's') {
+      for (const id of row.ids ?? []) {
+        if (isUnread(id)) count -= 1
+        if (counted.has(id)) counted.set(id, row.state as State)
+        if (isUnread(id)) count += 1
+      }
+      tell(row, index)
+    } else if (row.kind === 'r') {
+      for (const id of row.ids ?? []) {
+        if (isUnread(id)) count -= 1
+        counted.delete(id)
+      }
+      tell(row, index)
+    } else if (row.kind === 'd') tell(row, index)
+  }
+  if (unread !== count) breach('unread', `${user}: the store has ${unread}, a recount of the log gives ${count}`)
+  for (const device of devices) {
+    if (device.unread !== unread) breach('unread', `${user} ${device.device}: it has ${device.unread}, the store ${unread}`)
+  }
+  for (const [id, state] of counted) {
+    if ((states[id] ?? 'unread') !== state) breach('state', `${user}: ${id} is ${states[id] ?? 'unread'}, the log says ${state}`)
+  }
+}
+
+function checkPublishes(view: UserView, lossy: boolean, breach: Report): void {
+  const { user, floor } = view.log
+  const last = new Map<string, { sequence: number; offset: number }>()
+  for (const publish of view.publishes) {
+    const ids = new Set(publish.attempts.flatMap(({ result }) => (result === undefined ? [] : [result.id])))
+    if (ids.size > 1) breach('idempotency', `${user}: ${publish.key} was answered with ${[...ids].join(' and ')}`)
+    if (publish.attempts.some(({ code }) => code === 'BELFRY_ERR_IDEMPOTENCY_CONFLICT'))
+      breach('idempotency', `${user}: ${publish.key} met a conflict`)
+    const taken = takenBy(publish)
+    if (taken === undefined) continue
+    const { id } = taken.result
+    const offset = view.offsets.get(id)
+    const trimmed = (view.position(id)?.offset ?? 0) <= floor && floor > 0
+    if (offset === undefined) {
+      if (!lossy && !trimmed && !view.folded.has(id) && !view.recalled(id))
+        breach('stored', `${user}: ${publish.key} (${id}) was ${taken.result.status}, and is not in the log`)
+      continue
+    }
+    if (publish.sequence === undefined) continue
+    const before = last.get(publish.publisher)
+    if (before !== undefined && offset < before.offset)
+      breach('parked', `${user}: ${publish.publisher} published ${publish.sequence} after ${before.sequence}, the log has it before`)
+    last.set(publish.publisher, { sequence: publish.sequence, offset })
+  }
+  for (const device of view.devices) {
+    const shown = new Set(shownOf(device).map(({ id }) => id))
+    for (const publish of view.publishes) {
+      const { id, status } = takenBy(publish)?.result ?? {}
+      // What was parked and lost with the tail of the store had no place in the log: no gap can name it.
+      if (id === undefined || (lossy && status === 'parked' && view.position(id) === undefined)) continue
+      if (shown.has(id) || view.folded.has(id) || view.recalled(id) || view.inGap(device, id)) continue
+      breach('lost', `${user} ${device.device}: ${publish.key} (${id}, offset ${view.offsets.get(id)}) never came`)
+    }
+  }
+}
+
+/** Where a store lost rows, what was shown may be gone, or have come again under another offset: that is no phantom. */
+function checkDevice(view: UserView, device: DeviceJournal, lossy: boolean, breach: Report): void {
+  const { log } = view
+  const name = `${device.user} ${device.device}`
+  const seen = new Set<string>()
+  let last: Position | undefined
+  for (const event of device.events) {
+    if (event.type === 'gap') last = undefined
+    else if (event.type === 'terminal') breach('terminal', `${name}: ${event.code} ${event.reason}`)
+    else if (event.type === 'shown') {
+      const { id, eventId } = event
+      if (seen.has(id)) breach('duplicate', `${name}: ${id} twice`)
+      seen.add(id)
+      const at = parseEventId(eventId)
+      if (at === undefined) {
+        breach('phantom', `${name}: ${id} has the event id ${eventId}`)
+        continue
+      }
+      if (last !== undefined && at.epoch === last.epoch && at.offset <= last.offset)
+        breach('order', `${name}: ${eventId} after ${formatEventId(last)}`)
+      last = at
+      const held = view.offsets.get(id)
+      const gone =
+        at.epoch !== log.epoch || at.offset <= log.floor || view.inGap(device, id) || view.devices.some((other) => view.inGap(other, id))
+      if (!lossy && held !== at.offset && !(held === undefined && gone))
+        breach('phantom', `${name}: ${id} came as ${eventId}, the log has it at ${held}`)
+    }
+  }
+}
+
+/** What one device was shown the others were, but for recalls, which may overtake, and for what they were told they missed. */
+function checkIdentical(view: UserView, breach: Report): void {
+  const shown = view.devices.map((device) => new Set(shownOf(device).map(({ id }) => id)))
+  const all = new Set(shown.flatMap((ids) => [...ids]))
+  for (const [index, device] of view.devices.entries()) {
+    const missing = [...all].filter((id) => !shown[index]?.has(id) && !view.recalled(id) && !view.inGap(device, id))
+    if (missing.length > 0)
+      breach(
+        'identical',
+        `${device.user} ${device.device}: not shown ${missing.length} that another device was: ${missing.slice(0, 3).join(' ')}`
+      )
+  }
+}
+
+function checkAway({ publishes, away }: Journal, breach: Report): void {
+  for (const { user, key, attempts } of publishes) {
+    for (const { sentAt, doneAt, result } of attempts) {
+      if (result === undefined) continue
+      const during = away.find(({ from, to, users }) => sentAt >= from && doneAt <= to && (users === undefined || users.includes(user)))
+      if (during !== undefined) breach('away', `${user}: ${key} was ${result.status} ${sentAt - during.from} ms after the store had gone`)
+    }
+  }
+}
+
+function checkRecalls({ recalls, devices, logs }: Journal, breach: Report): void {
+  for (const { user, id, status } of recalls) {
+    if (status !== 204) continue
+    if (logs.find((log) => log.user === user)?.rows.some((row) => row.kind === 'n' && row.id === id))
+      breach('recall', `${user}: ${id} was recalled, and is in the log`)
+    for (const device of devices) {
+      if (device.user !== user || !device.events.some((event) => event.type === 'shown' && event.id === id)) continue
+      if (gapsOf(device).length === 0 && !device.events.some((event) => event.type === 'retract' && event.id === id))
+        breach('recall', `${user} ${device.device}: ${id} was recalled, and still shows`)
+    }
+  }
+}
+
+function checkGaps({ devices, logs }: Journal, breach: Report): void {
+  for (const device of devices) {
+    const floor = logs.find(({ user }) => user === device.user)?.floor ?? 0
+    for (const { reason, from, to, count } of gapsOf(device)) {
+      if (reason === 'trimmed' && floor > 0) continue
+      breach('gap', `${device.user} ${device.device}: ${reason} from ${from} to ${to}, ${count}`)
+    }
+  }
+}

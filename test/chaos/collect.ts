@@ -1,0 +1,125 @@
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { EmbeddedStore } from '../../services/store/embedded/embedded-store.ts'
+import { idsIn } from '../../services/store/machine.ts'
+import { RedisStore } from '../../services/store/redis/redis-store.ts'
+import { rowId, rowKind, rowTail, rowTime } from '../../services/store/row.ts'
+import type { Backlog, Store } from '../../services/store/store.ts'
+import type { Device } from './consumers.ts'
+import type { Ghost, LogRow, UserLog } from './journal.ts'
+import type { World } from './world.ts'
+
+/** After the last connection nobody may be in the registry for longer, milliseconds. */
+const GHOST_MS = 35_000
+
+/** Waits until everything has come to rest: nothing is parked, and every device is at the end of its log. In words what has not. */
+export async function rest(world: World, devices: Device[], users: string[], ms: number): Promise<string[]> {
+  const deadline = Date.now() + ms
+  for (;;) {
+    const unrest = await unrestOf(world, devices, users)
+    if (unrest.length === 0 || Date.now() > deadline) return unrest
+    await pause(150)
+  }
+}
+
+async function unrestOf(world: World, devices: Device[], users: string[]): Promise<string[]> {
+  const reasons = await Promise.all(world.nodes.map((node) => node.unready()))
+  const unready = reasons.flatMap((reason, index) => (reason === '' ? [] : [`node ${index} is not ready: ${reason}`]))
+  if (unready.length > 0) return unready
+  const port = world.nodes[0]?.port ?? 0
+  const unrest: string[] = []
+  await Promise.all(
+    users.map(async (user) => {
+      const { status, body } = await world.caller.call(port, 'GET', `/v1/users/${user}/queue`)
+      const { head = '', parked = 0 } = (body ?? {}) as { head?: string; parked?: number }
+      if (status !== 200) unrest.push(`${user}: the queue answers ${status}`)
+      if (parked > 0) unrest.push(`${user}: ${parked} parked`)
+      for (const device of devices) {
+        if (device.user !== user) continue
+        const { lastEventId, state } = device.belfry
+        if (placeOf(lastEventId) !== placeOf(head)) unrest.push(`${user} ${device.device}: ${state}, at ${lastEventId}, the log at ${head}`)
+      }
+    })
+  )
+  return unrest
+}
+
+function placeOf(eventId: string): string {
+  return eventId.split('.').slice(0, 2).join('.')
+}
+
+/** Whom the service still counts in though everybody has left; asked until there is nobody, or 35 s are over. Without patience there is no answer. */
+export async function ghosts(world: World, users: string[], patient: boolean): Promise<Ghost[]> {
+  if (!patient) return []
+  const deadline = Date.now() + GHOST_MS
+  for (;;) {
+    const found = (await Promise.all(users.map((user) => ghostsOf(world, user)))).flat()
+    if (found.length === 0 || Date.now() > deadline) return found
+    await pause(1000)
+  }
+}
+
+async function ghostsOf(world: World, user: string): Promise<Ghost[]> {
+  const port = world.nodes[0]?.port ?? 0
+  const listed = await world.caller.call(port, 'GET', `/v1/users/${user}/connections`)
+  const { items = [] } = (listed.body ?? {}) as { items?: { connectionId: string; node: string }[] }
+  if (listed.status !== 200) return [{ user, what: `connections cannot be listed: ${listed.status}` }]
+  if (items.length > 0) return items.map(({ connectionId, node }) => ({ user, what: `connection ${connectionId} at node ${node}` }))
+  if (world.store === 'embedded') return []
+  const probe = await world.caller.call(port, 'POST', '/v1/notifications', { to: user, type: 'probe', title: 'Is anybody there?' })
+  const [result] = ((probe.body ?? {}) as { results?: { nodes: number }[] }).results ?? []
+  if (result === undefined) return [{ user, what: `a probe was answered ${probe.status}` }]
+  return result.nodes === 0 ? [] : [{ user, what: `${result.nodes} nodes were woken for nobody` }]
+}
+
+/** The logs as a store of our own reads them. For the embedded store nothing else may have it open. */
+export async function readLogs(world: World, users: string[]): Promise<UserLog[]> {
+  const store = storeOf(world)
+  await store.open('chaos-checker', { wake() {}, kick() {}, suspect() {}, status() {} })
+  try {
+    const logs: UserLog[] = []
+    for (const user of users) logs.push(await readLog(store, user))
+    return logs
+  } finally {
+    await store.close()
+  }
+}
+
+function storeOf({ store, folder, settings, redis, cluster }: World): Store {
+  if (store === 'embedded') return new EmbeddedStore({ folder: join(folder, 'store'), settings })
+  const where = redis === undefined ? { clusterNodes: cluster?.nodes ?? [] } : { url: redis.url }
+  return new RedisStore(settings, { ...where, keyPrefix: 'belfry', waitReplicas: 0 })
+}
+
+async function readLog(store: Store, user: string): Promise<UserLog> {
+  const { head, first, parked, unread } = await store.queue(user)
+  const floor = first.offset === 0 ? head.offset : first.offset - 1
+  const position = { epoch: head.epoch, offset: floor, id8: '' }
+  const backlog = await store.read({ user, position, seen: undefined, limit: 1_000_000 })
+  const { rows, states } = backlog
+  return { user, epoch: head.epoch, top: head.offset, floor, parked, unread, rows: rows.map(logRow), states: statesOf(states) }
+}
+
+function statesOf(states: Backlog['states']): UserLog['states'] {
+  return Object.fromEntries(states)
+}
+
+function logRow(row: Buffer): LogRow {
+  const common = { kind: rowKind(row), at: rowTime(row), id: rowId(row) }
+  switch (common.kind) {
+    case 's': {
+      const { state, unread } = JSON.parse(`{${rowTail(row)}`) as Pick<Required<LogRow>, 'state' | 'unread'>
+      return { ...common, ids: idsIn(row), state, unread }
+    }
+    case 'r': {
+      const { id, unread } = JSON.parse(`{${rowTail(row)}`) as { id: string; unread: number }
+      return { ...common, ids: [id], unread }
+    }
+    case 'd': {
+      const { unread } = JSON.parse(`{${rowTail(row)}`) as { unread: number }
+      return { ...common, ids: idsIn(row), unread }
+    }
+    default:
+      return common
+  }
+}

@@ -1,0 +1,170 @@
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { pathToFileURL } from 'node:url'
+import { WebSocket } from 'ws'
+import type { Belfry, BelfryOptions, WebSocketConstructor } from '../../packages/client/src/index.ts'
+import { signToken } from '../../services/sign.ts'
+import type { DeviceEvent, DeviceJournal } from './journal.ts'
+import { dice } from './schedule.ts'
+import { SECRET, type World } from './world.ts'
+
+type Sdk = { Belfry: new (url: string, options: BelfryOptions) => Belfry }
+
+/** The SDK of a build. */
+export async function loadSdk(build: string): Promise<Sdk> {
+  return (await import(pathToFileURL(join(build, 'packages/client/src/index.js')).href)) as Sdk
+}
+
+/** `closeTimeout` is missing from the types. */
+const options = { handshakeTimeout: 8000, perMessageDeflate: false, closeTimeout: 1000 }
+
+/** What is marked as read of what is shown. */
+const MARKED = 0.06
+
+/** A device: the SDK on `ws`, its storage in memory, and a journal of all it was given. */
+export class Device {
+  readonly user: string
+  readonly device: string
+  readonly events: DeviceEvent[] = []
+  readonly #world: World
+  readonly #sdk: Sdk
+  readonly #random: () => number
+  readonly #kept = new Map<string, string>()
+  #belfry: Belfry | undefined
+  #socket: WebSocket | undefined
+  #node = -1
+  #slowMs = 0
+  #frozen = false
+  #quiet = false
+  #restarting = false
+  readonly #marks = new Set<Promise<unknown>>()
+
+  constructor(world: World, sdk: Sdk, user: string, device: string, seed: number) {
+    this.#world = world
+    this.#sdk = sdk
+    this.user = user
+    this.device = device
+    this.#random = dice(seed)
+  }
+
+  get belfry(): Belfry {
+    if (this.#belfry === undefined) throw new Error('not started')
+    return this.#belfry
+  }
+
+  /** The port its connection comes from; -1: none. */
+  clientPort = -1
+
+  start(): void {
+    const belfry = new this.#sdk.Belfry(this.#world.deviceUrl, {
+      deviceId: this.device,
+      getToken: () => signToken(SECRET, this.user),
+      WebSocket: this.#webSocket() as unknown as WebSocketConstructor,
+      storage: { getItem: (key) => this.#kept.get(key) ?? null, setItem: (key, value) => this.#kept.set(key, value) },
+      leader: false
+    })
+    this.#belfry = belfry
+    belfry.on('notification', async ({ notification, eventId, replay }) => {
+      this.events.push({ type: 'shown', at: Date.now(), id: notification.id, eventId, replay })
+      if (!this.#quiet && this.#random() < MARKED) this.#mark(notification.id)
+      if (this.#slowMs > 0) await pause(this.#slowMs)
+    })
+    belfry.on('gap', ({ reason, from, to, count }) => this.events.push({ type: 'gap', at: Date.now(), reason, from, to, count }))
+    belfry.on('retract', ({ id }) => this.events.push({ type: 'retract', at: Date.now(), id }))
+    belfry.on('caughtUp', () => this.events.push({ type: 'caughtUp', at: Date.now(), node: this.#node }))
+    belfry.on('terminal', ({ code, reason }) => this.events.push({ type: 'terminal', at: Date.now(), code, reason }))
+    belfry.on('state', ({ state }) => {
+      if (state !== 'disconnected') this.events.push({ type: state, at: Date.now(), node: this.#node })
+    })
+    belfry.connect()
+  }
+
+  /** Marks nothing more; resolves when every mark was answered or given up. */
+  async quiet(): Promise<void> {
+    this.#quiet = true
+    while (this.#marks.size > 0) await Promise.all(this.#marks)
+  }
+
+  stop(): void {
+    this.belfry.disconnect()
+    this.events.push({ type: 'connecting', at: Date.now(), node: this.#node })
+  }
+
+  /** As when a page is closed and opened again. `forget`: its place in the log is gone, and the cursor the service keeps counts. */
+  async restart(ms: number, forget = false): Promise<void> {
+    if (this.#restarting) return
+    this.#restarting = true
+    this.stop()
+    await pause(ms)
+    this.#restarting = false
+    if (forget) for (const key of this.#kept.keys()) if (key.endsWith(':last')) this.#kept.delete(key)
+    this.start()
+  }
+
+  async slow(ms: number): Promise<void> {
+    if (this.#slowMs > 0) return
+    this.events.push({ type: 'slow', at: Date.now() })
+    this.#slowMs = 5 + Math.floor(this.#random() * 60)
+    await pause(ms)
+    this.#slowMs = 0
+    this.#brisk()
+  }
+
+  /** Reads nothing from its socket, nor from those that follow. */
+  async freeze(ms: number): Promise<void> {
+    if (this.#frozen) return
+    this.events.push({ type: 'slow', at: Date.now() })
+    this.#frozen = true
+    this.#pause(true)
+    await pause(ms)
+    this.#frozen = false
+    this.#pause(false)
+    this.#brisk()
+  }
+
+  journal(): DeviceJournal {
+    const { user, device, events, belfry } = this
+    return { user, device, events, unread: belfry.unread, lastEventId: belfry.lastEventId }
+  }
+
+  #mark(id: string): void {
+    const marked = this.belfry
+      .mark(id, this.#random() < 0.7 ? 'read' : 'archived')
+      .catch(() => undefined)
+      .finally(() => this.#marks.delete(marked))
+    this.#marks.add(marked)
+  }
+
+  #brisk(): void {
+    if (!this.#frozen && this.#slowMs === 0) this.events.push({ type: 'brisk', at: Date.now() })
+  }
+
+  #pause(paused: boolean): void {
+    const socket = this.#socket
+    if (socket?.readyState !== WebSocket.OPEN) return
+    if (paused) socket.pause()
+    else socket.resume()
+  }
+
+  #webSocket() {
+    const opened = (socket: WebSocket, port: number): void => {
+      this.#socket = socket
+      this.clientPort = port
+      this.#node = this.#world.servedBy(port)
+      if (this.#frozen) setImmediate(() => this.#pause(this.#frozen))
+    }
+    return class extends WebSocket {
+      constructor(url: string, protocols: string[]) {
+        super(url, protocols, options)
+        this.on('upgrade', (response) => opened(this, response.socket.localPort ?? -1))
+      }
+    }
+  }
+}
+
+/** Two devices for each user. */
+export function makeDevices(world: World, sdk: Sdk, users: string[], seed: number): Device[] {
+  return users.flatMap((user, number) =>
+    ['phone', 'laptop'].map((device, which) => new Device(world, sdk, user, device, seed + number * 2 + which))
+  )
+}

@@ -1,0 +1,281 @@
+import { open, readdir, rm, stat, truncate } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { bucketOf, Keys, slotOf } from '../../services/store/redis/keys.ts'
+import type { RedisServer } from '../fixtures/redis.ts'
+import type { TcpProxy, Way } from '../fixtures/tcp-proxy.ts'
+import type { ChaosNode } from './chaos-node.ts'
+import type { Device } from './consumers.ts'
+import type { Fault, FaultKind } from './schedule.ts'
+import type { World } from './world.ts'
+
+/** Everything is to be itself again so soon after the store has come back, milliseconds: what `design` promises. */
+const STORE_HEALS_MS = 5000
+/** A node finds out that its wire is dead, and gets another, in this time, milliseconds. */
+const LINK_HEALS_MS = 6000
+const DRAIN_DEADLINE_MS = 15_000
+/** Signals act a moment later than they are sent, milliseconds. */
+const SIGNAL_MS = 100
+
+/** Does what the schedule says. Counts what was done, which is less than was scheduled where a fault found its place taken. */
+export class Faults {
+  readonly counts = new Map<FaultKind, number>()
+  readonly #world: World
+  readonly #devices: Device[]
+  readonly #users: string[]
+  readonly #underWay = new Set<Promise<void>>()
+  readonly #errors: string[] = []
+  readonly #nodesToStay: number
+  #storeBusy = false
+
+  constructor(world: World, devices: Device[]) {
+    this.#world = world
+    this.#devices = devices
+    this.#users = [...new Set(devices.map(({ user }) => user))]
+    this.#nodesToStay = world.nodes.length > 1 ? 1 : 0
+  }
+
+  /** Faults that could not be done or undone; in words. */
+  get errors(): string[] {
+    return this.#errors
+  }
+
+  do(fault: Fault): void {
+    const act = this.#kinds[fault.kind]
+    const done = act(fault)
+      .then((was) => {
+        if (was !== false) this.counts.set(fault.kind, (this.counts.get(fault.kind) ?? 0) + 1)
+      })
+      .catch((error: unknown) => {
+        this.#errors.push(`${fault.kind}: ${error instanceof Error ? error.message : error}`)
+      })
+      .finally(() => this.#underWay.delete(done))
+    this.#underWay.add(done)
+  }
+
+  /** Resolves when every fault is over. */
+  async over(): Promise<void> {
+    while (this.#underWay.size > 0) await Promise.all(this.#underWay)
+  }
+
+  /** False: there was nothing to do it to. */
+  readonly #kinds: Record<FaultKind, (fault: Fault) => Promise<boolean>> = {
+    nodeKill: (fault) => this.#withNode(fault, async (node) => await this.#restarted(node, fault.ms, () => node.kill())),
+    nodeDrain: (fault) =>
+      this.#withNode(fault, async (node) => {
+        await this.#restarted(node, fault.ms, async () => {
+          if (!(await node.drain(DRAIN_DEADLINE_MS)))
+            this.#world.overdue.push(`node ${node.index} did not stop within ${DRAIN_DEADLINE_MS} ms`)
+        })
+      }),
+    nodePause: (fault) =>
+      this.#withNode(fault, async (node) => {
+        const over = this.#world.window('nodePause', node.index, STORE_HEALS_MS)
+        node.signal('SIGSTOP')
+        await pause(fault.ms)
+        node.signal('SIGCONT')
+        over()
+      }),
+    subscriberKill: async () => {
+      const over = this.#world.window('subscriberKill', undefined, 0, true)
+      const done = await this.#everyServer((admin) => admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub'))
+      over()
+      return done
+    },
+    scriptFlush: () => this.#everyServer((admin) => admin.call('SCRIPT', 'FLUSH')),
+    subscriberSwallow: async (fault) => {
+      const link = pickOf(this.#world.links, fault.pick)
+      const passages = link?.passages('ssubscribe') ?? []
+      const over = this.#world.window('subscriberSwallow', link === undefined ? undefined : this.#world.links.indexOf(link), 0, true)
+      for (const passage of passages) passage.blackHole('down')
+      await pause(fault.ms)
+      for (const passage of passages) passage.heal()
+      over()
+      return passages.length > 0
+    },
+    subscriberHole: async (fault) => {
+      const passages = pickOf(this.#world.links, fault.pick)?.passages('ssubscribe') ?? []
+      for (const passage of passages) passage.blackHole('up', 'down')
+      await pause(fault.ms)
+      return passages.length > 0
+    },
+    storeKill: (fault) => this.#withStore(fault, (server, users) => this.#killed(server, users, fault.ms, async () => undefined)),
+    lostTail: (fault) =>
+      this.#withStore(fault, (server, users) => this.#killed(server, users, fault.ms, () => loseTail(server, fault.pick))),
+    storeWipe: (fault) =>
+      this.#withStore(fault, (server, users) =>
+        this.#killed(server, users, fault.ms, () => rm(join(server.folder, 'appendonlydir'), { recursive: true, force: true }))
+      ),
+    storePause: (fault) =>
+      this.#withStore(fault, async (server, users) => {
+        const over = this.#world.window('storePause', undefined, STORE_HEALS_MS)
+        server.pause()
+        const from = Date.now() + SIGNAL_MS
+        await pause(fault.ms)
+        this.#world.away.push({ from, to: Date.now(), ...users })
+        server.resume()
+        over()
+      }),
+    linkHole: (fault) => this.#withLink(fault, (link) => hole(link, fault.ms, 'up', 'down')),
+    linkHoleOneWay: (fault) => this.#withLink(fault, (link) => hole(link, fault.ms, fault.ms % 2 === 0 ? 'up' : 'down')),
+    linkHold: (fault) =>
+      this.#withLink(fault, async (link) => {
+        const passages = link.passages()
+        for (const passage of passages) passage.hold('up', 'down')
+        await pause(fault.ms)
+        for (const passage of passages) passage.release()
+      }),
+    linkCut: (fault) =>
+      this.#withLink(fault, async (link) => {
+        for (const passage of link.passages()) passage.cut()
+      }),
+    storeReplyDrop: (fault) =>
+      this.#withLink(fault, async (link) => {
+        for (const passage of link.passages('evalsha')) passage.dropNextReply()
+      }),
+    answerDrop: async (fault) => {
+      const passages = pickOf(this.#world.doors, fault.pick)?.passages() ?? []
+      for (const passage of passages) passage.dropNextReply()
+      return passages.length > 0
+    },
+    clientHole: async (fault) => this.#clients(fault, (passage) => passage.blackHole('up', 'down')),
+    clientHoleOneWay: async (fault) =>
+      this.#clients(fault, (passage) => passage.blackHole(fault.pick * 1000 - Math.floor(fault.pick * 1000) < 0.5 ? 'up' : 'down')),
+    clientCut: async (fault) => this.#clients(fault, (passage) => passage.reset()),
+    clientRestart: async (fault) => {
+      await pickOf(this.#devices, fault.pick)?.restart(fault.ms)
+      return true
+    },
+    clientForget: async (fault) => {
+      await pickOf(this.#devices, fault.pick)?.restart(fault.ms, true)
+      return true
+    },
+    slowReader: async (fault) => {
+      await pickOf(this.#devices, fault.pick)?.slow(fault.ms)
+      return true
+    },
+    frozenReader: async (fault) => {
+      await pickOf(this.#devices, fault.pick)?.freeze(fault.ms)
+      return true
+    },
+    slotMove: async (fault) => {
+      const { cluster } = this.#world
+      if (cluster === undefined || this.#storeBusy) return false
+      this.#storeBusy = true
+      const over = this.#world.window('slotMove', undefined, STORE_HEALS_MS)
+      try {
+        const user = pickOf(this.#users, fault.pick) as string
+        const slot = slotOfUser(user)
+        const from = await cluster.ownerOf(slot)
+        await cluster.moveSlot(slot, from, (from + 1) % cluster.servers.length, 2)
+      } finally {
+        this.#storeBusy = false
+        over()
+      }
+      return true
+    }
+  }
+
+  async #withNode(fault: Fault, act: (node: ChaosNode) => Promise<void>): Promise<boolean> {
+    const free = this.#world.listening.filter(({ busy }) => !busy)
+    const node = pickOf(free, fault.pick)
+    if (node === undefined || free.length <= this.#nodesToStay) return false
+    node.busy = true
+    try {
+      await act(node)
+    } finally {
+      node.busy = false
+    }
+    return true
+  }
+
+  async #restarted(node: ChaosNode, ms: number, end: () => Promise<void>): Promise<void> {
+    await end()
+    await pause(ms)
+    await node.start()
+  }
+
+  async #withLink(fault: Fault, act: (link: TcpProxy) => Promise<void>): Promise<boolean> {
+    const link = pickOf(this.#world.links, fault.pick)
+    if (link === undefined) return false
+    const over = this.#world.window(fault.kind, this.#world.links.indexOf(link), LINK_HEALS_MS)
+    await act(link)
+    over()
+    return true
+  }
+
+  async #withStore(fault: Fault, act: (server: RedisServer, users: { users?: string[] }) => Promise<void>): Promise<boolean> {
+    const { redis, cluster } = this.#world
+    if (this.#storeBusy) return false
+    this.#storeBusy = true
+    try {
+      if (redis !== undefined) await act(redis, {})
+      else if (cluster !== undefined) {
+        const index = Math.floor(fault.pick * cluster.servers.length)
+        const owners = await Promise.all(this.#users.map((user) => cluster.ownerOf(slotOfUser(user))))
+        await act(cluster.servers[index] as RedisServer, { users: this.#users.filter((_, i) => owners[i] === index) })
+      } else return false
+    } finally {
+      this.#storeBusy = false
+    }
+    return true
+  }
+
+  async #killed(server: RedisServer, users: { users?: string[] }, ms: number, meanwhile: () => Promise<void>): Promise<void> {
+    const over = this.#world.window('storeKill', undefined, STORE_HEALS_MS)
+    await server.kill()
+    const from = Date.now()
+    await meanwhile()
+    await pause(ms)
+    this.#world.away.push({ from, to: Date.now(), ...users })
+    await server.run()
+    await this.#world.cluster?.whole()
+    over()
+  }
+
+  async #everyServer(act: (admin: ReturnType<RedisServer['client']>) => Promise<unknown>): Promise<boolean> {
+    const { redis, cluster } = this.#world
+    const servers = redis === undefined ? (cluster?.servers ?? []) : [redis]
+    if (this.#storeBusy) return false
+    for (const server of servers) await act(server.admin())
+    return servers.length > 0
+  }
+
+  #clients(fault: Fault, act: (passage: ReturnType<TcpProxy['passages']>[number]) => void): boolean {
+    const passage = pickOf(this.#world.balancer.passages(), fault.pick)
+    if (passage !== undefined) act(passage)
+    return passage !== undefined
+  }
+}
+
+function pickOf<Item>(items: Item[], pick: number): Item | undefined {
+  return items[Math.floor(pick * items.length)]
+}
+
+/** Swallows what is sent, and what comes of new connections, too. */
+async function hole(link: TcpProxy, ms: number, ...ways: Way[]): Promise<void> {
+  const passages = link.passages()
+  for (const passage of passages) passage.blackHole(...ways)
+  link.silence(true)
+  await pause(ms)
+  link.silence(false)
+  for (const passage of new Set([...passages, ...link.passages()])) passage.cut()
+}
+
+function slotOfUser(user: string): number {
+  const [, tag = ''] = /\{(.*?)\}/.exec(new Keys('belfry').due[bucketOf(user)] as string) ?? []
+  return slotOf(tag)
+}
+
+/** Cuts up to two thousand bytes off the end of the append-only file. */
+async function loseTail(server: RedisServer, pick: number): Promise<void> {
+  const folder = join(server.folder, 'appendonlydir')
+  const file = (await readdir(folder)).find((name) => name.endsWith('.incr.aof'))
+  if (file === undefined) return
+  const path = join(folder, file)
+  const { size } = await stat(path)
+  await truncate(path, Math.max(0, size - Math.floor(pick * 20_000)))
+  const handle = await open(path, 'r+')
+  await handle.sync()
+  await handle.close()
+}

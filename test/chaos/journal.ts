@@ -1,0 +1,128 @@
+import type { GapReason, State } from '../../services/protocol/index.ts'
+import type { RowKind } from '../../services/store/row.ts'
+import type { Durability } from '../../services/store/store.ts'
+import type { Fault, StoreKind } from './schedule.ts'
+
+/** All times are Unix milliseconds of the one machine everything runs on. */
+export interface Journal {
+  seed: number
+  seconds: number
+  store: StoreKind
+  /** Notifications a user may get in any window of `windowMs`. */
+  limit: number
+  windowMs: number
+  /** Accepted publishes may be lost, if that is said: the store was made to lose them. */
+  lossy: boolean
+  startedAt: number
+  faults: Fault[]
+  publishes: Publish[]
+  recalls: Recall[]
+  devices: DeviceJournal[]
+  logs: UserLog[]
+  windows: Window[]
+  away: Away[]
+  ghosts: Ghost[]
+  /** What did not come to rest in time after the last fault was over; in words. */
+  unhealed: string[]
+  /** Longest time this process did nothing, milliseconds: it could not have seen anything sooner. */
+  stallMs: number
+}
+
+/** One notification of a publisher, with every try to get it accepted. */
+export interface Publish {
+  publisher: string
+  user: string
+  /** Order among those of the publisher that carry one; undefined where tries overlapped, and so no order was asked for. */
+  sequence: number | undefined
+  key: string
+  attempts: Attempt[]
+}
+
+export interface Attempt {
+  sentAt: number
+  doneAt: number
+  node: number
+  /** HTTP status; 0: no answer. */
+  status: number
+  /** Where it was carried out or had been before. */
+  result?: { id: string; status: 'accepted' | 'parked'; eventId: string; durability: Durability; nodes: number }
+  /** The code of the problem otherwise. */
+  code?: string
+}
+
+export interface Recall {
+  user: string
+  id: string
+  /** HTTP status of the last try; 0: no answer. */
+  status: number
+  doneAt: number
+}
+
+export type DeviceEvent =
+  | { type: 'shown'; at: number; id: string; eventId: string; replay: boolean }
+  | { type: 'gap'; at: number; reason: GapReason; from: string; to: string; count: number }
+  | { type: 'retract'; at: number; id: string }
+  /** Is served by this node, has lost it, or is with everything that was waiting. */
+  | { type: 'connected' | 'connecting' | 'caughtUp'; at: number; node: number }
+  /** Reads slowly, or not at all, or again as usual. */
+  | { type: 'slow' | 'brisk'; at: number }
+  | { type: 'terminal'; at: number; code: number; reason: string }
+
+export interface DeviceJournal {
+  user: string
+  device: string
+  events: DeviceEvent[]
+  /** At the end. */
+  unread: number
+  lastEventId: string
+}
+
+/** A user's log as the store itself gives it at the end. */
+export interface UserLog {
+  user: string
+  epoch: string
+  top: number
+  floor: number
+  parked: number
+  unread: number
+  rows: LogRow[]
+  /** State of each id that is not unread. */
+  states: Record<string, State>
+}
+
+export interface LogRow {
+  kind: RowKind
+  at: number
+  id: string
+  /** `s` and `d`: the ids it names; `r`: the one it retracts. */
+  ids?: string[]
+  /** `s`: the state set. */
+  state?: State
+  /** `s`, `r`, `d`: the count it tells. */
+  unread?: number
+}
+
+/**
+ * Something was broken in this time: lateness in it says nothing. `node`: only for clients of that node.
+ * `wakeUpsOnly`: it lost wake-ups and nothing else, so lateness counts from its end.
+ */
+export interface Window {
+  kind: string
+  from: number
+  to: number
+  node?: number
+  wakeUpsOnly?: true
+}
+
+/** The store could not do anything in this time; `users`: those whose part of it was away, all where it is not given. */
+export interface Away {
+  from: number
+  to: number
+  users?: string[]
+}
+
+/** A node or connection that the service still counted in for the user, too long after it had gone. */
+export interface Ghost {
+  user: string
+  what: string
+}

@@ -1,0 +1,92 @@
+import type { DeviceJournal, Journal } from './journal.ts'
+
+/** A wake-up may be lost, and is then found by the check of the counters: two seconds and a read, milliseconds. */
+export const LATE_MS = 2500
+/** A device that was back, or reads as usual again, needs a moment to have what waited, milliseconds. */
+const SETTLE_MS = 3000
+
+export interface Lateness {
+  breaches: string[]
+  /** Deliveries outside of every window, and their lateness in milliseconds. */
+  measured: number
+  p50: number
+  p99: number
+  max: number
+}
+
+/**
+ * How long after its row's time each notification was shown, where nothing was broken that excuses it: no window of the run, and the device
+ * connected and brisk all the while. Where wake-ups were swallowed, counts from when that had ended.
+ */
+export function lateness(journal: Journal): Lateness {
+  const times = new Map<string, number>()
+  for (const { user, rows } of journal.logs) {
+    for (const { kind, id, at } of rows) if (kind === 'n') times.set(`${user} ${id}`, at)
+  }
+  const breaches: string[] = []
+  const late: number[] = []
+  for (const device of journal.devices) {
+    const excused = excuses(device, journal)
+    for (const event of device.events) {
+      if (event.type !== 'shown') continue
+      const at = times.get(`${device.user} ${event.id}`)
+      const since = at === undefined ? undefined : excused(at, event.at)
+      if (since === undefined) continue
+      const ms = event.at - since
+      late.push(ms)
+      if (ms > LATE_MS + journal.stallMs) breaches.push(`${device.user} ${device.device}: ${event.eventId} came ${ms} ms late`)
+    }
+  }
+  late.sort((a, b) => a - b)
+  const quantile = (part: number): number => late[Math.min(late.length - 1, Math.floor(part * late.length))] ?? 0
+  return { breaches, measured: late.length, p50: quantile(0.5), p99: quantile(0.99), max: late.at(-1) ?? 0 }
+}
+
+/** From when lateness between two times counts for the device; undefined: it is excused. */
+function excuses(device: DeviceJournal, journal: Journal): (from: number, to: number) => number | undefined {
+  const windows = journal.windows.filter(({ wakeUpsOnly }) => wakeUpsOnly === undefined)
+  const swallows = journal.windows.filter(({ wakeUpsOnly }) => wakeUpsOnly)
+  const spans: [from: number, to: number][] = windows.filter(({ node }) => node === undefined).map(({ from, to }) => [from, to])
+  let node = -1
+  let since = 0
+  let good = false
+  const served: [node: number, from: number, to: number][] = []
+  const turn = (at: number, nowGood: boolean): void => {
+    if (good && !nowGood) served.push([node, since, at])
+    good = nowGood
+    since = at
+  }
+  let caughtUp = false
+  let slow = false
+  for (const event of device.events) {
+    if (event.type === 'caughtUp') {
+      caughtUp = true
+      node = event.node
+      if (!slow) turn(good ? since : event.at, true)
+    } else if (event.type === 'connecting' || event.type === 'connected') {
+      caughtUp = false
+      turn(event.at, false)
+    } else if (event.type === 'slow') {
+      slow = true
+      turn(event.at, false)
+    } else if (event.type === 'brisk') {
+      slow = false
+      if (caughtUp) turn(event.at + SETTLE_MS, true)
+    }
+  }
+  turn(Number.MAX_SAFE_INTEGER, false)
+  for (const window of windows) {
+    if (window.node === undefined) continue
+    for (const [server, from, to] of served) {
+      if (server === window.node && from < window.to && to > window.from) spans.push([window.from, window.to])
+    }
+  }
+  return (from, to) => {
+    const during = served.find(([, start, end]) => from >= start && to <= end)
+    if (during === undefined || spans.some(([start, end]) => from < end && to > start)) return undefined
+    const ends = swallows
+      .filter((swallow) => (swallow.node === undefined || swallow.node === during[0]) && swallow.from < to && swallow.to <= to)
+      .map((swallow) => swallow.to)
+    return Math.max(from, ...ends)
+  }
+}

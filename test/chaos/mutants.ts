@@ -1,0 +1,153 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { endWithProcess } from '../fixtures/children.ts'
+import type { Rule } from './checker.ts'
+import { type Mutation, mutations } from './mutations.ts'
+import type { Summary } from './report.ts'
+
+const BUILD = join(import.meta.dirname, '..', '..')
+const SEED = 42
+const SECONDS = 10
+const USERS = 15
+const REST_SECONDS = 25
+
+/** What came of one defect: the rules that were broken, those that count first. */
+export interface Outcome {
+  name: string
+  caughtBy: Rule[]
+  others: Rule[]
+  seconds: number
+  /** Why there is no verdict; '' when there is. */
+  failure: string
+}
+
+/** A copy of the build with the defect in it. Rejects when a text to be replaced is not there exactly once. */
+export async function mutate(mutation: Pick<Mutation, 'name' | 'edits'>, folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true })
+  await mkdir(folder, { recursive: true })
+  const parts = ['app.js', 'cli.js', 'config.js', 'server.js', 'server-options.js', 'plugins', 'routes', 'services', 'packages']
+  await Promise.all(parts.map((part) => cp(join(BUILD, part), join(folder, part), { recursive: true })))
+  for (const { file, find, put } of mutation.edits) {
+    const path = join(folder, file)
+    const text = await readFile(path, 'utf8')
+    const matches = text.split(find).length - 1
+    if (matches !== 1) throw new Error(`${mutation.name}: the text to replace is ${matches} times in ${file}: ${find}`)
+    await writeFile(
+      path,
+      text.replace(find, () => put)
+    )
+  }
+}
+
+/** Runs the chaos that is meant for the defect against a copy of the build that has it. */
+export async function runMutant(mutation: Mutation): Promise<Outcome> {
+  const begun = Date.now()
+  const folder = join(BUILD, 'mutants', `${process.pid}-${mutations.indexOf(mutation)}`)
+  const outcome: Outcome = { name: mutation.name, caughtBy: [], others: [], seconds: 0, failure: '' }
+  try {
+    await mutate(mutation, folder)
+    const summary = await run(mutation, folder)
+    const broken = Object.keys(summary.rules) as Rule[]
+    outcome.caughtBy = broken.filter((rule) => mutation.rules.includes(rule))
+    outcome.others = broken.filter((rule) => !mutation.rules.includes(rule))
+  } catch (error) {
+    outcome.failure = (error as Error).message
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+  outcome.seconds = Math.round((Date.now() - begun) / 1000)
+  return outcome
+}
+
+/** A run of the settings of a mutation, on any build. */
+export async function run(mutation: Omit<Mutation, 'name' | 'edits' | 'rules'>, build: string): Promise<Summary> {
+  const { store, faults, seconds = SECONDS, intensity = 1, users = USERS, rate = 100, entries = 100_000 } = mutation
+  const file = join(BUILD, 'mutants', `${process.pid}-${Math.random().toString(36).slice(2)}.json`)
+  await mkdir(join(BUILD, 'mutants'), { recursive: true })
+  const numbers = { seconds, seed: SEED, intensity, users, rate, entries, nodes: 2, rest: REST_SECONDS }
+  const args = Object.entries(numbers).flatMap(([name, value]) => [`--${name}`, String(value)])
+  const child = spawn(process.execPath, [
+    join(import.meta.dirname, 'run.js'),
+    '--store',
+    store,
+    '--faults',
+    faults.join(','),
+    '--build',
+    build,
+    '--json',
+    file,
+    ...args
+  ])
+  endWithProcess(child)
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (data: Buffer) => {
+      output = (output + data).slice(-3000)
+    })
+  }
+  await once(child, 'close')
+  const journal = /^journal: (.*)\/[^/]*$/m.exec(output)?.[1]
+  if (journal !== undefined) await rm(journal, { recursive: true, force: true })
+  try {
+    return JSON.parse(await readFile(file, 'utf8')) as Summary
+  } catch {
+    throw new Error(`the run has no result: ${output}`)
+  } finally {
+    await rm(file, { force: true })
+  }
+}
+
+async function main(): Promise<void> {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
+  const { values } = parseArgs({ options: { only: { type: 'string' }, json: { type: 'string' } } })
+  const chosen = mutations.filter(
+    ({ name }, index) => values.only === undefined || values.only.split(',').includes(String(index + 1)) || name.includes(values.only)
+  )
+  const outcomes: Outcome[] = []
+  process.stdout.write('| # | defect | caught by | seconds |\n|---|---|---|---|\n')
+  for (const mutation of chosen) {
+    const outcome = await runMutant(mutation)
+    outcomes.push(outcome)
+    const others = outcome.others.length === 0 ? '' : ` (and ${outcome.others.join(', ')})`
+    const verdict =
+      outcome.failure !== ''
+        ? `FAILED: ${outcome.failure}`
+        : outcome.caughtBy.length > 0
+          ? `${outcome.caughtBy.join(', ')}${others}`
+          : `NOT CAUGHT${others}`
+    process.stdout.write(`| ${mutations.indexOf(mutation) + 1} | ${outcome.name} | ${verdict} | ${outcome.seconds} |\n`)
+  }
+  const control = values.only === undefined ? await controls() : []
+  if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify({ outcomes, control }, null, 2)}\n`)
+  const caught = outcomes.filter(({ caughtBy }) => caughtBy.length > 0).length
+  const clean = control.filter(({ breaches }) => breaches === 0).length
+  process.stdout.write(`mutants: ${caught} of ${outcomes.length} caught, ${clean} of ${control.length} control runs clean\n`)
+  process.exit(caught === outcomes.length && clean === control.length ? 0 : 1)
+}
+
+/** The build as it is, under the faults of all mutants of a kind of run. */
+async function controls(): Promise<Summary[]> {
+  const groups = new Map<string, Mutation>()
+  for (const mutation of mutations) {
+    const { store, faults, entries = 0 } = mutation
+    const lossy = faults.filter((kind) => ['lostTail', 'storeWipe'].includes(kind))
+    const key = `${store} ${entries} ${lossy}`
+    const group = groups.get(key)
+    const all = [...new Set([...(group?.faults ?? []), ...faults])]
+    groups.set(key, { ...mutation, faults: all, seconds: 15, intensity: 2 })
+  }
+  const summaries: Summary[] = []
+  for (const [key, group] of groups) {
+    const summary = await run(group, BUILD)
+    process.stdout.write(
+      `control ${key}: ${summary.breaches === 0 ? 'clean' : `BREACH ${JSON.stringify(summary.rules)}`}, ${summary.accepted} accepted\n`
+    )
+    summaries.push(summary)
+  }
+  return summaries
+}
+
+if (basename(process.argv[1] ?? '') === 'mutants.js') await main()

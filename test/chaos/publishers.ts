@@ -1,0 +1,159 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Durability } from '../../services/store/store.ts'
+import type { Attempt, Publish, Recall } from './journal.ts'
+import { dice } from './schedule.ts'
+import type { World } from './world.ts'
+
+/** A publish that nobody took for so long is given up, milliseconds. */
+const GIVE_UP_MS = 25_000
+const MAX_PACE_MS = 3000
+
+export interface PublishersOptions {
+  users: string[]
+  /** Notifications a second, all publishers together. */
+  rate: number
+  seed: number
+}
+
+interface PublishBody {
+  id: string
+  durability: Durability
+  results: { status: 'accepted' | 'parked' | 'rejected'; eventId?: string; nodes: number; code?: string }[]
+}
+
+const PUBLISHERS = 24
+
+/**
+ * Publishers as a careful service has them: one thing at a time, each with a key, tried again at another node until it was answered.
+ * The last third of the users hears something only every few seconds; some others get bursts over their rate.
+ */
+export class Publishers {
+  readonly publishes: Publish[] = []
+  readonly recalls: Recall[] = []
+  readonly #world: World
+  readonly #options: PublishersOptions
+  readonly #due = new Map<string, number>()
+  #stopping = false
+  #running: Promise<unknown> = Promise.resolve()
+
+  constructor(world: World, options: PublishersOptions) {
+    this.#world = world
+    this.#options = options
+  }
+
+  start(): void {
+    this.#running = Promise.all(Array.from({ length: PUBLISHERS }, (_, number) => this.#publish(number)))
+  }
+
+  /** Resolves when each has finished what it was at. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    await this.#running
+  }
+
+  async #publish(number: number): Promise<void> {
+    const { users, rate, seed } = this.#options
+    const random = dice(seed + 7919 * (number + 1))
+    const name = `publisher-${number}`
+    const pace = (1000 * PUBLISHERS) / rate
+    let sequence = 0
+    let due = Date.now() + random() * pace
+    while (!this.#stopping) {
+      const busy = Math.floor((users.length * 2) / 3)
+      const user = this.#quiet(random, busy) ?? (users[Math.floor(random() * busy)] as string)
+      const count = random() < 0.05 ? 10 + Math.floor(random() * 10) : 1
+      if (count > 1 && random() < 0.3) await this.#batch(name, user, count, random)
+      else {
+        for (let i = 0; i < count && !this.#stopping; i++) {
+          sequence += 1
+          await this.#one(name, user, sequence, random)
+        }
+      }
+      due = Math.max(due + count * pace * (0.5 + random()), Date.now() - MAX_PACE_MS)
+      await pause(Math.max(0, Math.min(due - Date.now(), MAX_PACE_MS)))
+    }
+  }
+
+  /** A quiet user whose turn has come. */
+  #quiet(random: () => number, busy: number): string | undefined {
+    const { users } = this.#options
+    const user = users[busy + Math.floor(random() * (users.length - busy))] as string
+    if ((this.#due.get(user) ?? 0) > Date.now()) return undefined
+    this.#due.set(user, Date.now() + 4000 + random() * 3000)
+    return user
+  }
+
+  async #one(publisher: string, user: string, sequence: number, random: () => number): Promise<void> {
+    const publish: Publish = { publisher, user, sequence, key: `${publisher}-${sequence}`, attempts: [] }
+    this.publishes.push(publish)
+    const body = { to: user, type: 'chaos', title: publish.key, timestamp: 1, data: { publisher, sequence } }
+    const giveUp = Date.now() + GIVE_UP_MS
+    while (Date.now() < giveUp) {
+      const attempt = await this.#try('/v1/notifications', body, { 'idempotency-key': publish.key }, random)
+      publish.attempts.push(attempt)
+      if (attempt.result !== undefined) break
+      await pause(30 + random() * 300)
+    }
+    const id = publish.attempts.at(-1)?.result?.id
+    if (id !== undefined && random() < 0.02) await this.#recall(user, id, random)
+  }
+
+  /** Several at once: no order among them, and each may fail on its own. */
+  async #batch(publisher: string, user: string, count: number, random: () => number): Promise<void> {
+    const waiting: Publish[] = Array.from({ length: count }, () => {
+      const key = `${publisher}-b${this.publishes.length}-${Math.floor(random() * 1e9)}`
+      const publish: Publish = { publisher, user, sequence: undefined, key, attempts: [] }
+      this.publishes.push(publish)
+      return publish
+    })
+    const giveUp = Date.now() + GIVE_UP_MS
+    for (let left = waiting; left.length > 0 && Date.now() < giveUp; left = left.filter(({ attempts }) => !attempts.at(-1)?.result)) {
+      const notifications = left.map(({ key }) => ({ to: user, type: 'chaos', title: key, timestamp: 1, idempotencyKey: key }))
+      const { node, door } = this.#door(random)
+      const sentAt = Date.now()
+      const { status, body } = await this.#world.caller.call(door, 'POST', '/v1/notifications/batch', { notifications })
+      const results = (body as { results?: (PublishBody & { problem?: { code: string; status: number } })[] } | undefined)?.results ?? []
+      for (const [index, publish] of left.entries()) {
+        const item = results[index]
+        const itemStatus = item?.problem === undefined ? status : item.problem.status
+        publish.attempts.push(attemptOf(sentAt, node, itemStatus, item?.problem === undefined ? item : undefined, item?.problem?.code))
+      }
+      await pause(30 + random() * 300)
+    }
+  }
+
+  async #try(path: string, body: unknown, headers: Record<string, string>, random: () => number): Promise<Attempt> {
+    const { node, door } = this.#door(random)
+    const sentAt = Date.now()
+    const answer = await this.#world.caller.call(door, 'POST', path, body, headers)
+    const taken = answer.status === 202 || answer.status === 200 ? (answer.body as PublishBody) : undefined
+    return attemptOf(sentAt, node, answer.status, taken, (answer.body as { code?: string } | undefined)?.code)
+  }
+
+  async #recall(user: string, id: string, random: () => number): Promise<void> {
+    await pause(random() * 400)
+    const recall: Recall = { user, id, status: 0, doneAt: 0 }
+    this.recalls.push(recall)
+    const giveUp = Date.now() + GIVE_UP_MS
+    while (Date.now() < giveUp && ![204, 404].includes(recall.status)) {
+      const path = `/v1/users/${user}/notifications/${id}`
+      recall.status = (await this.#world.caller.call(this.#door(random).door, 'DELETE', path)).status
+      recall.doneAt = Date.now()
+      if (![204, 404].includes(recall.status)) await pause(30 + random() * 300)
+    }
+  }
+
+  #door(random: () => number): { node: number; door: number } {
+    const { listening } = this.#world
+    const node = listening[Math.floor(random() * listening.length)]?.index ?? 0
+    return { node, door: this.#world.doors[node]?.port ?? 0 }
+  }
+}
+
+function attemptOf(sentAt: number, node: number, status: number, body: PublishBody | undefined, code: string | undefined): Attempt {
+  const attempt: Attempt = { sentAt, doneAt: Date.now(), node, status }
+  const [result] = body?.results ?? []
+  if (body === undefined || result === undefined || result.status === 'rejected') return code === undefined ? attempt : { ...attempt, code }
+  const { status: outcome, eventId = '', nodes } = result
+  return { ...attempt, result: { id: body.id, status: outcome, eventId, durability: body.durability, nodes } }
+}

@@ -1,0 +1,79 @@
+import { type Breach, gapsOf, shownOf, takenBy } from './checker.ts'
+import type { Journal } from './journal.ts'
+import { type Lateness, lateness } from './lateness.ts'
+import type { FaultKind, StoreKind } from './schedule.ts'
+
+/** What a run came to, as numbers. */
+export interface Summary {
+  store: StoreKind
+  seed: number
+  seconds: number
+  /** Faults done, by kind. */
+  faults: Partial<Record<FaultKind, number>>
+  accepted: number
+  parked: number
+  /** Publishes nobody answered in time: they may or may not have been carried out. */
+  unknown: number
+  /** Tries that were not answered, or with 503, and were made again. */
+  retries: number
+  delivered: number
+  replayed: number
+  gaps: number
+  rows: number
+  recalls: number
+  lateness: Omit<Lateness, 'breaches'>
+  stallMs: number
+  breaches: number
+  /** How many of them by rule. */
+  rules: Record<string, number>
+}
+
+export function summarize(journal: Journal, faults: Map<FaultKind, number>, breaches: Breach[]): Summary {
+  const taken = journal.publishes.map(takenBy)
+  const shown = journal.devices.flatMap(shownOf)
+  const rules: Record<string, number> = {}
+  for (const { rule } of breaches) rules[rule] = (rules[rule] ?? 0) + 1
+  const { breaches: _late, ...late } = lateness(journal)
+  const attempts = journal.publishes.reduce((sum, publish) => sum + publish.attempts.length, 0)
+  return {
+    store: journal.store,
+    seed: journal.seed,
+    seconds: journal.seconds,
+    faults: Object.fromEntries([...faults].sort(([a], [b]) => (a < b ? -1 : 1))),
+    accepted: taken.filter((attempt) => attempt !== undefined).length,
+    parked: taken.filter((attempt) => attempt?.result.status === 'parked').length,
+    unknown: taken.filter((attempt) => attempt === undefined).length,
+    retries: attempts - journal.publishes.length,
+    delivered: shown.length,
+    replayed: shown.filter(({ replay }) => replay).length,
+    gaps: journal.devices.flatMap(gapsOf).length,
+    rows: journal.logs.reduce((sum, { rows }) => sum + rows.length, 0),
+    recalls: journal.recalls.length,
+    lateness: late,
+    stallMs: Math.round(journal.stallMs),
+    breaches: breaches.length,
+    rules
+  }
+}
+
+/** The counts, a line each. */
+export function countsText(summary: Summary): string {
+  const { store, seed, seconds, accepted, parked, unknown, retries, delivered, replayed, gaps, rows, recalls, lateness, stallMs } = summary
+  const faults = Object.entries(summary.faults).map(([kind, count]) => `${count} ${kind}`)
+  return [
+    `store ${store}, seed ${seed}, ${seconds} s`,
+    `faults: ${faults.length === 0 ? 'none' : faults.join(', ')}`,
+    `published: ${accepted} accepted (${parked} of them parked), ${unknown} with an outcome never known, ${retries} retries, ${recalls} recalls`,
+    `delivered: ${delivered} shown (${replayed} from the log), ${gaps} gaps told, ${rows} rows in the logs`,
+    `late: ${lateness.measured} measured, P50 ${lateness.p50} ms, P99 ${lateness.p99} ms, at most ${lateness.max} ms (this process stood still for ${stallMs} ms at most)`
+  ].join('\n')
+}
+
+/** One line that says it all. */
+export function verdict(summary: Summary): string {
+  const { accepted, delivered, seed, store, seconds } = summary
+  if (summary.breaches === 0)
+    return `chaos: clean, ${accepted} accepted, ${delivered} shown, 0 lost, 0 twice, 0 out of order (${store}, seed ${seed}, ${seconds} s)`
+  const rules = Object.entries(summary.rules).map(([rule, count]) => `${rule} ${count}`)
+  return `chaos: BREACH of ${rules.join(', ')} (${store}, seed ${seed}, ${seconds} s)`
+}

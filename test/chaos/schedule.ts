@@ -1,0 +1,99 @@
+/** What the service runs on. */
+export type StoreKind = 'embedded' | 'redis' | 'cluster'
+
+export const storeKinds: StoreKind[] = ['embedded', 'redis', 'cluster']
+
+/**
+ * Mean time between two faults of a kind, milliseconds, and how long one lasts at least and at most; 0 where that has no meaning.
+ * `on` is where it can be done: on one node there is nothing but the node and its clients.
+ */
+const kinds = {
+  nodeKill: { every: 2200, from: 100, to: 1200, on: ['embedded', 'redis', 'cluster'] },
+  nodeDrain: { every: 12_000, from: 100, to: 800, on: ['embedded', 'redis', 'cluster'] },
+  nodePause: { every: 30_000, from: 300, to: 3000, on: ['embedded', 'redis', 'cluster'] },
+  subscriberKill: { every: 2200, from: 0, to: 0, on: ['redis', 'cluster'] },
+  subscriberSwallow: { every: 4000, from: 100, to: 700, on: ['redis'] },
+  subscriberHole: { every: 12_000, from: 1000, to: 4000, on: ['redis'] },
+  storeKill: { every: 10_500, from: 50, to: 1000, on: ['redis', 'cluster'] },
+  storePause: { every: 45_000, from: 300, to: 4000, on: ['redis', 'cluster'] },
+  linkHole: { every: 30_000, from: 500, to: 4000, on: ['redis'] },
+  linkHoleOneWay: { every: 30_000, from: 500, to: 4000, on: ['redis'] },
+  linkHold: { every: 25_000, from: 200, to: 4000, on: ['redis'] },
+  linkCut: { every: 12_000, from: 0, to: 0, on: ['redis'] },
+  storeReplyDrop: { every: 8000, from: 0, to: 0, on: ['redis'] },
+  answerDrop: { every: 1500, from: 0, to: 0, on: ['embedded', 'redis', 'cluster'] },
+  clientHole: { every: 5000, from: 0, to: 0, on: ['embedded', 'redis', 'cluster'] },
+  clientHoleOneWay: { every: 5000, from: 0, to: 0, on: ['embedded', 'redis', 'cluster'] },
+  clientCut: { every: 700, from: 0, to: 0, on: ['embedded', 'redis', 'cluster'] },
+  clientRestart: { every: 4000, from: 50, to: 3000, on: ['embedded', 'redis', 'cluster'] },
+  clientForget: { every: 5000, from: 50, to: 1500, on: ['embedded', 'redis', 'cluster'] },
+  slowReader: { every: 4000, from: 1000, to: 6000, on: ['embedded', 'redis', 'cluster'] },
+  frozenReader: { every: 3000, from: 500, to: 9000, on: ['embedded', 'redis', 'cluster'] },
+  scriptFlush: { every: 4000, from: 0, to: 0, on: ['redis', 'cluster'] },
+  slotMove: { every: 6000, from: 0, to: 0, on: ['cluster'] },
+  /** The store comes back without its last writes, as after the loss of a disk's cache. Only when asked for: it loses what was accepted. */
+  lostTail: { every: 9000, from: 50, to: 800, on: [] },
+  /** The store comes back with nothing at all. Only when asked for. */
+  storeWipe: { every: 9000, from: 50, to: 800, on: [] }
+} as const satisfies Record<string, { every: number; from: number; to: number; on: StoreKind[] }>
+
+export type FaultKind = keyof typeof kinds
+
+/** After these what was accepted may be gone, if that is said. */
+export const lossyKinds: FaultKind[] = ['lostTail', 'storeWipe']
+
+export const faultKinds = Object.keys(kinds) as FaultKind[]
+
+/** One thing that goes wrong: `at` and `ms` in milliseconds, `pick` from 0 to below 1 tells which node, device or slot it hits. */
+export interface Fault {
+  at: number
+  kind: FaultKind
+  ms: number
+  pick: number
+}
+
+export interface ScheduleOptions {
+  /** Only these; they are done even where they are not by default. */
+  only?: FaultKind[] | undefined
+  /** Times as often. */
+  intensity?: number
+}
+
+/** Time at the beginning in which nothing goes wrong, milliseconds. */
+const CALM_MS = 1500
+
+/**
+ * Every fault of a run, in order. The same arguments give the same faults, and each kind has dice of its own: leaving one out leaves the others
+ * where they were.
+ */
+export function schedule(seed: number, seconds: number, store: StoreKind, options: ScheduleOptions = {}): Fault[] {
+  const { only, intensity = 1 } = options
+  const chosen = only ?? faultKinds.filter((kind) => (kinds[kind].on as readonly StoreKind[]).includes(store))
+  const faults: Fault[] = []
+  for (const kind of chosen) {
+    const { every, from, to } = kinds[kind]
+    const random = dice(seed + hash(kind))
+    const step = every / intensity
+    for (let at = CALM_MS + random() * step; at < seconds * 1000; at += step * (0.5 + random())) {
+      faults.push({ at: Math.round(at), kind, ms: Math.round(from + random() * (to - from)), pick: random() })
+    }
+  }
+  return faults.sort((a, b) => a.at - b.at || (a.kind < b.kind ? -1 : 1))
+}
+
+/** Numbers from 0 to below 1, the same for the same seed (mulberry32). */
+export function dice(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+function hash(text: string): number {
+  let value = 0x811c9dc5
+  for (const character of text) value = Math.imul(value ^ character.charCodeAt(0), 0x01000193)
+  return value >>> 0
+}

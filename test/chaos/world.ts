@@ -1,0 +1,155 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { signToken } from '../../services/sign.ts'
+import { freePort, RedisCluster, RedisServer } from '../fixtures/redis.ts'
+import { TcpProxy } from '../fixtures/tcp-proxy.ts'
+import { ChaosNode } from './chaos-node.ts'
+import { Caller } from './http.ts'
+import type { Away, Window } from './journal.ts'
+import type { StoreKind } from './schedule.ts'
+
+export const SECRET = 'a secret for chaos only, and long enough'
+export const RATE_LIMIT = 10
+export const RATE_WINDOW_MS = 1000
+/** Heartbeats as they are would take most of a short run to find a dead peer, milliseconds. */
+const PING_INTERVAL_MS = 5000
+
+export interface WorldOptions {
+  store: StoreKind
+  nodes: number
+  /** The compiled service. */
+  build: string
+  /** Rows kept per user. */
+  maxEntries: number
+}
+
+/** Everything of a run but publishers and devices: the store, the nodes on it, and the wires between. */
+export class World {
+  readonly store: StoreKind
+  readonly folder: string
+  readonly maxEntries: number
+  readonly redis: RedisServer | undefined
+  readonly cluster: RedisCluster | undefined
+  readonly nodes: ChaosNode[] = []
+  /** From each node to Redis; none with the embedded store, nor on a Cluster, whose nodes tell clients where they are. */
+  readonly links: TcpProxy[] = []
+  /** From publishers to each node. */
+  readonly doors: TcpProxy[] = []
+  readonly caller = new Caller(signToken(SECRET, 'chaos', 'admin'))
+  readonly windows: Window[] = []
+  readonly away: Away[] = []
+  /** Nodes that did not stop in time when asked to. */
+  readonly overdue: string[] = []
+  readonly #servedBy = new Map<number, number>()
+  #balancer: TcpProxy | undefined
+  #turn = 0
+
+  private constructor(options: WorldOptions, folder: string, redis: RedisServer | undefined, cluster: RedisCluster | undefined) {
+    this.store = options.store
+    this.folder = folder
+    this.maxEntries = options.maxEntries
+    this.redis = redis
+    this.cluster = cluster
+  }
+
+  static async start(options: WorldOptions): Promise<World> {
+    const durable = { appendonly: 'yes', appendfsync: 'always' } as const
+    const folder = await mkdtemp(join(tmpdir(), 'belfry-chaos-'))
+    const redis = options.store === 'redis' ? await RedisServer.start({ ...durable, args: ['--aof-load-truncated', 'yes'] }) : undefined
+    const cluster = options.store === 'cluster' ? await RedisCluster.start(3, durable) : undefined
+    const world = new World(options, folder, redis, cluster)
+    try {
+      for (let index = 0; index < options.nodes; index++) await world.#addNode(index, options.build)
+      world.#balancer = await TcpProxy.start((clientPort) => world.#choose(clientPort))
+      await Promise.all(world.nodes.map((node) => node.start()))
+    } catch (error) {
+      await world.stop()
+      throw error
+    }
+    return world
+  }
+
+  /** Where devices connect: some running node, another one each time. */
+  get deviceUrl(): string {
+    return `http://127.0.0.1:${this.balancer.port}`
+  }
+
+  get balancer(): TcpProxy {
+    if (this.#balancer === undefined) throw new Error('not started')
+    return this.#balancer
+  }
+
+  /** The node that serves the connection from this port. */
+  servedBy(clientPort: number): number {
+    return this.#servedBy.get(clientPort) ?? -1
+  }
+
+  get listening(): ChaosNode[] {
+    return this.nodes.filter((node) => node.listening)
+  }
+
+  /** Notes that something is broken from now on; the answer ends it, plus the time to get over it. */
+  window(kind: string, node?: number, afterMs = 0, wakeUpsOnly = false): () => void {
+    const window: Window = { kind, from: Date.now(), to: Number.MAX_SAFE_INTEGER }
+    if (node !== undefined) window.node = node
+    if (wakeUpsOnly) window.wakeUpsOnly = true
+    this.windows.push(window)
+    return () => {
+      window.to = Date.now() + afterMs
+    }
+  }
+
+  /** How stores of ours are to be opened on the same data. */
+  get settings() {
+    return {
+      rateLimit: RATE_LIMIT,
+      rateWindowMs: RATE_WINDOW_MS,
+      parkedMax: 1000,
+      retentionMs: 604_800_000,
+      maxEntries: this.maxEntries,
+      maxConnections: 100
+    }
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.kill()))
+    this.redis?.resume()
+    for (const server of this.cluster?.servers ?? []) server.resume()
+    await Promise.all(
+      [...this.links, ...this.doors, ...(this.#balancer === undefined ? [] : [this.#balancer])].map((proxy) => proxy.stop())
+    )
+    await Promise.all([this.redis?.stop(), this.cluster?.stop()])
+    this.caller.close()
+    await rm(this.folder, { recursive: true, force: true })
+  }
+
+  async #addNode(index: number, build: string): Promise<void> {
+    const port = await freePort()
+    const environment: Record<string, string> = {
+      JWT_SECRET: SECRET,
+      RATE_LIMIT_MAX: String(RATE_LIMIT),
+      RATE_LIMIT_WINDOW_MS: String(RATE_WINDOW_MS),
+      LOG_MAX_ENTRIES: String(this.maxEntries),
+      MAX_UNACKED: '40',
+      WS_PING_INTERVAL_MS: String(PING_INTERVAL_MS),
+      CLOSE_GRACE_SECONDS: '10',
+      DATA_DIR: this.folder
+    }
+    if (this.redis !== undefined) {
+      const link = await TcpProxy.start(this.redis.port)
+      this.links.push(link)
+      environment.REDIS_URL = link.url
+    }
+    if (this.cluster !== undefined) environment.REDIS_CLUSTER_NODES = this.cluster.nodes.join(',')
+    this.nodes.push(new ChaosNode(index, port, build, environment, this.caller))
+    this.doors.push(await TcpProxy.start(port))
+  }
+
+  #choose(clientPort: number): number {
+    const { listening } = this
+    const node = listening[this.#turn++ % Math.max(1, listening.length)] ?? (this.nodes[0] as ChaosNode)
+    this.#servedBy.set(clientPort, node.index)
+    return node.port
+  }
+}
