@@ -6,7 +6,7 @@ import { amount, type Entry, type Report } from './report.ts'
 /** Measures whose figures are of one kind, and are drawn. */
 const DRAWN = ['single', 'batch', 'latency', 'nodes', 'idle', 'connects']
 
-const METHOD = `All programs run on one machine, in one run, with the same client and the same messages of about 206 bytes. The client shares the
+const METHOD = `All programs run on one machine, in one run, with the same client and the same messages of some 200 bytes. The client shares the
 machine with what it measures: it speaks WebSocket and HTTP on raw sockets, which costs about a tenth of a usual client.
 
 - **Ratios count.** Two programs are measured in turns (a b, b a, a b), and the ratio is the median of the pairs' own ratios; the range is beside it.
@@ -15,7 +15,7 @@ machine with what it measures: it speaks WebSocket and HTTP on raw sockets, whic
 - **Void** is a pair in which the generator was late, something was lost, or other processes used more than 15 % of what was measured; such pairs
   are left out, and where all pairs were void, that is said beside the figure.
 - Each program has two nodes and a Redis of its own unless a title says otherwise, with an append-only file synced each second. Belfry logs
-  warnings only, checks a token on every request and connection, stores each notification and holds each user to ten a second; its clients
+  warnings only, wants a token with every request and connection, stores each notification and holds each user to ten a second; its clients
   use the shared device, whose cursor Belfry moves. The others do none of that, but for the pattern, which has its own limit and queue.
 - The pattern is Express, \`ws\`, one channel and a list per user, as it is usually written: it sends locally and publishes, so that clients on
   the same node get each message twice; that cost is in its figures.`
