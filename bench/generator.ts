@@ -27,7 +27,7 @@ export interface Run {
   lateP99: number
 }
 
-/** Publishes to a crowd, and knows what must arrive. Every message has a number of its own, and the size of a usual one: 206 bytes. */
+/** Publishes to a crowd, and knows what must arrive. Every message has a number of its own, and the size of a usual one: some 200 bytes. */
 export class Generator {
   readonly crowd: Crowd
   readonly fleet: Fleet

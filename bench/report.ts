@@ -36,7 +36,7 @@ export function amount(value: number): string {
 }
 
 /** Adds to the results in a file; those of the same measures are replaced. */
-export async function save(file: string, entries: Entry[], _docs: boolean): Promise<void> {
+export async function save(file: string, entries: Entry[], order: readonly string[]): Promise<Report> {
   const before: Entry[] = existsSync(file) ? (JSON.parse(await readFile(file, 'utf8')) as Report).entries : []
   const kept = before.filter(({ name }) => !entries.some((entry) => entry.name === name))
   const [cpu] = cpus()
@@ -44,7 +44,8 @@ export async function save(file: string, entries: Entry[], _docs: boolean): Prom
     machine: `${cpus().length} cores of ${cpu?.model ?? 'an unknown CPU'}, ${Math.round(totalmem() / 2 ** 30)} GiB`,
     node: process.version,
     date: new Date().toISOString().slice(0, 10),
-    entries: [...kept, ...entries]
+    entries: [...kept, ...entries].sort((one, other) => order.indexOf(one.name) - order.indexOf(other.name))
   }
   await writeFile(file, `${JSON.stringify(report, undefined, 2)}\n`)
+  return report
 }

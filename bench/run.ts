@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { measures } from './measures/all.ts'
 import type { Bench } from './measures/measure.ts'
+import { writePage } from './page.ts'
 import { others } from './peers/all.ts'
 import type { Peer } from './peers/peer.ts'
 import { type Entry, line, save } from './report.ts'
@@ -15,7 +16,7 @@ measured in turns. Redis and the generator are on this machine too.
   --pairs N       pairs of each interleaved measure; default 5
   --quick         a tenth of everything: to see that it works, not for the record
   --json FILE     results to this file too, added to what it holds
-  --docs          docs/benchmarks.md and its charts, made anew from the JSON
+  --docs          with it: benchmarks.md and its charts beside the file, made from it
 
 Exit code 1 when a measure failed; goals that were missed are told, and change nothing.
 `
@@ -42,19 +43,21 @@ async function main(): Promise<void> {
   const names = values.measure?.split(',') ?? measures.map(({ name }) => name)
   const unknown = names.filter((name) => !measures.some((measure) => measure.name === name))
   if (unknown.length > 0) throw new Error(`no such measure: ${unknown.join(', ')}`)
-  const entries: Entry[] = []
+  const order = measures.map(({ name }) => name)
   for (const measure of measures.filter(({ name }) => names.includes(name))) {
     try {
       const outcome = await measure.run(bench)
-      const entry = { name: measure.name, title: measure.title, quick, ...outcome }
-      entries.push(entry)
+      const entry: Entry = { name: measure.name, title: measure.title, quick, ...outcome }
       process.stdout.write(line(entry))
+      if (values.json !== undefined) {
+        const report = await save(values.json, [entry], order)
+        if (values.docs === true) await writePage(report, values.json)
+      }
     } catch (error) {
       process.exitCode = 1
       process.stderr.write(`${measure.title}: ${(error as Error).stack}\n`)
     }
   }
-  if (values.json !== undefined) await save(values.json, entries, values.docs ?? false)
 }
 
 /** The peers asked for that can run here; what is missing is named. */

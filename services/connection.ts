@@ -138,7 +138,7 @@ export class Connection implements ConnectionInfo {
     this.#lastFrame = offset
     this.#context.counters.deliveredLive += 1
     this.#transport.send(frame)
-    this.handedOver()
+    this.#moveByItself()
   }
 
   /** What was sent may not be what the log holds: read it again from there. */
@@ -160,12 +160,10 @@ export class Connection implements ConnectionInfo {
     this.#step()
   }
 
-  /** The network took everything: the cursor of the shared device, or of a client that cannot answer, moves by itself. */
+  /** The network took everything that was sent: whoever waited for that goes on. */
   handedOver(): void {
-    const byItself = this.#transport.oneWay || this.deviceId === DEFAULT_DEVICE
-    if (!byItself || this.#acked === this.#sent.offset || this.#transport.buffered > 0) return
-    this.#acked = this.#sent.offset
-    this.#context.queue.ack(this.local.user, this.deviceId, this.#sent)
+    this.#moveByItself()
+    this.#step()
   }
 
   ack(eventId: string): void {
@@ -199,11 +197,19 @@ export class Connection implements ConnectionInfo {
   /** The transport is gone. */
   closed(code: number): void {
     if (this.#stage === 'closed') return
-    this.handedOver()
+    this.#moveByItself()
     this.#stage = 'closed'
     this.#context.queue.settle(this.local.user, this.deviceId)
     increment(this.#context.counters.disconnects, code)
     this.#context.registry.remove(this.local, this)
+  }
+
+  /** The cursor of the shared device, or of a client that cannot answer, moves when the network took everything. */
+  #moveByItself(): void {
+    const byItself = this.#transport.oneWay || this.deviceId === DEFAULT_DEVICE
+    if (!byItself || this.#acked === this.#sent.offset || this.#transport.buffered > 0) return
+    this.#acked = this.#sent.offset
+    this.#context.queue.ack(this.local.user, this.deviceId, this.#sent)
   }
 
   #hasRoom(): boolean {
@@ -311,7 +317,6 @@ export class Connection implements ConnectionInfo {
     this.#sent = backlog.start
     this.#replay(backlog)
     this.handedOver()
-    this.#step()
   }
 
   #replay(backlog: Backlog): void {

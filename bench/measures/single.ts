@@ -9,7 +9,7 @@ export const USERS = 2000
 export const IN_FLIGHT = 32
 /** Messages before anything counts, so that the code is warm. */
 const WARM_UP = 8000
-const MESSAGES = 10_000
+const MESSAGES = 6000
 
 const GOALS: Record<string, number> = { bare: 0.85, pattern: 0.6, 'socketio-redis': 0.5, 'socketio-streams': 0.5, nchan: 1 }
 

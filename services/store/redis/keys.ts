@@ -45,6 +45,11 @@ export class Keys {
     ]
   }
 
+  /** What the user's keys begin with, and those of the user's bucket. */
+  stem(user: string): string {
+    return this.#stems[bucketOf(user)] as string
+  }
+
   meta(user: string): string {
     return `${this.#stems[bucketOf(user)]}m:${user}`
   }

@@ -26,9 +26,10 @@ import type {
   StoreStatus
 } from '../store.ts'
 import type { RedisStoreOptions } from './clients.ts'
+import { Group, packed } from './group.ts'
 import { Keys } from './keys.ts'
 import { Link } from './link.ts'
-import { attachResult, backlog, found, inboxPage, list, number, publishResult, queueInfo, text } from './replies.ts'
+import { attachResult, backlog, found, inboxPage, list, number, publishLine, publishResult, queueInfo, text } from './replies.ts'
 import type { Reply, ScriptName } from './scripts.ts'
 
 /** Users of one bucket whose notifications one sweep releases. */
@@ -40,12 +41,18 @@ export class RedisStore implements Store {
   readonly #settings: StoreSettings
   readonly #keys: Keys
   readonly #link: Link
+  /** Undefined where each user's step must be a call of its own. */
+  readonly #publishes: Group | undefined
+  readonly #acks: Group | undefined
   #node = ''
 
   constructor(settings: StoreSettings, options: RedisStoreOptions) {
     this.#settings = settings
     this.#keys = new Keys(options.keyPrefix)
     this.#link = new Link(settings, options, this.#keys)
+    if (options.clusterNodes !== undefined) return
+    this.#acks = this.#group('ack-many')
+    if (options.waitReplicas === 0) this.#publishes = this.#group('publish-many')
   }
 
   /** How often wake-ups were found to have been lost, counted in buckets. Each was healed by `suspect`. */
@@ -68,6 +75,10 @@ export class RedisStore implements Store {
 
   async publish(command: PublishCommand): Promise<PublishResult> {
     const { user, id, keyed, tail, halfLife } = command
+    if (this.#publishes !== undefined) {
+      const item = packed(this.#keys.stem(user), user, keyed ? '1' : '0', String(halfLife), id, tail)
+      return publishLine((await this.#grouped(this.#publishes, item)).split(' '))
+    }
     const args = [...this.#head(user), id, keyed ? '1' : '0', tail, String(halfLife)]
     return publishResult(await this.#guard(() => this.#link.publish(this.#keys.log(user), args)))
   }
@@ -106,7 +117,9 @@ export class RedisStore implements Store {
   }
 
   async ack(user: string, deviceId: string, position: Position): Promise<void> {
-    await this.#step('ack', user, deviceId, position.epoch, String(position.offset), position.id8)
+    const fields = [deviceId, position.epoch, String(position.offset), position.id8] as const
+    if (this.#acks === undefined) await this.#step('ack', user, ...fields)
+    else await this.#grouped(this.#acks, packed(this.#keys.stem(user), user, ...fields))
   }
 
   async mark(command: MarkCommand): Promise<MarkResult> {
@@ -157,6 +170,15 @@ export class RedisStore implements Store {
 
   #step(name: ScriptName, user: string, ...args: string[]): Promise<Reply> {
     return this.#guard(() => this.#link.run(name, this.#keys.log(user), [...this.#head(user), ...args]))
+  }
+
+  #group(name: ScriptName): Group {
+    const keys = this.#keys.log('')
+    return new Group((items) => this.#link.run(name, keys, [this.#clock(), newEpoch(), ...items]))
+  }
+
+  #grouped(group: Group, item: string): Promise<string> {
+    return this.#guard(() => group.add(item))
   }
 
   /** The arguments every script of a log begins with. */

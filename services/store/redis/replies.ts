@@ -25,14 +25,18 @@ export function number(reply: Reply | undefined): number {
 }
 
 export function publishResult(reply: Reply): PublishResult {
-  const [status, a, b, c, d] = list(reply)
-  switch (text(status)) {
+  return publishLine(list(reply).map((part) => (typeof part === 'number' ? String(part) : text(part))))
+}
+
+/** The same from the parts of a line. */
+export function publishLine([status = '', a = '', b = '', c = '', d = '']: string[]): PublishResult {
+  switch (status) {
     case 'accepted':
-      return { status: 'accepted', epoch: text(a), offset: number(b), nodes: number(c), replayed: d === 1 }
+      return { status: 'accepted', epoch: a, offset: Number(b), nodes: Number(c), replayed: d === '1' }
     case 'parked':
-      return { status: 'parked', releaseAt: number(a), replayed: b === 1 }
+      return { status: 'parked', releaseAt: Number(a), replayed: b === '1' }
     case 'full':
-      return { status: 'full', retryAfterMs: number(a) }
+      return { status: 'full', retryAfterMs: Number(a) }
     default:
       return { status: 'conflict' }
   }

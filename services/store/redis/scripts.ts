@@ -13,7 +13,10 @@ import {
 } from '../store.ts'
 import type { Client } from './clients.ts'
 
-/** How many keys each script takes; those that take a whole log have `prelude.lua` in front. */
+/**
+ * How many keys each script takes. Those that take a whole log have `prelude.lua` in front; those that take many users the script for one (`each`),
+ * as a function, and `prelude-many.lua`.
+ */
 export const scripts = {
   publish: { keys: 9, log: true },
   release: { keys: 9, log: true },
@@ -25,12 +28,14 @@ export const scripts = {
   find: { keys: 9, log: true },
   queue: { keys: 9, log: true },
   disconnect: { keys: 9, log: true },
+  'publish-many': { keys: 9, log: false, each: 'publish' },
+  'ack-many': { keys: 9, log: false, each: 'ack' },
   detach: { keys: 1, log: false },
   renew: { keys: 2, log: false },
   counter: { keys: 1, log: false },
   due: { keys: 1, log: false },
   beat: { keys: 1, log: false }
-} as const
+} as const satisfies Record<string, { keys: number; log: boolean; each?: string }>
 
 export type ScriptName = keyof typeof scripts
 
@@ -70,9 +75,17 @@ export function source(name: string): string {
 }
 
 function assemble(name: ScriptName, constants: string, prelude: string): string {
+  const { flags, body } = parts(name)
+  const { log, each = '' }: { log: boolean; each?: string } = scripts[name]
+  const one = each === '' ? '' : `local function each(KEYS, ARGV)\n${prelude}${parts(each).body}end\n${source('prelude-many')}`
+  return `${flags}${constants}${log ? prelude : ''}${one}${body}`
+}
+
+/** A script's text, its first line apart when that has flags for the server. */
+function parts(name: string): { flags: string; body: string } {
   const text = source(name)
   const flagsEnd = text.startsWith('#!') ? text.indexOf('\n') + 1 : 0
-  return `${text.slice(0, flagsEnd)}${constants}${scripts[name].log ? prelude : ''}${text.slice(flagsEnd)}`
+  return { flags: text.slice(0, flagsEnd), body: text.slice(flagsEnd) }
 }
 
 function constantsOf(settings: StoreSettings): string {

@@ -1,0 +1,25 @@
+#!lua flags=allow-oom
+-- Moves the cursors of many devices, each as ack.lua does it. A device that is known is done here in few commands; the rest goes to ack.lua.
+-- KEYS[1..9] as in prelude-many.lua
+-- ARGV[1..] as in prelude-many.lua; the fields are stem, user, device, epoch, offset, id8
+-- Returns a line for each: 1 when the cursor moved, else 0 | 'error <message>'
+
+-- Whether it moved, or nil when the device is not known.
+local function usual(stem, user, device, of, offset, id8)
+  local cursors = stem .. 'c:' .. user
+  local held = redis.call('HGET', cursors, device)
+  if not held then return nil end
+  local meta = redis.call('HMGET', stem .. 'm:' .. user, 'e', 't', 'a')
+  if meta[1] ~= of or offset > tonumber(meta[2] or 0) then return 0 end
+  local held_epoch, held_offset = string.match(held, '^([^ ]*) (%d+) ')
+  if held_epoch == of and tonumber(held_offset) >= offset then return 0 end
+  local now = math.max(clock, tonumber(meta[3] or 0))
+  redis.call('HSET', cursors, device, of .. ' ' .. int(offset) .. ' ' .. id8 .. ' ' .. int(now))
+  return 1
+end
+
+return carry_out(6, function(fields)
+  local stem, user, device, of, offset, id8 = unpack(fields)
+  return usual(stem, user, device, of, tonumber(offset), id8)
+    or each(keys_of(stem, user), { user, ARGV[1], ARGV[2], device, of, offset, id8 })
+end)
