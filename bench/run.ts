@@ -62,7 +62,10 @@ async function main(): Promise<void> {
 
 /** The peers asked for that can run here; what is missing is named. */
 async function chosen(list: string): Promise<Peer[]> {
-  const wanted = list === 'all' ? others : others.filter(({ name }) => list.split(',').includes(name))
+  const names = list === 'all' ? others.map(({ name }) => name) : list.split(',')
+  const unknown = names.filter((name) => !others.some((peer) => peer.name === name))
+  if (unknown.length > 0) throw new Error(`no such peer: ${unknown.join(', ')}`)
+  const wanted = others.filter(({ name }) => names.includes(name))
   const able: Peer[] = []
   for (const peer of wanted) {
     const missing = await peer.missing()

@@ -20,6 +20,7 @@ export class OfflineQueue {
   readonly #counters: Counters
   #acks = new Map<string, Ack>()
   #timer: NodeJS.Timeout | undefined
+  #closed = false
 
   constructor(store: Store, counters: Counters) {
     this.#store = store
@@ -32,7 +33,7 @@ export class OfflineQueue {
     const held = this.#acks.get(key)?.position
     if (held?.epoch === position.epoch && held.offset >= position.offset) return
     this.#acks.set(key, { user, deviceId, position })
-    this.#timer ??= setTimeout(() => void this.flush(), ACK_DELAY_MS)
+    if (!this.#closed) this.#timer ??= setTimeout(() => void this.flush(), ACK_DELAY_MS)
   }
 
   /** Writes at once what was gathered for a device: it may come back in a moment, and must not get again what it has. */
@@ -54,8 +55,8 @@ export class OfflineQueue {
 
   /** Writes what is left, once. */
   async close(): Promise<void> {
+    this.#closed = true
     await this.flush()
-    clearTimeout(this.#timer)
   }
 
   async #write({ user, deviceId, position }: Ack): Promise<void> {
