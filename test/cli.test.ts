@@ -195,8 +195,8 @@ t.test('listen stops where coming back would change nothing', async (t) => {
 })
 
 t.test('colour is for terminals that want it', (t) => {
-  const { TERM, NO_COLOR, FORCE_COLOR } = process.env
-  const restore = { TERM, NO_COLOR, FORCE_COLOR }
+  const { TERM, NO_COLOR, FORCE_COLOR, CI } = process.env
+  const restore = { TERM, NO_COLOR, FORCE_COLOR, CI }
   t.teardown(() => {
     for (const [name, value] of Object.entries(restore)) {
       if (value === undefined) delete process.env[name]
@@ -205,6 +205,7 @@ t.test('colour is for terminals that want it', (t) => {
   })
   delete process.env.FORCE_COLOR
   delete process.env.NO_COLOR
+  delete process.env.CI
   process.env.TERM = 'xterm-256color'
   const written = (): string => {
     const terminal = Object.assign(new PassThrough(), { isTTY: true, getColorDepth: WriteStream.prototype.getColorDepth })
