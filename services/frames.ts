@@ -61,7 +61,8 @@ export function rowFrame(epoch: string, offset: number, row: Buffer): Frame | un
 
 /**
  * The replay frame of a row: the final truth only. A notification comes with the state it has now, a change of state only for ids that
- * still have it and did not come with it already, a retraction only for what may have been seen; counts are those of now.
+ * still have it and did not come with it already, a retraction only for what may have been seen (a client that comes back may have shown
+ * more than it acknowledged); counts are those of now.
  *
  * @param sent ids of the notifications this read has replayed so far; added to
  */
@@ -76,7 +77,7 @@ export function replayFrame(backlog: Backlog, offset: number, row: Buffer, sent:
   }
   const rest =
     kind === 's' || kind === 'r' || kind === 'd' ? (JSON.parse(`{${rowTail(row)}`) as { ids: string[]; state: State }) : undefined
-  if (rest === undefined || (kind === 'r' && retractedOffset(row) > backlog.start.offset)) return undefined
+  if (rest === undefined || (kind === 'r' && !backlog.resumed && retractedOffset(row) > backlog.start.offset)) return undefined
   if (kind === 's') {
     rest.ids = rest.ids.filter((id) => !sent.has(id) && (backlog.states.get(id) ?? 'unread') === rest.state)
     if (rest.ids.length === 0) return undefined

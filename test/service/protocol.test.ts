@@ -156,6 +156,21 @@ t.test('resume', async (t) => {
     t.match(late.all('state')[0], { ids: [one.id], state: 'read', replay: true })
     t.equal(late.all('notification')[0]?.notification.id, three.id)
   })
+
+  await t.test('what was shown, not acknowledged, and recalled meanwhile is taken back when the device returns', async (t) => {
+    const one = await publish(service, 'flo', 'one')
+    const client = await connect(t, service, 'flo', { deviceId: 'd' })
+    await client.next('caughtUp')
+    client.send({ type: 'ack', eventId: one.eventId })
+    const two = await publish(service, 'flo', 'two')
+    await client.until(() => client.all('notification')[1])
+    await client.close()
+    await call(service, 'DELETE', `/v1/users/flo/notifications/${two.id}`)
+    const again = await connect(t, service, 'flo', { deviceId: 'd' })
+    await again.next('caughtUp')
+    t.same(again.all('notification'), [])
+    t.match(again.all('retract'), [{ id: two.id, replay: true, unread: 1 }])
+  })
 })
 
 t.test('live', async (t) => {
