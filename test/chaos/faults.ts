@@ -2,7 +2,7 @@ import { open, readdir, rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { bucketOf, Keys, slotOf } from '../../services/store/redis/keys.ts'
-import type { RedisServer } from '../fixtures/redis.ts'
+import type { RedisCluster, RedisServer } from '../fixtures/redis.ts'
 import type { TcpProxy, Way } from '../fixtures/tcp-proxy.ts'
 import type { ChaosNode } from './chaos-node.ts'
 import type { Device } from './consumers.ts'
@@ -158,22 +158,13 @@ export class Faults {
       await pickOf(this.#devices, fault.pick)?.freeze(fault.ms)
       return true
     },
-    slotMove: async (fault) => {
-      const { cluster } = this.#world
-      if (cluster === undefined || this.#storeBusy) return false
-      this.#storeBusy = true
-      const over = this.#world.window('slotMove', undefined, STORE_HEALS_MS)
-      try {
-        const user = pickOf(this.#users, fault.pick) as string
-        const slot = slotOfUser(user)
+    slotMove: (fault) =>
+      this.#withCluster('slotMove', async (cluster) => {
+        const slot = slotOfUser(pickOf(this.#users, fault.pick) as string)
         const from = await cluster.ownerOf(slot)
         await cluster.moveSlot(slot, from, (from + 1) % cluster.servers.length, 2)
-      } finally {
-        this.#storeBusy = false
-        over()
-      }
-      return true
-    }
+      }),
+    failover: (fault) => this.#withCluster('failover', (cluster) => cluster.failover(Math.floor(fault.pick * cluster.servers.length)))
   }
 
   async #withNode(fault: Fault, act: (node: ChaosNode) => Promise<void>): Promise<boolean> {
@@ -217,6 +208,20 @@ export class Faults {
       } else return false
     } finally {
       this.#storeBusy = false
+    }
+    return true
+  }
+
+  async #withCluster(kind: FaultKind, act: (cluster: RedisCluster) => Promise<void>): Promise<boolean> {
+    const { cluster } = this.#world
+    if (cluster === undefined || this.#storeBusy) return false
+    this.#storeBusy = true
+    const over = this.#world.window(kind, undefined, STORE_HEALS_MS)
+    try {
+      await act(cluster)
+    } finally {
+      this.#storeBusy = false
+      over()
     }
     return true
   }

@@ -57,7 +57,7 @@ export class World {
     const durable = { appendonly: 'yes', appendfsync: 'always' } as const
     const folder = await mkdtemp(join(tmpdir(), 'belfry-chaos-'))
     const redis = options.store === 'redis' ? await RedisServer.start({ ...durable, args: ['--aof-load-truncated', 'yes'] }) : undefined
-    const cluster = options.store === 'cluster' ? await RedisCluster.start(3, durable) : undefined
+    const cluster = options.store === 'cluster' ? await RedisCluster.start(3, durable, true) : undefined
     const world = new World(options, folder, redis, cluster)
     try {
       for (let index = 0; index < options.nodes; index++) await world.#addNode(index, options.build)
