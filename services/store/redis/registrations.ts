@@ -5,16 +5,26 @@ import type { Scripts } from './scripts.ts'
 /** Registrations taken back by one round trip. */
 const BATCH = 500
 
-/** What the registry should hold for a user on this node. */
+/** What the registry should hold for a user on this node, and the calls that write it. */
 interface Held {
   connections: ConnectionInfo[]
-  /** Attaches under way: what they leave behind is newer than what a repeated write would. */
-  attaching: number
+  /** Number of the call, or of the wish, that `connections` are from. */
+  from: number
+  begun: number
+  underWay: number
+}
+
+/** One call that writes what the registry holds. */
+interface Call {
+  number: number
+  /** None was under way when it began. */
+  first: boolean
 }
 
 /**
- * This node's part of the registry. Where the outcome of a call is not known, what should be there is written again, each
- * second until it worked, so that neither a user goes unwoken nor a ghost stays.
+ * This node's part of the registry. Where the outcome of a call is not known, or calls for one user overlapped (a redirected one may be
+ * carried out after the next), what should be there is written again, each second until that worked alone, so that neither a user goes
+ * unwoken nor a ghost stays.
  */
 export class Registrations {
   readonly #scripts: Scripts
@@ -34,42 +44,43 @@ export class Registrations {
   }
 
   /** Carries out an attach and keeps what it registered. */
-  async attach(user: string, connections: ConnectionInfo[], call: () => Promise<AttachResult>): Promise<AttachResult> {
+  async attach(user: string, connections: ConnectionInfo[], carryOut: () => Promise<AttachResult>): Promise<AttachResult> {
     const held = this.#of(user)
-    held.attaching += 1
+    const call = this.#begin(held)
+    let written: boolean | undefined
     try {
-      const result = await call()
-      if (result.status === 'attached') {
-        this.#doubtful.delete(user)
-        this.#keep(user, held, connections)
-      }
+      const result = await carryOut()
+      written = result.status === 'attached'
+      if (written && call.number > held.from) this.#keep(user, held, connections, call.number)
       return result
-    } catch (error) {
-      this.#doubtful.add(user)
-      throw error
     } finally {
-      held.attaching -= 1
-      this.#forgetIfIdle(user, held)
+      this.#end(user, held, call, written)
     }
   }
 
   /** From now on the registry should hold this; `write` makes it so. */
   want(user: string, connections: ConnectionInfo[]): void {
+    const held = this.#of(user)
     this.#doubtful.add(user)
-    this.#keep(user, this.#of(user), connections)
+    this.#keep(user, held, connections, ++held.begun)
   }
 
   async write(user: string, node: string): Promise<void> {
     const held = this.#of(user)
     const { connections } = held
-    await this.#scripts.run('detach', [this.#keys.registry(user)], [node, connections.length, JSON.stringify(connections)])
-    if (held.connections === connections) this.#doubtful.delete(user)
-    this.#forgetIfIdle(user, held)
+    const call = this.#begin(held)
+    let written: boolean | undefined
+    try {
+      await this.#scripts.run('detach', [this.#keys.registry(user)], [node, connections.length, JSON.stringify(connections)])
+      written = true
+    } finally {
+      this.#end(user, held, call, written)
+    }
   }
 
   /** Writes again what is in doubt. */
   async retry(node: string): Promise<void> {
-    const users = [...this.#doubtful].filter((user) => this.#of(user).attaching === 0)
+    const users = [...this.#doubtful].filter((user) => this.#of(user).underWay === 0)
     await Promise.all(users.slice(0, BATCH).map((user) => this.write(user, node)))
   }
 
@@ -96,20 +107,31 @@ export class Registrations {
   #of(user: string): Held {
     let held = this.#held.get(user)
     if (held === undefined) {
-      held = { connections: [], attaching: 0 }
+      held = { connections: [], from: 0, begun: 0, underWay: 0 }
       this.#held.set(user, held)
     }
     return held
   }
 
-  #keep(user: string, held: Held, connections: ConnectionInfo[]): void {
+  #begin(held: Held): Call {
+    held.underWay += 1
+    return { number: ++held.begun, first: held.underWay === 1 }
+  }
+
+  /** @param written undefined: that is not known */
+  #end(user: string, held: Held, call: Call, written: boolean | undefined): void {
+    held.underWay -= 1
+    const alone = call.first && held.begun === call.number
+    if (written === undefined || !alone) this.#doubtful.add(user)
+    else if (written) this.#doubtful.delete(user)
+    if (held.connections.length === 0 && held.underWay === 0 && !this.#doubtful.has(user)) this.#held.delete(user)
+  }
+
+  #keep(user: string, held: Held, connections: ConnectionInfo[], from: number): void {
     held.connections = connections
+    held.from = from
     const users = this.#byBucket[bucketOf(user)] as Set<string>
     if (connections.length > 0) users.add(user)
     else users.delete(user)
-  }
-
-  #forgetIfIdle(user: string, held: Held): void {
-    if (held.connections.length === 0 && held.attaching === 0 && !this.#doubtful.has(user)) this.#held.delete(user)
   }
 }
