@@ -171,8 +171,8 @@ export const mutations: Mutation[] = [
     edits: [
       {
         file: STORE,
-        find: 'return publishResult(await this.#guard(() => this.#link.publish(this.#keys.log(user), args)));',
-        put: "try { return publishResult(await this.#guard(() => this.#link.publish(this.#keys.log(user), args))); } catch { return { status: 'accepted', epoch: 'x', offset: 1, nodes: 0, replayed: false }; }"
+        find: "return publishLine((await this.#grouped(this.#publishes, item)).split(' '));",
+        put: "try { return publishLine((await this.#grouped(this.#publishes, item)).split(' ')); } catch { return { status: 'accepted', epoch: 'x', offset: 1, nodes: 0, replayed: false }; }"
       }
     ],
     store: 'redis',
