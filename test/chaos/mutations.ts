@@ -190,22 +190,24 @@ export const mutations: Mutation[] = [
   },
   {
     name: 'a recall tells nobody',
-    edits: [
-      { file: 'services/fanout.js', find: 'local.woken = offset;', put: 'local.woken = offset;\n        if (row?.[0] === 0x72) return;' }
-    ],
+    edits: [{ file: lua('retract'), find: "append('r', ARGV[4], int(place)", put: "local _ = ('' .. int(place)" }],
     store: 'redis',
     faults: [],
     rate: 200,
     rules: ['recall', 'unread', 'unhealed']
   },
   {
-    name: 'offsets are handed out again after the store lost its tail',
-    edits: [{ file: lua('attach'), find: 'if ARGV[13] == epoch and seen > top then', put: 'if false then' }],
+    name: 'offsets are handed out again after the store lost its tail, and ids are not compared',
+    edits: [
+      { file: lua('attach'), find: 'if ARGV[13] == epoch and seen > top then', put: 'if false then' },
+      { file: lua('attach'), find: 'if row and string.sub(row, 15, 22) ~= id8 then', put: 'if false then' }
+    ],
     store: 'redis',
     faults: ['lostTail'],
-    intensity: 3,
-    rate: 200,
-    seconds: 15,
+    intensity: 4,
+    users: 30,
+    rate: 250,
+    seconds: 25,
     rules: ['lost', 'identical', 'phantom', 'order']
   },
   {
