@@ -39,12 +39,17 @@ export interface ChaosResult {
 const CONNECT_MS = 60_000
 const FAULTS_OVER_MS = 40_000
 const STALL_STEP_MS = 50
+/** One user without a device for so many seconds of a run. */
+const SECONDS_PER_ABSENT = 2
+/** A burst to somebody absent is released in less, milliseconds. */
+const ABSENT_REST_MS = 4000
 
 /** One run, from nothing to the verdict. Whatever happens, no process is left when it settles. */
 export async function chaos(options: ChaosOptions, progress: (text: string) => void = () => undefined): Promise<ChaosResult> {
   const { store, seed, seconds, only, intensity, maxEntries, build } = options
   const faultPlan = schedule(seed, seconds, store, { only, intensity })
   const users = Array.from({ length: options.users }, (_, number) => `user-${number}`)
+  const absent = Array.from({ length: Math.ceil(seconds / SECONDS_PER_ABSENT) }, (_, number) => `absent-${number}`)
   const world = await World.start({ store, nodes: store === 'embedded' ? 1 : options.nodes, build, maxEntries })
   const unhealed: string[] = []
   const stall = watchStalls()
@@ -54,7 +59,7 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
     unhealed.push(...(await rest(world, devices, users, CONNECT_MS)))
     progress('everybody is connected')
 
-    const publishers = new Publishers(world, { users, rate: options.rate, seed })
+    const publishers = new Publishers(world, { users, absent, ms: seconds * 1000, rate: options.rate, seed })
     const faults = new Faults(world, devices)
     const startedAt = Date.now()
     publishers.start()
@@ -70,15 +75,18 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
     await published
     await Promise.all(devices.map((device) => device.quiet()))
     unhealed.push(...(await rest(world, devices, users, options.restMs)))
+    // Nobody asks after the absent before: what looks at a log may release what is parked.
+    await pause(ABSENT_REST_MS)
     progress('all is at rest')
 
     const journals = devices.map((device) => device.journal())
-    let logs: UserLog[] = store === 'embedded' ? [] : await readLogs(world, users)
+    const all = [...users, ...absent]
+    let logs: UserLog[] = store === 'embedded' ? [] : await readLogs(world, all)
     for (const device of devices) device.stop()
     const left = await ghosts(world, users, unhealed.length === 0)
     if (store === 'embedded') {
       await Promise.all(world.nodes.map((node) => node.kill()))
-      logs = await readLogs(world, users)
+      logs = await readLogs(world, all)
     }
     const journal: Journal = {
       seed,

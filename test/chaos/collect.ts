@@ -7,25 +7,36 @@ import { rowId, rowKind, rowTail, rowTime } from '../../services/store/row.ts'
 import type { Backlog, Store } from '../../services/store/store.ts'
 import type { Device } from './consumers.ts'
 import type { Ghost, LogRow, UserLog } from './journal.ts'
-import type { World } from './world.ts'
+import { RATE_LIMIT, RATE_WINDOW_MS, type World } from './world.ts'
 
 /** After the last connection nobody may be in the registry for longer, milliseconds. */
 const GHOST_MS = 35_000
+/** As many as may be parked for a user are released in this time, milliseconds. */
+const DRAIN_MAX_MS = (1000 * RATE_WINDOW_MS) / RATE_LIMIT
 
-/** Waits until everything has come to rest: nothing is parked, and every device is at the end of its log. In words what has not. */
+/**
+ * Waits until everything has come to rest: nothing is parked, and every device is at the end of its log. In words what has not.
+ *
+ * @param ms patience, on top of the time in which what is parked drains at a user's rate
+ */
 export async function rest(world: World, devices: Device[], users: string[], ms: number): Promise<string[]> {
-  const deadline = Date.now() + ms
+  const begun = Date.now()
+  let drainMs = 0
   for (;;) {
-    const unrest = await unrestOf(world, devices, users)
-    if (unrest.length === 0 || Date.now() > deadline) return unrest
+    const { unrest, parked } = await unrestOf(world, devices, users)
+    const now = Date.now()
+    drainMs ||= Math.min((parked * RATE_WINDOW_MS) / RATE_LIMIT, DRAIN_MAX_MS)
+    if (unrest.length === 0 || now > begun + ms + drainMs) return unrest
     await pause(150)
   }
 }
 
-async function unrestOf(world: World, devices: Device[], users: string[]): Promise<string[]> {
+/** What is not at rest, in words, and how many are parked for the user with most. */
+async function unrestOf(world: World, devices: Device[], users: string[]): Promise<{ unrest: string[]; parked: number }> {
+  let most = 0
   const reasons = await Promise.all(world.nodes.map((node) => node.unready()))
   const unready = reasons.flatMap((reason, index) => (reason === '' ? [] : [`node ${index} is not ready: ${reason}`]))
-  if (unready.length > 0) return unready
+  if (unready.length > 0) return { unrest: unready, parked: 0 }
   const port = world.nodes[0]?.port ?? 0
   const unrest: string[] = []
   await Promise.all(
@@ -34,6 +45,7 @@ async function unrestOf(world: World, devices: Device[], users: string[]): Promi
       const { head = '', parked = 0 } = (body ?? {}) as { head?: string; parked?: number }
       if (status !== 200) unrest.push(`${user}: the queue answers ${status}`)
       if (parked > 0) unrest.push(`${user}: ${parked} parked`)
+      most = Math.max(most, parked)
       for (const device of devices) {
         if (device.user !== user) continue
         const { lastEventId, state } = device.belfry
@@ -41,7 +53,7 @@ async function unrestOf(world: World, devices: Device[], users: string[]): Promi
       }
     })
   )
-  return unrest
+  return { unrest, parked: most }
 }
 
 function placeOf(eventId: string): string {

@@ -10,6 +10,10 @@ const MAX_PACE_MS = 3000
 
 export interface PublishersOptions {
   users: string[]
+  /** Users without a device, who get one burst over their rate each and nothing after it. */
+  absent: string[]
+  /** The bursts come within this time, milliseconds. */
+  ms: number
   /** Notifications a second, all publishers together. */
   rate: number
   seed: number
@@ -22,10 +26,13 @@ interface PublishBody {
 }
 
 const PUBLISHERS = 24
+/** More than two windows of the rate. */
+const BURST = 25
 
 /**
  * Publishers as a careful service has them: one thing at a time, each with a key, tried again at another node until it was answered.
- * The last third of the users hears something only every few seconds; some others get bursts over their rate.
+ * The last third of the users hears something only every few seconds; some others get bursts over their rate. What is parked for somebody absent
+ * is released by nothing but the nodes' sweeps.
  */
 export class Publishers {
   readonly publishes: Publish[] = []
@@ -42,7 +49,11 @@ export class Publishers {
   }
 
   start(): void {
-    this.#running = Promise.all(Array.from({ length: PUBLISHERS }, (_, number) => this.#publish(number)))
+    const { absent } = this.#options
+    this.#running = Promise.all([
+      ...Array.from({ length: PUBLISHERS }, (_, number) => this.#publish(number)),
+      ...absent.map((user, number) => this.#burst(user, number))
+    ])
   }
 
   /** Resolves when each has finished what it was at. */
@@ -72,6 +83,13 @@ export class Publishers {
       due = Math.max(due + count * pace * (0.5 + random()), Date.now() - MAX_PACE_MS)
       await pause(Math.max(0, Math.min(due - Date.now(), MAX_PACE_MS)))
     }
+  }
+
+  async #burst(user: string, number: number): Promise<void> {
+    const random = dice(this.#options.seed + 104_729 * (number + 1))
+    const at = Date.now() + random() * this.#options.ms
+    while (Date.now() < at && !this.#stopping) await pause(Math.min(200, Math.max(0, at - Date.now())))
+    for (let sequence = 1; sequence <= BURST && !this.#stopping; sequence++) await this.#one(`burst-${number}`, user, sequence, random)
   }
 
   /** A quiet user whose turn has come. */
