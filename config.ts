@@ -55,7 +55,10 @@ export const environmentSchema = Type.Object({
 
   METRICS_PORT: whole(0, 0, 65535, 'Port of /metrics alone; 0: on the main port'),
   CLOSE_GRACE_SECONDS: whole(25, 1, 600, 'Time to stop in: connections are told to move within it'),
-  DEMO: Type.Boolean({ default: false, description: 'Serve /demo; never with a secret that matters' })
+  DEMO: Type.Union([Type.Literal('true'), Type.Literal('false'), Type.Literal('')], {
+    default: '',
+    description: 'Serve /demo, true or false; empty: on loopback, with a secret that Belfry made'
+  })
 })
 
 export type Environment = Static<typeof environmentSchema>
