@@ -61,7 +61,8 @@ export default fp(
       maxUnacked: MAX_UNACKED,
       maxFrameBytes: WS_MAX_PAYLOAD_BYTES,
       pingIntervalMs: WS_PING_INTERVAL_MS,
-      timeouts: app.timeouts
+      timeouts: app.timeouts,
+      onFault: (err) => app.log.error({ err }, 'a connection failed')
     }
     app.decorate('websocket', {
       accept: (webSocket, request, admission) => acceptSocket(context, webSocket, request.raw.socket as Socket, admission),
