@@ -67,7 +67,7 @@ t.test('a socket that takes something, however slowly, stays', async (t) => {
   const service = await startService(
     t,
     { RATE_LIMIT_MAX: '0', MAX_UNACKED: '10000', LOG_MAX_ENTRIES: '5000', WS_PING_INTERVAL_MS: '200' },
-    { timeouts: { stallMs: 1500, pongMs: 60_000 } }
+    { timeouts: { stallMs: 2000, pongMs: 60_000 } }
   )
   const count = 3000
   for (let sent = 0; sent < count; sent += 1000) {
