@@ -173,6 +173,8 @@ function check(config: Config, problems: string[]): void {
     if (!config[name].every(isHostAndPort)) problems.push(`${name} must be host:port, comma-separated`)
   }
   if (config.REDIS_SENTINELS.length > 0 && config.REDIS_SENTINEL_NAME === '') problems.push('REDIS_SENTINELS needs REDIS_SENTINEL_NAME')
+  if (config.REDIS_CLUSTER_NODES.length > 0 && config.REDIS_WAIT_REPLICAS > 0)
+    problems.push('REDIS_WAIT_REPLICAS does not go with REDIS_CLUSTER_NODES')
 
   const keys = [config.JWT_SECRET, config.JWT_PUBLIC_KEY, config.JWKS_URL].filter((key) => key !== '')
   if (keys.length > 1) problems.push('only one of JWT_SECRET, JWT_PUBLIC_KEY and JWKS_URL may be set')

@@ -111,6 +111,12 @@ t.test('Redis needs a key that all nodes have', async (t) => {
   t.same(problemsOf({ REDIS_URL: 'redis://cache', JWKS_URL: 'https://keys.example/jwks' }), [])
 })
 
+t.test('replicas are not waited for in a Cluster', async (t) => {
+  const cluster = { REDIS_CLUSTER_NODES: 'a:7000', JWT_SECRET: SECRET }
+  t.same(problemsOf({ ...cluster, REDIS_WAIT_REPLICAS: '1' }), ['REDIS_WAIT_REPLICAS does not go with REDIS_CLUSTER_NODES'])
+  t.same(problemsOf(cluster), [])
+})
+
 t.test('public keys: a path or PEM with escaped line ends; only the three families', async (t) => {
   const rsa = pem(generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey)
   const p256 = pem(generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey)
