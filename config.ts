@@ -233,6 +233,9 @@ function isUrl(value: string, protocols: string[]): boolean {
   return URL.canParse(value) && protocols.includes(new URL(value).protocol)
 }
 
+/** Of any scheme: apps have origins of their own, as `capacitor://localhost`. */
 function isOrigin(value: string): boolean {
-  return URL.canParse(value) && new URL(value).origin.toLowerCase() === value.toLowerCase()
+  if (!URL.canParse(value)) return false
+  const { protocol, host } = new URL(value)
+  return host !== '' && `${protocol}//${host}`.toLowerCase() === value.toLowerCase()
 }

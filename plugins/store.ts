@@ -34,10 +34,7 @@ export default fp(
         })
       : new EmbeddedStore({ folder: join(config.DATA_DIR, 'store'), settings })
     app.decorate('store', store)
-    app.health.add('store', () => {
-      const { available, reason } = store.status()
-      return available ? '' : reason || 'away'
-    })
+    app.health.add('store', () => (store.status().available ? '' : 'away'))
     app.metrics.gauge('belfry_store_available', 'Whether the store can be used', () => Number(store.status().available))
   },
   { name: 'store', fastify: '5.x', dependencies: ['health', 'metrics'] }

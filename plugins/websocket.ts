@@ -69,7 +69,8 @@ export default fp(
       stream: (reply, { identity, start }) => acceptStream(context, reply.raw, reply.getHeaders() as OutgoingHttpHeaders, identity, start)
     })
     app.addHook('onRequest', async (request) => {
-      if (request.ws && request.routeOptions.url !== SOCKET_PATH) throw new errors.NotFound(`No WebSocket at ${request.routeOptions.url}`)
+      if (request.ws && request.routeOptions.url !== SOCKET_PATH)
+        throw new errors.NotFound(`There is no WebSocket at ${request.url.split('?', 1)[0]}`)
     })
   },
   { name: 'websocket', fastify: '5.x', dependencies: ['connections', 'offline-queue', 'auth', 'health'] }

@@ -338,6 +338,11 @@ t.test('operations and documents', async (t) => {
     status: 200,
     body: { ready: true, checks: { node: 'ok', store: 'ok' } }
   })
+  const { status } = service.app.store
+  service.app.store.status = () => ({ available: false, reason: 'connect ECONNREFUSED 192.0.2.7:6379', durability: 'fsync' })
+  const away = await call(service, 'GET', '/health/ready', undefined, open)
+  t.same([away.status, away.body], [503, { ready: false, checks: { node: 'ok', store: 'away' } }], 'and no address')
+  service.app.store.status = status
   const metrics = await call(service, 'GET', '/metrics', undefined, open)
   t.match(metrics.headers.get('content-type'), /^text\/plain/)
   t.match(metrics.body, /belfry_connections 0/)
