@@ -22,6 +22,10 @@ export const environmentSchema = Type.Object({
   REDIS_CLUSTER_NODES: text('', 'Redis Cluster instead: host:port of some nodes, comma-separated'),
   REDIS_SENTINELS: text('', 'Redis by Sentinel instead: host:port of the sentinels, comma-separated'),
   REDIS_SENTINEL_NAME: text('', 'Name of the master group, with REDIS_SENTINELS'),
+  REDIS_USERNAME: text('', 'User of a Cluster, or of the servers behind Sentinels; REDIS_URL carries its own'),
+  REDIS_PASSWORD: text('', 'Password of those'),
+  REDIS_SENTINEL_PASSWORD: text('', 'Password of the Sentinels themselves'),
+  REDIS_TLS: Type.Boolean({ default: false, description: 'TLS to a Cluster, or to Sentinels and the servers behind them' }),
   REDIS_KEY_PREFIX: Type.String({
     default: 'belfry',
     pattern: '^[A-Za-z0-9_.-]{1,64}$',
@@ -173,6 +177,12 @@ function check(config: Config, problems: string[]): void {
     if (!config[name].every(isHostAndPort)) problems.push(`${name} must be host:port, comma-separated`)
   }
   if (config.REDIS_SENTINELS.length > 0 && config.REDIS_SENTINEL_NAME === '') problems.push('REDIS_SENTINELS needs REDIS_SENTINEL_NAME')
+  if (config.REDIS_SENTINEL_PASSWORD !== '' && config.REDIS_SENTINELS.length === 0)
+    problems.push('REDIS_SENTINEL_PASSWORD goes with REDIS_SENTINELS')
+  for (const name of ['REDIS_USERNAME', 'REDIS_PASSWORD', 'REDIS_TLS'] as const) {
+    if (config[name] && config.REDIS_CLUSTER_NODES.length + config.REDIS_SENTINELS.length === 0)
+      problems.push(`${name} goes with REDIS_CLUSTER_NODES or REDIS_SENTINELS`)
+  }
   if (config.REDIS_CLUSTER_NODES.length > 0 && config.REDIS_WAIT_REPLICAS > 0)
     problems.push('REDIS_WAIT_REPLICAS does not go with REDIS_CLUSTER_NODES')
 

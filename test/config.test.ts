@@ -120,6 +120,17 @@ t.test('replicas are not waited for in a Cluster', async (t) => {
   t.same(problemsOf(cluster), [])
 })
 
+t.test('a secured Cluster or Sentinel: credentials beside the addresses, never beside a URL that has its own', async (t) => {
+  const access = { REDIS_USERNAME: 'belfry', REDIS_PASSWORD: 'hunter2', REDIS_TLS: 'true' }
+  const sentinels = { REDIS_SENTINELS: 's:26379', REDIS_SENTINEL_NAME: 'm', REDIS_SENTINEL_PASSWORD: 'hunter3', JWT_SECRET: SECRET }
+  t.match(readConfig({ ...sentinels, ...access }), { ...sentinels, ...access, REDIS_SENTINELS: ['s:26379'], REDIS_TLS: true })
+  t.same(problemsOf({ REDIS_CLUSTER_NODES: 'a:7000', JWT_SECRET: SECRET, ...access }), [])
+  t.same(problemsOf({ REDIS_URL: 'redis://cache', JWT_SECRET: SECRET, ...access, REDIS_SENTINEL_PASSWORD: 'hunter3' }), [
+    'REDIS_SENTINEL_PASSWORD goes with REDIS_SENTINELS',
+    ...Object.keys(access).map((name) => `${name} goes with REDIS_CLUSTER_NODES or REDIS_SENTINELS`)
+  ])
+})
+
 t.test('public keys: a path or PEM with escaped line ends; only the three families', async (t) => {
   const rsa = pem(generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey)
   const p256 = pem(generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey)
