@@ -77,7 +77,7 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, timeouts }
   await fastify.register(wsRoutes)
   await fastify.register(sseRoutes)
   await fastify.register(asyncapiRoutes)
-  if (config.DEMO) await fastify.register(demoRoutes)
+  if (config.DEMO === 'true') await fastify.register(demoRoutes)
 }
 
 /** Not encapsulated: the server's own errors are answered like all others, and whoever registers it meets its decorators. */

@@ -22,6 +22,10 @@ export const environmentSchema = Type.Object({
   REDIS_CLUSTER_NODES: text('', 'Redis Cluster instead: host:port of some nodes, comma-separated'),
   REDIS_SENTINELS: text('', 'Redis by Sentinel instead: host:port of the sentinels, comma-separated'),
   REDIS_SENTINEL_NAME: text('', 'Name of the master group, with REDIS_SENTINELS'),
+  REDIS_USERNAME: text('', 'User of a Cluster, or of the servers behind Sentinels; REDIS_URL carries its own'),
+  REDIS_PASSWORD: text('', 'Password of those'),
+  REDIS_SENTINEL_PASSWORD: text('', 'Password of the Sentinels themselves'),
+  REDIS_TLS: Type.Boolean({ default: false, description: 'TLS to a Cluster, or to Sentinels and the servers behind them' }),
   REDIS_KEY_PREFIX: Type.String({
     default: 'belfry',
     pattern: '^[A-Za-z0-9_.-]{1,64}$',
@@ -55,7 +59,10 @@ export const environmentSchema = Type.Object({
 
   METRICS_PORT: whole(0, 0, 65535, 'Port of /metrics alone; 0: on the main port'),
   CLOSE_GRACE_SECONDS: whole(25, 1, 600, 'Time to stop in: connections are told to move within it'),
-  DEMO: Type.Boolean({ default: false, description: 'Serve /demo; never with a secret that matters' })
+  DEMO: Type.Union([Type.Literal('true'), Type.Literal('false'), Type.Literal('')], {
+    default: '',
+    description: 'Serve /demo, true or false; empty: on loopback, with a secret that Belfry made'
+  })
 })
 
 export type Environment = Static<typeof environmentSchema>
@@ -170,6 +177,14 @@ function check(config: Config, problems: string[]): void {
     if (!config[name].every(isHostAndPort)) problems.push(`${name} must be host:port, comma-separated`)
   }
   if (config.REDIS_SENTINELS.length > 0 && config.REDIS_SENTINEL_NAME === '') problems.push('REDIS_SENTINELS needs REDIS_SENTINEL_NAME')
+  if (config.REDIS_SENTINEL_PASSWORD !== '' && config.REDIS_SENTINELS.length === 0)
+    problems.push('REDIS_SENTINEL_PASSWORD goes with REDIS_SENTINELS')
+  for (const name of ['REDIS_USERNAME', 'REDIS_PASSWORD', 'REDIS_TLS'] as const) {
+    if (config[name] && config.REDIS_CLUSTER_NODES.length + config.REDIS_SENTINELS.length === 0)
+      problems.push(`${name} goes with REDIS_CLUSTER_NODES or REDIS_SENTINELS`)
+  }
+  if (config.REDIS_CLUSTER_NODES.length > 0 && config.REDIS_WAIT_REPLICAS > 0)
+    problems.push('REDIS_WAIT_REPLICAS does not go with REDIS_CLUSTER_NODES')
 
   const keys = [config.JWT_SECRET, config.JWT_PUBLIC_KEY, config.JWKS_URL].filter((key) => key !== '')
   if (keys.length > 1) problems.push('only one of JWT_SECRET, JWT_PUBLIC_KEY and JWKS_URL may be set')
@@ -228,6 +243,9 @@ function isUrl(value: string, protocols: string[]): boolean {
   return URL.canParse(value) && protocols.includes(new URL(value).protocol)
 }
 
+/** Of any scheme: apps have origins of their own, as `capacitor://localhost`. */
 function isOrigin(value: string): boolean {
-  return URL.canParse(value) && new URL(value).origin.toLowerCase() === value.toLowerCase()
+  if (!URL.canParse(value)) return false
+  const { protocol, host } = new URL(value)
+  return host !== '' && `${protocol}//${host}`.toLowerCase() === value.toLowerCase()
 }

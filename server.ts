@@ -6,16 +6,14 @@ import { type Config, ConfigError, readConfig } from './config.ts'
 import metricsRoutes from './routes/metrics.ts'
 import { serverOptions } from './server-options.ts'
 import { greeting } from './services/greeting.ts'
+import { isLoopback } from './services/loopback.ts'
 import { madeSecret, secretPath } from './services/made-secret.ts'
-
-/** Where a demo that signs tokens for whoever asks does no harm. */
-const LOOPBACK = ['127.0.0.1', '::1', 'localhost']
 
 async function start(): Promise<void> {
   const read = readConfig()
   const keyed = read.JWT_SECRET !== '' || read.JWT_PUBLIC_KEY !== '' || read.JWKS_URL !== ''
   const made = keyed ? undefined : madeSecret(read.DATA_DIR)
-  const demo = read.DEMO || LOOPBACK.includes(read.HOST)
+  const demo = read.DEMO === '' && isLoopback(read.HOST) ? 'true' : read.DEMO
   const config: Config = made === undefined ? read : { ...read, JWT_SECRET: made.secret, secretMade: true, DEMO: demo }
   const fastify = Fastify(serverOptions(config))
   await fastify.register(app, { config })
@@ -36,7 +34,7 @@ async function start(): Promise<void> {
   await metricsServer?.listen({ host: config.HOST, port: config.METRICS_PORT })
   if (made !== undefined) {
     const address = fastify.server.address() as AddressInfo
-    process.stdout.write(greeting(address, made.secret, secretPath(read.DATA_DIR), made.made, config.DEMO))
+    process.stdout.write(greeting(address, made.secret, secretPath(read.DATA_DIR), made.made, config.DEMO === 'true'))
   }
 }
 

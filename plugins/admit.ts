@@ -9,7 +9,7 @@ declare module 'fastify' {
     admit: {
       /** What is answered in HTTP: 403 for the origin, 429 for too many attempts, 503 without a store. */
       upgrade: (request: FastifyRequest) => Promise<void>
-      /** The token, the device and the start of the cursor. */
+      /** The token, the device and the start of the cursor; 503 when the node began to stop meanwhile. */
       identify: (request: FastifyRequest) => Promise<Admission>
     }
   }
@@ -32,13 +32,17 @@ export default fp(
         await app.limits.connect(request)
         if (!app.store.status().available) throw new errors.StoreUnavailable()
       },
-      identify: (request) => {
+      identify: async (request) => {
         const { token, device_id: deviceId, last_event_id: lastEventId } = request.query as SocketQuery
         const { authorization, 'sec-websocket-protocol': protocols, 'last-event-id': header } = request.headers
         const resumed = typeof header === 'string' ? header : lastEventId
-        return admit(app.auth.verify, { authorization, protocols, token, deviceId, lastEventId: resumed, address: request.ip })
+        const introduction = { authorization, protocols, token, deviceId, lastEventId: resumed, address: request.ip }
+        const admission = await admit(app.auth.verify, introduction)
+        // A stop may have begun while the keys were fetched: it told every connection already, and would wait for this one.
+        if (app.health.draining) throw new errors.Draining()
+        return admission
       }
     })
   },
-  { name: 'admit', fastify: '5.x', dependencies: ['auth', 'rate-limit', 'store'] }
+  { name: 'admit', fastify: '5.x', dependencies: ['auth', 'rate-limit', 'store', 'health'] }
 )

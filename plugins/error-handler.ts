@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from '../services/errors.ts'
-import type { Problem } from '../services/problem.ts'
+import { type Problem, retryAfterOf } from '../services/problem.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -23,14 +23,13 @@ const FASTIFY_ERRORS: Record<string, (error: FastifyError) => FastifyError> = {
   FST_REQ_FILE_TOO_LARGE: () => new errors.TooLarge('The body is too large')
 }
 
-/** Statuses after which the same request may work later, and when nothing better is known: in how many seconds. */
-const RETRY_AFTER_SECONDS: Record<number, number> = { 429: 1, 503: 2, 507: 30 }
-
 /** Every answer that is not a success is `application/problem+json`, from the one table in `services/errors.ts`. */
 export default fp(
   async (app) => {
     const problemOf = (error: FastifyError, instance: string): Problem => {
-      const { code, statusCode, message } = ours(error)
+      const shown = ours(error)
+      const { code, statusCode, message } = shown
+      const retryAfterMs = retryAfterOf(shown)
       const status = statusCode ?? 500
       const title = STATUS_CODES[status] ?? 'Error'
       const pointers = error.validation?.map(({ instancePath, message: detail = '' }) => ({ pointer: instancePath, detail }))
@@ -41,7 +40,8 @@ export default fp(
         detail: message,
         instance,
         code,
-        ...(pointers === undefined ? {} : { errors: pointers })
+        ...(pointers === undefined ? {} : { errors: pointers }),
+        ...(retryAfterMs === undefined ? {} : { retryAfterMs })
       }
     }
 
@@ -50,9 +50,8 @@ export default fp(
     app.setErrorHandler((error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
       const problem = problemOf(error, request.id)
       if (problem.status >= 500 && problem.code === 'BELFRY_ERR_INTERNAL') request.log.error({ err: error }, 'request failed')
-      const { retryAfterMs } = error as FastifyError & { retryAfterMs?: number }
-      const seconds = retryAfterMs === undefined ? RETRY_AFTER_SECONDS[problem.status] : Math.max(1, Math.ceil(retryAfterMs / 1000))
-      if (seconds !== undefined && !reply.hasHeader('retry-after')) reply.header('retry-after', seconds)
+      const { retryAfterMs } = problem
+      if (retryAfterMs !== undefined) reply.header('retry-after', Math.max(1, Math.ceil(retryAfterMs / 1000)))
       return reply.code(problem.status).type('application/problem+json').send(problem)
     })
 

@@ -17,6 +17,11 @@ export default fp(
     app.addHook('onRequest', async (request) => {
       if (health.draining && !request.url.startsWith('/health/')) throw new errors.Draining()
     })
+    // A connection kept alive after its last answer would hold up the stop.
+    app.addHook('onSend', (_request, reply, _payload, done) => {
+      if (health.draining) reply.header('connection', 'close')
+      done()
+    })
   },
   { name: 'health', fastify: '5.x', dependencies: ['error-handler'] }
 )

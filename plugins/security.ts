@@ -16,7 +16,7 @@ const SAMPLE_MS = 500
 const ALWAYS = ['/health/live', '/health/ready', '/metrics']
 
 /**
- * Response headers, CORS for REST (off unless `CORS_ORIGIN`), and shedding when the process cannot keep up. A peer that sends nothing, or half a
+ * Bodies are JSON or nothing, response headers, CORS for REST (off unless `CORS_ORIGIN`), and shedding when the process cannot keep up. A peer that sends nothing, or half a
  * request, does not hold up a stop: it is let go of when half the grace is over.
  */
 export default fp(
@@ -25,6 +25,7 @@ export default fp(
     app.addHook('onRequest', async ({ headers: { host } }) => {
       if (host?.includes(',')) throw new errors.InvalidRequest('there must be one Host')
     })
+    app.removeContentTypeParser('text/plain')
     let letGo: NodeJS.Timeout | undefined
     app.addHook('preClose', async () => {
       letGo = setTimeout(() => app.server.closeAllConnections(), CLOSE_GRACE_SECONDS * 500)

@@ -28,16 +28,17 @@ export default fp(
           ...(config.REDIS_URL === '' ? {} : { url: config.REDIS_URL }),
           ...(config.REDIS_CLUSTER_NODES.length === 0 ? {} : { clusterNodes: config.REDIS_CLUSTER_NODES }),
           ...(config.REDIS_SENTINELS.length === 0 ? {} : { sentinels: config.REDIS_SENTINELS, sentinelName: config.REDIS_SENTINEL_NAME }),
+          username: config.REDIS_USERNAME,
+          password: config.REDIS_PASSWORD,
+          sentinelPassword: config.REDIS_SENTINEL_PASSWORD,
+          tls: config.REDIS_TLS,
           keyPrefix: config.REDIS_KEY_PREFIX,
           waitReplicas: config.REDIS_WAIT_REPLICAS,
           log
         })
       : new EmbeddedStore({ folder: join(config.DATA_DIR, 'store'), settings })
     app.decorate('store', store)
-    app.health.add('store', () => {
-      const { available, reason } = store.status()
-      return available ? '' : reason || 'away'
-    })
+    app.health.add('store', () => (store.status().available ? '' : 'away'))
     app.metrics.gauge('belfry_store_available', 'Whether the store can be used', () => Number(store.status().available))
   },
   { name: 'store', fastify: '5.x', dependencies: ['health', 'metrics'] }

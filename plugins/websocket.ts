@@ -61,14 +61,16 @@ export default fp(
       maxUnacked: MAX_UNACKED,
       maxFrameBytes: WS_MAX_PAYLOAD_BYTES,
       pingIntervalMs: WS_PING_INTERVAL_MS,
-      timeouts: app.timeouts
+      timeouts: app.timeouts,
+      onFault: (err) => app.log.error({ err }, 'a connection failed')
     }
     app.decorate('websocket', {
       accept: (webSocket, request, admission) => acceptSocket(context, webSocket, request.raw.socket as Socket, admission),
       stream: (reply, { identity, start }) => acceptStream(context, reply.raw, reply.getHeaders() as OutgoingHttpHeaders, identity, start)
     })
     app.addHook('onRequest', async (request) => {
-      if (request.ws && request.routeOptions.url !== SOCKET_PATH) throw new errors.NotFound(`No WebSocket at ${request.routeOptions.url}`)
+      if (request.ws && request.routeOptions.url !== SOCKET_PATH)
+        throw new errors.NotFound(`There is no WebSocket at ${request.url.split('?', 1)[0]}`)
     })
   },
   { name: 'websocket', fastify: '5.x', dependencies: ['connections', 'offline-queue', 'auth', 'health'] }

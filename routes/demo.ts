@@ -6,6 +6,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { errors } from '../services/errors.ts'
+import { madeHere } from '../services/loopback.ts'
 import { signToken } from '../services/sign.ts'
 import { NotificationIdSchema, UserSchema } from './schemas/common.ts'
 import { PublishSchema } from './schemas/notification.ts'
@@ -37,8 +38,8 @@ interface Asset {
 }
 
 /**
- * The page at /demo. On a secret that Belfry made for itself it may sign tokens for anyone and publish as a service; on any other the page only
- * shows, and asks for a token.
+ * The page at /demo. On a secret that Belfry made for itself it may sign tokens for anyone at this machine and publish as a service; on any other,
+ * and for everybody else, the page only shows, and asks for a token.
  */
 const demo: FastifyPluginAsyncTypebox = async (app) => {
   const assets = readAssets()
@@ -58,16 +59,20 @@ const demo: FastifyPluginAsyncTypebox = async (app) => {
 
   if (!app.config.secretMade) return
 
+  const onRequest = async (request: FastifyRequest): Promise<void> => {
+    if (!madeHere(request.raw)) throw new errors.NotFound('The demo signs and publishes for its own machine alone')
+  }
+
   app.post(
     '/demo/session',
-    { schema: { hide: true, body: Type.Object({ user: UserSchema }, { additionalProperties: false }) } },
+    { onRequest, schema: { hide: true, body: Type.Object({ user: UserSchema }, { additionalProperties: false }) } },
     async (request) => ({
       token: signToken(app.config.JWT_SECRET, request.body.user, '', TOKEN_SECONDS),
       publisher: signToken(app.config.JWT_SECRET, 'demo', 'publish', TOKEN_SECONDS)
     })
   )
 
-  app.post('/demo/publish', { schema: { hide: true, body: BurstSchema } }, async (request, reply) => {
+  app.post('/demo/publish', { onRequest, schema: { hide: true, body: BurstSchema } }, async (request, reply) => {
     const { user, count, ...content } = request.body
     const publish = async (_: unknown, index: number) => {
       const numbered = count === 1 ? content : { ...content, title: `${content.title} ${index + 1}` }
@@ -82,14 +87,17 @@ const demo: FastifyPluginAsyncTypebox = async (app) => {
 
   app.post(
     '/demo/recall',
-    { schema: { hide: true, body: Type.Object({ user: UserSchema, id: NotificationIdSchema }, { additionalProperties: false }) } },
+    {
+      onRequest,
+      schema: { hide: true, body: Type.Object({ user: UserSchema, id: NotificationIdSchema }, { additionalProperties: false }) }
+    },
     async (request, reply) => {
       await app.inbox.recall(request.body.user, request.body.id)
       return reply.code(204).send()
     }
   )
 
-  app.get('/demo/users/:user', { schema: { hide: true, params: Type.Object({ user: UserSchema }) } }, async (request) => {
+  app.get('/demo/users/:user', { onRequest, schema: { hide: true, params: Type.Object({ user: UserSchema }) } }, async (request) => {
     const [queue, connections] = await Promise.all([app.store.queue(request.params.user), app.store.connections(request.params.user)])
     return { parked: queue.parked, connections: connections.length }
   })

@@ -76,7 +76,7 @@ const notifications: FastifyPluginAsyncTypebox = async (app) => {
       const validate = request.compileValidationSchema(BatchItemSchema, 'body')
       const publish = async (item: unknown) => {
         try {
-          if (!validate(item)) throw new errors.InvalidRequest(describe(validate.errors))
+          if (!validate(item)) throw Object.assign(new Error(describe(validate.errors)), { validation: validate.errors })
           const { idempotencyKey, ...notification } = item as BatchItem
           const { answer } = await app.publisher.publish(
             notification as PublishRequest,

@@ -87,7 +87,7 @@ async function mark({ store }: ClientFrameContext, connection: Connection, frame
 }
 
 function targetOf({ ids, upTo }: Partial<MarkFrame>): MarkCommand['target'] | undefined {
-  if (Array.isArray(ids) && upTo === undefined) return ids.every((id) => typeof id === 'string') ? { ids } : undefined
+  if (Array.isArray(ids) && upTo === undefined) return ids.length > 0 && ids.every((id) => typeof id === 'string') ? { ids } : undefined
   const position = typeof upTo === 'string' && ids === undefined ? parseEventId(upTo) : undefined
   return position === undefined ? undefined : { upTo: position }
 }

@@ -1,11 +1,12 @@
 import type { Counters } from './counters.ts'
 import { increment } from './counters.ts'
+import { isOfStore } from './errors.ts'
 import { eventIdOf, Frame, plainFrame, replayFrame } from './frames.ts'
 import type { OfflineQueue } from './offline-queue.ts'
 import { closeCodes, DEFAULT_DEVICE, type HelloFrame, type Position, parseEventId } from './protocol/index.ts'
 import type { LocalUser, Registry } from './registry.ts'
 import { rowId8, rowKind } from './store/row.ts'
-import type { AttachResult, Backlog, ConnectionInfo, Start, Store } from './store/store.ts'
+import type { Backlog, ConnectionInfo, Start, Store } from './store/store.ts'
 import type { Timeouts } from './timeouts.ts'
 import type { Transport } from './transport.ts'
 
@@ -20,6 +21,8 @@ export interface ConnectionContext {
   readonly maxFrameBytes: number
   readonly pingIntervalMs: number
   readonly timeouts: Timeouts
+  /** Told of an error that is none of the store's: a fault, which costs the connection it came about in. */
+  readonly onFault: (error: unknown) => void
 }
 
 /** Who connects. Times are Unix milliseconds. */
@@ -65,9 +68,9 @@ export class Connection implements ConnectionInfo {
   /** Frames taken from the client since `heardSecond`, for the limit on frames a second. */
   framesHeard = 0
   heardSecond = 0
-  /** Since when the network has taken nothing, and how much it held back then. */
+  /** Since when the network has taken nothing of what it holds back, and how much it had taken by the last beat. */
   stalledSince = 0
-  stalledBytes = 0
+  takenBytes = 0
 
   readonly #context: ConnectionContext
   readonly #transport: Transport
@@ -75,6 +78,7 @@ export class Connection implements ConnectionInfo {
   /** A store call is under way: its answer steps on. */
   #busy = false
   #greeted = false
+  #overLimitSince = 0
   readonly #start: Start
   #sent: Position = { epoch: '', offset: 0, id8: '' }
   /** Offset of the last row that made a frame: a client cannot acknowledge what lies after it. */
@@ -224,8 +228,7 @@ export class Connection implements ConnectionInfo {
   #step(): void {
     if (this.#busy || this.#stage === 'live' || this.#stage === 'closed') return
     if (this.#stage === 'attach') {
-      this.#busy = true
-      void this.#attach()
+      void this.#ask(() => this.#attach())
       return
     }
     const { epoch, top } = this.local
@@ -233,48 +236,63 @@ export class Connection implements ConnectionInfo {
       this.#stage = 'live'
       this.#transport.send(new Frame('', `{"type":"caughtUp","eventId":"${eventIdOf(this.#sent)}","unread":${this.#unread}}`))
     } else if (this.#hasRoom()) {
-      this.#busy = true
       this.#doubt = false
-      void this.#read()
+      void this.#ask(() => this.#read())
     }
+  }
+
+  /** What the store could not do is done again at the next beat; what was to be found out still is. */
+  async #ask(step: () => Promise<void>): Promise<void> {
+    this.#busy = true
+    try {
+      await step()
+    } catch (error) {
+      if (isOfStore(error)) return this.#storeAway()
+      this.#context.onFault(error)
+      this.close('serverError')
+    }
+  }
+
+  #storeAway(): void {
+    this.#busy = false
+    this.#doubt = true
+    if (!this.#greeted && Date.now() - this.connectedAt > this.#context.timeouts.attachMs) this.close('storeAway')
   }
 
   async #attach(): Promise<void> {
     const { user } = this.local
     const limit = this.#greeted ? Math.max(1, this.#room()) : this.#context.maxUnacked
     this.#context.counters.reads += 1
-    let result: AttachResult
-    try {
-      result = await this.#context.store.attach({
-        user,
-        deviceId: this.deviceId,
-        start: this.#greeted ? { at: 'position', position: this.#sent } : this.#start,
-        connections: this.local.listed(),
-        issuedAt: this.issuedAt,
-        seen: this.local.seen(),
-        limit
-      })
-    } catch {
-      this.#busy = false
-      if (!this.#greeted && Date.now() - this.connectedAt > this.#context.timeouts.attachMs) this.close('storeAway')
-      return
-    }
+    const result = await this.#context.store.attach({
+      user,
+      deviceId: this.deviceId,
+      start: this.#greeted ? { at: 'position', position: this.#sent } : this.#start,
+      connections: this.local.listed(),
+      issuedAt: this.issuedAt,
+      seen: this.local.seen(),
+      limit
+    })
     if (this.#stage === 'closed') return
     if (result.status === 'revoked') return this.close('unauthorized', 'token_revoked')
-    if (result.status === 'limit') return this.close('connectionLimit')
+    if (result.status === 'limit') return this.#overLimit()
+    this.#overLimitSince = 0
     if (!this.#greeted) this.#greet(result.backlog)
     this.#stage = 'behind'
     this.#take(result.backlog)
   }
 
+  /** One that was there before stays: the newcomer that is one too many is listed until its own attach is refused. Then there is room again. */
+  #overLimit(): void {
+    this.#busy = false
+    const now = Date.now()
+    this.#overLimitSince ||= now
+    if (!this.#greeted || now - this.#overLimitSince > this.#context.timeouts.attachMs) this.close('connectionLimit')
+  }
+
   async #read(): Promise<void> {
+    const { user } = this.local
     this.#context.counters.reads += 1
-    try {
-      const { user } = this.local
-      this.#take(await this.#context.store.read({ user, position: this.#sent, seen: this.local.seen(), limit: this.#room() }))
-    } catch {
-      this.#busy = false
-    }
+    this.#take(await this.#context.store.read({ user, position: this.#sent, seen: this.local.seen(), limit: this.#room() }))
   }
 
   #greet(backlog: Backlog): void {

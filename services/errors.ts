@@ -36,6 +36,11 @@ export interface BelfryError extends Error {
   statusCode?: number
 }
 
+/** Whether it is the store that is away or full, which passes; anything else is a fault of this process. */
+export function isOfStore(error: unknown): boolean {
+  return error instanceof errors.StoreUnavailable || error instanceof errors.StoreFull
+}
+
 /** The error for each reason a token is refused for. */
 export const refusals: Record<UnauthorizedReason, () => BelfryError> = {
   token_missing: () => new errors.TokenMissing(),

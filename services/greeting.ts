@@ -3,7 +3,8 @@ import { signToken } from './sign.ts'
 
 /** What a start on a secret of Belfry's own prints: commands ready to paste, each with a token that holds a day. */
 export function greeting(address: AddressInfo, secret: string, secretFile: string, made: boolean, demo: boolean): string {
-  const host = ['0.0.0.0', '::', '127.0.0.1'].includes(address.address) ? 'localhost' : address.address
+  const named = address.family === 'IPv6' ? `[${address.address}]` : address.address
+  const host = ['0.0.0.0', '::', '127.0.0.1'].includes(address.address) ? 'localhost' : named
   const origin = `http://${host}:${address.port}`
   const lines = [
     made ? `Made a secret for tokens: ${secretFile} (mode 0600)` : `Tokens are signed with the secret in ${secretFile}`,

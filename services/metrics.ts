@@ -4,7 +4,7 @@ import type { Counters } from './counters.ts'
 /** Plain counters: metric name, help, and where the number is. `docs/reference/metrics.md` lists every metric, and a test holds the two equal. */
 const COUNTERS: [name: string, help: string, read: (counters: Counters) => number][] = [
   ['belfry_connects_total', 'Connections accepted', (c) => c.connects],
-  ['belfry_upgrades_refused_total', 'Upgrades refused, or closed at once with 4001 or 4005', (c) => c.upgradesRefused],
+  ['belfry_upgrades_refused_total', 'Upgrades closed at once with 4001 or 4005', (c) => c.upgradesRefused],
   ['belfry_accepted_total', 'Notifications appended at once, per recipient', (c) => c.accepted],
   ['belfry_parked_total', 'Notifications parked, per recipient', (c) => c.parked],
   ['belfry_replayed_total', 'Publishes that an Idempotency-Key showed to be repeats, per recipient', (c) => c.replayed],

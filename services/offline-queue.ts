@@ -4,6 +4,8 @@ import type { Store } from './store/store.ts'
 
 /** Acknowledgements are gathered for this long: only the latest of each device is written, milliseconds. */
 const ACK_DELAY_MS = 50
+/** What the store did not take is tried again after this, milliseconds. */
+const RETRY_DELAY_MS = 1000
 
 interface Ack {
   user: string
@@ -13,7 +15,7 @@ interface Ack {
 
 /**
  * What a user has not received yet: the log's cursors. The cursor of a device moves some 50 ms after its acknowledgement; an
- * acknowledgement the store did not take is tried again, and if it is lost the rows come twice, which clients expect.
+ * acknowledgement the store did not take is tried again a second later, and if it is lost the rows come twice, which clients expect.
  */
 export class OfflineQueue {
   readonly #store: Store
@@ -29,11 +31,15 @@ export class OfflineQueue {
 
   /** The device received everything up to and with the position. */
   ack(user: string, deviceId: string, position: Position): void {
+    this.#gather(user, deviceId, position, ACK_DELAY_MS)
+  }
+
+  #gather(user: string, deviceId: string, position: Position, delayMs: number): void {
     const key = keyOf(user, deviceId)
     const held = this.#acks.get(key)?.position
     if (held?.epoch === position.epoch && held.offset >= position.offset) return
     this.#acks.set(key, { user, deviceId, position })
-    if (!this.#closed) this.#timer ??= setTimeout(() => void this.flush(), ACK_DELAY_MS)
+    if (!this.#closed) this.#timer ??= setTimeout(() => void this.flush(), delayMs)
   }
 
   /** Writes at once what was gathered for a device: it may come back in a moment, and must not get again what it has. */
@@ -64,7 +70,7 @@ export class OfflineQueue {
       await this.#store.ack(user, deviceId, position)
     } catch {
       this.#counters.acksFailed += 1
-      this.ack(user, deviceId, position)
+      this.#gather(user, deviceId, position, RETRY_DELAY_MS)
     }
   }
 }

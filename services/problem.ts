@@ -11,4 +11,14 @@ export interface Problem {
   code: string
   /** Where the request is not valid: JSON pointers. */
   errors?: { pointer: string; detail: string }[]
+  /** When the same request may work, where waiting helps: what `Retry-After` says, exactly. */
+  retryAfterMs?: number
+}
+
+/** Statuses after which the same request may work later, and when nothing better is known: in how many milliseconds. */
+const RETRY_AFTER_MS: Record<number, number> = { 429: 1000, 503: 2000, 507: 30_000 }
+
+/** When what was refused with this error may be sent again, milliseconds; undefined when waiting does not help. */
+export function retryAfterOf(error: { statusCode?: number | undefined; retryAfterMs?: number }): number | undefined {
+  return error.retryAfterMs ?? RETRY_AFTER_MS[error.statusCode ?? 500]
 }

@@ -1,6 +1,7 @@
 import type { Counters } from './counters.ts'
-import { errors } from './errors.ts'
+import { type BelfryError, errors, isOfStore } from './errors.ts'
 import { keyedId, newId } from './ids.ts'
+import { retryAfterOf } from './problem.ts'
 import { formatEventId } from './protocol/index.ts'
 import type { Releaser } from './releaser.ts'
 import type { Durability, PublishResult, Store } from './store/store.ts'
@@ -31,6 +32,9 @@ export interface PublishAnswer {
   results: RecipientResult[]
 }
 
+/** `failed`: the store did not take it, or did not say so. */
+type Outcome = PublishResult | { status: 'failed'; error: BelfryError }
+
 /** `replayed`: an earlier request with the same key had been carried out, and nothing was written. */
 export interface PublishOutcome {
   answer: PublishAnswer
@@ -52,7 +56,8 @@ export class Publisher {
   }
 
   /**
-   * Publishes to each recipient once. When it resolves, what was accepted or parked is in the store, as safe as `durability` says.
+   * Publishes to each recipient once. When it resolves, what was accepted or parked is in the store, as safe as `durability` says; recipients whom
+   * the store failed are rejected with its error. When it failed all of them, so does this.
    *
    * @param publisher whom idempotency keys belong to
    * @param key the Idempotency-Key, if any. It is looked up per recipient, the first one first: a conflict there ends the request
@@ -66,13 +71,15 @@ export class Publisher {
 
     const send = (user: string): Promise<PublishResult> => this.#store.publish({ user, ...command })
     const [first, ...rest] = users as [string, ...string[]]
-    const results: PublishResult[] = []
+    const attempt = (user: string): Promise<Outcome> => send(user).catch(failed)
+    const results: Outcome[] = []
     if (key !== undefined || rest.length === 0) {
       const result = await send(first)
       if (result.status === 'conflict') throw new errors.IdempotencyConflict()
-      results.push(result, ...(await Promise.all(rest.map(send))))
-    } else results.push(...(await Promise.all(users.map(send))))
+      results.push(result, ...(await Promise.all(rest.map(attempt))))
+    } else results.push(...(await Promise.all(users.map(attempt))))
 
+    if (results.every(({ status }) => status === 'failed')) throw (results[0] as Extract<Outcome, { status: 'failed' }>).error
     const only = rest.length === 0 ? results[0] : undefined
     if (only?.status === 'full') {
       this.#counters.rejected += 1
@@ -88,7 +95,7 @@ export class Publisher {
     }
   }
 
-  #settle(user: string, id: string, result: PublishResult): RecipientResult {
+  #settle(user: string, id: string, result: Outcome): RecipientResult {
     const counters = this.#counters
     if ('replayed' in result && result.replayed) counters.replayed += 1
     switch (result.status) {
@@ -105,8 +112,15 @@ export class Publisher {
       case 'conflict':
         counters.rejected += 1
         return { user, status: 'rejected', code: 'BELFRY_ERR_IDEMPOTENCY_CONFLICT', nodes: 0 }
+      case 'failed':
+        return { user, status: 'rejected', code: result.error.code, retryAfterMs: retryAfterOf(result.error) as number, nodes: 0 }
     }
   }
+}
+
+function failed(error: unknown): Outcome {
+  if (!isOfStore(error)) throw error
+  return { status: 'failed', error: error as BelfryError }
 }
 
 /** 429 with the time until there is nothing left to wait behind, in `retryAfterMs`. */

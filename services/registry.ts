@@ -121,6 +121,7 @@ export class Registry {
   }
 
   #beat(connection: Connection, now: number, ping: Frame): void {
+    this.#observe(connection, now)
     if (now >= connection.expiresAt) connection.close('unauthorized', 'token_expired')
     else if (this.#silent(connection, now)) connection.close('noPong')
     else if (this.#stalled(connection, now)) connection.close('slowConsumer')
@@ -133,7 +134,6 @@ export class Registry {
       connection.pingedAt = now
       connection.transport.ping(ping)
     }
-    if (connection.transport.oneWay && connection.transport.buffered === 0) connection.heardAt = now
     connection.handedOver()
     connection.resume()
   }
@@ -143,13 +143,19 @@ export class Registry {
     return heardAt < unansweredSince && now - unansweredSince >= this.#timeouts.pongMs
   }
 
-  #stalled(connection: Connection, now: number): boolean {
-    const { buffered } = connection.transport
-    if (buffered === 0 || connection.stalledSince === 0 || buffered < connection.stalledBytes) {
-      connection.stalledSince = buffered === 0 ? 0 : now
-      connection.stalledBytes = buffered
-      return false
+  /** Notes whether the network took anything since the last beat, which of a peer that cannot answer is the sign of life. */
+  #observe(connection: Connection, now: number): void {
+    const { buffered, taken, oneWay } = connection.transport
+    if (buffered > 0 && taken === connection.takenBytes) {
+      connection.stalledSince ||= now
+      return
     }
-    return now - connection.stalledSince >= this.#timeouts.stallMs
+    connection.stalledSince = 0
+    connection.takenBytes = taken
+    if (oneWay) connection.heardAt = now
+  }
+
+  #stalled({ stalledSince }: Connection, now: number): boolean {
+    return stalledSince > 0 && now - stalledSince >= this.#timeouts.stallMs
   }
 }

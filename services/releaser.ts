@@ -6,6 +6,9 @@ const SWEEP_INTERVAL_MS = 1000
 /** Timers are set this much late, so that a release finds its row due, milliseconds. */
 const TIMER_SLACK_MS = 2
 
+/** The least time to the next attempt after one that found nothing due: the store's clock may be behind this node's, milliseconds. */
+const RETRY_MS = 50
+
 /**
  * Sees to it that parked notifications are released in time. The node that parked one sets a timer for its user; every node sweeps its share
  * of users each second, which is what releases them when that node is gone. Both only call `Store.release`, which is safe to call by anyone at any time.
@@ -27,10 +30,10 @@ export class Releaser {
     this.#sweeper.unref()
   }
 
-  /** Something of the user's was parked; the first of it is due at `at`, Unix milliseconds. */
-  schedule(user: string, at: number): void {
+  /** Something of the user's was parked; the first of it is due at `at`, Unix milliseconds, and looked for no sooner than in `least`. */
+  schedule(user: string, at: number, least = 0): void {
     if (this.#closed || this.#timers.has(user)) return
-    const timer = setTimeout(() => void this.#release(user), Math.max(0, at - Date.now()) + TIMER_SLACK_MS)
+    const timer = setTimeout(() => void this.#release(user), Math.max(least, at - Date.now()) + TIMER_SLACK_MS)
     timer.unref()
     this.#timers.set(user, timer)
   }
@@ -49,7 +52,7 @@ export class Releaser {
       this.#timers.delete(user)
       this.#counters.released += released
       this.#counters.folded += folded
-      if (nextAt > 0) this.schedule(user, nextAt)
+      if (nextAt > 0) this.schedule(user, nextAt, released + folded > 0 ? 0 : RETRY_MS)
     } catch {
       this.#timers.delete(user)
     }

@@ -1,7 +1,11 @@
 import type { ServerResponse } from 'node:http'
 import type { Frame } from './frames.ts'
+import { takenBy } from './taken.ts'
 import type { Transport, TransportOwner } from './transport.ts'
 import { type Flushable, flushThisTurn } from './turn.ts'
+
+/** How long a peer may take to take the end of its stream, milliseconds. */
+const CLOSE_TIMEOUT_MS = 2000
 
 /**
  * Server-sent events (WHATWG HTML §9.2) over a response whose head was written. Each frame is one event: the event id as `id`, its JSON as `data`.
@@ -20,6 +24,10 @@ export class SseTransport implements Transport, Flushable {
     return this.#pending.length === 0 ? this.#response.writableLength : this.#response.writableLength + 1
   }
 
+  get taken(): number {
+    return takenBy(this.#response.socket)
+  }
+
   send(frame: Frame): void {
     if (this.#pending.length === 0) flushThisTurn(this)
     this.#pending.push(Buffer.concat([Buffer.from(frame.eventId === '' ? 'data: ' : `id: ${frame.eventId}\ndata: `), frame.text, END]))
@@ -32,6 +40,7 @@ export class SseTransport implements Transport, Flushable {
   close(): void {
     this.flush()
     this.#response.end()
+    setTimeout(() => this.terminate(), CLOSE_TIMEOUT_MS).unref()
   }
 
   terminate(): void {

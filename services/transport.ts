@@ -29,4 +29,7 @@ export interface Transport {
 
   /** Bytes taken that the network did not take yet; 0: everything was handed over. */
   readonly buffered: number
+
+  /** Bytes the network took so far. While some are `buffered`, a peer for whom this stands still takes nothing. */
+  readonly taken: number
 }

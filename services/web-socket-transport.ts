@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
 import type { Frame } from './frames.ts'
+import { takenBy } from './taken.ts'
 import type { Transport, TransportOwner } from './transport.ts'
 import { type Flushable, flushThisTurn } from './turn.ts'
 
@@ -28,6 +29,10 @@ export class WebSocketTransport implements Transport, Flushable {
 
   get buffered(): number {
     return this.#pending.length === 0 ? this.#socket.writableLength : this.#socket.writableLength + 1
+  }
+
+  get taken(): number {
+    return takenBy(this.#socket)
   }
 
   send(frame: Frame): void {

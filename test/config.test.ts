@@ -35,21 +35,21 @@ t.test('nothing set: the defaults of the schema, the embedded store, no list has
 
 t.test('an empty value is no value; numbers and booleans are read from text', async (t) => {
   const config = readConfig({ PORT: '0', RATE_LIMIT_MAX: '', DEMO: 'true', LOG_LEVEL: 'trace', HOME: '/root' })
-  t.match(config, { PORT: 0, RATE_LIMIT_MAX: 10, DEMO: true, LOG_LEVEL: 'trace' })
+  t.match(config, { PORT: 0, RATE_LIMIT_MAX: 10, DEMO: 'true', LOG_LEVEL: 'trace' })
 })
 
 t.test('lists are split at commas and trimmed', async (t) => {
   const config = readConfig({
     TRUST_PROXY: '10.0.0.0/8, ::1 ,192.0.2.7',
     API_KEYS: 'one,two,,',
-    ALLOWED_ORIGINS: 'https://App.example, http://localhost:8080',
+    ALLOWED_ORIGINS: 'https://App.example, http://localhost:8080, capacitor://localhost',
     CORS_ORIGIN: '*',
     REDIS_CLUSTER_NODES: 'a:7000, b:7001',
     JWT_SECRET: SECRET
   })
   t.same(config.TRUST_PROXY, ['10.0.0.0/8', '::1', '192.0.2.7'])
   t.same(config.API_KEYS, ['one', 'two'])
-  t.same(config.ALLOWED_ORIGINS, ['https://App.example', 'http://localhost:8080'])
+  t.same(config.ALLOWED_ORIGINS, ['https://App.example', 'http://localhost:8080', 'capacitor://localhost'])
   t.same(config.CORS_ORIGIN, ['*'])
   t.same(config.REDIS_CLUSTER_NODES, ['a:7000', 'b:7001'])
   t.equal(config.redis, true)
@@ -71,7 +71,7 @@ t.test('every problem is told at once, and no value that may be secret', async (
     JWT_SECRET: 'hunter2',
     JWT_PUBLIC_KEY: 'hunter2',
     JWKS_URL: 'ftp://keys',
-    ALLOWED_ORIGINS: 'app.example',
+    ALLOWED_ORIGINS: 'app.example,https://user@app.example,capacitor://localhost/,file://',
     CORS_ORIGIN: 'https://app.example/',
     TRUST_PROXY: '10.0.0.0/33,fe80::/129,everyone,10.0.0.0/8/8,10.0.0.0/'
   }
@@ -92,6 +92,9 @@ t.test('every problem is told at once, and no value that may be secret', async (
     /^JWT_PUBLIC_KEY must be an RSA, P-256 or Ed25519/,
     /^JWKS_URL must be an http/,
     /^ALLOWED_ORIGINS: app.example must be/,
+    /^ALLOWED_ORIGINS: https:\/\/user@app.example must be/,
+    /^ALLOWED_ORIGINS: capacitor:\/\/localhost\/ must be/,
+    /^ALLOWED_ORIGINS: file:\/\/ must be/,
     /^CORS_ORIGIN: https:\/\/app.example\/ must be/,
     /^TRUST_PROXY: 10.0.0.0\/33 must be/,
     /^TRUST_PROXY: fe80::\/129 must be/,
@@ -101,7 +104,7 @@ t.test('every problem is told at once, and no value that may be secret', async (
   ]) {
     t.equal(problems.filter((problem) => expected.test(problem)).length, 1, String(expected))
   }
-  t.equal(problems.length, 21, problems.join('\n'))
+  t.equal(problems.length, 24, problems.join('\n'))
   t.notMatch(problems.join('\n'), /hunter2/)
   t.throws(() => readConfig(environment), { name: 'ConfigError', message: /PORT must be[\s\S]*TRUST_PROXY/ })
 })
@@ -109,6 +112,23 @@ t.test('every problem is told at once, and no value that may be secret', async (
 t.test('Redis needs a key that all nodes have', async (t) => {
   t.same(problemsOf({ REDIS_URL: 'redis://cache' }), ['with Redis one of JWT_SECRET, JWT_PUBLIC_KEY and JWKS_URL must be set'])
   t.same(problemsOf({ REDIS_URL: 'redis://cache', JWKS_URL: 'https://keys.example/jwks' }), [])
+})
+
+t.test('replicas are not waited for in a Cluster', async (t) => {
+  const cluster = { REDIS_CLUSTER_NODES: 'a:7000', JWT_SECRET: SECRET }
+  t.same(problemsOf({ ...cluster, REDIS_WAIT_REPLICAS: '1' }), ['REDIS_WAIT_REPLICAS does not go with REDIS_CLUSTER_NODES'])
+  t.same(problemsOf(cluster), [])
+})
+
+t.test('a secured Cluster or Sentinel: credentials beside the addresses, never beside a URL that has its own', async (t) => {
+  const access = { REDIS_USERNAME: 'belfry', REDIS_PASSWORD: 'hunter2', REDIS_TLS: 'true' }
+  const sentinels = { REDIS_SENTINELS: 's:26379', REDIS_SENTINEL_NAME: 'm', REDIS_SENTINEL_PASSWORD: 'hunter3', JWT_SECRET: SECRET }
+  t.match(readConfig({ ...sentinels, ...access }), { ...sentinels, ...access, REDIS_SENTINELS: ['s:26379'], REDIS_TLS: true })
+  t.same(problemsOf({ REDIS_CLUSTER_NODES: 'a:7000', JWT_SECRET: SECRET, ...access }), [])
+  t.same(problemsOf({ REDIS_URL: 'redis://cache', JWT_SECRET: SECRET, ...access, REDIS_SENTINEL_PASSWORD: 'hunter3' }), [
+    'REDIS_SENTINEL_PASSWORD goes with REDIS_SENTINELS',
+    ...Object.keys(access).map((name) => `${name} goes with REDIS_CLUSTER_NODES or REDIS_SENTINELS`)
+  ])
 })
 
 t.test('public keys: a path or PEM with escaped line ends; only the three families', async (t) => {

@@ -104,7 +104,7 @@ export const clientFrames = {
   ack: frame('ack', 'Everything up to and with this was received by the device', { eventId: EventIdSchema }),
   mark: frame('mark', 'Sets the state of ids, or of everything up to and with upTo', {
     ref: RefSchema,
-    ids: Type.Optional(Type.Array(NotificationIdSchema)),
+    ids: Type.Optional(Type.Array(NotificationIdSchema, { minItems: 1 })),
     upTo: Type.Optional(EventIdSchema),
     state: StateSchema
   }),

@@ -12,7 +12,8 @@ export const ProblemSchema = Type.Object(
     code: Type.String({ description: 'One of the codes in docs/reference/errors.md' }),
     errors: Type.Optional(
       Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }), { description: 'Where the request is not valid' })
-    )
+    ),
+    retryAfterMs: Type.Optional(Type.Integer({ description: 'When the same request may work: what Retry-After says, exactly' }))
   },
   { $id: 'Problem', description: 'application/problem+json (RFC 9457)' }
 )

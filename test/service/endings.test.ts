@@ -1,9 +1,10 @@
 import { once } from 'node:events'
 import { connect as connectTcp } from 'node:net'
 import t from 'tap'
+import { errors } from '../../services/errors.ts'
 import { parseEventId } from '../../services/protocol/index.ts'
-import { rawWebSocket } from '../fixtures/raw.ts'
-import { call, connect, eventually, ready, startService } from '../helper.ts'
+import { rawPeer, rawWebSocket, upgradeRequest } from '../fixtures/raw.ts'
+import { call, connect, eventually, ready, startService, userToken } from '../helper.ts'
 
 t.test('the heartbeat', async (t) => {
   await t.test('ping frames and pings; a peer that answers in either way stays, a silent one is 4201', async (t) => {
@@ -62,6 +63,40 @@ t.test('a socket that takes nothing is closed with 4104, and what it missed is s
   t.equal(parseEventId(body.head)?.offset, sent, 'all is in the log')
 })
 
+t.test('a socket that takes something, however slowly, stays', async (t) => {
+  const service = await startService(
+    t,
+    { RATE_LIMIT_MAX: '0', MAX_UNACKED: '10000', LOG_MAX_ENTRIES: '5000', WS_PING_INTERVAL_MS: '200' },
+    { timeouts: { stallMs: 2000, pongMs: 60_000 } }
+  )
+  const count = 3000
+  for (let sent = 0; sent < count; sent += 1000) {
+    const filler = { to: 'slow', type: 'a', data: { text: 'x'.repeat(4000) } }
+    const notifications = Array.from({ length: 1000 }, (_, n) => ({ ...filler, title: String(sent + n) }))
+    t.equal((await call(service, 'POST', '/v1/notifications/batch', { notifications })).status, 202)
+  }
+  for (const [path, query] of [
+    ['/v1/ws', `token=${userToken('slow')}&device_id=d&last_event_id=earliest`],
+    ['/v1/sse', `token=${userToken('slow')}&device_id=e&last_event_id=earliest`]
+  ] as const) {
+    const { socket } = await rawPeer(t, service.url)
+    socket.removeAllListeners('data')
+    socket.pause()
+    socket.write(path === '/v1/ws' ? upgradeRequest(`${path}?${query}`) : `GET ${path}?${query} HTTP/1.1\r\nhost: localhost\r\n\r\n`)
+    let tail = Buffer.alloc(0)
+    const start = Date.now()
+    const sip = setInterval(() => {
+      const chunk = (socket.read(65_536) as Buffer | null) ?? (socket.read() as Buffer | null)
+      if (chunk !== null) tail = Buffer.concat([tail, chunk]).subarray(-8192)
+    }, 15)
+    t.teardown(() => clearInterval(sip))
+    await eventually(() => tail.includes(`"title":"${count - 1}"`), 'the last row')
+    t.ok(Date.now() - start > 2000, `longer than a stall may last: ${Date.now() - start} ms`)
+    socket.destroy()
+  }
+  t.notMatch((await call(service, 'GET', '/metrics')).body, /code="4104"/)
+})
+
 t.test(
   'a stopped node says bye, with times to come back that differ, and takes nobody new; a peer that says nothing does not hold it up',
   async (t) => {
@@ -98,7 +133,7 @@ t.test('a store that is away: nothing is marked before the attach, and 4103 when
   let attempts = 0
   service.app.store.attach = async () => {
     attempts += 1
-    throw new Error('away')
+    throw new errors.StoreUnavailable()
   }
   const start = Date.now()
   const client = await connect(t, service, 'alice')
@@ -108,4 +143,58 @@ t.test('a store that is away: nothing is marked before the attach, and 4103 when
   t.ok(Date.now() - start >= 500)
   t.ok(attempts > 2, 'it was tried again')
   t.same(client.all('hello'), [])
+})
+
+t.test('an established connection outlives a newcomer that is one too many', async (t) => {
+  const service = await startService(t, { MAX_CONNECTIONS_PER_USER: '1', WS_PING_INTERVAL_MS: '100' })
+  const client = await ready(t, service, 'alice', { deviceId: 'd' })
+  const { store } = service.app
+  const attach = store.attach.bind(store)
+  const held: (() => void)[] = []
+  const answers: string[] = []
+  store.attach = async (command) => {
+    if (command.deviceId === 'newcomer') await new Promise<void>((resolve) => held.push(resolve))
+    const result = await attach(command)
+    answers.push(`${command.deviceId} ${result.status}`)
+    return result
+  }
+  const newcomer = await connect(t, service, 'alice', { deviceId: 'newcomer' })
+  await eventually(() => held.length === 1)
+  service.app.fanout.suspect(() => true)
+  await eventually(() => answers.includes('d limit'))
+  for (const release of held) release()
+  t.same(await newcomer.whenClosed(), { code: 4004, reason: 'connection limit' })
+  await eventually(() => answers.includes('d attached'))
+  await call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'After it' })
+  t.match(await client.next('notification'), { notification: { title: 'After it' } })
+  t.equal(client.closed, undefined)
+})
+
+t.test('one whose place was taken while it was away is 4004 in the end', async (t) => {
+  const service = await startService(t, { WS_PING_INTERVAL_MS: '100' }, { timeouts: { attachMs: 300 } })
+  const client = await ready(t, service, 'alice', { deviceId: 'd' })
+  service.app.store.attach = async () => ({ status: 'limit' })
+  service.app.fanout.suspect(() => true)
+  t.same(await client.whenClosed(), { code: 4004, reason: 'connection limit' })
+})
+
+t.test('a fault costs the connection it came about in: 4100, and the log says why', async (t) => {
+  const service = await startService(t)
+  const faults: unknown[] = []
+  service.app.log.error = ({ err }: { err: Error }) => void faults.push(err.message)
+  const client = await ready(t, service, 'alice')
+  const { store } = service.app
+  const { attach, read } = store
+  store.read = async (command) => ({ ...(await read.call(store, command)), rows: undefined }) as never
+  for (const connection of service.app.connections.connections()) connection.doubt()
+  t.same(await client.whenClosed(), { code: 4100, reason: 'server error' })
+  store.attach = async () => {
+    throw new RangeError('unexpected')
+  }
+  t.same(await (await connect(t, service, 'alice')).whenClosed(), { code: 4100, reason: 'server error' })
+  t.equal(faults.length, 2)
+  t.equal(faults[1], 'unexpected')
+  store.attach = attach
+  store.read = read
+  await ready(t, service, 'alice')
 })

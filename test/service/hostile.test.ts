@@ -31,6 +31,7 @@ t.test('S01 GET of the socket without an upgrade: 426', async (t) => {
 for (const path of ['/health/live', '/health/ready', '/metrics', '/v1/me/notifications', '/v1/users/a/queue', '/v1/sse', '/docs/json']) {
   t.test(`S02 upgrade on ${path}: 404, no 101`, async (t) => {
     const answer = await send(t, url, upgradeRequest(`${path}?token=${token}`, { authorization: `Bearer ${token}` }))
+    t.match(JSON.parse(answer.body), { detail: `There is no WebSocket at ${path}` })
     t.same([answer.status, code(answer)], [404, 'BELFRY_ERR_NOT_FOUND'])
   })
 }
@@ -160,7 +161,7 @@ t.test('what stays open: nesting in a known frame, unknown fields, 50 frames in 
   await client.next('caughtUp')
   client.send(`{"type":"pong","time":${'['.repeat(1000)}${']'.repeat(1000)},"more":1,"__proto__":{"x":1}}`)
   for (let n = 0; n < 45; n++) client.send({ type: 'pong' })
-  client.send({ type: 'mark', ref: 1, ids: [], state: 'read' })
+  client.send({ type: 'mark', ref: 1, ids: ['x'], state: 'read' })
   t.match(await client.next('ok'), { ref: 1 })
 })
 
@@ -206,13 +207,13 @@ t.test('P04 bodies and data over their limit: 413', async (t) => {
 
 for (const [name, headers] of Object.entries({
   'text/plain': 'content-type: text/plain\r\n',
+  'text/plain of JSON': 'content-type: text/plain;charset=application/json\r\n',
   'a form': 'content-type: application/x-www-form-urlencoded\r\n',
   nothing: ''
 })) {
-  t.test(`P05 Content-Type ${name}: 415, or 400`, async (t) => {
+  t.test(`P05 Content-Type ${name}: 415`, async (t) => {
     const answer = await send(t, url, post(headers))
-    t.ok([400, 415].includes(answer.status), `${answer.status} ${answer.body}`)
-    t.match(code(answer), /BELFRY_ERR_(UNSUPPORTED_MEDIA_TYPE|INVALID_REQUEST)/)
+    t.same([answer.status, code(answer)], [415, 'BELFRY_ERR_UNSUPPORTED_MEDIA_TYPE'])
   })
 }
 

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { errors } from '../../services/errors.ts'
 import { isProblem } from '../fixtures/problem.ts'
 import { call, connect, eventually, serviceToken, startService, type TestService, userToken } from '../helper.ts'
 
@@ -90,7 +91,8 @@ t.test('publish', async (t) => {
       { to: 'batch', ...NOTE, data: { text: 'x'.repeat(5000) } },
       { to: 'batch', ...NOTE, unknown: true },
       { to: 'batch', ...NOTE, title: 'other body', idempotencyKey: 'k2' },
-      { to: 'batch', ...NOTE, idempotencyKey: 'kü' }
+      { to: 'batch', ...NOTE, idempotencyKey: 'kü' },
+      { to: Array.from({ length: 1001 }, (_, n) => `many${n}`), ...NOTE }
     ]
     const answer = await call(service, 'POST', '/v1/notifications/batch', { notifications })
     t.equal(answer.status, 202)
@@ -102,7 +104,8 @@ t.test('publish', async (t) => {
     t.match(results[3], { problem: { status: 413, code: 'BELFRY_ERR_TOO_LARGE' } })
     t.match(results[4], { problem: { status: 400 } })
     t.match(results[5].results, [{ status: 'accepted' }])
-    t.match(results[6], { problem: { status: 400 } })
+    t.match(results[6], { problem: { status: 400, errors: [{ pointer: '/idempotencyKey' }] } })
+    t.match(results[7], { problem: { status: 413, code: 'BELFRY_ERR_TOO_LARGE' } }, 'as it is alone')
     const again = await call(service, 'POST', '/v1/notifications/batch', {
       notifications: [notifications[2], { ...notifications[5], title: 'changed' }]
     })
@@ -163,6 +166,40 @@ t.test('publish', async (t) => {
       { user: 'lou', status: 'rejected', code: 'BELFRY_ERR_IDEMPOTENCY_CONFLICT' }
     ])
   })
+
+  await t.test('a store that fails for some: they are rejected; for all: 503, and the repeat completes it', async (t) => {
+    const { store } = service.app
+    const append = store.publish
+    let failing = ['mia']
+    store.publish = async (command) => {
+      if (failing.includes(command.user)) throw new errors.StoreUnavailable()
+      return append.call(store, command)
+    }
+    t.teardown(() => {
+      store.publish = append
+    })
+    const body = { to: ['leo', 'mia'], ...NOTE }
+    for (const headers of [{}, { 'idempotency-key': 'partly' }]) {
+      const answer = await publish(service, body, headers)
+      t.equal(answer.status, 202)
+      t.match(answer.body.results, [
+        { user: 'leo', status: 'accepted' },
+        { user: 'mia', status: 'rejected', code: 'BELFRY_ERR_STORE_UNAVAILABLE', retryAfterMs: 2000, nodes: 0 }
+      ])
+    }
+    failing = ['leo', 'mia']
+    const none = await publish(service, body)
+    isProblem(t, none, 503, 'STORE_UNAVAILABLE')
+    t.equal(none.body.retryAfterMs, 2000)
+    failing = ['leo']
+    isProblem(t, await publish(service, body, { 'idempotency-key': 'first' }), 503, 'STORE_UNAVAILABLE')
+    failing = []
+    const repeat = await publish(service, body, { 'idempotency-key': 'partly' })
+    t.equal(repeat.status, 202)
+    t.match(repeat.body.results, [{ status: 'accepted' }, { status: 'accepted' }])
+    t.equal((await call(service, 'GET', '/v1/users/leo/notifications')).body.items.length, 2)
+    t.equal((await call(service, 'GET', '/v1/users/mia/notifications')).body.items.length, 1)
+  })
 })
 
 t.test('rate: the excess is parked, released in order, and 429 when too many wait', async (t) => {
@@ -192,6 +229,9 @@ t.test('rate: the excess is parked, released in order, and 429 when too many wai
   isProblem(t, full, 429, 'PARKED_FULL')
   const drain = Number(full.headers.get('retry-after'))
   t.ok(drain >= 1 && drain <= 3, `Retry-After ${drain}: the time it takes to drain, in seconds`)
+  const batch = await call(service, 'POST', '/v1/notifications/batch', { notifications: [{ to: 'alice', ...NOTE, title: '8' }] })
+  t.match(batch.body.results, [{ problem: { status: 429, code: 'BELFRY_ERR_PARKED_FULL' } }])
+  t.ok(batch.body.results[0].problem.retryAfterMs > 0 && batch.body.results[0].problem.retryAfterMs <= 2200)
   const several = await publish(service, { to: ['alice', 'bob'], ...NOTE })
   t.equal(several.status, 202)
   t.match(several.body.results, [
@@ -215,7 +255,7 @@ t.test('rate: the excess is parked, released in order, and 429 when too many wai
   t.equal(queue.parked, 0)
   const { body: metrics } = await call(service, 'GET', '/metrics')
   t.match(metrics, /belfry_parked_total 4\n/)
-  t.match(metrics, /belfry_rejected_total 2\n/)
+  t.match(metrics, /belfry_rejected_total 3\n/)
 })
 
 t.test('half-life: what lost its worth while it was parked is folded, and said', async (t) => {
@@ -298,6 +338,11 @@ t.test('operations and documents', async (t) => {
     status: 200,
     body: { ready: true, checks: { node: 'ok', store: 'ok' } }
   })
+  const { status } = service.app.store
+  service.app.store.status = () => ({ available: false, reason: 'connect ECONNREFUSED 192.0.2.7:6379', durability: 'fsync' })
+  const away = await call(service, 'GET', '/health/ready', undefined, open)
+  t.same([away.status, away.body], [503, { ready: false, checks: { node: 'ok', store: 'away' } }], 'and no address')
+  service.app.store.status = status
   const metrics = await call(service, 'GET', '/metrics', undefined, open)
   t.match(metrics.headers.get('content-type'), /^text\/plain/)
   t.match(metrics.body, /belfry_connections 0/)

@@ -86,3 +86,21 @@ t.test('what a user who is not there costs', async (t) => {
   const expiry = await admin.ttl(`${/^(.*):w$/.exec(new Keys('belfry').counters[bucketOf('user-1')] as string)?.[1]}:m:user-1`)
   t.ok(expiry > 29 * 24 * 3600, 'and it expires')
 })
+
+t.test('a mark of more rows than a Lua stack holds answers with all of them', async (t) => {
+  const server = await RedisServer.start()
+  t.teardown(() => server.stop())
+  const count = 9000
+  const settings = { rateLimit: 0, rateWindowMs: 1000, parkedMax: 10, retentionMs: 60_000, maxEntries: 10_000, maxConnections: 0 }
+  const store = new RedisStore(settings, { url: server.url, keyPrefix: 'long', waitReplicas: 0 })
+  t.teardown(() => store.close())
+  await new Follower('one', store).open()
+  for (let sent = 0; sent < count; sent += 1000) {
+    const command = { user: 'alice', keyed: false, tail: '"type":"a","title":"b","timestamp":1}', halfLife: 0 }
+    await Promise.all(Array.from({ length: 1000 }, () => store.publish({ ...command, id: newId() })))
+  }
+  const { head } = await store.queue('alice')
+  const { ids, unread } = await store.mark({ user: 'alice', target: { upTo: head }, state: 'read' })
+  t.equal(new Set(ids).size, count)
+  t.equal(unread, 0)
+})

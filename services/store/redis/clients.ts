@@ -10,6 +10,13 @@ export interface RedisStoreOptions {
   /** Addresses of the Sentinels, `host:port`, and the name of the master they watch. */
   sentinels?: string[]
   sentinelName?: string
+  /** How the servers of a Cluster, or behind Sentinels, are entered; a `url` has its own. '' for none. */
+  username?: string
+  password?: string
+  /** Of the Sentinels themselves. */
+  sentinelPassword?: string
+  /** Speaks TLS to all of them, on the system's authorities. */
+  tls?: boolean
   /** What every key begins with; without braces. */
   keyPrefix: string
   /** Replicas that must have a publish before it is answered; 0 waits for none. */
@@ -34,7 +41,7 @@ const RECONNECT_MAX_MS = 500
  * Its errors are heard: the commands they concern reject, and `status` tells the rest.
  */
 export function createClient(options: RedisStoreOptions, pipelining: boolean): Client {
-  const client = options.clusterNodes === undefined ? createRedis(options, pipelining) : createCluster(options.clusterNodes, pipelining)
+  const client = options.clusterNodes === undefined ? createRedis(options, pipelining) : createCluster(options, pipelining)
   client.on('error', () => undefined)
   return client
 }
@@ -64,7 +71,7 @@ async function pingServer(client: Redis): Promise<void> {
 }
 
 function createRedis(options: RedisStoreOptions, pipelining: boolean): Redis {
-  const { url, sentinels, sentinelName } = options
+  const { url, sentinels, sentinelName, sentinelPassword = '', tls = false } = options
   const common = {
     ...connectionOptions(),
     enableAutoPipelining: pipelining,
@@ -74,15 +81,20 @@ function createRedis(options: RedisStoreOptions, pipelining: boolean): Redis {
   if (sentinels === undefined) return new Redis(url ?? 'redis://127.0.0.1:6379', common)
   return new Redis({
     ...common,
+    ...access(options),
+    ...(sentinelPassword === '' ? {} : { sentinelPassword }),
+    ...(tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
     sentinels: sentinels.map(addressOf),
     name: sentinelName ?? 'mymaster',
     sentinelRetryStrategy: retryStrategy
   })
 }
 
-function createCluster(nodes: string[], pipelining: boolean): Cluster {
-  return new Cluster(nodes.map(addressOf), {
-    redisOptions: connectionOptions(),
+function createCluster(options: RedisStoreOptions, pipelining: boolean): Cluster {
+  return new Cluster(options.clusterNodes?.map(addressOf) ?? [], {
+    redisOptions: { ...connectionOptions(), ...access(options) },
+    // A certificate is for the name: it is not looked up before it is checked.
+    ...(options.tls ? { dnsLookup: (host, found) => found(null, host) } : {}),
     enableOfflineQueue: false,
     enableAutoPipelining: pipelining,
     lazyConnect: true,
@@ -91,6 +103,10 @@ function createCluster(nodes: string[], pipelining: boolean): Cluster {
     slotsRefreshTimeout: COMMAND_TIMEOUT_MS,
     slotsRefreshInterval: 5000
   })
+}
+
+function access({ username = '', password = '', tls = false }: RedisStoreOptions) {
+  return { ...(username === '' ? {} : { username }), ...(password === '' ? {} : { password }), ...(tls ? { tls: {} } : {}) }
 }
 
 function connectionOptions() {

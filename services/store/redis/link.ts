@@ -37,6 +37,7 @@ export class Link {
   #node = ''
   #available = false
   #reason = 'not opened'
+  readonly #told = new Set<string>()
   #durability: Durability = 'none'
   #refused: Refused | undefined
   #arriving: Promise<void> | undefined
@@ -163,7 +164,7 @@ export class Link {
   #arrive(): Promise<void> {
     this.#arriving ??= this.#check()
       .catch((error: unknown) => {
-        this.#reason = messageOf(error)
+        this.#note(error)
         if (error instanceof Refused) this.#refused = error
         throw error
       })
@@ -182,14 +183,20 @@ export class Link {
     if (this.#closed || this.#commands.status !== 'ready') return
     if (!this.#available) {
       this.#available = true
+      this.#told.clear()
       this.#options.log?.info('Redis is available')
       this.#events?.status(this.status())
     }
     this.#wakeups?.tellSuspects()
   }
 
-  #note(error: Error): void {
-    if (!this.#available && !this.#closed) this.#reason = error.message
+  /** Why it is still away; the log hears each reason once. */
+  #note(error: unknown): void {
+    if (this.#available || this.#closed) return
+    this.#reason = messageOf(error)
+    if (this.#told.has(this.#reason)) return
+    this.#told.add(this.#reason)
+    this.#options.log?.warn(`Redis is not available: ${this.#reason}`)
   }
 
   #leave(reason: string): void {

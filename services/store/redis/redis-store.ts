@@ -125,9 +125,9 @@ export class RedisStore implements Store {
   async mark(command: MarkCommand): Promise<MarkResult> {
     const { user, target, state } = command
     const upTo = 'upTo' in target ? target.upTo : { epoch: '', offset: 0 }
-    const ids = 'ids' in target ? target.ids : []
-    const [unread, ...changed] = list(await this.#step('mark', user, newId(), state, upTo.epoch, String(upTo.offset), ...ids))
-    return { ids: changed.map(text), unread: number(unread) }
+    const wanted = 'ids' in target ? target.ids : []
+    const [unread, ids] = list(await this.#step('mark', user, newId(), state, upTo.epoch, String(upTo.offset), ...wanted))
+    return { ids: list(ids).map(text), unread: number(unread) }
   }
 
   async retract(user: string, id: string, reason: string): Promise<RetractResult> {

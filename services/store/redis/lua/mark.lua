@@ -7,7 +7,7 @@
 -- ARGV[6] epoch up to which to mark; '' when ids are given
 -- ARGV[7] offset up to which to mark, or 0
 -- ARGV[8..] ids
--- Returns {unread, id, ...}: the ids whose state changed
+-- Returns {unread, ids}: the ids whose state changed
 local RANK = { unread = 0, seen = 1, read = 2, archived = 3 }
 local to, ids, before = ARGV[5], {}, {}
 
@@ -72,4 +72,4 @@ if #ids > 0 then
   append('s', ARGV[4], '"ids":["' .. table.concat(ids, '","') .. '"],"state":"' .. to .. '","unread":' .. int(unread) .. '}')
 end
 save()
-return { unread, unpack(ids) }
+return { unread, ids }

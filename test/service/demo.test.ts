@@ -1,0 +1,60 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { networkInterfaces } from 'node:os'
+import t from 'tap'
+import { ServerProcess } from '../fixtures/node-process.ts'
+import { send } from '../fixtures/raw.ts'
+import { temporaryFolder } from '../helper.ts'
+
+const BODY = '{"user":"alice"}'
+
+function request(headers: Record<string, string>): string {
+  const all = { host: 'localhost', 'content-type': 'application/json', 'content-length': String(BODY.length), ...headers }
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}`)
+  return `POST /demo/session HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${BODY}`
+}
+
+t.test('the demo of a made secret signs for this machine alone', async (t) => {
+  const server = await ServerProcess.start({ LOG_LEVEL: 'silent', HOST: '0.0.0.0', DEMO: 'true' }, temporaryFolder(t))
+  t.teardown(() => server.kill())
+  const status = async (headers: Record<string, string>): Promise<number> => (await send(t, server.url, request(headers))).status
+
+  for (const host of ['localhost', `localhost:${server.port}`, '127.0.0.1:3000', '[::1]', 'LOCALHOST:1']) {
+    t.equal(await status({ host }), 200, host)
+  }
+  t.equal(await status({ origin: 'http://localhost' }), 200, 'from its own page')
+  for (const host of ['notify.example.com', 'localhost.example.com', '127.0.0.1.example.com', '192.0.2.7', 'localhost@example.com']) {
+    t.equal(await status({ host }), 404, host)
+  }
+  for (const header of ['forwarded', 'x-forwarded-for', 'X-Forwarded-Host', 'x-real-ip', 'via']) {
+    t.equal(await status({ [header]: '127.0.0.1' }), 404, header)
+  }
+  t.equal(await status({ origin: 'https://app.example' }), 404, 'from the page of another')
+  for (const path of ['/demo/publish', '/demo/recall', '/demo/users/alice']) {
+    const method = path.endsWith('alice') ? 'GET' : 'POST'
+    const { status } = await send(t, server.url, `${method} ${path} HTTP/1.1\r\nhost: notify.example.com\r\n\r\n`)
+    t.equal(status, 404, path)
+  }
+  t.equal((await fetch(`${server.url}/demo`)).status, 200, 'the page is there')
+
+  const outside = Object.values(networkInterfaces())
+    .flat()
+    .find((address) => address?.family === 'IPv4' && !address.internal)?.address
+  if (outside === undefined) return t.comment('this machine has no other address')
+  const socket = connect(server.port, outside)
+  t.teardown(() => socket.destroy())
+  socket.write(request({}))
+  const [answer] = await once(socket, 'data')
+  t.match(String(answer), /^HTTP\/1\.1 404 /, 'from another address')
+})
+
+t.test('DEMO=false turns it off, and an address that others reach does not turn it on', async (t) => {
+  for (const environment of [{ DEMO: 'false' }, { HOST: '0.0.0.0' }]) {
+    const server = await ServerProcess.start({ LOG_LEVEL: 'silent', ...environment }, temporaryFolder(t))
+    t.teardown(() => server.kill())
+    await server.until(() => server.stdout.includes('/docs'), 'the greeting')
+    t.notMatch(server.stdout, 'Demo:')
+    t.equal((await fetch(`${server.url}/demo`)).status, 404)
+    t.equal((await send(t, server.url, request({}))).status, 404)
+  }
+})

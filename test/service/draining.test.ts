@@ -1,0 +1,61 @@
+import { generateKeyPairSync } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { exportJWK, SignJWT } from 'jose'
+import t from 'tap'
+import { rawPeer, upgradeRequest } from '../fixtures/raw.ts'
+import { eventually, startService } from '../helper.ts'
+
+t.test('what was on its way in when a stop began is answered with 503, and holds nothing up', async (t) => {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const keys = JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: 'one', alg: 'ES256', use: 'sig' }] })
+  let answer: () => void = () => undefined
+  const server = createServer((_request, response) => {
+    answer = () => response.writeHead(200, { 'content-type': 'application/json' }).end(keys)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const token = await new SignJWT({ sub: 'alice' })
+    .setProtectedHeader({ alg: 'ES256', kid: 'one' })
+    .setIssuedAt()
+    .setExpirationTime('1h')
+    .sign(privateKey)
+  const service = await startService(t, {
+    JWT_SECRET: '',
+    JWKS_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks`,
+    CLOSE_GRACE_SECONDS: '20'
+  })
+  let begun = 0
+  service.app.server.on('upgrade', () => {
+    begun += 1
+  })
+  service.app.server.on('request', () => {
+    begun += 1
+  })
+
+  const requests = {
+    upgrade: upgradeRequest(`/v1/ws?token=${token}`),
+    stream: `GET /v1/sse?token=${token} HTTP/1.1\r\nhost: localhost\r\n\r\n`,
+    late: 'GET /v1/me/notifications HTTP/1.1\r\n'
+  }
+  const peers = await Promise.all(
+    Object.entries(requests).map(async ([name, request]) => {
+      const peer = await rawPeer(t, service.url)
+      peer.socket.write(request)
+      return { name, ...peer }
+    })
+  )
+  await eventually(() => begun === 2 && answer.name !== '', 'both wait for the keys')
+  const start = Date.now()
+  const closing = service.close()
+  await eventually(() => service.app.health.draining)
+  peers.at(-1)?.socket.write(`host: localhost\r\nauthorization: Bearer ${token}\r\n\r\n`)
+  answer()
+  for (const { name, received } of peers) {
+    await eventually(() => received().includes('BELFRY_ERR_DRAINING'), `the answer to the ${name}`)
+    t.match(received().toString(), /^HTTP\/1\.1 503 [\s\S]*retry-after: \d/i, name)
+  }
+  await closing
+  t.ok(Date.now() - start < 8000, `${Date.now() - start} ms`)
+})

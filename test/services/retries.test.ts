@@ -1,0 +1,69 @@
+import { mock } from 'node:test'
+import t from 'tap'
+import { Counters } from '../../services/counters.ts'
+import { errors } from '../../services/errors.ts'
+import { OfflineQueue } from '../../services/offline-queue.ts'
+import { Releaser } from '../../services/releaser.ts'
+import type { ReleaseResult, Store } from '../../services/store/store.ts'
+
+/** Lets what was called answer. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 10; turn++) await Promise.resolve()
+}
+
+t.beforeEach(() => mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'], now: 1_754_000_000_000 }))
+t.afterEach(() => mock.timers.reset())
+
+t.test('a release that found nothing due, on a store whose clock is behind, is not tried again at once', async (t) => {
+  const times: number[] = []
+  let answer: ReleaseResult = { released: 0, folded: 0, left: 1, nextAt: Date.now() }
+  const release = async (): Promise<ReleaseResult> => {
+    times.push(Date.now())
+    return answer
+  }
+  const releaser = new Releaser({ release } as unknown as Store, new Counters())
+  releaser.schedule('alice', Date.now())
+  const pass = async (ms: number): Promise<void> => {
+    for (let passed = 0; passed < ms; passed++) {
+      mock.timers.tick(1)
+      await settle()
+    }
+  }
+  await pass(200)
+  t.ok(times.length >= 2 && times.length <= 5, `${times.length} attempts in 200 ms`)
+  answer = { released: 1, folded: 0, left: 1, nextAt: Date.now() }
+  times.length = 0
+  await pass(200)
+  t.ok(times.length > 20, 'one that did release goes on when the next is due')
+  await releaser.close()
+})
+
+t.test('an acknowledgement the store did not take is written again after a second', async (t) => {
+  const counters = new Counters()
+  const written: number[] = []
+  let away = true
+  const start = Date.now()
+  const ack = async (): Promise<void> => {
+    written.push(Date.now() - start)
+    if (away) throw new errors.StoreUnavailable()
+  }
+  const queue = new OfflineQueue({ ack } as unknown as Store, counters)
+  queue.ack('alice', 'd', { epoch: 'e', offset: 1, id8: 'x' })
+  for (const [ms, times] of [
+    [50, [50]],
+    [999, [50]],
+    [1, [50, 1050]]
+  ] as const) {
+    mock.timers.tick(ms)
+    await settle()
+    t.same(written, times)
+  }
+  away = false
+  mock.timers.tick(1000)
+  await settle()
+  t.same(written, [50, 1050, 2050])
+  t.equal(counters.acksFailed, 2)
+  mock.timers.tick(5000)
+  t.equal(written.length, 3)
+  await queue.close()
+})
