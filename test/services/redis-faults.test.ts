@@ -149,7 +149,7 @@ t.test('the subscriber alone is cut, or goes silent: what was missed is read', a
   for (const user of users) {
     const accepted = work.accepted.get(user) ?? []
     t.ok(accepted.length > 10)
-    await until(() => holds(follower.ids(user), accepted), `${user} has all ${accepted.length}`, 4000)
+    await until(() => holds(follower.ids(user), accepted), `${user} has all ${accepted.length}`, 10_000)
   }
   t.equal(work.refused(), 0)
 })
