@@ -14,7 +14,8 @@ import { tokenOf } from './fake-platform.ts'
 import { FakeServer } from './fake-server.ts'
 import { until } from './wait.ts'
 
-const CORE_BYTES = 6000
+/** 6,000, less what gzips differ by: some make it 40 bytes more than Node's. */
+const CORE_BYTES = 5950
 const PACKAGE = 'packages/client'
 /** Tap hooks itself into every child through the environment, and the compiler does not stand that. */
 const run = (script: string, ...args: string[]) => promisify(execFile)('env', ['-i', process.execPath, script, ...args])

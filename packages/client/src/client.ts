@@ -55,10 +55,7 @@ export class Client {
       return this.#connection.send({ type: 'ack', eventId })
     })
     this.#toasts = new Toasts(this.#events, () => this.#tabs)
-    this.#delivery = new Delivery(this.#events, this.#memory, this.#acks, this.#toasts, {
-      tabs: () => this.#tabs,
-      hole: () => this.#connection.resume()
-    })
+    this.#delivery = new Delivery(this.#events, this.#memory, this.#acks, this.#toasts, () => this.#connection.resume())
     const parts = {
       base,
       platform,

@@ -123,7 +123,7 @@ export class Connection {
   async #open(): Promise<void> {
     this.#retry = undefined
     const attempt = ++this.#attempt
-    const { base, tokens, open, deviceId } = this.#parts
+    const { tokens, open } = this.#parts
     const current = () => attempt === this.#attempt
     let failing: 'TOKEN' | 'TRANSPORT' = 'TOKEN'
     try {
@@ -136,7 +136,7 @@ export class Connection {
       const start = streamed ? (await import('./sse.ts')).eventStreamTransport(this.#parts.fetch) : open
       if (!current()) return
       this.#streamed = streamed
-      const to = { base, token, deviceId, lastEventId: this.#host.lastEventId() }
+      const to = { ...this.#parts, token, lastEventId: this.#host.lastEventId() }
       this.#transport = start(to, {
         frame: (frame) => current() && this.#receive(frame),
         closed: (code, reason) => current() && this.#closed(code, reason)

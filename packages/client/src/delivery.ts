@@ -4,7 +4,6 @@ import { Dedupe } from './dedupe.ts'
 import type { Events } from './events.ts'
 import { ahead } from './order.ts'
 import type { Memory } from './storage.ts'
-import type { Tabs } from './tabs.ts'
 import type { Toasts } from './toasts.ts'
 import type { BelfryEvents, NotificationContext } from './types.ts'
 
@@ -14,19 +13,13 @@ export interface Item {
   shared?: { unread: number; toast: string }
 }
 
-export interface DeliveryHost {
-  tabs(): Tabs | undefined
-  /** Rows are missing. */
-  hole(): void
-}
-
 /** Takes frames to the handlers one by one, each row once, and moves the place in the log behind them. */
 export class Delivery {
   readonly #events: Events<BelfryEvents>
   readonly #memory: Memory
   readonly #acks: Acks
   readonly #toasts: Toasts
-  readonly #host: DeliveryHost
+  readonly #hole: () => void
   readonly #dedupe = new Dedupe()
   #queue: Item[] = []
   #busy = false
@@ -36,12 +29,13 @@ export class Delivery {
   #raised = ''
   unread = 0
 
-  constructor(events: Events<BelfryEvents>, memory: Memory, acks: Acks, toasts: Toasts, host: DeliveryHost) {
+  /** @param hole told when rows are missing */
+  constructor(events: Events<BelfryEvents>, memory: Memory, acks: Acks, toasts: Toasts, hole: () => void) {
     this.#events = events
     this.#memory = memory
     this.#acks = acks
     this.#toasts = toasts
-    this.#host = host
+    this.#hole = hole
   }
 
   get last(): string {
@@ -59,11 +53,11 @@ export class Delivery {
 
   /** '' where there are no tabs. */
   get #tab(): string {
-    return this.#host.tabs()?.id ?? ''
+    return this.#toasts.tabs()?.id ?? ''
   }
 
   get #leads(): boolean {
-    return this.#host.tabs()?.leading ?? true
+    return this.#toasts.tabs()?.leading ?? true
   }
 
   /** Takes up what was remembered of the user. */
@@ -129,7 +123,7 @@ export class Delivery {
     } else if (eventId) {
       const id = frame.type === 'notification' ? frame.notification.id : undefined
       const check = this.#dedupe.check(eventId, id, leader && !frame.replay)
-      if (check === 'hole') return this.#host.hole()
+      if (check === 'hole') return this.#hole()
       if (check !== 'old') this.count(shared ? shared.unread : this.#unreadAfter(frame))
       if (check === 'new') await this.#show(frame, shared)
       else if (shared && shared.toast === this.#tab && frame.type === 'notification') this.#toasts.raise(notificationContext(frame, false))
@@ -156,7 +150,7 @@ export class Delivery {
 
   /** Passes a frame of this tab's connection on to the other tabs, before the place in the log moves. */
   #share(leader: boolean, frame: Item['frame'], toast = ''): void {
-    if (leader) this.#host.tabs()?.post({ type: 'row', frame, unread: this.unread, toast })
+    if (leader) this.#toasts.tabs()?.post({ type: 'row', frame, unread: this.unread, toast })
   }
 
   /** Rows that `hello` knew of are in its count; what other replayed ones make of it, `caughtUp` tells. */

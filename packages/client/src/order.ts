@@ -4,5 +4,5 @@ import { parseEventId } from '../../../services/protocol/index.ts'
 export function ahead(eventId: string, place: string): number {
   const at = parseEventId(eventId)
   const from = parseEventId(place)
-  return at?.epoch === from?.epoch ? Number(at?.offset) - Number(from?.offset) : Number.NaN
+  return at && at.epoch === from?.epoch ? at.offset - from.offset : Number.NaN
 }

@@ -9,14 +9,15 @@ import type { BelfryEvents, NotificationContext } from './types.ts'
  */
 export class Toasts {
   readonly #events: Events<BelfryEvents>
-  readonly #tabs: () => Tabs | undefined
+  /** undefined where there are none to share with. */
+  readonly tabs: () => Tabs | undefined
   readonly #open = new Map<string, { tab: string; ctx: NotificationContext }>()
   /** By any tab. */
   readonly #raised = new Recent()
 
   constructor(events: Events<BelfryEvents>, tabs: () => Tabs | undefined) {
     this.#events = events
-    this.#tabs = tabs
+    this.tabs = tabs
   }
 
   /** Whether all that were given have been raised. */
@@ -26,7 +27,7 @@ export class Toasts {
 
   /** The tab that is to raise it; '' where there are no tabs, and when it was raised. */
   assign(ctx: NotificationContext): string {
-    const tab = this.#tabs()?.toaster() ?? ''
+    const tab = this.tabs()?.toaster() ?? ''
     return this.given(tab, ctx) ? tab : ''
   }
 
@@ -40,7 +41,7 @@ export class Toasts {
   async raise(ctx: NotificationContext): Promise<void> {
     const { id } = ctx.notification
     const handled = this.raised(id) || this.#events.emit('toast', ctx)
-    this.#tabs()?.post({ type: 'toasted', id })
+    this.tabs()?.post({ type: 'toasted', id })
     await handled
   }
 
@@ -60,7 +61,7 @@ export class Toasts {
     for (const { tab, ctx } of this.#open.values()) {
       if (tab !== gone) continue
       const to = this.assign(ctx)
-      const tabs = this.#tabs()
+      const tabs = this.tabs()
       if (to === tabs?.id) this.raise({ ...ctx, leader: true })
       else tabs?.post({ type: 'toast', to, ctx })
     }

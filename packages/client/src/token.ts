@@ -29,7 +29,7 @@ export class Tokens {
 
   /** Rejects with what `getToken` threw, or with a TypeError when it gave no string. Concurrent calls share one fetch. */
   async get(): Promise<string> {
-    if (this.#token && !(this.#platform.now() >= Number(this.#exp) * 1000 - MARGIN_MS)) return this.#token
+    if (this.#token && !(this.#platform.now() >= (this.#exp as number) * 1000 - MARGIN_MS)) return this.#token
     this.#fetching ??= this.#fetch().finally(() => {
       this.#fetching = undefined
     })
@@ -45,11 +45,11 @@ export class Tokens {
   async #fetch(): Promise<string> {
     const token = await this.#getToken({ reason: this.#reason })
     if (!token) throw new TypeError('getToken gave no token')
-    const payload = String(token.split('.')[1]).replaceAll('-', '+').replaceAll('_', '/')
+    const base64 = token.replaceAll('-', '+').replaceAll('_', '/')
     // Of a token that is no JWT `hello` tells the user.
-    const { sub, exp } = attempt<Claims>(() => JSON.parse(this.#platform.atob(payload))) ?? {}
-    this.user = sub
-    this.#exp = exp
+    const claims = attempt<Claims>(() => JSON.parse(this.#platform.atob(base64.split('.')[1] as string)))
+    this.user = claims?.sub
+    this.#exp = claims?.exp
     this.#reason = 'connect'
     this.#token = token
     return token
