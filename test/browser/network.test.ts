@@ -47,6 +47,7 @@ t.test('a page whose network goes, whose server is replaced, whose token is refu
     t.same(await page.evaluate('tab.heard.ids'), ids, 'all of them, once, in order')
     t.same(await page.evaluate('tab.heard.gaps'), [])
     t.same(await page.evaluate('tab.heard.terminal ?? null'), null)
+    t.same(await page.evaluate('tab.heard.transports'), ['websocket'], 'and a WebSocket still')
   })
 
   await t.test(`${CLIENTS} clients whose token is refused make at most 3 attempts each, then all connect`, async (t) => {
