@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
-import type { Browser, Frame, Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { TcpProxy } from '../fixtures/tcp-proxy.ts'
 import { call, eventually, startService, type TestService, temporaryFolder, userToken } from '../helper.ts'
@@ -18,9 +18,10 @@ interface Violation {
   nodes: { html: string; any: { message: string }[] }[]
 }
 
-/** What axe-core finds wrong, in words. */
-async function violations(page: Page | Frame): Promise<string[]> {
-  await page.evaluate(await readFile(require.resolve('axe-core/axe.min.js'), 'utf8'))
+/** What axe-core finds wrong in the page and its frames, in words. */
+async function violations(page: Page): Promise<string[]> {
+  const axe = await readFile(require.resolve('axe-core/axe.min.js'), 'utf8')
+  for (const frame of page.frames()) await frame.evaluate(axe)
   const found = (await page.evaluate('axe.run().then(({ violations }) => violations)')) as Violation[]
   return found.flatMap(({ id, nodes }) => nodes.map(({ html, any }) => `${id}: ${html.slice(0, 200)} ${any[0]?.message ?? ''}`))
 }
@@ -281,21 +282,21 @@ t.test('the bell, the hooks and the demo', async (t) => {
     await until(page, 'document.querySelector("#connections").textContent === "2"')
 
     await page.getByRole('button', { name: 'Send to alice' }).click()
-    for (const screen of [tab, phone]) await screen.getByRole('button', { name: 'Sync finished, unread: mark read' }).waitFor()
+    for (const screen of [tab, phone]) await screen.getByRole('button', { name: 'Sync finished unread: mark read' }).waitFor()
     await until(page, 'document.querySelector("#latency").textContent.endsWith(" ms")')
     await tab.getByRole('button', { name: /^Sync finished/ }).click()
-    await phone.getByRole('button', { name: 'Sync finished, read: mark unread' }).waitFor()
+    await phone.getByRole('button', { name: 'Sync finished read: mark unread' }).waitFor()
 
     await phone.getByRole('button', { name: 'Go offline' }).click()
     await page.getByLabel('Title').fill('Build')
     await page.getByRole('button', { name: 'Burst of 50' }).click()
     await until(page, 'Number(document.querySelector("#parked").textContent) > 0')
     await until(page, 'document.querySelector("#parked").textContent === "0"')
-    await tab.getByRole('button', { name: 'Build 50, unread: mark read' }).waitFor()
+    await tab.getByRole('button', { name: 'Build 50 unread: mark read' }).waitFor()
     t.equal(await tab.locator('li').count(), 51)
     t.equal(await phone.locator('li').count(), 1, 'offline')
     await phone.getByRole('button', { name: 'Come back' }).click()
-    await phone.getByRole('button', { name: 'Build 50, unread: mark read' }).waitFor()
+    await phone.getByRole('button', { name: 'Build 50 unread: mark read' }).waitFor()
     await page.getByRole('button', { name: 'Recall last' }).click()
     for (const screen of [tab, phone]) await eventually(async () => (await screen.locator('li').count()) === 50, 'the recall')
     t.ok((await page.locator('#frames li').count()) > 50, 'the frames are shown')
@@ -305,9 +306,9 @@ t.test('the bell, the hooks and the demo', async (t) => {
     await page.getByRole('dialog').getByRole('listitem').first().waitFor()
     for (const colorScheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
-      for (const frame of page.frames()) t.same(await violations(frame), [], `${colorScheme}: ${await frame.title()}`)
+      t.same(await violations(page), [], colorScheme)
     }
-    t.ok(page.frames().length >= 4, 'the screens among them')
+    t.ok(page.frames().length >= 3, 'the screens were among it')
     t.same(failures, [])
   })
 
