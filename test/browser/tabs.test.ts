@@ -29,13 +29,27 @@ async function watch(context: BrowserContext, host: Host): Promise<() => Promise
   return () => page.evaluate('raised()')
 }
 
-/** The tab goes: closed, or, every other time, with its process. */
-async function kill(page: Page, crash: boolean): Promise<void> {
-  if (!crash) return page.close()
+/**
+ * The tab goes: closed, or with its process, which ends between two events without another word (what it did in its last microseconds would
+ * be anybody's guess). Resolves with when that was.
+ */
+async function kill(page: Page, host: Host, crash: boolean): Promise<number> {
+  let now = Date.now()
+  if (!crash) {
+    await page.close()
+    return now
+  }
   const session = await page.context().newCDPSession(page)
+  const held = new Promise<void>((resolve) => {
+    host.held = resolve
+  })
   const crashed = page.waitForEvent('crash')
+  page.evaluate('hold()').catch(() => {})
+  await held
+  now = Date.now()
   session.send('Page.crash').catch(() => {})
   await crashed
+  return now
 }
 
 const heardBy = (page: Page): Promise<Heard> => page.evaluate('tab.heard')
@@ -79,6 +93,32 @@ t.test('tabs of one browser', async (t) => {
     t.same(await toasts(), [id, second])
   })
 
+  for (const count of [1, 2]) {
+    await t.test(`of ${count} the leader reloads while notifications arrive: each is shown once, each toast raised once`, async (t) => {
+      const user = `reloader-${count}`
+      const context = await browser.newContext()
+      t.teardown(() => context.close())
+      const toasts = await watch(context, host)
+      const pages: Page[] = []
+      for (let n = 0; n < count; n++) pages.push(await open(context, host, service, user))
+      const ids: string[] = []
+      const publishing = (async () => {
+        for (let sent = 0; sent < BURST; sent += 5) ids.push(...(await publish(service, user, sent, sent + 5)))
+      })()
+      const leader = pages[0] as Page
+      t.ok(await leads(leader))
+      await until(leader, 'tab.heard.ids.length >= 20')
+      await leader.reload()
+      await publishing
+      for (const page of pages) await until(page, `globalThis.shown?.().includes('${ids.at(-1)}')`)
+      t.same(await pages[count - 1]?.evaluate('shown()'), ids)
+      const again = (await leader.evaluate('shown()')) as string[]
+      t.same(again, [...new Set(again)], 'what the other tab showed while this one was away is not shown again either')
+      await eventually(async () => (await toasts()).length >= BURST, `${BURST} toasts`)
+      t.same((await toasts()).toSorted(), ids.toSorted())
+    })
+  }
+
   await t.test(`the leader goes in the middle of a burst of ${BURST}, ${RUNS} times`, async (t) => {
     const takeovers: number[] = []
     let lost = 0
@@ -98,8 +138,7 @@ t.test('tabs of one browser', async (t) => {
       const leader = pages[leading.indexOf(true)] as Page
       const rest = pages.filter((page) => page !== leader)
       await until(leader, 'tab.heard.ids.length >= 50')
-      const killedAt = Date.now()
-      await kill(leader, run % 2 === 1)
+      const killedAt = await kill(leader, host, run % 2 === 1)
       await publishing
       for (const page of rest) await until(page, `new Set(tab.heard.ids).size >= ${BURST}`)
       await eventually(async () => new Set(await toasts()).size >= BURST, `${BURST} toasts`)
