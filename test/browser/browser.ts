@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import { type Browser, chromium, type Frame, type Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { userToken } from '../helper.ts'
 
@@ -79,7 +79,7 @@ export async function startHost(t: Test): Promise<Host> {
 }
 
 /** Resolves when the expression holds in the page. Asked by the clock: a page in the background paints no frames. */
-export async function until(page: Page, expression: string): Promise<void> {
+export async function until(page: Page | Frame, expression: string): Promise<void> {
   await page.waitForFunction(expression, undefined, { polling: 20, timeout: DEADLINE_MS })
 }
 

@@ -1,3 +1,4 @@
+import type { Frame } from 'playwright-core'
 import t from 'tap'
 import { TcpProxy } from '../fixtures/tcp-proxy.ts'
 import { call, eventually, startService, type TestService, temporaryFolder, userToken } from '../helper.ts'
@@ -127,6 +128,19 @@ t.test('a page whose network goes, whose server is replaced, whose token is refu
     await call(service, 'DELETE', '/v1/users/bob/connections')
     await until(page, 'tab.heard.terminal')
     t.equal(await page.evaluate('tab.heard.terminal.code'), 4003, 'what the service says at the end is obeyed')
+  })
+
+  await t.test('a frame without an origin, which may share nothing, has a connection of its own', async (t) => {
+    host.token = (user) => userToken(user)
+    host.files.set('/frame.html', `<iframe sandbox="allow-scripts" src="${pageUrl(host, service.url, { user: 'frank' })}"></iframe>`)
+    const page = await browser.newPage()
+    t.teardown(() => page.close())
+    await page.goto(`${host.url}/frame.html`)
+    const frame = page.frames()[1] as Frame
+    await until(frame, 'globalThis.tab?.belfry.state === "connected"')
+    const id = await publish(service, 'alone', 'frank')
+    await until(frame, 'tab.heard.ids.length === 1')
+    t.same(await frame.evaluate('[tab.heard.ids, tab.belfry.leader, tab.heard.attempts]'), [[id], true, 1])
   })
 
   await t.test('the script of another origin finds that part beside itself', async (t) => {
