@@ -14,6 +14,7 @@ const inbox = new Inbox(belfry)
 const rows = new Map()
 
 $('inbox').tabIndex = 0
+$('inbox').setAttribute('aria-label', `${name}: inbox`)
 $('name').textContent = name
 document.title = name
 document.body.classList.toggle('phone', device !== null)
@@ -36,8 +37,9 @@ function rowOf(item, animate) {
   const button = document.createElement('button')
   const dot = Object.assign(document.createElement('span'), { className: 'dot' })
   const title = Object.assign(document.createElement('span'), { className: 'title' })
+  const state = Object.assign(document.createElement('span'), { className: 'state' })
   const time = document.createElement('time')
-  button.append(dot, title, time)
+  button.append(dot, title, state, time)
   button.addEventListener('click', () => inbox.mark(item.id, button.classList.contains('unread') ? 'read' : 'unread').catch(() => {}))
   const row = document.createElement('li')
   if (animate) row.className = 'fresh'
@@ -65,9 +67,10 @@ function renderList(animate = true) {
     const button = row.firstElementChild
     const unread = item.state === 'unread' || item.state === 'seen'
     button.classList.toggle('unread', unread)
-    button.setAttribute('aria-label', `${item.title}, ${unread ? 'unread: mark read' : 'read: mark unread'}`)
-    button.children[1].textContent = item.title
-    button.children[2].textContent = age(item.timestamp)
+    const [, title, state, time] = button.children
+    title.textContent = item.title
+    state.textContent = unread ? 'unread: mark read' : 'read: mark unread'
+    time.textContent = age(item.timestamp)
   }
   $('empty').hidden = items.length > 0
   $('unread').hidden = inbox.unread === 0

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import { type Browser, chromium, type Frame, type Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { userToken } from '../helper.ts'
 
@@ -39,14 +39,17 @@ export interface Host {
   token: (user: string) => string
   /** Files made for the test, by path. */
   files: Map<string, string>
+  /** Called when a page asks for `/hold`, which gets no answer; may be replaced. */
+  held: () => void
 }
 
-/** An app's own server: the pages beside this file, the client as it is built, and tokens. */
+/** An app's own server: the pages beside this file, the client as it is built, for pages of any origin, and tokens. */
 export async function startHost(t: Test): Promise<Host> {
   const host: Host = {
     url: '',
     token: (user) => userToken(user),
-    files: new Map()
+    files: new Map(),
+    held: () => {}
   }
   const answer = async (request: IncomingMessage): Promise<{ type: string; body: string | Buffer }> => {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://host')
@@ -57,8 +60,11 @@ export async function startHost(t: Test): Promise<Host> {
     return { type, body: await readFile(pathname.startsWith('/client/') ? join(CLIENT, pathname.slice(8)) : join(PAGES, pathname)) }
   }
   const server = createServer((request, response) => {
+    if (request.url === '/hold') return host.held()
     answer(request).then(
-      ({ type, body }) => response.writeHead(200, { 'content-type': type, 'cache-control': 'no-store' }).end(body),
+      ({ type, body }) => {
+        response.writeHead(200, { 'content-type': type, 'cache-control': 'no-store', 'access-control-allow-origin': '*' }).end(body)
+      },
       () => response.writeHead(404).end()
     )
   })
@@ -73,7 +79,7 @@ export async function startHost(t: Test): Promise<Host> {
 }
 
 /** Resolves when the expression holds in the page. Asked by the clock: a page in the background paints no frames. */
-export async function until(page: Page, expression: string): Promise<void> {
+export async function until(page: Page | Frame, expression: string): Promise<void> {
   await page.waitForFunction(expression, undefined, { polling: 20, timeout: DEADLINE_MS })
 }
 

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
+import { TcpProxy } from '../fixtures/tcp-proxy.ts'
 import { call, eventually, startService, type TestService, temporaryFolder, userToken } from '../helper.ts'
 import { type Host, launch, startHost, until } from './browser.ts'
 
@@ -17,9 +18,10 @@ interface Violation {
   nodes: { html: string; any: { message: string }[] }[]
 }
 
-/** What axe-core finds wrong, in words. */
+/** What axe-core finds wrong in the page and its frames, in words. */
 async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(await readFile(require.resolve('axe-core/axe.min.js'), 'utf8'))
+  const axe = await readFile(require.resolve('axe-core/axe.min.js'), 'utf8')
+  for (const frame of page.frames()) await frame.evaluate(axe)
   const found = (await page.evaluate('axe.run().then(({ violations }) => violations)')) as Violation[]
   return found.flatMap(({ id, nodes }) => nodes.map(({ html, any }) => `${id}: ${html.slice(0, 200)} ${any[0]?.message ?? ''}`))
 }
@@ -118,7 +120,8 @@ t.test('the bell, the hooks and the demo', async (t) => {
     t.equal(await focused(page), 'Notifications, 2 unread', 'the focus is back on the button')
     await keyboard.press('Space')
     await dialog.waitFor()
-    await dialog.getByRole('button', { name: 'Mark all read' }).focus()
+    t.equal(await focused(page), 'two')
+    t.equal(await walk('Shift+Tab'), 'Mark all read')
     await keyboard.press('Enter')
     await page.getByRole('button', { name: 'Notifications', exact: true }).waitFor()
     t.equal(await dialog.getByRole('button', { name: 'Mark all read' }).count(), 0)
@@ -134,6 +137,36 @@ t.test('the bell, the hooks and the demo', async (t) => {
       ['belfry-open', 'belfry-select', 'belfry-close', 'belfry-open', 'belfry-close']
     )
     t.ok(events.includes('belfry-notification'))
+  })
+
+  await t.test('what is set before the element is defined counts, and one client is made of it', async (t) => {
+    let tokens = 0
+    const { token } = host
+    host.token = (user) => {
+      tokens++
+      return token(user)
+    }
+    t.teardown(() => {
+      host.token = token
+    })
+    const body = (attributes: string, script: string): string => `<!doctype html><title>Early</title>
+      <belfry-bell url="${service.url}" ${attributes}></belfry-bell>
+      <script>globalThis.bell = document.querySelector('belfry-bell'); ${script}</script>
+      <script type="module" src="client/bell.js"></script>`
+    host.files.set('/early.html', body('token-url="/token?user=early"', 'bell.messages = { title: "Early", button: () => "Early" }'))
+    host.files.set('/token.html', body('', 'bell.getToken = async () => (await fetch("/token?user=early")).text()'))
+    const page = await browser.newPage()
+    t.teardown(() => page.close())
+    for (const [path, name] of [
+      ['early', 'Early'],
+      ['token', 'Notifications']
+    ] as const) {
+      tokens = 0
+      await page.goto(`${host.url}/${path}.html`)
+      await until(page, 'bell.client?.state === "connected"')
+      await page.getByRole('button', { name, exact: true }).waitFor()
+      t.equal(tokens, 1)
+    }
   })
 
   await t.test('many: the badge, pages as one scrolls, one sentence for a burst', async (t) => {
@@ -171,6 +204,18 @@ t.test('the bell, the hooks and the demo', async (t) => {
     await page.getByRole('button', { name: 'Reconnect' }).click()
     await until(page, 'bell.client.state === "connected"')
     await page.getByText('The connection was closed.').waitFor({ state: 'hidden' })
+
+    const proxy = await TcpProxy.start(Number(new URL(service.url).port))
+    t.teardown(() => proxy.stop())
+    await page.evaluate(`bell.setAttribute('url', 'http://127.0.0.1:${proxy.port}')`)
+    await until(page, `bell.client.url.endsWith(':${proxy.port}') && bell.client.state === 'connected'`)
+    await page.getByText('Offline. Reconnecting…').waitFor({ state: 'hidden' })
+    proxy.refuse(true)
+    await page.getByText('Offline. Reconnecting…').waitFor()
+    proxy.refuse(false)
+    await page.evaluate('dispatchEvent(new Event("online"))')
+    await page.getByText('Offline. Reconnecting…').waitFor({ state: 'hidden' })
+    t.equal(await page.evaluate('bell.client.state'), 'connected')
   })
 
   for (const scheme of ['light', 'dark'] as const) {
@@ -237,21 +282,21 @@ t.test('the bell, the hooks and the demo', async (t) => {
     await until(page, 'document.querySelector("#connections").textContent === "2"')
 
     await page.getByRole('button', { name: 'Send to alice' }).click()
-    for (const screen of [tab, phone]) await screen.getByRole('button', { name: 'Sync finished, unread: mark read' }).waitFor()
+    for (const screen of [tab, phone]) await screen.getByRole('button', { name: 'Sync finished unread: mark read' }).waitFor()
     await until(page, 'document.querySelector("#latency").textContent.endsWith(" ms")')
     await tab.getByRole('button', { name: /^Sync finished/ }).click()
-    await phone.getByRole('button', { name: 'Sync finished, read: mark unread' }).waitFor()
+    await phone.getByRole('button', { name: 'Sync finished read: mark unread' }).waitFor()
 
     await phone.getByRole('button', { name: 'Go offline' }).click()
     await page.getByLabel('Title').fill('Build')
     await page.getByRole('button', { name: 'Burst of 50' }).click()
     await until(page, 'Number(document.querySelector("#parked").textContent) > 0')
     await until(page, 'document.querySelector("#parked").textContent === "0"')
-    await tab.getByRole('button', { name: 'Build 50, unread: mark read' }).waitFor()
+    await tab.getByRole('button', { name: 'Build 50 unread: mark read' }).waitFor()
     t.equal(await tab.locator('li').count(), 51)
     t.equal(await phone.locator('li').count(), 1, 'offline')
     await phone.getByRole('button', { name: 'Come back' }).click()
-    await phone.getByRole('button', { name: 'Build 50, unread: mark read' }).waitFor()
+    await phone.getByRole('button', { name: 'Build 50 unread: mark read' }).waitFor()
     await page.getByRole('button', { name: 'Recall last' }).click()
     for (const screen of [tab, phone]) await eventually(async () => (await screen.locator('li').count()) === 50, 'the recall')
     t.ok((await page.locator('#frames li').count()) > 50, 'the frames are shown')
@@ -263,6 +308,7 @@ t.test('the bell, the hooks and the demo', async (t) => {
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
       t.same(await violations(page), [], colorScheme)
     }
+    t.ok(page.frames().length >= 3, 'the screens were among it')
     t.same(failures, [])
   })
 

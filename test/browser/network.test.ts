@@ -1,3 +1,4 @@
+import type { Frame } from 'playwright-core'
 import t from 'tap'
 import { TcpProxy } from '../fixtures/tcp-proxy.ts'
 import { call, eventually, startService, type TestService, temporaryFolder, userToken } from '../helper.ts'
@@ -6,6 +7,26 @@ import { type Host, launch, startHost, until } from './browser.ts'
 const CLIENTS = 20
 /** Where nothing listens. */
 const NOWHERE = 'ws://127.0.0.1:1/'
+
+/** The script of another origin, as one from a CDN is. */
+const globalPage = (script: string): string => `<!doctype html><title>No bundler</title>
+  <script src="${script}" crossorigin></script>
+  <script>
+    const { searchParams } = new URL(location.href)
+    class Nowhere extends WebSocket {
+      constructor(url, protocols) {
+        super('${NOWHERE}', protocols)
+      }
+    }
+    globalThis.heard = { ids: [], transports: [] }
+    globalThis.belfry = new Belfry(searchParams.get('service'), {
+      WebSocket: Nowhere,
+      getToken: async () => (await fetch('/token?user=' + searchParams.get('user'))).text()
+    })
+    belfry.on('notification', ({ notification }) => heard.ids.push(notification.id))
+    belfry.on('transport', ({ transport }) => heard.transports.push(transport))
+    belfry.connect()
+  </script>`
 
 const publish = async (service: TestService, title: string, user = 'alice'): Promise<string> =>
   (await call(service, 'POST', '/v1/notifications', { to: user, type: 'a', title })).body.id
@@ -47,6 +68,7 @@ t.test('a page whose network goes, whose server is replaced, whose token is refu
     t.same(await page.evaluate('tab.heard.ids'), ids, 'all of them, once, in order')
     t.same(await page.evaluate('tab.heard.gaps'), [])
     t.same(await page.evaluate('tab.heard.terminal ?? null'), null)
+    t.same(await page.evaluate('tab.heard.transports'), ['websocket'], 'and a WebSocket still')
   })
 
   await t.test(`${CLIENTS} clients whose token is refused make at most 3 attempts each, then all connect`, async (t) => {
@@ -106,5 +128,31 @@ t.test('a page whose network goes, whose server is replaced, whose token is refu
     await call(service, 'DELETE', '/v1/users/bob/connections')
     await until(page, 'tab.heard.terminal')
     t.equal(await page.evaluate('tab.heard.terminal.code'), 4003, 'what the service says at the end is obeyed')
+  })
+
+  await t.test('a frame without an origin, which may share nothing, has a connection of its own', async (t) => {
+    host.token = (user) => userToken(user)
+    host.files.set('/frame.html', `<iframe sandbox="allow-scripts" src="${pageUrl(host, service.url, { user: 'frank' })}"></iframe>`)
+    const page = await browser.newPage()
+    t.teardown(() => page.close())
+    await page.goto(`${host.url}/frame.html`)
+    const frame = page.frames()[1] as Frame
+    await until(frame, 'globalThis.tab?.belfry.state === "connected"')
+    const id = await publish(service, 'alone', 'frank')
+    await until(frame, 'tab.heard.ids.length === 1')
+    t.same(await frame.evaluate('[tab.heard.ids, tab.belfry.leader, tab.heard.attempts]'), [[id], true, 1])
+  })
+
+  await t.test('the script of another origin finds that part beside itself', async (t) => {
+    const cdn = await startHost(t)
+    host.token = (user) => userToken(user)
+    host.files.set('/global.html', globalPage(`${cdn.url}/client/belfry.global.js`))
+    const page = await browser.newPage()
+    t.teardown(() => page.close())
+    await page.goto(`${host.url}/global.html?${new URLSearchParams({ user: 'dave', service: service.url })}`)
+    await until(page, 'belfry.state === "connected"')
+    const id = await publish(service, 'streamed', 'dave')
+    await until(page, 'heard.ids.length === 1')
+    t.same(await page.evaluate('heard'), { ids: [id], transports: ['sse'] })
   })
 })

@@ -29,6 +29,29 @@ async function watch(context: BrowserContext, host: Host): Promise<() => Promise
   return () => page.evaluate('raised()')
 }
 
+/**
+ * The tab goes: closed, or with its process, which ends between two events without another word (what it did in its last microseconds would
+ * be anybody's guess). Resolves with when that was.
+ */
+async function kill(page: Page, host: Host, crash: boolean): Promise<number> {
+  let now = Date.now()
+  if (!crash) {
+    await page.close()
+    return now
+  }
+  const session = await page.context().newCDPSession(page)
+  const held = new Promise<void>((resolve) => {
+    host.held = resolve
+  })
+  const crashed = page.waitForEvent('crash')
+  page.evaluate('hold()').catch(() => {})
+  await held
+  now = Date.now()
+  session.send('Page.crash').catch(() => {})
+  await crashed
+  return now
+}
+
 const heardBy = (page: Page): Promise<Heard> => page.evaluate('tab.heard')
 const leads = (page: Page): Promise<boolean> => page.evaluate('tab.belfry.leader')
 
@@ -37,6 +60,8 @@ async function publish(service: TestService, user: string, from: number, to: num
   const { body } = await call(service, 'POST', '/v1/notifications/batch', { notifications })
   return body.results.map(({ id }: { id: string }) => id)
 }
+
+t.setTimeout(60_000 + RUNS * 20_000)
 
 t.test('tabs of one browser', async (t) => {
   const host = await startHost(t)
@@ -68,6 +93,34 @@ t.test('tabs of one browser', async (t) => {
     t.same(await toasts(), [id, second])
   })
 
+  for (const count of [1, 2]) {
+    await t.test(`of ${count} the leader reloads while notifications arrive: each is shown once, each toast raised once`, async (t) => {
+      const user = `reloader-${count}`
+      const context = await browser.newContext()
+      t.teardown(() => context.close())
+      const toasts = await watch(context, host)
+      const pages: Page[] = []
+      for (let n = 0; n < count; n++) pages.push(await open(context, host, service, user))
+      const ids: string[] = []
+      const publishing = (async () => {
+        for (let sent = 0; sent < BURST; sent += 5) ids.push(...(await publish(service, user, sent, sent + 5)))
+      })()
+      const leader = pages[0] as Page
+      t.ok(await leads(leader))
+      await until(leader, 'tab.heard.ids.length >= 20')
+      await leader.reload()
+      await publishing
+      await until(leader, 'globalThis.tab?.belfry.state === "connected"')
+      ids.push(...(await publish(service, user, BURST, BURST + 1)))
+      for (const page of pages) await until(page, `globalThis.shown?.().includes('${ids.at(-1)}')`)
+      t.same(await pages[count - 1]?.evaluate('shown()'), ids)
+      const again = (await leader.evaluate('shown()')) as string[]
+      t.same(again, [...new Set(again)], 'what the other tab showed while this one was away is not shown again either')
+      await eventually(async () => (await toasts()).length > BURST, `${BURST + 1} toasts`)
+      t.same((await toasts()).toSorted(), ids.toSorted())
+    })
+  }
+
   await t.test(`the leader goes in the middle of a burst of ${BURST}, ${RUNS} times`, async (t) => {
     const takeovers: number[] = []
     let lost = 0
@@ -87,10 +140,16 @@ t.test('tabs of one browser', async (t) => {
       const leader = pages[leading.indexOf(true)] as Page
       const rest = pages.filter((page) => page !== leader)
       await until(leader, 'tab.heard.ids.length >= 50')
-      const killedAt = Date.now()
-      await leader.close()
+      const killedAt = await kill(leader, host, run % 2 === 1)
       await publishing
       for (const page of rest) await until(page, `new Set(tab.heard.ids).size >= ${BURST}`)
+      await eventually(async () => new Set(await toasts()).size >= BURST, `${BURST} toasts`)
+
+      // What comes late of the burst has come when one more is through: tabs hear and raise in order.
+      const [after] = (await publish(service, user, BURST, BURST + 1)) as [string]
+      ids.push(after)
+      for (const page of rest) await until(page, `tab.heard.ids.includes('${after}')`)
+      await eventually(async () => (await toasts()).includes(after), 'the last toast')
 
       const heard = await Promise.all(rest.map(heardBy))
       takeovers.push(Math.max(...heard.map(({ leadsAt }) => leadsAt)) - killedAt)
@@ -98,8 +157,9 @@ t.test('tabs of one browser', async (t) => {
         lost += ids.filter((id) => !shown.includes(id)).length
         doubled += shown.length - new Set(shown).size
       }
-      await eventually(async () => new Set(await toasts()).size === BURST, `${BURST} toasts`)
-      doubled += (await toasts()).length - BURST
+      const raised = await toasts()
+      lost += ids.filter((id) => !raised.includes(id)).length
+      doubled += raised.length - new Set(raised).size
       await context.close()
     }
     takeovers.sort((a, b) => a - b)

@@ -315,7 +315,7 @@ export const mutations: Mutation[] = [
     name: 'a row is sent though those before it are missing, and the SDK takes it',
     edits: [
       { file: CONNECTION, find: ' || offset !== this.#sent.offset + 1', put: '' },
-      { file: 'packages/client/src/dedupe.js', find: 'if (ahead !== 1 && gapless)', put: 'if (false)' }
+      { file: 'packages/client/src/dedupe.js', find: 'if (this.last && gapless && steps !== 1)', put: 'if (false)' }
     ],
     store: 'redis',
     faults: ['subscriberSwallow', 'linkHole'],
@@ -331,9 +331,9 @@ export const mutations: Mutation[] = [
         find: 'this.#lastFrame = offset;\n        this.#context.counters.deliveredLive += 1;',
         put: 'this.#lastFrame = offset;\n        this.#transport.send(frame);'
       },
-      { file: 'packages/client/src/dedupe.js', find: 'if (ahead <= 0)', put: 'if (false)' },
-      { file: 'packages/client/src/dedupe.js', find: 'if (ahead !== 1 && gapless)', put: 'if (false)' },
-      { file: 'packages/client/src/dedupe.js', find: "return id && this.#remember(id) ? 'shown' : 'new';", put: "return 'new';" }
+      { file: 'packages/client/src/dedupe.js', find: 'if (steps <= 0)', put: 'if (false)' },
+      { file: 'packages/client/src/dedupe.js', find: 'if (this.last && gapless && steps !== 1)', put: 'if (false)' },
+      { file: 'packages/client/src/dedupe.js', find: "return id && this.#ids.see(id) ? 'shown' : 'new';", put: "return 'new';" }
     ],
     store: 'redis',
     faults: [],

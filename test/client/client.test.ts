@@ -496,6 +496,23 @@ t.test('close codes: bye says when, 4000-4099 and 1009 end it, 4200-4299 come ba
   t.equal(heard('terminal')[1]?.code, 1009)
 })
 
+t.test('close codes: 4100-4199 back off, also after a bye that names no wait; so does a loop of 4200-4299', async (t) => {
+  const { server, clock, client } = await connected(t)
+  const drop = async (code: number, wait: number): Promise<void> => {
+    server.last.send({ type: 'bye', code, reason: 'why', reconnectInMs: 0 })
+    server.last.close(code)
+    await until(() => client.state === 'connecting', 'the close')
+    t.ok(clock.waits.includes(wait), `${code}: ${wait} in ${clock.waits}`)
+    clock.advance(wait)
+    await until(() => client.state === 'connected', 'the next')
+  }
+  await drop(4104, 250)
+  await drop(4104, 500)
+  clock.advance(10_000)
+  await drop(4202, 0)
+  await drop(4202, 500)
+})
+
 t.test('4001 asks once for a fresh token; a second in a row is the end and says why', async (t) => {
   const asked: string[] = []
   const rigged = await rig(t, {
@@ -635,6 +652,41 @@ t.test('refreshes the token in band', async (t) => {
   clock.advance(1000)
   await client.ready()
   t.equal(server.last.token, tokenOf('alice', { no: 4 }), 'reconnects with another token')
+})
+
+t.test('a refresh that finds no token is tried again while the token in use lasts', async (t) => {
+  let calls = 0
+  const rigged = await rig(t, {
+    getToken: () => {
+      if (++calls === 2) throw new Error('offline')
+      return tokenOf('alice', { no: calls })
+    }
+  })
+  const { server, client, clock, heard } = rigged
+  const heartbeat = { intervalMs: 100_000, timeoutMs: 10_000 }
+  server.greet = (connection) => connection.hello({ heartbeat, tokenExpiresAt: helloFrame().serverTime + 60_000 })
+  client.connect()
+  await client.ready()
+  clock.advance(48_000)
+  await until(() => clock.waits.includes(9_600), 'another try')
+  t.match(heard('error'), [{ code: 'BELFRY_CLIENT_TOKEN', message: 'Error: offline', temporary: true }])
+  clock.advance(9_600)
+  await until(() => server.last.of('refresh').length === 1, 'the refresh')
+  t.equal(server.last.of('refresh')[0]?.token, tokenOf('alice', { no: 3 }))
+  t.same([client.state, server.connections.length, heard('error').length], ['connected', 1, 1])
+})
+
+t.test('where channels are refused a tab has its own connection', async (t) => {
+  class Refused {
+    constructor() {
+      throw new Error('SecurityError')
+    }
+  }
+  const locks = { request: () => Promise.reject(new Error('SecurityError')) }
+  const { client, heard, server } = await connected(t, {}, { page: new FakePage(), locks, BroadcastChannel: Refused as never })
+  t.ok(client.leader)
+  t.same(heard('error'), [])
+  t.equal(server.connections.length, 1)
 })
 
 t.test('an expired token is not tried', async (t) => {

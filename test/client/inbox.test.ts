@@ -158,6 +158,43 @@ t.test('a gap loads anew; another epoch goes on top', async (t) => {
   t.same(numbers(inbox), [9, 2, 1])
 })
 
+t.test('a gap while a page is on its way loads anew after it; a load that fails is tried again with the next connection', async (t) => {
+  const { server, inbox, client, clock } = await connected(t, 7)
+  await inbox.load()
+  const { rest } = server
+  const replies: (() => void)[] = []
+  server.rest = (url) => new Promise((resolve) => replies.push(() => resolve(rest(url))))
+  const asked = (n: number): string | undefined => server.requests[n - 1]?.url.replace('/v1/me/notifications?limit=50', '')
+  const more = inbox.more()
+  await until(() => replies.length === 1, 'the page')
+  server.last.send({ type: 'gap', reason: 'lost', from: server.eventId(1), to: server.eventId(2), count: 2 }, { type: 'ping', time: 1 })
+  await until(() => server.last.of('pong').length === 1, 'the gap')
+  t.equal(asked(2), '&cursor=5')
+  t.equal(server.requests.length, 2)
+  replies[0]?.()
+  await more
+  await until(() => replies.length === 2, 'the load')
+  t.equal(asked(3), '')
+
+  server.rest = () => ({ status: 503, body: {} })
+  replies[1]?.()
+  await until(() => numbers(inbox).length === 3, 'the first page')
+  server.last.send({ type: 'gap', reason: 'lost', from: server.eventId(3), to: server.eventId(3), count: 1 })
+  await until(() => server.requests.length === 4, 'a load that fails')
+  server.rest = rest
+  server.log.length = 2
+  server.last.terminate()
+  await until(() => client.state === 'connecting', 'the loss')
+  clock.advance(500)
+  await until(() => numbers(inbox).length === 2, 'what is there')
+  t.equal(server.requests.length, 5)
+  server.last.terminate()
+  await until(() => client.state === 'connecting', 'the loss')
+  clock.advance(1000)
+  await until(() => client.state === 'connected', 'the next')
+  t.equal(server.requests.length, 5, 'what is up to date is not loaded again')
+})
+
 t.test('a mark is shown at once and stays', async (t) => {
   const { server, inbox, client } = await connected(t, 4, 10)
   await inbox.load()

@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import type { TabMessage } from '../../packages/client/src/tabs.ts'
 import type { BelfryOptions } from '../../packages/client/src/types.ts'
 import { FakeBrowser, type Tab } from './fake-browser.ts'
 import { FakeServer, notificationOf } from './fake-server.ts'
@@ -267,4 +268,116 @@ t.test('rows that a crashed leader counted as handed over, but that never reache
   server.publish()
   await until(() => ids(next).length === 6, 'the sixth')
   t.same(toasts(tabs), expected(6))
+})
+
+/** Messages to the tab go through here from now on; those for which it answers false are lost. */
+function intercept(tab: Tab, passes: (message: TabMessage) => boolean): void {
+  for (const channel of tab.channels) {
+    const hear = channel.onmessage
+    channel.onmessage = (event) => passes(event.data as TabMessage) && hear?.(event)
+  }
+}
+
+/** Shows or hides the tab, and lets the others hear of it. */
+async function show(tab: Tab, seen: boolean): Promise<void> {
+  tab.page.show(seen)
+  await new Promise(setImmediate)
+  await new Promise(setImmediate)
+}
+
+t.test('toasts that a dying leader gave to a visible tab, in messages that died with it, are raised once', async (t) => {
+  const { server, tabs, browser } = await rig(t, 3)
+  const [leader, next, visible] = tabs as [Tab, Tab, Tab]
+  await show(leader, true)
+  server.publish(2)
+  await until(() => tabs.every((tab) => ids(tab).length === 2), 'two')
+  t.equal(browser.storage.ending(':toasted'), server.eventId(2))
+  await show(visible, true)
+  await show(leader, false)
+  for (const channel of leader.channels) channel.postMessage = () => {}
+  server.publish(3)
+  await until(() => browser.storage.ending(':last') === server.eventId(5), 'the leader has handed over five')
+  t.equal(browser.storage.ending(':toasted'), server.eventId(2), 'three are not known to be raised')
+  leader.crash()
+  await until(() => ids(next).length === 5 && ids(visible).length === 5, 'five')
+  await until(() => toasts(tabs).length === 5, 'five toasts')
+  server.publish()
+  await until(() => toasts(tabs).length > 5, 'the sixth')
+  t.same(toasts(tabs), expected(6))
+  t.equal(visible.heard('toast').length, 4)
+})
+
+t.test('a toast that another tab has raised is not given again by a leader that missed the row', async (t) => {
+  const { server, tabs, browser } = await rig(t, 3)
+  const [leader, next, visible] = tabs as [Tab, Tab, Tab]
+  server.publish()
+  await until(() => tabs.every((tab) => ids(tab).length === 1), 'one')
+  await show(visible, true)
+  for (const channel of leader.channels) channel.onmessage = () => {}
+  intercept(next, ({ type }) => type !== 'row')
+  server.publish()
+  await until(() => toasts(tabs).length === 2, 'the toast')
+  await new Promise(setImmediate)
+  t.equal(browser.storage.ending(':toasted'), server.eventId(1), 'the leader has not heard of it')
+  leader.crash()
+  await until(() => ids(next).length === 2, 'the row')
+  server.publish()
+  await until(() => toasts(tabs).length > 2, 'the third')
+  t.same(toasts(tabs), expected(3))
+})
+
+t.test('a tab raises a toast it is given for a row that it has shown already', async (t) => {
+  const { server, tabs } = await rig(t, 4)
+  const [leader, next, later, victim] = tabs as [Tab, Tab, Tab, Tab]
+  server.publish()
+  await until(() => tabs.every((tab) => ids(tab).length === 1), 'one')
+  await show(victim, true)
+  for (const channel of victim.channels) channel.close()
+  let deaf = true
+  intercept(next, ({ type }) => !deaf || type !== 'row')
+  server.publish()
+  await until(() => ids(later).length === 2, 'the row')
+  t.same(toasts(tabs), expected(1))
+  await show(later, true)
+  deaf = false
+  victim.crash()
+  leader.crash()
+  await until(() => toasts(tabs).length === 2, 'the toast')
+  t.equal(later.heard('toast').length, 1)
+  t.same(ids(later), expected(2))
+})
+
+t.test('the end is the end, also for a tab that leads before it hears of it', async (t) => {
+  const { server, tabs } = await rig(t, 2)
+  const next = tabs[1] as Tab
+  let late = (): void => {}
+  for (const channel of next.channels) {
+    const hear = channel.onmessage
+    channel.onmessage = (event) => {
+      if ((event.data as TabMessage).type === 'terminal') late = () => hear?.(event)
+      else hear?.(event)
+    }
+  }
+  server.greet = () => {}
+  server.last.close(4003, 'disconnected by an operator')
+  await until(() => next.client.leader && server.connections.length === 2, 'it leads and tries')
+  t.same(next.heard('terminal'), [])
+  late()
+  t.equal(next.client.state, 'disconnected')
+  t.match(next.heard('terminal'), [{ code: 4003 }])
+  await until(() => server.open.length === 0, 'nobody is connected')
+  t.equal(server.connections.length, 2)
+})
+
+t.test('where locks are refused, the end of one connection is not the end of the other tabs', async (t) => {
+  const { server, tabs, open, browser } = await rig(t, 0)
+  browser.request = () => Promise.reject(new Error('SecurityError'))
+  for (let i = 0; i < 2; i++) open()
+  await until(() => tabs.every(({ client }) => client.state === 'connected'), 'both')
+  t.equal(server.connections.length, 2)
+  server.last.close(4004, 'connection limit')
+  await until(() => tabs.some(({ client }) => client.state === 'disconnected'), 'the end of one')
+  await new Promise(setImmediate)
+  await new Promise(setImmediate)
+  t.same(tabs.map(({ client }) => client.state).sort(), ['connected', 'disconnected'])
 })

@@ -1,5 +1,6 @@
-import type { ErrorFrame, MarkFrame, OkFrame, State } from '../../../services/protocol/index.ts'
+import type { ErrorFrame, MarkFrame, State } from '../../../services/protocol/index.ts'
 import { Acks } from './acks.ts'
+import { attempt } from './attempt.ts'
 import { Calls } from './calls.ts'
 import { Connection, type DataFrame } from './connection.ts'
 import { Delivery, notificationContext } from './delivery.ts'
@@ -30,7 +31,6 @@ export class Client {
   readonly #delivery: Delivery
   readonly #connection: Connection
   #state: ConnectionState = 'disconnected'
-  #user: string | undefined
   #streamed: boolean | undefined
   #tabs: Tabs | undefined
   #unwatch: (() => void) | undefined
@@ -55,12 +55,7 @@ export class Client {
       return this.#connection.send({ type: 'ack', eventId })
     })
     this.#toasts = new Toasts(this.#events, () => this.#tabs)
-    this.#delivery = new Delivery(this.#events, this.#memory, this.#acks, this.#toasts, {
-      tab: () => this.#tabs?.id ?? '',
-      leading: () => this.leader,
-      share: (frame, unread, toast) => this.#tabs?.post({ type: 'row', frame, unread, toast }),
-      hole: () => this.#connection.resume()
-    })
+    this.#delivery = new Delivery(this.#events, this.#memory, this.#acks, this.#toasts, () => this.#connection.resume())
     const parts = {
       base,
       platform,
@@ -73,7 +68,7 @@ export class Client {
       turn: () => this.#turn(),
       lastEventId: () => this.#delivery.resumeAt(),
       hello: (frame, streamed) => {
-        if (!this.#user) this.#identify(frame.user)
+        if (!this.#memory.user) this.#identify(frame.user)
         this.#delivery.hello(frame)
         if (streamed !== this.#streamed) this.#events.emit('transport', { transport: streamed ? 'sse' : 'websocket' })
         this.#streamed = streamed
@@ -198,11 +193,14 @@ export class Client {
   async #turn(): Promise<boolean> {
     const { user } = this.#tokens
     if (!user) return false
-    if (user !== this.#user) this.#identify(user)
+    if (user !== this.#memory.user) this.#identify(user)
     const { locks, BroadcastChannel } = this.#platform
     if (!this.#share || !locks || !BroadcastChannel || this.#tabs?.leading) return false
     const name = `belfry:${this.url}:${user}`
-    const tabs = new Tabs(locks, new BroadcastChannel(name), name, this.#newId(), () => this.#visible(), {
+    // Browsers may refuse it: to frames without an origin, to pages that may not keep anything.
+    const channel = attempt(() => new BroadcastChannel(name))
+    if (!channel) return false
+    const tabs = new Tabs(locks, channel, name, this.#newId(), () => this.#visible(), {
       message: (message) => this.#hear(message),
       lost: (tab) => this.#toasts.lost(tab)
     })
@@ -220,7 +218,6 @@ export class Client {
   #identify(user: string): void {
     this.#tabs?.leave()
     this.#tabs = undefined
-    this.#user = user
     this.#memory.user = user
     this.#delivery.load()
   }
@@ -235,7 +232,10 @@ export class Client {
 
   #hear(message: TabMessage): void {
     if (message.type === 'toasted') this.#toasts.raised(message.id)
-    else if (this.#tabs?.leading) {
+    else if (message.type === 'terminal') {
+      // Where locks are refused each tab leads, with a connection of its own.
+      if (!this.#tabs?.leading || this.#state !== 'connected') this.#terminate(message.ctx)
+    } else if (this.#tabs?.leading) {
       if (message.type === 'here') {
         this.#tellStatus()
         if (message.visible) this.#connection.wake()
@@ -247,8 +247,7 @@ export class Client {
       const { frame, unread, toast } = message
       if (toast && frame.type === 'notification') this.#toasts.given(toast, notificationContext(frame, false))
       this.#delivery.push({ frame, shared: { unread, toast } })
-    } else if (message.type === 'terminal') this.#terminate(message.ctx)
-    else if (message.type !== 'here' && message.type !== 'call' && message.to === this.#tabs?.id) {
+    } else if (message.type !== 'here' && message.type !== 'call' && message.to === this.#tabs?.id) {
       if (message.type === 'toast') this.#toasts.raise(message.ctx)
       else this.#calls.answer(message.frame)
     }
@@ -259,13 +258,8 @@ export class Client {
   }
 
   async #callFor(tab: string, frame: MarkFrame): Promise<void> {
-    let answer: OkFrame | ErrorFrame
-    try {
-      answer = await this.#calls.call(frame)
-    } catch (error) {
-      const { code, message, temporary } = error as BelfryError
-      answer = { type: 'error', code, message, temporary }
-    }
+    const refused = ({ code, message, temporary }: BelfryError): ErrorFrame => ({ type: 'error', code, message, temporary })
+    const answer = await this.#calls.call(frame).catch(refused)
     this.#tabs?.post({ type: 'answer', to: tab, frame: { ...answer, ref: frame.ref as number } })
   }
 

@@ -123,7 +123,7 @@ export class Connection {
   async #open(): Promise<void> {
     this.#retry = undefined
     const attempt = ++this.#attempt
-    const { base, tokens, open, deviceId } = this.#parts
+    const { tokens, open } = this.#parts
     const current = () => attempt === this.#attempt
     let failing: 'TOKEN' | 'TRANSPORT' = 'TOKEN'
     try {
@@ -136,7 +136,7 @@ export class Connection {
       const start = streamed ? (await import('./sse.ts')).eventStreamTransport(this.#parts.fetch) : open
       if (!current()) return
       this.#streamed = streamed
-      const to = { base, token, deviceId, lastEventId: this.#host.lastEventId() }
+      const to = { ...this.#parts, token, lastEventId: this.#host.lastEventId() }
       this.#transport = start(to, {
         frame: (frame) => current() && this.#receive(frame),
         closed: (code, reason) => current() && this.#closed(code, reason)
@@ -191,25 +191,32 @@ export class Connection {
     if (!(life > 0)) return
     const wait = Math.max(life * REFRESH_AT, life - REFRESH_BEFORE_MS)
     const skew = now - this.#platform.now()
-    this.#refresh = this.#platform.setTimeout(() => this.#renew(skew), Math.min(wait, TIMER_MAX_MS))
+    this.#refresh = this.#platform.setTimeout(() => this.#renew(expiresAt, skew), Math.min(wait, TIMER_MAX_MS))
   }
 
-  async #renew(skew: number): Promise<void> {
+  /** Where no token is to be had, the one in use is good for the rest of its time: asks again before that is over. */
+  async #renew(expiresAt: number, skew: number): Promise<void> {
     const attempt = this.#attempt
     const { tokens } = this.#parts
+    let token = ''
+    let end: number | undefined = expiresAt
     tokens.drop('refresh')
     try {
-      const expiresAt = await this.#host.refresh(await tokens.get())
-      if (attempt === this.#attempt && expiresAt !== undefined) this.#refreshIn(expiresAt, this.#platform.now() + skew)
+      token = await tokens.get()
+      end = await this.#host.refresh(token)
     } catch (cause) {
       if (attempt !== this.#attempt) return
       this.#host.error('TOKEN', cause)
-      tokens.drop('refresh')
-      this.#lose(1000, 'token')
+      if (token) {
+        tokens.drop('refresh')
+        this.#lose(1000, 'token')
+      }
     }
+    if (attempt === this.#attempt && end) this.#refreshIn(end, this.#platform.now() + skew)
   }
 
   #lose(code: number, reason: string): void {
+    this.#attempt++
     this.#transport?.close(code, reason)
     this.#closed(code, reason)
   }
@@ -228,7 +235,7 @@ export class Connection {
       this.#parts.tokens.drop('unauthorized')
     }
     if (over) this.#host.terminal({ code, reason, verdict })
-    else this.#wait(asked ?? (verdict === 'now' ? 0 : undefined))
+    else this.#wait(asked || (verdict === 'now' ? 0 : undefined))
   }
 
   #wait(asked?: number): void {

@@ -1,14 +1,8 @@
-import {
-  type CaughtUpFrame,
-  type GapFrame,
-  type HelloFrame,
-  type NotificationFrame,
-  parseEventId,
-  type RowFrame
-} from '../../../services/protocol/index.ts'
+import type { CaughtUpFrame, GapFrame, HelloFrame, NotificationFrame, RowFrame } from '../../../services/protocol/index.ts'
 import type { Acks } from './acks.ts'
 import { Dedupe } from './dedupe.ts'
 import type { Events } from './events.ts'
+import { ahead } from './order.ts'
 import type { Memory } from './storage.ts'
 import type { Toasts } from './toasts.ts'
 import type { BelfryEvents, NotificationContext } from './types.ts'
@@ -19,38 +13,29 @@ export interface Item {
   shared?: { unread: number; toast: string }
 }
 
-export interface DeliveryHost {
-  /** '' where there are no tabs. */
-  tab(): string
-  leading(): boolean
-  /** Passes a frame of this tab's connection on to the other tabs, before the place in the log moves. */
-  share(frame: Item['frame'], unread: number, toast: string): void
-  /** Rows are missing. */
-  hole(): void
-}
-
 /** Takes frames to the handlers one by one, each row once, and moves the place in the log behind them. */
 export class Delivery {
   readonly #events: Events<BelfryEvents>
   readonly #memory: Memory
   readonly #acks: Acks
   readonly #toasts: Toasts
-  readonly #host: DeliveryHost
+  readonly #hole: () => void
   readonly #dedupe = new Dedupe()
   #queue: Item[] = []
   #busy = false
   /** The newest row that the unread count of `hello` knew of. */
   #counted = ''
-  /** Up to here toasts were raised before this connection, by whichever tab led. */
+  /** Up to here all toasts were raised before this connection, by whichever tab led. */
   #raised = ''
   unread = 0
 
-  constructor(events: Events<BelfryEvents>, memory: Memory, acks: Acks, toasts: Toasts, host: DeliveryHost) {
+  /** @param hole told when rows are missing */
+  constructor(events: Events<BelfryEvents>, memory: Memory, acks: Acks, toasts: Toasts, hole: () => void) {
     this.#events = events
     this.#memory = memory
     this.#acks = acks
     this.#toasts = toasts
-    this.#host = host
+    this.#hole = hole
   }
 
   get last(): string {
@@ -62,13 +47,23 @@ export class Delivery {
    * reached this one: what this tab itself has seen counts.
    */
   resumeAt(): string {
-    this.#raised = this.#memory.get('last')
-    return this.last || this.#raised
+    this.#raised = this.#memory.get('toasted')
+    return this.last || this.#memory.get('last')
+  }
+
+  /** '' where there are no tabs. */
+  get #tab(): string {
+    return this.#toasts.tabs()?.id ?? ''
+  }
+
+  get #leads(): boolean {
+    return this.#toasts.tabs()?.leading ?? true
   }
 
   /** Takes up what was remembered of the user. */
   load(): void {
     this.#dedupe.load(this.#memory.get('last'), this.#memory.get('shown'))
+    this.#toasts.clear()
   }
 
   hello({ resume, unread }: HelloFrame): void {
@@ -99,7 +94,7 @@ export class Delivery {
 
   /** Keeps what is only in memory. */
   save(): void {
-    if (this.#host.leading()) this.#memory.set('shown', this.#dedupe.ids)
+    if (this.#leads) this.#memory.set('shown', this.#dedupe.ids)
   }
 
   async #drain(): Promise<void> {
@@ -128,10 +123,10 @@ export class Delivery {
     } else if (eventId) {
       const id = frame.type === 'notification' ? frame.notification.id : undefined
       const check = this.#dedupe.check(eventId, id, leader && !frame.replay)
-      if (check === 'hole') return this.#host.hole()
+      if (check === 'hole') return this.#hole()
       if (check !== 'old') this.count(shared ? shared.unread : this.#unreadAfter(frame))
       if (check === 'new') await this.#show(frame, shared)
-      else if (id && shared?.toast === this.#host.tab()) this.#toasts.done(id)
+      else if (shared && shared.toast === this.#tab && frame.type === 'notification') this.#toasts.raise(notificationContext(frame, false))
     }
     if (leader) this.#settle(eventId)
   }
@@ -143,7 +138,7 @@ export class Delivery {
       const ctx = notificationContext(frame, leader)
       const toast = shared ? shared.toast : ctx.state === 'unread' && !within(frame, this.#raised) ? this.#toasts.assign(ctx) : undefined
       this.#share(leader, frame, toast)
-      await Promise.all([events.emit('notification', ctx), toast === this.#host.tab() && this.#toasts.raise(ctx)])
+      await Promise.all([events.emit('notification', ctx), toast === this.#tab && this.#toasts.raise(ctx)])
       return
     }
     this.#share(leader, frame)
@@ -153,8 +148,9 @@ export class Delivery {
     await events.emit(type === 'state' ? 'marked' : type, ctx as BelfryEvents['marked' | 'retract' | 'digest'] as never)
   }
 
+  /** Passes a frame of this tab's connection on to the other tabs, before the place in the log moves. */
   #share(leader: boolean, frame: Item['frame'], toast = ''): void {
-    if (leader) this.#host.share(frame, this.unread, toast)
+    if (leader) this.#toasts.tabs()?.post({ type: 'row', frame, unread: this.unread, toast })
   }
 
   /** Rows that `hello` knew of are in its count; what other replayed ones make of it, `caughtUp` tells. */
@@ -166,8 +162,9 @@ export class Delivery {
 
   /** What another tab leads by now is not this tab's to move. */
   #settle(eventId: string): void {
-    if (!eventId || !this.#host.leading()) return
-    this.#memory.set('last', this.#dedupe.last)
+    if (!eventId || !this.#leads) return
+    this.#memory.set('last', this.last)
+    if (this.#toasts.settled) this.#memory.set('toasted', this.last)
     this.#acks.moved(eventId)
   }
 }
@@ -179,7 +176,5 @@ export function notificationContext(frame: NotificationFrame, leader: boolean): 
 
 /** Whether the row is at or before a place in the log. */
 function within({ eventId }: RowFrame, place: string): boolean {
-  const at = parseEventId(eventId)
-  const end = parseEventId(place)
-  return at !== undefined && at.epoch === end?.epoch && at.offset <= end.offset
+  return ahead(eventId, place) <= 0
 }

@@ -1,6 +1,7 @@
-import { type Notification, parseEventId, type State } from '../../../services/protocol/index.ts'
+import type { Notification, State } from '../../../services/protocol/index.ts'
 import { Events } from './events.ts'
 import type { Belfry } from './index.ts'
+import { ahead } from './order.ts'
 import { getJson } from './rest.ts'
 import type { MarkTarget } from './types.ts'
 
@@ -47,6 +48,8 @@ export class Inbox {
   #cursor: string | undefined
   #loaded = false
   #loading: Promise<void> | undefined
+  /** A gap has come since what is loaded was asked for. */
+  #stale = false
   /** What happened since the load under way was asked for; undefined states are of those gone. */
   #meanwhile: Map<string, State | undefined> | undefined
   readonly #pending = new Set<Pending>()
@@ -64,8 +67,10 @@ export class Inbox {
       belfry.on('digest', ({ ids }) => this.#remove(ids)),
       belfry.on('unread', ({ unread }) => this.#count(unread)),
       belfry.on('gap', () => {
-        if (this.#loaded) this.load().catch(() => {})
-      })
+        this.#stale ||= this.#loaded || this.#loading !== undefined
+        this.#renew()
+      }),
+      belfry.on('state', ({ state }) => state === 'connected' && this.#renew())
     ]
   }
 
@@ -99,9 +104,10 @@ export class Inbox {
     return this.#items
   }
 
-  /** Loads the first page. Rejects with a `BelfryError`, or with what `fetch` or `getToken` threw. */
-  load(): Promise<void> {
-    return this.#load(undefined)
+  /** Loads the first page, after the load under way. Rejects with a `BelfryError`, or with what `fetch` or `getToken` threw. */
+  async load(): Promise<void> {
+    while (this.#loading) await this.#loading.catch(() => {})
+    await this.#load(undefined)
   }
 
   /** Loads the next page, or the first; nothing when there is none. Rejects as `load()` does. */
@@ -172,6 +178,15 @@ export class Inbox {
     this.#changed()
   }
 
+  /** Loads anew what a gap has left out of date; when that fails, again with the next connection. */
+  #renew(): void {
+    if (!this.#stale) return
+    this.#stale = false
+    this.load().catch(() => {
+      this.#stale = true
+    })
+  }
+
   /** One load at a time; those who ask meanwhile get the one under way. */
   #load(cursor: string | undefined): Promise<void> {
     this.#loading ??= this.#fetch(cursor).finally(() => {
@@ -204,14 +219,9 @@ export class Inbox {
   /** Newest first by event id; what cannot be compared goes to the end when it is `older`, else to the top. */
   #insert(item: InboxItem, older: boolean): void {
     const items = this.#items.filter(({ id }) => id !== item.id)
-    const at = parseEventId(item.eventId)
-    const ahead = (other: InboxItem | undefined): number | undefined => {
-      const place = parseEventId(other?.eventId ?? '')
-      return at !== undefined && place?.epoch === at.epoch ? at.offset - place.offset : undefined
-    }
-    const index = items.findIndex((other) => (ahead(other) ?? 0) > 0)
+    const index = items.findIndex((other) => ahead(item.eventId, other.eventId) > 0)
     if (index >= 0) items.splice(index, 0, item)
-    else if (older || ahead(items[0]) !== undefined) items.push(item)
+    else if (older || ahead(item.eventId, items[0]?.eventId ?? '') <= 0) items.push(item)
     else items.unshift(item)
     this.#items = items
   }
@@ -240,7 +250,5 @@ function raises(from: State, to: State): boolean {
 }
 
 function upTo({ eventId }: InboxItem, target: MarkTarget): boolean {
-  const end = parseEventId((target as { upTo: string }).upTo)
-  const at = parseEventId(eventId)
-  return at !== undefined && at.epoch === end?.epoch && at.offset <= end.offset
+  return ahead(eventId, (target as { upTo: string }).upTo) <= 0
 }

@@ -1,3 +1,4 @@
+import { attempt } from './attempt.ts'
 import type { ClientStorage, FetchLike, WebSocketConstructor } from './types.ts'
 
 /** The part of the Web Locks API used for elections. */
@@ -73,19 +74,11 @@ export function standardPlatform(): Platform {
     atob: globals.atob.bind(globals),
     WebSocket: globals.WebSocket,
     fetch: globals.fetch?.bind(globals),
-    storage: document && localStorageOf(globals),
+    // Reading the property throws where the page may not keep anything.
+    storage: document && attempt(() => globals.localStorage),
     locks: globals.navigator?.locks,
     BroadcastChannel: globals.BroadcastChannel,
     page: document && pageOf(globals as Target, document)
-  }
-}
-
-/** undefined when the page may not keep anything: reading the property throws then. */
-function localStorageOf(globals: Globals): ClientStorage | undefined {
-  try {
-    return globals.localStorage
-  } catch {
-    return undefined
   }
 }
 

@@ -1,11 +1,14 @@
+import { attempt } from './attempt.ts'
 import type { ClientStorage } from './types.ts'
+
+type Kept = 'last' | 'toasted' | 'shown'
 
 export function memoryStorage(): ClientStorage {
   const values = new Map<string, string>()
   return { getItem: (key) => values.get(key) ?? null, setItem: (key, value) => void values.set(key, value) }
 }
 
-/** What outlives a page: the device's id, and per user where its log has been read to and which ids were shown. */
+/** What outlives a page: the device's id, and per user where its log has been read and all toasts raised to, and which ids were shown. */
 export class Memory {
   readonly deviceId: string
   readonly #storage: ClientStorage
@@ -21,12 +24,12 @@ export class Memory {
     if (!deviceId) this.#set('device', this.deviceId)
   }
 
-  /** The last event id, or the ids shown, oldest first, with spaces between; '' when nothing is kept. */
-  get(what: 'last' | 'shown'): string {
+  /** An event id, or the ids shown, oldest first, with spaces between; '' when nothing is kept. */
+  get(what: Kept): string {
     return this.#get(this.#key(what))
   }
 
-  set(what: 'last' | 'shown', value: string): void {
+  set(what: Kept, value: string): void {
     this.#set(this.#key(what), value)
   }
 
@@ -35,18 +38,11 @@ export class Memory {
   }
 
   #get(key: string): string {
-    try {
-      return this.#storage.getItem(this.#base + key) ?? ''
-    } catch {
-      return ''
-    }
+    return attempt(() => this.#storage.getItem(this.#base + key)) ?? ''
   }
 
   #set(key: string, value: string): void {
-    try {
-      this.#storage.setItem(this.#base + key, value)
-    } catch {
-      // A full or forbidden storage costs the memory of the next page, not the notifications of this one.
-    }
+    // A full or forbidden storage costs the memory of the next page, not the notifications of this one.
+    attempt(() => this.#storage.setItem(this.#base + key, value))
   }
 }

@@ -36,7 +36,11 @@ export class Tabs {
   readonly #channel: Channel
   /** The other tabs, and whether each can be seen. */
   readonly #others = new Map<string, boolean>()
-  readonly #releases: (() => void)[] = []
+  #release = (): void => {}
+  /** Locks are held until it resolves. */
+  readonly #end = new Promise<void>((resolve) => {
+    this.#release = resolve
+  })
 
   /** @param visible whether this tab can be seen now */
   constructor(locks: Locks, channel: Channel, name: string, id: string, visible: () => boolean, host: TabsHost) {
@@ -82,7 +86,7 @@ export class Tabs {
     this.left = true
     this.leading = false
     this.#channel.close()
-    for (const release of this.#releases) release()
+    this.#release()
   }
 
   #receive(message: TabMessage): void {
@@ -108,7 +112,7 @@ export class Tabs {
     const hold = (): Promise<void> | undefined => {
       if (this.left) return undefined
       held()
-      return new Promise((release) => this.#releases.push(release))
+      return this.#end
     }
     this.#request(name, hold).catch(hold)
   }

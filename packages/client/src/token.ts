@@ -1,15 +1,22 @@
+import { attempt } from './attempt.ts'
 import type { Platform } from './platform.ts'
 import type { BelfryOptions, TokenContext } from './types.ts'
 
 /** A token this close to its end is not used for a new connection, milliseconds. */
 const MARGIN_MS = 5000
 
+interface Claims {
+  sub?: string
+  exp?: number
+}
+
 /** The token in use, fetched when there is none, it is about to expire, or it was refused. */
 export class Tokens {
   readonly #platform: Platform
   readonly #getToken: BelfryOptions['getToken']
   #token: string | undefined
-  #expiresAt = 0
+  /** Unix seconds; undefined for never. */
+  #exp: number | undefined
   #reason: TokenContext['reason'] = 'connect'
   #fetching: Promise<string> | undefined
   /** The token's `sub`; undefined when it cannot be read. */
@@ -21,8 +28,8 @@ export class Tokens {
   }
 
   /** Rejects with what `getToken` threw, or with a TypeError when it gave no string. Concurrent calls share one fetch. */
-  get(): Promise<string> {
-    if (this.#token && this.#platform.now() < this.#expiresAt - MARGIN_MS) return Promise.resolve(this.#token)
+  async get(): Promise<string> {
+    if (this.#token && !(this.#platform.now() >= (this.#exp as number) * 1000 - MARGIN_MS)) return this.#token
     this.#fetching ??= this.#fetch().finally(() => {
       this.#fetching = undefined
     })
@@ -38,15 +45,11 @@ export class Tokens {
   async #fetch(): Promise<string> {
     const token = await this.#getToken({ reason: this.#reason })
     if (!token) throw new TypeError('getToken gave no token')
-    let claims: { sub?: unknown; exp?: unknown } = {}
-    try {
-      const payload = token.split('.')[1] as string
-      claims = JSON.parse(this.#platform.atob(payload.replaceAll('-', '+').replaceAll('_', '/')))
-    } catch {
-      // A token that is no JWT: `hello` tells the user.
-    }
-    this.user = typeof claims.sub === 'string' ? claims.sub : undefined
-    this.#expiresAt = typeof claims.exp === 'number' ? claims.exp * 1000 : Number.POSITIVE_INFINITY
+    const base64 = token.replaceAll('-', '+').replaceAll('_', '/')
+    // Of a token that is no JWT `hello` tells the user.
+    const claims = attempt<Claims>(() => JSON.parse(this.#platform.atob(base64.split('.')[1] as string)))
+    this.user = claims?.sub
+    this.#exp = claims?.exp
     this.#reason = 'connect'
     this.#token = token
     return token

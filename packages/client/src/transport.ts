@@ -1,4 +1,5 @@
 import { BEARER_PREFIX, type ClientFrame, type ServerFrame, SUBPROTOCOL } from '../../../services/protocol/index.ts'
+import { attempt } from './attempt.ts'
 import type { WebSocketConstructor } from './types.ts'
 
 /** What a transport connects to, and as whom. `base` is http(s), without a slash at its end; '' for no position. */
@@ -11,7 +12,7 @@ export interface Destination {
 
 export interface TransportListeners {
   frame(frame: ServerFrame): void
-  /** The end, once; never after `close()`. */
+  /** The end. What is told after it, or after `close()`, counts no more. */
   closed(code: number, reason: string): void
 }
 
@@ -26,33 +27,19 @@ export type OpenTransport = (to: Destination, listeners: TransportListeners) => 
 
 export function webSocketTransport(WebSocket: WebSocketConstructor): OpenTransport {
   return ({ base, token, deviceId, lastEventId }, listeners) => {
-    const resume = lastEventId && `&last_event_id=${encodeURIComponent(lastEventId)}`
+    const resume = lastEventId && `&last_event_id=${lastEventId}`
     const url = `${base.replace(/^http/, 'ws')}/v1/ws?device_id=${encodeURIComponent(deviceId)}${resume}`
     // The token goes where no proxy logs it.
     const socket = new WebSocket(url, [SUBPROTOCOL, BEARER_PREFIX + token])
-    let over = false
     socket.addEventListener('message', ({ data }) => {
-      if (over) return
-      let frame: ServerFrame
-      try {
-        frame = JSON.parse(String(data))
-      } catch {
-        return
-      }
-      listeners.frame(frame)
+      const frame = attempt<ServerFrame>(() => JSON.parse(String(data)))
+      if (frame) listeners.frame(frame)
     })
     socket.addEventListener('error', () => {})
-    socket.addEventListener('close', ({ code, reason }) => {
-      if (over) return
-      over = true
-      listeners.closed(code, reason)
-    })
+    socket.addEventListener('close', ({ code, reason }) => listeners.closed(code, reason))
     return {
       send: (frame) => socket.send(JSON.stringify(frame)),
-      close(code, reason) {
-        over = true
-        socket.close(code, reason)
-      }
+      close: (code, reason) => socket.close(code, reason)
     }
   }
 }

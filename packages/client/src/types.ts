@@ -50,13 +50,13 @@ export interface BelfryOptions {
   deviceId?: string
   /** Default: the global one. Pass that of `ws` on Node below 22. */
   WebSocket?: WebSocketConstructor
-  /** Keeps the place in the log and the ids shown. Default: `localStorage`, or memory where there is none. */
+  /** Keeps the place in the log, up to where toasts were raised, and the ids shown. Default: `localStorage`, or memory where there is none. */
   storage?: ClientStorage
   /** Default: the global one. */
   fetch?: FetchLike
   /**
    * Whether tabs of one origin, user and url share one connection, held by an elected leader.
-   * Default: true in pages, false elsewhere. Where Web Locks are missing every tab has its own.
+   * Default: true in pages, false elsewhere. Where Web Locks or channels are missing every tab has its own.
    */
   leader?: boolean
 }

@@ -14,6 +14,16 @@ globalThis.raised = () => {
   return keys.sort((a, b) => localStorage.getItem(a) - localStorage.getItem(b)).map((key) => key.split(' ')[1])
 }
 
+/** Blocks the page for good. */
+globalThis.hold = () => {
+  const request = new XMLHttpRequest()
+  request.open('GET', '/hold', false)
+  request.send()
+}
+
+/** Notifications shown by this tab, also before a reload. */
+globalThis.shown = () => JSON.parse(sessionStorage.getItem('shown') ?? '[]')
+
 const getToken = async () => (await fetch(`/token?user=${user}`, { cache: 'no-store' })).text()
 
 /** A client that keeps what it heard, and counts its attempts. */
@@ -27,7 +37,10 @@ globalThis.follow = (options = {}) => {
     }
   }
   const belfry = new Belfry(service, { getToken, WebSocket: CountedWebSocket, ...given })
-  belfry.on('notification', ({ notification }) => heard.ids.push(notification.id))
+  belfry.on('notification', ({ notification }) => {
+    heard.ids.push(notification.id)
+    sessionStorage.setItem('shown', JSON.stringify([...globalThis.shown(), notification.id]))
+  })
   belfry.on('toast', ({ notification }) => {
     heard.toasts.push(notification.id)
     raise(notification.id)

@@ -119,6 +119,14 @@ export class BelfryBell extends Base {
   }
 
   connectedCallback(): void {
+    // What was set before the element was defined hides the setters.
+    const own = this as Record<string, unknown>
+    for (const name of ['messages', 'getToken', 'client'].filter((name) => Object.hasOwn(own, name))) {
+      const value = own[name]
+      delete own[name]
+      own[name] = value
+    }
+    this.#changing = false
     this.#start()
     this.#changed()
   }
@@ -179,8 +187,9 @@ export class BelfryBell extends Base {
     if (this.#changing) return
     this.#changing = true
     queueMicrotask(() => {
+      const changing = this.#changing && this.isConnected
       this.#changing = false
-      if (!this.isConnected) return
+      if (!changing) return
       this.#stop()
       this.#start()
       this.#changed()
