@@ -81,12 +81,17 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
 
     const journals = devices.map((device) => device.journal())
     const all = [...users, ...absent]
-    let logs: UserLog[] = store === 'embedded' ? [] : await readLogs(world, all)
+    const read = (): Promise<UserLog[]> =>
+      readLogs(world, all).catch((error: Error) => {
+        unhealed.push(`the logs cannot be read: ${error.message} (${error.cause})`)
+        return []
+      })
+    let logs: UserLog[] = store === 'embedded' ? [] : await read()
     for (const device of devices) device.stop()
     const left = await ghosts(world, users, unhealed.length === 0)
     if (store === 'embedded') {
       await Promise.all(world.nodes.map((node) => node.kill()))
-      logs = await readLogs(world, all)
+      logs = await read()
     }
     const journal: Journal = {
       seed,
