@@ -53,8 +53,9 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
   const world = await World.start({ store, nodes: store === 'embedded' ? 1 : options.nodes, build, maxEntries })
   const unhealed: string[] = []
   const stall = watchStalls()
+  const devices: Device[] = []
   try {
-    const devices = makeDevices(world, await loadSdk(build), users, seed)
+    devices.push(...makeDevices(world, await loadSdk(build), users, seed))
     for (const device of devices) device.start()
     unhealed.push(...(await rest(world, devices, users, CONNECT_MS)))
     progress('everybody is connected')
@@ -116,6 +117,7 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
     return { journal, breaches, summary: summarize(journal, faults.counts, breaches) }
   } finally {
     stall.end()
+    for (const device of devices) device.stop()
     await world.stop()
   }
 }
