@@ -12,6 +12,7 @@ export class ApiKeys {
 
   /** A name for the key's holder (12 characters of its digest), or undefined when the key is not one of ours. */
   holderOf(key: string): string | undefined {
+    if (this.#digests.length === 0) return undefined
     const candidate = sha256(key)
     let found: Buffer | undefined
     for (const digest of this.#digests) if (timingSafeEqual(digest, candidate)) found = digest
