@@ -1,16 +1,12 @@
 import type { ChildProcess } from 'node:child_process'
+import { endWithProcess } from '../test/fixtures/children.ts'
 
-const children = new Set<ChildProcess>()
+let interruptible = false
 
 /** What this process starts ends with it, however it ends. */
 export function owned<Child extends ChildProcess>(child: Child): Child {
-  if (children.size === 0) {
-    process.once('exit', () => {
-      for (const one of children) one.kill('SIGKILL')
-    })
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => process.exit(1))
-  }
-  children.add(child)
-  child.once('exit', () => children.delete(child))
+  if (!interruptible) for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => process.exit(1))
+  interruptible = true
+  endWithProcess(child)
   return child
 }

@@ -5,6 +5,8 @@ import { bare, belfry } from '../peers/all.ts'
 import { atMost, type Bench, type Measure, noteOf } from './measure.ts'
 import { shut, singlePosts, warm } from './single.ts'
 
+/** So many that nobody is over the rate of ten a second. */
+const USERS = 10_000
 const SIZE = 100
 const BATCHES_IN_FLIGHT = 4
 const MESSAGES = 40_000
@@ -18,7 +20,7 @@ export const batch: Measure = {
   name: 'batch',
   title: 'CPU per message, batches of 100: both nodes and Redis',
   async run(bench) {
-    const ours = await warm(bench, belfry)
+    const ours = await warm(bench, belfry, bench.amount(USERS))
     const theirs = await warm(bench, bare)
     try {
       await batches(bench, ours)

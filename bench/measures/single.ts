@@ -14,9 +14,9 @@ const MESSAGES = 6000
 const GOALS: Record<string, number> = { bare: 0.85, pattern: 0.6, 'socketio-redis': 0.5, 'socketio-streams': 0.5, nchan: 1 }
 
 /** A peer with two nodes, its users, and warm code. */
-export async function warm(bench: Bench, peer: Peer): Promise<Generator> {
+export async function warm(bench: Bench, peer: Peer, users = USERS): Promise<Generator> {
   const fleet = await peer.start({ nodes: 2 })
-  const generator = await Generator.open(fleet, USERS)
+  const generator = await Generator.open(fleet, users)
   await generator.closedLoop(bench.amount(WARM_UP), IN_FLIGHT)
   return generator
 }

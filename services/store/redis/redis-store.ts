@@ -31,6 +31,7 @@ import { Keys } from './keys.ts'
 import { Link } from './link.ts'
 import { attachResult, backlog, found, inboxPage, list, number, publishLine, publishResult, queueInfo, text } from './replies.ts'
 import type { Reply, ScriptName } from './scripts.ts'
+import { inSlices } from './slices.ts'
 
 /** Users of one bucket whose notifications one sweep releases. */
 const SWEEP_BATCH = 100
@@ -90,7 +91,7 @@ export class RedisStore implements Store {
 
   async sweep(): Promise<{ released: number; folded: number }> {
     const share = await this.#guard(() => this.#link.share())
-    const due = await Promise.all(share.map((bucket) => this.#due(bucket)))
+    const due = await inSlices(share, (bucket) => this.#due(bucket))
     const total = { released: 0, folded: 0 }
     for (const { released, folded } of await Promise.all(due.flat().map((user) => this.release(user)))) {
       total.released += released

@@ -3,6 +3,7 @@ import type { Client } from './clients.ts'
 import { BUCKETS, bucketOf, type Keys } from './keys.ts'
 import { number } from './replies.ts'
 import type { Scripts } from './scripts.ts'
+import { inSlices } from './slices.ts'
 
 const SPACE = 0x20
 const WAKE = 0x77
@@ -68,13 +69,13 @@ export class Wakeups {
   /** Compares the counters of these buckets with a second ago, and heals those that lag. */
   async check(buckets: Iterable<number>): Promise<void> {
     const lagging: number[] = []
-    const checks: Promise<void>[] = []
+    const level: number[] = []
     for (const bucket of buckets) {
       const tally = this.#tally(bucket)
       if (tally.heard !== undefined || tally.target > tally.base + tally.count) lagging.push(bucket)
-      else checks.push(this.#look(bucket, lagging))
+      else level.push(bucket)
     }
-    await Promise.all(checks)
+    await inSlices(level, (bucket) => this.#look(bucket, lagging))
     if (lagging.length === 0) return
     this.lost += lagging.length
     for (const bucket of lagging) this.#suspects.add(bucket)
