@@ -14,8 +14,6 @@ import { atMost, type Measure } from './measure.ts'
 const NODES = 4
 const CONNECTIONS = 50_000
 const RATE = 1000
-/** Many connections with little to do each: a small young generation costs them nothing, and saves what four large ones would hold. */
-const FLAGS = ['--max-semi-space-size=4']
 /** Two rounds of the heartbeat. */
 const HELD_MS = 60_000
 
@@ -61,7 +59,7 @@ export const crowdMeasure: Measure = {
   title: `${CONNECTIONS} connections on ${NODES} nodes of this machine`,
   async run(bench) {
     const share = bench.amount(CONNECTIONS) / NODES
-    const fleet = await belfry.start({ nodes: NODES, flags: FLAGS })
+    const fleet = await belfry.start({ nodes: NODES })
     const holders: Holder[] = []
     const sum = (field: keyof Told): number => holders.reduce((total, { last }) => total + last[field], 0)
     try {
@@ -98,7 +96,7 @@ export const crowdMeasure: Measure = {
           atMost('refused', refused, 0),
           atMost('GB of server memory', total, 0.8)
         ],
-        notes: [`${count} published at ${RATE}/s, heartbeat on, node ${FLAGS.join(' ')}; the kernel's buffers are not in the figure`]
+        notes: [`${count} published at ${RATE}/s, heartbeat on; the kernel's buffers are not in the figure`]
       }
     } finally {
       for (const holder of holders) await holder.stop()
