@@ -210,8 +210,7 @@ export class Connection implements ConnectionInfo {
 
   /** The cursor of the shared device, or of a client that cannot answer, moves when the network took everything. */
   #moveByItself(): void {
-    const byItself = this.#transport.oneWay || this.deviceId === DEFAULT_DEVICE
-    if (!byItself || this.#acked === this.#sent.offset || this.#transport.buffered > 0) return
+    if (!this.#byItself || this.#acked === this.#sent.offset || this.#transport.buffered > 0) return
     this.#acked = this.#sent.offset
     this.#context.queue.ack(this.local.user, this.deviceId, this.#sent)
   }
@@ -220,8 +219,14 @@ export class Connection implements ConnectionInfo {
     return this.#room() > 0 && this.#transport.buffered <= MAX_BUFFERED
   }
 
+  get #byItself(): boolean {
+    return this.#transport.oneWay || this.deviceId === DEFAULT_DEVICE
+  }
+
+  /** What no client acknowledges is held back by the socket alone: twice the window is about what that takes, in usual rows. */
   #room(): number {
-    return this.#context.maxUnacked - (this.#sent.offset - this.#acked)
+    const { maxUnacked } = this.#context
+    return (this.#byItself ? 2 * maxUnacked : maxUnacked) - (this.#sent.offset - this.#acked)
   }
 
   /** The one way on from wherever it stands. */
@@ -261,7 +266,7 @@ export class Connection implements ConnectionInfo {
 
   async #attach(): Promise<void> {
     const { user } = this.local
-    const limit = this.#greeted ? Math.max(1, this.#room()) : this.#context.maxUnacked
+    const limit = Math.max(1, this.#room())
     this.#context.counters.reads += 1
     const result = await this.#context.store.attach({
       user,

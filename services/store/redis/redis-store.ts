@@ -32,6 +32,10 @@ import { Link } from './link.ts'
 import { attachResult, backlog, found, inboxPage, list, number, publishLine, publishResult, queueInfo, text } from './replies.ts'
 import type { Reply, ScriptName } from './scripts.ts'
 import { inSlices } from './slices.ts'
+import { Turns } from './turns.ts'
+
+/** Attaches under way at once: when everybody returns, a publish waits behind these and no more. */
+const ATTACHES = 32
 
 /** Users of one bucket whose notifications one sweep releases. */
 const SWEEP_BATCH = 100
@@ -45,6 +49,7 @@ export class RedisStore implements Store {
   /** Undefined where each user's step must be a call of its own. */
   readonly #publishes: Group | undefined
   readonly #acks: Group | undefined
+  readonly #attaches = new Turns(ATTACHES)
   #node = ''
 
   constructor(settings: StoreSettings, options: RedisStoreOptions) {
@@ -104,7 +109,8 @@ export class RedisStore implements Store {
     const { user, connections, issuedAt, deviceId, start, seen, limit } = command
     const registration = [this.#node, String(connections.length), JSON.stringify(connections), String(issuedAt)]
     const args = [...registration, ...readArgs(deviceId, start, seen, limit)]
-    return await this.#link.attach(user, connections, async () => attachResult(await this.#step('attach', user, ...args), start))
+    const step = (): Promise<Reply> => this.#step('attach', user, ...args)
+    return await this.#link.attach(user, connections, async () => attachResult(await this.#attaches.take(step), start))
   }
 
   async read(command: ReadCommand): Promise<Backlog> {
