@@ -1,6 +1,6 @@
 import t from 'tap'
 import { createClient } from '../../services/store/redis/clients.ts'
-import { Keys } from '../../services/store/redis/keys.ts'
+import { bucketOf, Keys } from '../../services/store/redis/keys.ts'
 import { Registrations } from '../../services/store/redis/registrations.ts'
 import { Scripts } from '../../services/store/redis/scripts.ts'
 import type { AttachResult, ConnectionInfo } from '../../services/store/store.ts'
@@ -21,7 +21,11 @@ t.test('calls for one user that overlap may be carried out in any order: in the 
   t.teardown(() => client.disconnect())
   await client.connect()
   const keys = new Keys('belfry')
-  const registrations = new Registrations(new Scripts(client, settings), keys)
+  const counters: number[] = []
+  const registrations = new Registrations(new Scripts(client, settings), keys, (bucket, counter) => {
+    t.equal(bucket, bucketOf('alice'))
+    counters.push(counter)
+  })
   const registered = async (): Promise<string[]> => {
     const value = await server.admin().hget(keys.registry('alice'), NODE)
     const list = value === null ? [] : (JSON.parse(value.slice(value.indexOf(' '))) as ConnectionInfo[])
@@ -66,7 +70,7 @@ t.test('calls for one user that overlap may be carried out in any order: in the 
   t.same(await registered(), ['a'], 'an older attach came last')
   await registrations.retry(NODE)
   t.same(await registered(), ['a', 'b'])
-  t.same(registrations.buckets().length, 1)
+  t.same([...registrations.buckets()], [bucketOf('alice')])
 
   await t.rejects(
     registrations.attach('alice', [connection('a')], async () => {
@@ -76,6 +80,21 @@ t.test('calls for one user that overlap may be carried out in any order: in the 
   await write([])
   await registrations.retry(NODE)
   t.same(await registered(), ['a', 'b'], 'what has no outcome is written again')
+
+  await write([])
+  await registrations.retry(NODE)
+  t.same(await registered(), [], 'the call without an answer came late')
+  registrations.doubt([bucketOf('alice') + 1])
+  await registrations.retry(NODE)
+  t.same(await registered(), [], 'in a bucket whose counter did not move unheard')
+  registrations.doubt([bucketOf('alice')])
+  await registrations.retry(NODE)
+  t.same(await registered(), ['a', 'b'], 'and is written over once it moved the counter')
+  t.same(
+    counters,
+    counters.map((_, index) => index + 1),
+    'each write is counted'
+  )
   await registrations.attach('alice', [], async () => ({ status: 'limit' }))
   await registrations.retry(NODE)
   t.same(await registered(), ['a', 'b'])

@@ -53,7 +53,7 @@ export class Link {
     this.#commands = createClient(options, true)
     this.#subscriber = options.clusterNodes === undefined ? createClient(options, false) : this.#commands
     this.#scripts = new Scripts(this.#commands, settings)
-    this.#registrations = new Registrations(this.#scripts, keys)
+    this.#registrations = new Registrations(this.#scripts, keys, (bucket, counter) => this.#wakeups?.heard(bucket, counter))
     if (options.waitReplicas > 0) this.#replication = new Replication(settings, options)
     this.#clients = new Set([this.#commands, this.#subscriber, this.#replication?.client ?? this.#commands])
   }
@@ -243,7 +243,7 @@ export class Link {
   async #keepHouse(ticks: number): Promise<void> {
     if (ticks % BEAT_TICKS === 0) await this.#beat()
     this.#wakeups?.tellSuspects()
-    await this.#wakeups?.check(this.#registrations.buckets())
+    this.#registrations.doubt((await this.#wakeups?.check(this.#registrations.buckets())) ?? [])
     await this.#registrations.retry(this.#node)
     if (ticks % DURABILITY_TICKS === 0) await this.#refreshDurability()
     if (ticks % RENEW_TICKS === 0) await this.#renew((ticks / RENEW_TICKS) % BUCKETS)

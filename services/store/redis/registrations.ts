@@ -1,9 +1,12 @@
 import type { AttachResult, ConnectionInfo } from '../store.ts'
 import { BUCKETS, bucketOf, type Keys } from './keys.ts'
+import { number } from './replies.ts'
 import type { Scripts } from './scripts.ts'
 
 /** Registrations taken back by one round trip. */
 const BATCH = 500
+/** A call without an answer may be carried out this much later, when the network lets go of it, milliseconds. */
+const LATE_MS = 600_000
 
 /** What the registry should hold for a user on this node, and the calls that write it. */
 interface Held {
@@ -24,23 +27,34 @@ interface Call {
 /**
  * This node's part of the registry. Where the outcome of a call is not known, or calls for one user overlapped (a redirected one may be
  * carried out after the next), what should be there is written again, each second until that worked alone, so that neither a user goes
- * unwoken nor a ghost stays.
+ * unwoken nor a ghost stays. A call without an answer may come much later still: it moves the node's counter, and then it is written again.
  */
 export class Registrations {
   readonly #scripts: Scripts
   readonly #keys: Keys
   readonly #held = new Map<string, Held>()
   readonly #doubtful = new Set<string>()
+  /** Users for whom a call had no answer, and when, Unix milliseconds. */
+  readonly #unanswered = new Map<string, number>()
   readonly #byBucket: Set<string>[] = Array.from({ length: BUCKETS }, () => new Set())
+  readonly #heard: (bucket: number, counter: number) => void
 
-  constructor(scripts: Scripts, keys: Keys) {
+  /** @param heard told of the node's counter after each write */
+  constructor(scripts: Scripts, keys: Keys, heard: (bucket: number, counter: number) => void) {
     this.#scripts = scripts
     this.#keys = keys
+    this.#heard = heard
   }
 
-  /** Buckets with users here. */
-  buckets(): number[] {
-    return this.#byBucket.flatMap((users, bucket) => (users.size > 0 ? [bucket] : []))
+  /** Buckets with users here, or for whom a call may still be carried out. */
+  buckets(): Set<number> {
+    const late = [...this.#unanswered.keys()].map(bucketOf)
+    return new Set([...late, ...this.#byBucket.flatMap((users, bucket) => (users.size > 0 ? [bucket] : []))])
+  }
+
+  /** Something of these buckets was carried out unheard. */
+  doubt(buckets: readonly number[]): void {
+    for (const user of this.#unanswered.keys()) if (buckets.includes(bucketOf(user))) this.#doubtful.add(user)
   }
 
   /** Carries out an attach and keeps what it registered. */
@@ -71,7 +85,7 @@ export class Registrations {
     const call = this.#begin(held)
     let written: boolean | undefined
     try {
-      await this.#scripts.run('detach', [this.#keys.registry(user)], [node, connections.length, JSON.stringify(connections)])
+      this.#heard(bucketOf(user), await this.#detach(user, node, connections))
       written = true
     } finally {
       this.#end(user, held, call, written)
@@ -80,6 +94,8 @@ export class Registrations {
 
   /** Writes again what is in doubt. */
   async retry(node: string): Promise<void> {
+    const past = Date.now() - LATE_MS
+    for (const [user, at] of this.#unanswered) if (at < past) this.#unanswered.delete(user)
     const users = [...this.#doubtful].filter((user) => this.#of(user).underWay === 0)
     await Promise.all(users.slice(0, BATCH).map((user) => this.write(user, node)))
   }
@@ -100,8 +116,13 @@ export class Registrations {
     const users = [...this.#held.keys()]
     for (let from = 0; from < users.length; from += BATCH) {
       const batch = users.slice(from, from + BATCH)
-      await Promise.all(batch.map((user) => this.#scripts.run('detach', [this.#keys.registry(user)], [node, 0, ''])))
+      await Promise.all(batch.map((user) => this.#detach(user, node, [])))
     }
+  }
+
+  async #detach(user: string, node: string, connections: ConnectionInfo[]): Promise<number> {
+    const keys = [this.#keys.registry(user), this.#keys.counters[bucketOf(user)] as string]
+    return number(await this.#scripts.run('detach', keys, [node, connections.length, JSON.stringify(connections)]))
   }
 
   #of(user: string): Held {
@@ -122,6 +143,7 @@ export class Registrations {
   #end(user: string, held: Held, call: Call, written: boolean | undefined): void {
     held.underWay -= 1
     const alone = call.first && held.begun === call.number
+    if (written === undefined) this.#unanswered.set(user, Date.now())
     if (written === undefined || !alone) this.#doubtful.add(user)
     else if (written) this.#doubtful.delete(user)
     if (held.connections.length === 0 && held.underWay === 0 && !this.#doubtful.has(user)) this.#held.delete(user)

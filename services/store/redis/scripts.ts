@@ -30,7 +30,7 @@ export const scripts = {
   disconnect: { keys: 9, log: true },
   'publish-many': { keys: 9, log: false, each: 'publish' },
   'ack-many': { keys: 9, log: false, each: 'ack' },
-  detach: { keys: 1, log: false },
+  detach: { keys: 2, log: false },
   renew: { keys: 2, log: false },
   counter: { keys: 1, log: false },
   due: { keys: 1, log: false },

@@ -9,7 +9,7 @@ const SPACE = 0x20
 const WAKE = 0x77
 
 /**
- * What a node knows of its counter in one bucket. The store counts every wake-up it sends to the node and every attach of the
+ * What a node knows of its counter in one bucket. The store counts every wake-up it sends to the node and every attach and detach of the
  * node; `base + count` is how far the node has heard of that.
  */
 interface Tally {
@@ -66,8 +66,8 @@ export class Wakeups {
     this.#events.suspect((user) => affected.has(bucketOf(user)))
   }
 
-  /** Compares the counters of these buckets with a second ago, and heals those that lag. */
-  async check(buckets: Iterable<number>): Promise<void> {
+  /** Compares the counters of these buckets with a second ago, and heals those that lag; which they were. */
+  async check(buckets: Iterable<number>): Promise<number[]> {
     const lagging: number[] = []
     const level: number[] = []
     for (const bucket of buckets) {
@@ -76,15 +76,16 @@ export class Wakeups {
       else level.push(bucket)
     }
     await inSlices(level, (bucket) => this.#look(bucket, lagging))
-    if (lagging.length === 0) return
+    if (lagging.length === 0) return lagging
     this.lost += lagging.length
     for (const bucket of lagging) this.#suspects.add(bucket)
     await this.#listen(lagging)
     await Promise.all(lagging.map((bucket) => this.#rebase(bucket)))
     this.tellSuspects()
+    return lagging
   }
 
-  /** An attach of this node was counted. */
+  /** An attach or a detach of this node was counted. */
   heard(bucket: number, counter: number): void {
     const tally = this.#tally(bucket)
     if (tally.heard !== undefined) tally.heard.push(counter)

@@ -11,7 +11,7 @@
 -- KEYS[6] cursors   hash: device -> '<epoch> <offset> <id8> <at>'
 -- KEYS[7] registry  hash: node -> '<count> <JSON of its connections>'
 -- KEYS[8] due       zset of the bucket: user -> when the next one is released
--- KEYS[9] counters  hash of the bucket: node -> wake-ups and attaches so far; below zero once the node was found dead
+-- KEYS[9] counters  hash of the bucket: node -> wake-ups, attaches and detaches so far; below zero once the node was found dead
 -- ARGV[1] user
 -- ARGV[2] the clock, Unix milliseconds; '' for the server's own
 -- ARGV[3] identity for the log, should it have to be started afresh
