@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { bucketOf, Keys, slotOf } from '../../services/store/redis/keys.ts'
 import type { RedisCluster, RedisServer } from '../fixtures/redis.ts'
-import type { TcpProxy, Way } from '../fixtures/tcp-proxy.ts'
+import type { Passage, TcpProxy, Way } from '../fixtures/tcp-proxy.ts'
 import type { ChaosNode } from './chaos-node.ts'
 import type { Device } from './consumers.ts'
 import type { Fault, FaultKind } from './schedule.ts'
@@ -138,9 +138,9 @@ export class Faults {
       for (const passage of passages) passage.dropNextReply()
       return passages.length > 0
     },
-    clientHole: async (fault) => this.#clients(fault, (passage) => passage.blackHole('up', 'down')),
+    clientHole: async (fault) => this.#clients(fault, (passage) => silence(passage, 'up', 'down')),
     clientHoleOneWay: async (fault) =>
-      this.#clients(fault, (passage) => passage.blackHole(fault.pick * 1000 - Math.floor(fault.pick * 1000) < 0.5 ? 'up' : 'down')),
+      this.#clients(fault, (passage) => silence(passage, fault.pick * 1000 - Math.floor(fault.pick * 1000) < 0.5 ? 'up' : 'down')),
     clientCut: async (fault) => this.#clients(fault, (passage) => passage.reset()),
     clientRestart: async (fault) => {
       await pickOf(this.#devices, fault.pick)?.restart(fault.ms)
@@ -255,6 +255,12 @@ export class Faults {
 
 function pickOf<Item>(items: Item[], pick: number): Item | undefined {
   return items[Math.floor(pick * items.length)]
+}
+
+/** A client falls silent. An event stream, on which clients say nothing anyway, is reset: that is how the network lets the service know. */
+function silence(passage: Passage, ...ways: Way[]): void {
+  if (passage.sent('get /v1/sse')) passage.reset()
+  else passage.blackHole(...ways)
 }
 
 /** Swallows what is sent, and what comes of new connections, too. */

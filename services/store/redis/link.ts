@@ -180,6 +180,7 @@ export class Link {
     this.#durability = await durabilityOf(this.#commands)
     await this.#nodes?.beat()
     await this.#wakeups?.subscribe()
+    this.#registrations.doubt()
     if (this.#closed || this.#commands.status !== 'ready') return
     if (!this.#available) {
       this.#available = true

@@ -52,9 +52,9 @@ export class Registrations {
     return new Set([...late, ...this.#byBucket.flatMap((users, bucket) => (users.size > 0 ? [bucket] : []))])
   }
 
-  /** Something of these buckets was carried out unheard. */
-  doubt(buckets: readonly number[]): void {
-    for (const user of this.#unanswered.keys()) if (buckets.includes(bucketOf(user))) this.#doubtful.add(user)
+  /** Something of these buckets, or of any, may have been carried out unheard. */
+  doubt(buckets?: readonly number[]): void {
+    for (const user of this.#unanswered.keys()) if (buckets?.includes(bucketOf(user)) !== false) this.#doubtful.add(user)
   }
 
   /** Carries out an attach and keeps what it registered. */
