@@ -33,7 +33,7 @@ const lazySync = {
 export const mutations: Mutation[] = [
   {
     name: 'the counter check is off',
-    edits: [{ file: LINK, find: 'await this.#wakeups?.check(this.#registrations.buckets());', put: '' }],
+    edits: [{ file: LINK, find: '(await this.#wakeups?.check(this.#registrations.buckets())) ?? []', put: '[]' }],
     store: 'redis',
     faults: ['subscriberSwallow'],
     intensity: 2.5,
