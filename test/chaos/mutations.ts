@@ -354,8 +354,8 @@ export const mutations: Mutation[] = [
     edits: [
       {
         file: CONNECTION,
-        find: 'const byItself = this.#transport.oneWay || this.deviceId === DEFAULT_DEVICE;',
-        put: 'const byItself = true;'
+        find: 'return this.#transport.oneWay || this.deviceId === DEFAULT_DEVICE;',
+        put: 'return true;'
       }
     ],
     store: 'redis',
