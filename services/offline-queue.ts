@@ -4,6 +4,9 @@ import type { Store } from './store/store.ts'
 
 /** Acknowledgements are gathered for this long: only the latest of each device is written, milliseconds. */
 const ACK_DELAY_MS = 50
+/** So many cursors are written at a time; of more, those that wait longest, and so large a part that all are written within a second. */
+const USUAL = 64
+const PARTS = 1000 / ACK_DELAY_MS
 /** What the store did not take is tried again after this, milliseconds. */
 const RETRY_DELAY_MS = 1000
 
@@ -14,13 +17,14 @@ interface Ack {
 }
 
 /**
- * What a user has not received yet: the log's cursors. The cursor of a device moves some 50 ms after its acknowledgement; an
- * acknowledgement the store did not take is tried again a second later, and if it is lost the rows come twice, which clients expect.
+ * What a user has not received yet: the log's cursors. The cursor of a device moves some 50 ms after its acknowledgement, and within about
+ * a second when very many do at once, since what waits is overtaken by the device's next and need not be written. An acknowledgement
+ * the store did not take is tried again a second later, and if it is lost the rows come twice, which clients expect.
  */
 export class OfflineQueue {
   readonly #store: Store
   readonly #counters: Counters
-  #acks = new Map<string, Ack>()
+  readonly #acks = new Map<string, Ack>()
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
@@ -39,7 +43,7 @@ export class OfflineQueue {
     const held = this.#acks.get(key)?.position
     if (held?.epoch === position.epoch && held.offset >= position.offset) return
     this.#acks.set(key, { user, deviceId, position })
-    if (!this.#closed) this.#timer ??= setTimeout(() => void this.flush(), delayMs)
+    this.#wait(delayMs)
   }
 
   /** Writes at once what was gathered for a device: it may come back in a moment, and must not get again what it has. */
@@ -50,19 +54,31 @@ export class OfflineQueue {
     void this.#write(ack)
   }
 
-  /** Writes what was gathered. Resolves when the store has answered; never rejects. */
-  async flush(): Promise<void> {
-    clearTimeout(this.#timer)
-    this.#timer = undefined
-    const acks = this.#acks
-    this.#acks = new Map()
-    await Promise.all([...acks.values()].map((ack) => this.#write(ack)))
-  }
-
-  /** Writes what is left, once. */
+  /** Writes what is left, once. Resolves when the store has answered; never rejects. */
   async close(): Promise<void> {
     this.#closed = true
-    await this.flush()
+    clearTimeout(this.#timer)
+    await this.#flush(this.#acks.size)
+  }
+
+  #wait(delayMs: number): void {
+    if (!this.#closed) this.#timer ??= setTimeout(() => this.#next(), delayMs)
+  }
+
+  #next(): void {
+    this.#timer = undefined
+    void this.#flush(Math.max(USUAL, this.#acks.size / PARTS))
+    if (this.#acks.size > 0) this.#wait(ACK_DELAY_MS)
+  }
+
+  async #flush(count: number): Promise<void> {
+    const acks: Ack[] = []
+    for (const [key, ack] of this.#acks) {
+      if (acks.length >= count) break
+      this.#acks.delete(key)
+      acks.push(ack)
+    }
+    await Promise.all(acks.map((ack) => this.#write(ack)))
   }
 
   async #write({ user, deviceId, position }: Ack): Promise<void> {

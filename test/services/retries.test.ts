@@ -3,6 +3,7 @@ import t from 'tap'
 import { Counters } from '../../services/counters.ts'
 import { errors } from '../../services/errors.ts'
 import { OfflineQueue } from '../../services/offline-queue.ts'
+import type { Position } from '../../services/protocol/index.ts'
 import { Releaser } from '../../services/releaser.ts'
 import type { ReleaseResult, Store } from '../../services/store/store.ts'
 
@@ -66,4 +67,35 @@ t.test('an acknowledgement the store did not take is written again after a secon
   mock.timers.tick(5000)
   t.equal(written.length, 3)
   await queue.close()
+})
+
+t.test('of very many acknowledgements a part is written at a time, the oldest first, and each device has the latest', async (t) => {
+  const written: string[] = []
+  const ack = async (user: string, _device: string, { offset }: Position): Promise<void> => {
+    written.push(`${user} ${offset}`)
+  }
+  const queue = new OfflineQueue({ ack } as unknown as Store, new Counters())
+  const acknowledge = (offset: number): void => {
+    for (let user = 0; user < 2000; user++) queue.ack(`user-${user}`, 'd', { epoch: 'e', offset, id8: 'x' })
+  }
+  acknowledge(1)
+  mock.timers.tick(50)
+  await settle()
+  t.same(
+    written,
+    Array.from({ length: 100 }, (_, user) => `user-${user} 1`)
+  )
+  acknowledge(2)
+  for (let passed = 0; passed < 2000; passed += 50) {
+    mock.timers.tick(50)
+    await settle()
+  }
+  t.same(written.slice(100).sort(), Array.from({ length: 2000 }, (_, user) => `user-${user} 2`).sort(), 'what waited was overtaken')
+  for (let user = 0; user < 64; user++) queue.ack(`user-${user}`, 'd', { epoch: 'e', offset: 3, id8: 'x' })
+  mock.timers.tick(50)
+  await settle()
+  t.equal(written.length, 2164, 'few are written at once')
+  queue.ack('alice', 'd', { epoch: 'e', offset: 1, id8: 'x' })
+  await queue.close()
+  t.equal(written.at(-1), 'alice 1')
 })
