@@ -37,6 +37,9 @@ export class Device {
   #frozen = false
   #quiet = false
   #restarting = false
+  #streamed = false
+  /** Rows were handed to an event stream since it last had everything: the cursor the service keeps is ahead of what was shown. */
+  #ahead = false
   readonly #marks = new Set<Promise<unknown>>()
 
   constructor(world: World, sdk: Sdk, user: string, device: string, seed: number) {
@@ -71,7 +74,14 @@ export class Device {
     })
     belfry.on('gap', ({ reason, from, to, count }) => this.events.push({ type: 'gap', at: Date.now(), reason, from, to, count }))
     belfry.on('retract', ({ id }) => this.events.push({ type: 'retract', at: Date.now(), id }))
-    belfry.on('caughtUp', () => this.events.push({ type: 'caughtUp', at: Date.now(), node: this.#node }))
+    belfry.on('transport', ({ transport }) => {
+      this.#streamed = transport === 'sse'
+      this.#ahead ||= this.#streamed
+    })
+    belfry.on('caughtUp', () => {
+      this.#ahead = this.#streamed
+      this.events.push({ type: 'caughtUp', at: Date.now(), node: this.#node })
+    })
     belfry.on('terminal', ({ code, reason }) => this.events.push({ type: 'terminal', at: Date.now(), code, reason }))
     belfry.on('state', ({ state }) => {
       if (state !== 'disconnected') this.events.push({ type: state, at: Date.now(), node: this.#node })
@@ -90,14 +100,17 @@ export class Device {
     this.events.push({ type: 'connecting', at: Date.now(), node: this.#node })
   }
 
-  /** As when a page is closed and opened again. `forget`: its place in the log is gone, and the cursor the service keeps counts. */
+  /**
+   * As when a page is closed and opened again. `forget`: its place in the log is gone, and the cursor the service keeps counts; not where
+   * that is the cursor of an event stream, on which what was handed over counts as received.
+   */
   async restart(ms: number, forget = false): Promise<void> {
     if (this.#restarting) return
     this.#restarting = true
     this.stop()
     await pause(ms)
     this.#restarting = false
-    if (forget) for (const key of this.#kept.keys()) if (key.endsWith(':last')) this.#kept.delete(key)
+    if (forget && !this.#ahead) for (const key of this.#kept.keys()) if (key.endsWith(':last')) this.#kept.delete(key)
     this.start()
   }
 
