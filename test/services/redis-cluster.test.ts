@@ -2,18 +2,9 @@ import t from 'tap'
 import { newId } from '../../services/ids.ts'
 import { bucketOf, Keys, slotOf } from '../../services/store/redis/keys.ts'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
-import type { StoreSettings } from '../../services/store/store.ts'
 import { Follower } from '../fixtures/follower.ts'
 import { RedisCluster, until } from '../fixtures/redis.ts'
-
-const settings: StoreSettings = {
-  rateLimit: 0,
-  rateWindowMs: 1000,
-  parkedMax: 1000,
-  retentionMs: 3_600_000,
-  maxEntries: 10_000,
-  maxConnections: 0
-}
+import { settings } from '../fixtures/redis-ground.ts'
 
 const cluster = await RedisCluster.start()
 t.teardown(() => cluster.stop())

@@ -6,15 +6,8 @@ import type { RedisStoreOptions } from '../../services/store/redis/clients.ts'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
 import { Follower } from '../fixtures/follower.ts'
 import { RedisCluster, RedisSentinel, until } from '../fixtures/redis.ts'
+import { settings } from '../fixtures/redis-ground.ts'
 
-const settings = {
-  rateLimit: 0,
-  rateWindowMs: 1000,
-  parkedMax: 1000,
-  retentionMs: 3_600_000,
-  maxEntries: 10_000,
-  maxConnections: 0
-}
 const access = { username: 'belfry', password: 'hunter2' }
 
 async function open(t: Test, options: Partial<RedisStoreOptions>): Promise<Follower> {

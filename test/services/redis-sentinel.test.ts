@@ -3,15 +3,7 @@ import { newId } from '../../services/ids.ts'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
 import { Follower } from '../fixtures/follower.ts'
 import { RedisSentinel, until } from '../fixtures/redis.ts'
-
-const settings = {
-  rateLimit: 0,
-  rateWindowMs: 1000,
-  parkedMax: 1000,
-  retentionMs: 3_600_000,
-  maxEntries: 10_000,
-  maxConnections: 0
-}
+import { settings } from '../fixtures/redis-ground.ts'
 
 t.test('a replica confirms publishes, is promoted when the master dies, and nothing confirmed is lost', async (t) => {
   const group = await RedisSentinel.start()
