@@ -1,13 +1,15 @@
 import t from 'tap'
+import { errors } from '../../services/errors.ts'
 import { createClient } from '../../services/store/redis/clients.ts'
 import { bucketOf, Keys } from '../../services/store/redis/keys.ts'
 import { Registrations } from '../../services/store/redis/registrations.ts'
 import { Scripts } from '../../services/store/redis/scripts.ts'
+import { Unsent } from '../../services/store/redis/unsent.ts'
 import type { AttachResult, ConnectionInfo } from '../../services/store/store.ts'
 import { RedisServer } from '../fixtures/redis.ts'
+import { settings } from '../fixtures/redis-ground.ts'
 
 const NODE = 'one'
-const settings = { rateLimit: 0, rateWindowMs: 1000, parkedMax: 1000, retentionMs: 1e9, maxEntries: 1000, maxConnections: 0 }
 const attached = { status: 'attached' } as AttachResult
 
 function connection(connectionId: string): ConnectionInfo {
@@ -98,4 +100,9 @@ t.test('calls for one user that overlap may be carried out in any order: in the 
   await registrations.attach('alice', [], async () => ({ status: 'limit' }))
   await registrations.retry(NODE)
   t.same(await registered(), ['a', 'b'])
+  const unsent = async (): Promise<AttachResult> => {
+    throw new errors.StoreUnavailable({ cause: new Unsent('away') })
+  }
+  await t.rejects(registrations.attach('bob', [connection('c')], unsent))
+  t.notOk(registrations.buckets().includes(bucketOf('bob')), 'nothing can come of a call that was not sent')
 })

@@ -1,6 +1,8 @@
 /** Buckets the users are spread over: what one script may touch lies in one of them. Fixed for the life of a database. */
 export const BUCKETS = 256
 
+export const ALL_BUCKETS: readonly number[] = Array.from({ length: BUCKETS }, (_, bucket) => bucket)
+
 const SLOTS = 16_384
 
 /**

@@ -6,6 +6,7 @@ import { Registrations } from './registrations.ts'
 import { Replication } from './replication.ts'
 import { type Reply, type ScriptName, Scripts } from './scripts.ts'
 import { checkServer, durabilityOf, Refused } from './server-facts.ts'
+import { Unsent } from './unsent.ts'
 import { Wakeups } from './wakeups.ts'
 
 const TICK_MS = 1000
@@ -68,7 +69,7 @@ export class Link {
     this.#events = events
     this.#reason = 'Redis cannot be reached'
     this.#nodes = new Nodes(this.#commands, this.#scripts, this.#keys, node)
-    this.#wakeups = new Wakeups(this.#subscriber, this.#commands, this.#scripts, this.#keys, node, events)
+    this.#wakeups = new Wakeups(this.#subscriber, this.#scripts, this.#keys, node, events)
     let patience: NodeJS.Timeout | undefined
     const first = new Promise<void>((resolve) => {
       const attempt = (): void => void this.#arrive().then(() => this.#available && resolve(), resolve)
@@ -106,6 +107,10 @@ export class Link {
 
   run(name: ScriptName, keys: string[], args: (string | number)[]): Promise<Reply> {
     return this.#watch(() => this.#scripts.run(name, keys, args))
+  }
+
+  runOver(name: 'due', keys: string[], args: (string | number)[]): Promise<Reply[]> {
+    return this.#watch(() => this.#scripts.over(name, keys, args))
   }
 
   publish(keys: string[], args: string[]): Promise<Reply> {
@@ -153,7 +158,7 @@ export class Link {
   /** What has no answer when the database goes away is not waited for. */
   #watch<Result>(call: () => Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
-      if (!this.#available || this.#closed) throw new Error(this.#reason)
+      if (!this.#available || this.#closed) throw new Unsent(this.#reason)
       const answer = call()
       this.#underWay.set(answer, reject)
       answer.then(resolve, reject).finally(() => this.#underWay.delete(answer))

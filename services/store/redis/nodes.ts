@@ -1,5 +1,5 @@
 import type { Client } from './clients.ts'
-import { BUCKETS, type Keys } from './keys.ts'
+import { ALL_BUCKETS, type Keys } from './keys.ts'
 import { list, number, text } from './replies.ts'
 import type { Scripts } from './scripts.ts'
 
@@ -46,7 +46,7 @@ export class Nodes {
     const live = await this.live()
     const index = Math.max(0, live.indexOf(this.#node))
     const count = Math.max(1, live.length)
-    return Array.from({ length: BUCKETS }, (_, bucket) => bucket).filter((bucket) => bucket % count === index)
+    return ALL_BUCKETS.filter((bucket) => bucket % count === index)
   }
 
   /** This node is as good as dead from now on. */

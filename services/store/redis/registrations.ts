@@ -1,7 +1,8 @@
 import type { AttachResult, ConnectionInfo } from '../store.ts'
-import { BUCKETS, bucketOf, type Keys } from './keys.ts'
+import { ALL_BUCKETS, BUCKETS, bucketOf, type Keys } from './keys.ts'
 import { number } from './replies.ts'
 import type { Scripts } from './scripts.ts'
+import { maybeCarriedOut } from './unsent.ts'
 
 /** Registrations taken back by one round trip. */
 const BATCH = 500
@@ -34,8 +35,8 @@ export class Registrations {
   readonly #keys: Keys
   readonly #held = new Map<string, Held>()
   readonly #doubtful = new Set<string>()
-  /** Users for whom a call had no answer, and when, Unix milliseconds. */
-  readonly #unanswered = new Map<string, number>()
+  /** By bucket: users for whom a call had no answer, and when, Unix milliseconds; in the order of that. */
+  readonly #unanswered: Map<string, number>[] = Array.from({ length: BUCKETS }, () => new Map())
   readonly #byBucket: Set<string>[] = Array.from({ length: BUCKETS }, () => new Set())
   readonly #heard: (bucket: number, counter: number) => void
 
@@ -47,14 +48,14 @@ export class Registrations {
   }
 
   /** Buckets with users here, or for whom a call may still be carried out. */
-  buckets(): Set<number> {
-    const late = [...this.#unanswered.keys()].map(bucketOf)
-    return new Set([...late, ...this.#byBucket.flatMap((users, bucket) => (users.size > 0 ? [bucket] : []))])
+  buckets(): number[] {
+    const concerned = (bucket: number): boolean => this.#byBucket[bucket]?.size !== 0 || this.#unanswered[bucket]?.size !== 0
+    return ALL_BUCKETS.filter(concerned)
   }
 
   /** Something of these buckets, or of any, may have been carried out unheard. */
-  doubt(buckets?: readonly number[]): void {
-    for (const user of this.#unanswered.keys()) if (buckets?.includes(bucketOf(user)) !== false) this.#doubtful.add(user)
+  doubt(buckets: readonly number[] = ALL_BUCKETS): void {
+    for (const bucket of buckets) for (const user of this.#unanswered[bucket]?.keys() ?? []) this.#doubtful.add(user)
   }
 
   /** Carries out an attach and keeps what it registered. */
@@ -67,6 +68,9 @@ export class Registrations {
       written = result.status === 'attached'
       if (written && call.number > held.from) this.#keep(user, held, connections, call.number)
       return result
+    } catch (error) {
+      if (!maybeCarriedOut(error)) written = false
+      throw error
     } finally {
       this.#end(user, held, call, written)
     }
@@ -87,6 +91,9 @@ export class Registrations {
     try {
       this.#heard(bucketOf(user), await this.#detach(user, node, connections))
       written = true
+    } catch (error) {
+      if (!maybeCarriedOut(error)) written = false
+      throw error
     } finally {
       this.#end(user, held, call, written)
     }
@@ -94,8 +101,7 @@ export class Registrations {
 
   /** Writes again what is in doubt. */
   async retry(node: string): Promise<void> {
-    const past = Date.now() - LATE_MS
-    for (const [user, at] of this.#unanswered) if (at < past) this.#unanswered.delete(user)
+    this.#forget(Date.now() - LATE_MS)
     const users = [...this.#doubtful].filter((user) => this.#of(user).underWay === 0)
     await Promise.all(users.slice(0, BATCH).map((user) => this.write(user, node)))
   }
@@ -143,10 +149,25 @@ export class Registrations {
   #end(user: string, held: Held, call: Call, written: boolean | undefined): void {
     held.underWay -= 1
     const alone = call.first && held.begun === call.number
-    if (written === undefined) this.#unanswered.set(user, Date.now())
+    if (written === undefined) this.#await(user)
     if (written === undefined || !alone) this.#doubtful.add(user)
     else if (written) this.#doubtful.delete(user)
     if (held.connections.length === 0 && held.underWay === 0 && !this.#doubtful.has(user)) this.#held.delete(user)
+  }
+
+  #await(user: string): void {
+    const unanswered = this.#unanswered[bucketOf(user)] as Map<string, number>
+    unanswered.delete(user)
+    unanswered.set(user, Date.now())
+  }
+
+  #forget(past: number): void {
+    for (const unanswered of this.#unanswered) {
+      for (const [user, at] of unanswered) {
+        if (at >= past) break
+        unanswered.delete(user)
+      }
+    }
   }
 
   #keep(user: string, held: Held, connections: ConnectionInfo[], from: number): void {
