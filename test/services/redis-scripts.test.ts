@@ -4,8 +4,11 @@ import { newId } from '../../services/ids.ts'
 import { BUCKETS, bucketOf, Keys, slotOf } from '../../services/store/redis/keys.ts'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
 import { type ScriptName, scripts, source } from '../../services/store/redis/scripts.ts'
+import { rowId } from '../../services/store/row.ts'
+import type { Wake } from '../../services/store/store.ts'
 import { Follower } from '../fixtures/follower.ts'
-import { RedisServer } from '../fixtures/redis.ts'
+import { RedisServer, until } from '../fixtures/redis.ts'
+import { command, own } from '../fixtures/redis-ground.ts'
 
 const files = readdirSync(new URL('../../services/store/redis/lua/', import.meta.url)).map((file) => file.replace(/\.lua$/, ''))
 
@@ -21,8 +24,8 @@ t.test('each script says what it takes, and takes no other keys', async (t) => {
         .join('\n')
         .matchAll(/KEYS\[(\d+)\]/g)
     ].map((match) => Number(match[1]))
-    const keys = name.startsWith('prelude') ? 9 : scripts[name as ScriptName].keys
-    t.equal(Math.max(...named), keys, `${name} names its keys`)
+    const keys = name.startsWith('prelude') ? (name === 'prelude' ? 9 : 0) : scripts[name as ScriptName].keys
+    t.equal(Math.max(0, ...named), keys, `${name} names its keys`)
     t.ok(Math.max(0, ...used) <= keys, `${name} uses no others`)
     if (!name.startsWith('prelude')) t.match(header.join('\n'), /^-- Returns .+/m, `${name} says what it returns`)
   }
@@ -104,3 +107,45 @@ t.test('a mark of more rows than a Lua stack holds answers with all of them', as
   t.equal(new Set(ids).size, count)
   t.equal(unread, 0)
 })
+
+t.test('the wake-ups of one call leave together for each node, in order with those that leave alone', async (t) => {
+  const { server, node } = await own(t)
+  const [one, two] = [await node(), await node()]
+  const users = ['alice', 'bob', 'carol', 'dave', 'erin']
+  for (const user of users) {
+    await one.store.publish(command(user))
+    await one.follow(user)
+  }
+  for (const user of ['alice', 'bob']) await two.follow(user)
+  const woken = new Map([one, two].map((follower) => [follower, listenTo(follower)]))
+  const admin = server.client()
+  await admin.config('RESETSTAT')
+  const sent = [
+    command('alice', false),
+    command('bob', false),
+    command('alice', true),
+    ...['carol', 'dave', 'erin', 'alice', 'bob'].map((user) => command(user, false))
+  ]
+  const results = await Promise.all(sent.map((item) => one.store.publish(item)))
+  await until(() => woken.get(one)?.length === 8 && woken.get(two)?.length === 5, 'everybody is woken')
+  t.same(
+    woken.get(one)?.map(({ user, offset, row }) => [user, offset, row === undefined ? '' : rowId(row)]),
+    sent.map(({ user, id }, index) => [user, (results[index] as { offset: number }).offset, id])
+  )
+  t.same(
+    woken.get(two)?.map(({ row }) => row && rowId(row)),
+    sent.filter(({ user }) => ['alice', 'bob'].includes(user)).map(({ id }) => id)
+  )
+  t.match(await admin.info('commandstats'), /cmdstat_spublish:calls=6,/, 'before the keyed one, the keyed one, after it; each to two nodes')
+  t.equal(one.lost + two.lost, 0)
+})
+
+function listenTo(follower: Follower): Wake[] {
+  const wakes: Wake[] = []
+  const wake = follower.wake.bind(follower)
+  follower.wake = (woken) => {
+    wakes.push(woken)
+    wake(woken)
+  }
+  return wakes
+}

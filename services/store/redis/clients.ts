@@ -1,5 +1,6 @@
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { Cluster, Redis } from 'ioredis'
+import { gathered } from './scripts.ts'
 
 /** Where the database is, and how this driver uses it. Exactly one of `url`, `clusterNodes` and `sentinels` says where. */
 export interface RedisStoreOptions {
@@ -75,6 +76,7 @@ function createRedis(options: RedisStoreOptions, pipelining: boolean): Redis {
   const common = {
     ...connectionOptions(),
     enableAutoPipelining: pipelining,
+    autoPipeliningIgnoredCommands: gathered,
     lazyConnect: true,
     retryStrategy
   }

@@ -31,7 +31,6 @@ import { Keys } from './keys.ts'
 import { Link } from './link.ts'
 import { attachResult, backlog, found, inboxPage, list, number, publishLine, publishResult, queueInfo, text } from './replies.ts'
 import type { Reply, ScriptName } from './scripts.ts'
-import { inSlices } from './slices.ts'
 import { Turns } from './turns.ts'
 
 /** Attaches under way at once: when everybody returns, a publish waits behind these and no more. */
@@ -96,9 +95,10 @@ export class RedisStore implements Store {
 
   async sweep(): Promise<{ released: number; folded: number }> {
     const share = await this.#guard(() => this.#link.share())
-    const due = await inSlices(share, (bucket) => this.#due(bucket))
+    const keys = share.map((bucket) => this.#keys.due[bucket] as string)
+    const due = await this.#guard(() => this.#link.runOver('due', keys, [this.#clock(), SWEEP_BATCH]))
     const total = { released: 0, folded: 0 }
-    for (const { released, folded } of await Promise.all(due.flat().map((user) => this.release(user)))) {
+    for (const { released, folded } of await Promise.all(due.map((user) => this.release(text(user))))) {
       total.released += released
       total.folded += folded
     }
@@ -170,18 +170,12 @@ export class RedisStore implements Store {
     return await this.#guard(() => this.#link.revokedBefore(user))
   }
 
-  async #due(bucket: number): Promise<string[]> {
-    const reply = await this.#guard(() => this.#link.run('due', [this.#keys.due[bucket] as string], [this.#clock(), SWEEP_BATCH]))
-    return list(reply).map(text)
-  }
-
   #step(name: ScriptName, user: string, ...args: string[]): Promise<Reply> {
     return this.#guard(() => this.#link.run(name, this.#keys.log(user), [...this.#head(user), ...args]))
   }
 
   #group(name: ScriptName): Group {
-    const keys = this.#keys.log('')
-    return new Group((items) => this.#link.run(name, keys, [this.#clock(), newEpoch(), ...items]))
+    return new Group((items) => this.#link.run(name, [], [this.#clock(), newEpoch(), ...items]))
   }
 
   #grouped(group: Group, item: string): Promise<string> {

@@ -12,6 +12,7 @@ import {
   type StoreSettings
 } from '../store.ts'
 import type { Client } from './clients.ts'
+import { list } from './replies.ts'
 
 /**
  * How many keys each script takes. Those that take a whole log have `prelude.lua` in front; those that take many users the script for one (`each`),
@@ -28,11 +29,12 @@ export const scripts = {
   find: { keys: 9, log: true },
   queue: { keys: 9, log: true },
   disconnect: { keys: 9, log: true },
-  'publish-many': { keys: 9, log: false, each: 'publish' },
-  'ack-many': { keys: 9, log: false, each: 'ack' },
+  'publish-many': { keys: 0, log: false, each: 'publish' },
+  'ack-many': { keys: 0, log: false, each: 'ack' },
   detach: { keys: 2, log: false },
   renew: { keys: 2, log: false },
   counter: { keys: 1, log: false },
+  counters: { keys: 1, log: false },
   due: { keys: 1, log: false },
   beat: { keys: 1, log: false }
 } as const satisfies Record<string, { keys: number; log: boolean; each?: string }>
@@ -42,8 +44,15 @@ export type ScriptName = keyof typeof scripts
 /** What a script answers: text comes as bytes. */
 export type Reply = number | Buffer | Reply[]
 
+/** Commands that are gathered before they are called: to wait for others would hold them up. */
+export const gathered: string[] = (Object.keys(scripts) as ScriptName[]).filter((name) => 'each' in scripts[name]).map(commandOf)
+
 /** A registry that no node renews is gone after this, milliseconds. */
 const REGISTRY_TTL_MS = 24 * 3600 * 1000
+
+/** Of what is done by the clock: keys of one call, and calls under way at once where each key needs its own. */
+const KEYS_TOGETHER = 64
+const CALLS_AT_ONCE = 16
 
 type Command = (...args: (string | number)[]) => Promise<unknown>
 
@@ -57,7 +66,7 @@ export class Scripts {
     const constants = constantsOf(settings)
     const prelude = source('prelude')
     for (const name of Object.keys(scripts) as ScriptName[]) {
-      const command = `belfry${name}`
+      const command = commandOf(name)
       client.defineCommand(command, { numberOfKeys: scripts[name].keys, lua: assemble(name, constants, prelude) })
       this.#commands.set(name, (client as unknown as Record<string, Command>)[`${command}Buffer`] as Command)
     }
@@ -67,6 +76,25 @@ export class Scripts {
   run(name: ScriptName, keys: string[], args: (string | number)[]): Promise<Reply> {
     return (this.#commands.get(name) as Command).call(this.#client, ...keys, ...args) as Promise<Reply>
   }
+
+  /** Calls a script over keys of many buckets, one of them in each call in a Cluster. Publishes go in between, and wait for no more than a few. */
+  async over(name: 'counters' | 'due', keys: readonly string[], args: (string | number)[]): Promise<Reply[]> {
+    const [together, atOnce] = this.#client.isCluster ? [1, CALLS_AT_ONCE] : [KEYS_TOGETHER, 1]
+    const replies: Reply[] = []
+    for (const calls of slices(slices(keys, together), atOnce)) {
+      const answers = await Promise.all(calls.map(([first = '', ...further]) => this.run(name, [first], [...args, ...further])))
+      replies.push(...answers.flatMap(list))
+    }
+    return replies
+  }
+}
+
+function slices<Item>(items: readonly Item[], size: number): Item[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, index) => items.slice(index * size, (index + 1) * size))
+}
+
+function commandOf(name: ScriptName): string {
+  return `belfry${name}`
 }
 
 /** The text of a script file. */

@@ -1,12 +1,12 @@
 import type { StoreEvents } from '../store.ts'
 import type { Client } from './clients.ts'
-import { BUCKETS, bucketOf, type Keys } from './keys.ts'
+import { ALL_BUCKETS, BUCKETS, bucketOf, type Keys } from './keys.ts'
 import { number } from './replies.ts'
 import type { Scripts } from './scripts.ts'
-import { inSlices } from './slices.ts'
 
 const SPACE = 0x20
 const WAKE = 0x77
+const MANY = 0x6d
 
 /**
  * What a node knows of its counter in one bucket. The store counts every wake-up it sends to the node and every attach and detach of the
@@ -29,7 +29,6 @@ export class Wakeups {
   /** Times a bucket was found to have lost wake-ups. */
   lost = 0
   readonly #subscriber: Client
-  readonly #commands: Client
   readonly #scripts: Scripts
   readonly #keys: Keys
   readonly #node: string
@@ -37,9 +36,8 @@ export class Wakeups {
   readonly #suspects = new Set<number>()
   readonly #tallies: Tally[] = Array.from({ length: BUCKETS }, () => ({ base: 0, count: 0, target: 0, heard: [] }))
 
-  constructor(subscriber: Client, commands: Client, scripts: Scripts, keys: Keys, node: string, events: StoreEvents) {
+  constructor(subscriber: Client, scripts: Scripts, keys: Keys, node: string, events: StoreEvents) {
     this.#subscriber = subscriber
-    this.#commands = commands
     this.#scripts = scripts
     this.#keys = keys
     this.#node = node
@@ -49,11 +47,9 @@ export class Wakeups {
 
   /** Subscribes to every bucket, then compares every counter. Buckets that moved unheard are told by `tellSuspects`. */
   async subscribe(): Promise<void> {
-    const all = Array.from({ length: BUCKETS }, (_, bucket) => bucket)
     const first = this.#tallies.every(({ heard }) => heard !== undefined)
-    await this.#listen(all)
-    const moved = await Promise.all(all.map((bucket) => this.#moved(bucket)))
-    const missed = all.filter((bucket) => moved[bucket])
+    await this.#listen(ALL_BUCKETS)
+    const missed = await this.#moved()
     if (!first) for (const bucket of missed) this.#suspects.add(bucket)
     await Promise.all(missed.map((bucket) => this.#rebase(bucket)))
   }
@@ -72,10 +68,10 @@ export class Wakeups {
     const level: number[] = []
     for (const bucket of buckets) {
       const tally = this.#tally(bucket)
-      if (tally.heard !== undefined || tally.target > tally.base + tally.count) lagging.push(bucket)
+      if (tally.heard !== undefined || tally.target > this.#heardOf(bucket)) lagging.push(bucket)
       else level.push(bucket)
     }
-    await inSlices(level, (bucket) => this.#look(bucket, lagging))
+    await this.#look(level, lagging)
     if (lagging.length === 0) return lagging
     this.lost += lagging.length
     for (const bucket of lagging) this.#suspects.add(bucket)
@@ -92,25 +88,35 @@ export class Wakeups {
     else if (counter > tally.base) tally.count += 1
   }
 
-  async #look(bucket: number, lagging: number[]): Promise<void> {
-    const tally = this.#tally(bucket)
-    const heard = tally.base + tally.count
-    const counter = await this.#counter(bucket)
-    if (counter < heard) lagging.push(bucket)
-    else tally.target = counter
+  /** Takes the counters for the targets of the next check; those that are behind what was heard lag, too. */
+  async #look(buckets: number[], lagging: number[]): Promise<void> {
+    const heard = buckets.map((bucket) => this.#heardOf(bucket))
+    const counters = await this.#counters(buckets)
+    buckets.forEach((bucket, index) => {
+      const counter = counters[index] as number
+      if (counter < (heard[index] as number)) lagging.push(bucket)
+      else this.#tally(bucket).target = counter
+    })
   }
 
-  /** Whether the counter is another than what was heard; true for one that was never read. */
-  async #moved(bucket: number): Promise<boolean> {
-    const tally = this.#tally(bucket)
-    if (tally.heard !== undefined) return true
-    const heard = tally.base + tally.count
-    const counter = await this.#counter(bucket)
-    return counter < heard || counter > tally.base + tally.count
+  /** Buckets whose counter is another than what was heard, and those whose counter was never read. */
+  async #moved(): Promise<number[]> {
+    const heard = ALL_BUCKETS.map((bucket) => this.#heardOf(bucket))
+    const counters = await this.#counters(ALL_BUCKETS)
+    return ALL_BUCKETS.filter((bucket) => {
+      const counter = counters[bucket] as number
+      return this.#tally(bucket).heard !== undefined || counter < (heard[bucket] as number) || counter > this.#heardOf(bucket)
+    })
   }
 
-  async #counter(bucket: number): Promise<number> {
-    return Number((await this.#commands.hget(this.#keys.counters[bucket] as string, this.#node)) ?? 0)
+  #heardOf(bucket: number): number {
+    const { base, count } = this.#tally(bucket)
+    return base + count
+  }
+
+  async #counters(buckets: readonly number[]): Promise<number[]> {
+    const keys = buckets.map((bucket) => this.#keys.counters[bucket] as string)
+    return (await this.#scripts.over('counters', keys, [this.#node])).map(number)
   }
 
   async #rebase(bucket: number): Promise<void> {
@@ -125,7 +131,7 @@ export class Wakeups {
     tally.heard = undefined
   }
 
-  async #listen(buckets: number[]): Promise<void> {
+  async #listen(buckets: readonly number[]): Promise<void> {
     const channels = buckets.map((bucket) => this.#keys.channel(bucket, this.#node))
     if ('nodes' in this.#subscriber) await Promise.all(channels.map((channel) => this.#subscriber.ssubscribe(channel)))
     else await this.#subscriber.ssubscribe(...channels)
@@ -135,8 +141,19 @@ export class Wakeups {
     return this.#tallies[bucket] as Tally
   }
 
-  /** `w<counter> <offset> <epoch> <length> <user><row>` or `k<counter> <revoked> <connection> <length> <user><reason>`. */
+  /** One message as it is, or `m` and several, each as `<length> <message>`. */
   #receive(message: Buffer): void {
+    if (message[0] !== MANY) return this.#take(message)
+    for (let at = 1; at < message.length; ) {
+      const start = message.indexOf(SPACE, at) + 1
+      const end = start + Number(message.toString('latin1', at, start - 1))
+      this.#take(message.subarray(start, end))
+      at = end
+    }
+  }
+
+  /** `w<counter> <offset> <epoch> <length> <user><row>` or `k<counter> <revoked> <connection> <length> <user><reason>`. */
+  #take(message: Buffer): void {
     const counterEnd = message.indexOf(SPACE)
     const firstEnd = message.indexOf(SPACE, counterEnd + 1)
     const secondEnd = message.indexOf(SPACE, firstEnd + 1)

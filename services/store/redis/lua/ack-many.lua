@@ -1,6 +1,5 @@
 #!lua flags=allow-oom
 -- Moves the cursors of many devices, each as ack.lua does it. A device that is known is done here in few commands; the rest goes to ack.lua.
--- KEYS[1..9] as in prelude-many.lua
 -- ARGV[1..] as in prelude-many.lua; the fields are stem, user, device, epoch, offset, id8
 -- Returns a line for each: 1 when the cursor moved, else 0 | 'error <message>'
 
@@ -21,5 +20,5 @@ end
 return carry_out(6, function(fields)
   local stem, user, device, of, offset, id8 = unpack(fields)
   return usual(stem, user, device, of, tonumber(offset), id8)
-    or each(keys_of(stem, user), { user, ARGV[1], ARGV[2], device, of, offset, id8 })
+    or alone(stem, user, { user, ARGV[1], ARGV[2], device, of, offset, id8 })
 end)

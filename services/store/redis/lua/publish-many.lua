@@ -1,24 +1,23 @@
 -- Publishes for many users, each as publish.lua does it. What is usual is done here in few commands: a log that is there, nothing parked,
 -- room in the rate, and nothing to trim, to forget or to renew. The rest goes to publish.lua.
--- KEYS[1..9] as in prelude-many.lua
 -- ARGV[1..] as in prelude-many.lua; the fields are stem, user, '1' when an Idempotency-Key made the id, half-life, id, tail
 -- Returns a line for each: what publish.lua returns, its parts with spaces between | 'error <message>'
 local FULL = MAX_ENTRIES + math.floor(MAX_ENTRIES / 10)
 
--- The limiter's times with this one added, or nil when there is no room.
+-- The limiter's times with this one added, or nil when there is no room. Of those that stay only the first changes, to a time.
 local function with_time(text, now)
   if RATE_LIMIT == 0 then return text == '' and '' or nil end
-  local at, steps, last = 0, {}, nil
-  for step in string.gmatch(text, '%d+') do
-    at = at + tonumber(step)
+  local at, count, first, rest = 0, 0, nil, nil
+  for step, behind in string.gmatch(text, '(%d+)()') do
+    at = at + step
     if at > now - RATE_WINDOW_MS then
-      steps[#steps + 1] = int(last and at - last or at)
-      last = at
+      if count == 0 then first, rest = at, behind end
+      count = count + 1
     end
   end
-  if #steps >= RATE_LIMIT then return nil end
-  steps[#steps + 1] = int(last and now - last or now)
-  return table.concat(steps, ',')
+  if count >= RATE_LIMIT then return nil end
+  if count == 0 then return int(now) end
+  return int(first) .. string.sub(text, rest) .. ',' .. int(now - at)
 end
 
 -- Wakes the nodes that hold the user; how many.
@@ -29,7 +28,7 @@ local function wake(registry, counters, body)
     if count < 0 then
       redis.call('HDEL', registry, node)
     else
-      redis.call('SPUBLISH', counters .. ':' .. node, 'w' .. int(count) .. ' ' .. body)
+      post(node, counters, 'w' .. int(count) .. ' ' .. body)
       told = told + 1
     end
   end
@@ -60,11 +59,11 @@ local function usual(stem, user, id, tail)
   local body = offset .. ' ' .. epoch .. ' ' .. #user .. ' ' .. user .. (#row <= INLINE_MAX and row or '')
   local told = wake(stem .. 'r:' .. user, stem .. 'w', body)
   redis.call('HSET', meta_key, 't', offset, 'u', int(number(meta[8]) + 1), 'a', int(now), 'l', times)
-  return { 'accepted', epoch, offset, told, 0 }
+  return 'accepted ' .. epoch .. ' ' .. offset .. ' ' .. told .. ' 0'
 end
 
 return carry_out(6, function(fields)
   local stem, user, keyed, half_life, id, tail = unpack(fields)
   local answer = keyed == '0' and usual(stem, user, id, tail)
-  return answer or each(keys_of(stem, user), { user, ARGV[1], ARGV[2], id, keyed, tail, half_life })
+  return answer or alone(stem, user, { user, ARGV[1], ARGV[2], id, keyed, tail, half_life })
 end)
