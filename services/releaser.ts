@@ -11,7 +11,8 @@ const RETRY_MS = 50
 
 /**
  * Sees to it that parked notifications are released in time. The node that parked one sets a timer for its user; every node sweeps its share
- * of users each second, which is what releases them when that node is gone. Both only call `Store.release`, which is safe to call by anyone at any time.
+ * of users each second, which is what releases them when that node is gone, and sets the timers from then on. Both only call `Store.release`,
+ * which is safe to call by anyone at any time.
  */
 export class Releaser {
   readonly #store: Store
@@ -60,9 +61,10 @@ export class Releaser {
 
   async #sweep(): Promise<void> {
     try {
-      const { released, folded } = await this.#store.sweep()
+      const { released, folded, waiting } = await this.#store.sweep()
       this.#counters.released += released
       this.#counters.folded += folded
+      for (const { user, nextAt } of waiting) this.schedule(user, nextAt)
     } catch {
       // The store is away: what is due stays due, and the next sweep finds it.
     } finally {

@@ -156,6 +156,13 @@ export interface ReleaseResult {
   nextAt: number
 }
 
+/** What a sweep released, and for whom of those users more is parked; `nextAt` is when the next of it is due, Unix milliseconds. */
+export interface SweepResult {
+  released: number
+  folded: number
+  waiting: { user: string; nextAt: number }[]
+}
+
 export interface InboxQuery {
   user: string
   /** Only notifications in one of these states; undefined: all. */
@@ -270,8 +277,8 @@ export interface Store {
   /** Moves what is due from parked to the log, in publish order, within the rate. Any node may call it at any time. */
   release(user: string): Promise<ReleaseResult>
 
-  /** Releases what is due for this node's share of users; with one node that is everybody. */
-  sweep(): Promise<{ released: number; folded: number }>
+  /** Releases what is due for this node's share of users; with one node that is everybody. What is left of theirs is the caller's to release. */
+  sweep(): Promise<SweepResult>
 
   /**
    * Registers the node for the user and reads the backlog in one step: a publish before it is in the rows,

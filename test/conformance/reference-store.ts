@@ -23,9 +23,11 @@ import type {
   Store,
   StoreEvents,
   StoreSettings,
-  StoreStatus
+  StoreStatus,
+  SweepResult
 } from '../../services/store/store.ts'
 import { INLINE_MAX } from '../../services/store/store.ts'
+import { swept } from '../../services/store/swept.ts'
 import type { Setup } from './stage.ts'
 
 interface Shared {
@@ -66,15 +68,9 @@ class ReferenceStore implements Store {
     return this.#step(user, (machine) => machine.release())
   }
 
-  async sweep(): Promise<{ released: number; folded: number }> {
-    const total = { released: 0, folded: 0 }
-    for (const [user, state] of this.#shared.states) {
-      if (state.parked.length === 0) continue
-      const { released, folded } = await this.release(user)
-      total.released += released
-      total.folded += folded
-    }
-    return total
+  async sweep(): Promise<SweepResult> {
+    const users = [...this.#shared.states].flatMap(([user, { parked }]) => (parked.length > 0 ? [user] : []))
+    return swept(users, await Promise.all(users.map((user) => this.release(user))))
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {

@@ -1,4 +1,5 @@
 import { encodeRow, rowKind, tails } from '../../services/store/row.ts'
+import type { SweepResult } from '../../services/store/store.ts'
 import { idOf, numbers, tailOf, texts, until } from './stage.ts'
 import type { Example } from './store.ts'
 
@@ -76,7 +77,7 @@ export const releasing: Example[] = [
         for (let number = 1; number <= 4; number++) await stage.store.publish({ ...stage.command(number), user })
         stage.clock.advance(100)
       }
-      t.same(await stage.store.sweep(), { released: 0, folded: 0 })
+      t.same(await stage.store.sweep(), { released: 0, folded: 0, waiting: [] })
       stage.clock.advance(800)
       let released = 0
       for (const store of stage.stores) released += (await store.sweep()).released
@@ -93,17 +94,21 @@ export const releasing: Example[] = [
     run: async (t, stage) => {
       await stage.fill(1, 3)
       for (const number of [4, 5, 6, 7]) await stage.send(number)
-      const sweep = async (): Promise<number> => {
-        let released = 0
-        for (const store of stage.stores) released += (await store.sweep()).released
-        return released
+      const sweep = async (): Promise<Omit<SweepResult, 'folded'>> => {
+        const results: SweepResult[] = []
+        for (const store of stage.stores) results.push(await store.sweep())
+        return {
+          released: results.reduce((sum, { released }) => sum + released, 0),
+          waiting: results.flatMap(({ waiting }) => waiting)
+        }
       }
       stage.clock.advance(1000)
-      t.equal(await sweep(), 3)
+      const nextAt = stage.clock.now + 1000
+      t.same(await sweep(), { released: 3, waiting: [{ user: stage.user, nextAt }] })
       stage.clock.advance(999)
-      t.equal(await sweep(), 0)
+      t.same(await sweep(), { released: 0, waiting: [] })
       stage.clock.advance(1)
-      t.equal(await sweep(), 1)
+      t.same(await sweep(), { released: 1, waiting: [] })
       t.equal((await stage.store.queue(stage.user)).parked, 0)
     }
   },

@@ -175,7 +175,7 @@ class Player {
       case 'restart':
         return this.restart()
       case 'sweep':
-        return store.sweep()
+        return store.sweep().then(({ waiting, ...rest }) => ({ ...rest, waiting: waiting.sort((a, b) => (a.user < b.user ? -1 : 1)) }))
       case 'release':
       case 'queue':
       case 'connections':

@@ -5,7 +5,7 @@ import { errors } from '../../services/errors.ts'
 import { OfflineQueue } from '../../services/offline-queue.ts'
 import type { Position } from '../../services/protocol/index.ts'
 import { Releaser } from '../../services/releaser.ts'
-import type { ReleaseResult, Store } from '../../services/store/store.ts'
+import type { ReleaseResult, Store, SweepResult } from '../../services/store/store.ts'
 
 /** Lets what was called answer. */
 async function settle(): Promise<void> {
@@ -36,6 +36,30 @@ t.test('a release that found nothing due, on a store whose clock is behind, is n
   times.length = 0
   await pass(200)
   t.ok(times.length > 20, 'one that did release goes on when the next is due')
+  await releaser.close()
+})
+
+t.test('what a sweep left of a user whose node is gone is released when it is due, not at the next sweep', async (t) => {
+  const times: number[] = []
+  const start = Date.now()
+  let left = 3
+  const release = async (): Promise<ReleaseResult> => {
+    times.push(Date.now() - start)
+    left -= 1
+    return { released: 10, folded: 0, left: left * 10, nextAt: left > 0 ? Date.now() + 1000 : 0 }
+  }
+  const sweep = async (): Promise<SweepResult> => {
+    if (Date.now() - start > 1000) return { released: 0, folded: 0, waiting: [] }
+    return { released: 10, folded: 0, waiting: [{ user: 'alice', nextAt: Date.now() + 1000 }] }
+  }
+  const counters = new Counters()
+  const releaser = new Releaser({ release, sweep } as unknown as Store, counters)
+  for (let passed = 0; passed < 6000; passed++) {
+    mock.timers.tick(1)
+    await settle()
+  }
+  t.same(times, [2002, 3004, 4006])
+  t.equal(counters.released, 40)
   await releaser.close()
 })
 

@@ -25,8 +25,10 @@ import {
   type Store,
   type StoreEvents,
   type StoreSettings,
-  type StoreStatus
+  type StoreStatus,
+  type SweepResult
 } from '../store.ts'
+import { swept } from '../swept.ts'
 import type { Entry } from './cache.ts'
 import { encodeEffects, encodeParkedIndex, encodeRemoval, rowSize, sizeOf } from './codec.ts'
 import { isFull, type OpenDatabase, openLevel } from './database.ts'
@@ -117,21 +119,25 @@ export class EmbeddedStore implements Store {
     return await this.#step(user, (machine) => machine.release())
   }
 
-  async sweep(): Promise<{ released: number; folded: number }> {
-    const total = { released: 0, folded: 0 }
+  async sweep(): Promise<SweepResult> {
     const now = this.#clock()
     const users: string[] = []
     for (const [user, at] of this.#use().due) if (at <= now) users.push(user)
-    const drain = async (user: string): Promise<void> => {
-      let result: ReleaseResult
-      do {
-        result = await this.release(user)
-        total.released += result.released
-        total.folded += result.folded
-      } while (result.released > 0 && result.left > 0 && result.nextAt <= now)
+    const drain = async (user: string): Promise<ReleaseResult> => {
+      const result = await this.release(user)
+      let last = result
+      while (last.released > 0 && last.left > 0 && last.nextAt <= now) {
+        last = await this.release(user)
+        result.released += last.released
+        result.folded += last.folded
+      }
+      return { ...result, left: last.left, nextAt: last.nextAt }
     }
-    while (users.length > 0) await Promise.all(users.splice(0, SWEEP_SLICE).map(drain))
-    return total
+    const results: ReleaseResult[] = []
+    for (let from = 0; from < users.length; from += SWEEP_SLICE) {
+      results.push(...(await Promise.all(users.slice(from, from + SWEEP_SLICE).map(drain))))
+    }
+    return swept(users, results)
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {

@@ -23,8 +23,10 @@ import type {
   Store,
   StoreEvents,
   StoreSettings,
-  StoreStatus
+  StoreStatus,
+  SweepResult
 } from '../store.ts'
+import { swept } from '../swept.ts'
 import type { RedisStoreOptions } from './clients.ts'
 import { Group, packed } from './group.ts'
 import { Keys } from './keys.ts'
@@ -93,16 +95,12 @@ export class RedisStore implements Store {
     return { released: number(released), folded: number(folded), left: number(left), nextAt: number(nextAt) }
   }
 
-  async sweep(): Promise<{ released: number; folded: number }> {
+  async sweep(): Promise<SweepResult> {
     const share = await this.#guard(() => this.#link.share())
     const keys = share.map((bucket) => this.#keys.due[bucket] as string)
     const due = await this.#guard(() => this.#link.runOver('due', keys, [this.#clock(), SWEEP_BATCH]))
-    const total = { released: 0, folded: 0 }
-    for (const { released, folded } of await Promise.all(due.map((user) => this.release(text(user))))) {
-      total.released += released
-      total.folded += folded
-    }
-    return total
+    const users = due.map(text)
+    return swept(users, await Promise.all(users.map((user) => this.release(user))))
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {

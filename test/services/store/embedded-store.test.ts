@@ -222,7 +222,7 @@ t.test('users whose names are no well-formed text do not meet either', async (t)
   await store.close()
   clock.advance(settings.rateWindowMs)
   const again = await opened(t, limited)
-  t.same(await again.store.sweep(), { released: 3, folded: 0 })
+  t.same(await again.store.sweep(), { released: 3, folded: 0, waiting: [] })
   for (const [index, user] of users.entries()) {
     const { items } = await again.store.inbox({ user, states: undefined, before: undefined, limit: 10 })
     t.same(
@@ -260,7 +260,7 @@ t.test('a sweep drains what an older, lower limit parked', async (t) => {
   await Promise.all(Array.from({ length: 300 }, (_, index) => limited.store.publish(note('a', index))))
   await limited.store.close()
   const { store } = await opened(t, { folder })
-  t.same(await store.sweep(), { released: 299, folded: 0 })
+  t.same(await store.sweep(), { released: 299, folded: 0, waiting: [] })
   t.match(await store.queue('a'), { parked: 0, head: { offset: 300 } })
 })
 
