@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { BUCKETS, bucketOf } from '../../services/store/redis/keys.ts'
 import { type Breach, check } from './checker.ts'
 import { ghosts, readLogs, rest } from './collect.ts'
 import { type Device, loadSdk, makeDevices } from './consumers.ts'
@@ -44,11 +45,23 @@ const SECONDS_PER_ABSENT = 2
 /** A burst to somebody absent is released in less, milliseconds. */
 const ABSENT_REST_MS = 4000
 
+/** Users share this many buckets, as very many would share all: what is lost for one must be found amid what comes for others. */
+const BUCKETS_USED = 16
+
+function usersOf(count: number): string[] {
+  const users: string[] = []
+  for (let number = 0; users.length < count; number++) {
+    const user = `user-${number}`
+    if (bucketOf(user) % (BUCKETS / BUCKETS_USED) === 0) users.push(user)
+  }
+  return users
+}
+
 /** One run, from nothing to the verdict. Whatever happens, no process is left when it settles. */
 export async function chaos(options: ChaosOptions, progress: (text: string) => void = () => undefined): Promise<ChaosResult> {
   const { store, seed, seconds, only, intensity, maxEntries, build } = options
   const faultPlan = schedule(seed, seconds, store, { only, intensity })
-  const users = Array.from({ length: options.users }, (_, number) => `user-${number}`)
+  const users = usersOf(options.users)
   const absent = Array.from({ length: Math.ceil(seconds / SECONDS_PER_ABSENT) }, (_, number) => `absent-${number}`)
   const world = await World.start({ store, nodes: store === 'embedded' ? 1 : options.nodes, build, maxEntries })
   const unhealed: string[] = []

@@ -41,6 +41,15 @@ export const mutations: Mutation[] = [
     rules: ['late', 'unhealed', 'lost']
   },
   {
+    name: 'what is heard past the target makes up for what is missing before it',
+    edits: [{ file: 'services/store/redis/wakeups.js', find: 'tally.past.push(counter);', put: '' }],
+    store: 'redis',
+    faults: ['subscriberSwallow'],
+    intensity: 2.5,
+    seconds: 16,
+    rules: ['late', 'unhealed', 'lost']
+  },
+  {
     name: 'after a new subscription nothing is compared',
     edits: [
       {

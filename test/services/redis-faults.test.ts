@@ -170,18 +170,25 @@ t.test('the commands are cut while the subscriber is silent for good: the node c
   await until(() => follower.ids('a').length === 1, 'the wake-up came', 4000)
 })
 
-t.test('a wake-up that got lost without anybody noticing is found by the counters', async (t) => {
-  const { server, node, keys } = await own(t)
-  const follower = await node()
-  await follower.follow('a')
-  await server.client().hincrby(keys.counters[bucketOf('a')] as string, follower.node, 1)
-  const since = Date.now()
-  await until(() => follower.suspicions === 1, 'the lag is found', 3500)
-  t.ok(Date.now() - since < 2600, `found after ${Date.now() - since} ms`)
-  t.equal(follower.lost, 1)
-  await follower.store.publish(command('a'))
-  await until(() => follower.ids('a').length === 1, 'and healed')
-})
+for (const busy of [false, true]) {
+  t.test(`a wake-up that got lost without anybody noticing is found by the counters, in a ${busy ? 'busy' : 'quiet'} bucket`, async (t) => {
+    const { server, node, keys } = await own(t)
+    const follower = await node()
+    await follower.follow('a')
+    const neighbour = Array.from({ length: 10_000 }, (_, i) => `b-${i}`).find((user) => bucketOf(user) === bucketOf('a')) as string
+    if (busy) await follower.follow(neighbour)
+    const work = busy ? load(follower, [neighbour], 1) : undefined
+    await server.client().hincrby(keys.counters[bucketOf('a')] as string, follower.node, 1)
+    const since = Date.now()
+    await until(() => follower.suspicions === 1, 'the lag is found', 3500)
+    t.ok(Date.now() - since < 2600, `found after ${Date.now() - since} ms`)
+    await work?.stop()
+    if (work !== undefined) t.ok(work.count() > 20, `${work.count()} came for others meanwhile`)
+    t.equal(follower.lost, 1)
+    await follower.store.publish(command('a'))
+    await until(() => follower.ids('a').length === 1, 'and healed')
+  })
+}
 
 t.test('FLUSHALL under connected nodes: their users are suspect, and the log is another one', async (t) => {
   const { server, node } = await own(t)

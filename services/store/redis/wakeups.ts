@@ -9,14 +9,16 @@ const WAKE = 0x77
 const MANY = 0x6d
 
 /**
- * What a node knows of its counter in one bucket. The store counts every wake-up it sends to the node and every attach and detach of the
- * node; `base + count` is how far the node has heard of that.
+ * What a node knows of its counter in one bucket. The store numbers every wake-up it sends to the node and every attach and detach of the
+ * node; of the numbers after `base` the node has heard `count`.
  */
 interface Tally {
   base: number
   count: number
-  /** What the counter was at the last check: by the next one this much must have been heard. */
+  /** What the counter was at the last check: by the next one every number up to it must have been heard. */
   target: number
+  /** Numbers heard that are past the target: they make up for none that is missing before it. */
+  past: number[]
   /** Counters heard while the base is found out; undefined while it is known. */
   heard: number[] | undefined
 }
@@ -34,7 +36,7 @@ export class Wakeups {
   readonly #node: string
   readonly #events: StoreEvents
   readonly #suspects = new Set<number>()
-  readonly #tallies: Tally[] = Array.from({ length: BUCKETS }, () => ({ base: 0, count: 0, target: 0, heard: [] }))
+  readonly #tallies: Tally[] = Array.from({ length: BUCKETS }, () => ({ base: 0, count: 0, target: 0, past: [], heard: [] }))
 
   constructor(subscriber: Client, scripts: Scripts, keys: Keys, node: string, events: StoreEvents) {
     this.#subscriber = subscriber
@@ -62,13 +64,14 @@ export class Wakeups {
     this.#events.suspect((user) => affected.has(bucketOf(user)))
   }
 
-  /** Compares the counters of these buckets with a second ago, and heals those that lag; which they were. */
-  async check(buckets: Iterable<number>): Promise<number[]> {
+  /** Compares the counters of these buckets, and of those where something was heard, with a second ago; heals those that lag. Which they were. */
+  async check(buckets: readonly number[]): Promise<number[]> {
     const lagging: number[] = []
     const level: number[] = []
-    for (const bucket of buckets) {
+    for (const bucket of ALL_BUCKETS) {
       const tally = this.#tally(bucket)
-      if (tally.heard !== undefined || tally.target > this.#heardOf(bucket)) lagging.push(bucket)
+      if (tally.past.length === 0 && !buckets.includes(bucket)) continue
+      if (tally.heard !== undefined || heardUpTo(tally, tally.target) < tally.target) lagging.push(bucket)
       else level.push(bucket)
     }
     await this.#look(level, lagging)
@@ -85,33 +88,33 @@ export class Wakeups {
   heard(bucket: number, counter: number): void {
     const tally = this.#tally(bucket)
     if (tally.heard !== undefined) tally.heard.push(counter)
-    else if (counter > tally.base) tally.count += 1
+    else if (counter > tally.base) {
+      tally.count += 1
+      if (counter > tally.target) tally.past.push(counter)
+    }
   }
 
-  /** Takes the counters for the targets of the next check; those that are behind what was heard lag, too. */
+  /** Takes the counters for the targets of the next check; those that are behind what was heard before lag, too. */
   async #look(buckets: number[], lagging: number[]): Promise<void> {
-    const heard = buckets.map((bucket) => this.#heardOf(bucket))
+    const heard = buckets.map((bucket) => heardOf(this.#tally(bucket)))
     const counters = await this.#counters(buckets)
     buckets.forEach((bucket, index) => {
+      const tally = this.#tally(bucket)
       const counter = counters[index] as number
       if (counter < (heard[index] as number)) lagging.push(bucket)
-      else this.#tally(bucket).target = counter
+      else aim(tally, counter)
     })
   }
 
   /** Buckets whose counter is another than what was heard, and those whose counter was never read. */
   async #moved(): Promise<number[]> {
-    const heard = ALL_BUCKETS.map((bucket) => this.#heardOf(bucket))
+    const heard = this.#tallies.map(heardOf)
     const counters = await this.#counters(ALL_BUCKETS)
     return ALL_BUCKETS.filter((bucket) => {
+      const tally = this.#tally(bucket)
       const counter = counters[bucket] as number
-      return this.#tally(bucket).heard !== undefined || counter < (heard[bucket] as number) || counter > this.#heardOf(bucket)
+      return tally.heard !== undefined || counter < (heard[bucket] as number) || heardUpTo(tally, counter) < counter
     })
-  }
-
-  #heardOf(bucket: number): number {
-    const { base, count } = this.#tally(bucket)
-    return base + count
   }
 
   async #counters(buckets: readonly number[]): Promise<number[]> {
@@ -126,7 +129,8 @@ export class Wakeups {
     const base = number(await this.#scripts.run('counter', [this.#keys.counters[bucket] as string], [this.#node]))
     if (tally.heard !== heard) return
     tally.base = base
-    tally.count = heard.filter((counter) => counter > base).length
+    tally.past = heard.filter((counter) => counter > base)
+    tally.count = tally.past.length
     tally.target = base
     tally.heard = undefined
   }
@@ -171,4 +175,18 @@ export class Wakeups {
       this.#events.kick({ user, connectionId, reason: message.toString('utf8', userEnd), revoked: first === '1' })
     }
   }
+}
+
+function heardOf({ base, count }: Tally): number {
+  return base + count
+}
+
+/** How far it heard, if nothing up to this number is missing; less when something is. */
+function heardUpTo({ base, count, past }: Tally, counter: number): number {
+  return base + count - past.filter((number) => number > counter).length
+}
+
+function aim(tally: Tally, counter: number): void {
+  tally.target = counter
+  tally.past = tally.past.filter((number) => number > counter)
 }
