@@ -432,6 +432,7 @@ t.test('after disconnect() nothing goes to the handlers any more', async (t) => 
   server.last.send({ type: 'ping', time: 1 })
   await until(() => server.last.of('pong').length === 1, 'all three are there')
   client.disconnect()
+  t.equal(rigged.storage.ending(':shown'), notificationOf(1).id, 'what a handler is still at will not come again')
   frees[0]?.()
   await until(() => rigged.storage.ending(':last') === server.eventId(1), 'the first is done')
   await new Promise(setImmediate)

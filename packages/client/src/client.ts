@@ -124,7 +124,7 @@ export class Client {
         this.#tabs?.announce()
         if (this.#visible()) this.#connection.wake()
       },
-      pagehide: () => this.#acks.flush()
+      pagehide: () => this.#keep()
     })
     this.#connection.start()
   }
@@ -133,7 +133,7 @@ export class Client {
   disconnect(): void {
     this.#unwatch?.()
     this.#unwatch = undefined
-    this.#acks.flush()
+    this.#keep()
     this.#connection.stop()
     this.#delivery.clear()
     this.#tabs?.leave()
@@ -187,6 +187,12 @@ export class Client {
   async markAllRead(): Promise<void> {
     const upTo = this.lastEventId
     if (upTo) await this.mark({ upTo })
+  }
+
+  /** What a handler is still at was shown, too: it must not come again, even when the place in the log is lost. */
+  #keep(): void {
+    this.#delivery.save()
+    this.#acks.flush()
   }
 
   /** Tabs are joined as soon as the user is known; only the one that leads goes on. */
