@@ -255,6 +255,21 @@ t.test('a dead node is taken out; if it was only paused it comes back with all i
   t.equal((await other.store.connections('a')).length, 1)
 })
 
+t.test('a node sweeps its share, and what is long overdue in the share of another', async (t) => {
+  let now = 1_754_000_000_000
+  const { node } = await own(t)
+  const one = await node(undefined, { rateLimit: 1, clock: () => now })
+  await node(undefined, { rateLimit: 1, clock: () => now })
+  for (const user of users) for (let i = 0; i < 2; i++) await one.store.publish(command(user))
+  now += 1000
+  const { released: mine } = await one.store.sweep()
+  t.ok(mine > 0 && mine < users.length, `${mine} of ${users.length}`)
+  now += 1999
+  t.equal((await one.store.sweep()).released, 0, 'the other has its time')
+  now += 1
+  t.equal((await one.store.sweep()).released, users.length - mine)
+})
+
 t.test('two nodes sweep at once: each is released once, in order, never above the rate', async (t) => {
   const { node } = on(shared, t)
   const limits = { rateLimit: 5, rateWindowMs: 200 }

@@ -41,6 +41,9 @@ const ATTACHES = 32
 /** Users of one bucket whose notifications one sweep releases. */
 const SWEEP_BATCH = 100
 
+/** What another node should have released so long ago, milliseconds, any node does: it takes longer until a node counts as dead. */
+const OVERDUE_MS = 2000
+
 /** The store of any number of nodes that share a Redis: each method is one script there. */
 export class RedisStore implements Store {
   readonly kind = 'redis'
@@ -96,10 +99,8 @@ export class RedisStore implements Store {
   }
 
   async sweep(): Promise<SweepResult> {
-    const share = await this.#guard(() => this.#link.share())
-    const keys = share.map((bucket) => this.#keys.due[bucket] as string)
-    const due = await this.#guard(() => this.#link.runOver('due', keys, [this.#clock(), SWEEP_BATCH]))
-    const users = due.map(text)
+    const mine = new Set(await this.#guard(() => this.#link.share()))
+    const users = [...(await this.#due((bucket) => mine.has(bucket), 0)), ...(await this.#due((bucket) => !mine.has(bucket), OVERDUE_MS))]
     return swept(users, await Promise.all(users.map((user) => this.release(user))))
   }
 
@@ -166,6 +167,11 @@ export class RedisStore implements Store {
 
   async revokedBefore(user: string): Promise<number> {
     return await this.#guard(() => this.#link.revokedBefore(user))
+  }
+
+  async #due(of: (bucket: number) => boolean, sinceMs: number): Promise<string[]> {
+    const keys = this.#keys.due.filter((_, bucket) => of(bucket))
+    return (await this.#guard(() => this.#link.runOver('due', keys, [this.#clock(), SWEEP_BATCH, sinceMs]))).map(text)
   }
 
   #step(name: ScriptName, user: string, ...args: string[]): Promise<Reply> {
