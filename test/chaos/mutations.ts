@@ -42,7 +42,7 @@ export const mutations: Mutation[] = [
   },
   {
     name: 'what is heard past the target makes up for what is missing before it',
-    edits: [{ file: 'services/store/redis/wakeups.js', find: 'tally.past.push(counter);', put: '' }],
+    edits: [{ file: 'services/store/redis/wakeups.js', find: 'tally.past.push(counter);', put: ';' }],
     store: 'redis',
     faults: ['subscriberSwallow'],
     intensity: 2.5,
