@@ -107,7 +107,7 @@ export const mutations: Mutation[] = [
     intensity: 4,
     rate: 200,
     seconds: 15,
-    rules: ['stored', 'lost']
+    rules: ['stored', 'lost', 'parked']
   },
   {
     name: 'a release leaves the parked one where it was',
