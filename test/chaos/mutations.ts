@@ -282,7 +282,9 @@ export const mutations: Mutation[] = [
     ],
     store: 'redis',
     faults: ['nodeKill'],
-    intensity: 2,
+    // Over before a node counts as dead: the checker's own store, which is as it should be, would take it out.
+    intensity: 4,
+    seconds: 5,
     rules: ['ghost']
   },
   {
