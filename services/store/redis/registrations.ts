@@ -61,19 +61,12 @@ export class Registrations {
   /** Carries out an attach and keeps what it registered. */
   async attach(user: string, connections: ConnectionInfo[], carryOut: () => Promise<AttachResult>): Promise<AttachResult> {
     const held = this.#of(user)
-    const call = this.#begin(held)
-    let written: boolean | undefined
-    try {
+    const wrote = ({ status }: AttachResult): boolean => status === 'attached'
+    return await this.#call(user, held, wrote, async (call) => {
       const result = await carryOut()
-      written = result.status === 'attached'
-      if (written && call.number > held.from) this.#keep(user, held, connections, call.number)
+      if (wrote(result) && call.number > held.from) this.#keep(user, held, connections, call.number)
       return result
-    } catch (error) {
-      if (!maybeCarriedOut(error)) written = false
-      throw error
-    } finally {
-      this.#end(user, held, call, written)
-    }
+    })
   }
 
   /** From now on the registry should hold this; `write` makes it so. */
@@ -86,17 +79,8 @@ export class Registrations {
   async write(user: string, node: string): Promise<void> {
     const held = this.#of(user)
     const { connections } = held
-    const call = this.#begin(held)
-    let written: boolean | undefined
-    try {
-      this.#heard(bucketOf(user), await this.#detach(user, node, connections))
-      written = true
-    } catch (error) {
-      if (!maybeCarriedOut(error)) written = false
-      throw error
-    } finally {
-      this.#end(user, held, call, written)
-    }
+    const detach = async (): Promise<void> => this.#heard(bucketOf(user), await this.#detach(user, node, connections))
+    await this.#call(user, held, () => true, detach)
   }
 
   /** Writes again what is in doubt. */
@@ -138,6 +122,22 @@ export class Registrations {
       this.#held.set(user, held)
     }
     return held
+  }
+
+  /** One call that writes. What came of it is not known when it fails, unless it was not sent. */
+  async #call<Result>(user: string, held: Held, wrote: (result: Result) => boolean, act: (call: Call) => Promise<Result>): Promise<Result> {
+    const call = this.#begin(held)
+    let written: boolean | undefined
+    try {
+      const result = await act(call)
+      written = wrote(result)
+      return result
+    } catch (error) {
+      if (!maybeCarriedOut(error)) written = false
+      throw error
+    } finally {
+      this.#end(user, held, call, written)
+    }
   }
 
   #begin(held: Held): Call {
