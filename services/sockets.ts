@@ -60,7 +60,7 @@ export function acceptSocket(context: SocketContext, webSocket: WebSocket, socke
   socket.on('drain', onDrain)
 }
 
-/** Takes over a response for server-sent events, whose head it writes with `headers`. */
+/** Takes over a response for server-sent events, whose head it writes with `headers`; nothing, when the client has gone meanwhile. */
 export function acceptStream(
   context: SocketContext,
   response: ServerResponse,
@@ -68,6 +68,7 @@ export function acceptStream(
   identity: Identity,
   start: Start
 ): void {
+  if (response.destroyed) return
   response.writeHead(200, { ...headers, 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
   const connection = new Connection(context, new SseTransport(response), identity, start, newId(), Date.now())
   response.on('close', () => connection.closed(GONE))

@@ -3,14 +3,15 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { exportJWK, SignJWT } from 'jose'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { rawPeer, upgradeRequest } from '../fixtures/raw.ts'
-import { eventually, startService } from '../helper.ts'
+import { call, eventually, startService } from '../helper.ts'
 
-t.test('what was on its way in when a stop began is answered with 503, and holds nothing up', async (t) => {
+/** A service whose keys are a while in coming: those who connect wait for `answer`. */
+async function slowKeys(t: Test) {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const keys = JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: 'one', alg: 'ES256', use: 'sig' }] })
-  let answer: () => void = () => undefined
+  let answer: (() => void) | undefined
   const server = createServer((_request, response) => {
     answer = () => response.writeHead(200, { 'content-type': 'application/json' }).end(keys)
   }).listen(0, '127.0.0.1')
@@ -26,6 +27,11 @@ t.test('what was on its way in when a stop began is answered with 503, and holds
     JWKS_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks`,
     CLOSE_GRACE_SECONDS: '20'
   })
+  return { service, token, asked: () => answer !== undefined, answer: () => answer?.() }
+}
+
+t.test('what was on its way in when a stop began is answered with 503, and holds nothing up', async (t) => {
+  const { service, token, asked, answer } = await slowKeys(t)
   let begun = 0
   service.app.server.on('upgrade', () => {
     begun += 1
@@ -46,7 +52,7 @@ t.test('what was on its way in when a stop began is answered with 503, and holds
       return { name, ...peer }
     })
   )
-  await eventually(() => begun === 2 && answer.name !== '', 'both wait for the keys')
+  await eventually(() => begun === 2 && asked(), 'both wait for the keys')
   const start = Date.now()
   const closing = service.close()
   await eventually(() => service.app.health.draining)
@@ -58,4 +64,24 @@ t.test('what was on its way in when a stop began is answered with 503, and holds
   }
   await closing
   t.ok(Date.now() - start < 8000, `${Date.now() - start} ms`)
+})
+
+t.test('who has gone while the keys were fetched is no connection', async (t) => {
+  const { service, token, asked, answer } = await slowKeys(t)
+  for (const [begin, request] of [
+    ['upgrade', upgradeRequest(`/v1/ws?token=${token}`)],
+    ['request', `GET /v1/sse?token=${token} HTTP/1.1\r\nhost: localhost\r\n\r\n`]
+  ] as const) {
+    const begun = once(service.app.server, begin)
+    const { socket } = await rawPeer(t, service.url)
+    socket.write(request)
+    await begun
+    await eventually(asked, 'the keys to be asked for')
+    socket.resetAndDestroy()
+  }
+  await eventually(() => new Promise<boolean>((resolve) => service.app.server.getConnections((_, count) => resolve(count === 0))))
+  const own = call(service, 'GET', '/v1/me/notifications', undefined, { token })
+  answer()
+  t.equal((await own).status, 200, 'whoever is still there goes on')
+  t.equal(service.app.connections.count, 0)
 })
