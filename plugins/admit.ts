@@ -1,13 +1,14 @@
 import fp from 'fastify-plugin'
 import { admit } from '../services/admission.ts'
 import { errors } from '../services/errors.ts'
+import { Pace } from '../services/pace.ts'
 import type { Admission } from '../services/sockets.ts'
 import { originAllowed } from '../services/upgrade.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     admit: {
-      /** What is answered in HTTP: 403 for the origin, 429 for too many attempts, 503 without a store. */
+      /** What is answered in HTTP: 403 for the origin, 429 for too many attempts, 503 without a store. When very many come at once, they take turns. */
       upgrade: (request: FastifyRequest) => Promise<void>
       /** The token, the device and the start of the cursor; 503 when the node began to stop meanwhile. */
       identify: (request: FastifyRequest) => Promise<Admission>
@@ -26,10 +27,12 @@ export default fp(
   async (app) => {
     const { ALLOWED_ORIGINS } = app.config
     const allowed = ALLOWED_ORIGINS.map((origin) => origin.toLowerCase())
+    const pace = new Pace()
     app.decorate('admit', {
       upgrade: async (request) => {
         if (!originAllowed(request.headers.origin, allowed)) throw new errors.OriginForbidden()
         await app.limits.connect(request)
+        await pace.take()
         if (!app.store.status().available) throw new errors.StoreUnavailable()
       },
       identify: async (request) => {
