@@ -1,7 +1,7 @@
 import type { Counters } from './counters.ts'
 import { increment } from './counters.ts'
 import { isOfStore } from './errors.ts'
-import { eventIdOf, Frame, plainFrame, replayFrame } from './frames.ts'
+import { eventIdOf, Frame, plainFrame, Replay } from './frames.ts'
 import type { OfflineQueue } from './offline-queue.ts'
 import { closeCodes, DEFAULT_DEVICE, type HelloFrame, type Position, parseEventId } from './protocol/index.ts'
 import type { LocalUser, Registry } from './registry.ts'
@@ -343,22 +343,25 @@ export class Connection implements ConnectionInfo {
   }
 
   #replay(backlog: Backlog): void {
-    const sent = new Set<string>()
+    const { epoch, start, rows } = backlog
+    const replay = new Replay(backlog)
+    let offset = start.offset
     let lost = 0
-    for (const row of backlog.rows) {
-      const offset = this.#sent.offset + 1
+    for (const [index, row] of rows.entries()) {
       if (rowKind(row) === '~') lost += 1
-      else if (lost > 0) lost = this.#lost(backlog.epoch, offset - 1, lost)
-      const frame = replayFrame(backlog, offset, row, sent)
+      else if (lost > 0) lost = this.#lost(epoch, offset, lost)
+      const frame = replay.frame(index)
       const clear = this.#acked >= this.#lastFrame
-      this.#sent = { epoch: backlog.epoch, offset, id8: rowId8(row) }
+      offset += 1
       if (frame !== undefined) {
         this.#lastFrame = offset
         this.#context.counters.deliveredReplay += 1
         this.#transport.send(frame)
       } else if (clear) this.#acked = offset
     }
-    if (lost > 0) this.#lost(backlog.epoch, this.#sent.offset, lost)
+    const last = rows.at(-1)
+    if (last !== undefined) this.#sent = { epoch, offset, id8: rowId8(last) }
+    if (lost > 0) this.#lost(epoch, offset, lost)
   }
 
   #lost(epoch: string, last: number, count: number): number {

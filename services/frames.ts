@@ -60,30 +60,52 @@ export function rowFrame(epoch: string, offset: number, row: Buffer): Frame | un
 }
 
 /**
- * The replay frame of a row: the final truth only. A notification comes with the state it has now, a change of state only for ids that
+ * The frames of one read, which say the final truth only. A notification comes with the state it has now, a change of state only for ids that
  * still have it and did not come with it already, a retraction only for what may have been seen (a client that comes back may have shown
  * more than it acknowledged); counts are those of now.
- *
- * @param sent ids of the notifications this read has replayed so far; added to
  */
-export function replayFrame(backlog: Backlog, offset: number, row: Buffer, sent: Set<string>): Frame | undefined {
-  const kind = rowKind(row)
-  const eventId = formatEventId({ epoch: backlog.epoch, offset, id8: rowId8(row) })
-  if (kind === 'n') {
-    const id = rowId(row)
-    const state = backlog.states.get(id)
-    sent.add(id)
-    return notificationFrame(eventId, state === undefined ? '"replay":true,' : `"replay":true,"state":"${state}",`, row)
+export class Replay {
+  readonly #backlog: Backlog
+  /** Ids of the notifications before row `#looked`: found out when a change of state asks for them. */
+  readonly #ids = new Set<string>()
+  #looked = 0
+
+  constructor(backlog: Backlog) {
+    this.#backlog = backlog
   }
-  const rest =
-    kind === 's' || kind === 'r' || kind === 'd' ? (JSON.parse(`{${rowTail(row)}`) as { ids: string[]; state: State }) : undefined
-  if (rest === undefined || (kind === 'r' && !backlog.resumed && retractedOffset(row) > backlog.start.offset)) return undefined
-  if (kind === 's') {
-    rest.ids = rest.ids.filter((id) => !sent.has(id) && (backlog.states.get(id) ?? 'unread') === rest.state)
-    if (rest.ids.length === 0) return undefined
+
+  /** The frame of a row, by its place among the rows read, or undefined for one that has nothing to say any more. */
+  frame(index: number): Frame | undefined {
+    const { epoch, start, rows, states } = this.#backlog
+    const row = rows[index] as Buffer
+    const eventId = formatEventId({ epoch, offset: start.offset + 1 + index, id8: rowId8(row) })
+    const kind = rowKind(row)
+    if (kind === 'n') {
+      const state = states.size === 0 ? undefined : states.get(rowId(row))
+      return notificationFrame(eventId, state === undefined ? '"replay":true,' : `"replay":true,"state":"${state}",`, row)
+    }
+    return kind === 's' || kind === 'r' || kind === 'd' ? this.#change(index, eventId, kind, row) : undefined
   }
-  const type = HEADS[kind as keyof typeof HEADS]
-  return new Frame(eventId, JSON.stringify({ type, eventId, replay: true, ...rest, unread: backlog.unread }))
+
+  #change(index: number, eventId: string, kind: 's' | 'r' | 'd', row: Buffer): Frame | undefined {
+    const { resumed, start, states, unread } = this.#backlog
+    if (kind === 'r' && !resumed && retractedOffset(row) > start.offset) return undefined
+    const rest = JSON.parse(`{${rowTail(row)}`) as { ids: string[]; state: State }
+    if (kind === 's') {
+      const sent = this.#idsBefore(index)
+      rest.ids = rest.ids.filter((id) => !sent.has(id) && (states.get(id) ?? 'unread') === rest.state)
+      if (rest.ids.length === 0) return undefined
+    }
+    return new Frame(eventId, JSON.stringify({ type: HEADS[kind], eventId, replay: true, ...rest, unread }))
+  }
+
+  #idsBefore(index: number): Set<string> {
+    for (; this.#looked < index; this.#looked++) {
+      const row = this.#backlog.rows[this.#looked] as Buffer
+      if (rowKind(row) === 'n') this.#ids.add(rowId(row))
+    }
+    return this.#ids
+  }
 }
 
 function notificationFrame(eventId: string, flags: string, row: Buffer): Frame {

@@ -316,7 +316,7 @@ export const mutations: Mutation[] = [
   },
   {
     name: 'a replay goes from the newest to the oldest',
-    edits: [{ file: CONNECTION, find: 'for (const row of backlog.rows) {', put: 'for (const row of backlog.rows.reverse()) {' }],
+    edits: [{ file: CONNECTION, find: 'const replay = new Replay(backlog)', put: 'const replay = new Replay(backlog); rows.reverse()' }],
     store: 'redis',
     faults: ['clientRestart', 'frozenReader'],
     intensity: 4,
