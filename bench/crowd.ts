@@ -49,9 +49,14 @@ export class Crowd {
 
   /** Resolves when every one of them hears. */
   static async open(fleet: Fleet, users: number, options: CrowdOptions = {}): Promise<Crowd> {
-    const crowd = new Crowd(fleet, users)
+    const crowd = Crowd.of(fleet, users)
     await crowd.connect(options)
     return crowd
+  }
+
+  /** Nobody is connected yet. */
+  static of(fleet: Fleet, users: number): Crowd {
+    return new Crowd(fleet, users)
   }
 
   async connect({ atOnce = 100, first = 0, target }: CrowdOptions = {}): Promise<void> {

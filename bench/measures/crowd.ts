@@ -1,11 +1,8 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { owned } from '../children.ts'
 import { residentBytes } from '../cpu.ts'
 import { nameOf, within } from '../crowd.ts'
 import { bodyOf } from '../generator.ts'
+import { Holder, type Told } from '../held.ts'
 import { openLoop } from '../open-loop.ts'
 import { belfry } from '../peers/all.ts'
 import { Poster } from '../poster.ts'
@@ -19,43 +16,6 @@ const HELD_MS = 60_000
 
 /** What `docs/guides/scaling.md` says for many connections that are mostly quiet. */
 const FRUGAL = ['--max-semi-space-size=4', '--heap-growing-percent=20']
-
-interface Told {
-  received: number
-  duplicated: number
-  closed: number
-}
-
-/** A process that holds a node's part of the crowd, and what it told last. */
-class Holder {
-  last: Told = { received: 0, duplicated: 0, closed: 0 }
-  readonly #child: ChildProcess
-
-  private constructor(child: ChildProcess) {
-    this.#child = child
-    child.on('message', (told) => {
-      this.last = told as Told
-    })
-  }
-
-  static async start(port: number, first: number, users: number): Promise<Holder> {
-    const child = owned(fork(join(import.meta.dirname, '..', 'holder.js'), [port, first, users].map(String)))
-    const holder = new Holder(child)
-    await Promise.race([
-      once(child, 'message'),
-      once(child, 'exit').then(() => {
-        throw new Error('a holder of connections ended before they were open')
-      })
-    ])
-    return holder
-  }
-
-  async stop(): Promise<void> {
-    const exited = once(this.#child, 'exit')
-    this.#child.kill('SIGKILL')
-    await exited
-  }
-}
 
 interface Held {
   gigabytes: number
@@ -75,7 +35,11 @@ async function hold(bench: Bench, flags: string[]): Promise<Held> {
   const sum = (field: keyof Told): number => holders.reduce((total, { last }) => total + last[field], 0)
   try {
     const start = performance.now()
-    for (const [node, port] of fleet.ports.entries()) holders.push(await Holder.start(port, node * share, share))
+    for (const [node, port] of fleet.ports.entries()) {
+      const holder = await Holder.start({ ports: [port], first: node * share, users: share })
+      holders.push(holder)
+      await holder.connect()
+    }
     bench.say(`connected after ${((performance.now() - start) / 1000).toFixed(0)} s`)
     const published = (bench.quick ? 5 : HELD_MS / 1000) * RATE
     const posters = fleet.ports.map((port) => new Poster(port, belfry.publishPath(''), belfry.headers, 32))
