@@ -5,7 +5,7 @@ import type { Reply } from './scripts.ts'
 const MAX_ITEMS = 64
 
 interface Waiting {
-  item: string
+  item: string[]
   resolve(line: string): void
   reject(error: Error): void
 }
@@ -15,18 +15,18 @@ interface Waiting {
  * call waits for nothing; under load groups grow by themselves, and what each costs falls.
  */
 export class Group {
-  readonly #send: (items: string[]) => Promise<Reply>
+  readonly #send: (items: string[][]) => Promise<Reply>
   #waiting: Waiting[] = []
   #scheduled = false
   #underWay = 0
 
-  /** @param send carries out some items, and answers with a line for each */
-  constructor(send: (items: string[]) => Promise<Reply>) {
+  /** @param send carries out some items, each as its fields, and answers with a line for each */
+  constructor(send: (items: string[][]) => Promise<Reply>) {
     this.#send = send
   }
 
   /** Resolves with the line of this item. Rejects with its error, or when the call is lost. */
-  add(item: string): Promise<string> {
+  add(...item: string[]): Promise<string> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject })
       if (this.#scheduled) return
@@ -61,11 +61,4 @@ export class Group {
       this.#flush()
     }
   }
-}
-
-/** Fields as one text, the way `prelude-many.lua` takes them apart. */
-export function packed(...fields: string[]): string {
-  let lengths = ''
-  for (let i = 0; i < fields.length - 1; i++) lengths += `${Buffer.byteLength(fields[i] as string)} `
-  return lengths + fields.join('')
 }

@@ -28,7 +28,7 @@ import type {
 } from '../store.ts'
 import { swept } from '../swept.ts'
 import type { RedisStoreOptions } from './clients.ts'
-import { Group, packed } from './group.ts'
+import { Group } from './group.ts'
 import { Keys } from './keys.ts'
 import { Link } from './link.ts'
 import { attachResult, backlog, found, inboxPage, list, number, publishLine, publishResult, queueInfo, text } from './replies.ts'
@@ -86,8 +86,8 @@ export class RedisStore implements Store {
   async publish(command: PublishCommand): Promise<PublishResult> {
     const { user, id, keyed, tail, halfLife } = command
     if (this.#publishes !== undefined) {
-      const item = packed(this.#keys.stem(user), user, keyed ? '1' : '0', String(halfLife), id, tail)
-      return publishLine((await this.#grouped(this.#publishes, item)).split(' '))
+      const line = await this.#grouped(this.#publishes, user, keyed ? '1' : '0', String(halfLife), id, tail)
+      return publishLine(line.split(' '))
     }
     const args = [...this.#head(user), id, keyed ? '1' : '0', tail, String(halfLife)]
     return publishResult(await this.#guard(() => this.#link.publish(this.#keys.log(user), args)))
@@ -125,7 +125,7 @@ export class RedisStore implements Store {
   async ack(user: string, deviceId: string, position: Position): Promise<void> {
     const fields = [deviceId, position.epoch, String(position.offset), position.id8] as const
     if (this.#acks === undefined) await this.#step('ack', user, ...fields)
-    else await this.#grouped(this.#acks, packed(this.#keys.stem(user), user, ...fields))
+    else await this.#grouped(this.#acks, user, ...fields)
   }
 
   async mark(command: MarkCommand): Promise<MarkResult> {
@@ -179,11 +179,11 @@ export class RedisStore implements Store {
   }
 
   #group(name: ScriptName): Group {
-    return new Group((items) => this.#link.run(name, [], [this.#clock(), newEpoch(), ...items]))
+    return new Group((items) => this.#link.run(name, [], [this.#clock(), newEpoch(), ...items.flat()]))
   }
 
-  #grouped(group: Group, item: string): Promise<string> {
-    return this.#guard(() => group.add(item))
+  #grouped(group: Group, user: string, ...fields: string[]): Promise<string> {
+    return this.#guard(() => group.add(this.#keys.stem(user), user, ...fields))
   }
 
   /** The arguments every script of a log begins with. */

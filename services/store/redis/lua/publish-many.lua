@@ -16,54 +16,54 @@ local function with_time(text, now)
     end
   end
   if count >= RATE_LIMIT then return nil end
-  if count == 0 then return int(now) end
-  return int(first) .. string.sub(text, rest) .. ',' .. int(now - at)
+  if count == 0 then return now end
+  return first .. string.sub(text, rest) .. ',' .. now - at
 end
 
 -- Wakes the nodes that hold the user; how many.
-local function wake(registry, counters, body)
+local function wake(stem, user, offset, epoch, row)
+  local registry, counters = stem .. 'r:' .. user, stem .. 'w'
+  local nodes = call('HKEYS', registry)
+  if #nodes == 0 then return 0 end
+  local place = ' ' .. offset .. ' ' .. epoch .. ' ' .. #user .. ' ' .. user
+  local inline = #row <= INLINE_MAX and row or ''
   local told = 0
-  for _, node in ipairs(redis.call('HKEYS', registry)) do
-    local count = redis.call('HINCRBY', counters, node, 1)
+  for _, node in ipairs(nodes) do
+    local count = call('HINCRBY', counters, node, 1)
     if count < 0 then
-      redis.call('HDEL', registry, node)
+      call('HDEL', registry, node)
     else
-      post(node, counters, 'w' .. int(count) .. ' ' .. body)
+      post(node, counters, 'w' .. count .. place, inline)
       told = told + 1
     end
   end
   return told
 end
 
-local function number(field)
-  return field and tonumber(field) or 0
-end
-
 -- The answer, or nil when it is not as usual; nothing has changed then.
 local function usual(stem, user, id, tail)
   local meta_key, log = stem .. 'm:' .. user, stem .. 'l:' .. user
-  local meta = redis.call('HMGET', meta_key, 'e', 't', 'f', 'a', 'o', 'q', 'x', 'u', 'l')
-  local epoch, top, floor, latest = meta[1], number(meta[2]), number(meta[3]), number(meta[4])
-  if not epoch or top == floor or number(meta[6]) > 0 or top + 1 - floor > FULL or (top + 1) % FORGET_EVERY == 0 then return nil end
-  local now = math.max(clock, latest)
-  if number(meta[5]) <= now - RETENTION_MS or now >= number(meta[7]) then return nil end
+  local meta = call('HMGET', meta_key, 'e', 't', 'f', 'a', 'o', 'q', 'x', 'u', 'l')
+  local epoch = meta[1]
+  if not epoch then return nil end
+  local offset, now = (meta[2] or 0) + 1, math.max(clock, tonumber(meta[4] or 0))
+  local length = offset - (meta[3] or 0)
+  if length == 1 or length > FULL or offset % FORGET_EVERY == 0 or (meta[6] or '0') ~= '0' then return nil end
+  if tonumber(meta[5] or 0) <= now - RETENTION_MS or now >= tonumber(meta[7] or 0) then return nil end
   local times = with_time(meta[9] or '', now)
   if not times then return nil end
 
   local row = 'n' .. string.format('%013.0f', now) .. id .. tail
-  if redis.call('RPUSH', log, row) ~= top + 1 - floor then
-    redis.call('RPOP', log)
+  if call('RPUSH', log, row) ~= length then
+    call('RPOP', log)
     return nil
   end
-  local offset = int(top + 1)
-  local body = offset .. ' ' .. epoch .. ' ' .. #user .. ' ' .. user .. (#row <= INLINE_MAX and row or '')
-  local told = wake(stem .. 'r:' .. user, stem .. 'w', body)
-  redis.call('HSET', meta_key, 't', offset, 'u', int(number(meta[8]) + 1), 'a', int(now), 'l', times)
+  local told = wake(stem, user, offset, epoch, row)
+  call('HSET', meta_key, 't', offset, 'u', (meta[8] or 0) + 1, 'a', now, 'l', times)
   return 'accepted ' .. epoch .. ' ' .. offset .. ' ' .. told .. ' 0'
 end
 
-return carry_out(6, function(fields)
-  local stem, user, keyed, half_life, id, tail = unpack(fields)
-  local answer = keyed == '0' and usual(stem, user, id, tail)
-  return answer or alone(stem, user, { user, ARGV[1], ARGV[2], id, keyed, tail, half_life })
+return carry_out(6, function(stem, user, keyed, half_life, id, tail)
+  return keyed == '0' and usual(stem, user, id, tail)
+    or alone(stem, user, { user, ARGV[1], ARGV[2], id, keyed, tail, half_life })
 end)
