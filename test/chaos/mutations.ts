@@ -180,8 +180,8 @@ export const mutations: Mutation[] = [
     edits: [
       {
         file: STORE,
-        find: "return publishLine((await this.#grouped(this.#publishes, item)).split(' '));",
-        put: "try { return publishLine((await this.#grouped(this.#publishes, item)).split(' ')); } catch { return { status: 'accepted', epoch: 'x', offset: 1, nodes: 0, replayed: false }; }"
+        find: "const line = await this.#grouped(this.#publishes, user, keyed ? '1' : '0', String(halfLife), id, tail);",
+        put: "const line = await this.#grouped(this.#publishes, user, keyed ? '1' : '0', String(halfLife), id, tail).catch(() => 'accepted x 1 0 0');"
       }
     ],
     store: 'redis',
