@@ -45,8 +45,9 @@ export const mutations: Mutation[] = [
     edits: [{ file: 'services/store/redis/wakeups.js', find: 'tally.past.push(counter);', put: ';' }],
     store: 'redis',
     faults: ['subscriberSwallow'],
-    intensity: 2.5,
-    seconds: 16,
+    intensity: 4,
+    seconds: 24,
+    users: 40,
     rules: ['late', 'unhealed', 'lost']
   },
   {
