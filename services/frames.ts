@@ -1,5 +1,5 @@
 import { formatEventId, type Position, type ServerFrame, type State } from './protocol/index.ts'
-import { retractedOffset, rowId, rowId8, rowKind, rowTail } from './store/row.ts'
+import { retractedOffset, rowId, rowId8, rowKind, rowTail, tailStart } from './store/row.ts'
 import type { Backlog } from './store/store.ts'
 
 const TEXT_FRAME = 0x81
@@ -14,10 +14,16 @@ export class Frame {
   readonly eventId: string
   readonly #start: number
 
-  /** @param parts JSON text, joined; a Buffer is copied unread */
-  constructor(eventId: string, head: string, tail?: Buffer, end = '') {
-    const headLength = Buffer.byteLength(head)
-    const length = headLength + (tail?.length ?? 0) + end.length
+  /**
+   * JSON text, joined: the head, what a row has from `from` on, copied unread, and the end.
+   *
+   * @param head with a row: ASCII
+   * @param end ASCII
+   */
+  constructor(eventId: string, head: string, row?: Buffer, from = 0, end = '') {
+    const headLength = row === undefined ? Buffer.byteLength(head) : head.length
+    const tailLength = row === undefined ? 0 : row.length - from
+    const length = headLength + tailLength + end.length
     const start = length < 126 ? 2 : length < 65_536 ? 4 : 10
     const ws = Buffer.allocUnsafe(start + length)
     ws[0] = TEXT_FRAME
@@ -29,9 +35,12 @@ export class Frame {
       ws[1] = 127
       ws.writeBigUInt64BE(BigInt(length), 2)
     }
-    ws.write(head, start)
-    tail?.copy(ws, start + headLength)
-    if (end !== '') ws.write(end, start + length - end.length)
+    if (row === undefined) ws.write(head, start)
+    else {
+      ws.write(head, start, 'latin1')
+      row.copy(ws, start + headLength, from)
+    }
+    for (let i = 0; i < end.length; i++) ws[start + length - end.length + i] = end.charCodeAt(i)
     this.ws = ws
     this.eventId = eventId
     this.#start = start
@@ -55,7 +64,7 @@ export function rowFrame(epoch: string, offset: number, row: Buffer): Frame | un
   const eventId = formatEventId({ epoch, offset, id8: rowId8(row) })
   if (kind === 'n') return notificationFrame(eventId, '', row)
   if (kind === 's' || kind === 'r' || kind === 'd')
-    return new Frame(eventId, `{"type":"${HEADS[kind]}","eventId":"${eventId}",`, rowTail(row))
+    return new Frame(eventId, `{"type":"${HEADS[kind]}","eventId":"${eventId}",`, row, tailStart(row))
   return undefined
 }
 
@@ -112,7 +121,8 @@ function notificationFrame(eventId: string, flags: string, row: Buffer): Frame {
   return new Frame(
     eventId,
     `{"type":"notification","eventId":"${eventId}",${flags}"notification":{"id":"${rowId(row)}",`,
-    rowTail(row),
+    row,
+    tailStart(row),
     '}'
   )
 }

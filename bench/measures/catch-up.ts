@@ -9,7 +9,7 @@ import { atMost, type Bench, type Measure } from './measure.ts'
 
 const ROWS = 1000
 const USERS = 100
-const ROUNDS = 5
+const ROUNDS = 8
 
 async function fill(fleet: Fleet, users: number): Promise<void> {
   const poster = new Poster(fleet.ports[0] as number, BATCH_PATH, belfry.headers, 4)

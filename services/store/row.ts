@@ -49,9 +49,14 @@ export function rowId8(row: Buffer): string {
   return row.toString('latin1', MS_END, MS_END + 8)
 }
 
-/** The frame's end; for `r` rows the offset of the row retracted comes off first. */
+/** Where the frame's end begins; in `r` rows the offset of the row retracted is before it. */
+export function tailStart(row: Buffer): number {
+  return rowKind(row) === 'r' ? row.indexOf('"', HEADER) : HEADER
+}
+
+/** The frame's end. */
 export function rowTail(row: Buffer): Buffer {
-  return row.subarray(rowKind(row) === 'r' ? row.indexOf('"', HEADER) : HEADER)
+  return row.subarray(tailStart(row))
 }
 
 /** The offset an `r` row retracts. */
