@@ -19,6 +19,8 @@ export interface CrowdOptions {
   target?: (index: number) => Target
   /** The first user's number. */
   first?: number
+  /** After the peer's own path; default: nothing. */
+  query?: string
 }
 
 /** A name for user `index`. */
@@ -41,7 +43,8 @@ export class Crowd {
   #sockets: RawSocket[] = []
   #readyCount = 0
 
-  private constructor(fleet: Fleet, users: number) {
+  /** Nobody is connected yet. */
+  constructor(fleet: Fleet, users: number) {
     this.fleet = fleet
     this.users = users
     this.#ready = Buffer.from(fleet.peer.ready)
@@ -49,19 +52,17 @@ export class Crowd {
 
   /** Resolves when every one of them hears. */
   static async open(fleet: Fleet, users: number, options: CrowdOptions = {}): Promise<Crowd> {
-    const crowd = Crowd.of(fleet, users)
+    const crowd = new Crowd(fleet, users)
     await crowd.connect(options)
     return crowd
   }
 
-  /** Nobody is connected yet. */
-  static of(fleet: Fleet, users: number): Crowd {
-    return new Crowd(fleet, users)
-  }
-
-  async connect({ atOnce = 100, first = 0, target }: CrowdOptions = {}): Promise<void> {
+  async connect({ atOnce = 100, first = 0, query = '', target }: CrowdOptions = {}): Promise<void> {
     const { peer, ports } = this.fleet
-    const own = (index: number): Target => peer.target(ports[index % ports.length] as number, nameOf(first + index))
+    const own = (index: number): Target => {
+      const { path, ...rest } = peer.target(ports[index % ports.length] as number, nameOf(first + index))
+      return { ...rest, path: `${path}${query}` }
+    }
     const events = { text: (socket: RawSocket, payload: Buffer) => this.#text(socket, payload), close: () => this.#closedOne() }
     this.#readyCount = 0
     this.#sockets = await openMany(this.users, target ?? own, events, atOnce)

@@ -2,18 +2,13 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { owned } from './children.ts'
+import type { CrowdOptions } from './crowd.ts'
 
 /** A crowd for a process of its own: too big for this one, or in the way of what this one measures. */
-export interface HolderOptions {
+export interface HolderOptions extends Omit<CrowdOptions, 'target'> {
   /** Of the nodes it is spread over. */
   ports: readonly number[]
-  /** The first user's number. */
-  first: number
   users: number
-  /** After the path; default: nothing. */
-  query?: string
-  /** Handshakes in flight. */
-  atOnce?: number
 }
 
 /** How far a holder is. */

@@ -32,15 +32,11 @@ async function readsOf(port: number): Promise<number> {
 /** Users who read their whole log once more, without acknowledging: what a phone does that was away for long. */
 async function round(bench: Bench, fleet: Fleet, users: number) {
   const port = fleet.ports[0] as number
-  const target = (index: number) => {
-    const { path, ...rest } = belfry.target(port, nameOf(index))
-    return { ...rest, path: `${path}?last_event_id=earliest` }
-  }
   const [program] = fleet.programs
   const pid = program?.pid ?? 0
   const before = { reads: await readsOf(port), writes: writeCalls(pid) }
   const { used, result } = await metered(fleet.pids, async () => {
-    const crowd = await Crowd.open(fleet, users, { target, atOnce: 8 })
+    const crowd = await Crowd.open(fleet, users, { query: '?last_event_id=earliest', atOnce: 8 })
     await within(30_000, () => crowd.received >= users * ROWS, 'every row to arrive')
     return crowd
   })

@@ -82,15 +82,11 @@ function p99(values: number[]): number {
 async function storm(bench: Bench, fleet: Fleet) {
   const clients = bench.amount(CLIENTS)
   const query = '?device_id=phone'
-  const target = (index: number) => {
-    const { path, ...rest } = belfry.target(fleet.ports[index % 2] as number, nameOf(index))
-    return { ...rest, path: `${path}${query}` }
-  }
-  const earlier = await Crowd.open(fleet, clients, { target, atOnce: 200 })
+  const earlier = await Crowd.open(fleet, clients, { query, atOnce: 200 })
   await earlier.close()
   await publishMissed(bench, fleet)
   const witnesses = await Crowd.open(fleet, WITNESSES, { first: CLIENTS })
-  const returning = await Holder.start({ ports: fleet.ports, first: 0, users: clients, query, atOnce: AT_ONCE })
+  const returning = await Holder.start({ ports: fleet.ports, users: clients, query, atOnce: AT_ONCE })
   await witness(fleet, witnesses, LIVE, SECONDS)
   const calm = await witness(fleet, witnesses, 2 * LIVE, SECONDS)
 
