@@ -15,14 +15,14 @@ export class Frame {
   readonly #start: number
 
   /**
-   * JSON text, joined: the head, what a row has from `from` on, copied unread, and the end.
+   * JSON text, joined: the head, a row's tail, copied unread, and the end.
    *
    * @param head with a row: ASCII
    * @param end ASCII
    */
-  constructor(eventId: string, head: string, row?: Buffer, from = 0, end = '') {
+  constructor(eventId: string, head: string, row?: Buffer, end = '') {
     const headLength = row === undefined ? Buffer.byteLength(head) : head.length
-    const tailLength = row === undefined ? 0 : row.length - from
+    const tailLength = row === undefined ? 0 : row.length - tailStart(row)
     const length = headLength + tailLength + end.length
     const start = length < 126 ? 2 : length < 65_536 ? 4 : 10
     const ws = Buffer.allocUnsafe(start + length)
@@ -35,11 +35,8 @@ export class Frame {
       ws[1] = 127
       ws.writeBigUInt64BE(BigInt(length), 2)
     }
-    if (row === undefined) ws.write(head, start)
-    else {
-      ws.write(head, start, 'latin1')
-      row.copy(ws, start + headLength, from)
-    }
+    ws.write(head, start, row === undefined ? 'utf8' : 'latin1')
+    row?.copy(ws, start + headLength, row.length - tailLength)
     for (let i = 0; i < end.length; i++) ws[start + length - end.length + i] = end.charCodeAt(i)
     this.ws = ws
     this.eventId = eventId
@@ -63,8 +60,7 @@ export function rowFrame(epoch: string, offset: number, row: Buffer): Frame | un
   const kind = rowKind(row)
   const eventId = formatEventId({ epoch, offset, id8: rowId8(row) })
   if (kind === 'n') return notificationFrame(eventId, '', row)
-  if (kind === 's' || kind === 'r' || kind === 'd')
-    return new Frame(eventId, `{"type":"${HEADS[kind]}","eventId":"${eventId}",`, row, tailStart(row))
+  if (kind === 's' || kind === 'r' || kind === 'd') return new Frame(eventId, `{"type":"${HEADS[kind]}","eventId":"${eventId}",`, row)
   return undefined
 }
 
@@ -118,13 +114,7 @@ export class Replay {
 }
 
 function notificationFrame(eventId: string, flags: string, row: Buffer): Frame {
-  return new Frame(
-    eventId,
-    `{"type":"notification","eventId":"${eventId}",${flags}"notification":{"id":"${rowId(row)}",`,
-    row,
-    tailStart(row),
-    '}'
-  )
+  return new Frame(eventId, `{"type":"notification","eventId":"${eventId}",${flags}"notification":{"id":"${rowId(row)}",`, row, '}')
 }
 
 /** An event id for a position whose row may be one the store lost, which has no id. */

@@ -20,11 +20,9 @@ export class Pace {
   }
 
   #next(): void {
-    this.#free = AT_A_TIME
-    this.#timer = this.#waiting.length === 0 ? undefined : setTimeout(() => this.#next(), PAUSE_MS)
-    for (const go of this.#waiting.splice(0, AT_A_TIME)) {
-      this.#free -= 1
-      go()
-    }
+    const going = this.#waiting.splice(0, AT_A_TIME)
+    this.#free = AT_A_TIME - going.length
+    this.#timer = going.length === 0 ? undefined : setTimeout(() => this.#next(), PAUSE_MS)
+    for (const go of going) go()
   }
 }

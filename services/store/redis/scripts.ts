@@ -105,6 +105,7 @@ export function source(name: string): string {
 function assemble(name: ScriptName, constants: string, prelude: string): string {
   const { flags, body } = parts(name)
   const { log, each = '' }: { log: boolean; each?: string } = scripts[name]
+  // `each` has the settings once more, as its own: what it took from outside would be bound anew at every call.
   const one = each === '' ? '' : `local function each(KEYS, ARGV)\n${constants}${prelude}${parts(each).body}end\n${source('prelude-many')}`
   return `${flags}${constants}${log ? prelude : ''}${one}${body}`
 }

@@ -9,15 +9,15 @@ local function usual(stem, user, device, of, offset, id8)
   local held = call('HGET', cursors, device)
   if not held then return nil end
   local meta = call('HMGET', stem .. 'm:' .. user, 'e', 't', 'a')
-  if meta[1] ~= of or tonumber(offset) > tonumber(meta[2] or 0) then return '0' end
+  if meta[1] ~= of or offset > tonumber(meta[2] or 0) then return '0' end
   local held_epoch, held_offset = string.match(held, '^([^ ]*) (%d+) ')
-  if held_epoch == of and tonumber(held_offset) >= tonumber(offset) then return '0' end
+  if held_epoch == of and tonumber(held_offset) >= offset then return '0' end
   local now = math.max(clock, tonumber(meta[3] or 0))
   call('HSET', cursors, device, of .. ' ' .. offset .. ' ' .. id8 .. ' ' .. now)
   return '1'
 end
 
 return carry_out(6, function(stem, user, device, of, offset, id8)
-  return usual(stem, user, device, of, offset, id8)
+  return usual(stem, user, device, of, tonumber(offset), id8)
     or alone(stem, user, { user, ARGV[1], ARGV[2], device, of, offset, id8 })
 end)
