@@ -27,8 +27,8 @@ import { shared } from './routes/schemas/common.ts'
 import sseRoutes from './routes/sse.ts'
 import userRoutes from './routes/users.ts'
 import wsRoutes from './routes/ws.ts'
+import { TIMEOUTS, type Timeouts } from './services/connection/timeouts.ts'
 import { newId } from './services/ids.ts'
-import { TIMEOUTS, type Timeouts } from './services/timeouts.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

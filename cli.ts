@@ -1,13 +1,13 @@
 #!/usr/bin/env node
 import { text } from 'node:stream/consumers'
+import { type Command, readArguments, UsageError } from './cli/arguments.ts'
+import { CommandError, sign } from './cli/credentials.ts'
+import { helpText } from './cli/help.ts'
+import { listen } from './cli/listen.ts'
+import { Output } from './cli/output.ts'
+import { publish } from './cli/publish.ts'
 import { type ClientConfig, ConfigError, readClientConfig } from './config.ts'
-import { type Command, readArguments, UsageError } from './services/cli/arguments.ts'
-import { CommandError, sign } from './services/cli/credentials.ts'
-import { helpText } from './services/cli/help.ts'
-import { listen } from './services/cli/listen.ts'
-import { Output } from './services/cli/output.ts'
-import { publish } from './services/cli/publish.ts'
-import { PROJECT_VERSION } from './services/version.ts'
+import { PROJECT_VERSION } from './services/node/version.ts'
 
 async function run(command: Command, output: Output): Promise<void> {
   switch (command.name) {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { envSchema } from 'env-schema'
 import { type Static, Type } from 'typebox'
-import { publicKeyAlgorithm } from './services/keys.ts'
+import { publicKeyAlgorithm } from './services/auth/public-key.ts'
 
 const text = (defaultValue: string, description: string) => Type.String({ default: defaultValue, description })
 const whole = (defaultValue: number, minimum: number, maximum: number, description: string) =>

@@ -2,8 +2,8 @@ import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyHttpOptions, FastifyInstance, FastifyReply, FastifyRequest, RawServerDefault } from 'fastify'
 import type { Config } from './config.ts'
+import { redactUrl } from './services/connection/upgrade.ts'
 import { type BelfryError, errors } from './services/errors.ts'
-import { redactUrl } from './services/upgrade.ts'
 
 /** What reaches the log of a request: never its headers, its body or a token in its URL. */
 const serializers = {

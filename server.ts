@@ -5,14 +5,14 @@ import app from './app.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import metricsRoutes from './routes/metrics.ts'
 import { serverOptions } from './server-options.ts'
-import { greeting } from './services/greeting.ts'
-import { isLoopback } from './services/loopback.ts'
-import { madeSecret, secretPath } from './services/made-secret.ts'
+import { generatedSecret, secretPath } from './services/auth/generated-secret.ts'
+import { isLoopback } from './services/auth/loopback.ts'
+import { greeting } from './services/node/greeting.ts'
 
 async function start(): Promise<void> {
   const read = readConfig()
   const keyed = read.JWT_SECRET !== '' || read.JWT_PUBLIC_KEY !== '' || read.JWKS_URL !== ''
-  const made = keyed ? undefined : madeSecret(read.DATA_DIR)
+  const made = keyed ? undefined : generatedSecret(read.DATA_DIR)
   const demo = read.DEMO === '' && isLoopback(read.HOST) ? 'true' : read.DEMO
   const config: Config = made === undefined ? read : { ...read, JWT_SECRET: made.secret, secretMade: true, DEMO: demo }
   const fastify = Fastify(serverOptions(config))

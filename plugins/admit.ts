@@ -1,9 +1,9 @@
 import fp from 'fastify-plugin'
-import { admit } from '../services/admission.ts'
+import type { Admission } from '../services/connection/accept.ts'
+import { admit } from '../services/connection/admission.ts'
+import { ConnectThrottle } from '../services/connection/connect-throttle.ts'
+import { originAllowed } from '../services/connection/upgrade.ts'
 import { errors } from '../services/errors.ts'
-import { Pace } from '../services/pace.ts'
-import type { Admission } from '../services/sockets.ts'
-import { originAllowed } from '../services/upgrade.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -27,12 +27,12 @@ export default fp(
   async (app) => {
     const { ALLOWED_ORIGINS } = app.config
     const allowed = ALLOWED_ORIGINS.map((origin) => origin.toLowerCase())
-    const pace = new Pace()
+    const throttle = new ConnectThrottle()
     app.decorate('admit', {
       upgrade: async (request) => {
         if (!originAllowed(request.headers.origin, allowed)) throw new errors.OriginForbidden()
         await app.limits.connect(request)
-        await pace.take()
+        await throttle.take()
         if (!app.store.status().available) throw new errors.StoreUnavailable()
       },
       identify: async (request) => {

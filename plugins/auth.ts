@@ -1,12 +1,12 @@
 import jwt from '@fastify/jwt'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { ApiKeys } from '../services/api-keys.ts'
+import { ApiKeys } from '../services/auth/api-keys.ts'
+import { publicKeyAlgorithm } from '../services/auth/public-key.ts'
+import { cachedVerifier } from '../services/auth/token-cache.ts'
+import { type Claims, checkClaims, checkHeader, jwksVerifier, TokenError, type VerifyToken } from '../services/auth/tokens.ts'
 import { errors, refusals } from '../services/errors.ts'
-import { publicKeyAlgorithm } from '../services/keys.ts'
 import type { UnauthorizedReason } from '../services/protocol/index.ts'
-import { cachedVerifier } from '../services/token-cache.ts'
-import { type Claims, checkClaims, checkHeader, jwksVerifier, TokenError, type VerifyToken } from '../services/tokens.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

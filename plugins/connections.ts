@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { Registry } from '../services/registry.ts'
+import { Registry } from '../services/connection/registry.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { Fanout } from '../services/fanout.ts'
+import { Fanout } from '../services/delivery/fanout.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

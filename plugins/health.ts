@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 import { errors } from '../services/errors.ts'
-import { Health } from '../services/health.ts'
+import { Health } from '../services/node/health.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { Inbox } from '../services/inbox.ts'
+import { Inbox } from '../services/delivery/inbox.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
-import { Counters } from '../services/counters.ts'
-import { Metrics } from '../services/metrics.ts'
+import { Counters } from '../services/node/counters.ts'
+import { Metrics } from '../services/node/metrics.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,16 +1,16 @@
 import fp from 'fastify-plugin'
-import { OfflineQueue } from '../services/offline-queue.ts'
+import { CursorWriter } from '../services/connection/cursor-writer.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    offlineQueue: OfflineQueue
+    offlineQueue: CursorWriter
   }
 }
 
 /** The cursors: what each device has received. Acknowledgements are written before the store closes. */
 export default fp(
   async (app) => {
-    const queue = new OfflineQueue(app.store, app.counters)
+    const queue = new CursorWriter(app.store, app.counters)
     app.decorate('offlineQueue', queue)
     app.addHook('onClose', () => queue.close())
   },

@@ -2,7 +2,7 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
-import { PROJECT_VERSION } from '../services/version.ts'
+import { PROJECT_VERSION } from '../services/node/version.ts'
 
 /** OpenAPI 3.1 at /docs, for every route registered after it that has an operationId. */
 export default fp(

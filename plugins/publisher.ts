@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { Publisher } from '../services/publisher.ts'
+import { Publisher } from '../services/delivery/publisher.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,8 +1,8 @@
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { Releaser } from '../services/delivery/releaser.ts'
 import { errors } from '../services/errors.ts'
-import { Releaser } from '../services/releaser.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -3,10 +3,10 @@ import type { Socket } from 'node:net'
 import websocket from '@fastify/websocket'
 import fp from 'fastify-plugin'
 import type { WebSocket } from 'ws'
+import type { Admission } from '../services/connection/accept.ts'
+import { acceptSocket, acceptStream, type SocketContext } from '../services/connection/accept.ts'
+import { chooseProtocol } from '../services/connection/upgrade.ts'
 import { errors } from '../services/errors.ts'
-import type { Admission } from '../services/sockets.ts'
-import { acceptSocket, acceptStream, type SocketContext } from '../services/sockets.ts'
-import { chooseProtocol } from '../services/upgrade.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { PROJECT_VERSION } from '../services/version.ts'
+import { PROJECT_VERSION } from '../services/node/version.ts'
 import { asyncApi } from './schemas/asyncapi.ts'
 
 /** AsyncAPI beside OpenAPI: the frames of the WebSocket. */

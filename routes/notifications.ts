@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyError } from 'fastify'
+import type { PublishRequest } from '../services/delivery/publisher.ts'
 import { errors } from '../services/errors.ts'
-import type { PublishRequest } from '../services/publisher.ts'
 import { bodyErrors, described, problems, serviceErrors, serviceSecurity } from './schemas/common.ts'
 import {
   BatchAnswerSchema,

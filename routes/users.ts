@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { eventIdOf } from '../services/connection/frames.ts'
 import { errors } from '../services/errors.ts'
-import { eventIdOf } from '../services/frames.ts'
 import {
   bodyErrors,
   described,

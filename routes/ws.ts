@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import type { Admission } from '../services/connection/accept.ts'
 import { errors } from '../services/errors.ts'
-import type { Admission } from '../services/sockets.ts'
 import { problems, SocketQuery, userSecurity } from './schemas/common.ts'
 
 declare module 'fastify' {

@@ -1,5 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { ID_LENGTH, KEY_LENGTH } from './store/row.ts'
+
+/** Characters of a notification id. */
+export const ID_LENGTH = 20
+
+/** Characters of a keyed id that stand for the Idempotency-Key; the rest stands for the body. */
+export const KEY_LENGTH = 12
 
 const EPOCH_ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyz'
 const EPOCH_LENGTH = 6

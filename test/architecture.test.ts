@@ -51,7 +51,7 @@ function onlyTypes(names: string): boolean {
 }
 
 const root = readdirSync('.').filter((name) => name.endsWith('.ts'))
-const folders = ['plugins', 'routes', 'services', 'packages'].filter((name) => readdirSync('.').includes(name))
+const folders = ['cli', 'plugins', 'routes', 'services', 'packages'].filter((name) => readdirSync('.').includes(name))
 const sources = [...root, ...folders.flatMap(sourcesIn)]
 const imports = sources.flatMap(importsOf)
 
@@ -66,7 +66,11 @@ const isFile = (path: string): boolean => path.endsWith('.ts')
 t.test('the reader of imports sees them', async (t) => {
   t.ok(imports.length > 200)
   t.ok(imports.some(({ from, to }) => from === 'app.ts' && to === 'plugins/store.ts'))
-  t.ok(imports.some(({ from, to, typeOnly }) => from === 'services/registry.ts' && to === 'services/connection.ts' && typeOnly))
+  t.ok(
+    imports.some(
+      ({ from, to, typeOnly }) => from === 'services/connection/registry.ts' && to === 'services/connection/connection.ts' && typeOnly
+    )
+  )
   t.ok(imports.some(({ to, typeOnly }) => to === 'ioredis' && !typeOnly))
   t.same(
     imports.filter(({ to }) => to.startsWith('.')),

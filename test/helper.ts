@@ -9,9 +9,9 @@ import { WebSocket } from 'ws'
 import app from '../app.ts'
 import { readConfig } from '../config.ts'
 import { serverOptions } from '../server-options.ts'
+import { signToken } from '../services/auth/signing.ts'
+import type { Timeouts } from '../services/connection/timeouts.ts'
 import type { ServerFrame } from '../services/protocol/index.ts'
-import { signToken } from '../services/sign.ts'
-import type { Timeouts } from '../services/timeouts.ts'
 
 export const SECRET = 'a secret for tests only, and long enough'
 

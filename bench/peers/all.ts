@@ -1,4 +1,4 @@
-import { signToken } from '../../services/sign.ts'
+import { signToken } from '../../services/auth/signing.ts'
 import { nchan } from './nchan.ts'
 import type { Peer } from './peer.ts'
 import { startPrograms } from './programs.ts'

@@ -1,7 +1,8 @@
+import { KEY_LENGTH } from '../ids.ts'
 import { formatEventId, type GapReason, type Position, type State } from '../protocol/index.ts'
 import { markable, markableUpTo } from './marks.ts'
 import { freeSlots, releaseAt, worthless } from './rate.ts'
-import { encodeRow, KEY_LENGTH, LOST_ID, rowId, rowId8, rowKind, rowTail, rowTime, tails } from './row.ts'
+import { encodeRow, LOST_ID, rowId, rowId8, rowKind, rowTail, rowTime, tails } from './row.ts'
 import { countsAsUnread, type Effect, evolve, type Parked, rowAt, type UserState } from './state.ts'
 import {
   type AttachCommand,

@@ -1,3 +1,4 @@
+import { ID_LENGTH } from '../ids.ts'
 import type { State } from '../protocol/index.ts'
 
 /**
@@ -6,12 +7,6 @@ import type { State } from '../protocol/index.ts'
  * `x` a notification that was recalled (its payload is gone), `~` a row the store lost.
  */
 export type RowKind = 'n' | 's' | 'r' | 'd' | 'x' | '~'
-
-/** Characters of a row's id. */
-export const ID_LENGTH = 20
-
-/** Characters of an id that stand for the Idempotency-Key; the rest stands for the body (`services/ids.ts`). */
-export const KEY_LENGTH = 12
 
 /** The id of rows of kind `~`. */
 export const LOST_ID = '~'.repeat(ID_LENGTH)

@@ -20,7 +20,7 @@ export interface Mutation {
 const lua = (name: string): string => `services/store/redis/lua/${name}.lua`
 const STORE = 'services/store/redis/redis-store.js'
 const LINK = 'services/store/redis/link.js'
-const CONNECTION = 'services/connection.js'
+const CONNECTION = 'services/connection/connection.js'
 const EMBEDDED = 'services/store/embedded/embedded-store.js'
 
 /** Group commit that takes its time, so that a kill finds something to lose. */
@@ -253,7 +253,7 @@ export const mutations: Mutation[] = [
   },
   {
     name: 'who is suspect reads on without registering again',
-    edits: [{ file: 'services/fanout.js', find: 'connection.reattach();', put: 'connection.doubt();' }],
+    edits: [{ file: 'services/delivery/fanout.js', find: 'connection.reattach();', put: 'connection.doubt();' }],
     store: 'redis',
     faults: ['storeWipe'],
     intensity: 2,
@@ -270,7 +270,9 @@ export const mutations: Mutation[] = [
   },
   {
     name: 'a connection that ends is not detached',
-    edits: [{ file: 'services/registry.js', find: 'this.#store.detach(local.user, local.listed()).catch(() => undefined);', put: '' }],
+    edits: [
+      { file: 'services/connection/registry.js', find: 'this.#store.detach(local.user, local.listed()).catch(() => undefined);', put: '' }
+    ],
     store: 'redis',
     faults: ['clientCut'],
     seconds: 6,
@@ -291,9 +293,13 @@ export const mutations: Mutation[] = [
   {
     name: 'a client that fell silent is kept',
     edits: [
-      { file: 'services/registry.js', find: "else if (this.#silent(connection, now))\n            connection.close('noPong');", put: '' },
       {
-        file: 'services/registry.js',
+        file: 'services/connection/registry.js',
+        find: "else if (this.#silent(connection, now))\n            connection.close('noPong');",
+        put: ''
+      },
+      {
+        file: 'services/connection/registry.js',
         find: "else if (this.#stalled(connection, now))\n            connection.close('slowConsumer');",
         put: ''
       }
@@ -305,7 +311,7 @@ export const mutations: Mutation[] = [
   },
   {
     name: 'nobody sweeps for a node that died',
-    edits: [{ file: 'services/releaser.js', find: 'this.#sweeping ??= this.#sweep();', put: '' }],
+    edits: [{ file: 'services/delivery/releaser.js', find: 'this.#sweeping ??= this.#sweep();', put: '' }],
     store: 'redis',
     faults: ['nodeKill'],
     intensity: 3,
@@ -354,7 +360,7 @@ export const mutations: Mutation[] = [
   },
   {
     name: 'a wake-up while the connection reads is forgotten',
-    edits: [{ file: 'services/fanout.js', find: 'local.saw(epoch, offset);', put: '' }],
+    edits: [{ file: 'services/delivery/fanout.js', find: 'local.observe(epoch, offset);', put: '' }],
     store: 'redis',
     faults: ['frozenReader', 'clientCut', 'slowReader'],
     intensity: 6,

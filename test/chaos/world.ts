@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { signToken } from '../../services/sign.ts'
+import { signToken } from '../../services/auth/signing.ts'
 import { freePort, RedisCluster, RedisServer } from '../fixtures/redis.ts'
 import { TcpProxy } from '../fixtures/tcp-proxy.ts'
 import { ChaosNode } from './chaos-node.ts'

@@ -27,7 +27,7 @@ import type {
   SweepResult
 } from '../../services/store/store.ts'
 import { INLINE_MAX } from '../../services/store/store.ts'
-import { swept } from '../../services/store/swept.ts'
+import { summarizeSweep } from '../../services/store/summarize-sweep.ts'
 import type { Setup } from './stage.ts'
 
 interface Shared {
@@ -70,7 +70,7 @@ class ReferenceStore implements Store {
 
   async sweep(): Promise<SweepResult> {
     const users = [...this.#shared.states].flatMap(([user, { parked }]) => (parked.length > 0 ? [user] : []))
-    return swept(users, await Promise.all(users.map((user) => this.release(user))))
+    return summarizeSweep(users, await Promise.all(users.map((user) => this.release(user))))
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {

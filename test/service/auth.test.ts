@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { exportJWK, importPKCS8, type JWK, SignJWT } from 'jose'
 import type { Test } from 'tap'
 import t from 'tap'
-import { jwksVerifier } from '../../services/tokens.ts'
+import { jwksVerifier } from '../../services/auth/tokens.ts'
 import { call, connect, eventually, SECRET, serviceToken, startService, type TestService, userToken } from '../helper.ts'
 
 type Algorithm = 'RS256' | 'ES256' | 'EdDSA' | 'PS256'

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import t from 'tap'
-import { signToken } from '../../services/sign.ts'
+import { signToken } from '../../services/auth/signing.ts'
 import { send, upgradeRequest } from '../fixtures/raw.ts'
 import { call, connect, type TestService, temporaryFolder } from '../helper.ts'
 

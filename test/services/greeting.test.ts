@@ -1,5 +1,5 @@
 import t from 'tap'
-import { greeting } from '../../services/greeting.ts'
+import { greeting } from '../../services/node/greeting.ts'
 
 t.test('the addresses printed work as they stand', async (t) => {
   for (const [address, family, host] of [

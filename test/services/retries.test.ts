@@ -1,10 +1,10 @@
 import { mock } from 'node:test'
 import t from 'tap'
-import { Counters } from '../../services/counters.ts'
+import { CursorWriter } from '../../services/connection/cursor-writer.ts'
+import { Releaser } from '../../services/delivery/releaser.ts'
 import { errors } from '../../services/errors.ts'
-import { OfflineQueue } from '../../services/offline-queue.ts'
+import { Counters } from '../../services/node/counters.ts'
 import type { Position } from '../../services/protocol/index.ts'
-import { Releaser } from '../../services/releaser.ts'
 import type { ReleaseResult, Store, SweepResult } from '../../services/store/store.ts'
 
 /** Lets what was called answer. */
@@ -72,7 +72,7 @@ t.test('an acknowledgement the store did not take is written again after a secon
     written.push(Date.now() - start)
     if (away) throw new errors.StoreUnavailable()
   }
-  const queue = new OfflineQueue({ ack } as unknown as Store, counters)
+  const queue = new CursorWriter({ ack } as unknown as Store, counters)
   queue.ack('alice', 'd', { epoch: 'e', offset: 1, id8: 'x' })
   for (const [ms, times] of [
     [50, [50]],
@@ -98,7 +98,7 @@ t.test('of very many acknowledgements a part is written at a time, the oldest fi
   const ack = async (user: string, _device: string, { offset }: Position): Promise<void> => {
     written.push(`${user} ${offset}`)
   }
-  const queue = new OfflineQueue({ ack } as unknown as Store, new Counters())
+  const queue = new CursorWriter({ ack } as unknown as Store, new Counters())
   const acknowledge = (offset: number): void => {
     for (let user = 0; user < 2000; user++) queue.ack(`user-${user}`, 'd', { epoch: 'e', offset, id8: 'x' })
   }

@@ -1,17 +1,6 @@
 import t from 'tap'
-import { keyedId, newEpoch, newId } from '../../services/ids.ts'
-import {
-  encodeRow,
-  ID_LENGTH,
-  KEY_LENGTH,
-  retractedOffset,
-  rowId,
-  rowId8,
-  rowKind,
-  rowTail,
-  rowTime,
-  tails
-} from '../../services/store/row.ts'
+import { ID_LENGTH, KEY_LENGTH, keyedId, newEpoch, newId } from '../../services/ids.ts'
+import { encodeRow, retractedOffset, rowId, rowId8, rowKind, rowTail, rowTime, tails } from '../../services/store/row.ts'
 
 t.test('a row gives back what it was made of', async (t) => {
   const row = encodeRow('n', 1_754_000_000_000, 'abcdefghijklmnopqrst', '"type":"é"}')

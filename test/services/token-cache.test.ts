@@ -1,6 +1,6 @@
 import t from 'tap'
-import { cachedVerifier } from '../../services/token-cache.ts'
-import { type Claims, TokenError } from '../../services/tokens.ts'
+import { cachedVerifier } from '../../services/auth/token-cache.ts'
+import { type Claims, TokenError } from '../../services/auth/tokens.ts'
 
 t.test('a token is verified once a minute, and never after it expired', async (t) => {
   let now = 1_000_000

@@ -1,12 +1,12 @@
 import type { Stored } from './codec.ts'
-import type { Group } from './journal.ts'
+import type { CommitGroup } from './journal.ts'
 
 /** A user in memory. */
 export interface Entry extends Stored {
   readonly user: string
   readonly prefix: Buffer
   /** The latest group of writes the user took part in. */
-  group: Group | undefined
+  group: CommitGroup | undefined
   bytes: number
 }
 

@@ -28,7 +28,7 @@ import {
   type StoreStatus,
   type SweepResult
 } from '../store.ts'
-import { swept } from '../swept.ts'
+import { summarizeSweep } from '../summarize-sweep.ts'
 import type { Entry } from './cache.ts'
 import { encodeEffects, encodeParkedIndex, encodeRemoval, rowSize, sizeOf } from './codec.ts'
 import { isFull, type OpenDatabase, openLevel } from './database.ts'
@@ -137,7 +137,7 @@ export class EmbeddedStore implements Store {
     for (let from = 0; from < users.length; from += SWEEP_SLICE) {
       results.push(...(await Promise.all(users.slice(from, from + SWEEP_SLICE).map(drain))))
     }
-    return swept(users, results)
+    return summarizeSweep(users, results)
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {

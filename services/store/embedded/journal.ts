@@ -5,7 +5,7 @@ import type { Database, Operation } from './database.ts'
 const GROUP_MAX = 2000
 
 /** Writes that reach the disk by one sync. */
-export class Group {
+export class CommitGroup {
   readonly operations: Operation[] = []
   /** Called in order once the group is on disk, after those who wait for `done` have been told. */
   readonly afterwards: (() => void)[] = []
@@ -42,7 +42,7 @@ export class Group {
 export class Journal {
   readonly #database: Database
   readonly #onFailure: (cause: unknown) => Error
-  #groups: Group[] = []
+  #groups: CommitGroup[] = []
   #running: Promise<void> | undefined
 
   /** @param onFailure called once, with what a write failed of; gives the error for those who wait */
@@ -51,10 +51,10 @@ export class Journal {
     this.#onFailure = onFailure
   }
 
-  add(operations: Operation[]): Group {
+  add(operations: Operation[]): CommitGroup {
     let group = this.#groups.at(-1)
     if (group === undefined || group.operations.length >= GROUP_MAX) {
-      group = new Group()
+      group = new CommitGroup()
       this.#groups.push(group)
     }
     for (const operation of operations) group.operations.push(operation)

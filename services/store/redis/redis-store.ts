@@ -26,14 +26,14 @@ import type {
   StoreStatus,
   SweepResult
 } from '../store.ts'
-import { swept } from '../swept.ts'
+import { summarizeSweep } from '../summarize-sweep.ts'
 import type { RedisStoreOptions } from './clients.ts'
-import { Group } from './group.ts'
 import { Keys } from './keys.ts'
 import { Link } from './link.ts'
 import { attachResult, backlog, found, inboxPage, list, number, publishLine, publishResult, queueInfo, text } from './replies.ts'
+import { ScriptBatcher } from './script-batcher.ts'
 import type { Reply, ScriptName } from './scripts.ts'
-import { Turns } from './turns.ts'
+import { Semaphore } from './semaphore.ts'
 
 /** Attaches under way at once: when everybody returns, a publish waits behind these and no more. */
 const ATTACHES = 32
@@ -51,9 +51,9 @@ export class RedisStore implements Store {
   readonly #keys: Keys
   readonly #link: Link
   /** Undefined where each user's step must be a call of its own. */
-  readonly #publishes: Group | undefined
-  readonly #acks: Group | undefined
-  readonly #attaches = new Turns(ATTACHES)
+  readonly #publishes: ScriptBatcher | undefined
+  readonly #acks: ScriptBatcher | undefined
+  readonly #attaches = new Semaphore(ATTACHES)
   #node = ''
 
   constructor(settings: StoreSettings, options: RedisStoreOptions) {
@@ -101,7 +101,7 @@ export class RedisStore implements Store {
   async sweep(): Promise<SweepResult> {
     const mine = new Set(await this.#guard(() => this.#link.share()))
     const users = [...(await this.#due((bucket) => mine.has(bucket), 0)), ...(await this.#due((bucket) => !mine.has(bucket), OVERDUE_MS))]
-    return swept(users, await Promise.all(users.map((user) => this.release(user))))
+    return summarizeSweep(users, await Promise.all(users.map((user) => this.release(user))))
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {
@@ -178,11 +178,11 @@ export class RedisStore implements Store {
     return this.#guard(() => this.#link.run(name, this.#keys.log(user), [...this.#head(user), ...args]))
   }
 
-  #group(name: ScriptName): Group {
-    return new Group((items) => this.#link.run(name, [], [this.#clock(), newEpoch(), ...items.flat()]))
+  #group(name: ScriptName): ScriptBatcher {
+    return new ScriptBatcher((items) => this.#link.run(name, [], [this.#clock(), newEpoch(), ...items.flat()]))
   }
 
-  #grouped(group: Group, user: string, ...fields: string[]): Promise<string> {
+  #grouped(group: ScriptBatcher, user: string, ...fields: string[]): Promise<string> {
     return this.#guard(() => group.add(this.#keys.stem(user), user, ...fields))
   }
 

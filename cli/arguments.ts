@@ -1,0 +1,180 @@
+import { type ParseArgsConfig, parseArgs } from 'node:util'
+import { TOKEN_SECONDS } from '../services/auth/signing.ts'
+import { isUser } from '../services/users.ts'
+
+/** The command line cannot be used as it is: exit code 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
+
+/** What every command that calls a service takes. */
+interface Calling {
+  /** Origin of the service; undefined: as the environment says. */
+  url: string | undefined
+  /** Undefined: signed with the secret of the service. */
+  token: string | undefined
+}
+
+export interface TokenCommand {
+  name: 'token'
+  json: boolean
+  user: string
+  scope: string
+  seconds: number
+}
+
+export interface PublishCommand extends Calling {
+  name: 'publish'
+  json: boolean
+  to: string[]
+  type: string
+  title: string
+  ref: string | undefined
+  /** JSON, or `-` to read it from stdin. */
+  data: string | undefined
+  halfLife: number | undefined
+  key: string | undefined
+}
+
+export interface ListenCommand extends Calling {
+  name: 'listen'
+  json: boolean
+  /** Undefined with a token, which says who it is for. */
+  user: string | undefined
+  device: string | undefined
+  from: string | undefined
+}
+
+export type Command = TokenCommand | PublishCommand | ListenCommand | { name: 'help'; topic: string } | { name: 'version' }
+
+const common = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' }, version: { type: 'boolean' } } as const
+const calling = { url: { type: 'string' }, token: { type: 'string' } } as const
+const text = { type: 'string' } as const
+
+const options = {
+  token: { ...common, user: text, scope: text, expires: text },
+  publish: { ...common, ...calling, to: text, type: text, title: text, ref: text, data: text, 'half-life': text, key: text },
+  listen: { ...common, ...calling, user: text, device: text, from: text }
+} as const satisfies Record<string, ParseArgsConfig['options']>
+
+const SECONDS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 }
+const MAX_RECIPIENTS = 1000
+
+/**
+ * What the command line asks for.
+ *
+ * @param argv without the executable and the script
+ * @throws UsageError
+ */
+export function readArguments(argv: string[]): Command {
+  const [name = '--help', ...rest] = argv
+  if (name === '--version') return { name: 'version' }
+  if (['--help', '-h', 'help'].includes(name)) return { name: 'help', topic: rest[0] ?? '' }
+  switch (name) {
+    case 'token':
+    case 'publish':
+    case 'listen': {
+      const values = parse(name, rest)
+      if (values.help === true) return { name: 'help', topic: name }
+      if (values.version === true) return { name: 'version' }
+      return readers[name](values)
+    }
+    default:
+      throw new UsageError(`there is no command "${name}"`)
+  }
+}
+
+type Values = Record<string, string | boolean | undefined>
+
+function parse(name: keyof typeof options, args: string[]): Values {
+  try {
+    return parseArgs({ args, options: options[name], strict: true, allowPositionals: false }).values as Values
+  } catch (error) {
+    throw new UsageError((error as Error).message)
+  }
+}
+
+const readers = {
+  token: (values: Values): TokenCommand => ({
+    name: 'token',
+    json: values.json === true,
+    user: userOf(required(values, 'user')),
+    scope: oneOf(textOf(values, 'scope') ?? '', ['', 'publish', 'admin'], 'scope'),
+    seconds: durationOf(textOf(values, 'expires'))
+  }),
+
+  publish: (values: Values): PublishCommand => ({
+    name: 'publish',
+    ...callingOf(values),
+    to: recipientsOf(required(values, 'to')),
+    type: required(values, 'type'),
+    title: required(values, 'title'),
+    ref: textOf(values, 'ref'),
+    data: textOf(values, 'data'),
+    halfLife: positive(textOf(values, 'half-life'), 'half-life'),
+    key: textOf(values, 'key')
+  }),
+
+  listen: (values: Values): ListenCommand => {
+    const user = textOf(values, 'user')
+    if (user === undefined && values.token === undefined) throw new UsageError('--user is needed, or a --token of the user')
+    return {
+      name: 'listen',
+      ...callingOf(values),
+      user: user === undefined ? undefined : userOf(user),
+      device: textOf(values, 'device'),
+      from: textOf(values, 'from')
+    }
+  }
+}
+
+function callingOf(values: Values): Calling & { json: boolean } {
+  const url = textOf(values, 'url')
+  if (url !== undefined && !(URL.canParse(url) && ['http:', 'https:'].includes(new URL(url).protocol))) {
+    throw new UsageError('--url must be an http:// or https:// address')
+  }
+  return { json: values.json === true, url: url?.replace(/\/+$/, ''), token: textOf(values, 'token') }
+}
+
+function textOf(values: Values, name: string): string | undefined {
+  const value = values[name]
+  if (value === '') throw new UsageError(`--${name} is empty`)
+  return typeof value === 'string' ? value : undefined
+}
+
+function required(values: Values, name: string): string {
+  const value = textOf(values, name)
+  if (value === undefined) throw new UsageError(`--${name} is needed`)
+  return value
+}
+
+function userOf(user: string): string {
+  if (!isUser(user)) throw new UsageError('a user is 1 to 128 printable characters')
+  return user
+}
+
+function recipientsOf(list: string): string[] {
+  const users = list.split(',').map((user) => userOf(user.trim()))
+  if (users.length > MAX_RECIPIENTS) throw new UsageError(`--to takes up to ${MAX_RECIPIENTS} users`)
+  return users
+}
+
+function oneOf(value: string, words: string[], name: string): string {
+  if (!words.includes(value)) throw new UsageError(`--${name} must be ${words.filter((word) => word !== '').join(' or ')}`)
+  return value
+}
+
+function positive(value: string | undefined, name: string): number | undefined {
+  if (value === undefined) return undefined
+  const number = Number(value)
+  if (!(number > 0 && Number.isFinite(number))) throw new UsageError(`--${name} must be a number above 0`)
+  return number
+}
+
+/** `90s`, `15m`, `24h`, `7d`; a bare number is seconds. */
+function durationOf(value: string | undefined): number {
+  if (value === undefined) return TOKEN_SECONDS
+  const [, amount, unit = 's'] = /^([1-9]\d{0,8})([smhd])?$/.exec(value) ?? []
+  if (amount === undefined) throw new UsageError('--expires must be like 90s, 15m, 24h or 7d')
+  return Number(amount) * (SECONDS[unit] as number)
+}

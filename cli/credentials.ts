@@ -1,0 +1,41 @@
+import { readGeneratedSecret } from '../services/auth/generated-secret.ts'
+import { signToken } from '../services/auth/signing.ts'
+
+/** A command that cannot do its job: exit code 1, and the message on stderr. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError'
+}
+
+/** Where tokens come from when none is given. */
+export interface KeySource {
+  JWT_SECRET: string
+  JWT_PUBLIC_KEY: string
+  JWKS_URL: string
+  JWT_ISSUER: string
+  JWT_AUDIENCE: string
+  DATA_DIR: string
+}
+
+/**
+ * Signs with the secret of the service, as the service would check it.
+ *
+ * @param seconds how long it holds; default 24 h
+ * @throws CommandError when there is no secret to sign with
+ */
+export function sign(source: KeySource, sub: string, scope: string, seconds?: number): string {
+  const claims = {
+    ...(source.JWT_ISSUER === '' ? {} : { iss: source.JWT_ISSUER }),
+    ...(source.JWT_AUDIENCE === '' ? {} : { aud: source.JWT_AUDIENCE })
+  }
+  return signToken(secretOf(source), sub, scope, seconds, claims)
+}
+
+function secretOf({ JWT_SECRET, JWT_PUBLIC_KEY, JWKS_URL, DATA_DIR }: KeySource): string {
+  if (JWT_SECRET !== '') return JWT_SECRET
+  if (JWT_PUBLIC_KEY !== '' || JWKS_URL !== '') {
+    throw new CommandError('the service takes tokens of a private key, which is not here: get one from its issuer, and pass --token')
+  }
+  const made = readGeneratedSecret(DATA_DIR)
+  if (made !== undefined && made !== '') return made
+  throw new CommandError(`no token: pass --token, set JWT_SECRET, or run this where the service made a secret (none in ${DATA_DIR})`)
+}

@@ -1,0 +1,77 @@
+import type { Writable } from 'node:stream'
+import { styleText } from 'node:util'
+import type { GapFrame, RowFrame } from '../services/protocol/index.ts'
+
+type Style = Parameters<typeof styleText>[0]
+
+/** Data on `stdout`, talk on `stderr`; colour only on a terminal that wants it (`NO_COLOR`). */
+export class Output {
+  readonly json: boolean
+  readonly #stdout: Writable
+  readonly #stderr: Writable
+
+  constructor(json: boolean, stdout: Writable, stderr: Writable) {
+    this.json = json
+    this.#stdout = stdout
+    this.#stderr = stderr
+  }
+
+  /** One line of data: `value` as JSON, or `text` for a person. */
+  data(value: unknown, text: string): void {
+    this.#stdout.write(`${this.json ? JSON.stringify(value) : text}\n`)
+  }
+
+  talk(text: string): void {
+    this.#stderr.write(`${styleText('dim', printable(text), { stream: this.#stderr })}\n`)
+  }
+
+  error(text: string): void {
+    this.#stderr.write(`${styleText('red', text, { stream: this.#stderr })}\n`)
+  }
+
+  /** What a connection brought: a row of the log, or word that rows are missing. */
+  frame(frame: RowFrame | GapFrame): void {
+    this.data(frame, this.#line(frame))
+  }
+
+  #line(frame: RowFrame | GapFrame): string {
+    switch (frame.type) {
+      case 'notification': {
+        const { timestamp, type, title, ref, data } = frame.notification
+        const rest = [ref, data === undefined ? undefined : JSON.stringify(data)].filter((part) => part !== undefined)
+        const state = frame.state === undefined ? [] : [this.#style('dim', `(${frame.state})`)]
+        return [
+          this.#style('dim', timeOf(timestamp)),
+          this.#style('cyan', type),
+          this.#style('bold', title),
+          ...rest.map(printable),
+          ...state
+        ].join('  ')
+      }
+      case 'state':
+        return this.#style('dim', `${frame.state}: ${frame.ids.join(' ')} (${frame.unread} unread)`)
+      case 'retract':
+        return this.#style('dim', `retracted: ${frame.id} (${frame.reason}; ${frame.unread} unread)`)
+      case 'digest':
+        return this.#style('dim', `digest: ${frame.count} notifications lost their worth while they waited: ${frame.ids.join(' ')}`)
+      case 'gap':
+        return this.#style(
+          'yellow',
+          `gap: ${frame.reason}, ${frame.count === 0 ? 'an unknown number' : frame.count} missing, ${frame.from} to ${frame.to}`
+        )
+    }
+  }
+
+  #style(style: Style, text: string): string {
+    return styleText(style, printable(text), { stream: this.#stdout })
+  }
+}
+
+/** Text from elsewhere must not steer the terminal. */
+function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, ' ')
+}
+
+function timeOf(timestamp: number): string {
+  return Number.isFinite(new Date(timestamp).getTime()) ? new Date(timestamp).toISOString() : String(timestamp)
+}

@@ -1,0 +1,114 @@
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { RawData, WebSocket } from 'ws'
+import { newId } from '../ids.ts'
+import { closeCodes } from '../protocol/index.ts'
+import type { Start } from '../store/store.ts'
+import { type ClientFrameContext, countFrame, takeClientFrame } from './client-frames.ts'
+import { Connection, type ConnectionContext, type Identity } from './connection.ts'
+import { SseTransport } from './transport-sse.ts'
+import { WebSocketTransport } from './transport-websocket.ts'
+
+export interface SocketContext extends ConnectionContext, ClientFrameContext {}
+
+/** What the checks during the upgrade came to. */
+export type Admission =
+  | { admitted: true; identity: Identity; start: Start }
+  /** Closed at once, since a browser can read a close code but no HTTP status. */
+  | { admitted: false; code: number; reason: string }
+
+/** What the end of a stream counts as: going away (RFC 6455 §7.4.1). */
+const GONE = 1001
+
+const kConnection = Symbol('belfry.connection')
+const kContext = Symbol('belfry.context')
+
+/** Listeners are shared by all sockets and find the connection here: none has a closure of its own. */
+interface OwnedWebSocket extends WebSocket {
+  [kConnection]: Connection
+  [kContext]: SocketContext
+}
+
+interface OwnedSocket extends Socket {
+  [kConnection]: Connection
+  /** Where Node keeps the response of the upgrade request. */
+  _httpMessage?: ServerResponse | null
+}
+
+/**
+ * Takes over a socket that was just upgraded.
+ *
+ * @param socket the TCP or TLS socket under it
+ */
+export function acceptSocket(context: SocketContext, webSocket: WebSocket, socket: Socket, admission: Admission): void {
+  letGoOfUpgrade(webSocket, socket as OwnedSocket)
+  if (!admission.admitted) {
+    context.counters.upgradesRefused += 1
+    webSocket.close(admission.code, admission.reason)
+    return
+  }
+  const transport = new WebSocketTransport(webSocket, socket)
+  const connection = new Connection(context, transport, admission.identity, admission.start, newId(), Date.now())
+  const owned = webSocket as OwnedWebSocket
+  owned[kContext] = context
+  owned[kConnection] = connection
+  ;(socket as OwnedSocket)[kConnection] = connection
+  webSocket.on('message', onMessage)
+  webSocket.on('ping', onPing)
+  webSocket.on('pong', onPong)
+  webSocket.on('close', onClose)
+  socket.on('drain', onDrain)
+}
+
+/** Takes over a response for server-sent events, whose head it writes with `headers`; nothing, when the client has gone meanwhile. */
+export function acceptStream(
+  context: SocketContext,
+  response: ServerResponse,
+  headers: OutgoingHttpHeaders,
+  identity: Identity,
+  start: Start
+): void {
+  if (response.destroyed) return
+  response.writeHead(200, { ...headers, 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
+  const connection = new Connection(context, new SseTransport(response), identity, start, newId(), Date.now())
+  response.on('close', () => connection.closed(GONE))
+  response.on('drain', () => {
+    connection.handedOver()
+    connection.resume()
+  })
+}
+
+/** The upgrade leaves a listener and a response behind that hold request, reply and headers: some 3 KB a connection for as long as it lives. */
+function letGoOfUpgrade(webSocket: WebSocket, socket: OwnedSocket): void {
+  webSocket.removeAllListeners('error')
+  webSocket.on('error', onError)
+  socket._httpMessage?.detachSocket(socket)
+}
+
+function onMessage(this: WebSocket, data: RawData, isBinary: boolean): void {
+  const { [kConnection]: connection, [kContext]: context } = this as OwnedWebSocket
+  if (isBinary) connection.close('protocolError', 'frames are text')
+  else takeClientFrame(context, connection, data.toString(), Date.now())
+}
+
+/** Each is answered with a pong, which a peer that reads nothing would pile up here. */
+function onPing(this: WebSocket): void {
+  countFrame((this as OwnedWebSocket)[kConnection], Date.now())
+}
+
+function onPong(this: WebSocket): void {
+  ;(this as OwnedWebSocket)[kConnection].heardAt = Date.now()
+}
+
+function onClose(this: WebSocket, code: number): void {
+  ;(this as OwnedWebSocket)[kConnection].closed(code || closeCodes.serverError.code)
+}
+
+function onDrain(this: Socket): void {
+  const connection = (this as OwnedSocket)[kConnection]
+  connection.handedOver()
+  connection.resume()
+}
+
+/** `ws` closes the socket itself, with the code that goes with the error (1002, 1007, 1009), and 'close' follows. */
+function onError(): void {}

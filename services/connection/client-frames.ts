@@ -1,0 +1,126 @@
+import { TokenError, type VerifyToken } from '../auth/tokens.ts'
+import { type BelfryError, errors, refusals } from '../errors.ts'
+import type { Counters } from '../node/counters.ts'
+import { type MarkFrame, parseEventId, type RefreshFrame, type State } from '../protocol/index.ts'
+import type { MarkCommand, Store } from '../store/store.ts'
+import type { Connection } from './connection.ts'
+import { plainFrame } from './frames.ts'
+
+/** When a frame that could not be carried out for now may be sent again, milliseconds. */
+const RETRY_AFTER_MS = 1000
+
+/** Frames a client may send in one second. */
+export const MAX_FRAMES_PER_SECOND = 50
+
+const STATES: readonly unknown[] = ['unread', 'seen', 'read', 'archived'] satisfies State[]
+
+export interface ClientFrameContext {
+  readonly store: Store
+  readonly counters: Counters
+  readonly verify: VerifyToken
+}
+
+/**
+ * Takes one text frame of a client. What is no frame of the protocol closes the connection with 4006, too many of them with 4102; a frame
+ * that could not be carried out is answered with `error`.
+ */
+export function takeClientFrame(context: ClientFrameContext, connection: Connection, text: string, now: number): void {
+  if (!countFrame(connection, now)) return
+  const frame = parse(text)
+  if (frame === undefined) return connection.close('protocolError')
+  switch (frame.type) {
+    case 'ack':
+      if (typeof frame.eventId === 'string') connection.ack(frame.eventId)
+      else connection.close('protocolError')
+      return
+    case 'mark':
+      void mark(context, connection, frame as Partial<MarkFrame>)
+      return
+    case 'refresh':
+      void refresh(context, connection, frame as Partial<RefreshFrame>)
+      return
+    case 'pong':
+      return
+    default:
+      connection.close('protocolError')
+  }
+}
+
+/** Counts any frame of the client, its control frames too. False when it is not to be looked at: the connection is closed, or it was one too many. */
+export function countFrame(connection: Connection, now: number): boolean {
+  connection.heardAt = now
+  const second = Math.floor(now / 1000)
+  if (second !== connection.heardSecond) {
+    connection.heardSecond = second
+    connection.framesHeard = 0
+  }
+  connection.framesHeard += 1
+  if (connection.framesHeard > MAX_FRAMES_PER_SECOND) connection.close('tooManyFrames')
+  return connection.open
+}
+
+function parse(text: string): Record<string, unknown> | undefined {
+  try {
+    const frame: unknown = JSON.parse(text)
+    return typeof frame === 'object' && frame !== null && !Array.isArray(frame) ? (frame as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+async function mark({ store }: ClientFrameContext, connection: Connection, frame: Partial<MarkFrame>): Promise<void> {
+  const target = targetOf(frame)
+  if (target === undefined || !STATES.includes(frame.state)) {
+    refuse(connection, frame.ref, new errors.InvalidRequest('mark needs ids or upTo, and a state'))
+    return
+  }
+  if (!connection.attached) {
+    refuse(connection, frame.ref, new errors.StoreUnavailable())
+    return
+  }
+  try {
+    const { unread } = await store.mark({ user: connection.local.user, target, state: frame.state as State })
+    connection.send(plainFrame({ type: 'ok', ...ref(frame.ref), unread }))
+  } catch (error) {
+    refuse(connection, frame.ref, error)
+  }
+}
+
+function targetOf({ ids, upTo }: Partial<MarkFrame>): MarkCommand['target'] | undefined {
+  if (Array.isArray(ids) && upTo === undefined) return ids.length > 0 && ids.every((id) => typeof id === 'string') ? { ids } : undefined
+  const position = typeof upTo === 'string' && ids === undefined ? parseEventId(upTo) : undefined
+  return position === undefined ? undefined : { upTo: position }
+}
+
+async function refresh({ store, verify }: ClientFrameContext, connection: Connection, frame: Partial<RefreshFrame>): Promise<void> {
+  try {
+    const claims = await verify(typeof frame.token === 'string' ? frame.token : '')
+    if (claims.sub !== connection.local.user) throw new TokenError('token_invalid')
+    const revokedBefore = await store.revokedBefore(claims.sub)
+    if (revokedBefore > 0 && claims.issuedAt <= revokedBefore) throw new TokenError('token_revoked')
+    connection.issuedAt = claims.issuedAt
+    connection.expiresAt = claims.expiresAt
+    connection.send(plainFrame({ type: 'ok', ...ref(frame.ref), tokenExpiresAt: claims.expiresAt }))
+  } catch (error) {
+    refuse(connection, frame.ref, error instanceof TokenError ? refusals[error.refusal]() : error)
+  }
+}
+
+/** Says why a frame was not carried out. Only what is away for a while is worth another try. */
+function refuse(connection: Connection, number: unknown, error: unknown): void {
+  const { code, message, statusCode } = shown(error)
+  const temporary = statusCode === 503
+  connection.send(
+    plainFrame({ type: 'error', ...ref(number), code, message, temporary, ...(temporary ? { retryAfterMs: RETRY_AFTER_MS } : {}) })
+  )
+}
+
+/** Text of errors that are not ours never leaves the process. */
+function shown(error: unknown): BelfryError {
+  const { code } = error as { code?: unknown }
+  return typeof code === 'string' && code.startsWith('BELFRY_ERR_') ? (error as BelfryError) : new errors.Internal()
+}
+
+function ref(number: unknown): { ref?: number } {
+  return typeof number === 'number' ? { ref: number } : {}
+}

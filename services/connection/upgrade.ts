@@ -1,0 +1,49 @@
+import { BEARER_PREFIX, SUBPROTOCOL } from '../protocol/index.ts'
+
+/** What a client offered in `Sec-WebSocket-Protocol`. */
+export interface Offer {
+  /** `belfry.v1` is among them, or none but a token is. */
+  supported: boolean
+  /** The token of a `bearer.<jwt>` entry; '' without one. */
+  token: string
+}
+
+/** Reads a `Sec-WebSocket-Protocol` header (RFC 6455 §11.3.4). */
+export function readOffer(header: string | undefined): Offer {
+  const entries = (header ?? '').split(',').map((entry) => entry.trim())
+  const names = entries.filter((entry) => entry !== '' && !entry.startsWith(BEARER_PREFIX))
+  const token = entries.find((entry) => entry.startsWith(BEARER_PREFIX))?.slice(BEARER_PREFIX.length) ?? ''
+  return { supported: names.length === 0 || names.includes(SUBPROTOCOL), token }
+}
+
+/**
+ * The subprotocol to answer with: ours, else the first that is no token, so that a browser with another version gets to read its close code.
+ * A token is never sent back.
+ */
+export function chooseProtocol(offered: Set<string>): string | false {
+  if (offered.has(SUBPROTOCOL)) return SUBPROTOCOL
+  for (const name of offered) if (!name.startsWith(BEARER_PREFIX)) return name
+  return false
+}
+
+/** Whether a page of this origin may connect. No origin is no browser, which has no ambient credentials to abuse. */
+export function originAllowed(origin: string | undefined, allowed: string[]): boolean {
+  return allowed.length === 0 || origin === undefined || allowed.includes(origin.toLowerCase())
+}
+
+/** Parameters whose values may be logged. No other may: a token is one too under a name that is percent-encoded, or mistaken. */
+const LOGGED_PARAMETERS = ['device_id', 'last_event_id', 'limit', 'state', 'cursor', 'revoke']
+
+/** A URL fit for a log: what may be a token is gone. */
+export function redactUrl(url: string): string {
+  const start = url.indexOf('?')
+  if (start < 0) return url
+  const parameters = url.slice(start + 1).split('&')
+  return `${url.slice(0, start)}?${parameters.map(redactParameter).join('&')}`
+}
+
+function redactParameter(parameter: string): string {
+  const [name = '', value] = parameter.split('=', 2)
+  if (LOGGED_PARAMETERS.includes(name)) return parameter
+  return value === undefined || !/^[a-z_]{1,32}$/i.test(name) ? '[redacted]' : `${name}=[redacted]`
+}

@@ -1,0 +1,63 @@
+import { rowFrame } from '../connection/frames.ts'
+import type { Registry } from '../connection/registry.ts'
+import type { Counters } from '../node/counters.ts'
+import { rowId8 } from '../store/row.ts'
+import type { Kick, StoreEvents, StoreStatus, Wake } from '../store/store.ts'
+
+/**
+ * Carries what the store says to the connections of this node. Nothing is decided here: a wake-up is a hint, and whoever
+ * cannot use it reads the log.
+ */
+export class Fanout implements StoreEvents {
+  readonly #registry: Registry
+  readonly #counters: Counters
+  readonly #listeners: ((status: StoreStatus) => void)[] = []
+
+  constructor(registry: Registry, counters: Counters) {
+    this.#registry = registry
+    this.#counters = counters
+  }
+
+  /** Hears of every change of the store's status. */
+  onStatus(listener: (status: StoreStatus) => void): void {
+    this.#listeners.push(listener)
+  }
+
+  /** One frame for all of the user's connections; built only when one of them can use it. */
+  wake({ user, epoch, offset, row }: Wake): void {
+    this.#counters.wakeUps += 1
+    const local = this.#registry.find(user)
+    if (local === undefined) return
+    const repeated = epoch === local.epoch && offset <= local.woken
+    local.observe(epoch, offset)
+    if (repeated) {
+      for (const connection of [...local.connections]) connection.doubt()
+      return
+    }
+    local.woken = offset
+    const frame = row === undefined ? undefined : rowFrame(epoch, offset, row)
+    const id8 = row === undefined ? '' : rowId8(row)
+    for (const connection of [...local.connections]) connection.wake(epoch, offset, frame, id8)
+  }
+
+  kick({ user, connectionId, reason, revoked }: Kick): void {
+    const connections = this.#registry.find(user)?.connections ?? []
+    for (const connection of [...connections]) {
+      if (connectionId !== undefined && connection.connectionId !== connectionId) continue
+      if (revoked) connection.close('unauthorized', 'token_revoked')
+      else connection.close('disconnected', reason)
+    }
+  }
+
+  suspect(affected: (user: string) => boolean): void {
+    for (const local of [...this.#registry.users()]) {
+      if (!affected(local.user)) continue
+      for (const connection of [...local.connections]) connection.reattach()
+    }
+  }
+
+  status(status: StoreStatus): void {
+    if (status.available) for (const connection of [...this.#registry.connections()]) connection.resume()
+    for (const listener of this.#listeners) listener(status)
+  }
+}

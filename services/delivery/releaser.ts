@@ -1,0 +1,74 @@
+import type { Counters } from '../node/counters.ts'
+import type { Store } from '../store/store.ts'
+
+const SWEEP_INTERVAL_MS = 1000
+
+/** Timers are set this much late, so that a release finds its row due, milliseconds. */
+const TIMER_SLACK_MS = 2
+
+/** The least time to the next attempt after one that found nothing due: the store's clock may be behind this node's, milliseconds. */
+const RETRY_MS = 50
+
+/**
+ * Sees to it that parked notifications are released in time. The node that parked one sets a timer for its user; every node sweeps its share
+ * of users each second, which is what releases them when that node is gone, and sets the timers from then on. Both only call `Store.release`,
+ * which is safe to call by anyone at any time.
+ */
+export class Releaser {
+  readonly #store: Store
+  readonly #counters: Counters
+  readonly #timers = new Map<string, NodeJS.Timeout>()
+  readonly #sweeper: NodeJS.Timeout
+  #sweeping: Promise<void> | undefined
+  #closed = false
+
+  constructor(store: Store, counters: Counters) {
+    this.#store = store
+    this.#counters = counters
+    this.#sweeper = setInterval(() => {
+      this.#sweeping ??= this.#sweep()
+    }, SWEEP_INTERVAL_MS)
+    this.#sweeper.unref()
+  }
+
+  /** Something of the user's was parked; the first of it is due at `at`, Unix milliseconds, and looked for no sooner than in `least`. */
+  schedule(user: string, at: number, least = 0): void {
+    if (this.#closed || this.#timers.has(user)) return
+    const timer = setTimeout(() => void this.#release(user), Math.max(least, at - Date.now()) + TIMER_SLACK_MS)
+    timer.unref()
+    this.#timers.set(user, timer)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    clearInterval(this.#sweeper)
+    for (const timer of this.#timers.values()) clearTimeout(timer)
+    this.#timers.clear()
+    await this.#sweeping
+  }
+
+  async #release(user: string): Promise<void> {
+    try {
+      const { released, folded, nextAt } = await this.#store.release(user)
+      this.#timers.delete(user)
+      this.#counters.released += released
+      this.#counters.folded += folded
+      if (nextAt > 0) this.schedule(user, nextAt, released + folded > 0 ? 0 : RETRY_MS)
+    } catch {
+      this.#timers.delete(user)
+    }
+  }
+
+  async #sweep(): Promise<void> {
+    try {
+      const { released, folded, waiting } = await this.#store.sweep()
+      this.#counters.released += released
+      this.#counters.folded += folded
+      for (const { user, nextAt } of waiting) this.schedule(user, nextAt)
+    } catch {
+      // The store is away: what is due stays due, and the next sweep finds it.
+    } finally {
+      this.#sweeping = undefined
+    }
+  }
+}
