@@ -104,17 +104,17 @@ export class Machine {
   }
 
   /** The log's part of an attach; 'revoked' when the token is too old. Who is registered is the driver's business. */
-  attach(command: Pick<AttachCommand, 'deviceId' | 'start' | 'issuedAt' | 'seen' | 'limit'>): Backlog | 'revoked' {
+  attach(command: Pick<AttachCommand, 'deviceId' | 'start' | 'issuedAt' | 'seen' | 'limit' | 'bytes'>): Backlog | 'revoked' {
     if (this.#state.revokedBefore > 0 && command.issuedAt <= this.#state.revokedBefore) return 'revoked'
     this.#begin()
     this.#fence(command.seen)
-    return this.#backlog(command.start, command.deviceId, command.limit)
+    return this.#backlog(command.start, command.deviceId, command)
   }
 
-  read(command: Pick<ReadCommand, 'position' | 'seen' | 'limit'>): Backlog {
+  read(command: Pick<ReadCommand, 'position' | 'seen' | 'limit' | 'bytes'>): Backlog {
     this.#begin()
     this.#fence(command.seen)
-    return this.#backlog({ at: 'position', position: command.position }, '', command.limit)
+    return this.#backlog({ at: 'position', position: command.position }, '', command)
   }
 
   ack(deviceId: string, position: Position): void {
@@ -284,10 +284,10 @@ export class Machine {
     return { status: 'parked', releaseAt: this.#releaseAt(index), replayed: true }
   }
 
-  #backlog(start: Start, deviceId: string, limit: number): Backlog {
+  #backlog(start: Start, deviceId: string, bounds: Pick<ReadCommand, 'limit' | 'bytes'>): Backlog {
     const state = this.#state
     const { from, gap, resumed } = this.#locate(start, deviceId)
-    const rows = state.rows.slice(from - state.floor, from - state.floor + limit)
+    const rows = this.#rowsAfter(from, bounds)
     return {
       epoch: state.epoch,
       top: state.top,
@@ -300,6 +300,14 @@ export class Machine {
       unread: state.unread,
       parked: state.parked.length
     }
+  }
+
+  #rowsAfter(offset: number, { limit, bytes = Number.POSITIVE_INFINITY }: Pick<ReadCommand, 'limit' | 'bytes'>): Buffer[] {
+    const { rows, floor } = this.#state
+    const first = offset - floor
+    let end = first
+    for (let sum = 0; end < rows.length && end - first < limit && sum < bytes; end++) sum += (rows[end] as Buffer).length
+    return rows.slice(first, end)
   }
 
   #locate(start: Start, deviceId: string): { from: number; gap: Backlog['gap']; resumed: boolean } {

@@ -91,13 +91,17 @@ export interface AttachCommand {
   seen: Seen | undefined
   /** Rows to return at most. */
   limit: number
+  /** The rows end with the first that brings their sum to this many bytes, so that at least one is returned. Default: no bound. */
+  bytes?: number | undefined
 }
 
 export interface ReadCommand {
   user: string
   position: Position
   seen: Seen | undefined
+  /** As in `AttachCommand`. */
   limit: number
+  bytes?: number | undefined
 }
 
 /** Part of a log from a position on. */
@@ -113,7 +117,7 @@ export interface Backlog {
   resumed: boolean
   /** Where the position could not be continued. The rows are the oldest retained ones then. */
   gap: { reason: GapReason; from: string; to: string; count: number } | undefined
-  /** Contiguous, at most `limit`. Rows in the format of `row.ts`. */
+  /** Contiguous, at most `limit`, within `bytes`. Rows in the format of `row.ts`. */
   rows: Buffer[]
   /** The state now of every id named by `rows`, where it is not `unread`. */
   states: Map<string, State>

@@ -64,6 +64,39 @@ export const reading: Example[] = [
     }
   },
   {
+    name: 'a limit of no rows returns none, and the rest of the answer',
+    settings: free,
+    run: async (t, stage) => {
+      await stage.fill(1, 5)
+      t.match(await stage.attach({ at: 'earliest' }, { limit: 0 }), { rows: [], top: 5, unread: 5, start: { offset: 0 } })
+    }
+  },
+  {
+    name: 'bytes end the rows with the first that reaches the bound, over more rows than a driver reads at once',
+    settings: { rateLimit: 0, maxEntries: 1000 },
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 90)
+      const { length } = stage.row(1)
+      const rowsWithin = async (bytes: number | undefined, limit = 100, offset = 0): Promise<number[]> => {
+        const position = { epoch, offset, id8: '' }
+        const { rows } = await stage.store.read({ user: stage.user, position, seen: undefined, limit, bytes })
+        t.same(numbers((await stage.attach({ at: 'position', position }, { limit, bytes })).rows), numbers(rows), 'an attach as a read')
+        return numbers(rows)
+      }
+      const upTo = (first: number, last: number): number[] => Array.from({ length: last - first + 1 }, (_, index) => first + index)
+      t.same(await rowsWithin(1), [1], 'one row at least')
+      t.same(await rowsWithin(length), [1])
+      t.same(await rowsWithin(length + 1), [1, 2])
+      t.same(await rowsWithin(2 * length), [1, 2])
+      t.same(await rowsWithin(1, 100, 89), [90])
+      t.same(await rowsWithin(1, 100, 90), [], 'none after the last')
+      t.same(await rowsWithin(1, 0), [], 'and none where the limit is 0')
+      t.same(await rowsWithin(1_000_000), upTo(1, 90))
+      t.same(await rowsWithin(1_000_000, 40), upTo(1, 40))
+      t.same(await rowsWithin(undefined), upTo(1, 90))
+    }
+  },
+  {
     name: 'a device starts at its stored cursor; a new one at the highest of all devices, or at the oldest row',
     settings: free,
     run: async (t, stage) => {

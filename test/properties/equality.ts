@@ -28,8 +28,9 @@ type Command =
       sockets: number
       age: number
       limit: number
+      bytes: number | undefined
     }
-  | { do: 'read'; user: number; place: Place; seen: number; limit: number }
+  | { do: 'read'; user: number; place: Place; seen: number; limit: number; bytes: number | undefined }
   | { do: 'detach'; user: number; sockets: number }
   | { do: 'ack'; user: number; device: number; place: Place }
   | { do: 'mark'; user: number; notes: number[]; state: State }
@@ -42,6 +43,7 @@ const note = fc.integer({ min: 0, max: 30 })
 const device = fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 0, max: 2 }) }, { weight: 1, arbitrary: fc.integer({ min: 3, max: 30 }) })
 const state = fc.constantFrom<State>('unread', 'seen', 'read', 'archived')
 const limit = fc.constantFrom(1, 3, 100)
+const bytes = fc.constantFrom(undefined, 1, 150, 65_536)
 const sockets = fc.integer({ min: 0, max: 3 })
 const seen = fc.constantFrom(-1, 0, 0, 0, 1, 4, 1500)
 const place: fc.Arbitrary<Place> = fc.record({
@@ -76,10 +78,11 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       seen,
       sockets: fc.integer({ min: 1, max: 3 }),
       age: fc.constantFrom(0, 0, 500),
-      limit
+      limit,
+      bytes
     })
   },
-  { weight: 2, arbitrary: fc.record({ do: named('read'), user, place, seen, limit }) },
+  { weight: 2, arbitrary: fc.record({ do: named('read'), user, place, seen, limit, bytes }) },
   { weight: 1, arbitrary: fc.record({ do: named('detach'), user, sockets }) },
   { weight: 3, arbitrary: fc.record({ do: named('ack'), user, device, place }) },
   { weight: 3, arbitrary: fc.record({ do: named('mark'), user, notes: fc.array(note, { maxLength: 4 }), state }) },
@@ -188,10 +191,13 @@ class Player {
         const connections = this.#connections(command.sockets)
         const deviceId = `device-${command.device}`
         const issuedAt = clock.now - command.age
-        return store.attach({ user, deviceId, start, connections, issuedAt, seen: this.#seen(command), limit: command.limit })
+        const { limit, bytes } = command
+        return store.attach({ user, deviceId, start, connections, issuedAt, seen: this.#seen(command), limit, bytes })
       }
-      case 'read':
-        return store.read({ user, position: this.#position(command), seen: this.#seen(command), limit: command.limit })
+      case 'read': {
+        const { limit, bytes } = command
+        return store.read({ user, position: this.#position(command), seen: this.#seen(command), limit, bytes })
+      }
       case 'detach':
         return store.detach(user, this.#connections(command.sockets))
       case 'ack':

@@ -18,7 +18,6 @@ import type {
   ReadCommand,
   ReleaseResult,
   RetractResult,
-  Seen,
   Start,
   Store,
   StoreEvents,
@@ -105,17 +104,17 @@ export class RedisStore implements Store {
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {
-    const { user, connections, issuedAt, deviceId, start, seen, limit } = command
+    const { user, connections, issuedAt, deviceId, start } = command
     const registration = [this.#node, String(connections.length), JSON.stringify(connections), String(issuedAt)]
-    const args = [...registration, ...readArgs(deviceId, start, seen, limit)]
+    const args = [...registration, ...readArgs(deviceId, start, command)]
     const step = (): Promise<Reply> => this.#step('attach', user, ...args)
     return await this.#link.attach(user, connections, async () => attachResult(await this.#attaches.take(step), start))
   }
 
   async read(command: ReadCommand): Promise<Backlog> {
-    const { user, position, seen, limit } = command
+    const { user, position } = command
     const start: Start = { at: 'position', position }
-    return backlog(await this.#step('attach', user, '', '0', '', '0', ...readArgs('', start, seen, limit)), start)
+    return backlog(await this.#step('attach', user, '', '0', '', '0', ...readArgs('', start, command)), start)
   }
 
   async detach(user: string, connections: ConnectionInfo[]): Promise<void> {
@@ -205,7 +204,7 @@ export class RedisStore implements Store {
   }
 }
 
-function readArgs(deviceId: string, start: Start, seen: Seen | undefined, limit: number): string[] {
+function readArgs(deviceId: string, start: Start, { seen, limit, bytes }: Pick<ReadCommand, 'seen' | 'limit' | 'bytes'>): string[] {
   const position = start.at === 'position' ? start.position : { epoch: '', offset: 0, id8: '' }
   return [
     deviceId,
@@ -215,6 +214,7 @@ function readArgs(deviceId: string, start: Start, seen: Seen | undefined, limit:
     position.id8,
     seen?.epoch ?? '',
     String(seen?.offset ?? 0),
-    String(limit)
+    String(limit),
+    bytes === undefined ? '' : String(bytes)
   ]
 }

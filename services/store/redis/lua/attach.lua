@@ -11,6 +11,7 @@
 -- ARGV[10..12] epoch, offset and id8 of a position
 -- ARGV[13] ARGV[14] epoch and offset of the newest row this node got from the store; '' and 0 for none
 -- ARGV[15] rows to return at most
+-- ARGV[16] the rows end with the first that brings their sum to this many bytes; '' for no bound
 -- Returns {'revoked'} | {'limit'}
 --         | {'attached', counter, epoch, top, top id8, start offset, start id8, resumed, unread, parked, rows, states, gap},
 --         states: {id, state, ...}; gap: {} or {reason, from, to, count}; start: that of ARGV[10..12] when there is no gap
@@ -107,8 +108,19 @@ elseif start == 'device' then
   end
 end
 
-local limit = tonumber(ARGV[15])
-local rows = limit > 0 and from < top and redis.call('LRANGE', LOG, from - floor, from - floor + limit - 1) or {}
+-- Long rows are read a few at a time: those over the bound would be copied out of the list for nothing.
+local READ_AHEAD = 32
+local rows, bytes = {}, 0
+local last, max_bytes = math.min(top, from + tonumber(ARGV[15])), tonumber(ARGV[16]) or math.huge
+local ahead = max_bytes == math.huge and last - from or READ_AHEAD
+while from + #rows < last and bytes < max_bytes do
+  local first = from + #rows
+  for _, row in ipairs(redis.call('LRANGE', LOG, first - floor, math.min(first + ahead, last) - floor - 1)) do
+    if bytes >= max_bytes then break end
+    rows[#rows + 1] = row
+    bytes = bytes + #row
+  end
+end
 local states = {}
 if #rows > 0 and redis.call('EXISTS', STATES) == 1 then
   local ids, listed = {}, {}
