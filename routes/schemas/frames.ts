@@ -2,7 +2,7 @@ import { type Static, type TSchema, Type } from 'typebox'
 import type * as protocol from '../../services/protocol/index.ts'
 import { DeviceSchema, EventIdSchema, MillisecondsSchema, NotificationIdSchema, StateSchema, UserSchema } from './common.ts'
 import { type Equal, proven } from './equal.ts'
-import { content } from './notification.ts'
+import { content, MarkAgeSchema } from './notification.ts'
 
 const count = (description: string) => Type.Integer({ minimum: 0, description })
 const UnreadSchema = count('Notifications that are unread or seen, after this')
@@ -106,7 +106,8 @@ export const clientFrames = {
     ref: RefSchema,
     ids: Type.Optional(Type.Array(NotificationIdSchema, { minItems: 1 })),
     upTo: Type.Optional(EventIdSchema),
-    state: StateSchema
+    state: StateSchema,
+    ageMs: Type.Optional(MarkAgeSchema)
   }),
   refresh: frame('refresh', 'A new token for the same user, before the old one expires', { ref: RefSchema, token: Type.String() }),
   pong: frame('pong', 'The answer to a ping', { time: Type.Optional(Type.Number()) })

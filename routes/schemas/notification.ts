@@ -149,11 +149,18 @@ export const FoundSchema = Type.Object({
   releaseAt: Type.Optional(MillisecondsSchema('When a parked one will be released'))
 })
 
+export const MarkAgeSchema = Type.Integer({
+  minimum: 0,
+  maximum: Number.MAX_SAFE_INTEGER,
+  description: 'Milliseconds since the user made the mark: what was marked later stays. For marks that are sent late, or again'
+})
+
 export const MarkSchema = Type.Object(
   {
     ids: Type.Optional(Type.Array(NotificationIdSchema, { minItems: 1, maxItems: MANY })),
     upTo: Type.Optional(EventIdSchema),
-    state: StateSchema
+    state: StateSchema,
+    ageMs: Type.Optional(MarkAgeSchema)
   },
   {
     additionalProperties: false,

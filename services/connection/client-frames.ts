@@ -70,8 +70,9 @@ function parse(text: string): Record<string, unknown> | undefined {
 
 async function mark({ store }: ClientFrameContext, connection: Connection, frame: Partial<MarkFrame>): Promise<void> {
   const target = targetOf(frame)
-  if (target === undefined || !STATES.includes(frame.state)) {
-    refuse(connection, frame.ref, new errors.InvalidRequest('mark needs ids or upTo, and a state'))
+  const { ageMs } = frame
+  if (target === undefined || !STATES.includes(frame.state) || !(ageMs === undefined || (Number.isSafeInteger(ageMs) && ageMs >= 0))) {
+    refuse(connection, frame.ref, new errors.InvalidRequest('mark needs ids or upTo, a state, and no ageMs or one that is 0 or more'))
     return
   }
   if (!connection.attached) {
@@ -79,7 +80,7 @@ async function mark({ store }: ClientFrameContext, connection: Connection, frame
     return
   }
   try {
-    const { unread } = await store.mark({ user: connection.local.user, target, state: frame.state as State })
+    const { unread } = await store.mark({ user: connection.local.user, target, state: frame.state as State, ageMs })
     connection.send(plainFrame({ type: 'ok', ...ref(frame.ref), unread }))
   } catch (error) {
     refuse(connection, frame.ref, error)

@@ -53,13 +53,13 @@ export class Inbox {
   }
 
   /** @throws InvalidRequest when there are neither or both of `ids` and `upTo` */
-  async mark(user: string, request: { ids?: string[]; upTo?: string; state: State }): Promise<MarkResult> {
-    const { ids, upTo, state } = request
+  async mark(user: string, request: { ids?: string[]; upTo?: string; state: State; ageMs?: number }): Promise<MarkResult> {
+    const { ids, upTo, state, ageMs } = request
     if ((ids === undefined) === (upTo === undefined)) throw new errors.InvalidRequest('give either ids or upTo')
-    if (ids !== undefined) return this.#store.mark({ user, target: { ids }, state })
+    if (ids !== undefined) return this.#store.mark({ user, target: { ids }, state, ageMs })
     const position = parseEventId(upTo ?? '')
     if (position === undefined) throw new errors.InvalidRequest('upTo is not an event id')
-    return this.#store.mark({ user, target: { upTo: position }, state })
+    return this.#store.mark({ user, target: { upTo: position }, state, ageMs })
   }
 
   /**

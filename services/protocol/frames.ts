@@ -138,13 +138,17 @@ export interface AckFrame {
   eventId: string
 }
 
-/** Sets the state of `ids`, or of everything up to and with the event id `upTo`. */
+/**
+ * Sets the state of `ids`, or of everything up to and with the event id `upTo`. `ageMs`: the user made the mark so many milliseconds ago,
+ * and what was marked later stays; for marks that are sent late, or again.
+ */
 export interface MarkFrame {
   type: 'mark'
   ref?: number
   ids?: string[]
   upTo?: string
   state: State
+  ageMs?: number
 }
 
 /** A new token for the same user, before the old one expires. */

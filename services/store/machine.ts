@@ -1,8 +1,8 @@
 import { KEY_LENGTH } from '../ids.ts'
 import { formatEventId, type GapReason, type Position, type State } from '../protocol/index.ts'
-import { markable, markableUpTo } from './marks.ts'
+import { markable, markableUpTo, markedAfter } from './marks.ts'
 import { freeSlots, releaseAt, worthless } from './rate.ts'
-import { encodeRow, LOST_ID, rowId, rowId8, rowKind, rowTail, rowTime, tails } from './row.ts'
+import { encodeRow, idsIn, LOST_ID, rowId, rowId8, rowKind, rowTail, rowTime, tails } from './row.ts'
 import { countsAsUnread, type Effect, evolve, type Parked, rowAt, type UserState } from './state.ts'
 import {
   type AttachCommand,
@@ -125,10 +125,12 @@ export class Machine {
     this.#emit({ type: 'cursor', deviceId, cursor: { position, at: this.#now } })
   }
 
-  mark(command: Pick<MarkCommand, 'target' | 'state'>): MarkResult {
+  mark(command: Pick<MarkCommand, 'target' | 'state' | 'ageMs'>): MarkResult {
     const state = this.#state
-    const { target } = command
-    const ids = 'ids' in target ? markable(state, target.ids, command.state) : markableUpTo(state, target.upTo, command.state)
+    const { target, ageMs = 0 } = command
+    const wanted = 'ids' in target ? markable(state, target.ids, command.state) : markableUpTo(state, target.upTo, command.state)
+    const later = markedAfter(state, this.#now - ageMs)
+    const ids = wanted.filter((id) => !later.has(id))
     let unread = state.unread
     for (const id of ids) {
       if (countsAsUnread(state.states.get(id))) unread -= 1
@@ -384,9 +386,4 @@ export class Machine {
     const index = this.#state.rows.findIndex((row) => rowKind(row) === 'd' && idsIn(row).includes(id))
     return index < 0 ? 0 : this.#state.floor + 1 + index
   }
-}
-
-/** The ids an `s` or `d` row names. */
-export function idsIn(row: Buffer): string[] {
-  return (JSON.parse(`{${rowTail(row).toString()}`) as { ids: string[] }).ids
 }

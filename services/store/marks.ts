@@ -1,5 +1,5 @@
 import type { Position, State } from '../protocol/index.ts'
-import { rowId, rowKind } from './row.ts'
+import { idsIn, rowId, rowKind, rowTime } from './row.ts'
 import type { UserState } from './state.ts'
 
 const RANK: Record<State, number> = { unread: 0, seen: 1, read: 2, archived: 3 }
@@ -22,6 +22,17 @@ export function markableUpTo(state: UserState, upTo: Position, to: State): strin
     const from = state.states.get(rowId(row)) ?? 'unread'
     if (from === 'archived') continue
     if (to === 'unread' ? from !== 'unread' : RANK[from] < RANK[to]) ids.push(rowId(row))
+  }
+  return ids
+}
+
+/** Returns the ids whose state was changed later than a time. Reads from the newest row back, since times never fall. */
+export function markedAfter(state: UserState, ms: number): Set<string> {
+  const ids = new Set<string>()
+  for (let index = state.rows.length - 1; index >= 0; index--) {
+    const row = state.rows[index] as Buffer
+    if (rowTime(row) <= ms) break
+    if (rowKind(row) === 's') for (const id of idsIn(row)) ids.add(id)
   }
   return ids
 }

@@ -59,6 +59,11 @@ export function retractedOffset(row: Buffer): number {
   return Number(row.toString('latin1', HEADER, row.indexOf('"', HEADER)))
 }
 
+/** The ids an `s` or `d` row names. */
+export function idsIn(row: Buffer): string[] {
+  return (JSON.parse(`{${rowTail(row).toString()}`) as { ids: string[] }).ids
+}
+
 /** Tails of the rows the store writes by itself. Drivers in other languages make the same bytes. */
 export const tails = {
   state: (ids: string[], state: State, unread: number): string => `"ids":[${quoted(ids)}],"state":"${state}","unread":${unread}}`,

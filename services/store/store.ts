@@ -137,6 +137,11 @@ export interface MarkCommand {
   /** Ids to mark, or the position up to which all are marked. Unknown ids are passed over. */
   target: { ids: string[] } | { upTo: Position }
   state: State
+  /**
+   * Milliseconds since the user made the mark: it does not change what was marked later than that. Default 0. A mark that was
+   * executed before, and is sent again, changes nothing.
+   */
+  ageMs?: number | undefined
 }
 
 /** `ids` are those whose state changed; none: nothing was written. */

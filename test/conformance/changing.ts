@@ -163,6 +163,36 @@ export const changing: Example[] = [
     }
   },
   {
+    name: 'a mark that is sent late, or again, leaves what was marked later than it was made',
+    settings: { rateLimit: 0, maxEntries: 1000 },
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 4)
+      const mark = (what: { ids: string[] } | number, state: State, ageMs?: number) => {
+        const target = typeof what === 'number' ? { upTo: { epoch, offset: what, id8: '' } } : { ids: what.ids }
+        return stage.store.mark({ user: stage.user, target, state, ageMs })
+      }
+      const ids = (...list: number[]) => ({ ids: list.map((number) => idOf(number)) })
+      stage.clock.advance(1000)
+      t.same(await mark(ids(1), 'read'), { ids: [idOf(1)], unread: 3 })
+      stage.clock.advance(1000)
+      t.same(await mark(ids(1), 'unread'), { ids: [idOf(1)], unread: 4 })
+      stage.clock.advance(1000)
+      const { top } = await stage.log()
+      t.same(await mark(ids(1), 'read', 1001), { ids: [], unread: 4 }, 'another device marked it a second ago')
+      t.equal((await stage.log()).top, top, 'nothing is written')
+      t.same(await mark(ids(1, 2), 'read', 1500), { ids: [idOf(2)], unread: 3 }, 'the others are marked')
+      t.same(await mark(ids(2), 'archived', 1), { ids: [], unread: 3 }, 'what it did itself, a moment ago, is later too')
+      t.same(await mark(4, 'archived', 2500), { ids: [idOf(3), idOf(4)], unread: 1 }, 'all up to a place but those')
+      t.same(await Promise.all([1, 2, 3].map((number) => stateOf(stage, number))), ['unread', 'read', 'archived'])
+      t.same(await mark(ids(1), 'read', 1000), { ids: [idOf(1)], unread: 0 }, 'made in the same millisecond: the one that comes last')
+      t.same(await mark(ids(1), 'unread', 0), { ids: [idOf(1)], unread: 1 })
+      for (let number = 5; number < 300; number++) await stage.send(number)
+      stage.clock.advance(1)
+      t.same(await mark(ids(1), 'read', 5000), { ids: [], unread: 296 }, 'also where many rows are between')
+      t.same(await mark(ids(1), 'read', 2 ** 53 - 1), { ids: [], unread: 296 })
+    }
+  },
+  {
     name: 'a parked notification cannot be marked',
     run: async (t, stage) => {
       await stage.fill(1, 3)

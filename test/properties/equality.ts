@@ -33,8 +33,8 @@ type Command =
   | { do: 'read'; user: number; place: Place; seen: number; limit: number; bytes: number | undefined }
   | { do: 'detach'; user: number; sockets: number }
   | { do: 'ack'; user: number; device: number; place: Place }
-  | { do: 'mark'; user: number; notes: number[]; state: State }
-  | { do: 'markUpTo'; user: number; place: Place; state: State }
+  | { do: 'mark'; user: number; notes: number[]; state: State; ageMs: number | undefined }
+  | { do: 'markUpTo'; user: number; place: Place; state: State; ageMs: number | undefined }
   | { do: 'retract' | 'find'; user: number; note: number }
   | { do: 'inbox'; user: number; states: State[] | undefined; before: number | undefined; limit: number }
 
@@ -42,6 +42,7 @@ const user = fc.integer({ min: 0, max: 1 })
 const note = fc.integer({ min: 0, max: 30 })
 const device = fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 0, max: 2 }) }, { weight: 1, arbitrary: fc.integer({ min: 3, max: 30 }) })
 const state = fc.constantFrom<State>('unread', 'seen', 'read', 'archived')
+const ageMs = fc.constantFrom(undefined, undefined, 0, 1, 400, 1400, 3_600_000)
 const limit = fc.constantFrom(1, 3, 100)
 const bytes = fc.constantFrom(undefined, 1, 150, 65_536)
 const sockets = fc.integer({ min: 0, max: 3 })
@@ -85,8 +86,8 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: named('read'), user, place, seen, limit, bytes }) },
   { weight: 1, arbitrary: fc.record({ do: named('detach'), user, sockets }) },
   { weight: 3, arbitrary: fc.record({ do: named('ack'), user, device, place }) },
-  { weight: 3, arbitrary: fc.record({ do: named('mark'), user, notes: fc.array(note, { maxLength: 4 }), state }) },
-  { weight: 2, arbitrary: fc.record({ do: named('markUpTo'), user, place, state }) },
+  { weight: 3, arbitrary: fc.record({ do: named('mark'), user, notes: fc.array(note, { maxLength: 4 }), state, ageMs }) },
+  { weight: 2, arbitrary: fc.record({ do: named('markUpTo'), user, place, state, ageMs }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('retract', 'find'), user, note }) },
   {
     weight: 2,
@@ -203,9 +204,14 @@ class Player {
       case 'ack':
         return store.ack(user, `device-${command.device}`, this.#position(command))
       case 'mark':
-        return store.mark({ user, target: { ids: command.notes.map((note) => this.#id(note)) }, state: command.state })
+        return store.mark({
+          user,
+          target: { ids: command.notes.map((note) => this.#id(note)) },
+          state: command.state,
+          ageMs: command.ageMs
+        })
       case 'markUpTo':
-        return store.mark({ user, target: { upTo: this.#position(command) }, state: command.state })
+        return store.mark({ user, target: { upTo: this.#position(command) }, state: command.state, ageMs: command.ageMs })
       case 'retract':
         return store.retract(user, this.#id(command.note), 'reason')
       case 'find':

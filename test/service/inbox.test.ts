@@ -74,6 +74,10 @@ t.test('the inbox, by the service and by the user', async (t) => {
     const { body } = await call(service, 'GET', `/v1/users/alice/notifications/${ids[2]}`)
     t.same((await mark({ upTo: body.eventId, state: 'read' })).body, { ids: [ids[1], ids[2]], unread: 3 })
     t.same((await mark({ ids: [ids[2]], state: 'unread' })).body, { ids: [ids[2]], unread: 4 })
+    for (const path of [undefined, me]) {
+      const late = { ids: [ids[2]], state: 'read', ageMs: 3600_000 }
+      t.same((await mark(late, path, path === me ? mine : {})).body, { ids: [], unread: 4 }, 'an hour ago: it was marked since')
+    }
     const by = async (state: string) =>
       (await call(service, 'GET', `/v1/users/alice/notifications?state=${state}`)).body.items.map(({ title }: { title: string }) => title)
     t.same(await by('read'), ['7', '2'])
@@ -90,7 +94,9 @@ t.test('the inbox, by the service and by the user', async (t) => {
       { ids: [ids[0]], state: 'gone' },
       { ids: [ids[0]] },
       { ids: [7], state: 'read' },
-      { ids: [ids[0]], state: 'read', more: 1 }
+      { ids: [ids[0]], state: 'read', more: 1 },
+      { ids: [ids[0]], state: 'read', ageMs: -1 },
+      { ids: [ids[0]], state: 'read', ageMs: 1.5 }
     ]) {
       isProblem(t, await mark(bad), 400, 'INVALID_REQUEST', JSON.stringify(bad))
       isProblem(t, await mark(bad, me, mine), 400, 'INVALID_REQUEST')

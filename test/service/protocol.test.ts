@@ -278,6 +278,8 @@ t.test('live', async (t) => {
     t.same(await client.next('ok'), { type: 'ok', ref: 1, unread: 2 })
     client.send({ type: 'mark', ref: 2, ids: ['unknown'], state: 'read' })
     t.same(await client.next('ok'), { type: 'ok', ref: 2, unread: 2 })
+    client.send({ type: 'mark', ref: 3, ids: [sent[2]?.id], state: 'unread', ageMs: 3600_000 })
+    t.same(await client.next('ok'), { type: 'ok', ref: 3, unread: 2 }, 'it was archived since')
     for (const frame of [
       { state: 'read' },
       { ids: ['x'] },
@@ -287,6 +289,10 @@ t.test('live', async (t) => {
       { ids: [], state: 'read' },
       { ids: 'x', state: 'read' },
       { ids: ['x'], upTo: sent[0]?.eventId, state: 'read' },
+      { ids: ['x'], state: 'read', ageMs: -1 },
+      { ids: ['x'], state: 'read', ageMs: 1.5 },
+      { ids: ['x'], state: 'read', ageMs: '1' },
+      { ids: ['x'], state: 'read', ageMs: null },
       { upTo: 'never', state: 'read' },
       { upTo: 7, state: 'read' }
     ]) {

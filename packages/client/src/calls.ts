@@ -8,6 +8,8 @@ export type CallFrame = MarkFrame | RefreshFrame
 
 interface Call {
   frame: CallFrame
+  /** Unix milliseconds. */
+  madeAt: number
   resolve(ok: OkFrame): void
   reject(error: BelfryError): void
   timer: unknown
@@ -30,7 +32,9 @@ export class Calls {
     return new Promise((resolve, reject) => {
       const ref = ++this.#ref
       const timer = this.#platform.setTimeout(() => this.#fail(ref, 'TIMEOUT', 'no answer in 10 s'), DEADLINE_MS)
-      const call = { frame: { ...frame, ref }, resolve, reject, timer }
+      // Another tab's mark may be older.
+      const madeAt = this.#platform.now() - ((frame as MarkFrame).ageMs ?? 0)
+      const call = { frame: { ...frame, ref }, madeAt, resolve, reject, timer }
       this.#open.set(ref, call)
       this.#send(call.frame)
     })
@@ -44,9 +48,11 @@ export class Calls {
     return call !== undefined
   }
 
-  /** There is a new connection. */
+  /** There is a new connection. Marks go with their age: what another device marked since is not undone. */
   resend(): void {
-    for (const { frame } of this.#open.values()) this.#send(frame)
+    for (const { frame, madeAt } of this.#open.values()) {
+      this.#send(frame.type === 'mark' ? { ...frame, ageMs: Math.max(0, Math.round(this.#platform.now() - madeAt)) } : frame)
+    }
   }
 
   /** There will be no connection. */

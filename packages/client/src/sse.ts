@@ -72,9 +72,9 @@ export function eventStreamTransport(fetch: FetchLike | undefined): OpenTranspor
       if (seconds > 0) receive({ type: 'bye', code: OVERLOADED, reason: detail, reconnectInMs: seconds * 1000 })
     }
 
-    const mark = async ({ ref, ids, upTo, state }: MarkFrame): Promise<void> => {
+    const mark = async ({ ref, ids, upTo, state, ageMs }: MarkFrame): Promise<void> => {
       const headers = { accept: 'application/json', authorization, 'content-type': 'application/json' }
-      const body = JSON.stringify({ ids, upTo, state })
+      const body = JSON.stringify({ ids, upTo, state, ageMs })
       const reply = await fetch(`${base}/v1/me/notifications/mark`, { method: 'POST', headers, body })
       const answer = (await reply.json().catch(() => ({}))) as { unread?: number; code?: string; detail?: string }
       const to = ref === undefined ? {} : { ref }

@@ -128,10 +128,10 @@ export class RedisStore implements Store {
   }
 
   async mark(command: MarkCommand): Promise<MarkResult> {
-    const { user, target, state } = command
+    const { user, target, state, ageMs = 0 } = command
     const upTo = 'upTo' in target ? target.upTo : { epoch: '', offset: 0 }
     const wanted = 'ids' in target ? target.ids : []
-    const [unread, ids] = list(await this.#step('mark', user, newId(), state, upTo.epoch, String(upTo.offset), ...wanted))
+    const [unread, ids] = list(await this.#step('mark', user, newId(), state, upTo.epoch, String(upTo.offset), String(ageMs), ...wanted))
     return { ids: list(ids).map(text), unread: number(unread) }
   }
 

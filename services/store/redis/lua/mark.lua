@@ -6,12 +6,14 @@
 -- ARGV[5] the state: unread | seen | read | archived
 -- ARGV[6] epoch up to which to mark; '' when ids are given
 -- ARGV[7] offset up to which to mark, or 0
--- ARGV[8..] ids
+-- ARGV[8] milliseconds since the mark was made: what was marked later than that stays
+-- ARGV[9..] ids
 -- Returns {unread, ids}: the ids whose state changed
 local RANK = { unread = 0, seen = 1, read = 2, archived = 3 }
-local to, ids, before = ARGV[5], {}, {}
+local to, ids, before, later = ARGV[5], {}, {}, {}
 
 local function add(id, state)
+  if later[id] then return end
   ids[#ids + 1] = id
   before[id] = state
 end
@@ -34,9 +36,27 @@ local function known(wanted, missing)
   return found
 end
 
-if ARGV[6] == '' and #ARGV >= 8 then
+-- Times never fall: reads from the newest row back to the first that is not later than the mark.
+local made = now - tonumber(ARGV[8])
+local last_later = latest > made and top or floor
+while last_later > floor do
+  local first = math.max(floor + 1, last_later - CHUNK + 1)
+  local rows = redis.call('LRANGE', LOG, first - floor - 1, last_later - floor - 1)
+  last_later = first - 1
+  for i = #rows, 1, -1 do
+    if time_of(rows[i]) <= made then
+      last_later = floor
+      break
+    end
+    if kind_of(rows[i]) == 's' then
+      for _, id in ipairs(ids_in(rows[i])) do later[id] = true end
+    end
+  end
+end
+
+if ARGV[6] == '' and #ARGV >= 9 then
   local wanted, distinct = {}, {}
-  for i = 8, #ARGV do
+  for i = 9, #ARGV do
     if not wanted[ARGV[i]] then
       wanted[ARGV[i]] = true
       distinct[#distinct + 1] = ARGV[i]
