@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import type { Config } from './config.ts'
 import admit from './plugins/admit.ts'
 import auth from './plugins/auth.ts'
+import bodies from './plugins/bodies.ts'
 import connections from './plugins/connections.ts'
 import errorHandler from './plugins/error-handler.ts'
 import fanout from './plugins/fanout.ts'
@@ -17,6 +18,7 @@ import rateLimit from './plugins/rate-limit.ts'
 import security from './plugins/security.ts'
 import store from './plugins/store.ts'
 import websocket from './plugins/websocket.ts'
+import wire from './plugins/wire.ts'
 import asyncapiRoutes from './routes/asyncapi.ts'
 import demoRoutes from './routes/demo.ts'
 import healthRoutes from './routes/health.ts'
@@ -54,6 +56,7 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, timeouts }
   for (const schema of shared) fastify.addSchema(schema)
 
   await fastify.register(errorHandler)
+  await fastify.register(bodies)
   await fastify.register(security)
   await fastify.register(health)
   await fastify.register(metrics)
@@ -67,6 +70,7 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, timeouts }
   await fastify.register(inbox)
   await fastify.register(admit)
   await fastify.register(websocket)
+  await fastify.register(wire)
   await fastify.register(openapi)
 
   await fastify.register(healthRoutes)

@@ -1,13 +1,28 @@
-import { STATUS_CODES } from 'node:http'
+import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { FastifyError, FastifyHttpOptions, FastifyInstance, FastifyReply, FastifyRequest, RawServerDefault } from 'fastify'
+import type {
+  FastifyError,
+  FastifyHttpOptions,
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  FastifyServerFactory,
+  RawServerDefault
+} from 'fastify'
 import type { Config } from './config.ts'
+import { clientAddress, proxyTrust } from './services/connection/client-address.ts'
 import { redactUrl } from './services/connection/upgrade.ts'
+import { afterAnswers } from './services/connection/upgrade-gate.ts'
 import { type BelfryError, errors } from './services/errors.ts'
+import { writeProblem } from './services/problem.ts'
 
-/** What reaches the log of a request: never its headers, its body or a token in its URL. */
+/** Fields of a request in the log: never its headers, its body or a token in its URL. */
 const serializers = {
-  req: (request: FastifyRequest) => ({ method: request.method, url: redactUrl(request.url), remoteAddress: request.ip })
+  req: (request: FastifyRequest) => ({
+    method: request.method,
+    url: redactUrl(request.url),
+    remoteAddress: clientAddress(request.ip, request.socket?.remoteAddress)
+  })
 }
 
 /** The deadlines of requests are looked after this often, so that they hold within as much, milliseconds. */
@@ -20,19 +35,32 @@ const PLUGIN_TIMEOUT_MS = 60_000
 export function serverOptions(config: Config): FastifyHttpOptions<RawServerDefault> {
   return {
     logger: { level: config.LOG_LEVEL, serializers },
-    trustProxy: config.TRUST_PROXY.length === 0 ? false : config.TRUST_PROXY,
-    requestTimeout: 13_000,
-    connectionTimeout: 0,
-    keepAliveTimeout: 65_000,
+    trustProxy: config.TRUST_PROXY.length === 0 ? false : proxyTrust(config.TRUST_PROXY),
+    serverFactory,
     bodyLimit: 262_144,
     pluginTimeout: PLUGIN_TIMEOUT_MS,
     routerOptions: { maxParamLength: 512 },
-    http: { headersTimeout: 8000, connectionsCheckingInterval: CHECKING_INTERVAL_MS, maxHeaderSize: 16_384, joinDuplicateHeaders: true },
     return503OnClosing: false,
     clientErrorHandler,
     frameworkErrors: (error, request, reply) => refuseUrl(error, request, reply as FastifyReply)
   }
 }
+
+/** Makes the one server of a process. With a factory Fastify makes none of its own for the second loopback, which would have its own rules. */
+const serverFactory: FastifyServerFactory<Server> = (handler) =>
+  createServer(
+    {
+      requestTimeout: 13_000,
+      headersTimeout: 8000,
+      keepAliveTimeout: 65_000,
+      connectionsCheckingInterval: CHECKING_INTERVAL_MS,
+      maxHeaderSize: 16_384,
+      joinDuplicateHeaders: true,
+      // Node would answer without a body: a hook answers with a problem.
+      requireHostHeader: false
+    },
+    handler
+  )
 
 /** Answers a URL that comes to no route. */
 function refuseUrl(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
@@ -40,17 +68,26 @@ function refuseUrl(error: FastifyError, request: FastifyRequest, reply: FastifyR
   reply.code(problem.status).type('application/problem+json').send(problem)
 }
 
-/** Answers what is no HTTP request. The error is not logged: it holds the bytes that came, and a token may be among them. */
-function clientErrorHandler(this: FastifyInstance, error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed) return
+/** Sockets whose peer broke HTTP. */
+const broken = new WeakSet<Socket>()
+
+/**
+ * Answers bytes that are not an HTTP request, after the answers to the requests before them. The error is not logged: it holds the bytes that
+ * came, and a token may be among them.
+ */
+function clientErrorHandler(
+  this: FastifyInstance,
+  error: NodeJS.ErrnoException,
+  socket: Socket & { _httpMessage?: ServerResponse | null }
+): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed || broken.has(socket)) return
+  broken.add(socket)
   this.log.debug({ code: error.code }, 'a request could not be read')
-  if (socket.writable) {
-    const problem = this.problemOf(clientError(error.code), '')
-    const body = JSON.stringify(problem)
-    const head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nconnection: close\r\ncontent-type: application/problem+json`
-    socket.write(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
-  }
-  socket.destroy(error)
+  afterAnswers(socket, () => {
+    const answered = socket._httpMessage?.headersSent === true
+    if (socket.writable && !answered) writeProblem(socket, this.problemOf(clientError(error.code), ''))
+    socket.destroy(error)
+  })
 }
 
 function clientError(code: string | undefined): BelfryError {

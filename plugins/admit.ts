@@ -1,6 +1,7 @@
 import fp from 'fastify-plugin'
 import type { Admission } from '../services/connection/accept.ts'
 import { admit } from '../services/connection/admission.ts'
+import { clientAddress } from '../services/connection/client-address.ts'
 import { ConnectThrottle } from '../services/connection/connect-throttle.ts'
 import { originAllowed } from '../services/connection/upgrade.ts'
 import { errors } from '../services/errors.ts'
@@ -39,10 +40,17 @@ export default fp(
         const { token, device_id: deviceId, last_event_id: lastEventId } = request.query as SocketQuery
         const { authorization, 'sec-websocket-protocol': protocols, 'last-event-id': header } = request.headers
         const resumed = typeof header === 'string' ? header : lastEventId
-        const introduction = { authorization, protocols, token, deviceId, lastEventId: resumed, address: request.ip }
+        const introduction = {
+          authorization,
+          protocols,
+          token,
+          deviceId,
+          lastEventId: resumed,
+          address: clientAddress(request.ip, request.raw.socket.remoteAddress)
+        }
         const admission = await admit(app.auth.verify, introduction)
-        // A stop may have begun while the keys were fetched: it told every connection already, and would wait for this one.
-        if (app.health.draining) throw new errors.Draining()
+        // A stop may have begun while the keys were fetched. It told every connection already, and would wait for this one.
+        if (app.health.stopping) throw new errors.Draining()
         return admission
       }
     })

@@ -15,13 +15,15 @@ declare module 'fastify' {
 const FASTIFY_ERRORS: Record<string, (error: FastifyError) => FastifyError> = {
   FST_ERR_CTP_BODY_TOO_LARGE: () => new errors.TooLarge('The body is too large'),
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () => new errors.UnsupportedMediaType(),
+  FST_ERR_ROUTE_MISSING_CONTENT_TYPE: () => new errors.UnsupportedMediaType(),
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => new errors.InvalidRequest('the content length does not fit the body'),
-  FST_ERR_CTP_EMPTY_JSON_BODY: () => new errors.InvalidRequest('the body is empty'),
-  FST_ERR_CTP_INVALID_JSON_BODY: () => new errors.InvalidRequest('the body is not JSON'),
   FST_ERR_MAX_PARAM_LENGTH: () => new errors.NotFound('The path is too long'),
   FST_ERR_BAD_URL: () => new errors.InvalidRequest('the URL is not valid'),
   FST_REQ_FILE_TOO_LARGE: () => new errors.TooLarge('The body is too large')
 }
+
+/** Headers of a 415: what is taken (RFC 9110 §15.5.16). */
+const TAKEN = { accept: 'application/json', 'accept-encoding': 'identity' }
 
 /** Every answer that is not a success is `application/problem+json`, from the one table in `services/errors.ts`. */
 export default fp(
@@ -52,6 +54,7 @@ export default fp(
       if (problem.status >= 500 && problem.code === 'BELFRY_ERR_INTERNAL') request.log.error({ err: error }, 'request failed')
       const { retryAfterMs } = problem
       if (retryAfterMs !== undefined) reply.header('retry-after', Math.max(1, Math.ceil(retryAfterMs / 1000)))
+      if (problem.status === 415) reply.headers(TAKEN)
       return reply.code(problem.status).type('application/problem+json').send(problem)
     })
 
@@ -70,6 +73,7 @@ function ours(error: FastifyError): FastifyError {
   }
   const known = FASTIFY_ERRORS[error.code]
   if (known !== undefined) return known(error)
-  if (error.name === 'SyntaxError' && error.statusCode === 400) return new errors.InvalidRequest('the body is not JSON')
+  if (error.code?.startsWith('FST_') && error.statusCode !== undefined && error.statusCode < 500)
+    return new errors.InvalidRequest(error.message)
   return new errors.Internal()
 }

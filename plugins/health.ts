@@ -8,16 +8,19 @@ declare module 'fastify' {
   }
 }
 
-/** Named readiness checks that other plugins add. From the first moment of a shutdown on: not ready, and nothing new is begun. */
+/** Paths that are answered until the last connection is closed. */
+const ALWAYS = ['/health/live', '/health/ready', '/metrics']
+
+/** Named readiness checks that other plugins add. A draining node is not ready; a stopping one begins nothing new. */
 export default fp(
   async (app) => {
     const health = new Health()
     app.decorate('health', health)
-    app.addHook('preClose', async () => health.drain())
+    app.addHook('preClose', async () => health.stop())
     app.addHook('onRequest', async (request) => {
-      if (health.draining && !request.url.startsWith('/health/')) throw new errors.Draining()
+      if (health.stopping && !ALWAYS.includes(request.routeOptions.url ?? '')) throw new errors.Draining()
     })
-    // A connection kept alive after its last answer would hold up the stop.
+    // A client leaves a draining node only when its connection ends, and a connection kept alive would delay the stop.
     app.addHook('onSend', (_request, reply, _payload, done) => {
       if (health.draining) reply.header('connection', 'close')
       done()

@@ -1,6 +1,7 @@
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { clientAddress } from '../services/connection/client-address.ts'
 import { Releaser } from '../services/delivery/releaser.ts'
 import { errors } from '../services/errors.ts'
 
@@ -38,7 +39,7 @@ export default fp(
       }
     }
     app.decorate('limits', {
-      connect: limiter(CONNECT_RATE_LIMIT_MAX, 60_000, (request) => request.ip),
+      connect: limiter(CONNECT_RATE_LIMIT_MAX, 60_000, (request) => clientAddress(request.ip, request.raw.socket.remoteAddress)),
       publish: limiter(PUBLISH_RATE_LIMIT_MAX, 1000, (request) => request.publisher)
     })
   },

@@ -16,16 +16,16 @@ const SAMPLE_MS = 500
 const ALWAYS = ['/health/live', '/health/ready', '/metrics']
 
 /**
- * Bodies are JSON or nothing, response headers, CORS for REST (off unless `CORS_ORIGIN`), and shedding when the process cannot keep up. A peer that sends nothing, or half a
- * request, does not hold up a stop: it is let go of when half the grace is over.
+ * Checks `Host` and `Expect`, sets the response headers and CORS for REST (off unless `CORS_ORIGIN`), and sheds load when the process cannot
+ * keep up. A peer that sends nothing, or half a request, does not delay a stop: after half the grace its connection is closed.
  */
 export default fp(
   async (app) => {
     const { CORS_ORIGIN, CLOSE_GRACE_SECONDS } = app.config
-    app.addHook('onRequest', async ({ headers: { host } }) => {
-      if (host?.includes(',')) throw new errors.InvalidRequest('there must be one Host')
+    app.addHook('onRequest', async ({ headers: { host, expect }, raw: { httpVersion } }) => {
+      if (host === undefined ? httpVersion !== '1.0' : host.includes(',')) throw new errors.InvalidRequest('there must be one Host')
+      if (expect !== undefined && expect.toLowerCase() !== '100-continue') throw new errors.ExpectationFailed()
     })
-    app.removeContentTypeParser('text/plain')
     let letGo: NodeJS.Timeout | undefined
     app.addHook('preClose', async () => {
       letGo = setTimeout(() => app.server.closeAllConnections(), CLOSE_GRACE_SECONDS * 500)
@@ -35,7 +35,10 @@ export default fp(
     app.addHook('onRequest', async (_request, reply) => void reply.headers(headers))
     if (CORS_ORIGIN.length > 0) {
       await app.register(cors, {
-        origin: CORS_ORIGIN.includes('*') ? true : CORS_ORIGIN,
+        // A browser sends origins in lower case.
+        origin: CORS_ORIGIN.includes('*') ? true : CORS_ORIGIN.map((origin) => origin.toLowerCase()),
+        // An OPTIONS that is no preflight is answered like one: the plugin's own 400 is text.
+        strictPreflight: false,
         methods: ['GET', 'POST', 'DELETE'],
         exposedHeaders: ['retry-after', 'idempotent-replayed']
       })
@@ -51,7 +54,7 @@ export default fp(
       pressureHandler: (request, _reply, _type, delay) => {
         // Infinity: no sample was taken since the last look, as happens after one long turn of the event loop.
         const known = Number.isFinite(delay) && performance.now() >= sampledFrom
-        if (known && !ALWAYS.includes(request.url)) throw new errors.Overloaded()
+        if (known && !ALWAYS.includes(request.routeOptions.url ?? '')) throw new errors.Overloaded()
       }
     })
   },

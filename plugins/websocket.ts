@@ -1,4 +1,5 @@
-import type { OutgoingHttpHeaders } from 'node:http'
+import { EventEmitter } from 'node:events'
+import type { OutgoingHttpHeaders, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import websocket from '@fastify/websocket'
 import fp from 'fastify-plugin'
@@ -6,6 +7,7 @@ import type { WebSocket } from 'ws'
 import type { Admission } from '../services/connection/accept.ts'
 import { acceptSocket, acceptStream, type SocketContext } from '../services/connection/accept.ts'
 import { chooseProtocol } from '../services/connection/upgrade.ts'
+import { upgradeGate } from '../services/connection/upgrade-gate.ts'
 import { errors } from '../services/errors.ts'
 
 declare module 'fastify' {
@@ -35,7 +37,14 @@ const SPREAD_CEILING_MS = 10_000
 export default fp(
   async (app) => {
     const { WS_MAX_PAYLOAD_BYTES, MAX_UNACKED, WS_PING_INTERVAL_MS } = app.config
+    // The plugin takes every upgrade of the server that it is given. It gets the WebSocket handshakes alone.
+    const handshakes = new EventEmitter()
+    app.server.on(
+      'upgrade',
+      upgradeGate(app.server, (...handshake) => handshakes.emit('upgrade', ...handshake))
+    )
     const options = {
+      server: handshakes as Server,
       maxPayload: WS_MAX_PAYLOAD_BYTES,
       maxFragments: MAX_FRAGMENTS,
       perMessageDeflate: false,

@@ -93,6 +93,7 @@ const demo: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       await app.inbox.recall(request.body.user, request.body.id)
+      app.counters.recalled += 1
       return reply.code(204).send()
     }
   )

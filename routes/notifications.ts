@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyError } from 'fastify'
 import type { PublishRequest } from '../services/delivery/publisher.ts'
 import { errors } from '../services/errors.ts'
+import { type JsonProblem, refusalOf } from '../services/node/exact-json.ts'
 import { bodyErrors, described, problems, serviceErrors, serviceSecurity } from './schemas/common.ts'
 import {
   BatchAnswerSchema,
@@ -58,6 +59,7 @@ const notifications: FastifyPluginAsyncTypebox = async (app) => {
     '/v1/notifications/batch',
     {
       bodyLimit: BATCH_BODY_LIMIT,
+      config: { bodyProblems: 'by route' },
       schema: {
         operationId: 'publishBatch',
         summary: 'Publish up to 1,000 notifications',
@@ -74,8 +76,11 @@ const notifications: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const validate = request.compileValidationSchema(BatchItemSchema, 'body')
-      const publish = async (item: unknown) => {
+      const problems = problemsByItem(request.bodyProblems ?? [])
+      const publish = async (item: unknown, index: number) => {
         try {
+          const unkept = problems.get(index)
+          if (unkept !== undefined) throw refusalOf(unkept)
           if (!validate(item)) throw Object.assign(new Error(describe(validate.errors)), { validation: validate.errors })
           const { idempotencyKey, ...notification } = item as BatchItem
           const { answer } = await app.publisher.publish(
@@ -89,8 +94,8 @@ const notifications: FastifyPluginAsyncTypebox = async (app) => {
         }
       }
       const answers: ReturnType<typeof publish>[] = []
-      for (const item of request.body.notifications) {
-        const answer = publish(item)
+      for (const [index, item] of request.body.notifications.entries()) {
+        const answer = publish(item, index)
         answers.push(answer)
         if (waitsForItsFirst(item)) await answer
       }
@@ -103,6 +108,28 @@ const notifications: FastifyPluginAsyncTypebox = async (app) => {
 }
 
 export default notifications
+
+const ITEM = /^\/notifications\/(\d+)/
+
+/**
+ * Sorts problems by the item of the batch they are in; their pointers then start at the item.
+ *
+ * @throws InvalidRequest for those that are in no item
+ */
+function problemsByItem(problems: JsonProblem[]): Map<number, JsonProblem[]> {
+  const byItem = new Map<number, JsonProblem[]>()
+  const others: JsonProblem[] = []
+  for (const { pointer, detail } of problems) {
+    const item = ITEM.exec(pointer)
+    if (item === null) others.push({ pointer, detail })
+    else {
+      const index = Number(item[1])
+      byItem.set(index, [...(byItem.get(index) ?? []), { pointer: pointer.slice(item[0].length), detail }])
+    }
+  }
+  if (others.length > 0) throw refusalOf(others)
+  return byItem
+}
 
 /** A keyed item for several users asks the first of them before it goes to the others: what follows it in the batch must not overtake it. */
 function waitsForItsFirst(item: unknown): boolean {

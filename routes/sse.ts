@@ -1,5 +1,7 @@
+import type { OutgoingHttpHeaders } from 'node:http'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { STREAM_HEADERS } from '../services/connection/accept.ts'
 import { closeCodes, type UnauthorizedReason } from '../services/protocol/index.ts'
 import { problems, SocketQuery, userErrors, userSecurity } from './schemas/common.ts'
 
@@ -34,7 +36,9 @@ const sse: FastifyPluginAsyncTypebox = async (app) => {
       if (!admission.admitted)
         throw app.auth.refusal(admission.code === closeCodes.unauthorized.code ? (admission.reason as UnauthorizedReason) : 'token_invalid')
       reply.hijack()
-      app.websocket.stream(reply, admission)
+      // The head of a GET without its stream: a HEAD opens no connection and moves no cursor.
+      if (request.method === 'HEAD') reply.raw.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...STREAM_HEADERS }).end()
+      else app.websocket.stream(reply, admission)
     }
   )
 }

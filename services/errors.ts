@@ -16,7 +16,12 @@ export const errors = {
   NotFound: createError('BELFRY_ERR_NOT_FOUND', '%s', 404),
   RequestTimeout: createError('BELFRY_ERR_REQUEST_TIMEOUT', 'The request took too long to arrive', 408),
   TooLarge: createError('BELFRY_ERR_TOO_LARGE', '%s', 413),
-  UnsupportedMediaType: createError('BELFRY_ERR_UNSUPPORTED_MEDIA_TYPE', 'The body must be application/json', 415),
+  UnsupportedMediaType: createError(
+    'BELFRY_ERR_UNSUPPORTED_MEDIA_TYPE',
+    'The body must be application/json in UTF-8, without a content coding',
+    415
+  ),
+  ExpectationFailed: createError('BELFRY_ERR_EXPECTATION_FAILED', 'The one expectation taken is 100-continue', 417),
   IdempotencyConflict: createError('BELFRY_ERR_IDEMPOTENCY_CONFLICT', 'The Idempotency-Key was used with another body', 422),
   UpgradeRequired: createError('BELFRY_ERR_UPGRADE_REQUIRED', 'This path speaks WebSocket: send an Upgrade', 426),
   TooManyRequests: createError('BELFRY_ERR_TOO_MANY_REQUESTS', 'Too many requests from one caller', 429),

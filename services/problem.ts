@@ -1,3 +1,6 @@
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+
 /** The body of every answer that is not a success (RFC 9457), with Fastify's `code` kept. */
 export interface Problem {
   /** `urn:belfry:error:<code>` */
@@ -21,4 +24,11 @@ const RETRY_AFTER_MS: Record<number, number> = { 429: 1000, 503: 2000, 507: 30_0
 /** When what was refused with this error may be sent again, milliseconds; undefined when waiting does not help. */
 export function retryAfterOf(error: { statusCode?: number | undefined; retryAfterMs?: number }): number | undefined {
   return error.retryAfterMs ?? RETRY_AFTER_MS[error.statusCode ?? 500]
+}
+
+/** Writes a problem to a socket as the last answer of its connection, for what has no response of Node's. */
+export function writeProblem(socket: Socket, problem: Problem): void {
+  const body = JSON.stringify(problem)
+  const head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nconnection: close\r\ncontent-type: application/problem+json`
+  socket.write(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
 }

@@ -1,8 +1,8 @@
 /** 1 to 128 printable characters: no control, format, private or unassigned ones, no half of a surrogate pair. */
-export const USER_PATTERN = '^[^\\p{C}]{1,128}$'
+export const DEVICE_PATTERN = '^[^\\p{C}]{1,128}$'
 
-/** The same for `device_id`. */
-export const DEVICE_PATTERN = USER_PATTERN
+/** The same but `.` and `..`, which clients that normalise URLs cannot put into a path. */
+export const USER_PATTERN = '^(?!\\.{1,2}$)[^\\p{C}]{1,128}$'
 
 const USER = new RegExp(USER_PATTERN, 'u')
 

@@ -4,7 +4,7 @@ import { ProblemSchema } from './problem.ts'
 
 export const UserSchema = Type.String({
   pattern: USER_PATTERN,
-  description: 'The recipient: 1 to 128 printable characters',
+  description: 'The recipient: 1 to 128 printable characters, but for . and ..',
   examples: ['alice']
 })
 
@@ -33,6 +33,18 @@ export const MillisecondsSchema = (description: string) =>
     description: `${description}, Unix milliseconds`,
     examples: [1_754_000_000_000]
   })
+
+/** Seconds of the years 1973 to 5138, which as milliseconds are days of 1970 to 1973. */
+const SECONDS = { minimum: 1e8, exclusiveMaximum: 1e11 }
+
+/** A time that a publisher gives: one that a `Date` holds, and that is not in seconds. */
+export const TimestampSchema = Type.Integer({
+  minimum: 0,
+  maximum: 8.64e15,
+  not: SECONDS,
+  description: 'When it happened, Unix milliseconds; default: now. A value from 1e8 to 1e11 is refused: it is in seconds',
+  examples: [1_754_000_000_000]
+})
 
 /** Query of the WebSocket's URL. */
 export const SocketQuery = Type.Object({

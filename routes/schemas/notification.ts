@@ -1,15 +1,23 @@
 import { type Static, Type } from 'typebox'
-import { EventIdSchema, MillisecondsSchema, NotificationIdSchema, STATES, StateSchema, UserSchema } from './common.ts'
+import { EventIdSchema, MillisecondsSchema, NotificationIdSchema, STATES, StateSchema, TimestampSchema, UserSchema } from './common.ts'
 import { ProblemSchema } from './problem.ts'
 
 /** Recipients, and items of a batch, in one request. */
 export const MANY = 1000
 
+/** Any object. A record's pattern, `^.*$`, leaves out names with line breaks, and the serializer then loses them. */
+const DataSchema = Type.Unsafe<Record<string, unknown>>({
+  type: 'object',
+  additionalProperties: true,
+  description: 'At most 4 KB of JSON',
+  examples: [{ files: 12 }]
+})
+
 export const content = {
   type: Type.String({ minLength: 1, maxLength: 128, description: 'What happened, for the app to switch on', examples: ['sync.done'] }),
   title: Type.String({ minLength: 1, maxLength: 1024, description: 'One line for a person', examples: ['Sync finished'] }),
   ref: Type.Optional(Type.String({ maxLength: 2048, description: 'Where the details are', examples: ['/syncs/77'] })),
-  data: Type.Optional(Type.Record(Type.String(), Type.Unknown(), { description: 'At most 4 KB of JSON', examples: [{ files: 12 }] }))
+  data: Type.Optional(DataSchema)
 }
 
 export const PublishSchema = Type.Object(
@@ -19,7 +27,7 @@ export const PublishSchema = Type.Object(
       examples: ['alice']
     }),
     ...content,
-    timestamp: Type.Optional(MillisecondsSchema('When it happened; default: now')),
+    timestamp: Type.Optional(TimestampSchema),
     halfLife: Type.Optional(
       Type.Number({
         exclusiveMinimum: 0,

@@ -20,6 +20,9 @@ export type Admission =
 /** What the end of a stream counts as: going away (RFC 6455 §7.4.1). */
 const GONE = 1001
 
+/** Headers of an event stream. */
+export const STREAM_HEADERS = { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' }
+
 const kConnection = Symbol('belfry.connection')
 const kContext = Symbol('belfry.context')
 
@@ -69,7 +72,7 @@ export function acceptStream(
   start: Start
 ): void {
   if (response.destroyed) return
-  response.writeHead(200, { ...headers, 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
+  response.writeHead(200, { ...headers, ...STREAM_HEADERS })
   const connection = new Connection(context, new SseTransport(response), identity, start, newId(), Date.now())
   response.on('close', () => connection.closed(GONE))
   response.on('drain', () => {

@@ -11,9 +11,16 @@ export interface Readiness {
 export class Health {
   readonly #checks = new Map<string, Check>()
   #draining = false
+  #stopping = false
 
+  /** The node is about to stop: it is not ready, and answers everything as before. */
   get draining(): boolean {
     return this.#draining
+  }
+
+  /** The node stops: it begins nothing new. */
+  get stopping(): boolean {
+    return this.#stopping
   }
 
   add(name: string, check: Check): void {
@@ -22,6 +29,11 @@ export class Health {
 
   drain(): void {
     this.#draining = true
+  }
+
+  stop(): void {
+    this.#draining = true
+    this.#stopping = true
   }
 
   readiness(): Readiness {

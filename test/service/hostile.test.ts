@@ -46,7 +46,6 @@ for (const [name, headers] of Object.entries({
   'no key': { 'sec-websocket-key': undefined },
   'a key of another length': { 'sec-websocket-key': 'abc' },
   'version 7': { 'sec-websocket-version': '7' },
-  h2c: { upgrade: 'h2c' },
   'protocol a,,b': { 'sec-websocket-protocol': 'belfry.v1,,b' },
   'protocol twice': { 'sec-websocket-protocol': 'belfry.v1, belfry.v1' }
 })) {

@@ -1,50 +1,48 @@
 import { attempt } from './attempt.ts'
 import type { ClientStorage } from './types.ts'
 
-/** `recent` holds the ids settled since `shown` was written. */
-const PER_USER = ['last', 'toasted', 'shown', 'recent'] as const
-
-type Key = 'device' | (typeof PER_USER)[number]
+type Kept = 'last' | 'toasted' | 'shown'
 
 export function memoryStorage(): ClientStorage {
   const values = new Map<string, string>()
   return { getItem: (key) => values.get(key) ?? null, setItem: (key, value) => void values.set(key, value) }
 }
 
-/** Values under one prefix of a storage. A storage that throws keeps nothing: the next page starts without them, this page loses no notification. */
+/** What outlives a page: the device's id, and per user where its log has been read and all toasts raised to, and which ids were shown. */
 export class Memory {
+  readonly deviceId: string
   readonly #storage: ClientStorage
-  readonly #prefix: string
+  readonly #base: string
+  /** Whose log it is about. */
+  user = ''
 
-  constructor(storage: ClientStorage, prefix: string) {
+  /** @param newId makes a device id when none is given and none is kept */
+  constructor(storage: ClientStorage, base: string, deviceId: string | undefined, newId: () => string) {
     this.#storage = storage
-    this.#prefix = prefix
+    this.#base = `belfry:${base}:`
+    this.deviceId = deviceId ?? (this.#get('device') || newId())
+    if (!deviceId) this.#set('device', this.deviceId)
   }
 
-  /** Returns the memory of one user on one device. */
-  of(user: string, deviceId: string): Memory {
-    return new Memory(this.#storage, `${this.#prefix}${escapeColons(user)}:${escapeColons(deviceId)}:`)
+  /** An event id, or the ids shown, oldest first, with spaces between; '' when nothing is kept. */
+  get(what: Kept): string {
+    return this.#get(this.#key(what))
   }
 
-  /** Returns an event id, a device id, or ids with spaces between, oldest first; '' when nothing is kept. */
-  get(key: Key): string {
-    return attempt(() => this.#storage.getItem(this.#prefix + key)) ?? ''
+  set(what: Kept, value: string): void {
+    this.#set(this.#key(what), value)
   }
 
-  set(key: Key, value: string): void {
-    attempt(() => this.#storage.setItem(this.#prefix + key, value))
+  #key(what: string): string {
+    return `${this.user}:${this.deviceId}:${what}`
   }
 
-  /** Removes all that is kept of the user. */
-  clear(): void {
-    for (const key of PER_USER) {
-      this.set(key, '')
-      attempt(() => this.#storage.removeItem?.(this.#prefix + key))
-    }
+  #get(key: string): string {
+    return attempt(() => this.#storage.getItem(this.#base + key)) ?? ''
   }
-}
 
-/** Two users never have the same name here, whatever characters their ids consist of. */
-export function escapeColons(text: string): string {
-  return text.replace(/[%:]/g, encodeURIComponent)
+  #set(key: string, value: string): void {
+    // A full or forbidden storage costs the memory of the next page, not the notifications of this one.
+    attempt(() => this.#storage.setItem(this.#base + key, value))
+  }
 }

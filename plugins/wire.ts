@@ -1,0 +1,49 @@
+import { once } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Server, Socket } from 'node:net'
+import fp from 'fastify-plugin'
+import { afterAnswers } from '../services/connection/upgrade-gate.ts'
+import { errors } from '../services/errors.ts'
+import { listenOnOthers } from '../services/node/loopback-bindings.ts'
+import { writeProblem } from '../services/problem.ts'
+
+/**
+ * Takes the place of what Node's HTTP server does by itself: `CONNECT` is answered rather than cut off, a body is asked for (`100 Continue`)
+ * when a route reads it, another `Expect` is refused by the hooks of a request, and every address of `localhost` has the same server.
+ */
+export default fp(
+  async (app) => {
+    app.server.on('connect', ({ method, url }: IncomingMessage, socket: Socket) => {
+      socket.on('error', () => socket.destroy())
+      afterAnswers(socket, () => {
+        writeProblem(socket, app.problemOf(new errors.NotFound(`There is no ${method} ${url}`), ''))
+        socket.destroySoon()
+      })
+    })
+    app.server.on('checkExpectation', app.routing)
+    app.server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+      // Without the body, what follows on this connection is not known.
+      response.shouldKeepAlive = false
+      request.once('resume', () => {
+        if (response.headersSent) return
+        response.shouldKeepAlive = true
+        response.writeContinue()
+      })
+      app.routing(request, response)
+    })
+
+    let others: Server[] = []
+    app.addHook('onListen', async () => {
+      if (app.config.HOST !== 'localhost') return
+      others = await listenOnOthers(app.server, 'localhost', (err, address) =>
+        app.log.warn({ err, address }, 'cannot listen on this address')
+      )
+    })
+    let closed: Promise<unknown> = Promise.resolve()
+    app.addHook('preClose', async () => {
+      closed = Promise.all(others.map((server) => once(server.close(), 'close')))
+    })
+    app.addHook('onClose', () => closed)
+  },
+  { name: 'wire', fastify: '5.x', dependencies: ['error-handler'] }
+)

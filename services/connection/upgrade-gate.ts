@@ -1,0 +1,87 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+
+/** Time for the answers to the requests before one on the same socket, milliseconds: as long as a request may take. */
+const PIPELINE_DEADLINE_MS = 13_000
+
+/** Headers that go with an upgrade to HTTP/2 (RFC 7540 §3.2.1), and the upgrade itself. */
+const UPGRADE_HEADERS = ['upgrade', 'http2-settings']
+
+/** `_httpMessage` is the response that Node is writing to the socket. */
+interface HttpSocket extends Socket {
+  _httpMessage?: ServerResponse | null
+}
+
+/** Takes a request with `Upgrade`, its socket and the bytes after its head, as Node's event of that name has them. */
+export type UpgradeListener = (request: IncomingMessage, socket: Socket, head: Buffer) => void
+
+/**
+ * Returns a listener for `upgrade` of a server. It passes WebSocket handshakes on. Any other upgrade is one that a server may ignore
+ * (RFC 9110 §7.8), `h2c` for example, and one in HTTP/1.0 must be ignored: the request goes back to the server without it.
+ */
+export function upgradeGate(server: Server, acceptHandshake: UpgradeListener): UpgradeListener {
+  return (request, socket, head) => {
+    afterAnswers(socket, () => {
+      if (isHandshake(request)) {
+        acceptHandshake(request, socket, head)
+        endWithAnswer(socket)
+      } else replay(server, request, socket, head)
+    })
+  }
+}
+
+/**
+ * Calls `next` when every complete request of a socket has its answer, so that answers keep the order of pipelined requests (RFC 9112 §9.3.2).
+ * Closes the socket instead, if they take too long.
+ */
+export function afterAnswers(socket: HttpSocket, next: () => void): void {
+  const response = socket._httpMessage
+  if (response?.req?.complete !== true) return next()
+  const onError = (): void => void socket.destroy()
+  const deadline = setTimeout(onError, PIPELINE_DEADLINE_MS)
+  const stop = (): void => {
+    clearTimeout(deadline)
+    socket.off('close', stop)
+    socket.off('error', onError)
+  }
+  socket.on('close', stop)
+  socket.on('error', onError)
+  response.once('finish', () => {
+    stop()
+    if (!socket.destroyed && socket.writable) afterAnswers(socket, next)
+  })
+}
+
+/** Closes a socket whose handshake is answered in HTTP: Node reads no further request from it. */
+function endWithAnswer(socket: HttpSocket): void {
+  const response = socket._httpMessage
+  if (response == null) return
+  response.shouldKeepAlive = false
+  response.once('finish', () => socket.destroySoon())
+}
+
+function isHandshake(request: IncomingMessage): boolean {
+  const protocols = (request.headers.upgrade ?? '').split(',').map((protocol) => protocol.trim().toLowerCase())
+  if (request.httpVersion === '1.0' || !protocols.includes('websocket')) return false
+  request.headers.upgrade = 'websocket'
+  return true
+}
+
+/** Gives a request to the server again, as a new connection whose first bytes are its head without the upgrade. */
+function replay(server: Server, request: IncomingMessage, socket: Socket, head: Buffer): void {
+  const { method, url, httpVersion, rawHeaders } = request
+  const lines = [`${method} ${url} HTTP/${httpVersion}`]
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const [name = '', value = ''] = rawHeaders.slice(at, at + 2)
+    const kept = name.toLowerCase() === 'connection' ? withoutUpgrade(value) : value
+    if (!UPGRADE_HEADERS.includes(name.toLowerCase()) && (kept !== '' || value === '')) lines.push(`${name}: ${kept}`)
+  }
+  socket.setTimeout(0)
+  socket.unshift(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), head]))
+  server.emit('connection', socket)
+}
+
+function withoutUpgrade(connection: string): string {
+  const options = connection.split(',').map((option) => option.trim())
+  return options.filter((option) => !UPGRADE_HEADERS.includes(option.toLowerCase())).join(', ')
+}
