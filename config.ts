@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
+import { createSecureContext } from 'node:tls'
 import { envSchema } from 'env-schema'
 import { type Static, Type } from 'typebox'
 import { publicKeyAlgorithm } from './services/auth/public-key.ts'
+import { parseRedisUrl } from './services/store/redis-url.ts'
 
 const text = (defaultValue: string, description: string) => Type.String({ default: defaultValue, description })
 const whole = (defaultValue: number, minimum: number, maximum: number, description: string) =>
@@ -26,6 +28,9 @@ export const environmentSchema = Type.Object({
   REDIS_PASSWORD: text('', 'Password of those'),
   REDIS_SENTINEL_PASSWORD: text('', 'Password of the Sentinels themselves'),
   REDIS_TLS: Type.Boolean({ default: false, description: 'TLS to a Cluster, or to Sentinels and the servers behind them' }),
+  REDIS_TLS_CERT: text('', 'Certificate this client shows to Redis, PEM or the path of a file; needs REDIS_TLS_KEY'),
+  REDIS_TLS_KEY: text('', 'Private key of that certificate, PEM or the path of a file'),
+  REDIS_TLS_CA: text('', "Authorities that sign the servers' certificates, PEM or the path of a file; empty: those of the system"),
   REDIS_KEY_PREFIX: Type.String({
     default: 'belfry',
     pattern: '^[A-Za-z0-9_.-]{1,64}$',
@@ -112,10 +117,14 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     API_KEYS: split(env.API_KEYS),
     ALLOWED_ORIGINS: split(env.ALLOWED_ORIGINS),
     CORS_ORIGIN: split(env.CORS_ORIGIN),
+    REDIS_URL: env.REDIS_URL.trim(),
     REDIS_CLUSTER_NODES: split(env.REDIS_CLUSTER_NODES),
     REDIS_SENTINELS: split(env.REDIS_SENTINELS),
+    REDIS_TLS_CERT: readPem('REDIS_TLS_CERT', env.REDIS_TLS_CERT, problems),
+    REDIS_TLS_KEY: readPem('REDIS_TLS_KEY', env.REDIS_TLS_KEY, problems),
+    REDIS_TLS_CA: readPem('REDIS_TLS_CA', env.REDIS_TLS_CA, problems),
     JWT_PUBLIC_KEY: readPublicKey(env.JWT_PUBLIC_KEY, problems),
-    redis: env.REDIS_URL !== '' || env.REDIS_CLUSTER_NODES !== '' || env.REDIS_SENTINELS !== '',
+    redis: env.REDIS_URL.trim() !== '' || env.REDIS_CLUSTER_NODES !== '' || env.REDIS_SENTINELS !== '',
     secretMade: false
   }
   check(config, problems)
@@ -171,8 +180,7 @@ function unknownNames(environment: Record<string, string | undefined>): string[]
 function check(config: Config, problems: string[]): void {
   const stores = [config.REDIS_URL !== '', config.REDIS_CLUSTER_NODES.length > 0, config.REDIS_SENTINELS.length > 0]
   if (stores.filter(Boolean).length > 1) problems.push('only one of REDIS_URL, REDIS_CLUSTER_NODES and REDIS_SENTINELS may be set')
-  if (config.REDIS_URL !== '' && !isUrl(config.REDIS_URL, ['redis:', 'rediss:']))
-    problems.push('REDIS_URL must be a redis:// or rediss:// URL')
+  checkRedisUrl(config.REDIS_URL, problems)
   for (const name of ['REDIS_CLUSTER_NODES', 'REDIS_SENTINELS'] as const) {
     if (!config[name].every(isHostAndPort)) problems.push(`${name} must be host:port, comma-separated`)
   }
@@ -183,6 +191,7 @@ function check(config: Config, problems: string[]): void {
     if (config[name] && config.REDIS_CLUSTER_NODES.length + config.REDIS_SENTINELS.length === 0)
       problems.push(`${name} goes with REDIS_CLUSTER_NODES or REDIS_SENTINELS`)
   }
+  checkCertificates(config, problems)
   if (config.REDIS_CLUSTER_NODES.length > 0 && config.REDIS_WAIT_REPLICAS > 0)
     problems.push('REDIS_WAIT_REPLICAS does not go with REDIS_CLUSTER_NODES')
 
@@ -200,6 +209,46 @@ function check(config: Config, problems: string[]): void {
   for (const proxy of config.TRUST_PROXY) {
     if (!isNetwork(proxy)) problems.push(`TRUST_PROXY: ${proxy} must be an address or a CIDR`)
   }
+}
+
+function checkRedisUrl(url: string, problems: string[]): void {
+  if (url === '') return
+  try {
+    parseRedisUrl(url)
+  } catch (error) {
+    problems.push(`REDIS_URL ${(error as Error).message}`)
+  }
+}
+
+/** A certificate that does not fit its key would fail each connection with a message about neither. */
+function checkCertificates({ REDIS_TLS_CERT, REDIS_TLS_KEY, REDIS_TLS_CA, REDIS_TLS, REDIS_URL }: Config, problems: string[]): void {
+  if (REDIS_TLS_CERT + REDIS_TLS_KEY + REDIS_TLS_CA === '') return
+  if (!REDIS_TLS && !/^rediss:/i.test(REDIS_URL)) {
+    problems.push('REDIS_TLS_CERT, REDIS_TLS_KEY and REDIS_TLS_CA go with a rediss:// REDIS_URL or with REDIS_TLS=true')
+  }
+  if ((REDIS_TLS_CERT === '') !== (REDIS_TLS_KEY === '')) {
+    problems.push('REDIS_TLS_CERT and REDIS_TLS_KEY go together')
+    return
+  }
+  try {
+    createSecureContext({ ...(REDIS_TLS_CERT === '' ? {} : { cert: REDIS_TLS_CERT, key: REDIS_TLS_KEY }) })
+  } catch {
+    problems.push('REDIS_TLS_KEY must be the private key of REDIS_TLS_CERT, without a passphrase')
+  }
+}
+
+/** The PEM text itself (its line ends may be written \\n), or that of the file at the path. */
+function readPem(name: 'REDIS_TLS_CERT' | 'REDIS_TLS_KEY' | 'REDIS_TLS_CA', value: string, problems: string[]): string {
+  if (value === '') return ''
+  try {
+    const pem = value.includes('-----BEGIN') ? value.replaceAll('\\n', '\n') : readFileSync(value, 'utf8')
+    const kind = name === 'REDIS_TLS_KEY' ? /-----BEGIN [A-Z ]*PRIVATE KEY-----/ : /-----BEGIN CERTIFICATE-----/
+    if (kind.test(pem)) return pem
+  } catch {
+    // Reported below: the path is not shown, because a key may stand in its place.
+  }
+  problems.push(`${name} must be ${name === 'REDIS_TLS_KEY' ? 'a private key' : 'a certificate'} in PEM, or the path of one`)
+  return ''
 }
 
 function readPublicKey(value: string, problems: string[]): string {

@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
-import Fastify from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import app from './app.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import metricsRoutes from './routes/metrics.ts'
@@ -8,6 +9,10 @@ import { serverOptions } from './server-options.ts'
 import { generatedSecret, secretPath } from './services/auth/generated-secret.ts'
 import { isLoopback } from './services/auth/loopback.ts'
 import { greeting } from './services/node/greeting.ts'
+import { StoreUnusable } from './services/store/unusable.ts'
+
+/** How long a start that failed may take to leave the store, milliseconds. */
+const LEAVE_MS = 5000
 
 async function start(): Promise<void> {
   const read = readConfig()
@@ -16,9 +21,22 @@ async function start(): Promise<void> {
   const demo = read.DEMO === '' && isLoopback(read.HOST) ? 'true' : read.DEMO
   const config: Config = made === undefined ? read : { ...read, JWT_SECRET: made.secret, secretMade: true, DEMO: demo }
   const fastify = Fastify(serverOptions(config))
-  await fastify.register(app, { config })
-
   const metricsServer = config.METRICS_PORT === 0 ? undefined : Fastify({ logger: false })
+  try {
+    await serve(fastify, metricsServer, config)
+  } catch (error) {
+    // The node has joined the store by now, perhaps: it leaves again, so that a start under a restart policy leaves nothing there.
+    await Promise.race([fastify.close().catch(() => undefined), setTimeout(LEAVE_MS)])
+    throw error
+  }
+  if (made !== undefined) {
+    const address = fastify.server.address() as AddressInfo
+    process.stdout.write(greeting(address, made.secret, secretPath(read.DATA_DIR), made.made, config.DEMO === 'true'))
+  }
+}
+
+async function serve(fastify: FastifyInstance, metricsServer: FastifyInstance | undefined, config: Config): Promise<void> {
+  await fastify.register(app, { config })
   if (metricsServer !== undefined) {
     metricsServer.decorate('metrics', fastify.metrics)
     await metricsServer.register(metricsRoutes)
@@ -32,13 +50,18 @@ async function start(): Promise<void> {
 
   await fastify.listen({ host: config.HOST, port: config.PORT, backlog: 4096 })
   await metricsServer?.listen({ host: config.HOST, port: config.METRICS_PORT })
-  if (made !== undefined) {
-    const address = fastify.server.address() as AddressInfo
-    process.stdout.write(greeting(address, made.secret, secretPath(read.DATA_DIR), made.made, config.DEMO === 'true'))
-  }
+}
+
+/** One sentence for what an operator can put right; the stack of anything else. */
+function describeFailure(error: unknown): string {
+  if (error instanceof ConfigError || error instanceof StoreUnusable) return error.message
+  const { syscall, code, message, stack } = error as NodeJS.ErrnoException
+  if (syscall === undefined && code?.startsWith('LEVEL_') !== true) return stack ?? message
+  const isNetwork = ['listen', 'bind', 'getaddrinfo'].includes(syscall ?? '')
+  return `${isNetwork ? 'HOST and PORT must be an address to listen on' : 'DATA_DIR must be a folder that this process can write'}: ${message}`
 }
 
 start().catch((error: unknown) => {
-  process.stderr.write(`${error instanceof ConfigError ? error.message : (error as Error).stack}\n`)
+  process.stderr.write(`${describeFailure(error)}\n`)
   process.exit(1)
 })

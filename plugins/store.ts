@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import fp from 'fastify-plugin'
+import type { Config } from '../config.ts'
 import { EmbeddedStore } from '../services/store/embedded/embedded-store.ts'
 import { RedisStore } from '../services/store/redis/redis-store.ts'
 import type { Store, StoreSettings } from '../services/store/store.ts'
@@ -8,6 +9,10 @@ declare module 'fastify' {
   interface FastifyInstance {
     store: Store
   }
+}
+
+function certificatesOf({ REDIS_TLS_CERT: cert, REDIS_TLS_KEY: key, REDIS_TLS_CA: ca }: Config) {
+  return { ...(cert === '' ? {} : { cert, key }), ...(ca === '' ? {} : { ca }) }
 }
 
 /** Chooses the store's driver. It is opened by `fanout`, which has somebody to tell of wake-ups. */
@@ -32,6 +37,7 @@ export default fp(
           password: config.REDIS_PASSWORD,
           sentinelPassword: config.REDIS_SENTINEL_PASSWORD,
           tls: config.REDIS_TLS,
+          certificates: certificatesOf(config),
           keyPrefix: config.REDIS_KEY_PREFIX,
           waitReplicas: config.REDIS_WAIT_REPLICAS,
           log

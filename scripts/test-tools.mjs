@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 
 const tools = [
   { command: 'redis-server', why: 'the Redis store is tested against real servers' },
+  { command: 'openssl', why: 'certificates of the tests are made with it' },
   { command: 'chromium', why: 'pages are tested in a real browser' },
   { command: 'haproxy', why: "the load balancer's configuration is checked by the load balancer" }
 ]

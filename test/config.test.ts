@@ -1,8 +1,10 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { ConfigError, environmentSchema, readConfig } from '../config.ts'
+import { parseRedisUrl } from '../services/store/redis-url.ts'
+import { makeCertificates } from './fixtures/certificates.ts'
 import { temporaryFolder } from './helper.ts'
 
 const SECRET = 'a secret for tests only, and long enough'
@@ -145,4 +147,57 @@ t.test('public keys: a path or PEM with escaped line ends; only the three famili
   t.same(problemsOf({ JWT_PUBLIC_KEY: pem(generateKeyPairSync('x25519').publicKey) }), problem)
   t.same(problemsOf({ JWT_PUBLIC_KEY: String(ed25519.privateKey.export({ type: 'pkcs8', format: 'pem' })) }), problem, 'a private key')
   t.same(problemsOf({ JWT_PUBLIC_KEY: join(path, 'nowhere') }), problem)
+})
+
+t.test('REDIS_URL: what is read of it, and one sentence for each thing wrong', async (t) => {
+  const good: Record<string, object> = {
+    'redis://cache': { host: 'cache', port: 6379, db: 0, tls: false },
+    ' redis://127.0.0.1:6380/3\n': { host: '127.0.0.1', port: 6380, db: 3 },
+    'REDISS://belfry:p%3Dw%2F%2B%25%3A%40%23@cache/1': { username: 'belfry', password: 'p=w/+%:@#', db: 1, tls: true },
+    'redis://:secret@[::1]:7000?family=6&db=2': { password: 'secret', host: '::1', port: 7000, db: 2, family: 6 }
+  }
+  for (const [url, expected] of Object.entries(good)) {
+    t.match(parseRedisUrl(url), expected, url)
+    t.equal(readConfig({ REDIS_URL: url, JWT_SECRET: SECRET }).REDIS_URL, url.trim())
+  }
+  const bad: Record<string, RegExp> = {
+    '127.0.0.1:6379': /redis:\/\/ or rediss:\/\/ URL/,
+    'unix:///tmp/redis.sock': /redis:\/\/ or rediss:\/\/ URL/,
+    'redis+sentinel://s:26379/m': /redis:\/\/ or rediss:\/\/ URL/,
+    'redis://:hunter2/x@cache': /%2F/,
+    'redis://:hunter2#x@cache': /%2/,
+    'redis://:hunter2%@cache': /%25/,
+    'redis://ca che': /blanks/,
+    'redis://a:1,b:2': /%2F|one server/,
+    'redis://a,b': /one server/,
+    'redis://cache/first': /number of a database/,
+    'redis://cache/-1': /number of a database/,
+    'redis://cache/1/2': /number of a database/,
+    'redis://cache:0': /port/,
+    'redis://cache:66000': /URL/,
+    'redis://cache?tls=true': /no query/,
+    'redis://cache?family=5': /family/
+  }
+  for (const [url, expected] of Object.entries(bad)) {
+    const problems = problemsOf({ REDIS_URL: url, JWT_SECRET: SECRET })
+    t.equal(problems.length, 1, url)
+    t.match(problems[0], expected, url)
+    t.match(problems[0], /^REDIS_URL must [^\n]+$/, url)
+    t.notMatch(problems[0], /hunter2/)
+  }
+})
+
+t.test('certificates for Redis: paths or PEM, a pair, and only with TLS', async (t) => {
+  const made = await makeCertificates(temporaryFolder(t))
+  const tls = { REDIS_URL: 'rediss://cache', JWT_SECRET: SECRET }
+  const paths = { REDIS_TLS_CERT: made.client.cert, REDIS_TLS_KEY: made.client.key, REDIS_TLS_CA: made.ca }
+  const config = readConfig({ ...tls, ...paths })
+  t.equal(config.REDIS_TLS_CERT, readFileSync(made.client.cert, 'utf8'))
+  t.same(problemsOf({ ...tls, ...paths, REDIS_TLS_KEY: config.REDIS_TLS_KEY.replaceAll('\n', '\\n') }), [], 'a key in one line')
+  t.same(problemsOf({ REDIS_CLUSTER_NODES: 'a:7000', REDIS_TLS: 'true', JWT_SECRET: SECRET, ...paths }), [])
+  t.match(problemsOf({ REDIS_URL: 'redis://cache', JWT_SECRET: SECRET, ...paths }), [/go with a rediss:/])
+  t.match(problemsOf({ ...tls, REDIS_TLS_CERT: made.client.cert }), [/go together/])
+  t.match(problemsOf({ ...tls, ...paths, REDIS_TLS_KEY: made.server.key }), [/must be the private key of REDIS_TLS_CERT/])
+  t.match(problemsOf({ ...tls, REDIS_TLS_CA: '/hunter2/nowhere' }), [/^REDIS_TLS_CA must be a certificate in PEM, or the path of one$/])
+  t.match(problemsOf({ ...tls, REDIS_TLS_CA: made.client.key }), [/^REDIS_TLS_CA must be a certificate/])
 })

@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process'
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { NodeProcess, ServerProcess } from './fixtures/node-process.ts'
-import { TestClient, temporaryFolder } from './helper.ts'
+import { freePort, RedisServer } from './fixtures/redis.ts'
+import { SECRET, TestClient, temporaryFolder } from './helper.ts'
 
 t.test('a first start needs nothing, and prints what works when it is pasted', async (t) => {
   const folder = temporaryFolder(t)
@@ -85,4 +86,53 @@ t.test('an environment that cannot be used stops the start with every error', as
   t.teardown(() => holder.kill())
   const taken = await start({ PORT: String(holder.port), DATA_DIR: temporaryFolder(t), LOG_LEVEL: 'silent' })
   t.match(taken, { code: 1, stderr: /EADDRINUSE/ })
+})
+
+t.test('a store that must not be used ends the start with one sentence, and leaves nothing in Redis', async (t) => {
+  const folder = temporaryFolder(t)
+  const redis = await RedisServer.start()
+  t.teardown(() => redis.stop())
+  const admin = redis.admin()
+  const keys = async (): Promise<string[]> => (await admin.keys('*')).sort()
+  const refused = async (environment: Record<string, string>, expected: RegExp): Promise<void> => {
+    const server = new NodeProcess('server.js', [], { PORT: '0', LOG_LEVEL: 'silent', JWT_SECRET: SECRET, ...environment }, folder)
+    t.teardown(() => server.kill())
+    t.equal(await server.exited, 1)
+    t.match(server.stderr, expected)
+    t.match(server.stderr, /^[^\n]+\n$/, 'one line')
+    t.equal(server.stdout, '')
+  }
+  const file = join(folder, 'file')
+  writeFileSync(file, '')
+  await refused({ DATA_DIR: file }, /data folder .* cannot be opened: ENOTDIR|EEXIST/)
+  await refused({ DATA_DIR: file, JWT_SECRET: '' }, /DATA_DIR must be a folder/)
+
+  const holder = await ServerProcess.start({ LOG_LEVEL: 'silent', JWT_SECRET: SECRET, REDIS_URL: redis.url }, folder)
+  t.teardown(() => holder.kill())
+  await holder.until(() => holder.ready(), 'ready')
+  const before = await keys()
+  const fields = async (): Promise<number[]> => [await admin.zcard('belfry:nodes'), await admin.hlen('belfry:{0}:w')]
+  t.same(await fields(), [1, 1])
+  await refused({ REDIS_URL: redis.url, PORT: String(holder.port) }, /HOST and PORT must be an address to listen on: .*EADDRINUSE/)
+  t.same(await keys(), before)
+  t.same(await fields(), [1, 1], 'the node that could not listen has left')
+
+  await refused({ REDIS_URL: redis.url, HOST: '192.0.2.1' }, /HOST and PORT/)
+  t.same(await fields(), [1, 1])
+  await admin.config('SET', 'maxmemory-policy', 'allkeys-lru')
+  await refused({ REDIS_URL: redis.url }, /noeviction, it is allkeys-lru/)
+  await admin.config('SET', 'maxmemory-policy', 'noeviction')
+  await admin.set('other:buckets', '64')
+  await refused({ REDIS_URL: redis.url, REDIS_KEY_PREFIX: 'other' }, /64 buckets/)
+  t.same(
+    (await keys()).filter((key) => key !== 'other:buckets'),
+    before
+  )
+
+  const wrong = new ServerProcess(await freePort(), { JWT_SECRET: SECRET, REDIS_URL: redis.url.replace('//', '//:nope@') }, folder)
+  t.teardown(() => wrong.kill())
+  await admin.config('SET', 'requirepass', 'hunter2')
+  await wrong.until(() => wrong.stdout.includes('refused the user name or the password'), 'the sentence in the log')
+  t.notMatch(wrong.stdout + wrong.stderr, /hunter2|nope|\n +at /)
+  t.ok(wrong.running, 'a password can be put right while it waits')
 })

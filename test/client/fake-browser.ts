@@ -101,7 +101,19 @@ export class Tab {
       setItem: (key: string, value: string) => this.#alive(() => storage.setItem(key, value))
     }
     this.client = new Client(url, { getToken: () => tokenOf('alice'), deviceId: 'd1', storage: guarded, ...options }, this.#platform())
-    const names: EventName[] = ['state', 'notification', 'toast', 'marked', 'retract', 'unread', 'gap', 'caughtUp', 'terminal', 'error']
+    const names: EventName[] = [
+      'state',
+      'user',
+      'notification',
+      'toast',
+      'marked',
+      'retract',
+      'unread',
+      'gap',
+      'caughtUp',
+      'terminal',
+      'error'
+    ]
     for (const event of names) this.client.on(event, (ctx) => this.#alive(() => this.events.push({ event, ctx })))
   }
 

@@ -86,6 +86,10 @@ export class FakeStorage implements ClientStorage {
     this.values.set(key, value)
   }
 
+  removeItem(key: string): void {
+    this.values.delete(key)
+  }
+
   /** The value of the one key that ends so. */
   ending(end: string): string | undefined {
     return [...this.values].find(([key]) => key.endsWith(end))?.[1]

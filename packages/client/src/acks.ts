@@ -3,11 +3,12 @@ import type { Platform } from './platform.ts'
 const EVERY_ROWS = 20
 const EVERY_MS = 500
 
-/** Cumulative acknowledgements, sent every 20 rows or 500 ms. */
+/** Cumulative acknowledgements, sent every 20 rows, at half of what the service lets be unacknowledged, or after 500 ms. */
 export class Acks {
   readonly #platform: Platform
   readonly #send: (eventId: string) => boolean
   #pending = ''
+  #everyRows = EVERY_ROWS
   #rows = 0
   #timer: unknown
 
@@ -17,11 +18,16 @@ export class Acks {
     this.#send = send
   }
 
+  /** Sets how many rows the service sends without an acknowledgement. */
+  limit(maxUnacked: number): void {
+    this.#everyRows = Math.min(EVERY_ROWS, maxUnacked / 2)
+  }
+
   /** Everything up to and with the event id was received. */
   moved(eventId: string): void {
     if (!eventId) return
     this.#pending = eventId
-    if (++this.#rows >= EVERY_ROWS) this.flush()
+    if (++this.#rows >= this.#everyRows) this.flush()
     else this.#timer ??= this.#platform.setTimeout(() => this.flush(), EVERY_MS)
   }
 

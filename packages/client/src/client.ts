@@ -7,7 +7,7 @@ import { Delivery, notificationContext } from './delivery.ts'
 import { BelfryError } from './errors.ts'
 import { Events } from './events.ts'
 import type { Platform } from './platform.ts'
-import { Memory, memoryStorage } from './storage.ts'
+import { escapeColons, Memory, memoryStorage } from './storage.ts'
 import { type TabMessage, Tabs } from './tabs.ts'
 import { Toasts } from './toasts.ts'
 import { Tokens } from './token.ts'
@@ -20,17 +20,19 @@ export class Client {
   readonly url: string
   /** What an `Inbox` asks the service with. */
   readonly fetch: FetchLike | undefined
+  /** Where the device keeps its cursor on the service. */
+  readonly deviceId: string
   readonly #platform: Platform
   readonly #share: boolean
   readonly #events: Events<BelfryEvents>
   readonly #tokens: Tokens
   readonly #memory: Memory
   readonly #calls: Calls
-  readonly #acks: Acks
-  readonly #toasts: Toasts
-  readonly #delivery: Delivery
   readonly #connection: Connection
   #state: ConnectionState = 'disconnected'
+  #user = ''
+  /** The user's own: another user gets another. */
+  #delivery: Delivery
   #streamed: boolean | undefined
   #tabs: Tabs | undefined
   #unwatch: (() => void) | undefined
@@ -47,34 +49,32 @@ export class Client {
       if (event !== 'error') this.#error('HANDLER', `a handler of '${event}' threw: ${cause}`, cause)
     })
     this.#share = options.leader ?? platform.page !== undefined
-    this.#tokens = new Tokens(platform, options.getToken)
-    this.#memory = new Memory(options.storage ?? platform.storage ?? memoryStorage(), base, options.deviceId, () => this.#newId())
+    this.#tokens = new Tokens(platform, options.getToken, (user) => this.#identify(user))
+    this.#memory = new Memory(options.storage ?? platform.storage ?? memoryStorage(), `belfry:${base}:`)
+    this.deviceId = options.deviceId ?? (this.#memory.get('device') || this.#newId())
+    if (!options.deviceId) this.#memory.set('device', this.deviceId)
     this.#calls = new Calls(platform, (frame) => this.#sendCall(frame as MarkFrame))
-    this.#acks = new Acks(platform, (eventId) => {
-      this.#delivery.save()
-      return this.#connection.send({ type: 'ack', eventId })
-    })
-    this.#toasts = new Toasts(this.#events, () => this.#tabs)
-    this.#delivery = new Delivery(this.#events, this.#memory, this.#acks, this.#toasts, () => this.#connection.resume())
+    this.#delivery = this.#deliveryOf('')
     const parts = {
       base,
       platform,
       tokens: this.#tokens,
       open: webSocketTransport(WebSocket),
       fetch: this.fetch,
-      deviceId: this.#memory.deviceId
+      deviceId: this.deviceId
     }
     this.#connection = new Connection(parts, {
       turn: () => this.#turn(),
       lastEventId: () => this.#delivery.resumeAt(),
       hello: (frame, streamed) => {
-        if (!this.#memory.user) this.#identify(frame.user)
+        // Of a token that cannot be read the service knows the user.
+        if (!this.#tokens.user && this.#identify(frame.user)) return
         this.#delivery.hello(frame)
         if (streamed !== this.#streamed) this.#events.emit('transport', { transport: streamed ? 'sse' : 'websocket' })
         this.#streamed = streamed
         this.#setState('connected')
-        if (frame.resume.status === 'gap') this.#acks.drop()
-        else this.#acks.flush()
+        if (frame.resume.status === 'gap') this.#delivery.acks.drop()
+        else this.#delivery.acks.flush()
       },
       frame: (frame) => this.#receive(frame),
       lost: () => {
@@ -99,9 +99,9 @@ export class Client {
     return this.#tabs?.leading ?? true
   }
 
-  /** Where the device keeps its cursor on the service. */
-  get deviceId(): string {
-    return this.#memory.deviceId
+  /** Whose notifications these are: the token's `sub`; '' until it is known. */
+  get user(): string {
+    return this.#user
   }
 
   /** The newest event id handed over, '' when there is none. */
@@ -124,13 +124,17 @@ export class Client {
         this.#tabs?.announce()
         if (this.#visible()) this.#connection.wake()
       },
-      pagehide: () => this.#keep()
+      pagehide: () => {
+        this.#delivery.toasts.release()
+        this.#keep()
+      }
     })
     this.#connection.start()
   }
 
-  /** Closes the connection, or leaves it to another tab. Calls without an answer are rejected. */
+  /** Closes the connection, or leaves it to another tab, and drops the token. Calls without an answer are rejected. */
   disconnect(): void {
+    this.#tokens.drop('connect')
     this.#unwatch?.()
     this.#unwatch = undefined
     this.#keep()
@@ -139,6 +143,13 @@ export class Client {
     this.#tabs?.leave()
     this.#setState('disconnected')
     this.#calls.failAll()
+  }
+
+  /** Disconnects, and removes what this browser keeps of the user: places in the log and ids shown. The device's id stays. */
+  forget(): void {
+    this.disconnect()
+    this.#delivery.memory.clear()
+    this.#identify('')
   }
 
   /**
@@ -189,26 +200,24 @@ export class Client {
     if (upTo) await this.mark({ upTo })
   }
 
-  /** What a handler is still at was shown, too: it must not come again, even when the place in the log is lost. */
   #keep(): void {
     this.#delivery.save()
-    this.#acks.flush()
+    this.#delivery.acks.flush()
   }
 
   /** Tabs are joined as soon as the user is known; only the one that leads goes on. */
   async #turn(): Promise<boolean> {
     const { user } = this.#tokens
     if (!user) return false
-    if (user !== this.#memory.user) this.#identify(user)
     const { locks, BroadcastChannel } = this.#platform
     if (!this.#share || !locks || !BroadcastChannel || this.#tabs?.leading) return false
-    const name = `belfry:${this.url}:${user}`
+    const name = `belfry:${this.url}:${escapeColons(user)}`
     // Browsers may refuse it: to frames without an origin, to pages that may not keep anything.
     const channel = attempt(() => new BroadcastChannel(name))
     if (!channel) return false
     const tabs = new Tabs(locks, channel, name, this.#newId(), () => this.#visible(), {
       message: (message) => this.#hear(message),
-      lost: (tab) => this.#toasts.lost(tab)
+      lost: (tab) => this.#delivery.toasts.lost(tab)
     })
     this.#tabs = tabs
     this.#delivery.load()
@@ -221,11 +230,32 @@ export class Client {
     return this.#platform.page?.visible() === true
   }
 
-  #identify(user: string): void {
+  /** Takes up the user. When there was another, drops everything of theirs in this turn and connects anew; returns whether that is so. */
+  #identify(user: string): boolean {
+    const previous = this.#user
+    if (user === previous) return false
     this.#tabs?.leave()
     this.#tabs = undefined
-    this.#memory.user = user
-    this.#delivery.load()
+    this.#delivery.close()
+    this.#user = user
+    this.#delivery = this.#deliveryOf(user)
+    if (!previous) return false
+    this.#calls.failAll()
+    this.#events.emit('user', { user, previous })
+    this.#events.emit('unread', { unread: 0 })
+    if (this.#state === 'disconnected') return true
+    this.#setState('connecting')
+    this.#connection.restart()
+    return true
+  }
+
+  #deliveryOf(user: string): Delivery {
+    const acks = new Acks(this.#platform, (eventId) => {
+      this.#delivery.save()
+      return this.#connection.send({ type: 'ack', eventId })
+    })
+    const toasts = new Toasts(this.#events, () => this.#tabs)
+    return new Delivery(this.#events, this.#memory.of(user, this.deviceId), acks, toasts, () => this.#connection.resume())
   }
 
   #receive(frame: DataFrame): void {
@@ -237,7 +267,8 @@ export class Client {
   }
 
   #hear(message: TabMessage): void {
-    if (message.type === 'toasted') this.#toasts.raised(message.id)
+    const { toasts } = this.#delivery
+    if (message.type === 'toasted') for (const id of message.ids) toasts.raised(id)
     else if (message.type === 'terminal') {
       // Where locks are refused each tab leads, with a connection of its own.
       if (!this.#tabs?.leading || this.#state !== 'connected') this.#terminate(message.ctx)
@@ -251,12 +282,12 @@ export class Client {
       this.#setState(message.state)
     } else if (message.type === 'row') {
       const { frame, unread, toast } = message
-      if (toast && frame.type === 'notification') this.#toasts.given(toast, notificationContext(frame, false))
+      if (toast && frame.type === 'notification') toasts.given(toast, [notificationContext(frame, false)])
       this.#delivery.push({ frame, shared: { unread, toast } })
-    } else if (message.type !== 'here' && message.type !== 'call' && message.to === this.#tabs?.id) {
-      if (message.type === 'toast') this.#toasts.raise(message.ctx)
-      else this.#calls.answer(message.frame)
-    }
+    } else if (message.type === 'toast') {
+      toasts.given(message.to, message.ctxs)
+      if (message.to === toasts.tab) toasts.raise(message.ctxs)
+    } else if (message.type === 'answer' && message.to === toasts.tab) this.#calls.answer(message.frame)
   }
 
   #tellStatus(): void {

@@ -102,6 +102,12 @@ export class Connection {
     this.#retry = undefined
   }
 
+  /** Ends the connection or the attempt under way, and starts another at once. */
+  restart(): void {
+    this.stop()
+    this.#open()
+  }
+
   /** Whether the frame went out: only after `hello`. */
   send(frame: ClientFrame): boolean {
     if (this.#greeted) this.#transport?.send(frame)
@@ -203,6 +209,8 @@ export class Connection {
     tokens.drop('refresh')
     try {
       token = await tokens.get()
+      // It may be another user's: then this connection is no more.
+      if (attempt !== this.#attempt) return
       end = await this.#host.refresh(token)
     } catch (cause) {
       if (attempt !== this.#attempt) return

@@ -13,16 +13,17 @@ export interface Item {
   shared?: { unread: number; toast: string }
 }
 
-/** Takes frames to the handlers one by one, each row once, and moves the place in the log behind them. */
+/** One user's frames on their way to the handlers: one by one, each row once, with the place in the log moving behind them. */
 export class Delivery {
   readonly #events: Events<BelfryEvents>
-  readonly #memory: Memory
-  readonly #acks: Acks
-  readonly #toasts: Toasts
   readonly #hole: () => void
   readonly #dedupe = new Dedupe()
+  readonly memory: Memory
+  readonly acks: Acks
+  readonly toasts: Toasts
   #queue: Item[] = []
   #busy = false
+  #closed = false
   /** The newest row that the unread count of `hello` knew of. */
   #counted = ''
   /** Up to here all toasts were raised before this connection, by whichever tab led. */
@@ -32,10 +33,11 @@ export class Delivery {
   /** @param hole told when rows are missing */
   constructor(events: Events<BelfryEvents>, memory: Memory, acks: Acks, toasts: Toasts, hole: () => void) {
     this.#events = events
-    this.#memory = memory
-    this.#acks = acks
-    this.#toasts = toasts
+    this.memory = memory
+    this.acks = acks
+    this.toasts = toasts
     this.#hole = hole
+    this.load()
   }
 
   get last(): string {
@@ -47,26 +49,22 @@ export class Delivery {
    * reached this one: what this tab itself has seen counts.
    */
   resumeAt(): string {
-    this.#raised = this.#memory.get('toasted')
-    return this.last || this.#memory.get('last')
-  }
-
-  /** '' where there are no tabs. */
-  get #tab(): string {
-    return this.#toasts.tabs()?.id ?? ''
+    this.#raised = this.memory.get('toasted')
+    return this.last || this.memory.get('last')
   }
 
   get #leads(): boolean {
-    return this.#toasts.tabs()?.leading ?? true
+    return this.toasts.tabs()?.leading ?? true
   }
 
   /** Takes up what was remembered of the user. */
   load(): void {
-    this.#dedupe.load(this.#memory.get('last'), this.#memory.get('shown'))
-    this.#toasts.clear()
+    this.#dedupe.load(this.memory)
+    this.toasts.clear()
   }
 
-  hello({ resume, unread }: HelloFrame): void {
+  hello({ resume, unread, limits }: HelloFrame): void {
+    this.acks.limit(limits.maxUnacked)
     this.#counted = resume.to
     this.count(unread)
   }
@@ -92,9 +90,16 @@ export class Delivery {
     this.#queue = []
   }
 
+  /** Another user takes over: handlers that are still at work change nothing any more. */
+  close(): void {
+    this.#closed = true
+    this.clear()
+    this.acks.drop()
+  }
+
   /** Keeps what is only in memory. */
   save(): void {
-    if (this.#leads) this.#memory.set('shown', this.#dedupe.ids)
+    if (this.#leads) this.#dedupe.save(this.memory)
   }
 
   async #drain(): Promise<void> {
@@ -108,26 +113,29 @@ export class Delivery {
     if (frame.type === 'gap') {
       this.#dedupe.gap()
       this.#raised = ''
-      this.#acks.drop()
+      this.acks.drop()
       this.#share(leader, frame)
       const { type, ...ctx } = frame
       await this.#events.emit('gap', { ...ctx, leader })
       return
     }
     const { eventId } = frame
+    const id = frame.type === 'notification' ? frame.notification.id : undefined
     if (frame.type === 'caughtUp') {
       this.#dedupe.caughtUp(eventId)
       this.count(shared?.unread ?? frame.unread)
       this.#share(leader, frame)
-      await this.#events.emit('caughtUp', { eventId, leader })
+      await Promise.all([leader && this.toasts.release(), this.#events.emit('caughtUp', { eventId, leader })])
     } else if (eventId) {
-      const id = frame.type === 'notification' ? frame.notification.id : undefined
       const check = this.#dedupe.check(eventId, id, leader && !frame.replay)
       if (check === 'hole') return this.#hole()
       if (check !== 'old') this.count(shared ? shared.unread : this.#unreadAfter(frame))
       if (check === 'new') await this.#show(frame, shared)
-      else if (shared && shared.toast === this.#tab && frame.type === 'notification') this.#toasts.raise(notificationContext(frame, false))
+      else if (shared && shared.toast === this.toasts.tab && frame.type === 'notification')
+        this.toasts.raise([notificationContext(frame, false)])
     }
+    if (this.#closed) return
+    if (id) this.#dedupe.settle(id)
     if (leader) this.#settle(eventId)
   }
 
@@ -136,9 +144,11 @@ export class Delivery {
     const leader = !shared
     if (frame.type === 'notification') {
       const ctx = notificationContext(frame, leader)
-      const toast = shared ? shared.toast : ctx.state === 'unread' && !within(frame, this.#raised) ? this.#toasts.assign(ctx) : undefined
+      const toast = shared ? shared.toast : ctx.state === 'unread' && !within(frame, this.#raised) ? this.toasts.assign(ctx) : undefined
       this.#share(leader, frame, toast)
-      await Promise.all([events.emit('notification', ctx), toast === this.#tab && this.#toasts.raise(ctx)])
+      // Toasts of a replay wait for its end.
+      const raised = toast === this.toasts.tab && !(leader && ctx.replay) && this.toasts.raise([ctx])
+      await Promise.all([events.emit('notification', ctx), raised])
       return
     }
     this.#share(leader, frame)
@@ -150,7 +160,7 @@ export class Delivery {
 
   /** Passes a frame of this tab's connection on to the other tabs, before the place in the log moves. */
   #share(leader: boolean, frame: Item['frame'], toast = ''): void {
-    if (leader) this.#toasts.tabs()?.post({ type: 'row', frame, unread: this.unread, toast })
+    if (leader) this.toasts.tabs()?.post({ type: 'row', frame, unread: this.unread, toast })
   }
 
   /** Rows that `hello` knew of are in its count; what other replayed ones make of it, `caughtUp` tells. */
@@ -163,9 +173,9 @@ export class Delivery {
   /** What another tab leads by now is not this tab's to move. */
   #settle(eventId: string): void {
     if (!eventId || !this.#leads) return
-    this.#memory.set('last', this.last)
-    if (this.#toasts.settled) this.#memory.set('toasted', this.last)
-    this.#acks.moved(eventId)
+    this.memory.set('last', this.last)
+    if (this.toasts.settled) this.memory.set('toasted', this.last)
+    this.acks.moved(eventId)
   }
 }
 

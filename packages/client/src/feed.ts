@@ -36,6 +36,11 @@ export class Feed {
     this.#inbox = new Inbox(belfry)
     this.#off = [
       this.#inbox.on('change', () => this.#changed()),
+      belfry.on('user', () => {
+        this.#loaded = false
+        this.#error = undefined
+        this.#changed()
+      }),
       belfry.on('unread', () => this.#changed()),
       belfry.on('state', ({ state }) => {
         this.#changed()

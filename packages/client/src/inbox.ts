@@ -29,21 +29,26 @@ interface InboxPage {
   unread: number
 }
 
-/** A mark without its answer: the states that were there before, and whether it takes in all there is. */
+/** A mark without its answer. */
 interface Pending {
-  before: Map<string, State>
+  /** The ids it changes; false once the service has told a state of the notification since. */
+  ids: Map<string, boolean>
   state: State
+  /** It takes in all there is, loaded or not. */
   all: boolean
 }
 
 /**
  * The user's inbox: what arrives, with pages of what came before when asked for, live over tabs and devices.
- * Marks made through it are shown at once and taken back when they fail.
+ * Marks made through it are shown at once and taken back when they fail. Another user's inbox starts empty.
  */
 export class Inbox {
   readonly #belfry: Belfry
   readonly #events = new Events<InboxEvents>(() => {})
   readonly #off: (() => void)[]
+  /** With the states the service told. */
+  #known: readonly InboxItem[] = []
+  /** With the states of marks under way. */
   #items: readonly InboxItem[] = []
   #cursor: string | undefined
   #loaded = false
@@ -52,6 +57,7 @@ export class Inbox {
   #stale = false
   /** What happened since the load under way was asked for; undefined states are of those gone. */
   #meanwhile: Map<string, State | undefined> | undefined
+  /** In the order they were made: the last one that names a notification is its state. */
   readonly #pending = new Set<Pending>()
   /** The service's unread count, marks under way aside. */
   #counted: number
@@ -61,6 +67,7 @@ export class Inbox {
     this.#belfry = belfry
     this.#counted = belfry.unread
     this.#off = [
+      belfry.on('user', () => this.#clear()),
       belfry.on('notification', ({ notification, state, eventId }) => this.#arrived({ ...notification, state, eventId })),
       belfry.on('marked', ({ ids, state }) => this.#confirm(ids, state)),
       belfry.on('retract', ({ id }) => this.#remove([id])),
@@ -87,9 +94,9 @@ export class Inbox {
   /** Notifications unread or seen, loaded or not; marks under way are counted as done. */
   get unread(): number {
     let unread = this.#counted
-    for (const { before, state, all } of this.#pending) {
-      if (all) return 0
-      for (const from of before.values()) unread += Number(isUnread(state)) - Number(isUnread(from))
+    for (const { all } of this.#pending) if (all) return 0
+    for (const [index, { state }] of this.#known.entries()) {
+      unread += Number(isUnread((this.#items[index] as InboxItem).state)) - Number(isUnread(state))
     }
     return Math.max(0, unread)
   }
@@ -127,25 +134,20 @@ export class Inbox {
   }
 
   async #mark(target: MarkTarget, state: State, all: boolean): Promise<void> {
-    const bulk = typeof target === 'object' && 'upTo' in target
-    const pending: Pending = { before: new Map(), state, all }
-    const ids = bulk ? undefined : [target].flat()
-    for (const item of this.#items) {
-      const hit = ids === undefined ? raises(item.state, state) && upTo(item, target) : ids.includes(item.id) && changes(item.state, state)
-      if (hit) pending.before.set(item.id, item.state)
-    }
-    this.#set(new Map([...pending.before.keys()].map((id) => [id, state])))
+    const hit = (item: InboxItem): boolean =>
+      typeof target === 'object' && 'upTo' in target
+        ? raises(item.state, state) && ahead(item.eventId, target.upTo) <= 0
+        : [target].flat().includes(item.id) && changes(item.state, state)
+    const pending: Pending = { ids: new Map(this.#items.filter(hit).map(({ id }) => [id, true])), state, all }
     this.#pending.add(pending)
     this.#changed()
     try {
-      this.#counted = (await this.#belfry.mark(target, state)) ?? this.#counted
-    } catch (error) {
-      const untouched = this.#items.filter((item) => item.state === state)
-      this.#set(new Map(untouched.map(({ id }) => [id, pending.before.get(id) ?? state])))
-      throw error
+      const unread = await this.#belfry.mark(target, state)
+      if (!this.#pending.has(pending)) return
+      this.#counted = unread ?? this.#counted
+      this.#set((id) => (pending.ids.get(id) ? state : undefined))
     } finally {
-      this.#pending.delete(pending)
-      this.#changed()
+      if (this.#pending.delete(pending)) this.#changed()
     }
   }
 
@@ -157,25 +159,36 @@ export class Inbox {
   #arrived(item: InboxItem): void {
     this.#meanwhile?.set(item.id, item.state)
     this.#insert(item, false)
-    if (!this.#loaded) this.#items = this.#items.slice(0, KEPT_UNLOADED)
+    if (!this.#loaded) this.#known = this.#known.slice(0, KEPT_UNLOADED)
     this.#changed()
   }
 
   #remove(ids: string[]): void {
     for (const id of ids) this.#meanwhile?.set(id, undefined)
-    this.#items = this.#items.filter(({ id }) => !ids.includes(id))
+    this.#known = this.#known.filter(({ id }) => !ids.includes(id))
     this.#changed()
   }
 
-  /** The service's word on states: nothing of it is taken back. */
+  /** The service's word on states: what is left when marks under way fail, and when they are passed over for a later one. */
   #confirm(ids: string[], state: State): void {
     for (const id of ids) this.#meanwhile?.set(id, state)
-    this.#set(new Map(ids.map((id) => [id, state])))
+    this.#set((id) => (ids.includes(id) ? state : undefined))
     for (const pending of this.#pending) {
-      for (const id of ids) pending.before.delete(id)
+      for (const id of ids) if (pending.ids.has(id)) pending.ids.set(id, false)
       if (pending.state === state) pending.all = false
     }
     this.#changed()
+  }
+
+  /** Another user: nothing of the one before stays, and a page that is on its way is asked for again. */
+  #clear(): void {
+    this.#known = []
+    this.#cursor = undefined
+    this.#loaded = false
+    this.#stale = false
+    this.#meanwhile = undefined
+    this.#pending.clear()
+    this.#count(0)
   }
 
   /** Loads anew what a gap has left out of date; when that fails, again with the next connection. */
@@ -198,16 +211,21 @@ export class Inbox {
   async #fetch(cursor: string | undefined): Promise<void> {
     const meanwhile = new Map<string, State | undefined>()
     this.#meanwhile = meanwhile
-    const { items, nextCursor, unread } = await this.#page(cursor)
-    if (cursor === undefined) this.#items = this.#items.filter(({ id }) => meanwhile.has(id))
-    for (const item of items) {
+    const page = await this.#page(cursor).catch((error: unknown) => {
+      if (this.#meanwhile === meanwhile) throw error
+      return undefined
+    })
+    // Another user's: theirs is the first page.
+    if (!page || this.#meanwhile !== meanwhile) return this.#fetch(undefined)
+    if (cursor === undefined) this.#known = this.#known.filter(({ id }) => meanwhile.has(id))
+    for (const item of page.items) {
       const state = meanwhile.has(item.id) ? meanwhile.get(item.id) : item.state
       if (state !== undefined) this.#insert({ ...item, state }, true)
     }
     this.#meanwhile = undefined
-    this.#cursor = nextCursor ?? undefined
+    this.#cursor = page.nextCursor ?? undefined
     this.#loaded = true
-    if (this.#belfry.state !== 'connected') this.#counted = unread
+    if (this.#belfry.state !== 'connected') this.#counted = page.unread
     this.#changed()
   }
 
@@ -218,21 +236,31 @@ export class Inbox {
 
   /** Newest first by event id; what cannot be compared goes to the end when it is `older`, else to the top. */
   #insert(item: InboxItem, older: boolean): void {
-    const items = this.#items.filter(({ id }) => id !== item.id)
+    const items = this.#known.filter(({ id }) => id !== item.id)
     const index = items.findIndex((other) => ahead(item.eventId, other.eventId) > 0)
     if (index >= 0) items.splice(index, 0, item)
     else if (older || ahead(item.eventId, items[0]?.eventId ?? '') <= 0) items.push(item)
     else items.unshift(item)
-    this.#items = items
+    this.#known = items
   }
 
-  #set(states: Map<string, State>): void {
-    this.#items = this.#items.map((item) => ({ ...item, state: states.get(item.id) ?? item.state }))
+  #set(stateOf: (id: string) => State | undefined): void {
+    this.#known = withStates(this.#known, stateOf)
   }
 
   #changed(): void {
+    const marked = new Map([...this.#pending].flatMap(({ ids, state }) => [...ids.keys()].map((id) => [id, state] as const)))
+    this.#items = withStates(this.#known, (id) => marked.get(id))
     this.#events.emit('change', { items: this.#items, unread: this.unread })
   }
+}
+
+/** Returns another array; items whose state does not change stay the same objects. */
+function withStates(items: readonly InboxItem[], stateOf: (id: string) => State | undefined): InboxItem[] {
+  return items.map((item) => {
+    const state = stateOf(item.id) ?? item.state
+    return state === item.state ? item : { ...item, state }
+  })
 }
 
 function isUnread(state: State): boolean {
@@ -247,8 +275,4 @@ function changes(from: State, to: State): boolean {
 function raises(from: State, to: State): boolean {
   if (from === 'archived') return false
   return to === 'unread' ? from !== to : STATES.indexOf(from) < STATES.indexOf(to)
-}
-
-function upTo({ eventId }: InboxItem, target: MarkTarget): boolean {
-  return ahead(eventId, (target as { upTo: string }).upTo) <= 0
 }

@@ -5,8 +5,8 @@ import {
   type ReactNode,
   useContext,
   useEffect,
+  useMemo,
   useRef,
-  useState,
   useSyncExternalStore
 } from 'react'
 import type { State } from '../../../services/protocol/index.ts'
@@ -22,8 +22,16 @@ interface ClientProps {
 }
 
 interface ServiceProps extends BelfryOptions {
-  /** Where the service is. The provider connects while it is mounted. Another url is another client; other options are those of the first render. */
+  /**
+   * Where the service is. The provider connects while it is mounted. Another url or user is another client; other options are those of
+   * the client's first render.
+   */
   url: string
+  /**
+   * Who is signed in, as the app names them: with another one the hooks are empty from that render on, and `getToken` is asked for a
+   * token. null or '': nobody, and nothing is connected. Not given: the token alone decides.
+   */
+  user?: string | null | undefined
   children?: ReactNode
 }
 
@@ -89,17 +97,20 @@ const Context = createContext<Store | undefined>(undefined)
 
 /** Gives the hooks below it their client. */
 export function BelfryProvider(props: BelfryProviderProps): ReactElement {
-  const [store] = useState(() => new Store())
+  const client = 'client' in props ? props.client : undefined
+  const url = 'client' in props ? undefined : props.url
+  const user = 'client' in props ? undefined : props.user
+  // A store for each client: what the hooks show never outlives the client, not even for one render.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: they name the client
+  const store = useMemo(() => new Store(), [client, url, user])
   const latest = useRef(props)
   useEffect(() => {
     latest.current = props
   })
-  const client = 'client' in props ? props.client : undefined
-  const url = 'client' in props ? undefined : props.url
   useEffect(() => {
     if (client) return store.follow(client)
-    const { url: base, children, ...options } = latest.current as ServiceProps
-    if (url !== base) return undefined
+    const { url: base, user: signedIn, children, ...options } = latest.current as ServiceProps
+    if (url !== base || user === null || user === '') return undefined
     const own = new Belfry(base, { ...options, getToken: (ctx) => (latest.current as ServiceProps).getToken(ctx) })
     const unfollow = store.follow(own)
     own.connect()
@@ -107,7 +118,7 @@ export function BelfryProvider(props: BelfryProviderProps): ReactElement {
       unfollow()
       own.disconnect()
     }
-  }, [store, client, url])
+  }, [store, client, url, user])
   return createElement(Context.Provider, { value: store }, props.children)
 }
 

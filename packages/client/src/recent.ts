@@ -1,12 +1,13 @@
-const KEPT = 1000
+/** As many ids as the largest log may hold (110,000 rows) and a lost tail of 21,072 rows. */
+const MAX_IDS = 131_072
 
-/** The last 1,000 ids, the least recent first. */
+/** The last 131,072 ids, the least recent first. */
 export class Recent extends Set<string> {
-  /** Whether it was there; now it is the most recent. */
+  /** Returns whether the id was known; makes it the most recent. */
   see(id: string): boolean {
     const known = this.delete(id)
     this.add(id)
-    if (this.size > KEPT) this.delete(this.values().next().value as string)
+    if (this.size > MAX_IDS) this.delete(this.values().next().value as string)
     return known
   }
 }

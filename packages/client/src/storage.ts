@@ -1,48 +1,50 @@
 import { attempt } from './attempt.ts'
 import type { ClientStorage } from './types.ts'
 
-type Kept = 'last' | 'toasted' | 'shown'
+/** `recent` holds the ids settled since `shown` was written. */
+const PER_USER = ['last', 'toasted', 'shown', 'recent'] as const
+
+type Key = 'device' | (typeof PER_USER)[number]
 
 export function memoryStorage(): ClientStorage {
   const values = new Map<string, string>()
   return { getItem: (key) => values.get(key) ?? null, setItem: (key, value) => void values.set(key, value) }
 }
 
-/** What outlives a page: the device's id, and per user where its log has been read and all toasts raised to, and which ids were shown. */
+/** Values under one prefix of a storage. A storage that throws keeps nothing: the next page starts without them, this page loses no notification. */
 export class Memory {
-  readonly deviceId: string
   readonly #storage: ClientStorage
-  readonly #base: string
-  /** Whose log it is about. */
-  user = ''
+  readonly #prefix: string
 
-  /** @param newId makes a device id when none is given and none is kept */
-  constructor(storage: ClientStorage, base: string, deviceId: string | undefined, newId: () => string) {
+  constructor(storage: ClientStorage, prefix: string) {
     this.#storage = storage
-    this.#base = `belfry:${base}:`
-    this.deviceId = deviceId ?? (this.#get('device') || newId())
-    if (!deviceId) this.#set('device', this.deviceId)
+    this.#prefix = prefix
   }
 
-  /** An event id, or the ids shown, oldest first, with spaces between; '' when nothing is kept. */
-  get(what: Kept): string {
-    return this.#get(this.#key(what))
+  /** Returns the memory of one user on one device. */
+  of(user: string, deviceId: string): Memory {
+    return new Memory(this.#storage, `${this.#prefix}${escapeColons(user)}:${escapeColons(deviceId)}:`)
   }
 
-  set(what: Kept, value: string): void {
-    this.#set(this.#key(what), value)
+  /** Returns an event id, a device id, or ids with spaces between, oldest first; '' when nothing is kept. */
+  get(key: Key): string {
+    return attempt(() => this.#storage.getItem(this.#prefix + key)) ?? ''
   }
 
-  #key(what: string): string {
-    return `${this.user}:${this.deviceId}:${what}`
+  set(key: Key, value: string): void {
+    attempt(() => this.#storage.setItem(this.#prefix + key, value))
   }
 
-  #get(key: string): string {
-    return attempt(() => this.#storage.getItem(this.#base + key)) ?? ''
+  /** Removes all that is kept of the user. */
+  clear(): void {
+    for (const key of PER_USER) {
+      this.set(key, '')
+      attempt(() => this.#storage.removeItem?.(this.#prefix + key))
+    }
   }
+}
 
-  #set(key: string, value: string): void {
-    // A full or forbidden storage costs the memory of the next page, not the notifications of this one.
-    attempt(() => this.#storage.setItem(this.#base + key, value))
-  }
+/** Two users never have the same name here, whatever characters their ids consist of. */
+export function escapeColons(text: string): string {
+  return text.replace(/[%:]/g, encodeURIComponent)
 }

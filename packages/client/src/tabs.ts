@@ -7,8 +7,8 @@ export type TabMessage =
   | { type: 'here'; from: string; visible: boolean; ask: boolean }
   | { type: 'status'; state: ConnectionState; unread: number }
   | { type: 'row'; frame: RowFrame | GapFrame | CaughtUpFrame; unread: number; toast: string }
-  | { type: 'toast'; to: string; ctx: NotificationContext }
-  | { type: 'toasted'; id: string }
+  | { type: 'toast'; to: string; ctxs: NotificationContext[] }
+  | { type: 'toasted'; ids: string[] }
   | { type: 'call'; from: string; frame: MarkFrame }
   | { type: 'answer'; to: string; frame: OkFrame | ErrorFrame }
   | { type: 'terminal'; ctx: TerminalContext }

@@ -3,6 +3,9 @@ import { Recent } from './recent.ts'
 import type { Tabs } from './tabs.ts'
 import type { BelfryEvents, NotificationContext } from './types.ts'
 
+/** More than this at once are one toast. */
+const MAX_TOASTS = 3
+
 /**
  * One toast a browser: the leader gives each to one tab. Every tab remembers which are not raised yet, so that whoever leads can
  * hand on those of a tab that is gone, and which are, so that none is raised twice.
@@ -14,6 +17,8 @@ export class Toasts {
   readonly #open = new Map<string, { tab: string; ctx: NotificationContext }>()
   /** By any tab. */
   readonly #raised = new Recent()
+  /** Of a replay that is not over: the leader's until then. */
+  #held: NotificationContext[] = []
 
   constructor(events: Events<BelfryEvents>, tabs: () => Tabs | undefined) {
     this.#events = events
@@ -25,27 +30,48 @@ export class Toasts {
     return this.#open.size === 0
   }
 
-  /** The tab that is to raise it; '' where there are no tabs, and when it was raised. */
+  /** This tab; '' where there are no tabs. */
+  get tab(): string {
+    return this.tabs()?.id ?? ''
+  }
+
+  /** Returns the tab that is to raise it: of a replay this one, with `release()`. '' where there are no tabs, and when it was raised. */
   assign(ctx: NotificationContext): string {
-    const tab = this.tabs()?.toaster() ?? ''
-    return this.given(tab, ctx) ? tab : ''
+    const tab = ctx.replay ? this.tab : this.#toaster
+    this.given(tab, [ctx])
+    if (!this.#open.has(ctx.notification.id)) return ''
+    if (ctx.replay) this.#held.push(ctx)
+    return tab
   }
 
-  /** The leader has given it to a tab. Whether it is still to be raised. */
-  given(tab: string, ctx: NotificationContext): boolean {
-    const { id } = ctx.notification
-    return !this.#raised.has(id) && !!this.#open.set(id, { tab, ctx })
+  /** The leader has given them to a tab. */
+  given(tab: string, ctxs: NotificationContext[]): void {
+    for (const ctx of ctxs) {
+      const { id } = ctx.notification
+      if (!this.#raised.has(id)) this.#open.set(id, { tab, ctx })
+    }
   }
 
-  /** Raises it here, unless a tab has. */
-  async raise(ctx: NotificationContext): Promise<void> {
-    const { id } = ctx.notification
-    const handled = this.raised(id) || this.#events.emit('toast', ctx)
-    this.tabs()?.post({ type: 'toasted', id })
-    await handled
+  /** The replay is over: raises what it brought, in the tab that is to raise toasts now. */
+  release(): Promise<void> {
+    return this.#hand(this.#held.splice(0))
   }
 
-  /** A tab has raised it; whether that was known. */
+  /** Raises here those that no tab has raised: each by itself, or more than three as one. */
+  async raise(ctxs: NotificationContext[]): Promise<void> {
+    const tabs = this.tabs()
+    const fresh = ctxs.filter(({ notification }) => !this.raised(notification.id))
+    const ids = fresh.map(({ notification }) => notification.id)
+    const count = ids.length
+    const many = count > MAX_TOASTS
+    const handled = (many ? fresh.slice(-1) : fresh).map((ctx) =>
+      this.#events.emit('toast', { ...ctx, leader: tabs?.leading ?? true, ...(many && { count, ids }) })
+    )
+    tabs?.post({ type: 'toasted', ids })
+    await Promise.all(handled)
+  }
+
+  /** A tab has raised it; returns whether that was known. */
   raised(id: string): boolean {
     this.#open.delete(id)
     return this.#raised.see(id)
@@ -54,16 +80,23 @@ export class Toasts {
   /** Forgets what is not raised yet: other tabs see to that. */
   clear(): void {
     this.#open.clear()
+    this.#held = []
   }
 
   /** A tab is gone, and this one leads. */
   lost(gone: string): void {
-    for (const { tab, ctx } of this.#open.values()) {
-      if (tab !== gone) continue
-      const to = this.assign(ctx)
-      const tabs = this.tabs()
-      if (to === tabs?.id) this.raise({ ...ctx, leader: true })
-      else tabs?.post({ type: 'toast', to, ctx })
-    }
+    this.#hand([...this.#open.values()].flatMap(({ tab, ctx }) => (tab === gone ? [ctx] : [])))
+  }
+
+  get #toaster(): string {
+    return this.tabs()?.toaster() ?? ''
+  }
+
+  async #hand(ctxs: NotificationContext[]): Promise<void> {
+    if (!ctxs.length) return
+    const to = this.#toaster
+    this.given(to, ctxs)
+    if (to === this.tab) await this.raise(ctxs)
+    else this.tabs()?.post({ type: 'toast', to, ctxs })
   }
 }

@@ -19,31 +19,39 @@ export class Tokens {
   #exp: number | undefined
   #reason: TokenContext['reason'] = 'connect'
   #fetching: Promise<string> | undefined
+  readonly #found: (user: string) => void
   /** The token's `sub`; undefined when it cannot be read. */
   user: string | undefined
 
-  constructor(platform: Platform, getToken: BelfryOptions['getToken']) {
+  /** @param found told the user of each new token, before anybody gets the token */
+  constructor(platform: Platform, getToken: BelfryOptions['getToken'], found: (user: string) => void) {
     this.#platform = platform
     this.#getToken = getToken
+    this.#found = found
   }
 
   /** Rejects with what `getToken` threw, or with a TypeError when it gave no string. Concurrent calls share one fetch. */
   async get(): Promise<string> {
     if (this.#token && !(this.#platform.now() >= (this.#exp as number) * 1000 - MARGIN_MS)) return this.#token
-    this.#fetching ??= this.#fetch().finally(() => {
-      this.#fetching = undefined
+    if (this.#fetching) return this.#fetching
+    const fetching: Promise<string> = this.#fetch(() => this.#fetching === fetching).finally(() => {
+      if (this.#fetching === fetching) this.#fetching = undefined
     })
-    return this.#fetching
+    this.#fetching = fetching
+    return fetching
   }
 
-  /** The token at hand is not to be used again. */
+  /** The token at hand is not to be used again, nor the one on its way. */
   drop(reason: TokenContext['reason']): void {
     this.#token = undefined
+    this.#fetching = undefined
     this.#reason = reason
   }
 
-  async #fetch(): Promise<string> {
+  /** @param current whether the token was not dropped while it was on its way */
+  async #fetch(current: () => boolean): Promise<string> {
     const token = await this.#getToken({ reason: this.#reason })
+    if (!current()) return this.get()
     if (!token) throw new TypeError('getToken gave no token')
     const base64 = token.replaceAll('-', '+').replaceAll('_', '/')
     // Of a token that is no JWT `hello` tells the user.
@@ -52,6 +60,7 @@ export class Tokens {
     this.#exp = claims?.exp
     this.#reason = 'connect'
     this.#token = token
+    if (this.user) this.#found(this.user)
     return token
   }
 }

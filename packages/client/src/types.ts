@@ -41,6 +41,8 @@ export type TransportName = 'websocket' | 'sse'
 export interface ClientStorage {
   getItem(key: string): string | null
   setItem(key: string, value: string): void
+  /** Used by `forget()`; without it values become ''. */
+  removeItem?(key: string): void
 }
 
 export interface BelfryOptions {
@@ -73,6 +75,18 @@ interface RowContext {
 export interface NotificationContext extends RowContext {
   notification: Notification
   state: State
+}
+
+/** One toast. For more than three at once it is the newest, with how many it stands for and their ids, oldest first. */
+export interface ToastContext extends NotificationContext {
+  count?: number
+  ids?: string[]
+}
+
+/** The token is of another user than before; '' for nobody. */
+export interface UserContext {
+  user: string
+  previous: string
 }
 
 /** `ids` changed to `state`, here or on another device; `unread` is the count after it. */
@@ -129,10 +143,15 @@ export interface BelfryEvents {
   state: { state: ConnectionState; leader: boolean }
   /** This tab connected by another transport than before. Two WebSockets in a row that did not open make it fall back to `sse`. */
   transport: { transport: TransportName }
+  /** Another user takes the place of the one before: show nothing of `previous` any more. Counts are at 0, and nothing of `user` has come. */
+  user: UserContext
   /** A notification this device has not shown before. */
   notification: NotificationContext
-  /** Raise one desktop notification: fires in one tab of the browser only, a visible one if any, for unread ones only. */
-  toast: NotificationContext
+  /**
+   * Raise one desktop notification: fires in one tab of the browser only, a visible one if any, for unread ones only.
+   * More than three that were missed are one, with a `count`.
+   */
+  toast: ToastContext
   retract: RetractContext
   digest: DigestContext
   marked: MarkedContext

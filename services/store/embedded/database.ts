@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { ClassicLevel } from 'classic-level'
+import { StoreUnusable } from '../unusable.ts'
 
 export type Operation = { type: 'put'; key: Buffer; value: Buffer } | { type: 'del'; key: Buffer }
 
@@ -24,12 +25,16 @@ const READ_AHEAD = 1024 * 1024
  * Rejects with a plain sentence when another process holds it, or when it is damaged.
  */
 export const openLevel: OpenDatabase = async (folder) => {
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw new StoreUnusable(openFailure(folder, error as Error), { cause: error })
+  }
   const level = new ClassicLevel<Buffer, Buffer>(folder, { keyEncoding: 'buffer', valueEncoding: 'buffer' })
   try {
     await level.open()
   } catch (error) {
-    throw new Error(openFailure(folder, error as Error), { cause: error })
+    throw new StoreUnusable(openFailure(folder, error as Error), { cause: error })
   }
   return {
     write: (operations) => level.batch(operations, { sync: true }),

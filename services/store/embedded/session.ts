@@ -1,4 +1,5 @@
 import { errors } from '../../errors.ts'
+import { StoreUnusable } from '../unusable.ts'
 import { Cache, type Entry } from './cache.ts'
 import {
   decodeUser,
@@ -35,7 +36,7 @@ export class Session {
     try {
       const version = (await database.range(...versionRange, 1))[0]?.[1].toString()
       if (version !== undefined && version !== FORMAT_VERSION) {
-        throw new Error(`The data folder ${folder} has format ${version}; this version of Belfry reads format ${FORMAT_VERSION}`)
+        throw new StoreUnusable(`The data folder ${folder} has format ${version}; this version of Belfry reads format ${FORMAT_VERSION}`)
       }
       await database.write([encodeVersion()])
       const session = new Session(database, cacheBytes, onFailure)

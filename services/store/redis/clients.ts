@@ -1,5 +1,6 @@
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { Cluster, Redis } from 'ioredis'
+import { parseRedisUrl } from '../redis-url.ts'
 import { gathered } from './scripts.ts'
 
 /** Where the database is, and how this driver uses it. Exactly one of `url`, `clusterNodes` and `sentinels` says where. */
@@ -16,14 +17,23 @@ export interface RedisStoreOptions {
   password?: string
   /** Of the Sentinels themselves. */
   sentinelPassword?: string
-  /** Speaks TLS to all of them, on the system's authorities. */
+  /** Speaks TLS to all of them; a `rediss://` url implies it. */
   tls?: boolean
+  /** What TLS is spoken with; the system's authorities when there is no `ca`. */
+  certificates?: TlsCertificates
   /** What every key begins with; without braces. */
   keyPrefix: string
   /** Replicas that must have a publish before it is answered; 0 waits for none. */
   waitReplicas: number
   /** Told when the store comes and goes. */
   log?: { info(message: string): void; warn(message: string): void }
+}
+
+/** PEM texts: the client's certificate and its key, and the authorities that sign the servers'. */
+export interface TlsCertificates {
+  cert?: string
+  key?: string
+  ca?: string
 }
 
 export type Client = Redis | Cluster
@@ -72,7 +82,7 @@ async function pingServer(client: Redis): Promise<void> {
 }
 
 function createRedis(options: RedisStoreOptions, pipelining: boolean): Redis {
-  const { url, sentinels, sentinelName, sentinelPassword = '', tls = false } = options
+  const { url = '', sentinels, sentinelName, sentinelPassword = '', tls = false, certificates = {} } = options
   const common = {
     ...connectionOptions(),
     enableAutoPipelining: pipelining,
@@ -80,12 +90,15 @@ function createRedis(options: RedisStoreOptions, pipelining: boolean): Redis {
     lazyConnect: true,
     retryStrategy
   }
-  if (sentinels === undefined) return new Redis(url ?? 'redis://127.0.0.1:6379', common)
+  if (sentinels === undefined) {
+    const { tls: secure, ...address } = parseRedisUrl(url)
+    return new Redis({ ...common, ...address, ...(secure ? { tls: certificates } : {}) })
+  }
   return new Redis({
     ...common,
     ...access(options),
     ...(sentinelPassword === '' ? {} : { sentinelPassword }),
-    ...(tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
+    ...(tls ? { enableTLSForSentinelMode: true, sentinelTLS: certificates } : {}),
     sentinels: sentinels.map(addressOf),
     name: sentinelName ?? 'mymaster',
     sentinelRetryStrategy: retryStrategy
@@ -107,8 +120,8 @@ function createCluster(options: RedisStoreOptions, pipelining: boolean): Cluster
   })
 }
 
-function access({ username = '', password = '', tls = false }: RedisStoreOptions) {
-  return { ...(username === '' ? {} : { username }), ...(password === '' ? {} : { password }), ...(tls ? { tls: {} } : {}) }
+function access({ username = '', password = '', tls = false, certificates = {} }: RedisStoreOptions) {
+  return { ...(username === '' ? {} : { username }), ...(password === '' ? {} : { password }), ...(tls ? { tls: certificates } : {}) }
 }
 
 function connectionOptions() {
@@ -117,8 +130,11 @@ function connectionOptions() {
     autoResubscribe: false,
     commandTimeout: COMMAND_TIMEOUT_MS,
     connectTimeout: CONNECT_TIMEOUT_MS,
+    disableClientInfo: true,
     disconnectTimeout: 200,
     enableOfflineQueue: false,
+    // The library's check needs INFO, which the user may not have. `checkServer` fails while the server loads its data, and is repeated.
+    enableReadyCheck: false,
     maxRetriesPerRequest: 0,
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY')
   }

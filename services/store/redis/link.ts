@@ -1,18 +1,20 @@
 import type { AttachResult, ConnectionInfo, Durability, StoreEvents, StoreSettings, StoreStatus } from '../store.ts'
+import { StoreUnusable } from '../unusable.ts'
 import { type Client, createClient, ping, type RedisStoreOptions } from './clients.ts'
 import { BUCKETS, bucketOf, type Keys } from './keys.ts'
 import { Nodes } from './nodes.ts'
 import { Registrations } from './registrations.ts'
 import { Replication } from './replication.ts'
 import { type Reply, type ScriptName, Scripts } from './scripts.ts'
-import { checkServer, durabilityOf, Refused } from './server-facts.ts'
+import { checkPolicy, checkServer, describeFailure, durabilityOf, hiddenFacts } from './server-facts.ts'
 import { Unsent } from './unsent.ts'
 import { Wakeups } from './wakeups.ts'
 
 const TICK_MS = 1000
 const FIRST_ATTEMPT_MS = 2000
 const BEAT_TICKS = 2
-const DURABILITY_TICKS = 10
+/** Policy and durability can be changed at run time, and must be noticed within 10 s. */
+const FACTS_TICKS = 5
 const RENEW_TICKS = 60
 /** A connection that left so many pings unanswered, one after the other, is made anew. */
 const SILENCES_MAX = 2
@@ -40,7 +42,8 @@ export class Link {
   #reason = 'not opened'
   readonly #told = new Set<string>()
   #durability: Durability = 'none'
-  #refused: Refused | undefined
+  #refused: StoreUnusable | undefined
+  #hidden: string | undefined
   #arriving: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #ticks = 0
@@ -63,7 +66,7 @@ export class Link {
     return this.#wakeups?.lost ?? 0
   }
 
-  /** Rejects with `Refused` when the database must not be used; resolves within about 2 s when it cannot be reached. */
+  /** Rejects with `StoreUnusable` when the database must not be used; resolves within about 2 s when it cannot be reached. */
   async open(node: string, events: StoreEvents): Promise<void> {
     this.#node = node
     this.#events = events
@@ -170,7 +173,7 @@ export class Link {
     this.#arriving ??= this.#check()
       .catch((error: unknown) => {
         this.#note(error)
-        if (error instanceof Refused) this.#refused = error
+        if (error instanceof StoreUnusable) this.#refused = error
         throw error
       })
       .finally(() => {
@@ -183,6 +186,7 @@ export class Link {
     if ([...this.#clients].some(({ status }) => status !== 'ready') || this.#closed) return
     await checkServer(this.#commands, this.#keys)
     this.#durability = await durabilityOf(this.#commands)
+    await this.#warnOfHiddenFacts()
     await this.#nodes?.beat()
     await this.#wakeups?.subscribe()
     this.#registrations.doubt()
@@ -199,7 +203,7 @@ export class Link {
   /** Why it is still away; the log hears each reason once. */
   #note(error: unknown): void {
     if (this.#available || this.#closed) return
-    this.#reason = messageOf(error)
+    this.#reason = describeFailure(error)
     if (this.#told.has(this.#reason)) return
     this.#told.add(this.#reason)
     this.#options.log?.warn(`Redis is not available: ${this.#reason}`)
@@ -232,7 +236,7 @@ export class Link {
       await ping(this.#commands)
       this.#silences = 0
     } catch (error) {
-      this.#leave(messageOf(error))
+      this.#leave(describeFailure(error))
       this.#silences += 1
       if (this.#silences % SILENCES_MAX === 0) this.#commands.disconnect(true)
       return
@@ -251,11 +255,23 @@ export class Link {
     this.#wakeups?.tellSuspects()
     this.#registrations.doubt((await this.#wakeups?.check(this.#registrations.buckets())) ?? [])
     await this.#registrations.retry(this.#node)
-    if (ticks % DURABILITY_TICKS === 0) await this.#refreshDurability()
+    if (ticks % FACTS_TICKS === 0) await this.#refreshFacts()
+    await this.#nodes?.tidy()
     if (ticks % RENEW_TICKS === 0) await this.#renew((ticks / RENEW_TICKS) % BUCKETS)
   }
 
-  async #refreshDurability(): Promise<void> {
+  async #warnOfHiddenFacts(): Promise<void> {
+    const hidden = await hiddenFacts(this.#commands)
+    if (hidden !== undefined && hidden !== this.#hidden) this.#options.log?.warn(hidden)
+    this.#hidden = hidden
+  }
+
+  /** A policy that evicts makes the database unusable until it is changed back: `#probe` checks it again each second. */
+  async #refreshFacts(): Promise<void> {
+    await checkPolicy(this.#commands).catch((error: unknown) => {
+      if (error instanceof StoreUnusable) this.#leave(error.message)
+      throw error
+    })
     const durability = await durabilityOf(this.#commands)
     if (durability === this.#durability) return
     this.#durability = durability
@@ -273,7 +289,7 @@ export class Link {
     try {
       await this.#nodes?.beat()
     } catch (error) {
-      this.#leave(messageOf(error))
+      this.#leave(describeFailure(error))
     }
   }
 
@@ -281,10 +297,6 @@ export class Link {
     await this.#registrations.removeAll(this.#node)
     await this.#nodes?.leave()
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
 
 function connectionsIn(value: string): ConnectionInfo[] {

@@ -1,7 +1,7 @@
 import type { Client } from './clients.ts'
 import { ALL_BUCKETS, type Keys } from './keys.ts'
 import { list, number, text } from './replies.ts'
-import type { Scripts } from './scripts.ts'
+import type { Reply, Scripts } from './scripts.ts'
 
 /** A node that was silent this long is dead, milliseconds. */
 export const DEAD_AFTER_MS = 15_000
@@ -12,13 +12,17 @@ const FORGET_AFTER_MS = 48 * 3600 * 1000
 /** The counter of a dead node. Below zero for good, however often it is counted up. */
 const DEAD_COUNTER = -1_000_000_000_000_000
 
+/** Dead nodes that one beat buries or forgets: a thousand of them must not hold up what a live one does. */
+const BATCH = 100
+
 /** Who is alive, by heartbeats on the store's clock. */
 export class Nodes {
   readonly #client: Client
   readonly #scripts: Scripts
   readonly #keys: Keys
   readonly #node: string
-  readonly #buried = new Set<string>()
+  #silent: string[] = []
+  #forgettable: string[] = []
 
   constructor(client: Client, scripts: Scripts, keys: Keys, node: string) {
     this.#client = client
@@ -27,18 +31,24 @@ export class Nodes {
     this.#node = node
   }
 
-  /** Heartbeat. Nodes that fell silent are made known as dead in every bucket: whoever meets them in a registry takes them out. */
+  /** Heartbeat. Notes which nodes `tidy` has to bury. */
   async beat(): Promise<void> {
-    const ages = await this.#ages(this.#node)
-    for (const [node, age] of ages) {
-      if (age <= DEAD_AFTER_MS) this.#buried.delete(node)
-      else if (age > FORGET_AFTER_MS) await this.#forget(node)
-      else if (!this.#buried.has(node)) await this.#bury(node)
-    }
+    const { silent, forgettable } = await this.#look(this.#node)
+    this.#silent = silent
+    this.#forgettable = forgettable
+  }
+
+  /** Marks the nodes that the last beat found silent as dead in every bucket, and forgets those that died long ago; a batch of each. */
+  async tidy(): Promise<void> {
+    const [silent, forgettable] = [this.#silent, this.#forgettable]
+    this.#silent = []
+    this.#forgettable = []
+    if (silent.length > 0) await this.#bury(silent)
+    if (forgettable.length > 0) await this.#forget(forgettable)
   }
 
   async live(): Promise<string[]> {
-    return liveOf(await this.#ages(''))
+    return (await this.#look('')).live
   }
 
   /** The buckets that are this node's to sweep: the live nodes share them out by their order. */
@@ -49,31 +59,32 @@ export class Nodes {
     return ALL_BUCKETS.filter((bucket) => bucket % count === index)
   }
 
-  /** This node is as good as dead from now on. */
+  /** This node is as good as dead from now on. If nothing was ever registered for it, nothing of it is left. */
   async leave(): Promise<void> {
-    await this.#bury(this.#node)
-    await this.#client.zadd(this.#keys.nodes, 'XX', 'INCR', -2 * DEAD_AFTER_MS, this.#node)
+    await this.#bury([this.#node])
   }
 
-  async #ages(node: string): Promise<Map<string, number>> {
-    const reply = list(await this.#scripts.run('beat', [this.#keys.nodes], [node]))
-    const ages = new Map<string, number>()
-    for (let i = 0; i < reply.length; i += 2) ages.set(text(reply[i]), number(reply[i + 1]))
-    return ages
+  async #look(node: string): Promise<{ live: string[]; silent: string[]; forgettable: string[] }> {
+    const args = [node, DEAD_AFTER_MS, FORGET_AFTER_MS, BATCH]
+    const [live, silent, forgettable] = list(await this.#scripts.run('beat', [this.#keys.nodes], args))
+    return { live: namesIn(live).sort(), silent: namesIn(silent), forgettable: namesIn(forgettable) }
   }
 
-  async #bury(node: string): Promise<void> {
-    await Promise.all(this.#keys.counters.map((counters) => this.#client.hset(counters, node, DEAD_COUNTER)))
-    this.#buried.add(node)
+  async #bury(nodes: string[]): Promise<void> {
+    const replies = await this.#scripts.each('bury', this.#keys.counters, [DEAD_COUNTER, ...nodes])
+    const marked = nodes.filter((_, index) => replies.some((reply) => number(list(reply)[index]) === 1))
+    const unmarked = nodes.filter((node) => !marked.includes(node))
+    const [seconds] = await this.#client.time()
+    if (marked.length > 0) await this.#client.zadd(this.#keys.nodes, ...marked.flatMap((node) => [-1000 * Number(seconds), node]))
+    if (unmarked.length > 0) await this.#client.zrem(this.#keys.nodes, ...unmarked)
   }
 
-  async #forget(node: string): Promise<void> {
-    await Promise.all(this.#keys.counters.map((counters) => this.#client.hdel(counters, node)))
-    await this.#client.zrem(this.#keys.nodes, node)
-    this.#buried.delete(node)
+  async #forget(nodes: string[]): Promise<void> {
+    await Promise.all(this.#keys.counters.map((counters) => this.#client.hdel(counters, ...nodes)))
+    await this.#client.zrem(this.#keys.nodes, ...nodes)
   }
 }
 
-function liveOf(ages: Map<string, number>): string[] {
-  return [...ages].flatMap(([node, age]) => (age <= DEAD_AFTER_MS ? [node] : [])).sort()
+function namesIn(reply: Reply | undefined): string[] {
+  return list(reply).map(text)
 }

@@ -36,7 +36,8 @@ export const scripts = {
   counter: { keys: 1, log: false },
   counters: { keys: 1, log: false },
   due: { keys: 1, log: false },
-  beat: { keys: 1, log: false }
+  beat: { keys: 1, log: false },
+  bury: { keys: 1, log: false }
 } as const satisfies Record<string, { keys: number; log: boolean; each?: string }>
 
 export type ScriptName = keyof typeof scripts
@@ -75,6 +76,13 @@ export class Scripts {
   /** One call: it runs whole, or not at all. Rejects as the client does. */
   run(name: ScriptName, keys: string[], args: (string | number)[]): Promise<Reply> {
     return (this.#commands.get(name) as Command).call(this.#client, ...keys, ...args) as Promise<Reply>
+  }
+
+  /** Calls a script for each key, some at once: publishes go in between. */
+  async each(name: ScriptName, keys: readonly string[], args: (string | number)[]): Promise<Reply[]> {
+    const replies: Reply[] = []
+    for (const some of slices(keys, CALLS_AT_ONCE)) replies.push(...(await Promise.all(some.map((key) => this.run(name, [key], args)))))
+    return replies
   }
 
   /** Calls a script over keys of many buckets, one of them in each call in a Cluster. Publishes go in between, and wait for no more than a few. */

@@ -1,54 +1,113 @@
-import { Cluster } from 'ioredis'
+import { Cluster, Redis } from 'ioredis'
 import type { Durability } from '../store.ts'
+import { StoreUnusable } from '../unusable.ts'
 import type { Client } from './clients.ts'
 import { BUCKETS, type Keys } from './keys.ts'
-
-/** The database must not be used: what is wrong will not pass by itself. */
-export class Refused extends Error {}
 
 const OLDEST_MAJOR = 7
 
 /**
  * Checks that the database may be used: Redis 7 or newer, `noeviction`, made with as many buckets as this driver has.
- * Rejects with `Refused` when not.
+ * Rejects with `StoreUnusable` when it must not be used, and with the server's error when a later attempt may succeed.
  */
 export async function checkServer(client: Client, keys: Keys): Promise<void> {
-  for (const node of nodesOf(client)) {
-    const info = await node.info()
-    const version = /^redis_version:(\d+)(\S*)/m.exec(info)
-    if (version !== null && Number(version[1]) < OLDEST_MAJOR) throw new Refused(`Redis ${version[1]}${version[2]} is too old: 7 is needed`)
-    const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1] ?? 'noeviction'
-    if (policy !== 'noeviction') throw new Refused(`maxmemory-policy must be noeviction, it is ${policy}`)
-  }
-  await client.setnx(keys.buckets, BUCKETS)
-  const buckets = await client.get(keys.buckets)
-  if (buckets !== String(BUCKETS)) throw new Refused(`the database was made with ${buckets} buckets, this version has ${BUCKETS}`)
+  await selectDatabase(client)
+  await Promise.all(mastersOf(client).map(checkVersion))
+  await checkPolicy(client)
+  const stored = (await client.get(keys.buckets)) ?? (await claimBuckets(client, keys))
+  if (stored !== String(BUCKETS)) throw new StoreUnusable(`the database was made with ${stored} buckets, this version has ${BUCKETS}`)
 }
 
-/** How safe a write is once it was answered, as far as the server says: the weakest of the masters counts. */
+/** Rejects with `StoreUnusable` if a server may evict keys. A policy that the user may not read is taken to be right. */
+export async function checkPolicy(client: Client): Promise<void> {
+  for (const policy of await Promise.all(mastersOf(client).map(policyOf))) {
+    if (policy !== undefined && policy !== 'noeviction') throw new StoreUnusable(`maxmemory-policy must be noeviction, it is ${policy}`)
+  }
+}
+
+/** How safe an answered write is, as far as the servers say: the weakest of the masters counts, and what cannot be read counts as `none`. */
 export async function durabilityOf(client: Client): Promise<Durability> {
-  const levels = await Promise.all(
-    nodesOf(client).map(async (node): Promise<Durability> => {
-      const appendonly = await setting(node, 'appendonly')
-      if (appendonly !== 'yes') return 'none'
-      return (await setting(node, 'appendfsync')) === 'always' ? 'fsync' : 'os'
-    })
-  )
+  const levels = await Promise.all(mastersOf(client).map(serverDurability))
   if (levels.includes('none') || levels.length === 0) return 'none'
   return levels.includes('os') ? 'os' : 'fsync'
 }
 
-function nodesOf(client: Client) {
+/** One sentence about what this user may not read of the servers; undefined when nothing is hidden. */
+export async function hiddenFacts(client: Client): Promise<string | undefined> {
+  const [server] = mastersOf(client)
+  if (server === undefined || (await setting(server, 'appendfsync')) !== undefined) return undefined
+  if ((await info(server)) === undefined) {
+    return 'the Redis user may run neither INFO nor CONFIG GET: version and maxmemory-policy (which must be noeviction) are not checked, and durability is "none" unless replicas confirm'
+  }
+  return 'the Redis user may not run CONFIG GET: with an AOF durability is "os", since appendfsync always cannot be told from everysec'
+}
+
+/** Why the database cannot be used, for operators. */
+export function describeFailure(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  if (error.message.startsWith('WRONGPASS')) return 'it refused the user name or the password (WRONGPASS)'
+  if (error.message.startsWith('NOAUTH')) return 'it requires a password, and none was given (NOAUTH)'
+  return error.message
+}
+
+/** The client stays in database 0 when it cannot select the one it was told: another application may own that. */
+async function selectDatabase(client: Client): Promise<void> {
+  const db = client instanceof Redis ? (client.options.db ?? 0) : 0
+  if (!(client instanceof Redis) || db === 0) return
+  try {
+    await client.select(db)
+  } catch (error) {
+    if (error instanceof Error && /out of range|invalid DB/i.test(error.message)) {
+      throw new Error(`it has no database ${db}: the setting "databases" of redis.conf says how many there are`)
+    }
+    throw error
+  }
+}
+
+async function checkVersion(server: Redis): Promise<void> {
+  const version = /^redis_version:(\d+)(\S*)/m.exec((await info(server)) ?? '')
+  if (version !== null && Number(version[1]) < OLDEST_MAJOR) {
+    throw new StoreUnusable(`Redis ${version[1]}${version[2]} is too old: 7 is needed`)
+  }
+}
+
+async function claimBuckets(client: Client, keys: Keys): Promise<string | null> {
+  await client.setnx(keys.buckets, BUCKETS)
+  return await client.get(keys.buckets)
+}
+
+async function policyOf(server: Redis): Promise<string | undefined> {
+  const told = await info(server)
+  if (told === undefined) return await setting(server, 'maxmemory-policy')
+  return /^maxmemory_policy:(\S+)/m.exec(told)?.[1]
+}
+
+async function serverDurability(server: Redis): Promise<Durability> {
+  const appendonly = await setting(server, 'appendonly')
+  if (appendonly === undefined) return /^aof_enabled:1/m.test((await info(server)) ?? '') ? 'os' : 'none'
+  if (appendonly !== 'yes') return 'none'
+  return (await setting(server, 'appendfsync')) === 'always' ? 'fsync' : 'os'
+}
+
+function mastersOf(client: Client): Redis[] {
   return client instanceof Cluster ? client.nodes('master') : [client]
 }
 
-/** Managed services may forbid CONFIG; INFO at least tells whether there is an AOF. */
-async function setting(node: ReturnType<typeof nodesOf>[number], name: string): Promise<string | undefined> {
+/** undefined: the user may not run INFO. */
+function info(server: Redis): Promise<string | undefined> {
+  return unlessForbidden(() => server.info())
+}
+
+/** undefined: the user may not run CONFIG GET, as on many managed services. */
+function setting(server: Redis, name: string): Promise<string | undefined> {
+  return unlessForbidden(async () => ((await server.config('GET', name)) as string[])[1])
+}
+
+async function unlessForbidden<Result>(ask: () => Promise<Result>): Promise<Result | undefined> {
   try {
-    return ((await node.config('GET', name)) as string[])[1]
+    return await ask()
   } catch (error) {
-    if (!(error instanceof Error) || !/NOPERM|unknown command/i.test(error.message)) throw error
-    if (name !== 'appendonly') return undefined
-    return /^aof_enabled:1/m.test(await node.info('persistence')) ? 'yes' : 'no'
+    if (error instanceof Error && /NOPERM|unknown command|unknown subcommand/i.test(error.message)) return undefined
+    throw error
   }
 }

@@ -41,9 +41,9 @@ globalThis.follow = (options = {}) => {
     heard.ids.push(notification.id)
     sessionStorage.setItem('shown', JSON.stringify([...globalThis.shown(), notification.id]))
   })
-  belfry.on('toast', ({ notification }) => {
-    heard.toasts.push(notification.id)
-    raise(notification.id)
+  belfry.on('toast', ({ notification, count, ids = [notification.id] }) => {
+    heard.toasts.push({ id: notification.id, count })
+    for (const id of ids) raise(id)
   })
   belfry.on('gap', (ctx) => heard.gaps.push(ctx.reason))
   belfry.on('transport', ({ transport }) => heard.transports.push(transport))

@@ -20,16 +20,18 @@ export class Announcer {
     this.#timer ??= window.setTimeout(() => this.#say(), GATHER_MS)
   }
 
+  /** Nothing of what arrived is said any more, or can be read. */
   stop(): void {
     window.clearTimeout(this.#timer)
     this.#timer = undefined
     this.#titles = []
+    this.element.textContent = ''
   }
 
   #say(): void {
     const [first = '', ...more] = this.#titles
     const messages = this.#messages()
-    this.element.textContent = more.length === 0 ? messages.arrived(first) : messages.arrivedMany(more.length + 1)
     this.stop()
+    this.element.textContent = more.length === 0 ? messages.arrived(first) : messages.arrivedMany(more.length + 1)
   }
 }

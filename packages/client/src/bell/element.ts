@@ -21,11 +21,11 @@ const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement
  * `<belfry-bell>`: a bell with the unread count, and a panel with the inbox.
  *
  * Attributes: `url` (where the service is), `token-url` (a GET there answers the user's token, as text or as JSON `{"token": "…"}`),
- * `theme` (`light` or `dark`; default: as the system is), `lang`. Or set the property `getToken` instead of `token-url`, or `client` instead
+ * `user` (who is signed in; another one is another client, '' is nobody), `theme` (`light` or `dark`; default: as the system is), `lang`. Or set the property `getToken` instead of `token-url`, or `client` instead
  * of both. Events bubble: `belfry-notification`, `belfry-toast`, `belfry-open`, `belfry-close`, and `belfry-select`, which can be cancelled.
  */
 export class BelfryBell extends Base {
-  static readonly observedAttributes = ['url', 'token-url', 'lang']
+  static readonly observedAttributes = ['url', 'token-url', 'user', 'lang']
 
   #messages: BellMessages = englishMessages
   #getToken: BelfryOptions['getToken'] | undefined
@@ -99,6 +99,19 @@ export class BelfryBell extends Base {
     this.#restart()
   }
 
+  /**
+   * Who is signed in, as the page names them: with another one the bell is empty at once, and asks for a token. '' for nobody: nothing is
+   * connected. null: the token alone decides.
+   */
+  get user(): string | null {
+    return this.getAttribute('user')
+  }
+
+  set user(user: string | null) {
+    if (user === null) this.removeAttribute('user')
+    else this.setAttribute('user', user)
+  }
+
   /** A client of the page's own: the page connects and disconnects it. Else the one made of `url`. */
   get client(): Belfry | undefined {
     return this.#belfry
@@ -121,7 +134,7 @@ export class BelfryBell extends Base {
   connectedCallback(): void {
     // What was set before the element was defined hides the setters.
     const own = this as Record<string, unknown>
-    for (const name of ['messages', 'getToken', 'client'].filter((name) => Object.hasOwn(own, name))) {
+    for (const name of ['messages', 'getToken', 'client', 'user'].filter((name) => Object.hasOwn(own, name))) {
       const value = own[name]
       delete own[name]
       own[name] = value
@@ -136,9 +149,9 @@ export class BelfryBell extends Base {
     this.#stop()
   }
 
-  attributeChangedCallback(name: string): void {
+  attributeChangedCallback(name: string, before: string | null, now: string | null): void {
     if (name === 'lang') this.#panel.refresh()
-    else this.#restart()
+    else if (now !== before) this.#restart()
   }
 
   /** Opens the panel and moves the focus there. */
@@ -210,6 +223,10 @@ export class BelfryBell extends Base {
         }
         this.#tell('belfry-notification', ctx)
       }),
+      belfry.on('user', () => {
+        this.#stopped = false
+        this.#announcer.stop()
+      }),
       belfry.on('toast', (ctx) => this.#tell('belfry-toast', ctx)),
       belfry.on('state', ({ state }) => this.#watch(state === 'connecting')),
       belfry.on('terminal', () => {
@@ -226,7 +243,7 @@ export class BelfryBell extends Base {
     const url = this.getAttribute('url')
     const tokenUrl = this.getAttribute('token-url')
     const getToken = this.#getToken ?? (tokenUrl === null ? undefined : () => tokenFrom(tokenUrl))
-    if (url === null || getToken === undefined) return undefined
+    if (url === null || getToken === undefined || this.user === '') return undefined
     this.#own = new Belfry(new URL(url, document.baseURI).href, { getToken })
     return this.#own
   }
@@ -271,7 +288,8 @@ export class BelfryBell extends Base {
     setAttribute(this.#button, 'aria-label', messages.button(feed.unread))
     setAttribute(this.#button, 'aria-expanded', String(this.#opened))
     setText(this.#badge, messages.badge(feed.unread))
-    if (!this.#opened) return
+    // A closed panel is rendered only to be emptied: nothing of another user stays in the document.
+    if (!this.#opened && (feed.items.length > 0 || this.#shown.items.length === 0)) return
     const animate = this.#shown.items.length > 0 && !this.#shown.loading
     this.#panel.render(feed, { offline: this.#offline, stopped: this.#stopped, animate })
     this.#shown = feed

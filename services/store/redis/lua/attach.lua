@@ -52,9 +52,9 @@ end
 local counter = 0
 if node ~= '' then
   counter = redis.call('HINCRBY', COUNTERS, node, 1)
-  if counter < 0 then
-    counter = 1
-    redis.call('HSET', COUNTERS, node, 1)
+  if counter < 2 then
+    counter = 2
+    redis.call('HSET', COUNTERS, node, 2)
   end
   if ARGV[5] == '0' then
     redis.call('HDEL', REGISTRY, node)

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- The node's counter in a bucket; started afresh when it is not there, or when the node was found dead.
+-- The node's counter in a bucket; started afresh when it is not there, or when the node was found dead. It is 1 until something is registered.
 -- KEYS[1] counters
 -- ARGV[1] node
 -- Returns the counter

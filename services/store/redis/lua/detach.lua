@@ -13,4 +13,6 @@ else
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3])
   redis.call('PEXPIRE', KEYS[1], REGISTRY_TTL_MS)
 end
+local counter = redis.call('HINCRBY', KEYS[2], ARGV[1], 1)
+if counter ~= 1 then return counter end
 return redis.call('HINCRBY', KEYS[2], ARGV[1], 1)
