@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import { clientAddress } from '../services/connection/client-address.ts'
 import { Releaser } from '../services/delivery/releaser.ts'
 import { errors } from '../services/errors.ts'
+import { RateWindows } from '../services/rate-windows.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -24,7 +25,7 @@ declare module 'fastify' {
 export default fp(
   async (app) => {
     const { CONNECT_RATE_LIMIT_MAX, PUBLISH_RATE_LIMIT_MAX } = app.config
-    await app.register(rateLimit, { global: false })
+    await app.register(rateLimit, { global: false, store: RateWindows })
     const releaser = new Releaser(app.store, app.counters)
     app.decorate('releaser', releaser)
     app.addHook('onClose', () => releaser.close())

@@ -97,8 +97,8 @@ export function jwksVerifier(
     cooldownDuration: cooldownMs,
     cacheMaxAge: JWKS_MAX_AGE_MS,
     [customFetch]: async (...request) => {
-      if (Date.now() < nextFetchAt) throw tooSoon
-      nextFetchAt = Date.now() + (keys.fresh ? cooldownMs : JWKS_RETRY_MS)
+      if (performance.now() < nextFetchAt) throw tooSoon
+      nextFetchAt = performance.now() + (keys.fresh ? cooldownMs : JWKS_RETRY_MS)
       return fetch(...request)
     }
   })

@@ -51,7 +51,7 @@ export function acceptSocket(context: SocketContext, webSocket: WebSocket, socke
     return
   }
   const transport = new WebSocketTransport(webSocket, socket)
-  const connection = new Connection(context, transport, admission.identity, admission.start, newId(), Date.now())
+  const connection = new Connection(context, transport, admission.identity, admission.start, newId())
   const owned = webSocket as OwnedWebSocket
   owned[kContext] = context
   owned[kConnection] = connection
@@ -73,7 +73,7 @@ export function acceptStream(
 ): void {
   if (response.destroyed) return
   response.writeHead(200, { ...headers, ...STREAM_HEADERS })
-  const connection = new Connection(context, new SseTransport(response), identity, start, newId(), Date.now())
+  const connection = new Connection(context, new SseTransport(response), identity, start, newId())
   response.on('close', () => connection.closed(GONE))
   response.on('drain', () => {
     connection.handedOver()
@@ -91,16 +91,16 @@ function letGoOfUpgrade(webSocket: WebSocket, socket: OwnedSocket): void {
 function onMessage(this: WebSocket, data: RawData, isBinary: boolean): void {
   const { [kConnection]: connection, [kContext]: context } = this as OwnedWebSocket
   if (isBinary) connection.close('protocolError', 'frames are text')
-  else takeClientFrame(context, connection, data.toString(), Date.now())
+  else takeClientFrame(context, connection, data.toString(), performance.now())
 }
 
 /** Each is answered with a pong, which a peer that reads nothing would pile up here. */
 function onPing(this: WebSocket): void {
-  countFrame((this as OwnedWebSocket)[kConnection], Date.now())
+  countFrame((this as OwnedWebSocket)[kConnection], performance.now())
 }
 
 function onPong(this: WebSocket): void {
-  ;(this as OwnedWebSocket)[kConnection].heardAt = Date.now()
+  ;(this as OwnedWebSocket)[kConnection].heardAt = performance.now()
 }
 
 function onClose(this: WebSocket, code: number): void {

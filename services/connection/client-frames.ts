@@ -23,6 +23,8 @@ export interface ClientFrameContext {
 /**
  * Takes one text frame of a client. What is no frame of the protocol closes the connection with 4006, too many of them with 4102; a frame
  * that could not be carried out is answered with `error`.
+ *
+ * @param now milliseconds of the monotonic clock
  */
 export function takeClientFrame(context: ClientFrameContext, connection: Connection, text: string, now: number): void {
   if (!countFrame(connection, now)) return

@@ -61,7 +61,7 @@ export class Connection implements ConnectionInfo {
   /** When the token in use was issued, and when it expires. */
   issuedAt: number
   expiresAt: number
-  /** When the peer last showed life, when it was last pinged, and when first of all that it did not answer. */
+  /** Times below are milliseconds of the monotonic clock, which no step of the wall clock moves. When the peer last showed life, when it was last pinged, and when first of all that it did not answer. */
   heardAt: number
   pingedAt: number
   unansweredSince = 0
@@ -78,6 +78,7 @@ export class Connection implements ConnectionInfo {
   /** A store call is under way: its answer steps on. */
   #busy = false
   #greeted = false
+  readonly #openedAt: number
   #overLimitSince = 0
   readonly #start: Start
   #sent: Position = { epoch: '', offset: 0, id8: '' }
@@ -90,7 +91,7 @@ export class Connection implements ConnectionInfo {
   /** The log must be read even though nothing newer is known of: what was sent may not be what it holds. */
   #doubt = false
 
-  constructor(context: ConnectionContext, transport: Transport, identity: Identity, start: Start, connectionId: string, now: number) {
+  constructor(context: ConnectionContext, transport: Transport, identity: Identity, start: Start, connectionId: string) {
     this.#context = context
     this.#transport = transport
     this.#start = start
@@ -99,10 +100,11 @@ export class Connection implements ConnectionInfo {
     this.address = identity.address
     this.issuedAt = identity.issuedAt
     this.expiresAt = identity.expiresAt
-    this.connectedAt = now
+    this.connectedAt = Date.now()
     transport.owner = this
-    this.heardAt = now
-    this.pingedAt = now
+    this.#openedAt = performance.now()
+    this.heardAt = this.#openedAt
+    this.pingedAt = this.#openedAt
     this.local = context.registry.add(identity.user, this)
     context.counters.connects += 1
     this.#step()
@@ -261,7 +263,7 @@ export class Connection implements ConnectionInfo {
   #storeAway(): void {
     this.#busy = false
     this.#doubt = true
-    if (!this.#greeted && Date.now() - this.connectedAt > this.#context.timeouts.attachMs) this.close('storeAway')
+    if (!this.#greeted && performance.now() - this.#openedAt > this.#context.timeouts.attachMs) this.close('storeAway')
   }
 
   async #attach(): Promise<void> {
@@ -289,7 +291,7 @@ export class Connection implements ConnectionInfo {
   /** One that was there before stays: the newcomer that is one too many is listed until its own attach is refused. Then there is room again. */
   #overLimit(): void {
     this.#busy = false
-    const now = Date.now()
+    const now = performance.now()
     this.#overLimitSince ||= now
     if (!this.#greeted || now - this.#overLimitSince > this.#context.timeouts.attachMs) this.close('connectionLimit')
   }

@@ -56,7 +56,7 @@ export class Registry {
     this.#store = store
     this.#pingIntervalMs = pingIntervalMs
     this.#timeouts = timeouts
-    this.#timer = setInterval(() => this.tick(Date.now()), Math.min(1000, pingIntervalMs / 4))
+    this.#timer = setInterval(() => this.tick(performance.now()), Math.min(1000, pingIntervalMs / 4))
     this.#timer.unref()
   }
 
@@ -114,15 +114,20 @@ export class Registry {
     clearInterval(this.#timer)
   }
 
-  /** One beat: pings who is due, closes who did not answer, takes nothing, or has an expired token; helps on who is behind. */
+  /**
+   * Runs one beat: pings the connections that are due, closes those that did not answer, take nothing or have an expired token, and resumes those
+   * that are behind.
+   *
+   * @param now milliseconds of the monotonic clock
+   */
   tick(now: number): void {
-    const ping = plainFrame({ type: 'ping', time: now })
+    const ping = plainFrame({ type: 'ping', time: Date.now() })
     for (const connection of [...this.connections()]) this.#beat(connection, now, ping)
   }
 
   #beat(connection: Connection, now: number, ping: Frame): void {
     this.#observe(connection, now)
-    if (now >= connection.expiresAt) connection.close('unauthorized', 'token_expired')
+    if (Date.now() >= connection.expiresAt) connection.close('unauthorized', 'token_expired')
     else if (this.#silent(connection, now)) connection.close('noPong')
     else if (this.#stalled(connection, now)) connection.close('slowConsumer')
     else this.#keep(connection, now, ping)

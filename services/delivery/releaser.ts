@@ -9,6 +9,12 @@ const TIMER_SLACK_MS = 2
 /** The least time to the next attempt after one that found nothing due: the store's clock may be behind this node's, milliseconds. */
 const RETRY_MS = 50
 
+/** `dueAt` is in milliseconds of the monotonic clock; while a release is under way nothing is nearer. */
+interface ReleaseTimer {
+  dueAt: number
+  timeout: NodeJS.Timeout
+}
+
 /**
  * Sees to it that parked notifications are released in time. The node that parked one sets a timer for its user; every node sweeps its share
  * of users each second, which is what releases them when that node is gone, and sets the timers from then on. Both only call `Store.release`,
@@ -17,7 +23,7 @@ const RETRY_MS = 50
 export class Releaser {
   readonly #store: Store
   readonly #counters: Counters
-  readonly #timers = new Map<string, NodeJS.Timeout>()
+  readonly #timers = new Map<string, ReleaseTimer>()
   readonly #sweeper: NodeJS.Timeout
   #sweeping: Promise<void> | undefined
   #closed = false
@@ -31,23 +37,35 @@ export class Releaser {
     this.#sweeper.unref()
   }
 
-  /** Something of the user's was parked; the first of it is due at `at`, Unix milliseconds, and looked for no sooner than in `least`. */
-  schedule(user: string, at: number, least = 0): void {
-    if (this.#closed || this.#timers.has(user)) return
-    const timer = setTimeout(() => void this.#release(user), Math.max(least, at - Date.now()) + TIMER_SLACK_MS)
-    timer.unref()
-    this.#timers.set(user, timer)
+  /**
+   * Notes that something of the user's is parked. A timer that is set for later is brought forward.
+   *
+   * @param at when it is due, Unix milliseconds on the store's clock
+   * @param leastMs how long to wait at least, milliseconds
+   */
+  schedule(user: string, at: number, leastMs = 0): void {
+    if (this.#closed) return
+    const delayMs = Math.max(leastMs, at - this.#store.now()) + TIMER_SLACK_MS
+    const dueAt = performance.now() + delayMs
+    const held = this.#timers.get(user)
+    if (held !== undefined && held.dueAt <= dueAt) return
+    clearTimeout(held?.timeout)
+    const timeout = setTimeout(() => void this.#release(user), delayMs)
+    timeout.unref()
+    this.#timers.set(user, { dueAt, timeout })
   }
 
   async close(): Promise<void> {
     this.#closed = true
     clearInterval(this.#sweeper)
-    for (const timer of this.#timers.values()) clearTimeout(timer)
+    for (const { timeout } of this.#timers.values()) clearTimeout(timeout)
     this.#timers.clear()
     await this.#sweeping
   }
 
   async #release(user: string): Promise<void> {
+    const timer = this.#timers.get(user)
+    if (timer !== undefined) timer.dueAt = Number.NEGATIVE_INFINITY
     try {
       const { released, folded, nextAt } = await this.#store.release(user)
       this.#timers.delete(user)

@@ -40,21 +40,27 @@ export class Machine {
   readonly #state: UserState
   readonly #settings: StoreSettings
   readonly #now: number
+  readonly #wall: number
+  readonly #agedTo: number
   readonly #newEpoch: string
   readonly #newId: string
 
   /**
-   * @param now the store's clock, Unix milliseconds; a clock that ran back is held at the log's latest time
+   * @param now the store's clock, Unix milliseconds. Rows take the log's latest time if the clock ran back; the rate limit does not wait for it
    * @param newEpoch the log's identity, should it have to be started afresh
    * @param newId 20 characters for the row of a mark or a retraction
+   * @param agedTo the time up to which rows have aged: earlier than `now` after a step of the clock, which is not age
    */
-  constructor(state: UserState, settings: StoreSettings, now: number, newEpoch: string, newId: string) {
+  constructor(state: UserState, settings: StoreSettings, now: number, newEpoch: string, newId: string, agedTo = now) {
     this.#state = state
     this.#settings = settings
     this.#now = Math.max(now, state.lastMs)
+    this.#wall = now
+    this.#agedTo = Math.min(agedTo, now)
     this.#newEpoch = newEpoch
     this.#newId = newId
     this.#expire()
+    this.#clampLimiter()
   }
 
   publish(command: PublishCommand): PublishResult {
@@ -64,9 +70,9 @@ export class Machine {
     if (place !== undefined) return this.#replayed(command.id, place)
     this.#begin()
     const row = encodeRow('n', this.#now, command.id, command.tail)
-    if (state.parked.length > 0 || freeSlots(state, this.#settings, this.#now) === 0) {
+    if (state.parked.length > 0 || freeSlots(state, this.#settings, this.#wall) === 0) {
       const releaseAt = this.#releaseAt(state.parked.length)
-      if (state.parked.length >= this.#settings.parkedMax) return { status: 'full', retryAfterMs: releaseAt - this.#now }
+      if (state.parked.length >= this.#settings.parkedMax) return { status: 'full', retryAfterMs: releaseAt - this.#wall }
       const parked = { no: state.parkNo + 1, halfLife: command.halfLife, row }
       this.#emit({ type: 'park', parked })
       if (command.keyed) this.#emit({ type: 'key', key, place: -parked.no })
@@ -81,8 +87,8 @@ export class Machine {
     const state = this.#state
     let released = 0
     let folded = 0
-    while (state.parked.length > 0 && freeSlots(state, this.#settings, this.#now) > 0 && released < RELEASE_BATCH) {
-      const run = worthless(state, this.#now)
+    while (state.parked.length > 0 && freeSlots(state, this.#settings, this.#wall) > 0 && released < RELEASE_BATCH) {
+      const run = worthless(state, this.#agedTo)
       if (run.length > 0) {
         const ids = run.map((parked) => rowId(parked.row))
         for (const parked of run) this.#leave(parked)
@@ -165,7 +171,7 @@ export class Machine {
 
   revoke(): void {
     this.#begin()
-    this.#emit({ type: 'revoke', before: this.#now })
+    this.#emit({ type: 'revoke', before: Math.max(this.#wall, this.#state.revokedBefore) })
   }
 
   inbox(query: Pick<InboxQuery, 'states' | 'before' | 'limit'>): InboxPage {
@@ -213,7 +219,7 @@ export class Machine {
 
   #append(row: Buffer): void {
     const { rateLimit, rateWindowMs, maxEntries } = this.#settings
-    this.#emit({ type: 'append', row, windowMs: rateLimit === 0 ? 0 : rateWindowMs })
+    this.#emit({ type: 'append', row, at: this.#wall, windowMs: rateLimit === 0 ? 0 : rateWindowMs })
     if (this.#state.top % FORGET_EVERY === 0) this.#forget(this.#state.top - IDEMPOTENCY_WINDOW)
     if (this.#state.top - this.#state.floor > maxEntries + Math.floor(maxEntries / 10)) this.#trim(this.#state.top - maxEntries)
   }
@@ -245,7 +251,7 @@ export class Machine {
     const state = this.#state
     let floor = state.floor
     for (const row of state.rows) {
-      if (rowTime(row) > this.#now - this.#settings.retentionMs) break
+      if (rowTime(row) > this.#agedTo - this.#settings.retentionMs) break
       floor += 1
     }
     this.#trim(floor)
@@ -263,7 +269,14 @@ export class Machine {
   }
 
   #releaseAt(index: number): number {
-    return releaseAt(this.#state, this.#settings, this.#now, index)
+    return releaseAt(this.#state, this.#settings, this.#wall, index)
+  }
+
+  /** Times ahead of a clock that was set back count as now, so that their slots are free again after one window. */
+  #clampLimiter(): void {
+    const { limiter } = this.#state
+    if ((limiter.at(-1) ?? 0) <= this.#wall) return
+    this.#emit({ type: 'limiter', times: limiter.map((ms) => Math.min(ms, this.#wall)) })
   }
 
   /** Takes a notification off the parked ones; its key follows it to the offset that comes next. */
@@ -281,7 +294,7 @@ export class Machine {
       return { status: 'accepted', epoch: state.epoch, offset: place, nodes: 0, replayed: true }
     }
     const index = state.parked.findIndex((parked) => parked.no === -place)
-    if (index < 0) return { status: 'parked', releaseAt: this.#now, replayed: true }
+    if (index < 0) return { status: 'parked', releaseAt: this.#wall, replayed: true }
     if (rowId((state.parked[index] as Parked).row) !== id) return { status: 'conflict' }
     return { status: 'parked', releaseAt: this.#releaseAt(index), replayed: true }
   }

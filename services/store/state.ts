@@ -66,8 +66,10 @@ export function emptyState(): UserState {
 export type Effect =
   /** A fresh log, after the old one was trimmed to its top; parked notifications and cursors stay. */
   | { type: 'reset'; epoch: string }
-  /** The row takes offset `top + 1`. This, and nothing else, is what wakes nodes. */
-  | { type: 'append'; row: Buffer; windowMs: number }
+  /** The row takes offset `top + 1`; `at` is when, on the clock of the rate limit. This, and nothing else, is what wakes nodes. */
+  | { type: 'append'; row: Buffer; at: number; windowMs: number }
+  /** The times of the rate window, after the clock was set back. */
+  | { type: 'limiter'; times: number[] }
   | { type: 'replace'; offset: number; row: Buffer }
   /** Rows up to `floor` go, and the states of `ids`, which are those of the notifications among them that have one. */
   | { type: 'trim'; floor: number; ids: string[] }
@@ -98,7 +100,10 @@ export function evolve(state: UserState, effect: Effect): void {
       state.floor = 0
       break
     case 'append':
-      append(state, effect.row, effect.windowMs)
+      append(state, effect.row, effect.at, effect.windowMs)
+      break
+    case 'limiter':
+      state.limiter = effect.times
       break
     case 'replace':
       state.rows[effect.offset - state.floor - 1] = effect.row
@@ -136,16 +141,15 @@ export function evolve(state: UserState, effect: Effect): void {
   }
 }
 
-function append(state: UserState, row: Buffer, windowMs: number): void {
-  const ms = rowTime(row)
+function append(state: UserState, row: Buffer, at: number, windowMs: number): void {
   const kind = rowKind(row)
   state.rows.push(row)
   state.top += 1
-  state.lastMs = Math.max(state.lastMs, ms)
+  state.lastMs = Math.max(state.lastMs, rowTime(row))
   if (kind === 'n') state.unread += 1
   if (kind === 'n' || kind === 'd') {
-    state.limiter.push(ms)
-    while ((state.limiter[0] as number) <= ms - windowMs) state.limiter.shift()
+    state.limiter.push(at)
+    while ((state.limiter[0] as number) <= at - windowMs) state.limiter.shift()
   }
 }
 

@@ -261,7 +261,7 @@ export interface StoreEvents {
  * Each method is one atomic step: it happens whole or not at all, and no other step of the same user comes between.
  * Each rejects with `StoreUnavailable` when the outcome is not known (the caller may repeat it: publishes with a key,
  * acks, marks, retractions and releases are idempotent), and with `StoreFull` when nothing was written for want of room.
- * Times are the store's own and never run backwards inside one log.
+ * Times are the store's own. Those of rows never run backwards inside one log; those of the rate limit follow a clock that is set back.
  */
 export interface Store {
   readonly kind: 'embedded' | 'redis'
@@ -276,6 +276,9 @@ export interface Store {
   close(): Promise<void>
 
   status(): StoreStatus
+
+  /** The store's clock as this node knows it, Unix milliseconds: what the times of its answers are to be compared with. */
+  now(): number
 
   /**
    * Appends a notification, or parks it, or finds that it is there already.

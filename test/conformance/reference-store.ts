@@ -59,6 +59,10 @@ class ReferenceStore implements Store {
     return { available: true, reason: '', durability: 'none' }
   }
 
+  now(): number {
+    return this.#shared.settings.clock?.() ?? Date.now()
+  }
+
   async publish(command: PublishCommand): Promise<PublishResult> {
     const result = this.#step(command.user, (machine) => machine.publish(command))
     return result.status === 'accepted' && !result.replayed ? { ...result, nodes: this.#holders(command.user).length } : result

@@ -1,9 +1,57 @@
-import { encodeRow, rowKind, tails } from '../../services/store/row.ts'
+import { encodeRow, rowKind, rowTime, tails } from '../../services/store/row.ts'
 import type { SweepResult } from '../../services/store/store.ts'
 import { idOf, numbers, tailOf, texts, until } from './stage.ts'
 import type { Example } from './store.ts'
 
 export const releasing: Example[] = [
+  {
+    name: 'a clock that was half an hour ahead and is set right: what was parked comes at the rate, and so does what follows',
+    run: async (t, stage) => {
+      const step = 1_800_000
+      await stage.fill(1, 1)
+      stage.clock.advance(step)
+      await stage.fill(2, 4)
+      t.match(await stage.send(5), { status: 'parked', releaseAt: stage.clock.now + 1000 })
+      stage.clock.advance(-step)
+      t.same(await stage.store.release(stage.user), { released: 0, folded: 0, left: 1, nextAt: stage.clock.now + 1000 })
+      stage.clock.advance(999)
+      t.match(await stage.store.release(stage.user), { released: 0, left: 1 })
+      stage.clock.advance(1)
+      t.match(await stage.store.release(stage.user), { released: 1, left: 0 })
+      await stage.fill(6, 7)
+      t.match(await stage.send(8), { status: 'parked', releaseAt: stage.clock.now + 1000 })
+      const { rows } = await stage.log()
+      t.same(numbers(rows), [1, 2, 3, 4, 5, 6, 7])
+      const times = rows.map(rowTime)
+      t.same(times, [...times].sort(), 'the time of the log does not run back')
+      stage.clock.advance(step)
+    }
+  },
+  {
+    name: 'a sweep finds what was parked before the clock was set back',
+    run: async (t, stage) => {
+      stage.clock.advance(3_600_000)
+      await stage.fill(1, 3)
+      await stage.send(4)
+      stage.clock.advance(-3_600_000)
+      await stage.store.sweep()
+      stage.clock.advance(3001)
+      await stage.store.sweep()
+      t.match(await stage.store.queue(stage.user), { parked: 0, head: { offset: 4 } })
+      stage.clock.advance(3_600_000)
+    }
+  },
+  {
+    name: 'tokens that are issued after the clock was set back are not refused by a revocation that follows',
+    run: async (t, stage) => {
+      stage.clock.advance(3_600_000)
+      await stage.fill(1, 1)
+      stage.clock.advance(-3_600_000)
+      await stage.store.disconnect({ user: stage.user, connectionId: undefined, reason: 'r', revoke: true })
+      t.equal(await stage.store.revokedBefore(stage.user), stage.clock.now)
+      stage.clock.advance(3_600_000)
+    }
+  },
   {
     name: 'nothing parked: a release does nothing',
     run: async (t, stage) => {

@@ -65,7 +65,13 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       halfLife: fc.constantFrom(0, 0, 1, 60)
     })
   },
-  { weight: 5, arbitrary: fc.record({ do: named('clock'), ms: fc.constantFrom(1, 400, 999, 1000, 4001, 60_000, 1_800_000, 3_600_000) }) },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      do: named('clock'),
+      ms: fc.constantFrom(1, 400, 999, 1000, 4001, 60_000, 1_800_000, 3_600_000, -400, -3_600_000)
+    })
+  },
   { weight: 4, arbitrary: fc.record({ do: fc.constantFrom('release', 'queue', 'connections', 'disconnect', 'revoke'), user }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('sweep', 'restart') }) },
   {

@@ -12,6 +12,7 @@ t.test('a token is verified once a minute, and never after it expired', async (t
       if (token === 'bad' || claims(token).expiresAt <= now) throw new TokenError('token_invalid')
       return claims(token)
     },
+    () => now,
     () => now
   )
   t.same(await verify('long'), claims('long'))
@@ -41,4 +42,23 @@ t.test('no more than a thousand are kept: the oldest goes', async (t) => {
   await verify('token-1')
   await verify('token-0')
   t.same(verified, ['token-0'])
+})
+
+t.test('a wall clock that is set back does not keep a token longer', async (t) => {
+  let wall = 10_000_000
+  let elapsed = 0
+  let verified = 0
+  const verify = cachedVerifier(
+    async (sub) => {
+      verified += 1
+      return { sub, issuedAt: 0, expiresAt: Number.MAX_SAFE_INTEGER, scopes: [] }
+    },
+    () => wall,
+    () => elapsed
+  )
+  await verify('a')
+  wall -= 3_600_000
+  elapsed += 60_000
+  await verify('a')
+  t.equal(verified, 2)
 })

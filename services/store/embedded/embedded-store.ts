@@ -28,10 +28,12 @@ import {
   type StoreStatus,
   type SweepResult
 } from '../store.ts'
+import { StoreClock } from '../store-clock.ts'
 import { summarizeSweep } from '../summarize-sweep.ts'
 import type { Entry } from './cache.ts'
 import { encodeEffects, encodeParkedIndex, encodeRemoval, rowSize, sizeOf } from './codec.ts'
 import { isFull, type OpenDatabase, openLevel } from './database.ts'
+import { ConnectionRegistry } from './registry.ts'
 import { Session } from './session.ts'
 import { upkeep } from './upkeep.ts'
 
@@ -69,7 +71,8 @@ export class EmbeddedStore implements Store {
   readonly #upkeepMs: number
   readonly #openDatabase: OpenDatabase
   readonly #clock: () => number
-  readonly #registry = new Map<string, ConnectionInfo[]>()
+  readonly #wallClock = new StoreClock()
+  readonly #registry = new ConnectionRegistry()
   readonly #stop = new AbortController()
   #events: StoreEvents | undefined
   #session: Session | undefined
@@ -107,6 +110,10 @@ export class EmbeddedStore implements Store {
     return { available, reason: available ? '' : this.#failure.reason, durability: 'fsync' }
   }
 
+  now(): number {
+    return this.#clock()
+  }
+
   async publish(command: PublishCommand): Promise<PublishResult> {
     return await this.#step(command.user, (machine) => {
       const result = machine.publish(command)
@@ -122,7 +129,9 @@ export class EmbeddedStore implements Store {
   async sweep(): Promise<SweepResult> {
     const now = this.#clock()
     const users: string[] = []
-    for (const [user, at] of this.#use().due) if (at <= now) users.push(user)
+    // The next one is due within a window. A time further ahead is of a clock that was set back, or of a longer window: it is looked at now.
+    const beyond = now + this.#settings.rateWindowMs
+    for (const [user, at] of this.#use().due) if (at <= now || at > beyond) users.push(user)
     const drain = async (user: string): Promise<ReleaseResult> => {
       const result = await this.release(user)
       let last = result
@@ -143,20 +152,23 @@ export class EmbeddedStore implements Store {
   async attach(command: AttachCommand): Promise<AttachResult> {
     const { user, connections } = command
     const { maxConnections } = this.#settings
-    const before = this.#registry.get(user)
-    let held: ConnectionInfo[] | undefined
+    const call = this.#registry.begin(user)
+    let before: ConnectionInfo[] | undefined
     try {
       return await this.#step<AttachResult>(user, (machine, { state }) => {
         const revoked = state.revokedBefore > 0 && command.issuedAt <= state.revokedBefore
         if (!revoked && maxConnections > 0 && connections.length > maxConnections) return { status: 'limit' }
         const backlog = machine.attach(command)
         if (backlog === 'revoked') return { status: 'revoked' }
-        held = this.#register(user, connections)
+        const held = this.#registry.get(user)
+        if (this.#registry.write(call, connections)) before = held
         return { status: 'attached', backlog }
       })
     } catch (error) {
-      if (held !== undefined && this.#registry.get(user) === held) this.#register(user, before ?? [])
+      if (before !== undefined) this.#registry.write(call, before)
       throw error
+    } finally {
+      this.#registry.end(call)
     }
   }
 
@@ -165,7 +177,9 @@ export class EmbeddedStore implements Store {
   }
 
   async detach(user: string, connections: ConnectionInfo[]): Promise<void> {
-    this.#register(user, connections)
+    const call = this.#registry.begin(user)
+    this.#registry.write(call, connections)
+    this.#registry.end(call)
   }
 
   async ack(user: string, deviceId: string, position: Position): Promise<void> {
@@ -193,13 +207,13 @@ export class EmbeddedStore implements Store {
   }
 
   async connections(user: string): Promise<ConnectionInfo[]> {
-    return [...(this.#registry.get(user) ?? [])]
+    return [...this.#registry.get(user)]
   }
 
   async disconnect(command: DisconnectCommand): Promise<number> {
     const { user, connectionId, reason, revoke } = command
     if (revoke) await this.#step(user, (machine) => machine.revoke())
-    const held = this.#registry.get(user) ?? []
+    const held = this.#registry.get(user)
     if (!held.some((connection) => connectionId === undefined || connection.connectionId === connectionId)) return 0
     this.#events?.kick({ user, connectionId, reason, revoked: revoke })
     return 1
@@ -209,11 +223,11 @@ export class EmbeddedStore implements Store {
     return await this.#step(user, (_machine, { state }) => state.revokedBefore)
   }
 
-  #register(user: string, connections: ConnectionInfo[]): ConnectionInfo[] {
-    const held = [...connections]
-    if (held.length > 0) this.#registry.set(user, held)
-    else this.#registry.delete(user)
-    return held
+  /** The time up to which rows have aged. A clock that was given has no steps. */
+  #agedTo(now: number): number {
+    if (this.#settings.clock !== undefined) return now
+    this.#wallClock.look(now)
+    return this.#wallClock.agedTo() ?? now
   }
 
   #use(): Session {
@@ -247,7 +261,7 @@ export class EmbeddedStore implements Store {
     const before = { top: state.top, floor: state.floor }
     const woken = this.#registry.has(user)
     const now = this.#clock()
-    const machine = new Machine(state, this.#settings, now, newEpoch(), newId())
+    const machine = new Machine(state, this.#settings, now, newEpoch(), newId(), this.#agedTo(now))
     const result = run(machine, entry)
     const { effects } = machine
     const parked = state.parked.length > 0
@@ -314,7 +328,7 @@ export class EmbeddedStore implements Store {
     const task = {
       database: session.database,
       retentionMs: this.#settings.retentionMs,
-      now: this.#clock,
+      now: () => this.#agedTo(this.#clock()),
       trim: (user: string) => this.#step(user, () => {}),
       remove: (user: string) => this.#remove(user),
       signal: this.#stop.signal
@@ -329,7 +343,7 @@ export class EmbeddedStore implements Store {
   async #remove(user: string): Promise<void> {
     await this.#step(user, (machine, entry) => {
       const { state } = entry
-      const since = this.#clock() - META_TTL_MS
+      const since = this.#agedTo(this.#clock()) - META_TTL_MS
       const inUse = this.#registry.has(user) || state.parked.length > 0 || state.rows.length > 0 || entry.touched > since
       const session = this.#session
       if (session === undefined || inUse || machine.effects.length > 0 || [...state.cursors.values()].some(({ at }) => at > since)) return

@@ -1,4 +1,5 @@
 import type { AttachResult, ConnectionInfo, Durability, StoreEvents, StoreSettings, StoreStatus } from '../store.ts'
+import type { StoreClock } from '../store-clock.ts'
 import { StoreUnusable } from '../unusable.ts'
 import { type Client, createClient, ping, type RedisStoreOptions } from './clients.ts'
 import { BUCKETS, bucketOf, type Keys } from './keys.ts'
@@ -106,6 +107,11 @@ export class Link {
   status(): StoreStatus {
     const durability = this.#replication?.confirmed ? 'replicated' : this.#durability
     return { available: this.#available, reason: this.#available ? '' : this.#reason, durability }
+  }
+
+  /** The database's clock as of the last heartbeat. */
+  get clock(): StoreClock | undefined {
+    return this.#nodes?.clock
   }
 
   run(name: ScriptName, keys: string[], args: (string | number)[]): Promise<Reply> {

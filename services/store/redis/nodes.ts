@@ -1,3 +1,4 @@
+import { StoreClock } from '../store-clock.ts'
 import type { Client } from './clients.ts'
 import { ALL_BUCKETS, type Keys } from './keys.ts'
 import { list, number, text } from './replies.ts'
@@ -5,6 +6,9 @@ import type { Reply, Scripts } from './scripts.ts'
 
 /** A node that was silent this long is dead, milliseconds. */
 export const DEAD_AFTER_MS = 15_000
+
+/** The database's clock was set when it moved this much more than this process's between two heartbeats, milliseconds. */
+const CLOCK_TOLERANCE_MS = 5000
 
 /** A dead node is forgotten after this, milliseconds; every registration that named it is gone by then. */
 const FORGET_AFTER_MS = 48 * 3600 * 1000
@@ -21,6 +25,10 @@ export class Nodes {
   readonly #scripts: Scripts
   readonly #keys: Keys
   readonly #node: string
+  /** The clock of the database, as of the last heartbeat. */
+  readonly clock = new StoreClock()
+  /** After a step of that clock no node counts as silent until each had time for another heartbeat; milliseconds of the monotonic clock. */
+  #agesValidAt = 0
   #silent: string[] = []
   #forgettable: string[] = []
 
@@ -34,7 +42,7 @@ export class Nodes {
   /** Heartbeat. Notes which nodes `tidy` has to bury. */
   async beat(): Promise<void> {
     const { silent, forgettable } = await this.#look(this.#node)
-    this.#silent = silent
+    this.#silent = performance.now() < this.#agesValidAt ? [] : silent
     this.#forgettable = forgettable
   }
 
@@ -66,7 +74,8 @@ export class Nodes {
 
   async #look(node: string): Promise<{ live: string[]; silent: string[]; forgettable: string[] }> {
     const args = [node, DEAD_AFTER_MS, FORGET_AFTER_MS, BATCH]
-    const [live, silent, forgettable] = list(await this.#scripts.run('beat', [this.#keys.nodes], args))
+    const [live, silent, forgettable, now] = list(await this.#scripts.run('beat', [this.#keys.nodes], args))
+    if (this.clock.look(number(now), CLOCK_TOLERANCE_MS) !== 0) this.#agesValidAt = performance.now() + DEAD_AFTER_MS
     return { live: namesIn(live).sort(), silent: namesIn(silent), forgettable: namesIn(forgettable) }
   }
 

@@ -82,6 +82,10 @@ export class RedisStore implements Store {
     return this.#link.status()
   }
 
+  now(): number {
+    return this.#settings.clock?.() ?? this.#link.clock?.now() ?? Date.now()
+  }
+
   async publish(command: PublishCommand): Promise<PublishResult> {
     const { user, id, keyed, tail, halfLife } = command
     if (this.#publishes !== undefined) {
@@ -170,7 +174,7 @@ export class RedisStore implements Store {
 
   async #due(of: (bucket: number) => boolean, sinceMs: number): Promise<string[]> {
     const keys = this.#keys.due.filter((_, bucket) => of(bucket))
-    return (await this.#guard(() => this.#link.runOver('due', keys, [this.#clock(), SWEEP_BATCH, sinceMs]))).map(text)
+    return (await this.#guard(() => this.#link.runOver('due', keys, [this.#settings.clock?.() ?? '', SWEEP_BATCH, sinceMs]))).map(text)
   }
 
   #step(name: ScriptName, user: string, ...args: string[]): Promise<Reply> {
@@ -190,8 +194,11 @@ export class RedisStore implements Store {
     return [user, this.#clock(), newEpoch()]
   }
 
+  /** The clock as scripts take it: see ARGV[2] in prelude.lua. */
   #clock(): string {
-    return this.#settings.clock === undefined ? '' : String(this.#settings.clock())
+    if (this.#settings.clock !== undefined) return String(this.#settings.clock())
+    const agedTo = this.#link.clock?.agedTo()
+    return agedTo === undefined ? '' : `<${agedTo}`
   }
 
   async #guard<Result>(call: () => Promise<Result>): Promise<Result> {

@@ -35,7 +35,7 @@ export class Registrations {
   readonly #keys: Keys
   readonly #held = new Map<string, Held>()
   readonly #doubtful = new Set<string>()
-  /** By bucket: users for whom a call had no answer, and when, Unix milliseconds; in the order of that. */
+  /** By bucket: users for whom a call had no answer, and when, milliseconds of the monotonic clock; in the order of that. */
   readonly #unanswered: Map<string, number>[] = Array.from({ length: BUCKETS }, () => new Map())
   readonly #byBucket: Set<string>[] = Array.from({ length: BUCKETS }, () => new Set())
   readonly #heard: (bucket: number, counter: number) => void
@@ -85,7 +85,7 @@ export class Registrations {
 
   /** Writes again what is in doubt. */
   async retry(node: string): Promise<void> {
-    this.#forget(Date.now() - LATE_MS)
+    this.#forget(performance.now() - LATE_MS)
     const users = [...this.#doubtful].filter((user) => this.#of(user).underWay === 0)
     await Promise.all(users.slice(0, BATCH).map((user) => this.write(user, node)))
   }
@@ -158,7 +158,7 @@ export class Registrations {
   #await(user: string): void {
     const unanswered = this.#unanswered[bucketOf(user)] as Map<string, number>
     unanswered.delete(user)
-    unanswered.set(user, Date.now())
+    unanswered.set(user, performance.now())
   }
 
   #forget(past: number): void {

@@ -12,8 +12,8 @@ local function usual(stem, user, device, of, offset, id8)
   if meta[1] ~= of or offset > tonumber(meta[2] or 0) then return '0' end
   local held_epoch, held_offset = string.match(held, '^([^ ]*) (%d+) ')
   if held_epoch == of and tonumber(held_offset) >= offset then return '0' end
-  local now = math.max(clock, tonumber(meta[3] or 0))
-  call('HSET', cursors, device, of .. ' ' .. offset .. ' ' .. id8 .. ' ' .. now)
+  if tonumber(meta[3] or 0) > clock then return nil end
+  call('HSET', cursors, device, of .. ' ' .. offset .. ' ' .. id8 .. ' ' .. clock)
   return '1'
 end
 

@@ -9,7 +9,7 @@
 -- Returns how many nodes were told
 if ARGV[5] == '1' then
   begin()
-  revoked = now
+  revoked = math.max(wall, revoked)
 end
 local body = ARGV[5] .. ' ' .. (ARGV[4] == '' and '*' or ARGV[4]) .. ' ' .. #USER .. ' ' .. USER .. ARGV[6]
 local registered, told = redis.call('HGETALL', REGISTRY), 0

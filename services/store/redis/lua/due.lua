@@ -12,8 +12,13 @@ if not now then
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 local since = now - ARGV[3]
-local reply = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', since, 'LIMIT', 0, ARGV[2])
-for i = 4, #ARGV do
-  for _, user in ipairs(redis.call('ZRANGEBYSCORE', ARGV[i], '-inf', since, 'LIMIT', 0, ARGV[2])) do reply[#reply + 1] = user end
+-- The next one is due within a window. A time further ahead is of a clock that was set back, or of a longer window: it is looked at now.
+local beyond = '(' .. string.format('%.0f', now + RATE_WINDOW_MS)
+local reply = {}
+local function collect(due)
+  for _, user in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', since, 'LIMIT', 0, ARGV[2])) do reply[#reply + 1] = user end
+  for _, user in ipairs(redis.call('ZRANGEBYSCORE', due, beyond, '+inf', 'LIMIT', 0, ARGV[2])) do reply[#reply + 1] = user end
 end
+collect(KEYS[1])
+for i = 4, #ARGV do collect(ARGV[i]) end
 return reply

@@ -2,15 +2,17 @@
 -- the script for one user, whole. Not for Cluster: the keys of the users lie anywhere.
 --
 -- No KEYS: those of the users are made from the stems.
--- ARGV[1] the clock, Unix milliseconds; '' for the server's own
+-- ARGV[1] the clock, as ARGV[2] of prelude.lua
 -- ARGV[2] identity for a log that has to be started afresh
 -- ARGV[3..] the fields of the items, one item after the other, the same number for each; the first two are the beginning of the user's
 --           keys, and the user
 local call = redis.call
 local clock = tonumber(ARGV[1])
+local aged = clock
 if not clock then
   local time = call('TIME')
   clock = time[1] * 1000 + math.floor(time[2] / 1000)
+  aged = math.min(clock, tonumber(string.sub(ARGV[1], 2)) or clock)
 end
 
 local function keys_of(stem, user)

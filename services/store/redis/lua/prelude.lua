@@ -13,7 +13,8 @@
 -- KEYS[8] due       zset of the bucket: user -> when the next one is released
 -- KEYS[9] counters  hash of the bucket: node -> wake-ups, attaches and detaches so far; below zero once the node was found dead
 -- ARGV[1] user
--- ARGV[2] the clock, Unix milliseconds; '' for the server's own
+-- ARGV[2] the clock, Unix milliseconds; '' for the server's own; '<' and Unix milliseconds: the server's own, and rows have aged up to
+--         that time at most, since a step of the clock is not age
 -- ARGV[3] identity for the log, should it have to be started afresh
 local META, LOG, STATES, KEYED, PARKED, CURSORS, REGISTRY, DUE, COUNTERS = unpack(KEYS)
 local USER = ARGV[1]
@@ -28,15 +29,18 @@ local epoch = meta[1] or ''
 local top, floor, unread = tonumber(meta[2] or 0), tonumber(meta[3] or 0), tonumber(meta[4] or 0)
 local latest, oldest = tonumber(meta[5] or 0), tonumber(meta[6] or 0)
 local park_no, parked, revoked = tonumber(meta[8] or 0), tonumber(meta[9] or 0), tonumber(meta[10] or 0)
-local limiter
+local limiter, fresh
 local nodes
 
-local now = tonumber(ARGV[2])
-if not now then
+-- `wall` is the clock, which the rate limit follows; `aged` is the time up to which rows have aged; `now` is the log's time, which never runs back.
+local wall = tonumber(ARGV[2])
+local aged = wall
+if not wall then
   local time = redis.call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
+  wall = time[1] * 1000 + math.floor(time[2] / 1000)
+  aged = math.min(wall, tonumber(string.sub(ARGV[2], 2)) or wall)
 end
-if now < latest then now = latest end
+local now = math.max(wall, latest)
 
 local function kind_of(row)
   return string.sub(row, 1, 1)
@@ -124,30 +128,43 @@ local function begin()
   reset()
 end
 
--- Times of the notifications inside the rate window, ascending. Kept as the first time and the steps between.
-local function window()
-  if limiter then return limiter end
-  limiter = {}
+-- Times of the latest notifications, ascending; those from `fresh` on are inside the rate window. Kept as the first time and the steps between.
+-- Times ahead of a clock that was set back count as now, so that their slots are free again after one window.
+local function read_limiter()
+  if limiter then return end
+  limiter, fresh = {}, 1
   local at = 0
   for step in string.gmatch(meta[7] or '', '%d+') do
     at = at + tonumber(step)
-    if RATE_LIMIT > 0 and at > now - RATE_WINDOW_MS then limiter[#limiter + 1] = at end
+    local time = math.min(at, wall)
+    limiter[#limiter + 1] = time
+    if time <= wall - RATE_WINDOW_MS then fresh = #limiter + 1 end
   end
-  return limiter
+end
+
+local function count_notification()
+  read_limiter()
+  local times = {}
+  if RATE_LIMIT > 0 then
+    for i = fresh, #limiter do times[#times + 1] = limiter[i] end
+    times[#times + 1] = wall
+  end
+  limiter, fresh = times, 1
 end
 
 local function free_slots()
   if RATE_LIMIT == 0 then return math.huge end
-  return math.max(0, RATE_LIMIT - #window())
+  read_limiter()
+  return math.max(0, RATE_LIMIT - (#limiter - fresh + 1))
 end
 
 -- When the parked notification at this index (0 is the next) will be released, if nothing is recalled.
 local function release_at(index)
-  if RATE_LIMIT == 0 then return now end
-  local times = window()
-  local used = math.min(#times, RATE_LIMIT)
+  if RATE_LIMIT == 0 then return wall end
+  read_limiter()
+  local used = math.min(#limiter - fresh + 1, RATE_LIMIT)
   local slot, free = index % RATE_LIMIT, RATE_LIMIT - used
-  local first = slot < free and now or times[#times - used + slot - free + 1] + RATE_WINDOW_MS
+  local first = slot < free and wall or limiter[#limiter - used + slot - free + 1] + RATE_WINDOW_MS
   return first + math.floor(index / RATE_LIMIT) * RATE_WINDOW_MS
 end
 
@@ -182,10 +199,7 @@ local function append(kind, id, tail)
     redis.call('PEXPIRE', LOG, META_TTL_MS)
     oldest = now
   end
-  if kind == 'n' or kind == 'd' then
-    local times = window()
-    if RATE_LIMIT > 0 then times[#times + 1] = now end
-  end
+  if kind == 'n' or kind == 'd' then count_notification() end
   top, latest = top + 1, now
   if kind == 'n' then unread = unread + 1 end
   if top % FORGET_EVERY == 0 then redis.call('ZREMRANGEBYSCORE', KEYED, 1, top - IDEMPOTENCY_WINDOW) end
@@ -241,11 +255,13 @@ end
 -- A list that is not as long as meta says lost a part: what is left cannot be told apart, so it is another log from here.
 if epoch ~= '' and redis.call('LLEN', LOG) ~= top - floor then reset() end
 
-if top > floor and oldest <= now - RETENTION_MS then
+if top > floor and oldest <= aged - RETENTION_MS then
   local to = floor
   each_row(top, function(row, offset)
-    if time_of(row) > now - RETENTION_MS then return true end
+    if time_of(row) > aged - RETENTION_MS then return true end
     to = offset
   end)
   if to > floor then trim(to) end
 end
+
+if latest > wall then read_limiter() end

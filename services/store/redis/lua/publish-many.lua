@@ -46,10 +46,11 @@ local function usual(stem, user, id, tail)
   local meta = call('HMGET', meta_key, 'e', 't', 'f', 'a', 'o', 'q', 'x', 'u', 'l')
   local epoch = meta[1]
   if not epoch then return nil end
-  local offset, now = (meta[2] or 0) + 1, math.max(clock, tonumber(meta[4] or 0))
+  local offset, now = (meta[2] or 0) + 1, clock
+  if tonumber(meta[4] or 0) > clock then return nil end
   local length = offset - (meta[3] or 0)
   if length == 1 or length > FULL or offset % FORGET_EVERY == 0 or (meta[6] or '0') ~= '0' then return nil end
-  if tonumber(meta[5] or 0) <= now - RETENTION_MS or now >= tonumber(meta[7] or 0) then return nil end
+  if tonumber(meta[5] or 0) <= aged - RETENTION_MS or now >= tonumber(meta[7] or 0) then return nil end
   local times = with_time(meta[9] or '', now)
   if not times then return nil end
 

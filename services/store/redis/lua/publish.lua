@@ -18,7 +18,7 @@ local function replayed(place)
     return { 'accepted', epoch, place, 0, 1 }
   end
   local member = redis.call('ZRANGEBYSCORE', PARKED, -place, -place)[1]
-  if not member then return { 'parked', now, 1 } end
+  if not member then return { 'parked', wall, 1 } end
   if id_of(string.match(member, '^%d+ [^ ]+ (.*)$')) ~= id then return { 'conflict' } end
   return { 'parked', release_at(redis.call('ZRANK', PARKED, member)), 1 }
 end
@@ -35,7 +35,7 @@ if parked > 0 or free_slots() == 0 then
   local at = release_at(parked)
   if parked >= PARKED_MAX then
     save()
-    return { 'full', at - now }
+    return { 'full', at - wall }
   end
   park_no, parked, latest = park_no + 1, parked + 1, now
   local row = 'n' .. string.format('%013.0f', now) .. id .. tail

@@ -28,7 +28,7 @@ local function leave(entry)
 end
 
 local function worthless(entry)
-  return entry.half_life ~= 0 and now - time_of(entry.row) > FOLD_AFTER_HALF_LIVES * entry.half_life * 1000
+  return entry.half_life ~= 0 and aged - time_of(entry.row) > FOLD_AFTER_HALF_LIVES * entry.half_life * 1000
 end
 
 local released, folded = 0, 0

@@ -1,0 +1,63 @@
+import type { ConnectionInfo } from '../store.ts'
+
+/** A call that wants to write what the registry holds for a user. */
+export interface RegistryCall {
+  readonly user: string
+  readonly number: number
+}
+
+/** Calls for one user that are under way, and the number of the latest that wrote. */
+interface Pending {
+  calls: number
+  writtenBy: number
+}
+
+/**
+ * The connections of each user.
+ *
+ * An attach waits for the user's data and registers afterwards. A detach that was called meanwhile knows better: of two calls the one that was
+ * made later decides, whenever each of them writes.
+ */
+export class ConnectionRegistry {
+  readonly #connectionsByUser = new Map<string, ConnectionInfo[]>()
+  readonly #pendingByUser = new Map<string, Pending>()
+  #number = 0
+
+  has(user: string): boolean {
+    return this.#connectionsByUser.has(user)
+  }
+
+  get(user: string): ConnectionInfo[] {
+    return this.#connectionsByUser.get(user) ?? []
+  }
+
+  clear(): void {
+    this.#connectionsByUser.clear()
+  }
+
+  /** Notes that a call is made; `end` must follow. */
+  begin(user: string): RegistryCall {
+    const pending = this.#pendingByUser.get(user)
+    if (pending === undefined) this.#pendingByUser.set(user, { calls: 1, writtenBy: 0 })
+    else pending.calls += 1
+    this.#number += 1
+    return { user, number: this.#number }
+  }
+
+  /** Sets the connections of the user, unless a later call has. Returns whether it did. */
+  write({ user, number }: RegistryCall, connections: ConnectionInfo[]): boolean {
+    const pending = this.#pendingByUser.get(user)
+    if (pending !== undefined && pending.writtenBy > number) return false
+    if (pending !== undefined) pending.writtenBy = number
+    if (connections.length > 0) this.#connectionsByUser.set(user, [...connections])
+    else this.#connectionsByUser.delete(user)
+    return true
+  }
+
+  end({ user }: RegistryCall): void {
+    const pending = this.#pendingByUser.get(user)
+    if (pending === undefined) return
+    pending.calls -= 1
+    if (pending.calls === 0) this.#pendingByUser.delete(user)
+  }
+}
