@@ -31,10 +31,12 @@ export class Releaser {
   constructor(store: Store, counters: Counters) {
     this.#store = store
     this.#counters = counters
-    this.#sweeper = setInterval(() => {
+    const sweep = (): void => {
       this.#sweeping ??= this.#sweep()
-    }, SWEEP_INTERVAL_MS)
+    }
+    this.#sweeper = setInterval(sweep, SWEEP_INTERVAL_MS)
     this.#sweeper.unref()
+    sweep()
   }
 
   /**
