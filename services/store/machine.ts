@@ -1,9 +1,9 @@
 import { KEY_LENGTH } from '../ids.ts'
-import { formatEventId, type GapReason, type Position, type State } from '../protocol/index.ts'
+import { formatEventId, type GapReason, type Position } from '../protocol/index.ts'
 import { markable, markableUpTo, markedAfter } from './marks.ts'
 import { freeSlots, releaseAt, worthless } from './rate.ts'
 import { encodeRow, idsIn, LOST_ID, rowId, rowId8, rowKind, rowTail, rowTime, tails } from './row.ts'
-import { countsAsUnread, type Effect, evolve, type Parked, rowAt, type UserState } from './state.ts'
+import { countsAsUnread, type Effect, evolve, type Parked, rowAt, statesOf, type UserState } from './state.ts'
 import {
   type AttachCommand,
   type Backlog,
@@ -311,7 +311,7 @@ export class Machine {
       resumed,
       gap,
       rows,
-      states: this.#statesOf(rows),
+      states: statesOf(state, rows),
       unread: state.unread,
       parked: state.parked.length
     }
@@ -368,20 +368,6 @@ export class Machine {
   #positionOf(offset: number): Position {
     const row = rowAt(this.#state, offset)
     return { epoch: this.#state.epoch, offset, id8: row === undefined ? '' : rowId8(row) }
-  }
-
-  #statesOf(rows: Buffer[]): Map<string, State> {
-    const found = new Map<string, State>()
-    const add = (id: string): void => {
-      const state = this.#state.states.get(id)
-      if (state !== undefined) found.set(id, state)
-    }
-    if (this.#state.states.size === 0) return found
-    for (const row of rows) {
-      if (rowKind(row) === 'n') add(rowId(row))
-      if (rowKind(row) === 's') for (const id of idsIn(row)) add(id)
-    }
-    return found
   }
 
   #item(offset: number): InboxItem | undefined {

@@ -1,5 +1,5 @@
 import type { Position, State } from '../protocol/index.ts'
-import { rowId, rowKind, rowTime } from './row.ts'
+import { idsIn, rowId, rowKind, rowTime } from './row.ts'
 import { MAX_DEVICES } from './store.ts'
 
 /** A device's cursor; `at` is when it last moved, Unix milliseconds. */
@@ -89,6 +89,21 @@ export function rowAt(state: UserState, offset: number): Buffer | undefined {
 /** Whether a notification in this state counts as unread. */
 export function countsAsUnread(state: State | undefined): boolean {
   return state === undefined || state === 'unread' || state === 'seen'
+}
+
+/** The states of the notifications that the rows name, by id; those that are unread are left out. */
+export function statesOf(state: UserState, rows: Buffer[]): Map<string, State> {
+  const found = new Map<string, State>()
+  if (state.states.size === 0) return found
+  const add = (id: string): void => {
+    const held = state.states.get(id)
+    if (held !== undefined) found.set(id, held)
+  }
+  for (const row of rows) {
+    if (rowKind(row) === 'n') add(rowId(row))
+    if (rowKind(row) === 's') for (const id of idsIn(row)) add(id)
+  }
+  return found
 }
 
 /** Applies one effect. Deterministic; replaying a command's effects over the state it saw gives the state it left. */
