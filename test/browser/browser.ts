@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
 import { type Browser, chromium, type Frame, type Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { userToken } from '../helper.ts'
@@ -87,4 +88,18 @@ export async function until(page: Page | Frame, expression: string): Promise<voi
 export function argument(name: string, defaultValue: number): number {
   const given = process.argv.find((entry) => entry.startsWith(`--${name}=`))
   return given === undefined ? defaultValue : Number(given.slice(name.length + 3))
+}
+
+/** Returns the script of pages/react-app.jsx, with the hooks as they are built. */
+export async function bundleReactApp(): Promise<string> {
+  const bundle = await build({
+    entryPoints: ['test/browser/pages/react-app.jsx'],
+    alias: { '@belfry/client/react': './packages/client/dist/react.js' },
+    bundle: true,
+    write: false,
+    format: 'esm',
+    jsx: 'automatic',
+    define: { 'process.env.NODE_ENV': '"development"' }
+  })
+  return bundle.outputFiles[0]?.text ?? ''
 }

@@ -3,12 +3,11 @@ import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
 import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { TcpProxy } from '../fixtures/tcp-proxy.ts'
 import { call, eventually, startService, type TestService, temporaryFolder, userToken } from '../helper.ts'
-import { type Host, launch, startHost, until } from './browser.ts'
+import { bundleReactApp, type Host, launch, startHost, until } from './browser.ts'
 
 const require = createRequire(import.meta.url)
 const PAGE = 50
@@ -230,16 +229,7 @@ t.test('the bell, the hooks and the demo', async (t) => {
   }
 
   await t.test('React: the hooks render and follow', async (t) => {
-    const bundle = await build({
-      entryPoints: ['test/browser/pages/react-app.jsx'],
-      alias: { '@belfry/client/react': './packages/client/dist/react.js' },
-      bundle: true,
-      write: false,
-      format: 'esm',
-      jsx: 'automatic',
-      define: { 'process.env.NODE_ENV': '"development"' }
-    })
-    host.files.set('/react-app.js', bundle.outputFiles[0]?.text ?? '')
+    host.files.set('/react-app.js', await bundleReactApp())
     await publish(service, 'carol', ...Array.from({ length: PAGE + 5 }, (_, n) => `number ${n}`))
     const page = await browser.newPage()
     t.teardown(() => page.close())

@@ -10,8 +10,12 @@ function Count() {
   return <output id="count">{useUnreadCount()}</output>
 }
 
-function Inbox() {
+/** What was rendered, and for whom. */
+globalThis.rendered = []
+
+function Inbox({ user }) {
   const { items, hasMore, loadMore, mark, markAllRead, state } = useNotifications()
+  globalThis.rendered.push({ user, titles: items.map(({ title }) => title) })
   return (
     <>
       <p id="state">{state}</p>
@@ -38,15 +42,17 @@ function Inbox() {
 
 function App() {
   const [on, setOn] = useState(true)
+  const [user, setUser] = useState(searchParams.get('user'))
+  globalThis.signIn = setUser
   return (
     <>
       <button type="button" id="switch" onClick={() => setOn(!on)}>
         Switch
       </button>
       {on && (
-        <BelfryProvider url={searchParams.get('service')} getToken={() => getToken()}>
+        <BelfryProvider url={searchParams.get('service')} user={user} getToken={() => getToken()}>
           <Count />
-          <Inbox />
+          <Inbox user={user} />
         </BelfryProvider>
       )}
     </>

@@ -28,7 +28,7 @@ const getToken = async () => (await fetch(`/token?user=${user}`, { cache: 'no-st
 
 /** A client that keeps what it heard, and counts its attempts. */
 globalThis.follow = (options = {}) => {
-  const heard = { ids: [], toasts: [], gaps: [], transports: [], attempts: 0, terminal: undefined, leadsAt: 0 }
+  const heard = { ids: [], titles: [], users: [], toasts: [], gaps: [], transports: [], attempts: 0, terminal: undefined, leadsAt: 0 }
   const { address, ...given } = options
   class CountedWebSocket extends WebSocket {
     constructor(url, protocols) {
@@ -39,12 +39,14 @@ globalThis.follow = (options = {}) => {
   const belfry = new Belfry(service, { getToken, WebSocket: CountedWebSocket, ...given })
   belfry.on('notification', ({ notification }) => {
     heard.ids.push(notification.id)
+    heard.titles.push(notification.title)
     sessionStorage.setItem('shown', JSON.stringify([...globalThis.shown(), notification.id]))
   })
   belfry.on('toast', ({ notification, count, ids = [notification.id] }) => {
     heard.toasts.push({ id: notification.id, count })
     for (const id of ids) raise(id)
   })
+  belfry.on('user', (ctx) => heard.users.push(ctx))
   belfry.on('gap', (ctx) => heard.gaps.push(ctx.reason))
   belfry.on('transport', ({ transport }) => heard.transports.push(transport))
   belfry.on('terminal', (ctx) => {
