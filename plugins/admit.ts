@@ -11,7 +11,7 @@ declare module 'fastify' {
     admit: {
       /** What is answered in HTTP: 403 for the origin, 429 for too many attempts, 503 without a store. When very many come at once, they take turns. */
       upgrade: (request: FastifyRequest) => Promise<void>
-      /** The token, the device and the start of the cursor; 503 when the node began to stop meanwhile. */
+      /** The token, the device and the start of the cursor; 503 when the user's part of the store is away, or the node began to stop meanwhile. */
       identify: (request: FastifyRequest) => Promise<Admission>
     }
   }
@@ -51,6 +51,7 @@ export default fp(
         const admission = await admit(app.auth.verify, introduction)
         // A stop may have begun while the keys were fetched. It told every connection already, and would wait for this one.
         if (app.health.stopping) throw new errors.Draining()
+        if (admission.admitted && !app.store.availableTo(admission.identity.user)) throw new errors.StoreUnavailable()
         return admission
       }
     })

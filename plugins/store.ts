@@ -44,8 +44,17 @@ export default fp(
         })
       : new EmbeddedStore({ folder: join(config.DATA_DIR, 'store'), settings })
     app.decorate('store', store)
-    app.health.add('store', () => (store.status().available ? '' : 'away'))
-    app.metrics.gauge('belfry_store_available', 'Whether the store can be used', () => Number(store.status().available))
+    app.health.add('store', () => {
+      const { available, away = [] } = store.status()
+      if (!available) return 'away'
+      return away.length === 0 ? '' : { degraded: `partly away: slots ${away.map(({ slots }) => slots).join(' ')}` }
+    })
+    app.metrics.gauge('belfry_store_available', 'Whether the store can be used, at least in part', () => Number(store.status().available))
+    app.metrics.gauge(
+      'belfry_store_parts_away',
+      'Masters of a Redis Cluster that cannot be used while others can',
+      () => store.status().away?.length ?? 0
+    )
   },
   { name: 'store', fastify: '5.x', dependencies: ['health', 'metrics'] }
 )

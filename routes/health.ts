@@ -19,7 +19,9 @@ const health: FastifyPluginAsyncTypebox = async (app) => {
 
   const Readiness = Type.Object({
     ready: Type.Boolean(),
-    checks: Type.Record(Type.String(), Type.String(), { description: 'ok, or what is wrong, by the name of the check' })
+    checks: Type.Record(Type.String(), Type.String(), {
+      description: 'ok, or what is wrong, by the name of the check; a ready node can say that a part of the store is away'
+    })
   })
   app.get(
     '/health/ready',

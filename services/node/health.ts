@@ -1,9 +1,12 @@
-/** Says why something is not ready; '' when it is. */
-export type Check = () => string
+/**
+ * Returns '' when all is well, and what is wrong when the node cannot do its job. A part of the job that cannot be done is `degraded`:
+ * the node stays ready for the users that it can serve.
+ */
+export type Check = () => string | { degraded: string }
 
 export interface Readiness {
   ready: boolean
-  /** `ok` or what is wrong, by the name of the check. */
+  /** `ok`, or what is wrong or degraded, by the name of the check. */
   checks: Record<string, string>
 }
 
@@ -38,7 +41,12 @@ export class Health {
 
   readiness(): Readiness {
     const checks: Record<string, string> = { node: this.#draining ? 'draining' : 'ok' }
-    for (const [name, check] of this.#checks) checks[name] = check() || 'ok'
-    return { ready: Object.values(checks).every((state) => state === 'ok'), checks }
+    let ready = !this.#draining
+    for (const [name, check] of this.#checks) {
+      const result = check()
+      checks[name] = (typeof result === 'string' ? result : result.degraded) || 'ok'
+      if (typeof result === 'string' && result !== '') ready = false
+    }
+    return { ready, checks }
   }
 }

@@ -239,10 +239,13 @@ export interface Kick {
 }
 
 export interface StoreStatus {
+  /** At least a part of the store can be used. */
   available: boolean
   /** Why it is not available, for operators; '' when it is. */
   reason: string
   durability: Durability
+  /** Slots of a Redis Cluster that cannot be used while others can. Absent when the store is whole, or away altogether. */
+  away?: { slots: string; reason: string }[]
 }
 
 /** What a driver tells its node. Called synchronously; the listener must not throw. */
@@ -276,6 +279,9 @@ export interface Store {
   close(): Promise<void>
 
   status(): StoreStatus
+
+  /** Returns whether the part of the store that holds the user can be used. */
+  availableTo(user: string): boolean
 
   /** The store's clock as this node knows it, Unix milliseconds: what the times of its answers are to be compared with. */
   now(): number

@@ -19,7 +19,7 @@ export interface Mutation {
 
 const lua = (name: string): string => `services/store/redis/lua/${name}.lua`
 const STORE = 'services/store/redis/redis-store.js'
-const LINK = 'services/store/redis/link.js'
+const HOUSEKEEPING = 'services/store/redis/housekeeping.js'
 const CONNECTION = 'services/connection/connection.js'
 const EMBEDDED = 'services/store/embedded/embedded-store.js'
 
@@ -33,7 +33,7 @@ const lazySync = {
 export const mutations: Mutation[] = [
   {
     name: 'the counter check is off',
-    edits: [{ file: LINK, find: '(await this.#wakeups?.check(this.#registrations.buckets())) ?? []', put: '[]' }],
+    edits: [{ file: HOUSEKEEPING, find: 'await this.wakeups.check(master, this.#registrations.buckets())', put: '[]' }],
     store: 'redis',
     faults: ['subscriberSwallow'],
     intensity: 2.5,
@@ -261,7 +261,7 @@ export const mutations: Mutation[] = [
   },
   {
     name: 'a detach that failed is not tried again',
-    edits: [{ file: LINK, find: 'await this.#registrations.retry(this.#node);', put: '' }],
+    edits: [{ file: HOUSEKEEPING, find: 'await this.#registrations.retry(this.#node, master.buckets);', put: '' }],
     store: 'redis',
     faults: ['storeKill', 'storePause', 'clientCut'],
     intensity: 4,

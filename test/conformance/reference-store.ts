@@ -59,6 +59,10 @@ class ReferenceStore implements Store {
     return { available: true, reason: '', durability: 'none' }
   }
 
+  availableTo(): boolean {
+    return true
+  }
+
   now(): number {
     return this.#shared.settings.clock?.() ?? Date.now()
   }

@@ -110,6 +110,10 @@ export class EmbeddedStore implements Store {
     return { available, reason: available ? '' : this.#failure.reason, durability: 'fsync' }
   }
 
+  availableTo(): boolean {
+    return this.#session !== undefined
+  }
+
   now(): number {
     return this.#clock()
   }

@@ -1,5 +1,5 @@
 import { setImmediate, setTimeout } from 'node:timers/promises'
-import { Cluster, Redis } from 'ioredis'
+import { Redis } from 'ioredis'
 import { parseRedisUrl } from '../redis-url.ts'
 import { gathered } from './scripts.ts'
 
@@ -36,8 +36,6 @@ export interface TlsCertificates {
   ca?: string
 }
 
-export type Client = Redis | Cluster
-
 /** The longest a command may take, milliseconds: past it its outcome is not known. */
 export const COMMAND_TIMEOUT_MS = 1500
 
@@ -47,32 +45,58 @@ export const PING_TIMEOUT_MS = 800
 const CONNECT_TIMEOUT_MS = 2000
 const RECONNECT_MAX_MS = 500
 
+/** A client for the server of `url`, or for the master that the Sentinels name. Not connected yet; it reconnects by itself. */
+export function createClient(options: RedisStoreOptions, pipelining: boolean): Redis {
+  const { url = '', sentinels, sentinelName, sentinelPassword = '', tls = false, certificates = {} } = options
+  const common = { ...connectionOptions(pipelining), retryStrategy }
+  if (sentinels === undefined) {
+    const { tls: secure, ...address } = parseRedisUrl(url)
+    return quiet(new Redis({ ...common, ...address, ...(secure ? { tls: certificates } : {}) }))
+  }
+  return quiet(
+    new Redis({
+      ...common,
+      ...access(options),
+      ...(sentinelPassword === '' ? {} : { sentinelPassword }),
+      ...(tls ? { enableTLSForSentinelMode: true, sentinelTLS: certificates } : {}),
+      sentinels: sentinels.map(addressOf),
+      name: sentinelName ?? 'mymaster',
+      sentinelRetryStrategy: retryStrategy
+    })
+  )
+}
+
+/** A client for one server of a Cluster. Not connected yet; it reconnects by itself. */
+export function createServerClient(options: RedisStoreOptions, address: string, pipelining: boolean): Redis {
+  return quiet(new Redis({ ...connectionOptions(pipelining), ...access(options), ...addressOf(address), retryStrategy }))
+}
+
+/** A client for one question to a server of a Cluster. It connects once and does not reconnect. */
+export function createOnceClient(options: RedisStoreOptions, address: string): Redis {
+  return quiet(new Redis({ ...connectionOptions(false), ...access(options), ...addressOf(address), retryStrategy: () => null }))
+}
+
+/** Handles `error` events: the commands they concern reject, and `status` tells the rest. */
+function quiet(client: Redis): Redis {
+  return client.on('error', () => undefined)
+}
+
 /**
- * A client that never runs a command twice, keeps none for later, and comes back by itself. Not connected yet.
- * Its errors are heard: the commands they concern reject, and `status` tells the rest.
+ * Sends one command and resolves when the server has answered it. Rejects with the server's error, or when the server sends
+ * nothing at all for `PING_TIMEOUT_MS`.
  */
-export function createClient(options: RedisStoreOptions, pipelining: boolean): Client {
-  const client = options.clusterNodes === undefined ? createRedis(options, pipelining) : createCluster(options, pipelining)
-  client.on('error', () => undefined)
-  return client
-}
-
-/** Rejects when a server answers with an error, or sends nothing at all for `PING_TIMEOUT_MS`. */
-export async function ping(client: Client): Promise<void> {
-  await Promise.all((client instanceof Cluster ? client.nodes('master') : [client]).map(pingServer))
-}
-
-async function pingServer(client: Redis): Promise<void> {
+export async function probe(client: Redis, command: () => Promise<unknown>): Promise<void> {
   const { stream } = client
-  const received = stream.bytesRead
+  // A client that lost its connection in this turn of the event loop has no stream.
+  const received = stream?.bytesRead
   const signal = new AbortController()
   const silent = async (): Promise<void> => {
     await setTimeout(PING_TIMEOUT_MS, undefined, { signal: signal.signal })
-    // What came in while this process was held up is read first.
+    // After a pause of this process, the bytes that arrived meanwhile are read first.
     await setImmediate()
-    if (stream.bytesRead === received) throw new Error('no answer to a ping')
+    if (stream?.bytesRead === received) throw new Error('no answer to a ping')
   }
-  const answered = client.ping()
+  const answered = command()
   try {
     await Promise.race([answered, silent()])
   } finally {
@@ -81,51 +105,15 @@ async function pingServer(client: Redis): Promise<void> {
   }
 }
 
-function createRedis(options: RedisStoreOptions, pipelining: boolean): Redis {
-  const { url = '', sentinels, sentinelName, sentinelPassword = '', tls = false, certificates = {} } = options
-  const common = {
-    ...connectionOptions(),
-    enableAutoPipelining: pipelining,
-    autoPipeliningIgnoredCommands: gathered,
-    lazyConnect: true,
-    retryStrategy
-  }
-  if (sentinels === undefined) {
-    const { tls: secure, ...address } = parseRedisUrl(url)
-    return new Redis({ ...common, ...address, ...(secure ? { tls: certificates } : {}) })
-  }
-  return new Redis({
-    ...common,
-    ...access(options),
-    ...(sentinelPassword === '' ? {} : { sentinelPassword }),
-    ...(tls ? { enableTLSForSentinelMode: true, sentinelTLS: certificates } : {}),
-    sentinels: sentinels.map(addressOf),
-    name: sentinelName ?? 'mymaster',
-    sentinelRetryStrategy: retryStrategy
-  })
-}
-
-function createCluster(options: RedisStoreOptions, pipelining: boolean): Cluster {
-  return new Cluster(options.clusterNodes?.map(addressOf) ?? [], {
-    redisOptions: { ...connectionOptions(), ...access(options) },
-    // A certificate is for the name: it is not looked up before it is checked.
-    ...(options.tls ? { dnsLookup: (host, found) => found(null, host) } : {}),
-    enableOfflineQueue: false,
-    enableAutoPipelining: pipelining,
-    lazyConnect: true,
-    shardedSubscribers: true,
-    clusterRetryStrategy: retryStrategy,
-    slotsRefreshTimeout: COMMAND_TIMEOUT_MS,
-    slotsRefreshInterval: 5000
-  })
-}
-
 function access({ username = '', password = '', tls = false, certificates = {} }: RedisStoreOptions) {
   return { ...(username === '' ? {} : { username }), ...(password === '' ? {} : { password }), ...(tls ? { tls: certificates } : {}) }
 }
 
-function connectionOptions() {
+function connectionOptions(pipelining: boolean) {
   return {
+    lazyConnect: true,
+    enableAutoPipelining: pipelining,
+    autoPipeliningIgnoredCommands: gathered,
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,
     commandTimeout: COMMAND_TIMEOUT_MS,
@@ -144,7 +132,10 @@ function retryStrategy(attempt: number): number {
   return Math.min(25 * 2 ** Math.min(attempt, 8), RECONNECT_MAX_MS) * (0.75 + Math.random() / 2)
 }
 
-function addressOf(address: string): { host: string; port: number } {
+/** Reads `host:port`, a url, or an IPv6 address without brackets as Redis writes it (`::1:6379`). */
+export function addressOf(address: string): { host: string; port: number } {
+  const bare = /^([0-9a-f:]*:[0-9a-f:]*):(\d+)$/i.exec(address)
+  if (bare !== null) return { host: bare[1] as string, port: Number(bare[2]) }
   const { hostname, port } = new URL(address.includes('://') ? address : `redis://${address}`)
   return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port === '' ? 6379 : port) }
 }

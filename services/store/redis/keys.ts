@@ -3,7 +3,8 @@ export const BUCKETS = 256
 
 export const ALL_BUCKETS: readonly number[] = Array.from({ length: BUCKETS }, (_, bucket) => bucket)
 
-const SLOTS = 16_384
+/** Slots of a Redis Cluster. */
+export const SLOTS = 16_384
 
 /**
  * Every key and channel of the driver, `<prefix>:{<tag>}:<kind>:<user>`.
@@ -15,6 +16,9 @@ export class Keys {
   readonly nodes: string
   /** How many buckets the database was made with. */
   readonly buckets: string
+  /** The Cluster slots of the two keys that belong to no bucket. */
+  readonly nodesSlot: number
+  readonly bucketsSlot: number
   /** By bucket: users with parked notifications, by the time the next is due. */
   readonly due: readonly string[]
   /** By bucket: what each node was sent so far. Also the beginning of the bucket's channels. */
@@ -25,6 +29,8 @@ export class Keys {
     if (/[{}]/.test(prefix)) throw new Error('the key prefix must not contain braces')
     this.nodes = `${prefix}:nodes`
     this.buckets = `${prefix}:buckets`
+    this.nodesSlot = slotOf(this.nodes)
+    this.bucketsSlot = slotOf(this.buckets)
     this.#stems = TAGS.map((tag) => `${prefix}:{${tag}}:`)
     this.due = this.#stems.map((stem) => `${stem}due`)
     this.counters = this.#stems.map((stem) => `${stem}w`)
@@ -84,6 +90,14 @@ export function slotOf(tag: string): number {
 }
 
 const TAGS = tags()
+
+/** By bucket: the Cluster slot of all its keys and channels. */
+export const SLOT_OF_BUCKET: readonly number[] = TAGS.map(slotOf)
+
+/** The Cluster slot of all keys of a user. */
+export function slotOfUser(user: string): number {
+  return SLOT_OF_BUCKET[bucketOf(user)] as number
+}
 
 function tags(): string[] {
   const found: string[] = []

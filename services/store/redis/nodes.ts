@@ -1,8 +1,9 @@
 import { StoreClock } from '../store-clock.ts'
-import type { Client } from './clients.ts'
-import { ALL_BUCKETS, type Keys } from './keys.ts'
+import type { Availability } from './availability.ts'
+import { ALL_BUCKETS, type Keys, SLOT_OF_BUCKET } from './keys.ts'
+import type { Master } from './master.ts'
 import { list, number, text } from './replies.ts'
-import type { Reply, Scripts } from './scripts.ts'
+import { CALLS_AT_ONCE, type Reply, slices } from './scripts.ts'
 
 /** A node that was silent this long is dead, milliseconds. */
 export const DEAD_AFTER_MS = 15_000
@@ -19,10 +20,19 @@ const DEAD_COUNTER = -1_000_000_000_000_000
 /** Dead nodes that one beat buries or forgets: a thousand of them must not hold up what a live one does. */
 const BATCH = 100
 
-/** Who is alive, by heartbeats on the store's clock. */
+/** What the heartbeats say of the nodes: `silent` are to be buried, `forgettable` have been dead for long. */
+interface Look {
+  live: string[]
+  silent: string[]
+  forgettable: string[]
+}
+
+/**
+ * The nodes that are alive, by heartbeats on the store's clock. All heartbeats are in one key: while its master is not available, the
+ * latest list of live nodes stays in force, and no node is found dead.
+ */
 export class Nodes {
-  readonly #client: Client
-  readonly #scripts: Scripts
+  readonly #availability: Availability
   readonly #keys: Keys
   readonly #node: string
   /** The clock of the database, as of the last heartbeat. */
@@ -31,18 +41,28 @@ export class Nodes {
   #agesValidAt = 0
   #silent: string[] = []
   #forgettable: string[] = []
+  #live: string[] | undefined
+  #beatAt = performance.now()
 
-  constructor(client: Client, scripts: Scripts, keys: Keys, node: string) {
-    this.#client = client
-    this.#scripts = scripts
+  constructor(availability: Availability, keys: Keys, node: string) {
+    this.#availability = availability
     this.#keys = keys
     this.#node = node
+  }
+
+  /** First heartbeat, on a master that is about to be available. */
+  async announce({ scripts }: Master): Promise<void> {
+    this.#take(await scripts.run('beat', [this.#keys.nodes], this.#args(this.#node)))
   }
 
   /** Heartbeat. Notes which nodes `tidy` has to bury. */
   async beat(): Promise<void> {
     const { silent, forgettable } = await this.#look(this.#node)
-    this.#silent = performance.now() < this.#agesValidAt ? [] : silent
+    const now = performance.now()
+    // After a time without heartbeats every node looks dead until its next one.
+    if (now - this.#beatAt > DEAD_AFTER_MS / 2) this.#agesValidAt = now + DEAD_AFTER_MS
+    this.#beatAt = now
+    this.#silent = now < this.#agesValidAt ? [] : silent
     this.#forgettable = forgettable
   }
 
@@ -56,12 +76,17 @@ export class Nodes {
   }
 
   async live(): Promise<string[]> {
-    return (await this.#look('')).live
+    try {
+      return (await this.#look('')).live
+    } catch (error) {
+      if (this.#live === undefined) throw error
+      return this.#live
+    }
   }
 
-  /** The buckets that are this node's to sweep: the live nodes share them out by their order. */
+  /** Returns the buckets that are this node's to sweep: the live nodes share them out by their order. */
   async share(): Promise<number[]> {
-    const live = await this.live()
+    const live = await this.live().catch(() => [this.#node])
     const index = Math.max(0, live.indexOf(this.#node))
     const count = Math.max(1, live.length)
     return ALL_BUCKETS.filter((bucket) => bucket % count === index)
@@ -72,25 +97,58 @@ export class Nodes {
     await this.#bury([this.#node])
   }
 
-  async #look(node: string): Promise<{ live: string[]; silent: string[]; forgettable: string[] }> {
-    const args = [node, DEAD_AFTER_MS, FORGET_AFTER_MS, BATCH]
-    const [live, silent, forgettable, now] = list(await this.#scripts.run('beat', [this.#keys.nodes], args))
-    if (this.clock.look(number(now), CLOCK_TOLERANCE_MS) !== 0) this.#agesValidAt = performance.now() + DEAD_AFTER_MS
-    return { live: namesIn(live).sort(), silent: namesIn(silent), forgettable: namesIn(forgettable) }
+  async #look(node: string): Promise<Look> {
+    return this.#take(await this.#availability.run(this.#keys.nodesSlot, 'beat', [this.#keys.nodes], this.#args(node)))
   }
 
+  #args(node: string): (string | number)[] {
+    return [node, DEAD_AFTER_MS, FORGET_AFTER_MS, BATCH]
+  }
+
+  #take(reply: Reply): Look {
+    const [live, silent, forgettable, now] = list(reply)
+    if (this.clock.look(number(now), CLOCK_TOLERANCE_MS) !== 0) this.#agesValidAt = performance.now() + DEAD_AFTER_MS
+    this.#live = namesIn(live).sort()
+    return { live: this.#live, silent: namesIn(silent), forgettable: namesIn(forgettable) }
+  }
+
+  /** If a master could not be told, the nodes stay silent, and a later beat finds them again. */
   async #bury(nodes: string[]): Promise<void> {
-    const replies = await this.#scripts.each('bury', this.#keys.counters, [DEAD_COUNTER, ...nodes])
+    const args = [DEAD_COUNTER, ...nodes]
+    const replies = await this.#everywhere(({ scripts }, counters) => scripts.run('bury', [counters], args))
     const marked = nodes.filter((_, index) => replies.some((reply) => number(list(reply)[index]) === 1))
     const unmarked = nodes.filter((node) => !marked.includes(node))
-    const [seconds] = await this.#client.time()
-    if (marked.length > 0) await this.#client.zadd(this.#keys.nodes, ...marked.flatMap((node) => [-1000 * Number(seconds), node]))
-    if (unmarked.length > 0) await this.#client.zrem(this.#keys.nodes, ...unmarked)
+    await this.#call(async ({ commands }) => {
+      const [seconds] = await commands.time()
+      if (marked.length > 0) await commands.zadd(this.#keys.nodes, ...marked.flatMap((node) => [-1000 * Number(seconds), node]))
+      if (unmarked.length > 0) await commands.zrem(this.#keys.nodes, ...unmarked)
+    })
   }
 
   async #forget(nodes: string[]): Promise<void> {
-    await Promise.all(this.#keys.counters.map((counters) => this.#client.hdel(counters, ...nodes)))
-    await this.#client.zrem(this.#keys.nodes, ...nodes)
+    await this.#everywhere(({ commands }, counters) => commands.hdel(counters, ...nodes))
+    await this.#call(({ commands }) => commands.zrem(this.#keys.nodes, ...nodes))
+  }
+
+  /** Does something in every bucket, in some at once: publishes go in between. Rejects if a master did not do it. */
+  async #everywhere<Result>(act: (master: Master, counters: string) => Promise<Result>): Promise<Result[]> {
+    const results: Result[] = []
+    let failure: unknown
+    for (const some of slices(ALL_BUCKETS, CALLS_AT_ONCE)) {
+      const done = some.map((bucket) =>
+        this.#availability.call(SLOT_OF_BUCKET[bucket] as number, (master) => act(master, this.#keys.counters[bucket] as string))
+      )
+      for (const result of await Promise.allSettled(done)) {
+        if (result.status === 'fulfilled') results.push(result.value)
+        else failure = result.reason
+      }
+    }
+    if (failure !== undefined) throw failure
+    return results
+  }
+
+  async #call(act: (master: Master) => Promise<unknown>): Promise<void> {
+    await this.#availability.call(this.#keys.nodesSlot, act)
   }
 }
 

@@ -26,16 +26,16 @@ import type {
   SweepResult
 } from '../store.ts'
 import { summarizeSweep } from '../summarize-sweep.ts'
+import { Availability } from './availability.ts'
 import type { RedisStoreOptions } from './clients.ts'
-import { Keys } from './keys.ts'
-import { Link } from './link.ts'
+import { Housekeeping } from './housekeeping.ts'
+import { ALL_BUCKETS, bucketOf, Keys, slotOfUser } from './keys.ts'
+import type { Master } from './master.ts'
+import { Registrations } from './registrations.ts'
 import { attachResult, backlog, found, inboxPage, list, number, publishLine, publishResult, queueInfo, text } from './replies.ts'
 import { ScriptBatcher } from './script-batcher.ts'
 import type { Reply, ScriptName } from './scripts.ts'
-import { Semaphore } from './semaphore.ts'
-
-/** Attaches under way at once: when everybody returns, a publish waits behind these and no more. */
-const ATTACHES = 32
+import { Unsent } from './unsent.ts'
 
 /** Users of one bucket whose notifications one sweep releases. */
 const SWEEP_BATCH = 100
@@ -48,17 +48,21 @@ export class RedisStore implements Store {
   readonly kind = 'redis'
   readonly #settings: StoreSettings
   readonly #keys: Keys
-  readonly #link: Link
+  readonly #availability: Availability
+  readonly #registrations: Registrations
+  #housekeeping: Housekeeping | undefined
   /** Undefined where each user's step must be a call of its own. */
   readonly #publishes: ScriptBatcher | undefined
   readonly #acks: ScriptBatcher | undefined
-  readonly #attaches = new Semaphore(ATTACHES)
   #node = ''
+  #closed = false
 
   constructor(settings: StoreSettings, options: RedisStoreOptions) {
     this.#settings = settings
     this.#keys = new Keys(options.keyPrefix)
-    this.#link = new Link(settings, options, this.#keys)
+    this.#availability = new Availability(settings, options, this.#keys)
+    const heard = (bucket: number, counter: number): void => this.#housekeeping?.wakeups.heard(bucket, counter)
+    this.#registrations = new Registrations(this.#availability, this.#keys, heard)
     if (options.clusterNodes !== undefined) return
     this.#acks = this.#group('ack-many')
     if (options.waitReplicas === 0) this.#publishes = this.#group('publish-many')
@@ -66,24 +70,35 @@ export class RedisStore implements Store {
 
   /** How often wake-ups were found to have been lost, counted in buckets. Each was healed by `suspect`. */
   get wakeupsLost(): number {
-    return this.#link.wakeupsLost
+    return this.#housekeeping?.wakeups.lost ?? 0
   }
 
   async open(node: string, events: StoreEvents): Promise<void> {
     this.#node = node
-    await this.#link.open(node, events)
+    this.#housekeeping = new Housekeeping(this.#availability, this.#registrations, this.#keys, node, events)
+    await this.#availability.open(this.#housekeeping)
+    this.#housekeeping.start()
   }
 
   async close(): Promise<void> {
-    await this.#link.close()
+    if (this.#closed) return
+    this.#closed = true
+    this.#housekeeping?.stop()
+    await this.#availability.settled()
+    await this.#housekeeping?.goodbye().catch(() => undefined)
+    this.#availability.close()
   }
 
   status(): StoreStatus {
-    return this.#link.status()
+    return this.#availability.status()
+  }
+
+  availableTo(user: string): boolean {
+    return !this.#closed && this.#availability.owns(slotOfUser(user))
   }
 
   now(): number {
-    return this.#settings.clock?.() ?? this.#link.clock?.now() ?? Date.now()
+    return this.#settings.clock?.() ?? this.#housekeeping?.nodes.clock.now() ?? Date.now()
   }
 
   async publish(command: PublishCommand): Promise<PublishResult> {
@@ -92,8 +107,11 @@ export class RedisStore implements Store {
       const line = await this.#grouped(this.#publishes, user, keyed ? '1' : '0', String(halfLife), id, tail)
       return publishLine(line.split(' '))
     }
+    const keys = this.#keys.log(user)
     const args = [...this.#head(user), id, keyed ? '1' : '0', tail, String(halfLife)]
-    return publishResult(await this.#guard(() => this.#link.publish(this.#keys.log(user), args)))
+    const send = ({ replication, scripts }: Master): Promise<Reply> =>
+      replication === undefined ? scripts.run('publish', keys, args) : replication.publish(keys, args)
+    return publishResult(await this.#guard(() => this.#availability.call(slotOfUser(user), send)))
   }
 
   async release(user: string): Promise<ReleaseResult> {
@@ -102,17 +120,33 @@ export class RedisStore implements Store {
   }
 
   async sweep(): Promise<SweepResult> {
-    const mine = new Set(await this.#guard(() => this.#link.share()))
-    const users = [...(await this.#due((bucket) => mine.has(bucket), 0)), ...(await this.#due((bucket) => !mine.has(bucket), OVERDUE_MS))]
-    return summarizeSweep(users, await Promise.all(users.map((user) => this.release(user))))
+    const mine = new Set(await this.#guard(() => this.#shareOfBuckets()))
+    const others = new Set(ALL_BUCKETS.filter((bucket) => !mine.has(bucket)))
+    const users = [...(await this.#due(mine, 0)), ...(await this.#due(others, OVERDUE_MS))]
+    const results = await Promise.allSettled(users.map((user) => this.release(user)))
+    // What a master did not release stays due, and the next sweep finds it.
+    const done = results.flatMap((result, index) =>
+      result.status === 'fulfilled' ? [{ user: users[index] as string, ...result.value }] : []
+    )
+    return summarizeSweep(
+      done.map(({ user }) => user),
+      done
+    )
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {
     const { user, connections, issuedAt, deviceId, start } = command
     const registration = [this.#node, String(connections.length), JSON.stringify(connections), String(issuedAt)]
     const args = [...registration, ...readArgs(deviceId, start, command)]
-    const step = (): Promise<Reply> => this.#step('attach', user, ...args)
-    return await this.#link.attach(user, connections, async () => attachResult(await this.#attaches.take(step), start))
+    const keys = this.#keys.log(user)
+    const step = (master: Master): Promise<Reply> =>
+      master.attaches.take(() => master.scripts.run('attach', keys, [...this.#head(user), ...args]))
+    return await this.#registrations.attach(user, connections, async () => {
+      const reply = await this.#guard(() => this.#availability.call(slotOfUser(user), step))
+      const { counter, result } = attachResult(reply, start)
+      if (result.status === 'attached') this.#housekeeping?.wakeups.heard(bucketOf(user), counter)
+      return result
+    })
   }
 
   async read(command: ReadCommand): Promise<Backlog> {
@@ -122,7 +156,8 @@ export class RedisStore implements Store {
   }
 
   async detach(user: string, connections: ConnectionInfo[]): Promise<void> {
-    await this.#guard(() => this.#link.detach(user, connections))
+    this.#registrations.want(user, connections)
+    await this.#guard(() => this.#registrations.write(user, this.#node))
   }
 
   async ack(user: string, deviceId: string, position: Position): Promise<void> {
@@ -158,8 +193,11 @@ export class RedisStore implements Store {
   }
 
   async connections(user: string): Promise<ConnectionInfo[]> {
-    const { registered, live } = await this.#guard(() => this.#link.registered(user))
-    return live.flatMap((node) => registered.get(node) ?? [])
+    const key = this.#keys.registry(user)
+    const read = ({ commands }: Master): Promise<Record<string, string>> => commands.hgetall(key)
+    const fields = await this.#guard(() => this.#availability.call(slotOfUser(user), read))
+    const live = await this.#guard(() => this.#housekeeping?.nodes.live() ?? Promise.resolve([]))
+    return Object.entries(fields).flatMap(([node, value]) => (live.includes(node) ? connectionsIn(value) : []))
   }
 
   async disconnect(command: DisconnectCommand): Promise<number> {
@@ -169,20 +207,25 @@ export class RedisStore implements Store {
   }
 
   async revokedBefore(user: string): Promise<number> {
-    return await this.#guard(() => this.#link.revokedBefore(user))
+    const key = this.#keys.meta(user)
+    return Number((await this.#guard(() => this.#availability.call(slotOfUser(user), ({ commands }) => commands.hget(key, 'r')))) ?? 0)
   }
 
-  async #due(of: (bucket: number) => boolean, sinceMs: number): Promise<string[]> {
-    const keys = this.#keys.due.filter((_, bucket) => of(bucket))
-    return (await this.#guard(() => this.#link.runOver('due', keys, [this.#settings.clock?.() ?? '', SWEEP_BATCH, sinceMs]))).map(text)
+  #shareOfBuckets(): Promise<number[]> {
+    return this.#housekeeping?.nodes.share() ?? Promise.resolve([])
+  }
+
+  async #due(buckets: ReadonlySet<number>, sinceMs: number): Promise<string[]> {
+    const args = [this.#settings.clock?.() ?? '', SWEEP_BATCH, sinceMs]
+    return (await this.#guard(() => this.#availability.over('due', buckets, this.#keys.due, args))).map(text)
   }
 
   #step(name: ScriptName, user: string, ...args: string[]): Promise<Reply> {
-    return this.#guard(() => this.#link.run(name, this.#keys.log(user), [...this.#head(user), ...args]))
+    return this.#guard(() => this.#availability.run(slotOfUser(user), name, this.#keys.log(user), [...this.#head(user), ...args]))
   }
 
   #group(name: ScriptName): ScriptBatcher {
-    return new ScriptBatcher((items) => this.#link.run(name, [], [this.#clock(), newEpoch(), ...items.flat()]))
+    return new ScriptBatcher((items) => this.#availability.run(0, name, [], [this.#clock(), newEpoch(), ...items.flat()]))
   }
 
   #grouped(group: ScriptBatcher, user: string, ...fields: string[]): Promise<string> {
@@ -197,18 +240,23 @@ export class RedisStore implements Store {
   /** The clock as scripts take it: see ARGV[2] in prelude.lua. */
   #clock(): string {
     if (this.#settings.clock !== undefined) return String(this.#settings.clock())
-    const agedTo = this.#link.clock?.agedTo()
+    const agedTo = this.#housekeeping?.nodes.clock.agedTo()
     return agedTo === undefined ? '' : `<${agedTo}`
   }
 
   async #guard<Result>(call: () => Promise<Result>): Promise<Result> {
     try {
+      if (this.#closed) throw new Unsent('closed')
       return await call()
     } catch (cause) {
       if (cause instanceof Error && cause.message.startsWith('OOM')) throw new errors.StoreFull({ cause })
       throw new errors.StoreUnavailable({ cause })
     }
   }
+}
+
+function connectionsIn(value: string): ConnectionInfo[] {
+  return JSON.parse(value.slice(value.indexOf(' ') + 1)) as ConnectionInfo[]
 }
 
 function readArgs(deviceId: string, start: Start, { seen, limit, bytes }: Pick<ReadCommand, 'seen' | 'limit' | 'bytes'>): string[] {

@@ -1,7 +1,7 @@
 import type { AttachResult, ConnectionInfo } from '../store.ts'
-import { ALL_BUCKETS, BUCKETS, bucketOf, type Keys } from './keys.ts'
+import type { Availability } from './availability.ts'
+import { ALL_BUCKETS, BUCKETS, bucketOf, type Keys, slotOfUser } from './keys.ts'
 import { number } from './replies.ts'
-import type { Scripts } from './scripts.ts'
 import { maybeCarriedOut } from './unsent.ts'
 
 /** Registrations taken back by one round trip. */
@@ -31,7 +31,7 @@ interface Call {
  * unwoken nor a ghost stays. A call without an answer may come much later still: it moves the node's counter, and then it is written again.
  */
 export class Registrations {
-  readonly #scripts: Scripts
+  readonly #availability: Pick<Availability, 'run'>
   readonly #keys: Keys
   readonly #held = new Map<string, Held>()
   readonly #doubtful = new Set<string>()
@@ -41,20 +41,20 @@ export class Registrations {
   readonly #heard: (bucket: number, counter: number) => void
 
   /** @param heard told of the node's counter after each write */
-  constructor(scripts: Scripts, keys: Keys, heard: (bucket: number, counter: number) => void) {
-    this.#scripts = scripts
+  constructor(availability: Pick<Availability, 'run'>, keys: Keys, heard: (bucket: number, counter: number) => void) {
+    this.#availability = availability
     this.#keys = keys
     this.#heard = heard
   }
 
   /** Buckets with users here, or for whom a call may still be carried out. */
-  buckets(): number[] {
+  buckets(): Set<number> {
     const concerned = (bucket: number): boolean => this.#byBucket[bucket]?.size !== 0 || this.#unanswered[bucket]?.size !== 0
-    return ALL_BUCKETS.filter(concerned)
+    return new Set(ALL_BUCKETS.filter(concerned))
   }
 
-  /** Something of these buckets, or of any, may have been carried out unheard. */
-  doubt(buckets: readonly number[] = ALL_BUCKETS): void {
+  /** Something of these buckets may have been carried out unheard. */
+  doubt(buckets: readonly number[]): void {
     for (const bucket of buckets) for (const user of this.#unanswered[bucket]?.keys() ?? []) this.#doubtful.add(user)
   }
 
@@ -83,10 +83,11 @@ export class Registrations {
     await this.#call(user, held, () => true, detach)
   }
 
-  /** Writes again what is in doubt. */
-  async retry(node: string): Promise<void> {
+  /** Writes again what is in doubt in these buckets. */
+  async retry(node: string, buckets: readonly number[]): Promise<void> {
     this.#forget(performance.now() - LATE_MS)
-    const users = [...this.#doubtful].filter((user) => this.#of(user).underWay === 0)
+    const own = new Set(buckets)
+    const users = [...this.#doubtful].filter((user) => own.has(bucketOf(user)) && this.#of(user).underWay === 0)
     await Promise.all(users.slice(0, BATCH).map((user) => this.write(user, node)))
   }
 
@@ -95,24 +96,24 @@ export class Registrations {
     const gone = new Set<string>()
     const counters = this.#keys.counters[bucket] as string
     const renew = async (user: string): Promise<void> => {
-      if ((await this.#scripts.run('renew', [this.#keys.registry(user), counters], [node])) === 0) gone.add(user)
+      if ((await this.#availability.run(slotOfUser(user), 'renew', [this.#keys.registry(user), counters], [node])) === 0) gone.add(user)
     }
     await Promise.all([...(this.#byBucket[bucket] as Set<string>)].map(renew))
     return gone
   }
 
-  /** Takes the node out of the registry of every user. */
+  /** Takes the node out of the registry of every user whose master is available. */
   async removeAll(node: string): Promise<void> {
     const users = [...this.#held.keys()]
     for (let from = 0; from < users.length; from += BATCH) {
       const batch = users.slice(from, from + BATCH)
-      await Promise.all(batch.map((user) => this.#detach(user, node, [])))
+      await Promise.allSettled(batch.map((user) => this.#detach(user, node, [])))
     }
   }
 
   async #detach(user: string, node: string, connections: ConnectionInfo[]): Promise<number> {
     const keys = [this.#keys.registry(user), this.#keys.counters[bucketOf(user)] as string]
-    return number(await this.#scripts.run('detach', keys, [node, connections.length, JSON.stringify(connections)]))
+    return number(await this.#availability.run(slotOfUser(user), 'detach', keys, [node, connections.length, JSON.stringify(connections)]))
   }
 
   #of(user: string): Held {

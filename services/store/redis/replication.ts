@@ -1,8 +1,6 @@
-import type { ChainableCommander } from 'ioredis'
-import { Redis } from 'ioredis'
-import type { StoreSettings } from '../store.ts'
+import type { ChainableCommander, Redis } from 'ioredis'
 import { createClient, type RedisStoreOptions } from './clients.ts'
-import { type Reply, Scripts } from './scripts.ts'
+import { type Reply, Scripts, type ScriptTexts } from './scripts.ts'
 
 /** How long replicas are waited for, milliseconds. */
 const WAIT_MS = 100
@@ -25,12 +23,10 @@ export class Replication {
   readonly #replicas: number
   #batch: Waiting[] = []
 
-  constructor(settings: StoreSettings, options: RedisStoreOptions) {
-    const client = createClient(options, false)
-    if (!(client instanceof Redis)) throw new Error('waiting for replicas is not possible with Cluster')
-    this.client = client
+  constructor(texts: ScriptTexts, options: RedisStoreOptions) {
+    this.client = createClient(options, false)
     this.#replicas = options.waitReplicas
-    new Scripts(client, settings)
+    new Scripts(this.client, texts, false)
   }
 
   publish(keys: string[], args: string[]): Promise<Reply> {

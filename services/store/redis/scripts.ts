@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import type { Redis } from 'ioredis'
 import { LOST_ID } from '../row.ts'
 import {
   FOLD_AFTER_HALF_LIVES,
@@ -11,7 +12,6 @@ import {
   RELEASE_BATCH,
   type StoreSettings
 } from '../store.ts'
-import type { Client } from './clients.ts'
 import { list } from './replies.ts'
 
 /**
@@ -37,7 +37,8 @@ export const scripts = {
   counters: { keys: 1, log: false },
   due: { keys: 1, log: false },
   beat: { keys: 1, log: false },
-  bury: { keys: 1, log: false }
+  bury: { keys: 1, log: false },
+  probe: { keys: 1, log: false }
 } as const satisfies Record<string, { keys: number; log: boolean; each?: string }>
 
 export type ScriptName = keyof typeof scripts
@@ -53,22 +54,33 @@ const REGISTRY_TTL_MS = 24 * 3600 * 1000
 
 /** Of what is done by the clock: keys of one call, and calls under way at once where each key needs its own. */
 const KEYS_TOGETHER = 64
-const CALLS_AT_ONCE = 16
+export const CALLS_AT_ONCE = 16
 
 type Command = (...args: (string | number)[]) => Promise<unknown>
 
-/** Makes the scripts known to a client, with the settings as their constants, and calls them. */
+/** The Lua text of every script, with the settings as its constants. */
+export type ScriptTexts = ReadonlyMap<ScriptName, string>
+
+export function scriptTexts(settings: StoreSettings): ScriptTexts {
+  const constants = constantsOf(settings)
+  const prelude = source('prelude')
+  const names = Object.keys(scripts) as ScriptName[]
+  return new Map(names.map((name) => [name, assemble(name, constants, prelude)]))
+}
+
+/** Defines the scripts as commands of a client, and calls them. */
 export class Scripts {
-  readonly #client: Client
+  readonly #client: Redis
+  readonly #oneSlotPerCall: boolean
   readonly #commands = new Map<ScriptName, Command>()
 
-  constructor(client: Client, settings: StoreSettings) {
+  /** @param oneSlotPerCall true in a Cluster, whose servers refuse a script with keys of several slots */
+  constructor(client: Redis, texts: ScriptTexts, oneSlotPerCall: boolean) {
     this.#client = client
-    const constants = constantsOf(settings)
-    const prelude = source('prelude')
-    for (const name of Object.keys(scripts) as ScriptName[]) {
+    this.#oneSlotPerCall = oneSlotPerCall
+    for (const [name, lua] of texts) {
       const command = commandOf(name)
-      client.defineCommand(command, { numberOfKeys: scripts[name].keys, lua: assemble(name, constants, prelude) })
+      client.defineCommand(command, { numberOfKeys: scripts[name].keys, lua })
       this.#commands.set(name, (client as unknown as Record<string, Command>)[`${command}Buffer`] as Command)
     }
   }
@@ -78,16 +90,9 @@ export class Scripts {
     return (this.#commands.get(name) as Command).call(this.#client, ...keys, ...args) as Promise<Reply>
   }
 
-  /** Calls a script for each key, some at once: publishes go in between. */
-  async each(name: ScriptName, keys: readonly string[], args: (string | number)[]): Promise<Reply[]> {
-    const replies: Reply[] = []
-    for (const some of slices(keys, CALLS_AT_ONCE)) replies.push(...(await Promise.all(some.map((key) => this.run(name, [key], args)))))
-    return replies
-  }
-
-  /** Calls a script over keys of many buckets, one of them in each call in a Cluster. Publishes go in between, and wait for no more than a few. */
+  /** Calls a script over keys of many buckets of this server, a few at a time, so that publishes wait behind no more than a few. */
   async over(name: 'counters' | 'due', keys: readonly string[], args: (string | number)[]): Promise<Reply[]> {
-    const [together, atOnce] = this.#client.isCluster ? [1, CALLS_AT_ONCE] : [KEYS_TOGETHER, 1]
+    const [together, atOnce] = this.#oneSlotPerCall ? [1, CALLS_AT_ONCE] : [KEYS_TOGETHER, 1]
     const replies: Reply[] = []
     for (const calls of slices(slices(keys, together), atOnce)) {
       const answers = await Promise.all(calls.map(([first = '', ...further]) => this.run(name, [first], [...args, ...further])))
@@ -97,7 +102,7 @@ export class Scripts {
   }
 }
 
-function slices<Item>(items: readonly Item[], size: number): Item[][] {
+export function slices<Item>(items: readonly Item[], size: number): Item[][] {
   return Array.from({ length: Math.ceil(items.length / size) }, (_, index) => items.slice(index * size, (index + 1) * size))
 }
 

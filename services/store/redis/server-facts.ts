@@ -1,41 +1,43 @@
-import { Cluster, Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import type { Durability } from '../store.ts'
 import { StoreUnusable } from '../unusable.ts'
-import type { Client } from './clients.ts'
 import { BUCKETS, type Keys } from './keys.ts'
 
 const OLDEST_MAJOR = 7
 
 /**
- * Checks that the database may be used: Redis 7 or newer, `noeviction`, made with as many buckets as this driver has.
- * Rejects with `StoreUnusable` when it must not be used, and with the server's error when a later attempt may succeed.
+ * Checks that a server may be used: Redis 7 or newer, `noeviction`. Rejects with `StoreUnusable` when it must not be used, and with the
+ * server's error when a later attempt may succeed.
  */
-export async function checkServer(client: Client, keys: Keys): Promise<void> {
-  await selectDatabase(client)
-  await Promise.all(mastersOf(client).map(checkVersion))
-  await checkPolicy(client)
-  const stored = (await client.get(keys.buckets)) ?? (await claimBuckets(client, keys))
+export async function checkServer(server: Redis): Promise<void> {
+  await selectDatabase(server)
+  await checkVersion(server)
+  await checkPolicy(server)
+}
+
+/** Checks that the database was made with as many buckets as this driver has. Rejects with `StoreUnusable` when not. */
+export async function checkBuckets(server: Redis, keys: Keys): Promise<void> {
+  const stored = (await server.get(keys.buckets)) ?? (await claimBuckets(server, keys))
   if (stored !== String(BUCKETS)) throw new StoreUnusable(`the database was made with ${stored} buckets, this version has ${BUCKETS}`)
 }
 
-/** Rejects with `StoreUnusable` if a server may evict keys. A policy that the user may not read is taken to be right. */
-export async function checkPolicy(client: Client): Promise<void> {
-  for (const policy of await Promise.all(mastersOf(client).map(policyOf))) {
-    if (policy !== undefined && policy !== 'noeviction') throw new StoreUnusable(`maxmemory-policy must be noeviction, it is ${policy}`)
-  }
+/** Rejects with `StoreUnusable` if the server may evict keys. A policy that the user may not read is taken to be right. */
+export async function checkPolicy(server: Redis): Promise<void> {
+  const policy = await policyOf(server)
+  if (policy !== undefined && policy !== 'noeviction') throw new StoreUnusable(`maxmemory-policy must be noeviction, it is ${policy}`)
 }
 
-/** How safe an answered write is, as far as the servers say: the weakest of the masters counts, and what cannot be read counts as `none`. */
-export async function durabilityOf(client: Client): Promise<Durability> {
-  const levels = await Promise.all(mastersOf(client).map(serverDurability))
-  if (levels.includes('none') || levels.length === 0) return 'none'
-  return levels.includes('os') ? 'os' : 'fsync'
+/** Returns how safe an answered write is, as far as the server says. What cannot be read counts as `none`. */
+export async function durabilityOf(server: Redis): Promise<Durability> {
+  const appendonly = await setting(server, 'appendonly')
+  if (appendonly === undefined) return /^aof_enabled:1/m.test((await info(server)) ?? '') ? 'os' : 'none'
+  if (appendonly !== 'yes') return 'none'
+  return (await setting(server, 'appendfsync')) === 'always' ? 'fsync' : 'os'
 }
 
-/** One sentence about what this user may not read of the servers; undefined when nothing is hidden. */
-export async function hiddenFacts(client: Client): Promise<string | undefined> {
-  const [server] = mastersOf(client)
-  if (server === undefined || (await setting(server, 'appendfsync')) !== undefined) return undefined
+/** One sentence about what this user may not read of the server; undefined when nothing is hidden. */
+export async function hiddenFacts(server: Redis): Promise<string | undefined> {
+  if ((await setting(server, 'appendfsync')) !== undefined) return undefined
   if ((await info(server)) === undefined) {
     return 'the Redis user may run neither INFO nor CONFIG GET: version and maxmemory-policy (which must be noeviction) are not checked, and durability is "none" unless replicas confirm'
   }
@@ -51,11 +53,11 @@ export function describeFailure(error: unknown): string {
 }
 
 /** The client stays in database 0 when it cannot select the one it was told: another application may own that. */
-async function selectDatabase(client: Client): Promise<void> {
-  const db = client instanceof Redis ? (client.options.db ?? 0) : 0
-  if (!(client instanceof Redis) || db === 0) return
+async function selectDatabase(server: Redis): Promise<void> {
+  const db = server.options.db ?? 0
+  if (db === 0) return
   try {
-    await client.select(db)
+    await server.select(db)
   } catch (error) {
     if (error instanceof Error && /out of range|invalid DB/i.test(error.message)) {
       throw new Error(`it has no database ${db}: the setting "databases" of redis.conf says how many there are`)
@@ -71,26 +73,15 @@ async function checkVersion(server: Redis): Promise<void> {
   }
 }
 
-async function claimBuckets(client: Client, keys: Keys): Promise<string | null> {
-  await client.setnx(keys.buckets, BUCKETS)
-  return await client.get(keys.buckets)
+async function claimBuckets(server: Redis, keys: Keys): Promise<string | null> {
+  await server.setnx(keys.buckets, BUCKETS)
+  return await server.get(keys.buckets)
 }
 
 async function policyOf(server: Redis): Promise<string | undefined> {
   const told = await info(server)
   if (told === undefined) return await setting(server, 'maxmemory-policy')
   return /^maxmemory_policy:(\S+)/m.exec(told)?.[1]
-}
-
-async function serverDurability(server: Redis): Promise<Durability> {
-  const appendonly = await setting(server, 'appendonly')
-  if (appendonly === undefined) return /^aof_enabled:1/m.test((await info(server)) ?? '') ? 'os' : 'none'
-  if (appendonly !== 'yes') return 'none'
-  return (await setting(server, 'appendfsync')) === 'always' ? 'fsync' : 'os'
-}
-
-function mastersOf(client: Client): Redis[] {
-  return client instanceof Cluster ? client.nodes('master') : [client]
 }
 
 /** undefined: the user may not run INFO. */

@@ -1,8 +1,7 @@
 import type { StoreEvents } from '../store.ts'
-import type { Client } from './clients.ts'
-import { ALL_BUCKETS, BUCKETS, bucketOf, type Keys } from './keys.ts'
+import { BUCKETS, bucketOf, type Keys } from './keys.ts'
+import type { Master } from './master.ts'
 import { number } from './replies.ts'
-import type { Scripts } from './scripts.ts'
 
 const SPACE = 0x20
 const WAKE = 0x77
@@ -30,30 +29,35 @@ interface Tally {
 export class Wakeups {
   /** Times a bucket was found to have lost wake-ups. */
   lost = 0
-  readonly #subscriber: Client
-  readonly #scripts: Scripts
   readonly #keys: Keys
   readonly #node: string
   readonly #events: StoreEvents
   readonly #suspects = new Set<number>()
   readonly #tallies: Tally[] = Array.from({ length: BUCKETS }, () => ({ base: 0, count: 0, target: 0, past: [], heard: [] }))
 
-  constructor(subscriber: Client, scripts: Scripts, keys: Keys, node: string, events: StoreEvents) {
-    this.#subscriber = subscriber
-    this.#scripts = scripts
+  constructor(keys: Keys, node: string, events: StoreEvents) {
     this.#keys = keys
     this.#node = node
     this.#events = events
-    subscriber.on('smessageBuffer', (_channel: Buffer, message: Buffer) => this.#receive(message))
   }
 
-  /** Subscribes to every bucket, then compares every counter. Buckets that moved unheard are told by `tellSuspects`. */
-  async subscribe(): Promise<void> {
-    const first = this.#tallies.every(({ heard }) => heard !== undefined)
-    await this.#listen(ALL_BUCKETS)
-    const missed = await this.#moved()
+  /**
+   * Subscribes to buckets of a master, then compares their counters. `tellSuspects` reports buckets whose counter moved unheard.
+   * Returns how many these are.
+   */
+  async subscribe(master: Master, buckets: readonly number[]): Promise<number> {
+    const first = buckets.every((bucket) => this.#tally(bucket).heard !== undefined)
+    await this.#listen(master, buckets)
+    const missed = await this.#moved(master, buckets)
     if (!first) for (const bucket of missed) this.#suspects.add(bucket)
-    await Promise.all(missed.map((bucket) => this.#rebase(bucket)))
+    await Promise.all(missed.map((bucket) => this.#rebase(master, bucket)))
+    return missed.length
+  }
+
+  /** Subscribes again where a subscription ended, or to buckets that another master had, and reports what was missed. */
+  async resubscribe(master: Master, buckets: readonly number[]): Promise<void> {
+    this.lost += await this.subscribe(master, buckets)
+    this.tellSuspects()
   }
 
   /** Users of buckets where wake-ups may have been lost are attached anew. */
@@ -64,22 +68,25 @@ export class Wakeups {
     this.#events.suspect((user) => affected.has(bucketOf(user)))
   }
 
-  /** Compares the counters of these buckets, and of those where something was heard, with a second ago; heals those that lag. Which they were. */
-  async check(buckets: readonly number[]): Promise<number[]> {
+  /**
+   * Compares the counters of a master's buckets with what they were a second ago: of those in `concerned`, and of those where something
+   * was heard. Heals those that lag, and returns them.
+   */
+  async check(master: Master, concerned: ReadonlySet<number>): Promise<number[]> {
     const lagging: number[] = []
     const level: number[] = []
-    for (const bucket of ALL_BUCKETS) {
+    for (const bucket of master.buckets) {
       const tally = this.#tally(bucket)
-      if (tally.past.length === 0 && !buckets.includes(bucket)) continue
+      if (tally.past.length === 0 && !concerned.has(bucket)) continue
       if (tally.heard !== undefined || heardUpTo(tally, tally.target) < tally.target) lagging.push(bucket)
       else level.push(bucket)
     }
-    await this.#look(level, lagging)
+    await this.#look(master, level, lagging)
     if (lagging.length === 0) return lagging
     this.lost += lagging.length
     for (const bucket of lagging) this.#suspects.add(bucket)
-    await this.#listen(lagging)
-    await Promise.all(lagging.map((bucket) => this.#rebase(bucket)))
+    await this.#listen(master, lagging)
+    await Promise.all(lagging.map((bucket) => this.#rebase(master, bucket)))
     this.tellSuspects()
     return lagging
   }
@@ -95,9 +102,9 @@ export class Wakeups {
   }
 
   /** Takes the counters for the targets of the next check; those that are behind what was heard before lag, too. */
-  async #look(buckets: number[], lagging: number[]): Promise<void> {
+  async #look(master: Master, buckets: number[], lagging: number[]): Promise<void> {
     const heard = buckets.map((bucket) => heardOf(this.#tally(bucket)))
-    const counters = await this.#counters(buckets)
+    const counters = await this.#counters(master, buckets)
     buckets.forEach((bucket, index) => {
       const tally = this.#tally(bucket)
       const counter = counters[index] as number
@@ -106,27 +113,27 @@ export class Wakeups {
     })
   }
 
-  /** Buckets whose counter is another than what was heard, and those whose counter was never read. */
-  async #moved(): Promise<number[]> {
-    const heard = this.#tallies.map(heardOf)
-    const counters = await this.#counters(ALL_BUCKETS)
-    return ALL_BUCKETS.filter((bucket) => {
+  /** Returns the buckets whose counter differs from what was heard, or was never read. */
+  async #moved(master: Master, buckets: readonly number[]): Promise<number[]> {
+    const heard = buckets.map((bucket) => heardOf(this.#tally(bucket)))
+    const counters = await this.#counters(master, buckets)
+    return buckets.filter((bucket, index) => {
       const tally = this.#tally(bucket)
-      const counter = counters[bucket] as number
-      return tally.heard !== undefined || counter < (heard[bucket] as number) || heardUpTo(tally, counter) < counter
+      const counter = counters[index] as number
+      return tally.heard !== undefined || counter < (heard[index] as number) || heardUpTo(tally, counter) < counter
     })
   }
 
-  async #counters(buckets: readonly number[]): Promise<number[]> {
+  async #counters(master: Master, buckets: readonly number[]): Promise<number[]> {
     const keys = buckets.map((bucket) => this.#keys.counters[bucket] as string)
-    return (await this.#scripts.over('counters', keys, [this.#node])).map(number)
+    return (await master.scripts.over('counters', keys, [this.#node])).map(number)
   }
 
-  async #rebase(bucket: number): Promise<void> {
+  async #rebase(master: Master, bucket: number): Promise<void> {
     const tally = this.#tally(bucket)
     const heard: number[] = []
     tally.heard = heard
-    const base = number(await this.#scripts.run('counter', [this.#keys.counters[bucket] as string], [this.#node]))
+    const base = number(await master.scripts.run('counter', [this.#keys.counters[bucket] as string], [this.#node]))
     if (tally.heard !== heard) return
     tally.base = base
     tally.past = heard.filter((counter) => counter > base)
@@ -135,10 +142,14 @@ export class Wakeups {
     tally.heard = undefined
   }
 
-  async #listen(buckets: readonly number[]): Promise<void> {
-    const channels = buckets.map((bucket) => this.#keys.channel(bucket, this.#node))
-    if ('nodes' in this.#subscriber) await Promise.all(channels.map((channel) => this.#subscriber.ssubscribe(channel)))
-    else await this.#subscriber.ssubscribe(...channels)
+  async #listen(master: Master, buckets: readonly number[]): Promise<void> {
+    for (const bucket of buckets) master.listening.add(bucket)
+    try {
+      await master.subscribe(buckets.map((bucket) => this.#keys.channel(bucket, this.#node)))
+    } catch (error) {
+      for (const bucket of buckets) master.listening.delete(bucket)
+      throw error
+    }
   }
 
   #tally(bucket: number): Tally {
@@ -146,7 +157,7 @@ export class Wakeups {
   }
 
   /** One message as it is, or `m` and several, each as `<length> <message>`. */
-  #receive(message: Buffer): void {
+  receive(message: Buffer): void {
     if (message[0] !== MANY) return this.#take(message)
     for (let at = 1; at < message.length; ) {
       const start = message.indexOf(SPACE, at) + 1

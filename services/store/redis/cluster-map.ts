@@ -1,0 +1,147 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
+import { addressOf, createOnceClient, type RedisStoreOptions } from './clients.ts'
+import { agree, readSlots, type SlotMap, type SlotView } from './slot-map.ts'
+
+/** Time between two refreshes while nothing is wrong, milliseconds. */
+const REFRESH_MS = 5000
+/** Least time between two refreshes, milliseconds: whatever goes wrong, a server gets a few `CLUSTER SLOTS` a second from a node. */
+const LEAST_MS = 400
+/** Servers asked in one refresh. */
+const ASKED_AT_ONCE = 3
+/** An answer that takes longer is not waited for, milliseconds: from a server in use, and from one that must be connected to first. */
+const ANSWER_MS = 700
+const CONNECT_AND_ANSWER_MS = 2000
+
+/**
+ * The owner of each slot of a Cluster, kept up to date: asked of some masters in use every five seconds, and soon after anything that
+ * hints at a change. While no master is in use, every server that was ever heard of is asked in turn.
+ */
+export class ClusterMap {
+  #owners: SlotMap = []
+  readonly #options: RedisStoreOptions
+  readonly #inUse: () => Redis[]
+  readonly #changed: () => void
+  /** Addresses of the Cluster's servers: those configured, then those heard of. */
+  readonly #known: Set<string>
+  #turn = 0
+  #timer: NodeJS.Timeout | undefined
+  #refreshing = false
+  #refreshedAt = Number.NEGATIVE_INFINITY
+  #wanted = false
+  #closed = false
+
+  /**
+   * @param inUse returns the connections that can be asked
+   * @param changed called after `owners` was read, or corrected
+   */
+  constructor(options: RedisStoreOptions, inUse: () => Redis[], changed: () => void) {
+    this.#options = options
+    this.#inUse = inUse
+    this.#changed = changed
+    this.#known = new Set(options.clusterNodes?.map(addressOf).map(({ host, port }) => `${host}:${port}`))
+  }
+
+  get owners(): SlotMap {
+    return this.#owners
+  }
+
+  /** Reads the map soon: at once, or `LEAST_MS` after the latest refresh. */
+  refresh(): void {
+    if (this.#closed) return
+    this.#wanted = true
+    if (this.#refreshing) return
+    this.#schedule(Math.max(0, this.#refreshedAt + LEAST_MS - performance.now()))
+  }
+
+  /** Takes the owner of a slot from a `MOVED`, which a server sends before most others know of the change. */
+  correct(slot: number, owner: string): void {
+    if (this.#owners[slot] === owner) return
+    const owners = [...this.#owners]
+    owners[slot] = owner
+    this.#owners = owners
+    this.#changed()
+    this.refresh()
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#timer)
+  }
+
+  #schedule(ms: number): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => void this.#run(), ms)
+  }
+
+  async #run(): Promise<void> {
+    this.#refreshing = true
+    this.#wanted = false
+    this.#refreshedAt = performance.now()
+    const views = await this.#ask()
+    this.#refreshing = false
+    if (this.#closed) return
+    if (views.length > 0) {
+      for (const { servers } of views) for (const address of servers) this.#known.add(address)
+      this.#owners = agree(views)
+      this.#changed()
+    }
+    if (this.#wanted || views.length === 0) this.refresh()
+    else this.#schedule(REFRESH_MS)
+  }
+
+  async #ask(): Promise<SlotView[]> {
+    const inUse = this.#inUse()
+    const turn = this.#turn++
+    if (inUse.length > 0) {
+      const views = await settledViews(some(inUse, turn).map((client) => ask(client, ANSWER_MS)))
+      if (views.length > 0) return views
+    }
+    return await settledViews(some([...this.#known], turn).map((address) => this.#askOnce(address)))
+  }
+
+  async #askOnce(address: string): Promise<SlotView> {
+    const client = createOnceClient(this.#options, address)
+    try {
+      const connected = client.connect()
+      connected.catch(() => undefined)
+      await within(CONNECT_AND_ANSWER_MS, connected)
+      return await ask(client, ANSWER_MS)
+    } finally {
+      client.disconnect()
+    }
+  }
+}
+
+/** Asks a server for its view. The replies of a server that is no part of a Cluster, or has no slots yet, are of no use. */
+async function ask(client: Redis, ms: number): Promise<SlotView> {
+  const answer = client.cluster('SLOTS')
+  answer.catch(() => undefined)
+  const view = readSlots(await within(ms, answer), client.options.host ?? '')
+  if (view.servers.length === 0) throw new Error('the server knows no slots')
+  return view
+}
+
+async function within<Result>(ms: number, answer: Promise<Result>): Promise<Result> {
+  const late = new AbortController()
+  const timeout = pause(ms, undefined, { signal: late.signal }).then(() => {
+    throw new Error(`no answer within ${ms} ms`)
+  })
+  try {
+    return await Promise.race([answer, timeout])
+  } finally {
+    late.abort()
+    timeout.catch(() => undefined)
+  }
+}
+
+async function settledViews(asked: Promise<SlotView>[]): Promise<SlotView[]> {
+  const results = await Promise.allSettled(asked)
+  return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+}
+
+/** Returns up to `ASKED_AT_ONCE` items, others each turn. */
+function some<Item>(items: Item[], turn: number): Item[] {
+  const from = (turn * ASKED_AT_ONCE) % Math.max(1, items.length)
+  return [...items.slice(from), ...items.slice(0, from)].slice(0, ASKED_AT_ONCE)
+}
