@@ -10,7 +10,7 @@ declare module 'fastify' {
 /** The registry of this node's connections, and their heartbeat. */
 export default fp(
   async (app) => {
-    const registry = new Registry(app.store, app.config.WS_PING_INTERVAL_MS, app.timeouts)
+    const registry = new Registry(app.store, app.config.WS_PING_INTERVAL_MS)
     app.decorate('connections', registry)
     app.metrics.gauge('belfry_connections', 'Open connections', () => registry.count)
     app.metrics.gauge('belfry_connected_users', 'Users with an open connection', () => registry.userCount)

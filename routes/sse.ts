@@ -2,6 +2,7 @@ import type { OutgoingHttpHeaders } from 'node:http'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { STREAM_HEADERS } from '../services/connection/accept.ts'
+import { errors } from '../services/errors.ts'
 import { closeCodes, type UnauthorizedReason } from '../services/protocol/index.ts'
 import { problems, SocketQuery, userErrors, userSecurity } from './schemas/common.ts'
 
@@ -16,7 +17,7 @@ const sse: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'stream',
         summary: 'The frames of belfry.v1 as server-sent events',
         description:
-          'The same frames, event ids and cursor as the WebSocket, for networks that break those. `Last-Event-ID` resumes. What was handed to the network counts as received.',
+          'The same frames, event ids and cursor as the WebSocket, for networks that break those. `Last-Event-ID` resumes. Bytes that the socket of the node reported as written count as received. `retry` comes with `hello` and `bye`; a stream lasts 10 minutes at most, and the client resumes on a new one.',
         tags: ['socket'],
         security: userSecurity,
         querystring: SocketQuery,
@@ -33,8 +34,10 @@ const sse: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const admission = await app.admit.identify(request)
-      if (!admission.admitted)
-        throw app.auth.refusal(admission.code === closeCodes.unauthorized.code ? (admission.reason as UnauthorizedReason) : 'token_invalid')
+      if (!admission.admitted) {
+        if (admission.code === closeCodes.unsupportedVersion.code) throw new errors.UnsupportedVersion()
+        throw app.auth.refusal(admission.reason as UnauthorizedReason)
+      }
       reply.hijack()
       // The head of a GET without its stream: a HEAD opens no connection and moves no cursor.
       if (request.method === 'HEAD') reply.raw.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...STREAM_HEADERS }).end()

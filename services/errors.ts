@@ -7,6 +7,11 @@ import type { UnauthorizedReason } from './protocol/index.ts'
  */
 export const errors = {
   InvalidRequest: createError('BELFRY_ERR_INVALID_REQUEST', 'The request is not valid: %s', 400),
+  UnsupportedVersion: createError(
+    'BELFRY_ERR_UNSUPPORTED_VERSION',
+    'None of the offered versions of the protocol is spoken here: offer belfry.v1',
+    400
+  ),
   TokenMissing: createError('BELFRY_ERR_TOKEN_MISSING', 'A token or an API key is needed', 401),
   TokenInvalid: createError('BELFRY_ERR_TOKEN_INVALID', 'The token or API key is not valid', 401),
   TokenExpired: createError('BELFRY_ERR_TOKEN_EXPIRED', 'The token has expired', 401),

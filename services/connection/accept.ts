@@ -4,8 +4,9 @@ import type { RawData, WebSocket } from 'ws'
 import { newId } from '../ids.ts'
 import { closeCodes } from '../protocol/index.ts'
 import type { Start } from '../store/store.ts'
-import { type ClientFrameContext, countFrame, takeClientFrame } from './client-frames.ts'
-import { Connection, type ConnectionContext, type Identity } from './connection.ts'
+import { type ClientFrameContext, takeClientFrame, takeControlFrame } from './client-frames.ts'
+import { Connection } from './connection.ts'
+import type { ConnectionContext, Identity } from './context.ts'
 import { SseTransport } from './transport-sse.ts'
 import { WebSocketTransport } from './transport-websocket.ts'
 
@@ -32,8 +33,7 @@ interface OwnedWebSocket extends WebSocket {
   [kContext]: SocketContext
 }
 
-interface OwnedSocket extends Socket {
-  [kConnection]: Connection
+interface UpgradedSocket extends Socket {
   /** Where Node keeps the response of the upgrade request. */
   _httpMessage?: ServerResponse | null
 }
@@ -44,7 +44,7 @@ interface OwnedSocket extends Socket {
  * @param socket the TCP or TLS socket under it
  */
 export function acceptSocket(context: SocketContext, webSocket: WebSocket, socket: Socket, admission: Admission): void {
-  letGoOfUpgrade(webSocket, socket as OwnedSocket)
+  letGoOfUpgrade(webSocket, socket as UpgradedSocket)
   if (!admission.admitted) {
     context.counters.upgradesRefused += 1
     webSocket.close(admission.code, admission.reason)
@@ -55,12 +55,10 @@ export function acceptSocket(context: SocketContext, webSocket: WebSocket, socke
   const owned = webSocket as OwnedWebSocket
   owned[kContext] = context
   owned[kConnection] = connection
-  ;(socket as OwnedSocket)[kConnection] = connection
   webSocket.on('message', onMessage)
   webSocket.on('ping', onPing)
   webSocket.on('pong', onPong)
   webSocket.on('close', onClose)
-  socket.on('drain', onDrain)
 }
 
 /** Takes over a response for server-sent events, whose head it writes with `headers`; nothing, when the client has gone meanwhile. */
@@ -75,14 +73,10 @@ export function acceptStream(
   response.writeHead(200, { ...headers, ...STREAM_HEADERS })
   const connection = new Connection(context, new SseTransport(response), identity, start, newId())
   response.on('close', () => connection.closed(GONE))
-  response.on('drain', () => {
-    connection.handedOver()
-    connection.resume()
-  })
 }
 
 /** The upgrade leaves a listener and a response behind that hold request, reply and headers: some 3 KB a connection for as long as it lives. */
-function letGoOfUpgrade(webSocket: WebSocket, socket: OwnedSocket): void {
+function letGoOfUpgrade(webSocket: WebSocket, socket: UpgradedSocket): void {
   webSocket.removeAllListeners('error')
   webSocket.on('error', onError)
   socket._httpMessage?.detachSocket(socket)
@@ -94,23 +88,17 @@ function onMessage(this: WebSocket, data: RawData, isBinary: boolean): void {
   else takeClientFrame(context, connection, data.toString(), performance.now())
 }
 
-/** Each is answered with a pong, which a peer that reads nothing would pile up here. */
+/** `ws` answers each ping with a pong, which a peer that reads nothing would pile up here: pings count. */
 function onPing(this: WebSocket): void {
-  countFrame((this as OwnedWebSocket)[kConnection], performance.now())
+  takeControlFrame((this as OwnedWebSocket)[kConnection], 'ping', performance.now())
 }
 
 function onPong(this: WebSocket): void {
-  ;(this as OwnedWebSocket)[kConnection].heardAt = performance.now()
+  takeControlFrame((this as OwnedWebSocket)[kConnection], 'pong', performance.now())
 }
 
 function onClose(this: WebSocket, code: number): void {
   ;(this as OwnedWebSocket)[kConnection].closed(code || closeCodes.serverError.code)
-}
-
-function onDrain(this: Socket): void {
-  const connection = (this as OwnedSocket)[kConnection]
-  connection.handedOver()
-  connection.resume()
 }
 
 /** `ws` closes the socket itself, with the code that goes with the error (1002, 1007, 1009), and 'close' follows. */

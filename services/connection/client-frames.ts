@@ -9,9 +9,6 @@ import { plainFrame } from './frames.ts'
 /** When a frame that could not be carried out for now may be sent again, milliseconds. */
 const RETRY_AFTER_MS = 1000
 
-/** Frames a client may send in one second. */
-export const MAX_FRAMES_PER_SECOND = 50
-
 const STATES: readonly unknown[] = ['unread', 'seen', 'read', 'archived'] satisfies State[]
 
 export interface ClientFrameContext {
@@ -21,19 +18,21 @@ export interface ClientFrameContext {
 }
 
 /**
- * Takes one text frame of a client. What is no frame of the protocol closes the connection with 4006, too many of them with 4102; a frame
+ * Takes one text frame of a client. Text that is no frame of the protocol closes the connection with 4006, too many frames with 4102. A frame
  * that could not be carried out is answered with `error`.
  *
- * @param now milliseconds of the monotonic clock
+ * @param now on the monotonic clock, milliseconds
  */
 export function takeClientFrame(context: ClientFrameContext, connection: Connection, text: string, now: number): void {
-  if (!countFrame(connection, now)) return
+  if (!connection.open) return
+  connection.heartbeat.heard()
   const frame = parse(text)
-  if (frame === undefined) return connection.close('protocolError')
-  switch (frame.type) {
+  if (frame?.type === 'ack' && typeof frame.eventId === 'string' && connection.ack(frame.eventId)) return
+  if (frame?.type === 'pong' && connection.heartbeat.answersPing('frame')) return
+  if (!countFrame(connection, now)) return
+  switch (frame?.type) {
     case 'ack':
-      if (typeof frame.eventId === 'string') connection.ack(frame.eventId)
-      else connection.close('protocolError')
+      if (typeof frame.eventId !== 'string') connection.close('protocolError')
       return
     case 'mark':
       void mark(context, connection, frame as Partial<MarkFrame>)
@@ -48,16 +47,15 @@ export function takeClientFrame(context: ClientFrameContext, connection: Connect
   }
 }
 
-/** Counts any frame of the client, its control frames too. False when it is not to be looked at: the connection is closed, or it was one too many. */
-export function countFrame(connection: Connection, now: number): boolean {
-  connection.heardAt = now
-  const second = Math.floor(now / 1000)
-  if (second !== connection.heardSecond) {
-    connection.heardSecond = second
-    connection.framesHeard = 0
-  }
-  connection.framesHeard += 1
-  if (connection.framesHeard > MAX_FRAMES_PER_SECOND) connection.close('tooManyFrames')
+/** Takes a control frame of a client that counts as its text frames do: a ping, or a pong that answers no ping of ours. */
+export function takeControlFrame(connection: Connection, kind: 'ping' | 'pong', now: number): void {
+  connection.heartbeat.heard()
+  if (kind === 'ping' || !connection.heartbeat.answersPing('control')) countFrame(connection, now)
+}
+
+/** Counts a frame. Returns false if the connection is closed, or is closed for this one. */
+function countFrame(connection: Connection, now: number): boolean {
+  if (connection.open && !connection.heartbeat.countFrame(now)) connection.close('tooManyFrames')
   return connection.open
 }
 
@@ -75,10 +73,6 @@ async function mark({ store }: ClientFrameContext, connection: Connection, frame
   const { ageMs } = frame
   if (target === undefined || !STATES.includes(frame.state) || !(ageMs === undefined || (Number.isSafeInteger(ageMs) && ageMs >= 0))) {
     refuse(connection, frame.ref, new errors.InvalidRequest('mark needs ids or upTo, a state, and no ageMs or one that is 0 or more'))
-    return
-  }
-  if (!connection.attached) {
-    refuse(connection, frame.ref, new errors.StoreUnavailable())
     return
   }
   try {

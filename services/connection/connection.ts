@@ -1,94 +1,66 @@
 import { isOfStore } from '../errors.ts'
-import type { Counters } from '../node/counters.ts'
 import { increment } from '../node/counters.ts'
-import { closeCodes, DEFAULT_DEVICE, type HelloFrame, type Position, parseEventId } from '../protocol/index.ts'
+import { type CloseName, closeCodes, DEFAULT_DEVICE, type HelloFrame, type Position, parseEventId } from '../protocol/index.ts'
 import { rowId8, rowKind } from '../store/row.ts'
-import type { Backlog, ConnectionInfo, Start, Store } from '../store/store.ts'
-import type { CursorWriter } from './cursor-writer.ts'
+import type { Backlog, ConnectionInfo, ReadCommand, Start } from '../store/store.ts'
+import type { ConnectionContext, Identity } from './context.ts'
 import { eventIdOf, Frame, plainFrame, Replay } from './frames.ts'
-import type { LocalUser, Registry } from './registry.ts'
-import type { Timeouts } from './timeouts.ts'
-import type { Transport } from './transport.ts'
-
-/** What all connections of a node share. */
-export interface ConnectionContext {
-  readonly node: string
-  readonly store: Store
-  readonly registry: Registry
-  readonly queue: CursorWriter
-  readonly counters: Counters
-  readonly maxUnacked: number
-  readonly maxFrameBytes: number
-  readonly pingIntervalMs: number
-  readonly timeouts: Timeouts
-  /** Told of an error that is none of the store's: a fault, which costs the connection it came about in. */
-  readonly onFault: (error: unknown) => void
-}
-
-/** Who connects. Times are Unix milliseconds. */
-export interface Identity {
-  user: string
-  deviceId: string
-  issuedAt: number
-  expiresAt: number
-  address: string
-}
+import { Heartbeat } from './heartbeat.ts'
+import type { LocalUser } from './registry.ts'
+import { SendWindow } from './send-window.ts'
+import type { Transport, TransportOwner } from './transport.ts'
 
 /**
- * `attach`: to be registered and read; `behind`: to be read from `sent`; `live`: `sent` is the top, wake-ups are sent as they come;
- * `closed`.
+ * `attach`: the connection is to be registered, and its backlog read; `behind`: the log is to be read from `sent`;
+ * `live`: `sent` is the top, and wake-ups are sent as they come; `closed`.
  */
 type Stage = 'attach' | 'behind' | 'live' | 'closed'
 
-/** A socket that holds back more than this is left behind until it drains, bytes. */
+/** A socket that holds this much is sent nothing more until it drains, bytes. */
 const MAX_BUFFERED = 65_536
-/** Acknowledgements of what was never sent, before the connection is closed. */
+/** Acknowledgements of rows that were never sent, before the connection is closed. */
 const MAX_BAD_ACKS = 3
+/** Reads in a row that end in a gap, or return nothing though the log goes on, before the connection is closed. */
+const MAX_FRUITLESS_READS = 5
+/** The reason sent to a connection whose place a newer one took. */
+const DISPLACED = 'connection limit: a newer connection of the device took this place'
 
 /**
- * A connection is a cursor over its user's log.
+ * One connection of a device: a cursor over its user's log.
  *
- * It has `sent` and `acked` and no queue. Whatever brought it out of step (a new socket, a full window, a slow peer, a lost wake-up, a store
- * that was away) leads to the same place, `#step`: read the log from `sent` until it has caught up, then follow live. So a client sees a
+ * It has a position, `sent`, and no queue. Whatever brought it out of step (a new socket, a full window, a slow peer, a lost wake-up, a store
+ * failure) leads to the same place, `#step`: read the log from `sent` until it has caught up, then follow live. So a client sees a
  * contiguous run, and the fan-out cannot make a duplicate.
  */
-export class Connection implements ConnectionInfo {
+export class Connection implements ConnectionInfo, TransportOwner {
   readonly connectionId: string
   readonly deviceId: string
   readonly connectedAt: number
   readonly address: string
   readonly local: LocalUser
-  /** When the token in use was issued, and when it expires. */
+  readonly heartbeat: Heartbeat
+  /** Issue and expiry of the token in use. */
   issuedAt: number
   expiresAt: number
-  /** Times below are milliseconds of the monotonic clock, which no step of the wall clock moves. When the peer last showed life, when it was last pinged, and when first of all that it did not answer. */
-  heardAt: number
-  pingedAt: number
-  unansweredSince = 0
-  /** Frames taken from the client since `heardSecond`, for the limit on frames a second. */
-  framesHeard = 0
-  heardSecond = 0
-  /** Since when the network has taken nothing of what it holds back, and how much it had taken by the last beat. */
-  stalledSince = 0
-  takenBytes = 0
 
   readonly #context: ConnectionContext
   readonly #transport: Transport
+  /** On the monotonic clock, milliseconds. */
+  readonly #openedAt: number
   #stage: Stage = 'attach'
   /** A store call is under way: its answer steps on. */
   #busy = false
   #greeted = false
-  readonly #openedAt: number
+  /** The first refusal for the connection limit, on the monotonic clock; 0: there was none. */
   #overLimitSince = 0
   readonly #start: Start
   #sent: Position = { epoch: '', offset: 0, id8: '' }
-  /** Offset of the last row that made a frame: a client cannot acknowledge what lies after it. */
-  #lastFrame = 0
-  #acked = 0
+  readonly #window = new SendWindow()
   #badAcks = 0
-  /** The count at the end of what was read last. */
+  #fruitlessReads = 0
+  /** The unread count at the end of the last read. */
   #unread = 0
-  /** The log must be read even though nothing newer is known of: what was sent may not be what it holds. */
+  /** The log must be read although no newer row is known: it may hold other rows than those sent. */
   #doubt = false
 
   constructor(context: ConnectionContext, transport: Transport, identity: Identity, start: Start, connectionId: string) {
@@ -101,10 +73,9 @@ export class Connection implements ConnectionInfo {
     this.issuedAt = identity.issuedAt
     this.expiresAt = identity.expiresAt
     this.connectedAt = Date.now()
-    transport.owner = this
     this.#openedAt = performance.now()
-    this.heardAt = this.#openedAt
-    this.pingedAt = this.#openedAt
+    this.heartbeat = new Heartbeat(context, transport, this.#openedAt)
+    transport.owner = this
     this.local = context.registry.add(identity.user, this)
     context.counters.connects += 1
     this.#step()
@@ -112,15 +83,6 @@ export class Connection implements ConnectionInfo {
 
   get node(): string {
     return this.#context.node
-  }
-
-  get live(): boolean {
-    return this.#stage === 'live'
-  }
-
-  /** The store has admitted it: the token was not revoked, and there was room. */
-  get attached(): boolean {
-    return this.#greeted && this.#stage !== 'closed'
   }
 
   get open(): boolean {
@@ -131,60 +93,77 @@ export class Connection implements ConnectionInfo {
     return this.#transport
   }
 
-  /** A row of the user's log, from a wake-up. Sent if it is the next one; dropped if it was; else the log is read. */
-  wake(epoch: string, offset: number, frame: Frame | undefined, id8: string): void {
+  /** The newest row sent. */
+  get sent(): Position {
+    return this.#sent
+  }
+
+  /** Takes a row of the user's log from a wake-up. It is sent if it is the next one, and dropped if it was sent; else the log is read. */
+  wake(position: Position, frame: Frame | undefined): void {
     if (this.#stage !== 'live') return
+    const { epoch, offset } = position
     if (epoch === this.#sent.epoch && offset <= this.#sent.offset) return
     if (frame === undefined || epoch !== this.#sent.epoch || offset !== this.#sent.offset + 1 || !this.#hasRoom()) {
       this.#stage = 'behind'
       this.#step()
       return
     }
-    this.#sent = { epoch, offset, id8 }
-    this.#lastFrame = offset
+    this.#sent = position
+    this.#window.push(offset)
     this.#context.counters.deliveredLive += 1
     this.#transport.send(frame)
-    this.#moveByItself()
   }
 
-  /** What was sent may not be what the log holds: read it again from there. */
+  /** Reads the log again from `sent`: it may hold other rows than those sent. */
   doubt(): void {
     this.#doubt = true
     if (this.#stage === 'live') this.#stage = 'behind'
     this.#step()
   }
 
-  /** The registration may be gone: attach again from where the cursor is. */
+  /** Attaches again from `sent`: the registration may be lost. */
   reattach(): void {
     if (this.#stage === 'closed') return
     this.#stage = 'attach'
     this.#step()
   }
 
-  /** Goes on after something that held it up: room in the socket, the store's return, the clock. */
+  /** Continues after a wait: the store is available again. */
   resume(): void {
     this.#step()
   }
 
-  /** The network took everything that was sent: whoever waited for that goes on. */
-  handedOver(): void {
-    this.#moveByItself()
+  /** Pings, closes, or continues after a wait, as the heartbeat says. `now` is on the monotonic clock. */
+  beat(now: number, ping: Frame): void {
+    if (Date.now() >= this.expiresAt) return this.close('unauthorized', 'token_expired')
+    const action = this.heartbeat.beat(now)
+    if (action === 'ping') this.#transport.ping(ping)
+    else if (action !== undefined) return this.close(action)
     this.#step()
   }
 
-  ack(eventId: string): void {
+  /** The cursor of the shared device, or of a client that cannot answer, moves for bytes that the socket reported written, and for no others. */
+  written(through: Position): void {
+    if (this.#stage === 'closed') return
+    if (this.#isSelfMoving && this.#window.acknowledge(through, this.#sent) === 'moved') this.#moveCursor(through)
+    this.#step()
+  }
+
+  /** Takes an acknowledgement. Returns whether it is the first for rows that were sent: such a frame is no flood. */
+  ack(eventId: string): boolean {
     const position = parseEventId(eventId)
-    const ahead = position === undefined || position.offset > this.#sent.offset
-    if (ahead || position.epoch !== this.#sent.epoch) {
+    const outcome = position === undefined ? 'unknown' : this.#window.acknowledge(position, this.#sent)
+    if (position === undefined || outcome === 'unknown') {
       this.#context.counters.badAcks += 1
       if (++this.#badAcks >= MAX_BAD_ACKS) this.close('outOfStep')
-      return
+      return false
     }
-    if (position.offset <= this.#acked) return
-    this.#acked = position.offset >= this.#lastFrame ? this.#sent.offset : position.offset
-    this.#context.counters.acks += 1
-    this.#context.queue.ack(this.local.user, this.deviceId, position)
-    this.#step()
+    if (outcome === 'moved' || outcome === 'behind') {
+      this.#context.counters.acks += 1
+      this.#moveCursor(position)
+      this.#step()
+    }
+    return outcome === 'moved' || outcome === 'late'
   }
 
   send(frame: Frame): void {
@@ -192,63 +171,70 @@ export class Connection implements ConnectionInfo {
   }
 
   /** Says `bye`, closes, and leaves the registry. */
-  close(name: keyof typeof closeCodes, reason: string = closeCodes[name].reason, reconnectInMs = 0): void {
+  close(name: CloseName, reason: string = closeCodes[name].reason, reconnectInMs = 0): void {
     if (this.#stage === 'closed') return
     const { code } = closeCodes[name]
-    this.#transport.send(plainFrame({ type: 'bye', code, reason, reconnectInMs }))
-    this.#transport.close(code, reason)
+    this.#transport.close({ type: 'bye', code, reason, reconnectInMs })
     this.closed(code)
   }
 
-  /** The transport is gone. */
+  /** Closes for a newer connection of the same device. */
+  displace(): void {
+    this.close('connectionLimit', DISPLACED)
+  }
+
+  /** The transport has ended. No cursor moves for what it had not reported written. */
   closed(code: number): void {
     if (this.#stage === 'closed') return
-    this.#moveByItself()
     this.#stage = 'closed'
     this.#context.queue.settle(this.local.user, this.deviceId)
     increment(this.#context.counters.disconnects, code)
     this.#context.registry.remove(this.local, this)
   }
 
-  /** The cursor of the shared device, or of a client that cannot answer, moves when the network took everything. */
-  #moveByItself(): void {
-    if (!this.#byItself || this.#acked === this.#sent.offset || this.#transport.buffered > 0) return
-    this.#acked = this.#sent.offset
-    this.#context.queue.ack(this.local.user, this.deviceId, this.#sent)
+  #moveCursor(position: Position): void {
+    this.#context.queue.ack(this.local.user, this.deviceId, position)
   }
 
   #hasRoom(): boolean {
-    return this.#room() > 0 && this.#transport.buffered <= MAX_BUFFERED
+    return this.#room() > 0 && this.#transport.buffered < MAX_BUFFERED
   }
 
-  get #byItself(): boolean {
+  get #isSelfMoving(): boolean {
     return this.#transport.oneWay || this.deviceId === DEFAULT_DEVICE
   }
 
-  /** What no client acknowledges is held back by the socket alone: twice the window is about what that takes, in usual rows. */
+  /** Frames that may be sent. Where no client acknowledges, the bound is that on bytes: twice the window is about 64 KB of usual rows. */
   #room(): number {
     const { maxUnacked } = this.#context
-    return (this.#byItself ? 2 * maxUnacked : maxUnacked) - (this.#sent.offset - this.#acked)
+    return (this.#isSelfMoving ? 2 * maxUnacked : maxUnacked) - this.#window.inFlight
   }
 
-  /** The one way on from wherever it stands. */
+  /** The bounds of a read: what the connection may hold. */
+  #bounds(): Pick<ReadCommand, 'limit' | 'bytes'> {
+    const bytes = MAX_BUFFERED - this.#transport.buffered
+    return { limit: bytes > 0 ? Math.max(0, this.#room()) : 0, bytes: Math.max(1, bytes) }
+  }
+
+  get #isCaughtUp(): boolean {
+    return this.local.epoch === this.#sent.epoch && this.local.top <= this.#sent.offset
+  }
+
+  /** Does the next thing there is to do, from whatever stage. */
   #step(): void {
     if (this.#busy || this.#stage === 'live' || this.#stage === 'closed') return
-    if (this.#stage === 'attach') {
-      void this.#ask(() => this.#attach())
-      return
-    }
-    const { epoch, top } = this.local
-    if (!this.#doubt && epoch === this.#sent.epoch && top <= this.#sent.offset) {
+    if (this.#stage === 'attach') void this.#ask(() => this.#attach())
+    else if (!this.#doubt && this.#isCaughtUp) {
       this.#stage = 'live'
-      this.#transport.send(new Frame('', `{"type":"caughtUp","eventId":"${eventIdOf(this.#sent)}","unread":${this.#unread}}`))
+      const eventId = eventIdOf(this.#sent)
+      this.#transport.send(new Frame(eventId, `{"type":"caughtUp","eventId":"${eventId}","unread":${this.#unread}}`))
     } else if (this.#hasRoom()) {
       this.#doubt = false
       void this.#ask(() => this.#read())
     }
   }
 
-  /** What the store could not do is done again at the next beat; what was to be found out still is. */
+  /** On a store failure the step is retried at the next heartbeat; `#doubt` stays set. */
   async #ask(step: () => Promise<void>): Promise<void> {
     this.#busy = true
     try {
@@ -268,45 +254,61 @@ export class Connection implements ConnectionInfo {
 
   async #attach(): Promise<void> {
     const { user } = this.local
-    const limit = Math.max(1, this.#room())
+    const askedAt = performance.now()
     this.#context.counters.reads += 1
     const result = await this.#context.store.attach({
       user,
       deviceId: this.deviceId,
       start: this.#greeted ? { at: 'position', position: this.#sent } : this.#start,
       connections: this.local.listed(),
+      newcomer: this.#greeted ? undefined : this.connectionId,
       issuedAt: this.issuedAt,
       seen: this.local.lastSeen(),
-      limit
+      ...this.#bounds()
     })
     if (this.#stage === 'closed') return
     if (result.status === 'revoked') return this.close('unauthorized', 'token_revoked')
-    if (result.status === 'limit') return this.#overLimit()
+    if (result.status === 'limit') return this.#overLimit(result.silentMs, askedAt)
     this.#overLimitSince = 0
+    for (const connectionId of result.displaced) this.local.find(connectionId)?.displace()
     if (!this.#greeted) this.#greet(result.backlog)
     this.#stage = 'behind'
     this.#take(result.backlog)
   }
 
-  /** One that was there before stays: the newcomer that is one too many is listed until its own attach is refused. Then there is room again. */
-  #overLimit(): void {
+  /**
+   * A newcomer over the limit is refused for good once every node that holds connections of the user was heard after the first refusal:
+   * those connections are not left over from a dead node. Without that the refusal is temporary. An older connection waits longer: a
+   * newcomer over the limit counts until its own attach is refused.
+   */
+  #overLimit(silentMs: number | undefined, askedAt: number): void {
     this.#busy = false
-    const now = performance.now()
-    this.#overLimitSince ||= now
-    if (!this.#greeted || now - this.#overLimitSince > this.#context.timeouts.attachMs) this.close('connectionLimit')
+    this.#overLimitSince ||= askedAt
+    const waitedMs = askedAt - this.#overLimitSince
+    const isCertain = silentMs === undefined || silentMs < waitedMs
+    const { attachMs, limitMs } = this.#context.timeouts
+    const isOver = waitedMs > (this.#greeted ? attachMs : limitMs)
+    if (isOver || (isCertain && !this.#greeted)) this.close(isCertain ? 'connectionLimit' : 'connectionLimitForNow')
   }
 
   async #read(): Promise<void> {
-    const { user } = this.local
+    const command = { user: this.local.user, position: this.#sent, seen: this.local.lastSeen(), ...this.#bounds() }
     this.#context.counters.reads += 1
-    this.#take(await this.#context.store.read({ user, position: this.#sent, seen: this.local.lastSeen(), limit: this.#room() }))
+    const backlog = await this.#context.store.read(command)
+    const isFruitless = backlog.gap !== undefined || (backlog.rows.length === 0 && backlog.top > backlog.start.offset)
+    this.#fruitlessReads = isFruitless ? this.#fruitlessReads + 1 : 0
+    if (this.#fruitlessReads > MAX_FRUITLESS_READS) {
+      throw new Error(`The log does not go on from ${eventIdOf(command.position)}: ${MAX_FRUITLESS_READS} reads made no progress`)
+    }
+    this.#take(backlog)
   }
 
   #greet(backlog: Backlog): void {
     const { maxUnacked, maxFrameBytes, pingIntervalMs, timeouts, node } = this.#context
+    const isStored = this.#isSelfMoving && this.#start.at === 'device' && backlog.resumed && backlog.gap === undefined
     this.#greeted = true
+    this.#window.restart(backlog.start, this.#sent, isStored)
     this.#sent = backlog.start
-    this.#acked = backlog.start.offset
     const hello: HelloFrame = {
       type: 'hello',
       connectionId: this.connectionId,
@@ -327,6 +329,8 @@ export class Connection implements ConnectionInfo {
       limits: { maxFrameBytes, maxUnacked }
     }
     this.#transport.send(plainFrame(hello))
+    this.heartbeat.start(performance.now())
+    this.#transport.listen()
   }
 
   #take(backlog: Backlog): void {
@@ -336,33 +340,31 @@ export class Connection implements ConnectionInfo {
     this.#unread = backlog.unread
     if (backlog.gap !== undefined) {
       this.#gap(backlog.gap)
-      this.#acked = backlog.start.offset
-      this.#lastFrame = backlog.start.offset
+      this.#window.restart(backlog.start, this.#sent)
     }
     this.#sent = backlog.start
     this.#replay(backlog)
-    this.handedOver()
+    this.#step()
   }
 
+  /** Sends the frames of rows that were read, until the socket holds as much as it may. The rest is read again later. */
   #replay(backlog: Backlog): void {
     const { epoch, start, rows } = backlog
     const replay = new Replay(backlog)
-    let offset = start.offset
+    let { offset } = start
     let lost = 0
     for (const [index, row] of rows.entries()) {
+      if (!this.#hasRoom()) break
       if (rowKind(row) === '~') lost += 1
       else if (lost > 0) lost = this.#lost(epoch, offset, lost)
       const frame = replay.frame(index)
-      const clear = this.#acked >= this.#lastFrame
       offset += 1
-      if (frame !== undefined) {
-        this.#lastFrame = offset
-        this.#context.counters.deliveredReplay += 1
-        this.#transport.send(frame)
-      } else if (clear) this.#acked = offset
+      this.#sent = { epoch, offset, id8: rowId8(row) }
+      if (frame === undefined) continue
+      this.#window.push(offset)
+      this.#context.counters.deliveredReplay += 1
+      this.#transport.send(frame)
     }
-    const last = rows.at(-1)
-    if (last !== undefined) this.#sent = { epoch, offset, id8: rowId8(last) }
     if (lost > 0) this.#lost(epoch, offset, lost)
   }
 

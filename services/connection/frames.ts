@@ -4,6 +4,8 @@ import type { Backlog } from '../store/store.ts'
 
 const TEXT_FRAME = 0x81
 
+const EVENT_END = Buffer.from('\n\n')
+
 /**
  * One message to a client, encoded once and shared by every socket it goes to.
  *
@@ -13,6 +15,7 @@ export class Frame {
   readonly ws: Buffer
   readonly eventId: string
   readonly #start: number
+  #event: Buffer | undefined
 
   /**
    * JSON text, joined: the head, a row's tail, copied unread, and the end.
@@ -45,6 +48,13 @@ export class Frame {
 
   get text(): Buffer {
     return this.ws.subarray(this.#start)
+  }
+
+  /** The frame as a server-sent event: the event id as `id`, the JSON as `data`. */
+  get event(): Buffer {
+    const head = this.eventId === '' ? 'data: ' : `id: ${this.eventId}\ndata: `
+    this.#event ??= Buffer.concat([Buffer.from(head), this.text, EVENT_END])
+    return this.#event
   }
 }
 

@@ -1,7 +1,7 @@
+import type { Position } from '../protocol/index.ts'
 import type { ConnectionInfo, Seen, Store } from '../store/store.ts'
 import type { Connection } from './connection.ts'
-import { type Frame, plainFrame } from './frames.ts'
-import type { Timeouts } from './timeouts.ts'
+import { plainFrame, rowFrame } from './frames.ts'
 
 /** A user with connections on this node, and the newest row the node knows of. */
 export class LocalUser {
@@ -10,7 +10,7 @@ export class LocalUser {
   epoch = ''
   top = 0
   /** The highest offset that came by a wake-up in this epoch. */
-  woken = 0
+  #woken = 0
 
   constructor(user: string) {
     this.user = user
@@ -22,12 +22,30 @@ export class LocalUser {
     else {
       this.epoch = epoch
       this.top = top
-      this.woken = 0
+      this.#woken = 0
     }
   }
 
   lastSeen(): Seen | undefined {
     return this.epoch === '' ? undefined : { epoch: this.epoch, offset: this.top }
+  }
+
+  /** Takes a wake-up. One frame is made for all connections. A wake-up that repeats an offset may tell of another row: the log is read. */
+  wake(position: Position, row: Buffer | undefined): void {
+    const { epoch, offset } = position
+    const isRepeated = epoch === this.epoch && offset <= this.#woken
+    this.observe(epoch, offset)
+    if (isRepeated) {
+      for (const connection of [...this.connections]) connection.doubt()
+      return
+    }
+    this.#woken = offset
+    const frame = row === undefined ? undefined : rowFrame(epoch, offset, row)
+    for (const connection of [...this.connections]) connection.wake(position, frame)
+  }
+
+  find(connectionId: string): Connection | undefined {
+    return this.connections.find((connection) => connection.connectionId === connectionId)
   }
 
   listed(): ConnectionInfo[] {
@@ -42,21 +60,17 @@ export class LocalUser {
 }
 
 /**
- * The connections of this node, by user, and their heartbeat. One timer for all: no connection has its own.
+ * The connections of this node, by user. One timer beats for all of them: no connection has its own.
  */
 export class Registry {
   readonly #users = new Map<string, LocalUser>()
   readonly #store: Store
-  readonly #pingIntervalMs: number
-  readonly #timeouts: Timeouts
   readonly #timer: NodeJS.Timeout
   #count = 0
 
-  constructor(store: Store, pingIntervalMs: number, timeouts: Timeouts) {
+  constructor(store: Store, pingIntervalMs: number) {
     this.#store = store
-    this.#pingIntervalMs = pingIntervalMs
-    this.#timeouts = timeouts
-    this.#timer = setInterval(() => this.tick(performance.now()), Math.min(1000, pingIntervalMs / 4))
+    this.#timer = setInterval(() => this.#beat(), Math.min(1000, pingIntervalMs / 4))
     this.#timer.unref()
   }
 
@@ -93,7 +107,7 @@ export class Registry {
     return local
   }
 
-  /** Takes a connection out, and tells the store; the driver sees to it that the store hears of it in the end. */
+  /** Removes a connection, and tells the store; the driver repeats that until the store has it. */
   remove(local: LocalUser, connection: Connection): void {
     const index = local.connections.indexOf(connection)
     if (index < 0) return
@@ -103,7 +117,7 @@ export class Registry {
     this.#store.detach(local.user, local.listed()).catch(() => undefined)
   }
 
-  /** Closes every connection with `draining`, its return spread over `spreadMs`. */
+  /** Closes every connection with `draining`; their returns are spread over `spreadMs`. */
   drain(spreadMs: number): void {
     for (const connection of [...this.connections()]) {
       connection.close('draining', undefined, Math.round(Math.random() * spreadMs))
@@ -114,53 +128,9 @@ export class Registry {
     clearInterval(this.#timer)
   }
 
-  /**
-   * Runs one beat: pings the connections that are due, closes those that did not answer, take nothing or have an expired token, and resumes those
-   * that are behind.
-   *
-   * @param now milliseconds of the monotonic clock
-   */
-  tick(now: number): void {
+  #beat(): void {
+    const now = performance.now()
     const ping = plainFrame({ type: 'ping', time: Date.now() })
-    for (const connection of [...this.connections()]) this.#beat(connection, now, ping)
-  }
-
-  #beat(connection: Connection, now: number, ping: Frame): void {
-    this.#observe(connection, now)
-    if (Date.now() >= connection.expiresAt) connection.close('unauthorized', 'token_expired')
-    else if (this.#silent(connection, now)) connection.close('noPong')
-    else if (this.#stalled(connection, now)) connection.close('slowConsumer')
-    else this.#keep(connection, now, ping)
-  }
-
-  #keep(connection: Connection, now: number, ping: Frame): void {
-    if (now - connection.pingedAt >= this.#pingIntervalMs) {
-      if (connection.heardAt >= connection.pingedAt) connection.unansweredSince = now
-      connection.pingedAt = now
-      connection.transport.ping(ping)
-    }
-    connection.handedOver()
-    connection.resume()
-  }
-
-  /** The peer has shown no life since a ping that long ago, however many followed it. */
-  #silent({ heardAt, unansweredSince }: Connection, now: number): boolean {
-    return heardAt < unansweredSince && now - unansweredSince >= this.#timeouts.pongMs
-  }
-
-  /** Notes whether the network took anything since the last beat, which of a peer that cannot answer is the sign of life. */
-  #observe(connection: Connection, now: number): void {
-    const { buffered, taken, oneWay } = connection.transport
-    if (buffered > 0 && taken === connection.takenBytes) {
-      connection.stalledSince ||= now
-      return
-    }
-    connection.stalledSince = 0
-    connection.takenBytes = taken
-    if (oneWay) connection.heardAt = now
-  }
-
-  #stalled({ stalledSince }: Connection, now: number): boolean {
-    return stalledSince > 0 && now - stalledSince >= this.#timeouts.stallMs
+    for (const connection of [...this.connections()]) connection.beat(now, ping)
   }
 }

@@ -1,4 +1,4 @@
-/** How long things at the edge may take, milliseconds. */
+/** Deadlines of connections, milliseconds. */
 export interface Timeouts {
   /** The peer may be silent after a ping. */
   pongMs: number
@@ -6,6 +6,10 @@ export interface Timeouts {
   stallMs: number
   /** A connection may wait for its first attach. */
   attachMs: number
+  /** A connection over the limit may wait until the other nodes were heard of. Longer than two of their heartbeats in the store. */
+  limitMs: number
+  /** An event stream may last: HTTP gives its client no way to show life. */
+  streamMs: number
 }
 
-export const TIMEOUTS: Timeouts = { pongMs: 10_000, stallMs: 30_000, attachMs: 15_000 }
+export const TIMEOUTS: Timeouts = { pongMs: 10_000, stallMs: 30_000, attachMs: 15_000, limitMs: 5000, streamMs: 600_000 }

@@ -1,27 +1,44 @@
 import type { ServerResponse } from 'node:http'
+import { type ByeFrame, verdictOf } from '../protocol/index.ts'
 import { bytesTakenBy } from './bytes-taken.ts'
 import { type Flushable, flushThisTurn } from './flush-this-turn.ts'
-import type { Frame } from './frames.ts'
+import { type Frame, plainFrame } from './frames.ts'
 import type { Transport, TransportOwner } from './transport.ts'
 
-/** How long a peer may take to take the end of its stream, milliseconds. */
+/** Deadline for a peer to take the end of its stream, milliseconds. */
 const CLOSE_TIMEOUT_MS = 2000
+/** Idle time after which the kernel probes the peer, milliseconds. */
+const KEEP_ALIVE_MS = 10_000
+
+/** Delay before a browser reconnects a stream that broke: this much, and up to as much again by chance, milliseconds. */
+const RETRY_MS = 2000
+/** The same after a `bye` whose verdict is back-off, and after one whose verdict is stop: `EventSource` reconnects after any end. */
+const RETRY_BACK_OFF_MS = 5000
+const RETRY_STOP_MS = 60_000
+/** The least delay after a `bye` that asks for none, so that a stream that is closed again and again cannot spin. */
+const RETRY_NOW_MS = 100
+
+const HEARTBEAT_COMMENT = Buffer.from(': heartbeat\n')
 
 /**
- * Server-sent events (WHATWG HTML §9.2) over a response whose head was written. Each frame is one event: the event id as `id`, its JSON as `data`.
+ * Server-sent events (WHATWG HTML §9.2) over a response whose head was written. Each frame is one event. `retry` travels in the event of the
+ * first frame and of `bye`, the heartbeat's comment in the event of `ping`, so that every block a client reads has data.
  */
 export class SseTransport implements Transport, Flushable {
   owner: TransportOwner | undefined
   readonly oneWay = true
   readonly #response: ServerResponse
   #pending: Buffer[] = []
+  #pendingBytes = 0
+  #started = false
 
   constructor(response: ServerResponse) {
     this.#response = response
+    response.socket?.setKeepAlive(true, KEEP_ALIVE_MS)
   }
 
   get buffered(): number {
-    return this.#pending.length === 0 ? this.#response.writableLength : this.#response.writableLength + 1
+    return this.#response.writableLength + this.#pendingBytes
   }
 
   get taken(): number {
@@ -29,33 +46,54 @@ export class SseTransport implements Transport, Flushable {
   }
 
   send(frame: Frame): void {
-    if (this.#pending.length === 0) flushThisTurn(this)
-    this.#pending.push(Buffer.concat([Buffer.from(frame.eventId === '' ? 'data: ' : `id: ${frame.eventId}\ndata: `), frame.text, END]))
+    if (!this.#started) this.#push(retryLine(RETRY_MS * (1 + Math.random())))
+    this.#started = true
+    this.#push(frame.event)
   }
 
   ping(frame: Frame): void {
+    this.#push(HEARTBEAT_COMMENT)
     this.send(frame)
   }
 
-  close(): void {
+  listen(): void {}
+
+  close(bye: ByeFrame): void {
+    this.#started = true
+    this.#push(retryLine(retryAfter(bye)))
+    this.send(plainFrame(bye))
     this.flush()
     this.#response.end()
-    setTimeout(() => this.terminate(), CLOSE_TIMEOUT_MS).unref()
-  }
-
-  terminate(): void {
-    this.#pending = []
-    this.#response.destroy()
+    setTimeout(() => this.#response.destroy(), CLOSE_TIMEOUT_MS).unref()
   }
 
   flush(): void {
     const pending = this.#pending
+    const response = this.#response
     if (pending.length === 0) return
     this.#pending = []
-    if (!this.#response.writable) return
-    this.#response.write(pending.length === 1 ? (pending[0] as Buffer) : Buffer.concat(pending))
-    if (this.#response.writableLength === 0) this.owner?.handedOver()
+    this.#pendingBytes = 0
+    if (!response.writable || response.destroyed) return
+    const through = this.owner?.sent
+    response.write(pending.length === 1 ? (pending[0] as Buffer) : Buffer.concat(pending), (error) => {
+      // Node reports a write that was under way when the socket was destroyed without an error.
+      if (!error && !response.destroyed && response.socket?.destroyed === false && through !== undefined) this.owner?.written(through)
+    })
+  }
+
+  #push(buffer: Buffer): void {
+    if (this.#pending.length === 0) flushThisTurn(this)
+    this.#pending.push(buffer)
+    this.#pendingBytes += buffer.length
   }
 }
 
-const END = Buffer.from('\n\n')
+function retryAfter({ code, reconnectInMs }: ByeFrame): number {
+  const verdict = verdictOf(code)
+  if (verdict === 'stop') return RETRY_STOP_MS
+  return verdict === 'now' ? Math.max(RETRY_NOW_MS, reconnectInMs) : RETRY_BACK_OFF_MS * (1 + Math.random())
+}
+
+function retryLine(ms: number): Buffer {
+  return Buffer.from(`retry: ${Math.round(ms)}\n`)
+}

@@ -1,8 +1,9 @@
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
+import type { ByeFrame } from '../protocol/index.ts'
 import { bytesTakenBy } from './bytes-taken.ts'
 import { type Flushable, flushThisTurn } from './flush-this-turn.ts'
-import type { Frame } from './frames.ts'
+import { type Frame, plainFrame } from './frames.ts'
 import type { Transport, TransportOwner } from './transport.ts'
 
 /** An empty ping control frame (RFC 6455 §5.5.2). */
@@ -11,8 +12,8 @@ const PING = Buffer.from([0x89, 0x00])
 const MAX_REASON_BYTES = 123
 
 /**
- * Writes ready-made WebSocket frames to the TCP socket under a `ws` WebSocket, past its sender: it would frame each message again and
- * write it alone. That is sound because compression is off, so that a frame is whole in one write, and `ws` writes its own (pong, close) whole too.
+ * Writes ready-made WebSocket frames to the TCP socket under a `ws` WebSocket, past its sender, which would frame each message again and
+ * write it alone. That is sound because compression is off: a frame is whole in one write, and `ws` writes its own (pong, close) whole too.
  */
 export class WebSocketTransport implements Transport, Flushable {
   owner: TransportOwner | undefined
@@ -20,15 +21,17 @@ export class WebSocketTransport implements Transport, Flushable {
   readonly #webSocket: WebSocket
   readonly #socket: Socket
   #pending: Buffer[] = []
+  #pendingBytes = 0
 
   /** @param socket the TCP or TLS socket under `webSocket` */
   constructor(webSocket: WebSocket, socket: Socket) {
     this.#webSocket = webSocket
     this.#socket = socket
+    webSocket.pause()
   }
 
   get buffered(): number {
-    return this.#pending.length === 0 ? this.#socket.writableLength : this.#socket.writableLength + 1
+    return this.#socket.writableLength + this.#pendingBytes
   }
 
   get taken(): number {
@@ -44,33 +47,41 @@ export class WebSocketTransport implements Transport, Flushable {
     this.#push(frame.ws)
   }
 
-  close(code: number, reason: string): void {
-    this.flush()
-    this.#webSocket.close(code, fitting(reason))
+  listen(): void {
+    this.#webSocket.resume()
   }
 
-  terminate(): void {
-    this.#pending = []
-    this.#webSocket.terminate()
+  close(bye: ByeFrame): void {
+    this.send(plainFrame(bye))
+    this.flush()
+    this.#webSocket.close(bye.code, truncateReason(bye.reason))
+    // The peer's close frame must be read, even if the connection ends before `hello`.
+    this.listen()
   }
 
   flush(): void {
     const pending = this.#pending
+    const socket = this.#socket
     if (pending.length === 0) return
     this.#pending = []
-    if (!this.#socket.writable || this.#webSocket.readyState !== this.#webSocket.OPEN) return
-    this.#socket.write(pending.length === 1 ? (pending[0] as Buffer) : Buffer.concat(pending))
-    if (this.#socket.writableLength === 0) this.owner?.handedOver()
+    this.#pendingBytes = 0
+    if (!socket.writable || this.#webSocket.readyState !== this.#webSocket.OPEN) return
+    const through = this.owner?.sent
+    socket.write(pending.length === 1 ? (pending[0] as Buffer) : Buffer.concat(pending), (error) => {
+      // Node reports a write that was under way when the socket was destroyed without an error.
+      if (!error && !socket.destroyed && through !== undefined) this.owner?.written(through)
+    })
   }
 
   #push(buffer: Buffer): void {
     if (this.#pending.length === 0) flushThisTurn(this)
     this.#pending.push(buffer)
+    this.#pendingBytes += buffer.length
   }
 }
 
-/** As much of a reason as a close frame takes (RFC 6455 §5.5), in whole characters. */
-function fitting(reason: string): string {
+/** Returns as much of a reason as a close frame takes (RFC 6455 §5.5), in whole characters. */
+function truncateReason(reason: string): string {
   if (reason.length * 3 <= MAX_REASON_BYTES) return reason
   const { read } = new TextEncoder().encodeInto(reason, new Uint8Array(MAX_REASON_BYTES))
   return reason.slice(0, read)

@@ -1,35 +1,39 @@
+import type { ByeFrame, Position } from '../protocol/index.ts'
 import type { Frame } from './frames.ts'
 
-/** Who sends over a transport. */
+/** The sender over a transport. */
 export interface TransportOwner {
-  handedOver(): void
+  /** The newest row given to the transport so far. */
+  readonly sent: Position
+
+  /** Called when the network reported as written every byte up to and with the row at this position. */
+  written(through: Position): void
 }
 
 /**
- * The network side of a connection. Nothing here throws; after `close` or `terminate` everything is ignored.
+ * The network side of a connection. No method throws; after `close` every call is ignored.
  */
 export interface Transport {
-  /** Told when the network has taken everything that was sent. */
   owner: TransportOwner | undefined
 
   /** Takes a frame for the network. The frames of one turn of the event loop leave in one write, in order. */
   send(frame: Frame): void
 
-  /** Sends what makes a live peer answer: a control frame where there is one, and the `ping` frame given. */
+  /** Sends the `ping` frame, and what keeps a silent network path open: a control frame or a comment. */
   ping(frame: Frame): void
 
-  /** Sends what was taken, then closes with the code and the reason. */
-  close(code: number, reason: string): void
+  /** Starts to read the client's frames. Until then they wait in the network. */
+  listen(): void
 
-  /** Lets go of the peer at once. */
-  terminate(): void
+  /** Sends `bye`, then closes with its code and reason. */
+  close(bye: ByeFrame): void
 
-  /** The client cannot answer: what was handed over counts as received, and as a sign of life. */
+  /** The client cannot answer: bytes the network took count as received. */
   readonly oneWay: boolean
 
-  /** Bytes taken that the network did not take yet; 0: everything was handed over. */
+  /** Bytes held for the network. 0: every byte was handed over. */
   readonly buffered: number
 
-  /** Bytes the network took so far. While some are `buffered`, a peer for whom this stands still takes nothing. */
+  /** Bytes the network took so far. If this stands still while some are `buffered`, the peer takes nothing. */
   readonly taken: number
 }

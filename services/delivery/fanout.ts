@@ -1,4 +1,3 @@
-import { rowFrame } from '../connection/frames.ts'
 import type { Registry } from '../connection/registry.ts'
 import type { Counters } from '../node/counters.ts'
 import { rowId8 } from '../store/row.ts'
@@ -23,28 +22,17 @@ export class Fanout implements StoreEvents {
     this.#listeners.push(listener)
   }
 
-  /** One frame for all of the user's connections; built only when one of them can use it. */
   wake({ user, epoch, offset, row }: Wake): void {
     this.#counters.wakeUps += 1
-    const local = this.#registry.find(user)
-    if (local === undefined) return
-    const repeated = epoch === local.epoch && offset <= local.woken
-    local.observe(epoch, offset)
-    if (repeated) {
-      for (const connection of [...local.connections]) connection.doubt()
-      return
-    }
-    local.woken = offset
-    const frame = row === undefined ? undefined : rowFrame(epoch, offset, row)
-    const id8 = row === undefined ? '' : rowId8(row)
-    for (const connection of [...local.connections]) connection.wake(epoch, offset, frame, id8)
+    this.#registry.find(user)?.wake({ epoch, offset, id8: row === undefined ? '' : rowId8(row) }, row)
   }
 
-  kick({ user, connectionId, reason, revoked }: Kick): void {
+  kick({ user, connectionId, reason, revoked, displaced }: Kick): void {
     const connections = this.#registry.find(user)?.connections ?? []
     for (const connection of [...connections]) {
       if (connectionId !== undefined && connection.connectionId !== connectionId) continue
-      if (revoked) connection.close('unauthorized', 'token_revoked')
+      if (displaced) connection.displace()
+      else if (revoked) connection.close('unauthorized', 'token_revoked')
       else connection.close('disconnected', reason)
     }
   }

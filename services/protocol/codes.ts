@@ -18,6 +18,7 @@ export const closeCodes = {
   tooManyFrames: { code: 4102, reason: 'too many frames' },
   storeAway: { code: 4103, reason: 'store away too long' },
   slowConsumer: { code: 4104, reason: 'slow consumer' },
+  connectionLimitForNow: { code: 4105, reason: 'connection limit for now' },
   draining: { code: 4200, reason: 'draining' },
   noPong: { code: 4201, reason: 'no pong' },
   outOfStep: { code: 4203, reason: 'out of step: resume' }

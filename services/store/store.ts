@@ -86,6 +86,11 @@ export interface AttachCommand {
   start: Start
   /** Every connection of the user on this node, the new one included: what the registry holds for the node from now on. */
   connections: ConnectionInfo[]
+  /**
+   * The new one of `connections`. If the user has `maxConnections`, it takes the place of the oldest connections of its device: those before
+   * it in `connections`, and those of other nodes. Undefined: it takes no place.
+   */
+  newcomer?: string | undefined
   /** When the token was issued, Unix milliseconds; refused when the user's tokens were revoked at or after it. */
   issuedAt: number
   seen: Seen | undefined
@@ -126,11 +131,15 @@ export interface Backlog {
 }
 
 export type AttachResult =
-  | { status: 'attached'; backlog: Backlog }
+  /** `displaced` are connections of this node whose place the newcomer took: the node closes them. Other nodes are told by `kick`. */
+  | { status: 'attached'; backlog: Backlog; displaced: string[] }
   /** Not registered: the token was issued at or before the user's revocation. */
   | { status: 'revoked' }
-  /** Not registered: the user has `maxConnections` elsewhere and here. */
-  | { status: 'limit' }
+  /**
+   * Not registered: the user has `maxConnections` elsewhere and here. `silentMs` is there if other nodes hold some of them: the time since
+   * the heartbeat of the one silent longest. If that node is dead, its connections are not counted for much longer.
+   */
+  | { status: 'limit'; silentMs?: number }
 
 export interface MarkCommand {
   user: string
@@ -230,12 +239,13 @@ export interface Wake {
   row: Buffer | undefined
 }
 
-/** An operator wants connections of a user on this node closed. */
+/** Connections of a user on this node are to be closed: an operator wants it, or a newer connection of the device took the place of one. */
 export interface Kick {
   user: string
   connectionId: string | undefined
   reason: string
   revoked: boolean
+  displaced?: true
 }
 
 export interface StoreStatus {

@@ -291,14 +291,10 @@ export const mutations: Mutation[] = [
   {
     name: 'a client that fell silent is kept',
     edits: [
+      { file: 'services/connection/heartbeat.js', find: "return 'slowConsumer';", put: ';' },
       {
-        file: 'services/connection/registry.js',
-        find: "else if (this.#silent(connection, now))\n            connection.close('noPong');",
-        put: ''
-      },
-      {
-        file: 'services/connection/registry.js',
-        find: "else if (this.#stalled(connection, now))\n            connection.close('slowConsumer');",
+        file: 'services/connection/heartbeat.js',
+        find: "if (this.#unansweredSince > 0 && now - this.#unansweredSince >= timeouts.pongMs)\n            return 'noPong';",
         put: ''
       }
     ],
@@ -344,8 +340,8 @@ export const mutations: Mutation[] = [
     edits: [
       {
         file: CONNECTION,
-        find: 'this.#lastFrame = offset;\n        this.#context.counters.deliveredLive += 1;',
-        put: 'this.#lastFrame = offset;\n        this.#transport.send(frame);'
+        find: 'this.#context.counters.deliveredLive += 1;',
+        put: 'this.#transport.send(frame);'
       },
       { file: 'packages/client/src/dedupe.js', find: 'if (steps <= 0)', put: 'if (false)' },
       { file: 'packages/client/src/dedupe.js', find: 'if (this.last && gapless && steps !== 1)', put: 'if (false)' },
@@ -358,7 +354,7 @@ export const mutations: Mutation[] = [
   },
   {
     name: 'a wake-up while the connection reads is forgotten',
-    edits: [{ file: 'services/delivery/fanout.js', find: 'local.observe(epoch, offset);', put: '' }],
+    edits: [{ file: 'services/connection/registry.js', find: 'this.observe(epoch, offset);', put: '' }],
     store: 'redis',
     faults: ['frozenReader', 'clientCut', 'slowReader'],
     intensity: 6,

@@ -1,5 +1,6 @@
 import { newEpoch, newId } from '../../services/ids.ts'
 import type { Position } from '../../services/protocol/index.ts'
+import { displacedBy } from '../../services/store/displace.ts'
 import { Machine } from '../../services/store/machine.ts'
 import { rowTime } from '../../services/store/row.ts'
 import { emptyState, type UserState } from '../../services/store/state.ts'
@@ -88,11 +89,18 @@ class ReferenceStore implements Store {
     if (revokedBefore > 0 && command.issuedAt <= revokedBefore) return { status: 'revoked' }
     const elsewhere = this.#holders(user).filter((name) => name !== this.#node)
     const others = elsewhere.flatMap((name) => this.#shared.nodes.get(name)?.registry.get(user) ?? [])
-    if (maxConnections > 0 && others.length + connections.length > maxConnections) return { status: 'limit' }
+    const over = maxConnections > 0 ? others.length + connections.length - maxConnections : 0
+    const displaced = displacedBy(command.newcomer, connections, others, over)
+    if (displaced === undefined) return { status: 'limit', ...(others.length > 0 ? { silentMs: 0 } : {}) }
     const backlog = this.#step(user, (machine) => machine.attach(command))
     if (backlog === 'revoked') return { status: 'revoked' }
+    for (const { node, connectionId } of displaced) if (node !== this.#node) this.#displace(user, node, connectionId)
     await this.detach(user, connections)
-    return { status: 'attached', backlog }
+    return {
+      status: 'attached',
+      backlog,
+      displaced: displaced.flatMap(({ node, connectionId }) => (node === this.#node ? [connectionId] : []))
+    }
   }
 
   async read(command: ReadCommand): Promise<Backlog> {
@@ -148,6 +156,14 @@ class ReferenceStore implements Store {
 
   async revokedBefore(user: string): Promise<number> {
     return this.#state(user).revokedBefore
+  }
+
+  #displace(user: string, node: string, connectionId: string): void {
+    const holder = this.#shared.nodes.get(node)
+    const left = holder?.registry.get(user)?.filter((connection) => connection.connectionId !== connectionId) ?? []
+    if (left.length > 0) holder?.registry.set(user, left)
+    else holder?.registry.delete(user)
+    holder?.events.kick({ user, connectionId, reason: '', revoked: false, displaced: true })
   }
 
   #holders(user: string): string[] {

@@ -1,5 +1,5 @@
 import { encodeRow, rowKind } from '../../services/store/row.ts'
-import { INLINE_MAX } from '../../services/store/store.ts'
+import { type ConnectionInfo, INLINE_MAX } from '../../services/store/store.ts'
 import { idOf, until } from './stage.ts'
 import type { Example } from './store.ts'
 
@@ -162,10 +162,71 @@ export const registering: Example[] = [
     run: async (t, stage) => {
       await stage.attach({ at: 'latest' }, { connections: [stage.connection('c1'), stage.connection('c2')] })
       const third = stage.attachCommand({ at: 'latest' }, { connections: [stage.connection('c3', stage.stores.length - 1)] })
-      t.same(await stage.other.attach(third), { status: 'limit' })
+      const refused = await stage.other.attach(third)
+      t.match(refused, { status: 'limit', silentMs: Number })
+      t.ok(refused.status === 'limit' && (refused.silentMs ?? -1) >= 0 && (refused.silentMs ?? -1) < 10_000, 'the other node is alive')
       t.match(await stage.send(1), { nodes: 1 })
       await stage.store.detach(stage.user, [stage.connection('c1')])
       t.match(await stage.other.attach(third), { status: 'attached' })
+    }
+  },
+  {
+    name: 'at the connection limit a newcomer takes the place of the oldest connection of its device',
+    settings: free,
+    run: async (t, stage) => {
+      const at = (name: string, deviceId: string, connectedAt: number) => ({ ...stage.connection(name), deviceId, connectedAt })
+      const [one, two] = [at('c1', 'phone', 1), at('c2', 'laptop', 2)]
+      await stage.attach({ at: 'latest' }, { connections: [one, two] })
+      const attach = (connections: ConnectionInfo[], newcomer?: string) =>
+        stage.store.attach(stage.attachCommand({ at: 'latest' }, { connections, newcomer }))
+      const third = at('c3', 'laptop', 3)
+      t.same(await attach([one, two, third]), { status: 'limit' }, 'one that is no newcomer takes no place')
+      t.same(await attach([one, two, at('c3', 'tablet', 3)], 'c3'), { status: 'limit' }, 'nor does one of another device')
+      t.same(await attach([third, one, two], 'c3'), { status: 'limit' }, 'nor one that came before the others')
+      t.same(
+        await attach([one, two, third, at('c4', 'laptop', 4)], 'c3'),
+        { status: 'limit' },
+        'nor one for whom a single place is too few'
+      )
+      t.match(await attach([one, two, third], 'c3'), { status: 'attached', displaced: ['c2'] })
+      t.match(await attach([one, third], undefined), { status: 'attached', displaced: [] })
+      t.match(
+        await attach([one, at('c5', 'phone', 5), at('c6', 'phone', 6)], 'c6'),
+        { status: 'attached', displaced: ['c1'] },
+        'the oldest of two'
+      )
+      t.same(stage.kicks(), [], 'the node closes its own by itself')
+    }
+  },
+  {
+    name: 'a newcomer takes the place of a connection of its device on another node, which is told',
+    nodes: 2,
+    settings: free,
+    run: async (t, stage) => {
+      const last = stage.stores.length - 1
+      const { now } = stage.clock
+      const [one, two] = [
+        { ...stage.connection('c1'), connectedAt: now - 10 },
+        { ...stage.connection('c2'), connectedAt: now - 5 }
+      ]
+      await stage.attach({ at: 'latest' }, { connections: [one, two] })
+      const three = stage.connection('c3', last)
+      const command = stage.attachCommand({ at: 'latest' }, { connections: [three], newcomer: 'c3' })
+      t.match(await stage.other.attach(command), { status: 'attached', displaced: [] })
+      await until(() => stage.kicks().length === 1, 'the kick')
+      t.same(stage.kicks(), [{ user: stage.user, connectionId: 'c1', reason: '', revoked: false, displaced: true }])
+      t.same(stage.kicks(last), [])
+      const left = await stage.store.connections(stage.user)
+      t.same(left.map(({ connectionId }) => connectionId).sort(), ['c2', 'c3'])
+      t.same(
+        left.find(({ connectionId }) => connectionId === 'c2'),
+        two,
+        'what is left of an entry is as it was'
+      )
+      const four = { ...command, connections: [three, stage.connection('c4', last)], newcomer: 'c4' }
+      t.match(await stage.other.attach(four), { status: 'attached' })
+      await until(() => stage.kicks().length === 2, 'the second kick')
+      t.match(await stage.send(1), { nodes: 1 }, 'a node without connections of the user is not woken')
     }
   },
   {

@@ -1,6 +1,7 @@
 import { errors } from '../../errors.ts'
 import { newEpoch, newId } from '../../ids.ts'
 import type { Position } from '../../protocol/index.ts'
+import { displacedBy } from '../displace.ts'
 import { Machine } from '../machine.ts'
 import { type Effect, emptyState } from '../state.ts'
 import {
@@ -161,12 +162,14 @@ export class EmbeddedStore implements Store {
     try {
       return await this.#step<AttachResult>(user, (machine, { state }) => {
         const revoked = state.revokedBefore > 0 && command.issuedAt <= state.revokedBefore
-        if (!revoked && maxConnections > 0 && connections.length > maxConnections) return { status: 'limit' }
+        const over = maxConnections > 0 ? connections.length - maxConnections : 0
+        const displaced = displacedBy(command.newcomer, connections, [], over)
+        if (!revoked && displaced === undefined) return { status: 'limit' }
         const backlog = machine.attach(command)
         if (backlog === 'revoked') return { status: 'revoked' }
         const held = this.#registry.get(user)
         if (this.#registry.write(call, connections)) before = held
-        return { status: 'attached', backlog }
+        return { status: 'attached', backlog, displaced: displaced?.map(({ connectionId }) => connectionId) ?? [] }
       })
     } catch (error) {
       if (before !== undefined) this.#registry.write(call, before)

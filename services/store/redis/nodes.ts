@@ -84,6 +84,15 @@ export class Nodes {
     }
   }
 
+  /** The longest time since a heartbeat of one of these nodes, milliseconds. A node that is buried, or unknown, is as silent as a dead one. */
+  async silence(nodes: string[]): Promise<number> {
+    const [beats, [seconds, microseconds]] = await this.#availability.call(this.#keys.nodesSlot, ({ commands }) =>
+      Promise.all([commands.zmscore(this.#keys.nodes, ...nodes), commands.time()])
+    )
+    const now = Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000)
+    return Math.max(...beats.map((at) => (Number(at) > 0 ? now - Number(at) : DEAD_AFTER_MS)))
+  }
+
   /** Returns the buckets that are this node's to sweep: the live nodes share them out by their order. */
   async share(): Promise<number[]> {
     const live = await this.live().catch(() => [this.#node])

@@ -137,22 +137,23 @@ export class RedisStore implements Store {
   async attach(command: AttachCommand): Promise<AttachResult> {
     const { user, connections, issuedAt, deviceId, start } = command
     const registration = [this.#node, String(connections.length), JSON.stringify(connections), String(issuedAt)]
-    const args = [...registration, ...readArgs(deviceId, start, command)]
+    const args = [...registration, ...readArgs(deviceId, start, command), command.newcomer ?? '']
     const keys = this.#keys.log(user)
     const step = (master: Master): Promise<Reply> =>
       master.attaches.take(() => master.scripts.run('attach', keys, [...this.#head(user), ...args]))
-    return await this.#registrations.attach(user, connections, async () => {
+    const result = await this.#registrations.attach(user, connections, async () => {
       const reply = await this.#guard(() => this.#availability.call(slotOfUser(user), step))
       const { counter, result } = attachResult(reply, start)
       if (result.status === 'attached') this.#housekeeping?.wakeups.heard(bucketOf(user), counter)
       return result
     })
+    return result.status === 'limit' ? { status: 'limit', ...(await this.#silence(user)) } : result
   }
 
   async read(command: ReadCommand): Promise<Backlog> {
     const { user, position } = command
     const start: Start = { at: 'position', position }
-    return backlog(await this.#step('attach', user, '', '0', '', '0', ...readArgs('', start, command)), start)
+    return backlog(await this.#step('attach', user, '', '0', '', '0', ...readArgs('', start, command), ''), start)
   }
 
   async detach(user: string, connections: ConnectionInfo[]): Promise<void> {
@@ -213,6 +214,15 @@ export class RedisStore implements Store {
 
   #shareOfBuckets(): Promise<number[]> {
     return this.#housekeeping?.nodes.share() ?? Promise.resolve([])
+  }
+
+  /** The longest silence among the other nodes that hold connections of the user. */
+  async #silence(user: string): Promise<{ silentMs: number } | undefined> {
+    const key = this.#keys.registry(user)
+    const names = await this.#guard(() => this.#availability.call(slotOfUser(user), ({ commands }) => commands.hkeys(key)))
+    const others = names.filter((name) => name !== this.#node)
+    if (others.length === 0) return undefined
+    return { silentMs: await this.#guard(() => this.#housekeeping?.nodes.silence(others) ?? Promise.resolve(0)) }
   }
 
   async #due(buckets: ReadonlySet<number>, sinceMs: number): Promise<string[]> {

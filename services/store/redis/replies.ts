@@ -46,7 +46,8 @@ export function publishLine([status = '', a = '', b = '', c = '', d = '']: strin
 export function attachResult(reply: Reply, start: Start): { counter: number; result: AttachResult } {
   const status = text(list(reply)[0])
   if (status !== 'attached') return { counter: 0, result: { status: status === 'revoked' ? 'revoked' : 'limit' } }
-  return { counter: number(list(reply)[1]), result: { status: 'attached', backlog: backlog(reply, start) } }
+  const displaced = list(list(reply)[13]).map(text)
+  return { counter: number(list(reply)[1]), result: { status: 'attached', backlog: backlog(reply, start), displaced } }
 }
 
 export function backlog(reply: Reply, start: Start): Backlog {

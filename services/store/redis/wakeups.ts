@@ -167,7 +167,7 @@ export class Wakeups {
     }
   }
 
-  /** `w<counter> <offset> <epoch> <length> <user><row>` or `k<counter> <revoked> <connection> <length> <user><reason>`. */
+  /** `w<counter> <offset> <epoch> <length> <user><row>` or `k<counter> <cause> <connection> <length> <user><reason>`: 1 revoked, 2 displaced. */
   #take(message: Buffer): void {
     const counterEnd = message.indexOf(SPACE)
     const firstEnd = message.indexOf(SPACE, counterEnd + 1)
@@ -183,7 +183,8 @@ export class Wakeups {
       this.#events.wake({ user, epoch: second, offset: Number(first), row })
     } else {
       const connectionId = second === '*' ? undefined : second
-      this.#events.kick({ user, connectionId, reason: message.toString('utf8', userEnd), revoked: first === '1' })
+      const kick = { user, connectionId, reason: message.toString('utf8', userEnd), revoked: first === '1' }
+      this.#events.kick(first === '2' ? { ...kick, displaced: true } : kick)
     }
   }
 }

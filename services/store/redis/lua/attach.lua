@@ -12,17 +12,18 @@
 -- ARGV[13] ARGV[14] epoch and offset of the newest row this node got from the store; '' and 0 for none
 -- ARGV[15] rows to return at most
 -- ARGV[16] the rows end with the first that brings their sum to this many bytes; '' for no bound
+-- ARGV[17] the new one of the node's connections; '' for none
 -- Returns {'revoked'} | {'limit'}
---         | {'attached', counter, epoch, top, top id8, start offset, start id8, resumed, unread, parked, rows, states, gap},
---         states: {id, state, ...}; gap: {} or {reason, from, to, count}; start: that of ARGV[10..12] when there is no gap
+--         | {'attached', counter, epoch, top, top id8, start offset, start id8, resumed, unread, parked, rows, states, gap, displaced},
+--         displaced: connections of this node that lost their place; states: {id, state, ...}; gap: {} or {reason, from, to, count}; start: that of ARGV[10..12] when there is no gap
 local node, device, start = ARGV[4], ARGV[8], ARGV[9]
 
 if node ~= '' and revoked > 0 and tonumber(ARGV[7]) <= revoked then
   save()
   return { 'revoked' }
 end
+local count, others = tonumber(ARGV[5]), {}
 if node ~= '' and MAX_CONNECTIONS > 0 then
-  local count = tonumber(ARGV[5])
   local registered = redis.call('HGETALL', REGISTRY)
   for i = 1, #registered, 2 do
     if registered[i] ~= node then
@@ -30,12 +31,57 @@ if node ~= '' and MAX_CONNECTIONS > 0 then
         redis.call('HDEL', REGISTRY, registered[i])
       else
         count = count + tonumber(string.match(registered[i + 1], '^%d+'))
+        others[registered[i]] = registered[i + 1]
       end
     end
   end
-  if count > MAX_CONNECTIONS then
+end
+
+-- The oldest connections of the newcomer's device, as many as there are too many; nil if there are too few. As services/store/displace.ts.
+local function oldest_of_device(over)
+  local own, device, candidates = cjson.decode(ARGV[6]), nil, {}
+  for _, connection in ipairs(own) do
+    if connection.connectionId == ARGV[17] then device = connection.deviceId end
+  end
+  local function add(connection, of)
+    if connection.deviceId ~= device then return end
+    candidates[#candidates + 1] = { id = connection.connectionId, at = connection.connectedAt, node = of, order = #candidates }
+  end
+  for of, value in pairs(others) do
+    for _, connection in ipairs(cjson.decode(string.match(value, '^%d+ (.*)$'))) do add(connection, of) end
+  end
+  for _, connection in ipairs(own) do
+    if connection.connectionId == ARGV[17] then break end
+    add(connection, node)
+  end
+  if not device or #candidates < over then return nil end
+  table.sort(candidates, function(a, b)
+    if a.at ~= b.at then return a.at < b.at end
+    return a.order < b.order
+  end)
+  return { unpack(candidates, 1, over) }
+end
+
+-- Takes a connection of another node out of the registry and tells that node to close it. If the node is dead, nothing else removes it yet.
+local function displace(of, id)
+  local kept = {}
+  for _, connection in ipairs(cjson.decode(string.match(others[of], '^%d+ (.*)$'))) do
+    if connection.connectionId ~= id then kept[#kept + 1] = connection end
+  end
+  others[of] = #kept .. ' ' .. (#kept == 0 and '[]' or cjson.encode(kept))
+  if #kept == 0 then redis.call('HDEL', REGISTRY, of) else redis.call('HSET', REGISTRY, of, others[of]) end
+  tell(of, 'k', '2 ' .. id .. ' ' .. #USER .. ' ' .. USER)
+end
+
+local displaced = {}
+if node ~= '' and MAX_CONNECTIONS > 0 and count > MAX_CONNECTIONS then
+  local oldest = oldest_of_device(count - MAX_CONNECTIONS)
+  if not oldest then
     save()
     return { 'limit' }
+  end
+  for _, candidate in ipairs(oldest) do
+    if candidate.node == node then displaced[#displaced + 1] = candidate.id else displace(candidate.node, candidate.id) end
   end
 end
 
@@ -145,6 +191,6 @@ if #rows > 0 and redis.call('EXISTS', STATES) == 1 then
     end
   end
 end
-local reply = { 'attached', counter, epoch, top, id8_at(top), from, id8_at(from), resumed, unread, parked, rows, states, gap or {} }
+local reply = { 'attached', counter, epoch, top, id8_at(top), from, id8_at(from), resumed, unread, parked, rows, states, gap or {}, displaced }
 save()
 return reply

@@ -1,0 +1,27 @@
+import type { Counters } from '../node/counters.ts'
+import type { Store } from '../store/store.ts'
+import type { CursorWriter } from './cursor-writer.ts'
+import type { HeartbeatOptions } from './heartbeat.ts'
+import type { Registry } from './registry.ts'
+
+/** Services and settings that all connections of a node share. */
+export interface ConnectionContext extends HeartbeatOptions {
+  readonly node: string
+  readonly store: Store
+  readonly registry: Registry
+  readonly queue: CursorWriter
+  readonly counters: Counters
+  readonly maxUnacked: number
+  readonly maxFrameBytes: number
+  /** Called on an unexpected error, which closes the connection with 4100. */
+  readonly onFault: (error: unknown) => void
+}
+
+/** The user and the device a connection belongs to. Times are Unix milliseconds. */
+export interface Identity {
+  user: string
+  deviceId: string
+  issuedAt: number
+  expiresAt: number
+  address: string
+}
