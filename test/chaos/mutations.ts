@@ -345,7 +345,7 @@ export const mutations: Mutation[] = [
       },
       { file: 'packages/client/src/dedupe.js', find: 'if (steps <= 0)', put: 'if (false)' },
       { file: 'packages/client/src/dedupe.js', find: 'if (this.last && gapless && steps !== 1)', put: 'if (false)' },
-      { file: 'packages/client/src/dedupe.js', find: "return id && this.#ids.see(id) ? 'shown' : 'new';", put: "return 'new';" }
+      { file: 'packages/client/src/dedupe.js', find: "return id && this.#ids.has(id) ? 'shown' : 'new';", put: "return 'new';" }
     ],
     store: 'redis',
     faults: [],
@@ -382,7 +382,7 @@ export const mutations: Mutation[] = [
       {
         file: 'packages/client/src/delivery.js',
         find: 'this.#queue.push(item);',
-        put: "this.#queue.push(item);\n        this.#acks.moved(item.frame.eventId ?? '');"
+        put: "this.#queue.push(item);\n        this.acks.moved(item.frame.eventId ?? '');"
       }
     ],
     store: 'redis',

@@ -4,6 +4,7 @@ import { Dedupe } from '../../packages/client/src/dedupe.ts'
 import { Memory } from '../../packages/client/src/storage.ts'
 import type { BelfryEvents, BelfryOptions, EventName } from '../../packages/client/src/types.ts'
 import type { NotificationFrame } from '../../services/protocol/index.ts'
+import { call, startService, userToken } from '../helper.ts'
 import { FakeBrowser, type Tab } from './fake-browser.ts'
 import { FakeClock, FakePage, FakeStorage, nodePlatform, tokenOf } from './fake-platform.ts'
 import { type FakeConnection, FakeServer, helloFrame, notificationOf, rowOf } from './fake-server.ts'
@@ -329,4 +330,19 @@ t.test('200 rows through a window of 10 need no timer', async (t) => {
   send(10)
   await until(() => titles().length === 200, 'all, though the clock stands still')
   t.same(titles(), named(1, 200))
+})
+
+t.test('200 rows from a service with MAX_UNACKED of 10 need no timer either', async (t) => {
+  const service = await startService(t, { RATE_LIMIT_MAX: '0', MAX_UNACKED: '10' })
+  const notifications = Array.from({ length: 200 }, (_, n) => ({ to: 'alice', type: 'a', title: `number ${n + 1}` }))
+  await call(service, 'POST', '/v1/notifications/batch', { notifications })
+  const clock = new FakeClock()
+  const options = { getToken: () => userToken('alice'), deviceId: 'd1' }
+  const client = new Client(service.url, options, nodePlatform(clock))
+  t.teardown(() => client.disconnect())
+  const titles: string[] = []
+  client.on('notification', ({ notification }) => void titles.push(notification.title))
+  client.connect()
+  await until(() => titles.length === 200, 'all, though the clock stands still')
+  t.same(titles, named(1, 200))
 })

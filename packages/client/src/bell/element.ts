@@ -101,14 +101,14 @@ export class BelfryBell extends Base {
 
   /**
    * Who is signed in, as the page names them: with another one the bell is empty at once, and asks for a token. '' for nobody: nothing is
-   * connected. null: the token alone decides.
+   * connected. null, or without the attribute: the token alone decides.
    */
   get user(): string | null {
     return this.getAttribute('user')
   }
 
-  set user(user: string | null) {
-    if (user === null) this.removeAttribute('user')
+  set user(user: string | null | undefined) {
+    if (user === null || user === undefined) this.removeAttribute('user')
     else this.setAttribute('user', user)
   }
 
