@@ -1,8 +1,6 @@
-import { parseEventId } from '../../../services/protocol/index.ts'
-
-/** How many offsets the row is ahead of a place in the log; NaN when they cannot be compared. */
+/** How many offsets the row is ahead of a place in the log; NaN when they cannot be compared. Event ids are `<epoch>.<offset>.…`. */
 export function ahead(eventId: string, place: string): number {
-  const at = parseEventId(eventId)
-  const from = parseEventId(place)
-  return at && at.epoch === from?.epoch ? at.offset - from.offset : Number.NaN
+  const [epoch, offset] = eventId.split('.')
+  const [placeEpoch, placeOffset] = place.split('.')
+  return epoch === placeEpoch ? Number(offset) - Number(placeOffset) : Number.NaN
 }

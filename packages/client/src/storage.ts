@@ -23,7 +23,7 @@ export class Memory {
 
   /** Returns the memory of one user on one device. */
   of(user: string, deviceId: string): Memory {
-    return new Memory(this.#storage, `${this.#prefix}${escapeColons(user)}:${escapeColons(deviceId)}:`)
+    return new Memory(this.#storage, `${this.#prefix}${escapeColons(user)}:${deviceId}:`)
   }
 
   /** Returns an event id, a device id, or ids with spaces between, oldest first; '' when nothing is kept. */
