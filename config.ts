@@ -19,6 +19,7 @@ export const environmentSchema = Type.Object({
     { default: 'info', description: 'fatal, error, warn, info, debug, trace or silent' }
   ),
   TRUST_PROXY: text('', 'Addresses or CIDRs of proxies whose X-Forwarded-For is believed, comma-separated'),
+  PUBLIC_URL: text('', 'Where clients find the service, with the path prefix of a proxy if there is one; empty: as a request says'),
 
   REDIS_URL: text('', 'One Redis for all nodes, redis:// or rediss://; empty: the embedded store'),
   REDIS_CLUSTER_NODES: text('', 'Redis Cluster instead: host:port of some nodes, comma-separated'),
@@ -64,6 +65,7 @@ export const environmentSchema = Type.Object({
 
   METRICS_PORT: whole(0, 0, 65535, 'Port of /metrics alone; 0: on the main port'),
   CLOSE_GRACE_SECONDS: whole(25, 1, 600, 'Time to stop in: connections are told to move within it'),
+  DRAIN_DELAY_MS: whole(2000, 0, 60_000, 'After SIGTERM a node answers this much longer while it is not ready, milliseconds'),
   DEMO: Type.Union([Type.Literal('true'), Type.Literal('false'), Type.Literal('')], {
     default: '',
     description: 'Serve /demo, true or false; empty: on loopback, with a secret that Belfry made'
@@ -117,6 +119,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     API_KEYS: split(env.API_KEYS),
     ALLOWED_ORIGINS: split(env.ALLOWED_ORIGINS),
     CORS_ORIGIN: split(env.CORS_ORIGIN),
+    PUBLIC_URL: env.PUBLIC_URL.trim().replace(/\/+$/, ''),
     REDIS_URL: env.REDIS_URL.trim(),
     REDIS_CLUSTER_NODES: split(env.REDIS_CLUSTER_NODES),
     REDIS_SENTINELS: split(env.REDIS_SENTINELS),
@@ -181,6 +184,8 @@ function check(config: Config, problems: string[]): void {
   const stores = [config.REDIS_URL !== '', config.REDIS_CLUSTER_NODES.length > 0, config.REDIS_SENTINELS.length > 0]
   if (stores.filter(Boolean).length > 1) problems.push('only one of REDIS_URL, REDIS_CLUSTER_NODES and REDIS_SENTINELS may be set')
   checkRedisUrl(config.REDIS_URL, problems)
+  if (config.PUBLIC_URL !== '' && !isBaseUrl(config.PUBLIC_URL))
+    problems.push('PUBLIC_URL must be an http:// or https:// URL without user, query and fragment')
   for (const name of ['REDIS_CLUSTER_NODES', 'REDIS_SENTINELS'] as const) {
     if (!config[name].every(isHostAndPort)) problems.push(`${name} must be host:port, comma-separated`)
   }
@@ -290,6 +295,10 @@ function isNetwork(value: string): boolean {
 
 function isUrl(value: string, protocols: string[]): boolean {
   return URL.canParse(value) && protocols.includes(new URL(value).protocol)
+}
+
+function isBaseUrl(value: string): boolean {
+  return isUrl(value, ['https:', 'http:']) && /^https?:\/\/[^@?#\s]+$/i.test(value)
 }
 
 /** Of any scheme: apps have origins of their own, as `capacitor://localhost`. */

@@ -42,8 +42,15 @@ async function serve(fastify: FastifyInstance, metricsServer: FastifyInstance | 
     await metricsServer.register(metricsRoutes)
   }
 
-  closeWithGrace({ delay: config.CLOSE_GRACE_SECONDS * 1000, logger: fastify.log }, async ({ err }) => {
+  const { CLOSE_GRACE_SECONDS, DRAIN_DELAY_MS } = config
+  closeWithGrace({ delay: DRAIN_DELAY_MS + CLOSE_GRACE_SECONDS * 1000, logger: fastify.log }, async ({ err, signal }) => {
     if (err) fastify.log.fatal({ err }, 'stopping after an error')
+    // Ctrl-C at a terminal has no load balancer to wait for.
+    else if (signal !== 'SIGINT') {
+      fastify.log.info({ delayMs: DRAIN_DELAY_MS }, 'draining: not ready, and answering until the load balancers know')
+      fastify.health.drain()
+      await setTimeout(DRAIN_DELAY_MS)
+    }
     await fastify.close()
     await metricsServer?.close()
   })

@@ -8,6 +8,8 @@ import { PROJECT_VERSION } from '../services/node/version.ts'
 export default fp(
   async (app) => {
     await app.register(swagger, {
+      // Paths of routes are never the prefix of PUBLIC_URL.
+      stripBasePath: false,
       openapi: {
         openapi: '3.1.0',
         info: {
@@ -16,6 +18,8 @@ export default fp(
           description:
             'Real-time notifications: one call reaches every device of a user. The WebSocket is described by AsyncAPI at /docs/asyncapi.json.'
         },
+        // Without PUBLIC_URL relative to this document, at /docs/json, so that any path prefix before it stays.
+        servers: [{ url: app.config.PUBLIC_URL || '..' }],
         tags: [
           { name: 'publish', description: 'For services' },
           { name: 'inbox', description: 'For services: the notifications of a user' },
@@ -34,7 +38,7 @@ export default fp(
       transform: ({ schema, url }) => ({ schema: documented(schema as Described | undefined), url }),
       refResolver: { buildLocalReference: (json, _base, _fragment, index) => (typeof json.$id === 'string' ? json.$id : `def-${index}`) }
     })
-    await app.register(swaggerUi, { routePrefix: '/docs' })
+    await app.register(swaggerUi, { routePrefix: '/docs', indexPrefix: '.' })
   },
   { name: 'openapi', fastify: '5.x' }
 )

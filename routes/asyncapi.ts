@@ -4,9 +4,10 @@ import { asyncApi } from './schemas/asyncapi.ts'
 
 /** AsyncAPI beside OpenAPI: the frames of the WebSocket. */
 const asyncapi: FastifyPluginAsyncTypebox = async (app) => {
-  app.get('/docs/asyncapi.json', { schema: { hide: true } }, async (request) =>
-    asyncApi(PROJECT_VERSION, { host: request.host, protocol: request.protocol === 'https' ? 'wss' : 'ws' })
-  )
+  app.get('/docs/asyncapi.json', { schema: { hide: true } }, async ({ host, protocol }) => {
+    const { PUBLIC_URL } = app.config
+    return asyncApi(PROJECT_VERSION, new URL(PUBLIC_URL === '' ? `${protocol}://${host}` : PUBLIC_URL))
+  })
 }
 
 export default asyncapi

@@ -6,7 +6,8 @@ const tools = [
   { command: 'redis-server', why: 'the Redis store is tested against real servers' },
   { command: 'openssl', why: 'certificates of the tests are made with it' },
   { command: 'chromium', why: 'pages are tested in a real browser' },
-  { command: 'haproxy', why: "the load balancer's configuration is checked by the load balancer" }
+  { command: 'haproxy', why: 'rolling restarts are tested behind it, with the configurations of deploy/' },
+  { command: 'caddy', why: 'rolling restarts are tested behind it, with the configuration of deploy/' }
 ]
 
 const has = (command) => spawnSync(`command -v ${command}`, { shell: true }).status === 0

@@ -111,6 +111,20 @@ t.test('every problem is told at once, and no value that may be secret', async (
   t.throws(() => readConfig(environment), { name: 'ConfigError', message: /PORT must be[\s\S]*TRUST_PROXY/ })
 })
 
+t.test('PUBLIC_URL is an address with a path at most', async (t) => {
+  t.equal(readConfig({ PUBLIC_URL: ' https://example.com/tools/belfry/ ' }).PUBLIC_URL, 'https://example.com/tools/belfry')
+  t.equal(readConfig({ PUBLIC_URL: 'http://localhost:8080' }).PUBLIC_URL, 'http://localhost:8080')
+  for (const PUBLIC_URL of [
+    'example.com',
+    'ftp://example.com',
+    'https://user:pw@example.com',
+    'https://example.com/?a',
+    'https://a/#b',
+    '/belfry'
+  ])
+    t.same(problemsOf({ PUBLIC_URL }), ['PUBLIC_URL must be an http:// or https:// URL without user, query and fragment'], PUBLIC_URL)
+})
+
 t.test('Redis needs a key that all nodes have', async (t) => {
   t.same(problemsOf({ REDIS_URL: 'redis://cache' }), ['with Redis one of JWT_SECRET, JWT_PUBLIC_KEY and JWKS_URL must be set'])
   t.same(problemsOf({ REDIS_URL: 'redis://cache', JWKS_URL: 'https://keys.example/jwks' }), [])

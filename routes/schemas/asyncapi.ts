@@ -12,9 +12,11 @@ const STANDARD_CODES = { 1009: 'frame too big', 1006: 'the network failed' }
  * The AsyncAPI 3 document of the WebSocket.
  *
  * @param version of the service
- * @param server where it was asked for
+ * @param base address of the service, with a path prefix if there is one
  */
-export function asyncApi(version: string, server: { host: string; protocol: 'ws' | 'wss' }): Record<string, unknown> {
+export function asyncApi(version: string, base: URL): Record<string, unknown> {
+  const prefix = base.pathname.replace(/\/$/, '')
+  const server = { host: base.host, protocol: base.protocol === 'https:' ? 'wss' : 'ws', ...(prefix === '' ? {} : { pathname: prefix }) }
   return {
     asyncapi: '3.0.0',
     info: {

@@ -134,6 +134,7 @@ export class World {
       MAX_UNACKED: '40',
       WS_PING_INTERVAL_MS: String(PING_INTERVAL_MS),
       CLOSE_GRACE_SECONDS: '10',
+      DRAIN_DELAY_MS: '0',
       DATA_DIR: this.folder
     }
     if (this.redis !== undefined) {

@@ -48,6 +48,18 @@ t.test('the demo of a made secret signs for this machine alone', async (t) => {
   t.match(String(answer), /^HTTP\/1\.1 404 /, 'from another address')
 })
 
+t.test('a recall of the demo is counted as any other', async (t) => {
+  const server = await ServerProcess.start({ LOG_LEVEL: 'silent' }, temporaryFolder(t))
+  t.teardown(() => server.kill())
+  const post = (path: string, body: object): Promise<Response> =>
+    fetch(`${server.url}/demo/${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+  const { ids } = (await (await post('publish', { user: 'alice', type: 't', title: 'x' })).json()) as { ids: string[] }
+  t.equal((await post('recall', { user: 'alice', id: ids[0] })).status, 204)
+  t.match(await (await fetch(`${server.url}/metrics`)).text(), /^belfry_recalled_total 1$/m)
+  t.equal((await post('recall', { user: 'alice', id: 'unknown' })).status, 404)
+  t.match(await (await fetch(`${server.url}/metrics`)).text(), /^belfry_recalled_total 1$/m)
+})
+
 t.test('DEMO=false turns it off, and an address that others reach does not turn it on', async (t) => {
   for (const environment of [{ DEMO: 'false' }, { HOST: '0.0.0.0' }]) {
     const server = await ServerProcess.start({ LOG_LEVEL: 'silent', ...environment }, temporaryFolder(t))

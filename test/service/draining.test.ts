@@ -66,6 +66,30 @@ t.test('what was on its way in when a stop began is answered with 503, and holds
   t.ok(Date.now() - start < 8000, `${Date.now() - start} ms`)
 })
 
+t.test('a node that stops answers /metrics and /health on the connections that are left, and nothing else', async (t) => {
+  const service = await startService(t, { CLOSE_GRACE_SECONDS: '20' })
+  const paths = { '/metrics?x=1': 200, '/health/live': 200, '/health/ready': 503, '/docs/json': 503, '/health/else': 503 }
+  const peers = await Promise.all(
+    Object.entries(paths).map(async ([path, status]) => {
+      const peer = await rawPeer(t, service.url)
+      peer.socket.write(`GET ${path} HTTP/1.1\r\n`)
+      return { path, status, ...peer }
+    })
+  )
+  await eventually(
+    () => new Promise<boolean>((resolve) => service.app.server.getConnections((_, count) => resolve(count === peers.length))),
+    'every connection'
+  )
+  const closing = service.close()
+  await eventually(() => service.app.health.stopping)
+  for (const { socket } of peers) socket.write('host: localhost\r\n\r\n')
+  for (const { path, status, received } of peers) {
+    await eventually(() => received().includes('\r\n\r\n'), `the answer to ${path}`)
+    t.match(received().toString(), new RegExp(`^HTTP/1.1 ${status} [\\s\\S]*connection: close`, 'i'), path)
+  }
+  await closing
+})
+
 t.test('who has gone while the keys were fetched is no connection', async (t) => {
   const { service, token, asked, answer } = await slowKeys(t)
   for (const [begin, request] of [

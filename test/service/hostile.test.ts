@@ -286,6 +286,22 @@ t.test('P09 X-Forwarded-For counts from a trusted proxy only', async (t) => {
   t.equal(await addressOf(await startService(t, { TRUST_PROXY: '127.0.0.1/32' })), '203.0.113.9', 'the last one a trusted proxy saw')
 })
 
+t.test('P09 ports and brackets in X-Forwarded-For: the address counts', async (t) => {
+  const behind = await startService(t, { TRUST_PROXY: '127.0.0.1,10.0.0.0/8', CONNECT_RATE_LIMIT_MAX: '2' })
+  const statusOf = async (forwarded: string): Promise<number> =>
+    (await send(t, behind.url, upgradeRequest('/v1/ws?token=bad', { 'x-forwarded-for': forwarded }))).status
+  for (const [first, second, third] of [
+    ['203.0.113.9:1', '203.0.113.9:2', '203.0.113.9'],
+    ['[2001:db8::1]:1', '[2001:db8::1]:2', '2001:db8::1'],
+    ['198.51.100.1, 203.0.113.8:1, 10.0.0.5:99', '198.51.100.2, 203.0.113.8:2, 10.0.0.5:98', '203.0.113.8']
+  ] as const) {
+    t.same([await statusOf(first), await statusOf(second), await statusOf(third)], [101, 101, 429], third)
+  }
+  const client = await connect(t, behind, 'fwd', { headers: { 'x-forwarded-for': '[2001:db8::2]:443' } })
+  await client.next('hello')
+  t.equal((await call(behind, 'GET', '/v1/users/fwd/connections')).body.items[0].address, '2001:db8::2')
+})
+
 t.test('P11 1,001 recipients or items: 413', async (t) => {
   const many = Array.from({ length: 1001 }, (_, n) => `u${n}`)
   t.match(await call(service, 'POST', '/v1/notifications', { ...NOTE, to: many }), { status: 413, body: { code: 'BELFRY_ERR_TOO_LARGE' } })
