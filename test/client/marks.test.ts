@@ -3,6 +3,7 @@ import { WebSocket } from 'ws'
 import { Client } from '../../packages/client/src/client.ts'
 import { Inbox } from '../../packages/client/src/inbox.ts'
 import { standardPlatform } from '../../packages/client/src/platform.ts'
+import type { FetchLike } from '../../packages/client/src/types.ts'
 import type { ClientFrame, State } from '../../services/protocol/index.ts'
 import { TcpProxy } from '../fixtures/tcp-proxy.ts'
 import { call, eventually, startService, userToken } from '../helper.ts'
@@ -165,4 +166,36 @@ t.test('a mark whose answer was lost does not undo what another device did since
     await marked
     t.equal(await stateOf(), 'archived')
   }
+})
+
+t.test('a mark by REST, beside an event stream, goes with its age as well', async (t) => {
+  const service = await startService(t, { RATE_LIMIT_MAX: '0' })
+  const proxy = await TcpProxy.start(Number(new URL(service.url).port))
+  t.teardown(() => proxy.stop())
+  class Nowhere extends WebSocket {
+    constructor(_url: string, protocols: string[]) {
+      super('ws://127.0.0.1:1/', protocols)
+    }
+  }
+  const bodies: { state: State; ageMs?: number }[] = []
+  const failOnce: FetchLike = async (url, init) => {
+    if (init.method === 'POST') bodies.push(JSON.parse(String(init.body)))
+    if (init.method === 'POST' && bodies.length === 1) throw new TypeError('the network is gone')
+    return fetch(url, init)
+  }
+  const options = { getToken: () => userToken('alice'), deviceId: 'phone', WebSocket: Nowhere, fetch: failOnce }
+  const phone = new Client(`http://127.0.0.1:${proxy.port}`, options, standardPlatform())
+  t.teardown(() => phone.disconnect())
+  phone.connect()
+  await phone.ready()
+  const { id } = (await call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'one' })).body
+  const marked = phone.mark(id, 'archived')
+  await until(() => bodies.length === 1, 'the first try')
+  for (const passage of proxy.passages()) passage.cut()
+  await marked
+  t.match(bodies, [
+    { state: 'archived', ageMs: undefined },
+    { state: 'archived', ageMs: Number }
+  ])
+  t.equal((await call(service, 'GET', `/v1/users/alice/notifications/${id}`)).body.state, 'archived')
 })
