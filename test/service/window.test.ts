@@ -1,0 +1,272 @@
+import t from 'tap'
+import { formatEventId, parseEventId } from '../../services/protocol/index.ts'
+import { clientFrame, closeCodeIn, rawPeer, rawWebSocket, upgradeRequest } from '../fixtures/raw.ts'
+import { RedisServer } from '../fixtures/redis.ts'
+import { call, connect, eventually, ready, startService, type TestClient, type TestService, userToken } from '../helper.ts'
+
+const NO_LIMIT = { RATE_LIMIT_MAX: '0' }
+
+async function publishMany(service: TestService, to: string, count: number): Promise<{ id: string; eventId: string }[]> {
+  const notifications = Array.from({ length: count }, (_, n) => ({ to, type: 'a', title: String(n + 1) }))
+  const { body } = await call(service, 'POST', '/v1/notifications/batch', { notifications })
+  return body.results.map((result: { id: string; results: { eventId: string }[] }) => ({
+    id: result.id,
+    eventId: result.results[0]?.eventId
+  }))
+}
+
+async function cursorOf(service: TestService, user: string, deviceId: string): Promise<number | undefined> {
+  const { body } = await call(service, 'GET', `/v1/users/${user}/queue`)
+  const device = body.devices.find((candidate: { deviceId: string }) => candidate.deviceId === deviceId)
+  return device === undefined ? undefined : parseEventId(device.eventId)?.offset
+}
+
+/** Acknowledges every `step`th frame of a row, those that came already included. */
+function acknowledgeEvery(client: TestClient, step: number): void {
+  let looked = 0
+  let rows = 0
+  const look = (): void => {
+    for (; looked < client.frames.length; looked++) {
+      const frame = client.frames[looked]
+      if (frame === undefined || !('eventId' in frame) || frame.type === 'caughtUp') continue
+      rows += 1
+      if (rows % step === 0) client.send({ type: 'ack', eventId: frame.eventId })
+    }
+  }
+  client.socket.on('message', look)
+  look()
+}
+
+t.test('the window counts frames: rows that make none take no place in it', async (t) => {
+  const service = await startService(t, { ...NO_LIMIT, MAX_UNACKED: '15' })
+  const rows = await publishMany(service, 'ann', 40)
+  const recalled = rows.filter((_, index) => index % 4 !== 0)
+  for (const { id } of recalled) await call(service, 'DELETE', `/v1/users/ann/notifications/${id}`)
+  const client = await connect(t, service, 'ann', { deviceId: 'd' })
+  acknowledgeEvery(client, 10)
+  await client.next('caughtUp')
+  t.equal(client.all('notification').length, 10, 'four frames in the first fifteen rows did not fill it')
+
+  await publishMany(service, 'bob', 51)
+  const patient = await connect(t, service, 'bob', { deviceId: 'd' })
+  acknowledgeEvery(patient, 10)
+  await patient.next('caughtUp')
+  t.equal(patient.all('notification').length, 51)
+})
+
+t.test('an acknowledgement moves the stored cursor wherever the connection stands', async (t) => {
+  const service = await startService(t, NO_LIMIT)
+  const rows = await publishMany(service, 'cat', 6)
+  const at = (offset: number): string => rows[offset - 1]?.eventId as string
+
+  await t.test('at the place of resuming', async (t) => {
+    const client = await ready(t, service, 'cat', { deviceId: 'a', lastEventId: at(4) })
+    client.send({ type: 'ack', eventId: at(4) })
+    await eventually(async () => (await cursorOf(service, 'cat', 'a')) === 4)
+    await client.close()
+    t.match((await (await connect(t, service, 'cat', { deviceId: 'a' })).next('hello')).resume, { pending: 2 })
+  })
+
+  await t.test('before it', async (t) => {
+    const client = await ready(t, service, 'cat', { deviceId: 'b', lastEventId: at(6) })
+    client.send({ type: 'ack', eventId: at(2) })
+    await eventually(async () => (await cursorOf(service, 'cat', 'b')) === 2)
+    t.equal(client.closed, undefined)
+  })
+
+  await t.test('caughtUp, without a row after the cursor', async (t) => {
+    const client = await connect(t, service, 'cat', { deviceId: 'c', lastEventId: 'latest' })
+    const { eventId } = await client.next('caughtUp')
+    client.send({ type: 'ack', eventId })
+    await eventually(async () => (await cursorOf(service, 'cat', 'c')) === 6)
+    t.match(await call(service, 'GET', '/metrics'), { body: /belfry_bad_acks_total 0/ })
+  })
+})
+
+for (const [kind, deviceId, acks] of [
+  ['a device that acknowledges caughtUp', 'd', true],
+  ['the shared device', 'default', false]
+] as const) {
+  t.test(`a log whose rows all expired tells ${kind} of it once`, async (t) => {
+    const service = await startService(t, { ...NO_LIMIT, RETENTION_SECONDS: '1' })
+    const [first] = await publishMany(service, 'dot', 1)
+    const client = await connect(t, service, 'dot', { deviceId })
+    await client.next('notification')
+    if (acks) client.send({ type: 'ack', eventId: first?.eventId })
+    await eventually(async () => (await cursorOf(service, 'dot', deviceId)) === 1)
+    await client.close()
+    await publishMany(service, 'dot', 3)
+    const retained = async (): Promise<number> => (await call(service, 'GET', '/v1/users/dot/notifications')).body.items.length
+    await eventually(async () => (await retained()) === 0, 'every row expires')
+    const told = await connect(t, service, 'dot', { deviceId })
+    t.match(await told.next('gap'), { reason: 'trimmed' })
+    const { eventId } = await told.next('caughtUp')
+    if (acks) told.send({ type: 'ack', eventId })
+    await eventually(async () => (await cursorOf(service, 'dot', deviceId)) === 4)
+    await told.close()
+    const again = await connect(t, service, 'dot', { deviceId })
+    t.match((await again.next('hello')).resume, { status: 'resumed', pending: 0 })
+    await again.next('caughtUp')
+    t.same(again.all('gap'), [])
+  })
+}
+
+t.test('acknowledgements of rows sent before the log was started afresh are no bad ones', async (t) => {
+  const redis = await RedisServer.start()
+  t.teardown(() => redis.stop())
+  const service = await startService(t, { ...NO_LIMIT, REDIS_URL: redis.url })
+  const client = await ready(t, service, 'eve', { deviceId: 'd' })
+  const rows = await publishMany(service, 'eve', 80)
+  await client.until(() => client.all('notification')[79])
+  const admin = redis.client()
+  t.teardown(() => admin.disconnect())
+  for (const key of await admin.keys('*:eve')) await admin.del(key)
+  for (const connection of service.app.connections.connections()) connection.reattach()
+  t.match(await client.next('gap'), { reason: 'epoch' })
+  for (const { eventId } of rows) client.send({ type: 'ack', eventId })
+  client.send({ type: 'mark', ref: 1, ids: ['x'], state: 'read' })
+  await client.next('ok')
+  t.equal(client.closed, undefined)
+  t.equal(service.app.counters.badAcks, 0)
+})
+
+t.test('late acknowledgements after a gap: each is free once, moves nothing, and the third does not close', async (t) => {
+  const service = await startService(t, NO_LIMIT)
+  const { store } = service.app
+  const client = await ready(t, service, 'fay', { deviceId: 'd' })
+  const rows = await publishMany(service, 'fay', 80)
+  await client.until(() => client.all('notification')[79])
+  const read = store.read.bind(store)
+  store.read = async () => ({
+    epoch: 'fresh1',
+    top: 0,
+    topId8: '',
+    start: { epoch: 'fresh1', offset: 0, id8: '' },
+    resumed: true,
+    gap: { reason: 'epoch', from: rows[79]?.eventId as string, to: 'fresh1.0', count: 0 },
+    rows: [],
+    states: new Map(),
+    unread: 0,
+    parked: 0
+  })
+  for (const connection of service.app.connections.connections()) connection.doubt()
+  t.match(await client.next('gap'), { reason: 'epoch' })
+  store.read = read
+  for (const { eventId } of rows) client.send({ type: 'ack', eventId })
+  client.send({ type: 'mark', ref: 1, ids: ['x'], state: 'read' })
+  await client.next('ok')
+  t.equal(client.closed, undefined)
+  t.equal(service.app.counters.badAcks, 0)
+  const last = parseEventId(rows[79]?.eventId as string)
+  if (last === undefined) throw new Error('no event id')
+  for (let n = 0; n < 3; n++) client.send({ type: 'ack', eventId: formatEventId({ ...last, offset: 81 + n }) })
+  t.match(await client.whenClosed(), { code: 4203 }, 'what was never sent still is')
+})
+
+t.test('acknowledging is no flood', async (t) => {
+  const service = await startService(t, { ...NO_LIMIT, WS_PING_INTERVAL_MS: '100' })
+
+  await t.test('a client that acknowledges each frame of a long backlog stays', async (t) => {
+    await publishMany(service, 'gus', 400)
+    const client = await connect(t, service, 'gus', { deviceId: 'd' })
+    acknowledgeEvery(client, 1)
+    await client.next('caughtUp')
+    await eventually(async () => (await cursorOf(service, 'gus', 'd')) === 400)
+    t.equal(client.all('notification').length, 400)
+    t.equal(client.closed, undefined)
+  })
+
+  await t.test('the same acknowledgement again counts', async (t) => {
+    const [row] = await publishMany(service, 'hal', 1)
+    const client = await ready(t, service, 'hal', { deviceId: 'd' })
+    for (let n = 0; n < 52; n++) client.send({ type: 'ack', eventId: row?.eventId })
+    t.match(await client.whenClosed(), { code: 4102 })
+  })
+
+  await t.test('so does one that lies before the place of resuming', async (t) => {
+    const rows = await publishMany(service, 'hub', 60)
+    const client = await ready(t, service, 'hub', { deviceId: 'd', lastEventId: 'latest' })
+    for (const { eventId } of rows.slice(0, 55)) client.send({ type: 'ack', eventId })
+    t.match(await client.whenClosed(), { code: 4102 })
+  })
+
+  await t.test('pongs to pings do not count, others do', async (t) => {
+    const client = await connect(t, service, 'ida', { deviceId: 'd' })
+    let pings = 0
+    client.socket.on('message', (data) => {
+      const frame = JSON.parse(String(data))
+      if (frame.type !== 'ping') return
+      pings += 1
+      client.send({ type: 'pong', time: frame.time })
+      for (let n = 0; n < 4; n++) client.send({ type: 'pong' })
+    })
+    await client.until(() => (pings > 12 ? true : undefined))
+    t.equal(client.closed, undefined, 'some forty frames a second that count, and twenty that do not')
+    for (let n = 0; n < 60; n++) client.send({ type: 'pong' })
+    t.match(await client.whenClosed(), { code: 4102 })
+  })
+
+  for (const [name, opcode] of [
+    ['pong', 10],
+    ['ping', 9]
+  ] as const) {
+    await t.test(`${name} control frames that answer nothing count, on top of text frames`, async (t) => {
+      const peer = await rawWebSocket(t, service.url, `jim-${name}`)
+      const marks = Array.from({ length: 26 }, () => clientFrame(1, '{"type":"mark","ids":["x"],"state":"read"}'))
+      peer.socket.write(Buffer.concat([...marks, ...Array.from({ length: 40 }, () => clientFrame(opcode, 'x'))]))
+      await eventually(() => closeCodeIn(peer.received()) !== 0, 'a close frame')
+      t.equal(closeCodeIn(peer.received()), 4102)
+    })
+  }
+})
+
+t.test('a frame that comes with the handshake waits for hello, and is carried out', async (t) => {
+  const service = await startService(t, NO_LIMIT)
+  const [row] = await publishMany(service, 'kim', 1)
+  const { store } = service.app
+  const attach = store.attach.bind(store)
+  let admit = (): void => undefined
+  const held = new Promise<void>((resolve) => {
+    admit = resolve
+  })
+  store.attach = async (command) => {
+    await held
+    return await attach(command)
+  }
+  const peer = await rawPeer(t, service.url)
+  const mark = clientFrame(1, JSON.stringify({ type: 'mark', ref: 1, ids: [row?.id], state: 'read' }))
+  const ack = clientFrame(1, JSON.stringify({ type: 'ack', eventId: row?.eventId }))
+  peer.socket.write(Buffer.concat([Buffer.from(upgradeRequest(`/v1/ws?token=${userToken('kim')}&device_id=d`)), mark, ack]))
+  await eventually(() => service.app.connections.count === 1)
+  peer.socket.write(clientFrame(1, JSON.stringify({ type: 'mark', ref: 2, ids: ['x'], state: 'read' })))
+  const { body } = await call(service, 'GET', '/v1/users/kim/notifications')
+  t.equal(body.unread, 1)
+  t.notMatch(peer.received().toString(), '"type"')
+  admit()
+  await eventually(() => peer.received().includes('"ref":2'), 'the answer to the second mark')
+  const text = peer.received().toString()
+  t.ok(text.indexOf('"type":"hello"') < text.indexOf('"type":"ok"'))
+  t.ok(text.indexOf('"ref":1') < text.indexOf('"ref":2'))
+  t.equal((await call(service, 'GET', '/v1/users/kim/notifications')).body.unread, 0)
+  await eventually(async () => (await cursorOf(service, 'kim', 'd')) === 1)
+  t.equal(service.app.counters.badAcks, 0)
+})
+
+t.test('a log that does not go on closes with 4100 instead of being read for ever', async (t) => {
+  const service = await startService(t, NO_LIMIT)
+  const faults: string[] = []
+  service.app.log.error = ({ err }: { err: Error }) => void faults.push(err.message)
+  const client = await ready(t, service, 'lea', { deviceId: 'd' })
+  const { store } = service.app
+  const read = store.read.bind(store)
+  let reads = 0
+  store.read = async (command) => {
+    reads += 1
+    const backlog = await read(command)
+    return { ...backlog, top: backlog.top + 1, rows: [] }
+  }
+  for (const connection of service.app.connections.connections()) connection.doubt()
+  t.match(await client.whenClosed(), { code: 4100 })
+  t.ok(reads < 10, `${reads} reads`)
+  t.match(faults, [/does not go on/])
+})
