@@ -3,7 +3,7 @@ import { connect as connectTcp } from 'node:net'
 import t from 'tap'
 import { errors } from '../../services/errors.ts'
 import { parseEventId } from '../../services/protocol/index.ts'
-import { rawPeer, rawWebSocket, upgradeRequest } from '../fixtures/raw.ts'
+import { rawPeer, rawWebSocket, streamRequest, upgradeRequest } from '../fixtures/raw.ts'
 import { call, connect, eventually, ready, startService, userToken } from '../helper.ts'
 
 t.test('the heartbeat', async (t) => {
@@ -168,6 +168,34 @@ t.test('an established connection outlives a newcomer that is one too many', asy
   await call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'After it' })
   t.match(await client.next('notification'), { notification: { title: 'After it' } })
   t.equal(client.closed, undefined)
+})
+
+t.test('a device that returns takes the place of its own stale connection', async (t) => {
+  const service = await startService(t, { MAX_CONNECTIONS_PER_USER: '2' })
+  const laptop = await ready(t, service, 'alice', { deviceId: 'laptop' })
+  const stale = await ready(t, service, 'alice', { deviceId: 'phone' })
+  const returned = await ready(t, service, 'alice', { deviceId: 'phone' })
+  t.same(await stale.whenClosed(), { code: 4004, reason: 'connection limit: a newer connection of the device took this place' })
+  t.match(stale.all('bye')[0], { code: 4004 })
+  const { body } = await call(service, 'GET', '/v1/users/alice/connections')
+  t.same(body.items.map(({ deviceId }: { deviceId: string }) => deviceId).sort(), ['laptop', 'phone'])
+  t.same(await (await connect(t, service, 'alice', { deviceId: 'tablet' })).whenClosed(), { code: 4004, reason: 'connection limit' })
+  await call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'To both' })
+  for (const client of [laptop, returned]) t.match(await client.next('notification'), { notification: { title: 'To both' } })
+  const peer = await rawPeer(t, service.url)
+  peer.socket.write(streamRequest('alice', '&device_id=phone'))
+  t.match(await returned.whenClosed(), { code: 4004 }, 'whatever the transport')
+  await eventually(() => peer.received().includes('caughtUp'))
+})
+
+t.test('a dozen connections of one device at once: the limit holds, and the newest stay', async (t) => {
+  const service = await startService(t, { MAX_CONNECTIONS_PER_USER: '3' })
+  const clients = await Promise.all(Array.from({ length: 12 }, () => connect(t, service, 'bob', { deviceId: 'd' })))
+  await eventually(() => clients.filter(({ closed }) => closed === undefined).length === 3)
+  await eventually(async () => (await call(service, 'GET', '/v1/users/bob/connections')).body.items.length === 3)
+  for (const { closed } of clients) if (closed !== undefined) t.equal(closed.code, 4004)
+  await call(service, 'POST', '/v1/notifications', { to: 'bob', type: 'a', title: 'Once each' })
+  for (const client of clients.filter(({ closed }) => closed === undefined)) await client.next('notification')
 })
 
 t.test('one whose place was taken while it was away is 4004 in the end', async (t) => {

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import type { ServerFrame } from '../../services/protocol/index.ts'
+import { rawPeer, streamRequest } from '../fixtures/raw.ts'
 import { call, eventually, startService, type TestService, userToken } from '../helper.ts'
 
 interface Event {
@@ -79,4 +80,96 @@ t.test('what cannot be admitted is told by status', async (t) => {
     headers: { origin: 'https://evil.example' }
   })
   t.match(forbidden, { status: 403, body: { code: 'BELFRY_ERR_ORIGIN_FORBIDDEN' } })
+})
+
+const LAST_CHUNK = '\r\n0\r\n\r\n'
+
+/** The blocks of a raw answer that has chunks, each with its lines. */
+function blocksIn(received: Buffer): string[][] {
+  const body = received.toString().split('\r\n\r\n').slice(1).join('\r\n\r\n')
+  const text = body.replace(/(^|\r\n)[0-9a-f]+\r\n/g, '')
+  return text.split('\n\n').map((block) => block.trim().split('\n'))
+}
+
+t.test('caughtUp has an id: an EventSource that asked for latest loses nothing between two streams', async (t) => {
+  const service = await startService(t)
+  await call(service, 'POST', '/v1/notifications', { to: 'gil', type: 'a', title: 'Old' })
+  const first = await stream(t, service, 'gil', '?device_id=page&last_event_id=latest')
+  const caughtUp = await first.next('caughtUp')
+  t.match(caughtUp, { id: /^\w+\.1\./, frame: { eventId: caughtUp.id } })
+  first.abort.abort()
+  await eventually(() => service.app.connections.count === 0)
+  await call(service, 'POST', '/v1/notifications', { to: 'gil', type: 'a', title: 'While away' })
+  const again = await stream(t, service, 'gil', '?device_id=page&last_event_id=latest', { 'last-event-id': caughtUp.id })
+  t.match(await again.next('notification'), { frame: { notification: { title: 'While away' } } })
+})
+
+t.test('an id of caughtUp on an empty log resumes too', async (t) => {
+  const service = await startService(t)
+  const first = await stream(t, service, 'hal', '?last_event_id=latest')
+  const { id } = await first.next('caughtUp')
+  t.match(id, /^\w+\.0$/)
+  first.abort.abort()
+  await call(service, 'POST', '/v1/notifications', { to: 'hal', type: 'a', title: 'First' })
+  const again = await stream(t, service, 'hal', '?last_event_id=latest', { 'last-event-id': id })
+  t.match(await again.next('notification'), { frame: { notification: { title: 'First' } } })
+})
+
+t.test('retry comes with hello and bye, a comment with each ping, and every block has data', async (t) => {
+  const service = await startService(t, { WS_PING_INTERVAL_MS: '100' })
+  const peer = await rawPeer(t, service.url)
+  peer.socket.write(streamRequest('ida'))
+  await eventually(() => peer.received().toString().split('"type":"ping"').length > 3, 'three pings')
+  await call(service, 'DELETE', '/v1/users/ida/connections')
+  await eventually(() => peer.received().toString().endsWith(LAST_CHUNK), 'the end of the stream')
+  const blocks = blocksIn(peer.received()).filter((lines) => lines.some((line) => line.startsWith('data:') || line.startsWith('retry:')))
+  for (const lines of blocks)
+    t.ok(
+      lines.some((line) => line.startsWith('data: {')),
+      lines.join(' | ')
+    )
+  const retryOf = (type: string): number => {
+    const block = blocks.find((lines) => lines.some((line) => line.includes(`"type":"${type}"`))) ?? []
+    return Number(/^retry: (\d+)$/.exec(block.find((line) => line.startsWith('retry:')) ?? '')?.[1])
+  }
+  t.ok(retryOf('hello') >= 2000 && retryOf('hello') <= 4000, `${retryOf('hello')} ms`)
+  t.equal(retryOf('bye'), 60_000, '4003 says not to reconnect')
+  for (const lines of blocks) if (lines.some((line) => line.includes('"type":"ping"'))) t.ok(lines.includes(': heartbeat'))
+})
+
+t.test('a draining node tells a stream when to come back', async (t) => {
+  const service = await startService(t)
+  const peer = await rawPeer(t, service.url)
+  peer.socket.write(streamRequest('jon'))
+  await eventually(() => peer.received().includes('caughtUp'))
+  void service.close()
+  await peer.closed
+  const [, reconnectInMs] = /"reconnectInMs":(\d+)/.exec(peer.received().toString()) ?? []
+  t.match(peer.received().toString(), new RegExp(`retry: ${Math.max(100, Number(reconnectInMs))}\n`))
+})
+
+t.test('a stream ends after a time, since its client has no way to show life, and the client loses nothing', async (t) => {
+  const service = await startService(t, { WS_PING_INTERVAL_MS: '100' }, { timeouts: { streamMs: 700, pongMs: 200 } })
+  const peer = await rawPeer(t, service.url)
+  const openedAt = performance.now()
+  peer.socket.write(streamRequest('kim', '&device_id=d'))
+  await eventually(() => peer.received().toString().endsWith(LAST_CHUNK), 'the end of the stream')
+  const lastedMs = performance.now() - openedAt
+  t.ok(lastedMs >= 500 && lastedMs < 5000, `${lastedMs} ms: pings that nobody can answer do not end it`)
+  const text = peer.received().toString()
+  t.match(text, /retry: 100\ndata: \{"type":"bye","code":4201/)
+  t.ok(text.split('"type":"ping"').length > 3)
+  await eventually(() => service.app.connections.count === 0)
+  await call(service, 'POST', '/v1/notifications', { to: 'kim', type: 'a', title: 'Between' })
+  const again = await stream(t, service, 'kim', '?device_id=d')
+  t.match(await again.next('notification'), { frame: { notification: { title: 'Between' } } })
+})
+
+t.test('a version that is not spoken here is refused as one', async (t) => {
+  const service = await startService(t)
+  const headers = { 'sec-websocket-protocol': 'belfry.v9' }
+  const refused = await call(service, 'GET', '/v1/sse', undefined, { token: userToken('lea'), headers })
+  t.match(refused, { status: 400, body: { code: 'BELFRY_ERR_UNSUPPORTED_VERSION', detail: /belfry\.v1/ } })
+  const both = await stream(t, service, 'lea', '', { 'sec-websocket-protocol': 'belfry.v9, belfry.v1' })
+  t.match(await both.next('hello'), { frame: { user: 'lea' } })
 })
