@@ -55,6 +55,9 @@ export default fp(
       'Masters of a Redis Cluster that cannot be used while others can',
       () => store.status().away?.length ?? 0
     )
+    app.metrics.gauge('belfry_store_differing_nodes', "Live nodes of the store whose settings differ from this node's", () =>
+      store.differingNodes()
+    )
   },
   { name: 'store', fastify: '5.x', dependencies: ['health', 'metrics'] }
 )

@@ -160,9 +160,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request) => {
       const { user } = request.params
-      const connections = await app.store.connections(user)
-      await app.store.disconnect({ user, connectionId: undefined, ...request.query })
-      return { disconnected: connections.length }
+      return { disconnected: await app.store.disconnect({ user, connectionId: undefined, ...request.query }) }
     }
   )
 
@@ -181,10 +179,9 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request) => {
       const { user, id } = request.params
-      const connections = await app.store.connections(user)
-      if (!connections.some(({ connectionId }) => connectionId === id)) throw new errors.NotFound('There is no such connection')
-      await app.store.disconnect({ user, connectionId: id, reason: request.query.reason, revoke: false })
-      return { disconnected: 1 }
+      const disconnected = await app.store.disconnect({ user, connectionId: id, reason: request.query.reason, revoke: false })
+      if (disconnected === 0) throw new errors.NotFound('There is no such connection')
+      return { disconnected }
     }
   )
 

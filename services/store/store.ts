@@ -296,6 +296,9 @@ export interface Store {
   /** The store's clock as this node knows it, Unix milliseconds: what the times of its answers are to be compared with. */
   now(): number
 
+  /** Live nodes of the store whose settings differ from this node's. */
+  differingNodes(): number
+
   /**
    * Appends a notification, or parks it, or finds that it is there already.
    * Resolves after it is as safe as `status().durability` says. Wake-ups follow the append, never precede it.
@@ -336,7 +339,7 @@ export interface Store {
   /** The user's connections on all live nodes. */
   connections(user: string): Promise<ConnectionInfo[]>
 
-  /** Tells the nodes concerned; resolves with how many were told. */
+  /** Tells the nodes concerned; resolves with how many connections were told to close. A node that does not hear it finds it when it attaches. */
   disconnect(command: DisconnectCommand): Promise<number>
 
   /** Tokens of the user issued at or before this are refused, Unix milliseconds; 0: none are. */

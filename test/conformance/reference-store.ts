@@ -2,6 +2,7 @@ import { newEpoch, newId } from '../../services/ids.ts'
 import type { Position } from '../../services/protocol/index.ts'
 import { displacedBy } from '../../services/store/displace.ts'
 import { Machine } from '../../services/store/machine.ts'
+import { releaseInTurns } from '../../services/store/release-in-turns.ts'
 import { rowTime } from '../../services/store/row.ts'
 import { emptyState, type UserState } from '../../services/store/state.ts'
 import type {
@@ -28,7 +29,6 @@ import type {
   SweepResult
 } from '../../services/store/store.ts'
 import { INLINE_MAX } from '../../services/store/store.ts'
-import { summarizeSweep } from '../../services/store/summarize-sweep.ts'
 import type { Setup } from './stage.ts'
 
 interface Shared {
@@ -68,6 +68,10 @@ class ReferenceStore implements Store {
     return this.#shared.settings.clock?.() ?? Date.now()
   }
 
+  differingNodes(): number {
+    return 0
+  }
+
   async publish(command: PublishCommand): Promise<PublishResult> {
     const result = this.#step(command.user, (machine) => machine.publish(command))
     return result.status === 'accepted' && !result.replayed ? { ...result, nodes: this.#holders(command.user).length } : result
@@ -79,7 +83,7 @@ class ReferenceStore implements Store {
 
   async sweep(): Promise<SweepResult> {
     const users = [...this.#shared.states].flatMap(([user, { parked }]) => (parked.length > 0 ? [user] : []))
-    return summarizeSweep(users, await Promise.all(users.map((user) => this.release(user))))
+    return await releaseInTurns(users, users.length, (user) => this.release(user))
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {
@@ -147,9 +151,9 @@ class ReferenceStore implements Store {
     let told = 0
     for (const { events, registry } of this.#shared.nodes.values()) {
       const held = registry.get(user) ?? []
-      if (!held.some((connection) => connectionId === undefined || connection.connectionId === connectionId)) continue
-      events.kick({ user, connectionId, reason, revoked: revoke })
-      told += 1
+      const concerned = held.filter((connection) => connectionId === undefined || connection.connectionId === connectionId)
+      if (concerned.length > 0) events.kick({ user, connectionId, reason, revoked: revoke })
+      told += concerned.length
     }
     return told
   }

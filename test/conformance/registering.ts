@@ -258,6 +258,18 @@ export const registering: Example[] = [
     }
   },
   {
+    name: 'disconnect says how many connections were told',
+    settings: free,
+    run: async (t, stage) => {
+      const { user } = stage
+      await stage.attach({ at: 'latest' }, { connections: [stage.connection('c1'), stage.connection('c2')] })
+      const command = { user, connectionId: undefined, reason: 'bye', revoke: false }
+      t.equal(await stage.store.disconnect(command), 2)
+      t.equal(await stage.store.disconnect({ ...command, connectionId: 'c2' }), 1)
+      t.equal(await stage.store.disconnect({ ...command, connectionId: 'c' }), 0)
+    }
+  },
+  {
     name: 'disconnect reaches every node of the user',
     nodes: 2,
     settings: free,

@@ -3,6 +3,8 @@ import { newEpoch, newId } from '../../ids.ts'
 import type { Position } from '../../protocol/index.ts'
 import { displacedBy } from '../displace.ts'
 import { Machine } from '../machine.ts'
+import { releaseInTurns } from '../release-in-turns.ts'
+import { Semaphore } from '../semaphore.ts'
 import { type Effect, emptyState } from '../state.ts'
 import {
   type AttachCommand,
@@ -30,7 +32,6 @@ import {
   type SweepResult
 } from '../store.ts'
 import { StoreClock } from '../store-clock.ts'
-import { summarizeSweep } from '../summarize-sweep.ts'
 import type { Entry } from './cache.ts'
 import { encodeEffects, encodeParkedIndex, encodeRemoval, rowSize, sizeOf } from './codec.ts'
 import { isFull, type OpenDatabase, openLevel } from './database.ts'
@@ -40,8 +41,10 @@ import { upkeep } from './upkeep.ts'
 
 /** After a failed write the folder is tried again this often, milliseconds. */
 const PROBE_MS = 1000
+/** Releases under way at once: after an outage thousands of users are due, and a publish waits behind these and no more. */
+const RELEASES = 64
 /** Users a sweep releases at once. */
-const SWEEP_SLICE = 256
+const SWEEP_SLICE = 64
 /** An attach notes that the user is in use when meta was not written for this long, milliseconds. */
 const TOUCH_AFTER_MS = META_TTL_MS / 16
 
@@ -75,6 +78,7 @@ export class EmbeddedStore implements Store {
   readonly #wallClock = new StoreClock()
   readonly #registry = new ConnectionRegistry()
   readonly #stop = new AbortController()
+  readonly #releases = new Semaphore(RELEASES)
   #events: StoreEvents | undefined
   #session: Session | undefined
   #failure: { reason: string; full: boolean } = { reason: 'not opened', full: false }
@@ -119,6 +123,10 @@ export class EmbeddedStore implements Store {
     return this.#clock()
   }
 
+  differingNodes(): number {
+    return 0
+  }
+
   async publish(command: PublishCommand): Promise<PublishResult> {
     return await this.#step(command.user, (machine) => {
       const result = machine.publish(command)
@@ -128,7 +136,7 @@ export class EmbeddedStore implements Store {
   }
 
   async release(user: string): Promise<ReleaseResult> {
-    return await this.#step(user, (machine) => machine.release())
+    return await this.#releases.take(() => this.#step(user, (machine) => machine.release()))
   }
 
   async sweep(): Promise<SweepResult> {
@@ -147,11 +155,7 @@ export class EmbeddedStore implements Store {
       }
       return { ...result, left: last.left, nextAt: last.nextAt }
     }
-    const results: ReleaseResult[] = []
-    for (let from = 0; from < users.length; from += SWEEP_SLICE) {
-      results.push(...(await Promise.all(users.slice(from, from + SWEEP_SLICE).map(drain))))
-    }
-    return summarizeSweep(users, results)
+    return await releaseInTurns(users, SWEEP_SLICE, drain)
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {
@@ -220,10 +224,11 @@ export class EmbeddedStore implements Store {
   async disconnect(command: DisconnectCommand): Promise<number> {
     const { user, connectionId, reason, revoke } = command
     if (revoke) await this.#step(user, (machine) => machine.revoke())
-    const held = this.#registry.get(user)
-    if (!held.some((connection) => connectionId === undefined || connection.connectionId === connectionId)) return 0
-    this.#events?.kick({ user, connectionId, reason, revoked: revoke })
-    return 1
+    const concerned = this.#registry
+      .get(user)
+      .filter((connection) => connectionId === undefined || connection.connectionId === connectionId)
+    if (concerned.length > 0) this.#events?.kick({ user, connectionId, reason, revoked: revoke })
+    return concerned.length
   }
 
   async revokedBefore(user: string): Promise<number> {

@@ -1,16 +1,21 @@
-import type { StoreEvents, StoreStatus } from '../store.ts'
+import type { StoreEvents, StoreSettings, StoreStatus } from '../store.ts'
 import type { Availability, Duties } from './availability.ts'
-import { BUCKETS, type Keys } from './keys.ts'
+import type { Keys } from './keys.ts'
 import type { Master } from './master.ts'
 import { Nodes } from './nodes.ts'
 import type { Registrations } from './registrations.ts'
+import { scanRegistry } from './registry-scan.ts'
+import type { AttachReply } from './replies.ts'
+import { SettingsCheck } from './settings-check.ts'
 import { Wakeups } from './wakeups.ts'
 
 const TICK_MS = 1000
 const BEAT_TICKS = 2
+const SETTINGS_TICKS = 6
 /** Policy and durability can be changed at run time, and must be noticed within 10 s. */
 const FACTS_TICKS = 5
-const RENEW_TICKS = 60
+/** All registrations are checked in so many ticks: one that was deleted must be found within a minute. */
+const RENEWAL_TICKS = 43
 
 /**
  * What a node does from time to time: heartbeats, the comparison of wake-up counters, the repetition of writes whose outcome is not
@@ -19,6 +24,7 @@ const RENEW_TICKS = 60
 export class Housekeeping implements Duties {
   readonly nodes: Nodes
   readonly wakeups: Wakeups
+  readonly settings: SettingsCheck
   readonly #availability: Availability
   readonly #registrations: Registrations
   readonly #keys: Keys
@@ -26,22 +32,40 @@ export class Housekeeping implements Duties {
   readonly #events: StoreEvents
   readonly #busy = new Set<Master>()
   readonly #listening = new Set<Master>()
+  /** Buckets renewed so far, by master. */
+  readonly #renewed = new Map<Master, number>()
+  readonly #scanning = new Set<Master>()
   #beating = false
   #timer: NodeJS.Timeout | undefined
   #ticks = 0
 
-  constructor(availability: Availability, registrations: Registrations, keys: Keys, node: string, events: StoreEvents) {
+  constructor(
+    availability: Availability,
+    registrations: Registrations,
+    keys: Keys,
+    node: string,
+    events: StoreEvents,
+    settings: StoreSettings,
+    warn: (message: string) => void
+  ) {
     this.#availability = availability
     this.#registrations = registrations
     this.#keys = keys
     this.#node = node
     this.#events = events
     this.nodes = new Nodes(availability, keys, node)
-    this.wakeups = new Wakeups(keys, node, events)
+    this.wakeups = new Wakeups(keys, node, this.#meeting(events))
+    this.settings = new SettingsCheck(availability, keys, node, settings, warn)
   }
 
-  start(): void {
+  async start(): Promise<void> {
+    await this.#compareSettings().catch(() => undefined)
     this.#timer = setInterval(() => this.#tick(), TICK_MS)
+  }
+
+  /** Passes on that connections were told to close, which an attach found: the messages were lost, or are on their way. */
+  kick(user: string, kicks: AttachReply['kicks']): void {
+    for (const { connectionId, reason } of kicks) this.#events.kick({ user, connectionId, reason, revoked: false })
   }
 
   stop(): void {
@@ -85,6 +109,7 @@ export class Housekeeping implements Duties {
     try {
       await this.nodes.beat()
       await this.nodes.tidy()
+      if (this.#ticks % SETTINGS_TICKS === 0) await this.#compareSettings()
     } catch {
       // Done again at a later beat.
     } finally {
@@ -100,7 +125,8 @@ export class Housekeeping implements Duties {
       this.#registrations.doubt(await this.wakeups.check(master, this.#registrations.buckets()))
       await this.#registrations.retry(this.#node, master.buckets)
       if (ticks % FACTS_TICKS === 0) await this.#availability.refreshFacts(master)
-      if (ticks % RENEW_TICKS === 0) await this.#renew(master, (ticks / RENEW_TICKS) % BUCKETS)
+      this.#reconcile(master)
+      await this.#renew(master)
     } catch {
       // Done again at the next tick.
     } finally {
@@ -122,10 +148,46 @@ export class Housekeeping implements Duties {
     }
   }
 
-  /** Renews one bucket. All buckets take about four hours. */
-  async #renew(master: Master, bucket: number): Promise<void> {
-    if (!master.buckets.includes(bucket)) return
-    const gone = await this.#registrations.renew(bucket, this.#node)
-    if (gone.size > 0) this.#events.suspect((user) => gone.has(user))
+  /** Checks the registrations of the master's next few buckets. Users whose registration is missing are attached again. */
+  async #renew(master: Master): Promise<void> {
+    const { buckets } = master
+    for (let count = Math.ceil(buckets.length / RENEWAL_TICKS); count > 0; count--) {
+      const renewed = this.#renewed.get(master) ?? 0
+      this.#renewed.set(master, renewed + 1)
+      const missing = await this.#registrations.renew(buckets[renewed % buckets.length] as number, this.#node)
+      if (missing.size > 0) this.#events.suspect((user) => missing.has(user))
+    }
+  }
+
+  async #compareSettings(): Promise<void> {
+    await this.settings.compare(await this.nodes.live())
+  }
+
+  /**
+   * After a master went back in time (an older AOF, a failover that lost its tail) its registry may name this node for users who left it
+   * since. They are looked for in the background.
+   */
+  #reconcile(master: Master): void {
+    if (this.#scanning.has(master) || !this.wakeups.takeRollback(master)) return
+    this.#scanning.add(master)
+    scanRegistry(master, this.#keys, this.#node, (user) => this.#registrations.meet(user))
+      .catch(() => this.wakeups.noteRollback(master))
+      .finally(() => this.#scanning.delete(master))
+  }
+
+  /** The events of the node. A message for a user without a connection here shows a registration that should not be there. */
+  #meeting(events: StoreEvents): StoreEvents {
+    return {
+      wake: (wake) => {
+        this.#registrations.meet(wake.user)
+        events.wake(wake)
+      },
+      kick: (kick) => {
+        this.#registrations.meet(kick.user)
+        events.kick(kick)
+      },
+      suspect: (affected) => events.suspect(affected),
+      status: (status) => events.status(status)
+    }
   }
 }

@@ -14,22 +14,31 @@ export const SLOTS = 16_384
 export class Keys {
   /** Heartbeats by node. */
   readonly nodes: string
+  /** Settings by node. */
+  readonly settings: string
   /** How many buckets the database was made with. */
   readonly buckets: string
   /** The Cluster slots of the two keys that belong to no bucket. */
   readonly nodesSlot: number
+  /** Slot of `settings`. */
+  readonly settingsSlot: number
   readonly bucketsSlot: number
   /** By bucket: users with parked notifications, by the time the next is due. */
   readonly due: readonly string[]
   /** By bucket: what each node was sent so far. Also the beginning of the bucket's channels. */
   readonly counters: readonly string[]
+  /** Pattern of the registries of all users. */
+  readonly registries: string
   readonly #stems: readonly string[]
 
   constructor(prefix: string) {
     if (/[{}]/.test(prefix)) throw new Error('the key prefix must not contain braces')
     this.nodes = `${prefix}:nodes`
+    this.settings = `${prefix}:settings`
+    this.registries = `${prefix}:{*}:r:*`
     this.buckets = `${prefix}:buckets`
     this.nodesSlot = slotOf(this.nodes)
+    this.settingsSlot = slotOf(this.settings)
     this.bucketsSlot = slotOf(this.buckets)
     this.#stems = TAGS.map((tag) => `${prefix}:{${tag}}:`)
     this.due = this.#stems.map((stem) => `${stem}due`)
@@ -64,6 +73,17 @@ export class Keys {
 
   registry(user: string): string {
     return `${this.#stems[bucketOf(user)]}r:${user}`
+  }
+
+  /** Connections of the user that were told to close. */
+  kicks(user: string): string {
+    return `${this.stem(user)}k:${user}`
+  }
+
+  /** The user of a registry's key. */
+  userOf(registry: string): string {
+    const mark = '}:r:'
+    return registry.slice(registry.indexOf(mark) + mark.length)
   }
 
   /** Where the node is woken for users of the bucket. */

@@ -1,12 +1,15 @@
 import type { Redis } from 'ioredis'
+import { Semaphore } from '../semaphore.ts'
 import type { Durability } from '../store.ts'
 import { createClient, createServerClient, type RedisStoreOptions } from './clients.ts'
 import { Replication } from './replication.ts'
 import { Scripts, type ScriptTexts } from './scripts.ts'
-import { Semaphore } from './semaphore.ts'
 
 /** Attaches under way on one master at once: when everybody returns, a publish waits behind these and no more. */
 const ATTACHES = 32
+
+/** Releases under way on one master at once: after an outage thousands of users are due, and a publish waits behind these and no more. */
+export const RELEASES = 32
 
 /**
  * One Redis master: its connections, the calls under way on it, and its availability. A plain Redis, and a group behind Sentinels,
@@ -21,6 +24,7 @@ export class Master {
   readonly scripts: Scripts
   readonly replication: Replication | undefined
   readonly attaches = new Semaphore(ATTACHES)
+  readonly releases = new Semaphore(RELEASES)
   /** Buckets whose slot the master owns. */
   buckets: readonly number[] = []
   /** Slots that the master owns, in words. */

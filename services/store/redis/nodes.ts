@@ -127,6 +127,7 @@ export class Nodes {
     const replies = await this.#everywhere(({ scripts }, counters) => scripts.run('bury', [counters], args))
     const marked = nodes.filter((_, index) => replies.some((reply) => number(list(reply)[index]) === 1))
     const unmarked = nodes.filter((node) => !marked.includes(node))
+    await this.#availability.call(this.#keys.settingsSlot, ({ commands }) => commands.hdel(this.#keys.settings, ...nodes))
     await this.#call(async ({ commands }) => {
       const [seconds] = await commands.time()
       if (marked.length > 0) await commands.zadd(this.#keys.nodes, ...marked.flatMap((node) => [-1000 * Number(seconds), node]))

@@ -1,6 +1,7 @@
 import { errors } from '../../errors.ts'
 import { newEpoch, newId } from '../../ids.ts'
 import type { Position } from '../../protocol/index.ts'
+import { releaseInTurns } from '../release-in-turns.ts'
 import type {
   AttachCommand,
   AttachResult,
@@ -25,12 +26,11 @@ import type {
   StoreStatus,
   SweepResult
 } from '../store.ts'
-import { summarizeSweep } from '../summarize-sweep.ts'
 import { Availability } from './availability.ts'
 import type { RedisStoreOptions } from './clients.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { ALL_BUCKETS, bucketOf, Keys, slotOfUser } from './keys.ts'
-import type { Master } from './master.ts'
+import { type Master, RELEASES } from './master.ts'
 import { Registrations } from './registrations.ts'
 import { attachResult, backlog, found, inboxPage, list, number, publishLine, publishResult, queueInfo, text } from './replies.ts'
 import { ScriptBatcher } from './script-batcher.ts'
@@ -47,6 +47,7 @@ const OVERDUE_MS = 2000
 export class RedisStore implements Store {
   readonly kind = 'redis'
   readonly #settings: StoreSettings
+  readonly #log: RedisStoreOptions['log']
   readonly #keys: Keys
   readonly #availability: Availability
   readonly #registrations: Registrations
@@ -59,6 +60,7 @@ export class RedisStore implements Store {
 
   constructor(settings: StoreSettings, options: RedisStoreOptions) {
     this.#settings = settings
+    this.#log = options.log
     this.#keys = new Keys(options.keyPrefix)
     this.#availability = new Availability(settings, options, this.#keys)
     const heard = (bucket: number, counter: number): void => this.#housekeeping?.wakeups.heard(bucket, counter)
@@ -75,9 +77,10 @@ export class RedisStore implements Store {
 
   async open(node: string, events: StoreEvents): Promise<void> {
     this.#node = node
-    this.#housekeeping = new Housekeeping(this.#availability, this.#registrations, this.#keys, node, events)
+    const warn = (message: string): void => this.#log?.warn(message)
+    this.#housekeeping = new Housekeeping(this.#availability, this.#registrations, this.#keys, node, events, this.#settings, warn)
     await this.#availability.open(this.#housekeeping)
-    this.#housekeeping.start()
+    await this.#housekeeping.start()
   }
 
   async close(): Promise<void> {
@@ -101,6 +104,10 @@ export class RedisStore implements Store {
     return this.#settings.clock?.() ?? this.#housekeeping?.nodes.clock.now() ?? Date.now()
   }
 
+  differingNodes(): number {
+    return this.#housekeeping?.settings.differing ?? 0
+  }
+
   async publish(command: PublishCommand): Promise<PublishResult> {
     const { user, id, keyed, tail, halfLife } = command
     if (this.#publishes !== undefined) {
@@ -115,7 +122,9 @@ export class RedisStore implements Store {
   }
 
   async release(user: string): Promise<ReleaseResult> {
-    const [released, folded, left, nextAt] = list(await this.#step('release', user))
+    const keys = this.#keys.log(user)
+    const step = ({ releases, scripts }: Master): Promise<Reply> => releases.take(() => scripts.run('release', keys, this.#head(user)))
+    const [released, folded, left, nextAt] = list(await this.#guard(() => this.#availability.call(slotOfUser(user), step)))
     return { released: number(released), folded: number(folded), left: number(left), nextAt: number(nextAt) }
   }
 
@@ -123,28 +132,21 @@ export class RedisStore implements Store {
     const mine = new Set(await this.#guard(() => this.#shareOfBuckets()))
     const others = new Set(ALL_BUCKETS.filter((bucket) => !mine.has(bucket)))
     const users = [...(await this.#due(mine, 0)), ...(await this.#due(others, OVERDUE_MS))]
-    const results = await Promise.allSettled(users.map((user) => this.release(user)))
-    // What a master did not release stays due, and the next sweep finds it.
-    const done = results.flatMap((result, index) =>
-      result.status === 'fulfilled' ? [{ user: users[index] as string, ...result.value }] : []
-    )
-    return summarizeSweep(
-      done.map(({ user }) => user),
-      done
-    )
+    return await releaseInTurns(users, RELEASES, (user) => this.release(user))
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {
     const { user, connections, issuedAt, deviceId, start } = command
     const registration = [this.#node, String(connections.length), JSON.stringify(connections), String(issuedAt)]
     const args = [...registration, ...readArgs(deviceId, start, command), command.newcomer ?? '']
-    const keys = this.#keys.log(user)
+    const keys = [...this.#keys.log(user), this.#keys.kicks(user)]
     const step = (master: Master): Promise<Reply> =>
       master.attaches.take(() => master.scripts.run('attach', keys, [...this.#head(user), ...args]))
     const result = await this.#registrations.attach(user, connections, async () => {
       const reply = await this.#guard(() => this.#availability.call(slotOfUser(user), step))
-      const { counter, result } = attachResult(reply, start)
+      const { counter, result, kicks } = attachResult(reply, start)
       if (result.status === 'attached') this.#housekeeping?.wakeups.heard(bucketOf(user), counter)
+      this.#housekeeping?.kick(user, kicks)
       return result
     })
     return result.status === 'limit' ? { status: 'limit', ...(await this.#silence(user)) } : result
@@ -203,8 +205,7 @@ export class RedisStore implements Store {
 
   async disconnect(command: DisconnectCommand): Promise<number> {
     const { user, connectionId = '', reason, revoke } = command
-    const named = `"connectionId":${JSON.stringify(connectionId)}`
-    return number(await this.#step('disconnect', user, connectionId, revoke ? '1' : '0', reason, named))
+    return number(await this.#step('disconnect', user, connectionId, revoke ? '1' : '0', reason))
   }
 
   async revokedBefore(user: string): Promise<number> {
@@ -231,7 +232,8 @@ export class RedisStore implements Store {
   }
 
   #step(name: ScriptName, user: string, ...args: string[]): Promise<Reply> {
-    return this.#guard(() => this.#availability.run(slotOfUser(user), name, this.#keys.log(user), [...this.#head(user), ...args]))
+    const keys = name === 'attach' || name === 'disconnect' ? [...this.#keys.log(user), this.#keys.kicks(user)] : this.#keys.log(user)
+    return this.#guard(() => this.#availability.run(slotOfUser(user), name, keys, [...this.#head(user), ...args]))
   }
 
   #group(name: ScriptName): ScriptBatcher {

@@ -1,11 +1,13 @@
 import type { AttachResult, ConnectionInfo } from '../store.ts'
 import type { Availability } from './availability.ts'
-import { ALL_BUCKETS, BUCKETS, bucketOf, type Keys, slotOfUser } from './keys.ts'
-import { number } from './replies.ts'
+import { ALL_BUCKETS, BUCKETS, bucketOf, type Keys, SLOT_OF_BUCKET, slotOfUser } from './keys.ts'
+import { list, number, text } from './replies.ts'
 import { maybeCarriedOut } from './unsent.ts'
 
 /** Registrations taken back by one round trip. */
 const BATCH = 500
+/** Registrations that one call checks. */
+const RENEWED_TOGETHER = 100
 /** A call without an answer may be carried out this much later, when the network lets go of it, milliseconds. */
 const LATE_MS = 600_000
 
@@ -91,15 +93,27 @@ export class Registrations {
     await Promise.all(users.slice(0, BATCH).map((user) => this.write(user, node)))
   }
 
-  /** Keeps the registrations of a bucket's users from running out; the users whose registration was gone. */
+  /** Checks the registrations of a bucket's users and keeps them from expiring. Resolves with the users whose registration is missing. */
   async renew(bucket: number, node: string): Promise<Set<string>> {
-    const gone = new Set<string>()
-    const counters = this.#keys.counters[bucket] as string
-    const renew = async (user: string): Promise<void> => {
-      if ((await this.#availability.run(slotOfUser(user), 'renew', [this.#keys.registry(user), counters], [node])) === 0) gone.add(user)
+    const missing = new Set<string>()
+    const users = [...(this.#byBucket[bucket] as Set<string>)]
+    for (let from = 0; from < users.length; from += RENEWED_TOGETHER) {
+      const args = [node, ...users.slice(from, from + RENEWED_TOGETHER)]
+      const reply = await this.#availability.run(SLOT_OF_BUCKET[bucket] as number, 'renew', [this.#keys.counters[bucket] as string], args)
+      for (const user of list(reply).map(text)) if (this.#isSettled(user)) missing.add(user)
     }
-    await Promise.all([...(this.#byBucket[bucket] as Set<string>)].map(renew))
-    return gone
+    return missing
+  }
+
+  /** The registry names this node for the user. If the node holds no connection of theirs, the registration is taken back. */
+  meet(user: string): void {
+    if (!this.#held.has(user)) this.want(user, [])
+  }
+
+  /** Whether the registry should name this node for the user, and no call that changes this is under way. */
+  #isSettled(user: string): boolean {
+    const held = this.#held.get(user)
+    return held !== undefined && held.connections.length > 0 && held.underWay === 0 && !this.#doubtful.has(user)
   }
 
   /** Takes the node out of the registry of every user whose master is available. */

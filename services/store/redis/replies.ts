@@ -42,12 +42,21 @@ export function publishLine([status = '', a = '', b = '', c = '', d = '']: strin
   }
 }
 
-/** What an attach answered, and the node's counter after it. */
-export function attachResult(reply: Reply, start: Start): { counter: number; result: AttachResult } {
+/** What an attach answered, the node's counter after it, and which of the connections were told to close. */
+export interface AttachReply {
+  counter: number
+  result: AttachResult
+  kicks: { connectionId: string; reason: string }[]
+}
+
+export function attachResult(reply: Reply, start: Start): AttachReply {
   const status = text(list(reply)[0])
-  if (status !== 'attached') return { counter: 0, result: { status: status === 'revoked' ? 'revoked' : 'limit' } }
+  if (status !== 'attached') return { counter: 0, result: { status: status === 'revoked' ? 'revoked' : 'limit' }, kicks: [] }
   const displaced = list(list(reply)[13]).map(text)
-  return { counter: number(list(reply)[1]), result: { status: 'attached', backlog: backlog(reply, start), displaced } }
+  const told = list(list(reply)[14]).map(text)
+  const kicks: AttachReply['kicks'] = []
+  for (let i = 0; i < told.length; i += 2) kicks.push({ connectionId: told[i] as string, reason: told[i + 1] as string })
+  return { counter: number(list(reply)[1]), result: { status: 'attached', backlog: backlog(reply, start), displaced }, kicks }
 }
 
 export function backlog(reply: Reply, start: Start): Backlog {

@@ -33,6 +33,7 @@ export class Wakeups {
   readonly #node: string
   readonly #events: StoreEvents
   readonly #suspects = new Set<number>()
+  readonly #rolledBack = new Set<Master>()
   readonly #tallies: Tally[] = Array.from({ length: BUCKETS }, () => ({ base: 0, count: 0, target: 0, past: [], heard: [] }))
 
   constructor(keys: Keys, node: string, events: StoreEvents) {
@@ -58,6 +59,20 @@ export class Wakeups {
   async resubscribe(master: Master, buckets: readonly number[]): Promise<void> {
     this.lost += await this.subscribe(master, buckets)
     this.tellSuspects()
+  }
+
+  /** Returns whether a counter of the master was found below what had been heard since the last call: the master lost what it had. */
+  takeRollback(master: Master): boolean {
+    return this.#rolledBack.delete(master)
+  }
+
+  noteRollback(master: Master): void {
+    this.#rolledBack.add(master)
+  }
+
+  /** A counter below zero is that of a node found dead: nothing was lost. */
+  #noteBelow(master: Master, counter: number): void {
+    if (counter >= 0) this.noteRollback(master)
   }
 
   /** Users of buckets where wake-ups may have been lost are attached anew. */
@@ -108,8 +123,10 @@ export class Wakeups {
     buckets.forEach((bucket, index) => {
       const tally = this.#tally(bucket)
       const counter = counters[index] as number
-      if (counter < (heard[index] as number)) lagging.push(bucket)
-      else aim(tally, counter)
+      if (counter < (heard[index] as number)) {
+        lagging.push(bucket)
+        this.#noteBelow(master, counter)
+      } else aim(tally, counter)
     })
   }
 
@@ -120,7 +137,9 @@ export class Wakeups {
     return buckets.filter((bucket, index) => {
       const tally = this.#tally(bucket)
       const counter = counters[index] as number
-      return tally.heard !== undefined || counter < (heard[index] as number) || heardUpTo(tally, counter) < counter
+      const below = tally.heard === undefined && counter < (heard[index] as number)
+      if (below) this.#noteBelow(master, counter)
+      return tally.heard !== undefined || below || heardUpTo(tally, counter) < counter
     })
   }
 

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- Registers the node for the user and reads the backlog from where the cursor is, in one step. Without a node: only reads.
 -- KEYS[1..9] as in prelude.lua
+-- KEYS[10] kicks, as in disconnect.lua
 -- ARGV[1..3] as in prelude.lua
 -- ARGV[4] node; '' to read only
 -- ARGV[5] how many connections the node has of the user
@@ -14,8 +15,9 @@
 -- ARGV[16] the rows end with the first that brings their sum to this many bytes; '' for no bound
 -- ARGV[17] the new one of the node's connections; '' for none
 -- Returns {'revoked'} | {'limit'}
---         | {'attached', counter, epoch, top, top id8, start offset, start id8, resumed, unread, parked, rows, states, gap, displaced},
---         displaced: connections of this node that lost their place; states: {id, state, ...}; gap: {} or {reason, from, to, count}; start: that of ARGV[10..12] when there is no gap
+--         | {'attached', counter, epoch, top, top id8, start offset, start id8, resumed, unread, parked, rows, states, gap, displaced, kicks},
+--         displaced: connections of this node that lost their place; kicks: {connection of ARGV[6] that was told to close, reason, ...};
+--         states: {id, state, ...}; gap: {} or {reason, from, to, count}; start: that of ARGV[10..12] when there is no gap
 local node, device, start = ARGV[4], ARGV[8], ARGV[9]
 
 if node ~= '' and revoked > 0 and tonumber(ARGV[7]) <= revoked then
@@ -110,6 +112,18 @@ if node ~= '' then
   end
 end
 
+-- The message may have been lost, or be on its way.
+local kicks = {}
+if node ~= '' and redis.call('EXISTS', KEYS[10]) == 1 then
+  local told = redis.call('HGETALL', KEYS[10])
+  for i = 1, #told, 2 do
+    if string.find(ARGV[6], '"connectionId":"' .. told[i] .. '"', 1, true) then
+      kicks[#kicks + 1] = told[i]
+      kicks[#kicks + 1] = told[i + 1]
+    end
+  end
+end
+
 local function event_id(of, offset, id8)
   if of == '' then return '' end
   return of .. '.' .. int(offset) .. (id8 == '' and '' or '.' .. id8)
@@ -191,6 +205,6 @@ if #rows > 0 and redis.call('EXISTS', STATES) == 1 then
     end
   end
 end
-local reply = { 'attached', counter, epoch, top, id8_at(top), from, id8_at(from), resumed, unread, parked, rows, states, gap or {}, displaced }
+local reply = { 'attached', counter, epoch, top, id8_at(top), from, id8_at(from), resumed, unread, parked, rows, states, gap or {}, displaced, kicks }
 save()
 return reply

@@ -1,21 +1,43 @@
 #!lua flags=allow-oom
 -- Tells the nodes that hold the user, or the one connection, to close it; refuses the user's tokens from before, too, if asked.
+-- What is told is kept until the connections have left the registry: a node that lost the message finds it at its next attach.
 -- KEYS[1..9] as in prelude.lua
+-- KEYS[10] kicks     hash: connection that was told to close -> reason
 -- ARGV[1..3] as in prelude.lua
 -- ARGV[4] connection; '' for all
 -- ARGV[5] '1' to refuse the tokens issued up to now
 -- ARGV[6] the reason
--- ARGV[7] the member of the connection's JSON that names it
--- Returns how many nodes were told
+-- Returns how many connections were told
+local KICKS = KEYS[10]
 if ARGV[5] == '1' then
   begin()
   revoked = math.max(wall, revoked)
 end
+local registered = redis.call('HGETALL', REGISTRY)
+
+local function names(value, connection)
+  return string.find(value, '"connectionId":"' .. connection .. '"', 1, true) ~= nil
+end
+
+for _, connection in ipairs(redis.call('HKEYS', KICKS)) do
+  local open = false
+  for i = 2, #registered, 2 do open = open or names(registered[i], connection) end
+  if not open then redis.call('HDEL', KICKS, connection) end
+end
+
 local body = ARGV[5] .. ' ' .. (ARGV[4] == '' and '*' or ARGV[4]) .. ' ' .. #USER .. ' ' .. USER .. ARGV[6]
-local registered, told = redis.call('HGETALL', REGISTRY), 0
+local told = 0
 for i = 1, #registered, 2 do
-  local concerned = ARGV[4] == '' or string.find(registered[i + 1], ARGV[7], 1, true)
-  if concerned and tell(registered[i], 'k', body) then told = told + 1 end
+  local count, list = string.match(registered[i + 1], '^(%d+) (.*)$')
+  if ARGV[4] == '' or names(list, ARGV[4]) then
+    for _, connection in ipairs(cjson.decode(list)) do
+      if ARGV[4] == '' or connection.connectionId == ARGV[4] then
+        redis.call('HSET', KICKS, connection.connectionId, ARGV[6])
+        redis.call('PEXPIRE', KICKS, REGISTRY_TTL_MS)
+      end
+    end
+    if tell(registered[i], 'k', body) then told = told + (ARGV[4] == '' and tonumber(count) or 1) end
+  end
 end
 save()
 return told

@@ -1,11 +1,25 @@
 #!lua flags=allow-oom
--- Keeps a registry that is in use, and takes dead nodes out of it.
--- KEYS[1] registry
--- KEYS[2] counters
+-- Checks that the node is registered for some users of a bucket, keeps their registries from expiring, and removes dead nodes from them.
+-- KEYS[1] counters
 -- ARGV[1] node
--- Returns 1, or 0 when the node is not registered (any more)
-for _, node in ipairs(redis.call('HKEYS', KEYS[1])) do
-  if tonumber(redis.call('HGET', KEYS[2], node) or 0) < 0 then redis.call('HDEL', KEYS[1], node) end
+-- ARGV[2..] users; their registries have the tag of the counters
+-- Returns {user, ...}: those for whom the node is not registered
+local stem = string.sub(KEYS[1], 1, -2)
+local missing = {}
+for i = 2, #ARGV do
+  local registry = stem .. 'r:' .. ARGV[i]
+  local found = false
+  for _, node in ipairs(redis.call('HKEYS', registry)) do
+    if node == ARGV[1] then
+      found = true
+    elseif tonumber(redis.call('HGET', KEYS[1], node) or 0) < 0 then
+      redis.call('HDEL', registry, node)
+    end
+  end
+  if not found then
+    missing[#missing + 1] = ARGV[i]
+  elseif redis.call('PTTL', registry) < REGISTRY_TTL_MS / 2 then
+    redis.call('PEXPIRE', registry, REGISTRY_TTL_MS)
+  end
 end
-redis.call('PEXPIRE', KEYS[1], REGISTRY_TTL_MS)
-return redis.call('HEXISTS', KEYS[1], ARGV[1])
+return missing

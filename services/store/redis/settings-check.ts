@@ -1,0 +1,73 @@
+import type { StoreSettings } from '../store.ts'
+import type { Availability } from './availability.ts'
+import type { Keys } from './keys.ts'
+import type { Master } from './master.ts'
+
+type Compared = Omit<StoreSettings, 'clock'>
+
+/** The variable an operator sets for each setting. */
+const VARIABLES: Record<keyof Compared, string> = {
+  rateLimit: 'RATE_LIMIT_MAX',
+  rateWindowMs: 'RATE_LIMIT_WINDOW_MS',
+  parkedMax: 'PARKED_MAX',
+  retentionMs: 'RETENTION_SECONDS',
+  maxEntries: 'LOG_MAX_ENTRIES',
+  maxConnections: 'MAX_CONNECTIONS_PER_USER'
+}
+
+/**
+ * Tells operators when nodes of one store run with different settings. Such a node is not refused, because settings are changed by a
+ * rolling restart, in which nodes differ for a while.
+ */
+export class SettingsCheck {
+  /** Live nodes whose settings differ from this node's. */
+  differing = 0
+  readonly #availability: Availability
+  readonly #keys: Keys
+  readonly #node: string
+  readonly #settings: StoreSettings
+  readonly #warn: (message: string) => void
+  #told: string[] = []
+
+  constructor(availability: Availability, keys: Keys, node: string, settings: StoreSettings, warn: (message: string) => void) {
+    this.#availability = availability
+    this.#keys = keys
+    this.#node = node
+    this.#settings = settings
+    this.#warn = warn
+  }
+
+  /** Writes this node's settings, if they are not there, and compares them with those of the other live nodes. Logs each difference once. */
+  async compare(live: string[]): Promise<void> {
+    const others = live.filter((node) => node !== this.#node)
+    const [own, ...written] = await this.#call(({ commands }) => commands.hmget(this.#keys.settings, this.#node, ...others))
+    const mine = encode(this.#settings)
+    if (own !== mine) await this.#call(({ commands }) => commands.hset(this.#keys.settings, this.#node, mine))
+    const differing = others.flatMap((node, index) => {
+      const text = written[index] ?? null
+      return text === null || text === mine ? [] : [{ node, settings: JSON.parse(text) as Compared }]
+    })
+    this.differing = differing.length
+    const messages = differing.map(({ node, settings }) => `${node} has ${this.#differences(settings)}`)
+    const news = messages.filter((message) => !this.#told.includes(message))
+    if (news.length > 0) this.#warn(`nodes of this store have other settings than this node: ${news.join('; ')}`)
+    this.#told = messages
+  }
+
+  #call<Result>(send: (master: Master) => Promise<Result>): Promise<Result> {
+    return this.#availability.call(this.#keys.settingsSlot, send)
+  }
+
+  #differences(theirs: Compared): string {
+    const names = (Object.keys(VARIABLES) as (keyof Compared)[]).filter((name) => theirs[name] !== this.#settings[name])
+    return names.map((name) => `${VARIABLES[name]} ${shown(name, theirs)} (here ${shown(name, this.#settings)})`).join(', ')
+  }
+}
+
+function encode(settings: StoreSettings): string {
+  return JSON.stringify(Object.fromEntries((Object.keys(VARIABLES) as (keyof Compared)[]).map((name) => [name, settings[name]])))
+}
+
+function shown(name: keyof Compared, settings: Compared): number {
+  return name === 'retentionMs' ? settings.retentionMs / 1000 : settings[name]
+}
