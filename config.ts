@@ -6,6 +6,9 @@ import { type Static, Type } from 'typebox'
 import { publicKeyAlgorithm } from './services/auth/public-key.ts'
 import { parseRedisUrl } from './services/store/redis-url.ts'
 
+/** Shortest key of HS256 (RFC 7518 §3.2). */
+const MIN_SECRET_BYTES = 32
+
 const text = (defaultValue: string, description: string) => Type.String({ default: defaultValue, description })
 const whole = (defaultValue: number, minimum: number, maximum: number, description: string) =>
   Type.Integer({ default: defaultValue, minimum, maximum, description })
@@ -40,7 +43,7 @@ export const environmentSchema = Type.Object({
   REDIS_WAIT_REPLICAS: whole(0, 0, 10, 'Replicas that must have a publish before it is answered'),
   DATA_DIR: text('.belfry', 'Folder of the embedded store and of the secret it makes'),
 
-  JWT_SECRET: text('', 'Secret of HS256 tokens; without any key the embedded store makes one under DATA_DIR'),
+  JWT_SECRET: text('', 'Secret of HS256 tokens, 32 bytes or more; without any key one is generated under DATA_DIR'),
   JWT_PUBLIC_KEY: text('', 'PEM public key of RS256, ES256 or EdDSA tokens, or a path to it'),
   JWKS_URL: text('', 'URL of a JSON Web Key Set, for keys that rotate'),
   JWT_ISSUER: text('', 'iss a token must have; empty: not checked'),
@@ -61,6 +64,7 @@ export const environmentSchema = Type.Object({
 
   WS_MAX_PAYLOAD_BYTES: whole(10_240, 256, 1_048_576, 'Largest frame taken from a client'),
   WS_PING_INTERVAL_MS: whole(25_000, 100, 300_000, 'Time between two pings'),
+  MAX_CONNECTIONS: whole(0, 0, 10_000_000, 'Connections this node takes; 0: from the limit of file descriptors'),
   MAX_CONNECTIONS_PER_USER: whole(100, 0, 100_000, 'Connections a user may have over all nodes; 0: any number'),
 
   METRICS_PORT: whole(0, 0, 65535, 'Port of /metrics alone; 0: on the main port'),
@@ -126,6 +130,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     REDIS_TLS_CERT: readPem('REDIS_TLS_CERT', env.REDIS_TLS_CERT, problems),
     REDIS_TLS_KEY: readPem('REDIS_TLS_KEY', env.REDIS_TLS_KEY, problems),
     REDIS_TLS_CA: readPem('REDIS_TLS_CA', env.REDIS_TLS_CA, problems),
+    JWT_SECRET: readSecret(env.JWT_SECRET, problems),
     JWT_PUBLIC_KEY: readPublicKey(env.JWT_PUBLIC_KEY, problems),
     redis: env.REDIS_URL.trim() !== '' || env.REDIS_CLUSTER_NODES !== '' || env.REDIS_SENTINELS !== '',
     secretMade: false
@@ -148,8 +153,9 @@ const CLIENT_NAMES = ['HOST', 'PORT', 'DATA_DIR', 'JWT_SECRET', 'JWT_PUBLIC_KEY'
 export function readClientConfig(environment: Record<string, string | undefined> = process.env): ClientConfig {
   const problems: string[] = []
   const config = validate(Object.fromEntries(CLIENT_NAMES.map((name) => [name, environment[name]])), problems)
+  const JWT_SECRET = readSecret(config.JWT_SECRET, problems)
   if (problems.length > 0) throw new ConfigError(problems)
-  return config
+  return { ...config, JWT_SECRET }
 }
 
 /** Values that are no good are named in `problems` and replaced by their defaults, so that the checks across values still run. */
@@ -254,6 +260,16 @@ function readPem(name: 'REDIS_TLS_CERT' | 'REDIS_TLS_KEY' | 'REDIS_TLS_CA', valu
   }
   problems.push(`${name} must be ${name === 'REDIS_TLS_KEY' ? 'a private key' : 'a certificate'} in PEM, or the path of one`)
   return ''
+}
+
+/** Without the newline that files and secret stores end with. */
+function readSecret(value: string, problems: string[]): string {
+  const secret = value.replace(/[\r\n]+$/, '')
+  if (value !== '' && Buffer.byteLength(secret) < MIN_SECRET_BYTES)
+    problems.push(
+      `JWT_SECRET must have ${MIN_SECRET_BYTES} bytes or more, as HS256 demands (RFC 7518 §3.2); \`openssl rand -hex 32\` makes one`
+    )
+  return secret
 }
 
 function readPublicKey(value: string, problems: string[]): string {

@@ -1,4 +1,4 @@
-import { createServer, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type {
   FastifyError,
@@ -14,6 +14,7 @@ import { clientAddress, proxyTrust } from './services/connection/client-address.
 import { redactUrl } from './services/connection/upgrade.ts'
 import { afterAnswers } from './services/connection/upgrade-gate.ts'
 import { type BelfryError, errors } from './services/errors.ts'
+import { newId } from './services/ids.ts'
 import { writeProblem } from './services/problem.ts'
 
 /** Fields of a request in the log: never its headers, its body or a token in its URL. */
@@ -31,10 +32,24 @@ const CHECKING_INTERVAL_MS = 1000
 /** A plugin that takes longer to start has hung; on a machine with more to do than it can, loading one takes many seconds. */
 const PLUGIN_TIMEOUT_MS = 60_000
 
-/** Options of the HTTP server: everything that a slow or hostile peer could wait in has a deadline. */
-export function serverOptions(config: Config): FastifyHttpOptions<RawServerDefault> {
+/** Request ids of callers and proxies that are taken: UUIDs, trace ids and the like. A JWT has dots, and never gets into the log this way. */
+const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/
+
+/** Returns the caller's `x-request-id`, else an id that is unique over all nodes. */
+function requestId({ headers }: { headers: IncomingHttpHeaders }): string {
+  const given = headers['x-request-id']
+  return typeof given === 'string' && REQUEST_ID.test(given) ? given : newId()
+}
+
+/**
+ * Options of the HTTP server. Each state that a slow or hostile peer could wait in has a deadline.
+ *
+ * @param log destination of log lines; default: stdout
+ */
+export function serverOptions(config: Config, log?: { write(line: string): void }): FastifyHttpOptions<RawServerDefault> {
   return {
-    logger: { level: config.LOG_LEVEL, serializers },
+    logger: { level: config.LOG_LEVEL, serializers, ...(log === undefined ? {} : { stream: log }) },
+    genReqId: requestId,
     trustProxy: config.TRUST_PROXY.length === 0 ? false : proxyTrust(config.TRUST_PROXY),
     serverFactory,
     bodyLimit: 262_144,
@@ -65,7 +80,7 @@ const serverFactory: FastifyServerFactory<Server> = (handler) =>
 /** Answers a URL that comes to no route. */
 function refuseUrl(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const problem = request.server.problemOf(error, request.id)
-  reply.code(problem.status).type('application/problem+json').send(problem)
+  reply.header('x-request-id', request.id).code(problem.status).type('application/problem+json').send(problem)
 }
 
 /** Sockets whose peer broke HTTP. */

@@ -6,9 +6,10 @@ import app from './app.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import metricsRoutes from './routes/metrics.ts'
 import { serverOptions } from './server-options.ts'
-import { generatedSecret, secretPath } from './services/auth/generated-secret.ts'
+import { generatedSecret, SecretError, secretPath } from './services/auth/generated-secret.ts'
 import { isLoopback } from './services/auth/loopback.ts'
 import { greeting } from './services/node/greeting.ts'
+import { LogSink } from './services/node/log-sink.ts'
 import { StoreUnusable } from './services/store/unusable.ts'
 
 /** How long a start that failed may take to leave the store, milliseconds. */
@@ -17,26 +18,32 @@ const LEAVE_MS = 5000
 async function start(): Promise<void> {
   const read = readConfig()
   const keyed = read.JWT_SECRET !== '' || read.JWT_PUBLIC_KEY !== '' || read.JWKS_URL !== ''
-  const made = keyed ? undefined : generatedSecret(read.DATA_DIR)
+  const own = keyed ? undefined : generatedSecret(read.DATA_DIR)
   const demo = read.DEMO === '' && isLoopback(read.HOST) ? 'true' : read.DEMO
-  const config: Config = made === undefined ? read : { ...read, JWT_SECRET: made.secret, secretMade: true, DEMO: demo }
-  const fastify = Fastify(serverOptions(config))
+  const config: Config = own === undefined ? read : { ...read, JWT_SECRET: own.secret, secretMade: true, DEMO: demo }
+  const sink = new LogSink(process.stdout.fd)
+  process.on('exit', () => sink.flush())
+  const fastify = Fastify(serverOptions(config, sink))
   const metricsServer = config.METRICS_PORT === 0 ? undefined : Fastify({ logger: false })
   try {
-    await serve(fastify, metricsServer, config)
+    await serve(fastify, metricsServer, config, sink)
   } catch (error) {
     // The node has joined the store by now, perhaps: it leaves again, so that a start under a restart policy leaves nothing there.
     await Promise.race([fastify.close().catch(() => undefined), setTimeout(LEAVE_MS)])
     throw error
   }
-  if (made !== undefined) {
-    const address = fastify.server.address() as AddressInfo
-    process.stdout.write(greeting(address, made.secret, secretPath(read.DATA_DIR), made.made, config.DEMO === 'true'))
+  if (own !== undefined) {
+    const { address, family, port } = fastify.server.address() as AddressInfo
+    const secretFile = secretPath(read.DATA_DIR)
+    // What is printed elsewhere is kept: log files, collectors. A token for 24 h does not belong there.
+    const secret = process.stdout.isTTY ? own.secret : undefined
+    process.stdout.write(greeting({ address, family, port, secretFile, generated: own.generated, secret, demo: config.DEMO === 'true' }))
   }
 }
 
-async function serve(fastify: FastifyInstance, metricsServer: FastifyInstance | undefined, config: Config): Promise<void> {
+async function serve(fastify: FastifyInstance, metricsServer: FastifyInstance | undefined, config: Config, sink: LogSink): Promise<void> {
   await fastify.register(app, { config })
+  sink.countIn(fastify.counters)
   if (metricsServer !== undefined) {
     metricsServer.decorate('metrics', fastify.metrics)
     await metricsServer.register(metricsRoutes)
@@ -61,12 +68,15 @@ async function serve(fastify: FastifyInstance, metricsServer: FastifyInstance | 
 
 /** One sentence for what an operator can put right; the stack of anything else. */
 function describeFailure(error: unknown): string {
-  if (error instanceof ConfigError || error instanceof StoreUnusable) return error.message
+  if (error instanceof ConfigError || error instanceof SecretError || error instanceof StoreUnusable) return error.message
   const { syscall, code, message, stack } = error as NodeJS.ErrnoException
   if (syscall === undefined && code?.startsWith('LEVEL_') !== true) return stack ?? message
   const isNetwork = ['listen', 'bind', 'getaddrinfo'].includes(syscall ?? '')
   return `${isNetwork ? 'HOST and PORT must be an address to listen on' : 'DATA_DIR must be a folder that this process can write'}: ${message}`
 }
+
+// A full disk or a closed pipe behind stdout or stderr must not end the service.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
 
 start().catch((error: unknown) => {
   process.stderr.write(`${describeFailure(error)}\n`)

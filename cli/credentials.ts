@@ -1,4 +1,4 @@
-import { readGeneratedSecret } from '../services/auth/generated-secret.ts'
+import { readGeneratedSecret, SecretError } from '../services/auth/generated-secret.ts'
 import { signToken } from '../services/auth/signing.ts'
 
 /** A command that cannot do its job: exit code 1, and the message on stderr. */
@@ -35,7 +35,15 @@ function secretOf({ JWT_SECRET, JWT_PUBLIC_KEY, JWKS_URL, DATA_DIR }: KeySource)
   if (JWT_PUBLIC_KEY !== '' || JWKS_URL !== '') {
     throw new CommandError('the service takes tokens of a private key, which is not here: get one from its issuer, and pass --token')
   }
-  const made = readGeneratedSecret(DATA_DIR)
-  if (made !== undefined && made !== '') return made
-  throw new CommandError(`no token: pass --token, set JWT_SECRET, or run this where the service made a secret (none in ${DATA_DIR})`)
+  const secret = generatedIn(DATA_DIR)
+  if (secret !== undefined) return secret
+  throw new CommandError(`no token: pass --token, set JWT_SECRET, or run this where the service generated a secret (none in ${DATA_DIR})`)
+}
+
+function generatedIn(folder: string): string | undefined {
+  try {
+    return readGeneratedSecret(folder)
+  } catch (error) {
+    throw error instanceof SecretError ? new CommandError(error.message) : error
+  }
 }

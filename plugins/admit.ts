@@ -5,13 +5,14 @@ import { clientAddress } from '../services/connection/client-address.ts'
 import { ConnectThrottle } from '../services/connection/connect-throttle.ts'
 import { originAllowed } from '../services/connection/upgrade.ts'
 import { errors } from '../services/errors.ts'
+import { closeCodes } from '../services/protocol/index.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     admit: {
-      /** What is answered in HTTP: 403 for the origin, 429 for too many attempts, 503 without a store. When very many come at once, they take turns. */
+      /** Checks that HTTP answers: 403 for the origin, 429 for too many attempts, 503 without a store or room. Callers take turns under load. */
       upgrade: (request: FastifyRequest) => Promise<void>
-      /** The token, the device and the start of the cursor; 503 when the user's part of the store is away, or the node began to stop meanwhile. */
+      /** Returns the token's user, the device and the start of the cursor. Throws 503 if by then the node is stopping or full, or the user's part of the store is away. */
       identify: (request: FastifyRequest) => Promise<Admission>
     }
   }
@@ -29,9 +30,13 @@ export default fp(
     const { ALLOWED_ORIGINS } = app.config
     const allowed = ALLOWED_ORIGINS.map((origin) => origin.toLowerCase())
     const throttle = new ConnectThrottle()
+    const refuseWhenFull = (): void => {
+      if (app.connections.count >= app.maxConnections) throw new errors.Overloaded()
+    }
     app.decorate('admit', {
       upgrade: async (request) => {
         if (!originAllowed(request.headers.origin, allowed)) throw new errors.OriginForbidden()
+        refuseWhenFull()
         await app.limits.connect(request)
         await throttle.take()
         if (!app.store.status().available) throw new errors.StoreUnavailable()
@@ -48,13 +53,22 @@ export default fp(
           lastEventId: resumed,
           address: clientAddress(request.ip, request.raw.socket.remoteAddress)
         }
-        const admission = await admit(app.auth.verify, introduction)
+        const admission = await admit(app.auth.verify, introduction).catch((error: unknown) => refusedForNow(error, request.ws))
         // A stop may have begun while the keys were fetched. It told every connection already, and would wait for this one.
         if (app.health.stopping) throw new errors.Draining()
         if (admission.admitted && !app.store.availableTo(admission.identity.user)) throw new errors.StoreUnavailable()
+        // Others were admitted while this token was verified.
+        refuseWhenFull()
         return admission
       }
     })
   },
-  { name: 'admit', fastify: '5.x', dependencies: ['auth', 'rate-limit', 'store', 'health'] }
+  { name: 'admit', fastify: '5.x', dependencies: ['auth', 'rate-limit', 'store', 'health', 'connections'] }
 )
+
+/** A browser can read a close code but no HTTP status: a WebSocket whose key is not in the key set yet is closed with 4100 and a time. */
+function refusedForNow(error: unknown, isWebSocket: boolean): Admission {
+  if (!isWebSocket || !(error instanceof errors.KeyUnknown)) throw error
+  const { retryAfterMs } = error as { retryAfterMs?: number }
+  return { admitted: false, code: closeCodes.serverError.code, reason: 'key_unknown', reconnectInMs: retryAfterMs ?? 0 }
+}

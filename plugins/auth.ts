@@ -2,9 +2,10 @@ import jwt from '@fastify/jwt'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { ApiKeys } from '../services/auth/api-keys.ts'
+import { KeySet } from '../services/auth/key-set.ts'
 import { publicKeyAlgorithm } from '../services/auth/public-key.ts'
 import { cachedVerifier } from '../services/auth/token-cache.ts'
-import { type Claims, checkClaims, checkHeader, jwksVerifier, TokenError, type VerifyToken } from '../services/auth/tokens.ts'
+import { type Claims, checkClaims, checkHeader, TokenError, type VerifyToken } from '../services/auth/tokens.ts'
 import { errors, refusals } from '../services/errors.ts'
 import type { UnauthorizedReason } from '../services/protocol/index.ts'
 
@@ -42,7 +43,8 @@ export default fp(
     const apiKeys = new ApiKeys(API_KEYS)
     let verify: VerifyToken
     if (JWKS_URL !== '') {
-      verify = jwksVerifier(JWKS_URL, JWT_ISSUER, JWT_AUDIENCE, (err) => app.log.warn({ err }, 'the key set could not be fetched'))
+      const onFailure = (err: unknown): void => app.log.warn({ err, url: JWKS_URL }, 'the key set could not be fetched')
+      verify = new KeySet({ url: JWKS_URL, issuer: JWT_ISSUER, audience: JWT_AUDIENCE, onFailure }).verify
       app.decorateRequest('user')
     } else {
       await app.register(jwt, {

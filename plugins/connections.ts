@@ -1,18 +1,35 @@
 import fp from 'fastify-plugin'
 import { Registry } from '../services/connection/registry.ts'
+import { descriptorLimit, socketLimits } from '../services/node/descriptors.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     connections: Registry
+    /** Connections this node takes. */
+    maxConnections: number
   }
 }
 
-/** The registry of this node's connections, and their heartbeat. */
+/** The registry of this node's connections, their heartbeat, and how many the file descriptors of the process allow. */
 export default fp(
   async (app) => {
     const registry = new Registry(app.store, app.config.WS_PING_INTERVAL_MS)
     app.decorate('connections', registry)
+    const descriptors = descriptorLimit()
+    const limits = socketLimits(descriptors, app.config.MAX_CONNECTIONS)
+    if (app.config.MAX_CONNECTIONS > limits.sockets) {
+      app.log.warn(
+        { descriptors, maxConnections: app.config.MAX_CONNECTIONS },
+        'MAX_CONNECTIONS is more than the limit of file descriptors allows'
+      )
+    }
+    app.decorate('maxConnections', limits.connections)
+    app.server.maxConnections = limits.sockets
+    app.server.on('drop', () => {
+      app.counters.socketsDropped += 1
+    })
     app.metrics.gauge('belfry_connections', 'Open connections', () => registry.count)
+    app.metrics.gauge('belfry_connections_max', 'Connections this node takes', () => limits.connections)
     app.metrics.gauge('belfry_connected_users', 'Users with an open connection', () => registry.userCount)
     app.addHook('onClose', async () => registry.close())
   },

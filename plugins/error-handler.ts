@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http'
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from '../services/errors.ts'
 import { type Problem, retryAfterOf } from '../services/problem.ts'
@@ -50,8 +50,12 @@ export default fp(
     app.decorate('problemOf', problemOf)
 
     app.setErrorHandler((error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+      if (isAborted(error, request)) {
+        request.log.debug({ code: error.code }, 'the client closed the connection before its answer')
+        return reply.hijack()
+      }
       const problem = problemOf(error, request.id)
-      if (problem.status >= 500 && problem.code === 'BELFRY_ERR_INTERNAL') request.log.error({ err: error }, 'request failed')
+      logProblem(request.log, problem, error)
       const { retryAfterMs } = problem
       if (retryAfterMs !== undefined) reply.header('retry-after', Math.max(1, Math.ceil(retryAfterMs / 1000)))
       if (problem.status === 415) reply.headers(TAKEN)
@@ -64,6 +68,21 @@ export default fp(
   },
   { name: 'error-handler', fastify: '5.x' }
 )
+
+/** The caller gave up while its body was read: there is nobody to answer, and nothing is wrong here. */
+function isAborted(error: FastifyError, { raw }: FastifyRequest): boolean {
+  return (error.code === 'ECONNRESET' || error.code === 'ERR_STREAM_PREMATURE_CLOSE') && raw.destroyed
+}
+
+/** Causes name the place in the schema or the error below, never a value: values are the publisher's. */
+function logProblem(log: FastifyBaseLogger, { code, status }: Problem, error: FastifyError): void {
+  if (code === 'BELFRY_ERR_INTERNAL') return log.error({ err: error, code }, 'request failed')
+  const invalid = error.validation?.[0]
+  const below = error.cause instanceof Error ? error.cause.message : undefined
+  const cause = invalid === undefined ? (below ?? error.code) : `${invalid.keyword} at ${invalid.schemaPath}`
+  if (status >= 500) log.warn({ code, cause }, 'request failed')
+  else log.info({ code, cause }, 'request refused')
+}
 
 function ours(error: FastifyError): FastifyError {
   if (error.code?.startsWith('BELFRY_ERR_')) return error

@@ -6,6 +6,7 @@ import fp from 'fastify-plugin'
 import type { WebSocket } from 'ws'
 import type { Admission } from '../services/connection/accept.ts'
 import { acceptSocket, acceptStream, type SocketContext } from '../services/connection/accept.ts'
+import { ConnectionLog } from '../services/connection/connection-log.ts'
 import { chooseProtocol } from '../services/connection/upgrade.ts'
 import { upgradeGate } from '../services/connection/upgrade-gate.ts'
 import { errors } from '../services/errors.ts'
@@ -71,7 +72,8 @@ export default fp(
       maxFrameBytes: WS_MAX_PAYLOAD_BYTES,
       pingIntervalMs: WS_PING_INTERVAL_MS,
       timeouts: app.timeouts,
-      onFault: (err) => app.log.error({ err }, 'a connection failed')
+      onFault: (err) => app.log.error({ err }, 'a connection failed'),
+      log: new ConnectionLog(app.log.child({ component: 'connection' }))
     }
     app.decorate('websocket', {
       accept: (webSocket, request, admission) => acceptSocket(context, webSocket, request.raw.socket as Socket, admission),

@@ -33,6 +33,7 @@ export const errors = {
   ParkedFull: createError('BELFRY_ERR_PARKED_FULL', 'Too many notifications wait for this user', 429),
   HeadersTooLarge: createError('BELFRY_ERR_HEADERS_TOO_LARGE', 'The headers are too large', 431),
   Internal: createError('BELFRY_ERR_INTERNAL', 'Something went wrong here', 500),
+  KeyUnknown: createError('BELFRY_ERR_KEY_UNKNOWN', 'The key set does not have the key of this token yet', 503),
   KeysUnavailable: createError('BELFRY_ERR_KEYS_UNAVAILABLE', 'The key set that tokens are checked with cannot be fetched', 503),
   StoreUnavailable: createError('BELFRY_ERR_STORE_UNAVAILABLE', 'The store cannot be reached: the outcome is not known', 503),
   Draining: createError('BELFRY_ERR_DRAINING', 'This node is shutting down', 503),

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto'
+
 /** 1 to 128 printable characters: no control, format, private or unassigned ones, no half of a surrogate pair. */
 export const DEVICE_PATTERN = '^[^\\p{C}]{1,128}$'
 
@@ -8,4 +10,9 @@ const USER = new RegExp(USER_PATTERN, 'u')
 
 export function isUser(value: unknown): value is string {
   return typeof value === 'string' && USER.test(value)
+}
+
+/** Returns the name of a user in the log: the first 12 hexadecimal digits of a SHA-256. */
+export function userHash(user: string): string {
+  return createHash('sha256').update(user).digest('hex').slice(0, 12)
 }

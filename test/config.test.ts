@@ -2,7 +2,7 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { ConfigError, environmentSchema, readConfig } from '../config.ts'
+import { ConfigError, environmentSchema, readClientConfig, readConfig } from '../config.ts'
 import { parseRedisUrl } from '../services/store/redis-url.ts'
 import { makeCertificates } from './fixtures/certificates.ts'
 import { temporaryFolder } from './helper.ts'
@@ -90,6 +90,7 @@ t.test('every problem is told at once, and no value that may be secret', async (
     /^REDIS_CLUSTER_NODES must be host:port/,
     /^REDIS_SENTINELS must be host:port/,
     /^REDIS_SENTINELS needs REDIS_SENTINEL_NAME/,
+    /^JWT_SECRET must have 32 bytes or more/,
     /^only one of JWT_SECRET, JWT_PUBLIC_KEY and JWKS_URL/,
     /^JWT_PUBLIC_KEY must be an RSA, P-256 or Ed25519/,
     /^JWKS_URL must be an http/,
@@ -106,7 +107,7 @@ t.test('every problem is told at once, and no value that may be secret', async (
   ]) {
     t.equal(problems.filter((problem) => expected.test(problem)).length, 1, String(expected))
   }
-  t.equal(problems.length, 24, problems.join('\n'))
+  t.equal(problems.length, 25, problems.join('\n'))
   t.notMatch(problems.join('\n'), /hunter2/)
   t.throws(() => readConfig(environment), { name: 'ConfigError', message: /PORT must be[\s\S]*TRUST_PROXY/ })
 })
@@ -214,4 +215,14 @@ t.test('certificates for Redis: paths or PEM, a pair, and only with TLS', async 
   t.match(problemsOf({ ...tls, ...paths, REDIS_TLS_KEY: made.server.key }), [/must be the private key of REDIS_TLS_CERT/])
   t.match(problemsOf({ ...tls, REDIS_TLS_CA: '/hunter2/nowhere' }), [/^REDIS_TLS_CA must be a certificate in PEM, or the path of one$/])
   t.match(problemsOf({ ...tls, REDIS_TLS_CA: made.client.key }), [/^REDIS_TLS_CA must be a certificate/])
+})
+
+t.test('a secret has 32 bytes or more, without the newline of the file it came from', async (t) => {
+  for (const weak of ['a', 'secret', '        x', 'your-256-bit-secret', 'x'.repeat(31), `${'x'.repeat(31)}\n`, '\n']) {
+    t.match(problemsOf({ JWT_SECRET: weak })[0], /^JWT_SECRET must have 32 bytes or more/, JSON.stringify(weak))
+    t.throws(() => readClientConfig({ JWT_SECRET: weak }), ConfigError)
+  }
+  t.equal(readConfig({ JWT_SECRET: `${SECRET}\r\n` }).JWT_SECRET, SECRET)
+  t.equal(readClientConfig({ JWT_SECRET: `${SECRET}\n` }).JWT_SECRET, SECRET)
+  t.equal(readConfig({ JWT_SECRET: 'é'.repeat(16) }).JWT_SECRET, 'é'.repeat(16), 'bytes, not characters')
 })

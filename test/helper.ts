@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Writable } from 'node:stream'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { WebSocket } from 'ws'
@@ -39,13 +40,15 @@ export interface StartOptions {
   timeouts?: Partial<Timeouts>
   /** Called with the instance before anything is registered. */
   prepare?: (fastify: FastifyInstance) => void
+  /** Destination of the log. */
+  log?: Writable
 }
 
 /** The whole service on a free port, on the embedded store unless `environment` says otherwise. */
 export async function startService(
   t: Test,
   environment: Record<string, string> = {},
-  { timeouts = {}, prepare = () => undefined }: StartOptions = {}
+  { timeouts = {}, prepare = () => undefined, log }: StartOptions = {}
 ): Promise<TestService> {
   const config = readConfig({
     JWT_SECRET: SECRET,
@@ -54,7 +57,7 @@ export async function startService(
     PORT: '0',
     ...environment
   })
-  const fastify = Fastify(serverOptions(config))
+  const fastify = Fastify(serverOptions(config, log))
   prepare(fastify)
   await fastify.register(app, { config, timeouts })
   await fastify.listen({ host: config.HOST, port: config.PORT })
@@ -74,7 +77,7 @@ export function serviceToken(scope = 'publish'): string {
 
 /** Calls the service's REST API as a publisher, unless `token` says who else. */
 export async function call(
-  service: TestService,
+  service: Pick<TestService, 'url'>,
   method: string,
   path: string,
   body?: unknown,

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
@@ -14,22 +15,27 @@ t.test('a first start needs nothing, and prints what works when it is pasted', a
   t.teardown(() => first.kill())
   await first.until(() => first.stdout.includes('/docs'), 'the greeting')
   const secretFile = join(folder, '.belfry', 'jwt-secret')
-  t.match(first.stdout, `Made a secret for tokens: ${join('.belfry', 'jwt-secret')} (mode 0600)`)
+  t.match(first.stdout, `Generated a secret for tokens: ${join('.belfry', 'jwt-secret')} (mode 0600)`)
   t.equal(statSync(secretFile).mode & 0o777, 0o600)
   t.equal(statSync(join(folder, '.belfry')).mode & 0o777, 0o700)
   const secret = readFileSync(secretFile, 'utf8').trim()
   t.ok(Buffer.from(secret, 'base64url').length >= 32)
   t.notMatch(first.stdout, secret)
 
-  const [address = ''] = /ws:\/\/\S+/.exec(first.stdout) ?? []
-  const socket = new WebSocket(address)
+  t.notMatch(first.stdout, /eyJ/, 'what goes to a pipe may be kept: no token is printed')
+
+  const run = async (line: RegExp): Promise<string> => {
+    const [, args = ''] = line.exec(first.stdout) ?? []
+    const words = [...args.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '')
+    const { stdout } = await promisify(execFile)(process.execPath, [join(import.meta.dirname, '..', 'cli.js'), ...words], { cwd: folder })
+    return stdout.trim()
+  }
+  const token = await run(/npx belfry (token .*)/)
+  const socket = new WebSocket(`${first.url.replace('http', 'ws')}/v1/ws?token=${token}`)
   t.teardown(() => socket.terminate())
   const client = new TestClient(socket, false)
   t.match(await client.next('hello'), { user: 'alice' })
-
-  const [curl = ''] = /^ *curl(?:.*\\\n)+.*$/m.exec(first.stdout) ?? []
-  const { stdout } = await promisify(execFile)('sh', ['-c', curl.trim()])
-  t.match(JSON.parse(stdout), { durability: 'fsync', results: [{ user: 'alice', status: 'accepted' }] })
+  await run(/npx belfry (publish .*)/)
   t.match(await client.next('notification'), { notification: { title: 'Hello from Belfry' } })
   const [docs = ''] = /http:\/\/\S+\/docs/.exec(first.stdout) ?? []
   t.equal((await fetch(docs)).status, 200)
@@ -52,11 +58,44 @@ t.test('a first start needs nothing, and prints what works when it is pasted', a
   t.match(second.stdout, 'Tokens are signed with the secret in')
   t.equal(readFileSync(secretFile, 'utf8').trim(), secret)
   const again = await fetch(`${second.url}/v1/me/notifications`, {
-    headers: { authorization: `Bearer ${new URL(address).searchParams.get('token')}` }
+    headers: { authorization: `Bearer ${token}` }
   })
   t.match(await again.json(), { items: [{ title: 'Hello from Belfry' }] })
   second.signal('SIGINT')
   t.equal(await second.exited, 0)
+})
+
+t.test('on a terminal a first start prints commands that work when they are pasted', async (t) => {
+  const folder = temporaryFolder(t)
+  const server = await ServerProcess.start({ LOG_LEVEL: 'silent' }, folder, { terminal: true })
+  t.teardown(() => server.kill())
+  await server.until(() => server.stdout.includes('/docs'), 'the greeting')
+  const printed = server.stdout.replaceAll('\r', '')
+  const [address = ''] = /ws:\/\/\S+/.exec(printed) ?? []
+  const socket = new WebSocket(address)
+  t.teardown(() => socket.terminate())
+  const client = new TestClient(socket, false)
+  t.match(await client.next('hello'), { user: 'alice' })
+  const [curl = ''] = /^ *curl(?:.*\\\n)+.*$/m.exec(printed) ?? []
+  const { stdout } = await promisify(execFile)('sh', ['-c', curl.trim()])
+  t.match(JSON.parse(stdout), { durability: 'fsync', results: [{ user: 'alice', status: 'accepted' }] })
+  t.match(await client.next('notification'), { notification: { title: 'Hello from Belfry' } })
+})
+
+t.test('a generated secret that is damaged stops the start in one sentence, and is left as it is', async (t) => {
+  for (const damaged of ['', 'a', 'Zm9vYm', '\0'.repeat(43), '\0'.repeat(44), `${'A'.repeat(43)}\n`]) {
+    const folder = temporaryFolder(t)
+    mkdirSync(join(folder, '.belfry'))
+    const secretFile = join(folder, '.belfry', 'jwt-secret')
+    writeFileSync(secretFile, damaged, { mode: 0o644 })
+    const server = new NodeProcess('server.js', [], { PORT: '0', LOG_LEVEL: 'silent' }, folder)
+    t.teardown(() => server.kill())
+    t.equal(await server.exited, 1)
+    t.match(server.stderr, /^the secret in .*jwt-secret is damaged: expected 32 random bytes/)
+    t.equal(server.stderr.trim().split('\n').length, 1)
+    t.equal(readFileSync(secretFile, 'utf8'), damaged)
+    t.equal(statSync(secretFile).mode & 0o077, 0, 'only its owner may read it now')
+  }
 })
 
 t.test('an environment that cannot be used stops the start with every error', async (t) => {

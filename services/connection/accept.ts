@@ -2,7 +2,7 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { RawData, WebSocket } from 'ws'
 import { newId } from '../ids.ts'
-import { closeCodes } from '../protocol/index.ts'
+import { type ByeFrame, closeCodes } from '../protocol/index.ts'
 import type { Start } from '../store/store.ts'
 import { type ClientFrameContext, takeClientFrame, takeControlFrame } from './client-frames.ts'
 import { Connection } from './connection.ts'
@@ -16,7 +16,7 @@ export interface SocketContext extends ConnectionContext, ClientFrameContext {}
 export type Admission =
   | { admitted: true; identity: Identity; start: Start }
   /** Closed at once, since a browser can read a close code but no HTTP status. */
-  | { admitted: false; code: number; reason: string }
+  | { admitted: false; code: number; reason: string; reconnectInMs?: number }
 
 /** What the end of a stream counts as: going away (RFC 6455 §7.4.1). */
 const GONE = 1001
@@ -46,8 +46,10 @@ interface UpgradedSocket extends Socket {
 export function acceptSocket(context: SocketContext, webSocket: WebSocket, socket: Socket, admission: Admission): void {
   letGoOfUpgrade(webSocket, socket as UpgradedSocket)
   if (!admission.admitted) {
+    const { code, reason, reconnectInMs } = admission
     context.counters.upgradesRefused += 1
-    webSocket.close(admission.code, admission.reason)
+    if (reconnectInMs !== undefined) webSocket.send(JSON.stringify({ type: 'bye', code, reason, reconnectInMs } satisfies ByeFrame))
+    webSocket.close(code, reason)
     return
   }
   const transport = new WebSocketTransport(webSocket, socket)

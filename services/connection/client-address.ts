@@ -16,11 +16,11 @@ export function addressIn(entry: string): string {
 /**
  * Returns the address that a client is counted and shown by.
  *
- * @param forwarded the last address that no trusted proxy has, as the header has it
+ * @param forwarded the last address that no trusted proxy has, as the header has it; undefined once the peer reset the socket
  * @param peer the address of the socket, which counts when the header has none
  */
-export function clientAddress(forwarded: string, peer: string | undefined): string {
-  return addressIn(forwarded) || addressIn(peer ?? '') || forwarded
+export function clientAddress(forwarded: string | undefined, peer: string | undefined): string {
+  return addressIn(forwarded ?? '') || addressIn(peer ?? '') || (forwarded ?? '')
 }
 
 /**

@@ -107,9 +107,8 @@ async function refresh({ store, verify }: ClientFrameContext, connection: Connec
 function refuse(connection: Connection, number: unknown, error: unknown): void {
   const { code, message, statusCode } = shown(error)
   const temporary = statusCode === 503
-  connection.send(
-    plainFrame({ type: 'error', ...ref(number), code, message, temporary, ...(temporary ? { retryAfterMs: RETRY_AFTER_MS } : {}) })
-  )
+  const retryAfterMs = (error as { retryAfterMs?: number }).retryAfterMs ?? RETRY_AFTER_MS
+  connection.send(plainFrame({ type: 'error', ...ref(number), code, message, temporary, ...(temporary ? { retryAfterMs } : {}) }))
 }
 
 /** Text of errors that are not ours never leaves the process. */

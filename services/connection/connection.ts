@@ -78,6 +78,7 @@ export class Connection implements ConnectionInfo, TransportOwner {
     transport.owner = this
     this.local = context.registry.add(identity.user, this)
     context.counters.connects += 1
+    context.log.opened(this)
     this.#step()
   }
 
@@ -175,7 +176,7 @@ export class Connection implements ConnectionInfo, TransportOwner {
     if (this.#stage === 'closed') return
     const { code } = closeCodes[name]
     this.#transport.close({ type: 'bye', code, reason, reconnectInMs })
-    this.closed(code)
+    this.closed(code, reason)
   }
 
   /** Closes for a newer connection of the same device. */
@@ -184,8 +185,9 @@ export class Connection implements ConnectionInfo, TransportOwner {
   }
 
   /** The transport has ended. No cursor moves for what it had not reported written. */
-  closed(code: number): void {
+  closed(code: number, reason = ''): void {
     if (this.#stage === 'closed') return
+    this.#context.log.closed(this, code, reason)
     this.#stage = 'closed'
     this.#context.queue.settle(this.local.user, this.deviceId)
     increment(this.#context.counters.disconnects, code)

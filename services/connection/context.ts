@@ -1,5 +1,6 @@
 import type { Counters } from '../node/counters.ts'
 import type { Store } from '../store/store.ts'
+import type { ConnectionLog } from './connection-log.ts'
 import type { CursorWriter } from './cursor-writer.ts'
 import type { HeartbeatOptions } from './heartbeat.ts'
 import type { Registry } from './registry.ts'
@@ -15,6 +16,7 @@ export interface ConnectionContext extends HeartbeatOptions {
   readonly maxFrameBytes: number
   /** Called on an unexpected error, which closes the connection with 4100. */
   readonly onFault: (error: unknown) => void
+  readonly log: ConnectionLog
 }
 
 /** The user and the device a connection belongs to. Times are Unix milliseconds. */

@@ -20,6 +20,8 @@ export class Counters {
   badAcks = 0
   acksFailed = 0
   gaps = new Map<string, number>()
+  logLinesDropped = 0
+  socketsDropped = 0
 }
 
 export function increment<K>(counts: Map<K, number>, key: K, by = 1): void {

@@ -1,16 +1,39 @@
-import type { AddressInfo } from 'node:net'
 import { signToken } from '../auth/signing.ts'
 
-/** What a start on a secret of Belfry's own prints: commands ready to paste, each with a token that holds a day. */
-export function greeting(address: AddressInfo, secret: string, secretFile: string, made: boolean, demo: boolean): string {
-  const named = address.family === 'IPv6' ? `[${address.address}]` : address.address
-  const host = ['0.0.0.0', '::', '127.0.0.1'].includes(address.address) ? 'localhost' : named
-  const origin = `http://${host}:${address.port}`
+export interface GreetingFacts {
+  /** The address the server listens on, as Node reports it. */
+  address: string
+  family: string
+  port: number
+  secretFile: string
+  /** Whether this start generated the secret. */
+  generated: boolean
+  /** Signs the tokens in the greeting. Undefined where the greeting may be kept: it has no tokens then. */
+  secret: string | undefined
+  /** Whether /demo is served. */
+  demo: boolean
+}
+
+/** Returns the text of a start on a generated secret: commands ready to paste. Tokens in it are valid for 24 hours. */
+export function greeting({ address, family, port, secretFile, generated, secret, demo }: GreetingFacts): string {
+  const named = family === 'IPv6' ? `[${address}]` : address
+  const host = ['0.0.0.0', '::', '127.0.0.1'].includes(address) ? 'localhost' : named
+  const origin = `http://${host}:${port}`
   const lines = [
-    made ? `Made a secret for tokens: ${secretFile} (mode 0600)` : `Tokens are signed with the secret in ${secretFile}`,
+    generated ? `Generated a secret for tokens: ${secretFile} (mode 0600)` : `Tokens are signed with the secret in ${secretFile}`,
     '',
     'Listen, in one terminal:',
     `  npx belfry listen --url ${origin} --user alice`,
+    ...(secret === undefined ? commandsWithoutTokens(origin) : commandsWithTokens(origin, secret)),
+    '',
+    `API:  ${origin}/docs`,
+    ...(demo ? [`Demo: ${origin}/demo`] : [])
+  ]
+  return `\n${lines.join('\n')}\n\n`
+}
+
+function commandsWithTokens(origin: string, secret: string): string[] {
+  return [
     'or from any WebSocket client:',
     `  ${origin.replace('http', 'ws')}/v1/ws?token=${signToken(secret, 'alice')}`,
     '',
@@ -18,10 +41,17 @@ export function greeting(address: AddressInfo, secret: string, secretFile: strin
     `  curl -X POST ${origin}/v1/notifications \\`,
     `    -H 'authorization: Bearer ${signToken(secret, 'try-it-out', 'publish')}' \\`,
     "    -H 'content-type: application/json' \\",
-    `    -d '{"to":"alice","type":"hello","title":"Hello from Belfry"}'`,
-    '',
-    `API:  ${origin}/docs`,
-    ...(demo ? [`Demo: ${origin}/demo`] : [])
+    `    -d '{"to":"alice","type":"hello","title":"Hello from Belfry"}'`
   ]
-  return `\n${lines.join('\n')}\n\n`
+}
+
+function commandsWithoutTokens(origin: string): string[] {
+  return [
+    '',
+    'Publish, in another:',
+    `  npx belfry publish --url ${origin} --to alice --type hello --title 'Hello from Belfry'`,
+    '',
+    'Make a token for another client:',
+    '  npx belfry token --user alice'
+  ]
 }

@@ -18,7 +18,9 @@ const COUNTERS: [name: string, help: string, read: (counters: Counters) => numbe
   ['belfry_reads_total', 'Reads of a log for a connection', (c) => c.reads],
   ['belfry_acks_total', 'Acknowledgements taken', (c) => c.acks],
   ['belfry_bad_acks_total', 'Acknowledgements of what was never sent', (c) => c.badAcks],
-  ['belfry_acks_failed_total', 'Cursor writes the store did not take; they are tried again', (c) => c.acksFailed]
+  ['belfry_acks_failed_total', 'Cursor writes the store did not take; they are tried again', (c) => c.acksFailed],
+  ['belfry_log_lines_dropped_total', 'Log lines dropped because their destination took none', (c) => c.logLinesDropped],
+  ['belfry_sockets_dropped_total', 'TCP connections dropped because the file descriptors are used up', (c) => c.socketsDropped]
 ]
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]

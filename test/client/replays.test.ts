@@ -1,10 +1,13 @@
 import t, { type Test } from 'tap'
+import { WebSocket } from 'ws'
 import { Client } from '../../packages/client/src/client.ts'
 import { Dedupe } from '../../packages/client/src/dedupe.ts'
+import { standardPlatform } from '../../packages/client/src/platform.ts'
 import { Memory } from '../../packages/client/src/storage.ts'
 import type { BelfryEvents, BelfryOptions, EventName } from '../../packages/client/src/types.ts'
 import type { NotificationFrame } from '../../services/protocol/index.ts'
-import { call, startService, userToken } from '../helper.ts'
+import { RedisServer } from '../fixtures/redis.ts'
+import { call, eventually, startService, userToken } from '../helper.ts'
 import { FakeBrowser, type Tab } from './fake-browser.ts'
 import { FakeClock, FakePage, FakeStorage, nodePlatform, tokenOf } from './fake-platform.ts'
 import { type FakeConnection, FakeServer, helloFrame, notificationOf, rowOf } from './fake-server.ts'
@@ -330,6 +333,39 @@ t.test('200 rows through a window of 10 need no timer', async (t) => {
   send(10)
   await until(() => titles().length === 200, 'all, though the clock stands still')
   t.same(titles(), named(1, 200))
+})
+
+t.test('Redis loses the tail of a log of 1,100 rows: all of it comes again, and nothing is shown twice', async (t) => {
+  const redis = await RedisServer.start()
+  t.teardown(() => redis.stop())
+  const service = await startService(t, { RATE_LIMIT_MAX: '0', REDIS_URL: redis.url })
+  const publish = async (from: number, to: number): Promise<void> => {
+    const notifications = named(from, to).map((title) => ({ to: 'alice', type: 'a', title }))
+    for (let n = 0; n < notifications.length; n += 500) {
+      await call(service, 'POST', '/v1/notifications/batch', { notifications: notifications.slice(n, n + 500) })
+    }
+  }
+  const client = new Client(service.url, { getToken: () => userToken('alice'), deviceId: 'd1', WebSocket }, standardPlatform())
+  t.teardown(() => client.disconnect())
+  const titles: string[] = []
+  const gaps: string[] = []
+  let replayed = 0
+  client.on('notification', ({ notification }) => void titles.push(notification.title))
+  client.on('gap', ({ reason }) => void gaps.push(reason))
+  client.on('caughtUp', () => void replayed++)
+  client.connect()
+  await client.ready()
+  await publish(1, 1090)
+  await redis.admin().save()
+  await publish(1091, 1100)
+  await until(() => titles.length === 1100, '1,100')
+  await redis.kill()
+  await redis.run()
+  await eventually(async () => (await call(service, 'GET', '/health/ready')).status === 200, 'the service is ready')
+  await publish(1101, 1101)
+  await until(() => titles.includes('number 1101'), 'one more')
+  t.same(titles, named(1, 1101))
+  t.ok(gaps.length > 0 && replayed > 1, `it came again: ${gaps}, ${replayed}`)
 })
 
 t.test('200 rows from a service with MAX_UNACKED of 10 need no timer either', async (t) => {

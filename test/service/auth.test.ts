@@ -5,7 +5,9 @@ import type { AddressInfo } from 'node:net'
 import { exportJWK, importPKCS8, type JWK, SignJWT } from 'jose'
 import type { Test } from 'tap'
 import t from 'tap'
-import { jwksVerifier } from '../../services/auth/tokens.ts'
+import { KeySet } from '../../services/auth/key-set.ts'
+import { TokenError, type VerifyToken } from '../../services/auth/tokens.ts'
+import { isProblem } from '../fixtures/problem.ts'
 import { call, connect, eventually, SECRET, serviceToken, startService, type TestService, userToken } from '../helper.ts'
 
 type Algorithm = 'RS256' | 'ES256' | 'EdDSA' | 'PS256'
@@ -222,7 +224,10 @@ t.test('JWKS: fetched once; unknown kids and what a header points to cause no re
     .sign(three.privateKey)
   t.equal(await verdictOf(t, service, expired), 'token_expired')
   for (const kid of ['../../etc/passwd', "' OR 1=1 --", 'unknown', 'x'.repeat(2000)]) {
-    t.equal(await verdictOf(t, service, await sign(attacker.privateKey, 'RS256', { kid })), 'token_invalid', `S11 ${kid.slice(0, 20)}`)
+    const answer = await call(service, 'GET', '/v1/me/notifications', undefined, {
+      token: await sign(attacker.privateKey, 'RS256', { kid })
+    })
+    t.match(answer, { status: 503, body: { code: 'BELFRY_ERR_KEY_UNKNOWN' } }, `S11 ${kid.slice(0, 20)}`)
   }
   const key = await exportJWK(attacker.publicKey)
   for (const header of [{ jwk: key }, { jku: evil.url }, { x5u: evil.url }, { x5c: ['MIIB'] }]) {
@@ -243,18 +248,22 @@ t.test('JWKS rotation: a new kid is found, and unknown ones make one request per
   const set = await keyServer(t, () => keys)
   const failures: unknown[] = []
   const cooldownMs = 700
-  const verify = jwksVerifier(set.url, '', '', (error) => failures.push(error), cooldownMs)
+  const { verify } = new KeySet({ url: set.url, issuer: '', audience: '', onFailure: (error) => failures.push(error), cooldownMs })
   const rotated = await sign(after.privateKey, 'ES256', { kid: 'after' })
   t.match(await verify(await sign(before.privateKey, 'ES256', { kid: 'before' })), { sub: 'alice' })
   keys = [await jwk(after.publicKey, 'after', 'ES256')]
   const since = Date.now()
-  await t.rejects(verify(rotated), { message: 'token_invalid' }, 'within the cooldown')
+  const refusal = await verify(rotated).catch((error: unknown) => error as { code: string; retryAfterMs: number })
+  t.match(refusal, { code: 'BELFRY_ERR_KEY_UNKNOWN', statusCode: 503 }, 'within the cooldown there is no verdict')
+  t.ok('retryAfterMs' in refusal && refusal.retryAfterMs > 0 && refusal.retryAfterMs <= cooldownMs)
   t.equal(set.requests(), 1)
   const claims = await eventually(() => verify(rotated).catch(() => undefined))
   t.equal(claims.sub, 'alice')
   t.ok(Date.now() - since >= cooldownMs - 50)
   t.equal(set.requests(), 2)
-  await t.rejects(verify(await sign(before.privateKey, 'ES256', { kid: 'before' })), { message: 'token_invalid' }, 'the old key is gone')
+  const withdrawn = await sign(before.privateKey, 'ES256', { kid: 'before' })
+  t.equal(await verdictAfterCooldown(verify, withdrawn), 'token_invalid', 'the old key was withdrawn')
+  t.equal(set.requests(), 3)
 
   keys = undefined
   const unknown = await sign(after.privateKey, 'ES256', { kid: 'unknown' })
@@ -264,11 +273,85 @@ t.test('JWKS rotation: a new kid is found, and unknown ones make one request per
       (error: { code?: string }) => error.code === 'BELFRY_ERR_KEYS_UNAVAILABLE'
     )
   )
-  t.equal(set.requests(), 3)
+  t.equal(set.requests(), 4)
   for (let n = 0; n < 20; n++) await t.rejects(verify(unknown), { code: 'BELFRY_ERR_KEYS_UNAVAILABLE' })
-  t.equal(set.requests(), 3)
+  t.equal(set.requests(), 4)
   t.equal(failures.length, 1)
   t.match(await verify(rotated), { sub: 'alice' }, 'keys at hand go on')
+})
+
+/** The verdict once the cooldown is over: '' or the reason of a refusal. */
+function verdictAfterCooldown(verify: VerifyToken, token: string): Promise<string> {
+  return eventually(async () => {
+    const error: unknown = await verify(token).then(
+      () => '',
+      (reason: unknown) => reason
+    )
+    if (error === '') return 'accepted'
+    return error instanceof TokenError && error.refusal
+  }, 'a verdict')
+}
+
+t.test('JWKS: keys without a kid are tried in turn, and a key that the set gained is found', async (t) => {
+  const [one, two, three] = [keyPair('ES256'), keyPair('ES256'), keyPair('ES256')]
+  const anonymous = async (key: KeyObject): Promise<JWK> => ({ ...(await exportJWK(key)), alg: 'ES256', use: 'sig' })
+  const keys = [await anonymous(one.publicKey), await anonymous(two.publicKey)]
+  const set = await keyServer(t, () => keys)
+  const { verify } = new KeySet({ url: set.url, issuer: '', audience: '', onFailure: () => undefined, cooldownMs: 300 })
+  for (const { privateKey } of [one, two]) t.match(await verify(await sign(privateKey, 'ES256')), { sub: 'alice' })
+  const token = await sign(three.privateKey, 'ES256')
+  await t.rejects(verify(token), { code: 'BELFRY_ERR_KEY_UNKNOWN' })
+  keys.push(await anonymous(three.publicKey))
+  t.equal(await verdictAfterCooldown(verify, token), 'accepted')
+  const forged = await sign(keyPair('ES256').privateKey, 'ES256')
+  t.equal(await verdictAfterCooldown(verify, forged), 'token_invalid')
+  const expired = new SignJWT({ sub: 'alice' }).setProtectedHeader({ alg: 'ES256' }).setExpirationTime(now() - 1)
+  await t.rejects(verify(await expired.sign(two.privateKey)), { message: 'token_expired' })
+})
+
+t.test('JWKS: a made-up kid every few milliseconds does not keep a new key out for longer than a cooldown', async (t) => {
+  const [before, after] = [keyPair('ES256'), keyPair('ES256')]
+  const keys = [await jwk(before.publicKey, 'before', 'ES256')]
+  const set = await keyServer(t, () => keys)
+  const cooldownMs = 500
+  const { verify } = new KeySet({ url: set.url, issuer: '', audience: '', onFailure: () => undefined, cooldownMs })
+  await verify(await sign(before.privateKey, 'ES256', { kid: 'before' }))
+  let madeUp = 0
+  const attack = setInterval(async () => {
+    await verify(await sign(before.privateKey, 'ES256', { kid: `made-up-${madeUp++}` })).catch(() => undefined)
+  }, 10)
+  t.teardown(() => clearInterval(attack))
+  await eventually(() => set.requests() >= 3, 'two refreshes that the attack caused')
+  const since = performance.now()
+  const requests = set.requests()
+  keys.push(await jwk(after.publicKey, 'after', 'ES256'))
+  t.equal(await verdictAfterCooldown(verify, await sign(after.privateKey, 'ES256', { kid: 'after' })), 'accepted')
+  t.ok(set.requests() - requests <= 1 + Math.ceil((performance.now() - since) / cooldownMs), 'one request a cooldown')
+  t.ok(madeUp > 20)
+})
+
+t.test('a key that the set does not have yet closes a WebSocket with 4100 and a time, and is 503 in HTTP', async (t) => {
+  const [known, fresh] = [keyPair('ES256'), keyPair('ES256')]
+  const keys = [await jwk(known.publicKey, 'known', 'ES256')]
+  const set = await keyServer(t, () => keys)
+  const service = await startService(t, { JWT_SECRET: '', JWKS_URL: set.url })
+  t.equal(await verdictOf(t, service, await sign(known.privateKey, 'ES256', { kid: 'known' })), '')
+  const token = await sign(fresh.privateKey, 'ES256', { kid: 'fresh' })
+  const client = await connect(t, service, 'alice', { token })
+  const bye = await client.next('bye')
+  t.match(bye, { code: 4100, reason: 'key_unknown' })
+  t.ok(bye.reconnectInMs > 0 && bye.reconnectInMs <= 10_000)
+  t.equal((await client.whenClosed()).code, 4100)
+  for (const path of ['/v1/me/notifications', '/v1/sse']) {
+    const answer = await call(service, 'GET', path, undefined, { token })
+    isProblem(t, answer, 503, 'KEY_UNKNOWN')
+    t.ok(Number(answer.headers.get('retry-after')) >= 1)
+  }
+  const live = await connect(t, service, 'alice', { token: await sign(known.privateKey, 'ES256', { kid: 'known' }) })
+  await live.next('caughtUp')
+  live.send({ type: 'refresh', ref: 1, token })
+  t.match(await live.next('error'), { ref: 1, code: 'BELFRY_ERR_KEY_UNKNOWN', temporary: true })
+  t.equal(live.closed, undefined, 'the connection stays')
 })
 
 t.test('a key set that is away is 503 until it is there: no verdict on the token', async (t) => {

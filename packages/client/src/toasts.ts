@@ -39,7 +39,7 @@ export class Toasts {
   assign(ctx: NotificationContext): string {
     const tab = ctx.replay ? this.tab : this.#toaster
     this.given(tab, [ctx])
-    if (!this.#open.has(ctx.notification.id)) return ''
+    if (!this.#open.has(idOf(ctx))) return ''
     if (ctx.replay) this.#held.push(ctx)
     return tab
   }
@@ -47,8 +47,7 @@ export class Toasts {
   /** The leader has given them to a tab. */
   given(tab: string, ctxs: NotificationContext[]): void {
     for (const ctx of ctxs) {
-      const { id } = ctx.notification
-      if (!this.#raised.has(id)) this.#open.set(id, { tab, ctx })
+      if (!this.#raised.has(idOf(ctx))) this.#open.set(idOf(ctx), { tab, ctx })
     }
   }
 
@@ -60,14 +59,15 @@ export class Toasts {
   /** Raises here those that no tab has raised: each by itself, or more than three as one. */
   async raise(ctxs: NotificationContext[]): Promise<void> {
     const tabs = this.tabs()
-    const fresh = ctxs.filter(({ notification }) => !this.raised(notification.id))
-    const ids = fresh.map(({ notification }) => notification.id)
+    const fresh = ctxs.filter((ctx) => !this.raised(idOf(ctx)))
+    const ids = fresh.map(idOf)
     const count = ids.length
     const many = count > MAX_TOASTS
     const handled = (many ? fresh.slice(-1) : fresh).map((ctx) =>
       this.#events.emit('toast', { ...ctx, leader: tabs?.leading ?? true, ...(many && { count, ids }) })
     )
-    tabs?.post({ type: 'toasted', ids })
+    // A leader that missed that they were raised learns it now.
+    tabs?.post({ type: 'toasted', ids: ctxs.map(idOf) })
     await Promise.all(handled)
   }
 
@@ -99,4 +99,8 @@ export class Toasts {
     if (to === this.tab) await this.raise(ctxs)
     else this.tabs()?.post({ type: 'toast', to, ctxs })
   }
+}
+
+function idOf({ notification }: NotificationContext): string {
+  return notification.id
 }
