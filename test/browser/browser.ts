@@ -26,9 +26,13 @@ const PAGES = 'test/browser/pages'
 
 const TYPES: Record<string, string> = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8' }
 
-/** The system's Chromium, headless; it goes with the test. */
-export async function launch(t: Test): Promise<Browser> {
-  const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ARGS })
+/** Starts the system's Chromium, headless; it goes with the test. With `backForwardCache` it has that on, as users do: the driver turns it off. */
+export async function launch(t: Test, { backForwardCache = false } = {}): Promise<Browser> {
+  const browser = await chromium.launch({
+    executablePath: '/usr/bin/chromium',
+    args: ARGS,
+    ignoreDefaultArgs: backForwardCache ? ['--disable-back-forward-cache'] : []
+  })
   t.teardown(() => browser.close())
   return browser
 }
@@ -64,7 +68,9 @@ export async function startHost(t: Test): Promise<Host> {
     if (request.url === '/hold') return host.held()
     answer(request).then(
       ({ type, body }) => {
-        response.writeHead(200, { 'content-type': type, 'cache-control': 'no-store', 'access-control-allow-origin': '*' }).end(body)
+        // A page that must not be stored has no place in the back/forward cache.
+        const caching = type.startsWith('text/html') ? 'no-cache' : 'no-store'
+        response.writeHead(200, { 'content-type': type, 'cache-control': caching, 'access-control-allow-origin': '*' }).end(body)
       },
       () => response.writeHead(404).end()
     )

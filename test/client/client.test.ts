@@ -63,17 +63,26 @@ async function connected(
 const titles = (rigged: Rig): string[] => rigged.heard('notification').map(({ notification }) => notification.title)
 const states = (rigged: Rig): ConnectionState[] => rigged.heard('state').map(({ state }) => state)
 
-t.test('back-off: full jitter with a floor and a cap; what the service asks for comes first', async (t) => {
+t.test('back-off: full jitter above a floor, up to a cap; a time that the service asked for comes first', async (t) => {
   const high = new Backoff(() => 0.999999)
   const waits = Array.from({ length: 12 }, () => Math.round(high.next()))
-  t.same(waits, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000])
+  t.same(waits, [750, 1250, 2250, 4250, 8250, 16_250, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000])
   const low = new Backoff(() => 0)
   t.equal(low.next(), 250)
   t.equal(low.next(), 250)
   low.reset()
-  t.equal(low.next(1730), 1730)
-  t.equal(low.next(10), 250, 'later it is only the least')
-  t.equal(low.next(1730), 1730)
+  t.equal(low.next(1730, true), 1730, 'a slot of its own')
+  t.equal(low.next(10, true), 260, 'later it is the least')
+  t.equal(low.next(1730, true), 1980)
+  low.reset()
+  t.equal(low.next(1000), 1250, 'a wait that all clients were told is spread')
+})
+
+t.test('back-off: of 200 clients that lost their connection together no 30 return within the same 25 ms', async (t) => {
+  let n = 0
+  const waits = Array.from({ length: 200 }, () => new Backoff(() => n++ / 200).next()).sort((a, b) => a - b)
+  const crowds = waits.map((from) => waits.filter((wait) => wait >= from && wait < from + 25).length)
+  t.ok(Math.max(...crowds) < 30, `${Math.max(...crowds)}`)
 })
 
 t.test('connects with the token in the subprotocol, never in the url', async (t) => {
@@ -239,7 +248,7 @@ t.test('an ack every 20 rows, and one when the page goes', async (t) => {
     server.last.of('ack').map(({ eventId }) => eventId),
     [server.eventId(20), server.eventId(40)]
   )
-  page.hide()
+  page.fire('pagehide')
   await until(() => server.last.of('ack').length === 3, 'the third')
   t.equal(server.last.of('ack')[2]?.eventId, server.eventId(45))
 })
@@ -273,8 +282,8 @@ t.test('resumes after the network broke, and shows each once', async (t) => {
   server.last.terminate()
   await until(() => rigged.client.state === 'connecting', 'the loss')
   server.publish(2)
-  t.ok(clock.waits.includes(250), 'random(0, 500) is 250 here')
-  clock.advance(250)
+  t.ok(clock.waits.includes(500), '250 ms and random(0, 500), which is 250 here')
+  clock.advance(500)
   const second = await server.connection(2)
   t.equal(second.query.get('last_event_id'), server.eventId(3))
   await until(() => titles(rigged).length === 5, 'five')
@@ -380,7 +389,7 @@ t.test('what was on its way to a slow handler when the network broke comes again
   await until(() => titles(rigged).length === 1, 'the first')
   server.last.terminate()
   await until(() => client.state === 'connecting', 'the loss')
-  clock.advance(250)
+  clock.advance(500)
   await server.connection(2)
   await until(() => client.state === 'connected', 'the next connection')
   free()
@@ -396,7 +405,7 @@ t.test('an acknowledgement that was not sent goes with the next connection, unle
     server.last.terminate()
     await until(() => client.state === 'connecting', 'the loss')
     server.greet = (connection) => connection.hello({ resume: { ...helloFrame().resume, status } })
-    clock.advance(250)
+    clock.advance(500)
     await client.ready()
     server.last.send({ type: 'ping', time: 1 })
     await until(() => server.last.of('pong').length === 1, 'a pong')
@@ -436,12 +445,12 @@ t.test('back-off grows until a connection was stable for 10 s', async (t) => {
     await server.connection(n)
     await until(() => client.state === 'connected', 'the next')
   }
-  await drop(2, 250)
-  await drop(3, 500)
+  await drop(2, 500)
+  await drop(3, 750)
   clock.advance(9_999)
-  await drop(4, 1000)
+  await drop(4, 1250)
   clock.advance(10_000)
-  await drop(5, 250)
+  await drop(5, 500)
 })
 
 t.test('a refused upgrade is retried with back-off', async (t) => {
@@ -449,7 +458,7 @@ t.test('a refused upgrade is retried with back-off', async (t) => {
   const client = new Client('http://127.0.0.1:1', { getToken: () => tokenOf('alice') }, nodePlatform(clock, { random: () => 0.5 }))
   t.teardown(() => client.disconnect())
   client.connect()
-  for (const wait of [250, 500, 1000]) {
+  for (const wait of [500, 750, 1250]) {
     await until(() => clock.waits.length === 1 && clock.waits[0] === wait, `a wait of ${wait}`)
     clock.advance(wait)
   }
@@ -494,11 +503,11 @@ t.test('close codes: 4100-4199 back off, also after a bye that names no wait; so
     clock.advance(wait)
     await until(() => client.state === 'connected', 'the next')
   }
-  await drop(4104, 250)
   await drop(4104, 500)
+  await drop(4104, 750)
   clock.advance(10_000)
   await drop(4202, 0)
-  await drop(4202, 500)
+  await drop(4202, 750)
 })
 
 t.test('4001 asks once for a fresh token; a second in a row is the end and says why', async (t) => {
@@ -514,16 +523,16 @@ t.test('4001 asks once for a fresh token; a second in a row is the end and says 
   server.greet = (connection) => connection.close(4001, 'token_expired')
   client.connect()
   await server.connection(1)
-  await until(() => clock.waits.includes(250), 'the wait')
+  await until(() => clock.waits.includes(500), 'the wait')
   server.greet = good
-  clock.advance(250)
+  clock.advance(500)
   await client.ready()
   t.same(asked, ['connect', 'unauthorized'])
   t.not(server.connections[0]?.token, server.connections[1]?.token)
   server.greet = (connection) => connection.close(4001, 'token_revoked')
   server.last.close(4001, 'token_revoked')
-  await until(() => clock.waits[0] === 500, 'the wait')
-  clock.advance(500)
+  await until(() => clock.waits[0] === 750, 'the wait')
+  clock.advance(750)
   await until(() => client.state === 'disconnected', 'the end')
   t.strictSame(heard('terminal'), [{ code: 4001, reason: 'token_revoked', verdict: 'stop' }])
   t.same(asked, ['connect', 'unauthorized', 'unauthorized'])
@@ -542,8 +551,8 @@ t.test('20 clients whose key was rotated make two attempts each, and connect wit
     connection.token.includes(tokenOf('alice', { key: 'new' })) ? good(connection) : connection.close(4001, 'token_invalid')
   const rigs = await Promise.all(Array.from({ length: 20 }, () => rig(t, { getToken: () => tokenOf('alice', { key }) }, {}, server)))
   for (const { client } of rigs) client.connect()
-  await until(() => server.connections.length === 20 && rigs.every(({ clock }) => clock.waits[0] === 250), '20 refusals')
-  for (const { clock } of rigs) clock.advance(250)
+  await until(() => server.connections.length === 20 && rigs.every(({ clock }) => clock.waits[0] === 500), '20 refusals')
+  for (const { clock } of rigs) clock.advance(500)
   await until(() => rigs.every(({ client }) => client.state === 'disconnected'), '20 ends')
   t.equal(server.connections.length, 40)
   key = 'new'
@@ -562,7 +571,7 @@ t.test('getToken that fails is told of and tried again', async (t) => {
   })
   const { client, clock, heard, server } = rigged
   client.connect()
-  for (const wait of [250, 500]) {
+  for (const wait of [500, 750]) {
     await until(() => clock.waits[0] === wait, `a wait of ${wait}`)
     clock.advance(wait)
   }
@@ -571,11 +580,68 @@ t.test('getToken that fails is told of and tried again', async (t) => {
   t.equal(server.connections.length, 1)
 })
 
-t.test('a token that cannot go into a subprotocol is told of', async (t) => {
-  const { client, clock, heard } = await rig(t, { getToken: () => 'not a token' })
+t.test('a getToken that gives no token is told of: an error each time, one warning, and it is asked again', async (t) => {
+  const html = '<!doctype html><title>Sign in</title>'
+  const kinds: unknown[] = [html, { token: 'x' }, 'Bearer abc.def.ghi', '{"token":"x"}', 'not a token', undefined, 7, '[object Object]']
+  const warnings: string[] = []
+  let calls = 0
+  const getToken = () => (calls < kinds.length ? kinds[calls++] : ` ${tokenOf('alice')}\n`) as string
+  const { client, clock, heard, server } = await rig(t, { getToken }, { random: () => 0, warn: (text) => void warnings.push(text) })
   client.connect()
-  await until(() => clock.waits.length === 1, 'the wait')
-  t.match(heard('error'), [{ code: 'BELFRY_CLIENT_TRANSPORT', temporary: true }])
+  for (let n = 1; n <= kinds.length; n++) {
+    await until(() => heard('error').length === n && clock.waits[0] === 250, `error ${n}`)
+    clock.advance(250)
+  }
+  await client.ready()
+  t.ok(heard('error').every(({ code, temporary }) => code === 'BELFRY_CLIENT_TOKEN' && temporary))
+  t.match(heard('error')[0]?.message, /getToken gave no token: expected a JWT as a string, got other text/)
+  t.match(heard('error')[1]?.message, /got object/)
+  t.notMatch(JSON.stringify(heard('error')), /abc\.def/, 'what it gave is not repeated')
+  t.equal(warnings.length, 1)
+  t.match(warnings[0], /^Belfry: getToken gave no token/)
+  t.equal(server.last.token, tokenOf('alice'), 'blanks around a token do not matter')
+})
+
+t.test('a getToken that does not settle is given up after 10 s and asked again; what it gives later is ignored', async (t) => {
+  let late: (token: string) => void = () => {}
+  let calls = 0
+  const getToken = () => (++calls === 1 ? new Promise<string>((resolve) => (late = resolve)) : tokenOf('alice', { no: calls }))
+  const { client, clock, heard, server } = await rig(t, { getToken })
+  client.connect()
+  const rest = client.token()
+  rest.catch(() => {})
+  await until(() => clock.waits[0] === 10_000, 'the deadline')
+  clock.advance(10_000)
+  await t.rejects(rest, { message: /did not settle in 10 s/ })
+  await until(() => clock.waits[0] === 500, 'the wait')
+  t.match(heard('error'), [{ code: 'BELFRY_CLIENT_TOKEN', message: 'Error: getToken did not settle in 10 s', temporary: true }])
+  late(tokenOf('alice', { no: 1 }))
+  clock.advance(500)
+  await client.ready()
+  t.equal(server.last.token, tokenOf('alice', { no: 2 }))
+  t.equal(await client.token(), tokenOf('alice', { no: 2 }))
+})
+
+t.test('a refresh whose getToken does not settle keeps the connection, and asks again', async (t) => {
+  let calls = 0
+  const getToken = () => (++calls === 2 ? new Promise<string>(() => {}) : tokenOf('alice', { no: calls }))
+  const rigged = await rig(t, { getToken })
+  const { server, client, clock, heard } = rigged
+  const heartbeat = { intervalMs: 100_000, timeoutMs: 10_000 }
+  server.greet = (connection) => connection.hello({ heartbeat, tokenExpiresAt: helloFrame().serverTime + 600_000 })
+  client.connect()
+  await client.ready()
+  for (let left = 570_000; left > 0; left -= 50_000) {
+    server.last.send({ type: 'ping', time: 1 })
+    const pongs = server.last.of('pong').length
+    await until(() => server.last.of('pong').length > pongs, 'a pong')
+    clock.advance(Math.min(left, 50_000))
+  }
+  await until(() => calls === 2, 'the refresh')
+  clock.step(-3600_000)
+  clock.advance(10_000)
+  await until(() => heard('error').length === 1 && clock.waits.some((wait) => wait > 10_000 && wait <= 20_000), 'another try in time')
+  t.equal(client.state, 'connected')
 })
 
 t.test('an opaque token: the user comes from hello', async (t) => {
@@ -670,7 +736,8 @@ t.test('where channels are refused a tab has its own connection', async (t) => {
       throw new Error('SecurityError')
     }
   }
-  const locks = { request: () => Promise.reject(new Error('SecurityError')) }
+  const refused = () => Promise.reject(new Error('SecurityError'))
+  const locks = { request: refused, query: refused }
   const { client, heard, server } = await connected(t, {}, { page: new FakePage(), locks, BroadcastChannel: Refused as never })
   t.ok(client.leader)
   t.same(heard('error'), [])
@@ -684,8 +751,8 @@ t.test('an expired token is not tried', async (t) => {
   server.last.terminate()
   await until(() => client.state === 'connecting', 'the loss')
   exp += 3600
-  clock.now += 99_000
-  clock.advance(0)
+  clock.step(99_000)
+  clock.advance(500)
   await until(() => client.state === 'connected', 'the next')
   t.equal(server.last.token, tokenOf('alice', { exp }))
 })
@@ -711,6 +778,143 @@ t.test('the watchdog: 1.6 heartbeats of silence, and 15 s for a hello', async (t
   await until(() => second.closed !== undefined, 'no hello')
 })
 
+t.test('steps of the wall clock: a dead socket is noticed in time', async (t) => {
+  for (const step of [-3600_000, 3600_000]) {
+    const { server, clock, client } = await connected(t, { getToken: () => tokenOf('alice', { exp: 1_754_100_000 }) })
+    clock.advance(1000)
+    clock.step(step)
+    clock.advance(1000)
+    // An hour ahead looks like an hour of sleep: the connection is replaced.
+    await server.connection(step > 0 ? 2 : 1)
+    await client.ready()
+    server.last.send({ type: 'ping', time: 7 })
+    await until(() => server.last.of('pong').length === 1, 'a pong')
+    clock.advance(39_000)
+    t.equal(client.state, 'connected')
+    server.greet = () => {}
+    clock.advance(1001)
+    t.equal(client.state, 'connecting', `noticed after a step of ${step}`)
+  }
+})
+
+t.test('a network that changed: a connection that was silent for 3 s is replaced at once, a fresh one is kept', async (t) => {
+  const changes: [string, (page: FakePage, clock: FakeClock) => void][] = [
+    ['online', (page) => page.fire('online')],
+    ['visible', (page) => page.show(true)],
+    ['a timer gap', (_page, clock) => clock.stall(5100)],
+    [
+      'a timer gap while the machine slept, which the monotonic clock did not count',
+      (_page, clock) => {
+        clock.step(60_000)
+        clock.advance(2000)
+      }
+    ]
+  ]
+  for (const [what, change] of changes) {
+    const page = new FakePage()
+    const rigged = await connected(t, { leader: false, getToken: () => tokenOf('alice', { exp: 1_754_100_000 }) }, { page })
+    const { server, clock, client } = rigged
+    if (!what.startsWith('a timer')) {
+      clock.advance(2900)
+      change(page, clock)
+      t.equal(client.state, 'connected', `${what}: it is fresh`)
+      clock.advance(200)
+    }
+    server.publish()
+    await until(() => titles(rigged).length === 1, 'a row')
+    clock.advance(3001)
+    server.greet = () => {}
+    change(page, clock)
+    t.equal(client.state, 'connecting', what)
+    const second = await server.connection(2)
+    t.equal(second.query.get('last_event_id'), server.eventId(1))
+    change(page, clock)
+    server.replay(second)
+    if (what.startsWith('a timer')) continue
+    await client.ready()
+    t.equal(server.connections.length, 2, `${what}: no more than one`)
+  }
+})
+
+t.test('a hidden page whose timers are slowed down is not taken for one that slept', async (t) => {
+  const page = new FakePage()
+  const { server, clock, client } = await connected(t, { leader: false, getToken: () => tokenOf('alice') }, { page })
+  page.show(false)
+  clock.advance(3500)
+  clock.stall(30_000)
+  t.equal(client.state, 'connected')
+  clock.step(10_000)
+  clock.advance(2000)
+  t.equal(client.state, 'connecting', 'a wall clock that is ahead is sleep')
+  await server.connection(2)
+})
+
+t.test('offline is told at once, and online connects at once with a WebSocket', async (t) => {
+  const page = new FakePage()
+  const { server, clock, client, heard } = await connected(t, { leader: false }, { page })
+  const { greet } = server
+  server.greet = (connection) => connection.terminate()
+  page.fire('offline')
+  t.equal(client.state, 'connecting')
+  t.equal(heard('state').at(-1)?.state, 'connecting')
+  for (const wait of [0, 750, 1250]) {
+    await until(() => clock.waits[0] === wait, `a wait of ${wait}`)
+    if (wait < 1000) clock.advance(wait)
+  }
+  page.fire('offline')
+  server.greet = greet
+  page.fire('online')
+  await client.ready()
+  t.same(
+    server.requests.filter(({ url }) => url.startsWith('/v1/sse')),
+    [],
+    'what failed while there was no network says nothing about WebSockets'
+  )
+})
+
+t.test('a page that is put away saves, closes and comes back where it was', async (t) => {
+  for (const [away, back] of [
+    ['pagehide', 'pageshow'],
+    ['freeze', 'resume']
+  ] as const) {
+    const page = new FakePage()
+    const rigged = await connected(t, { leader: false }, { page })
+    const { server, client } = rigged
+    page.fire(back)
+    server.publish(2)
+    await until(() => titles(rigged).length === 2, 'two')
+    page.fire(away)
+    page.fire(away)
+    t.equal(client.state, 'connecting')
+    await until(() => server.open.length === 0, 'the socket closes')
+    t.same(
+      server.last.of('ack').map(({ eventId }) => eventId),
+      [server.eventId(2)]
+    )
+    server.publish()
+    page.fire(back)
+    page.fire(back)
+    await client.ready()
+    await until(() => titles(rigged).length === 3, 'the third')
+    t.equal(server.connections.length, 2)
+    t.equal(server.last.query.get('last_event_id'), server.eventId(2))
+    page.fire(away)
+    client.disconnect()
+    t.equal(client.state, 'disconnected')
+    page.fire(back)
+    t.equal(client.state, 'disconnected')
+  }
+})
+
+t.test('a place in the log that a storage gives goes encoded', async (t) => {
+  const storage = new FakeStorage()
+  const { getItem } = storage
+  storage.getItem = (key) => (key.endsWith(':last') ? 'a b&device_id=other#' : getItem.call(storage, key))
+  const { server } = await connected(t, { storage })
+  t.equal(server.last.query.get('last_event_id'), 'a b&device_id=other#')
+  t.equal(server.last.query.get('device_id'), 'd1')
+})
+
 t.test('coming online and becoming visible cut a wait short', async (t) => {
   const page = new FakePage()
   const { server, clock, client } = await connected(t, { leader: false }, { page, random: () => 0.99 })
@@ -719,13 +923,13 @@ t.test('coming online and becoming visible cut a wait short', async (t) => {
     await until(() => client.state === 'connecting', 'the loss')
   }
   await lose()
-  page.online()
+  page.fire('online')
   await client.ready()
   await lose()
   page.show(false)
   page.show(true)
   await client.ready()
-  page.online()
+  page.fire('online')
   t.equal(server.connections.length, 3, 'and nothing more')
   t.notOk(
     clock.waits.some((wait) => wait < 1000),
@@ -765,7 +969,7 @@ t.test('mark: answered, refused, sent again on the next connection, given up', a
   server.last.terminate()
   await until(() => client.state === 'connecting', 'the loss')
   server.answer = carryOut
-  clock.advance(250)
+  clock.advance(500)
   t.type(await again, 'number')
   t.same(
     server.last.of('mark').map(({ ids }) => ids),

@@ -8,32 +8,47 @@ interface Waiting {
   tab: Tab
   held: () => Promise<void> | undefined
   done: (result: unknown) => void
+  fail: (error: Error) => void
 }
 
-/** What tabs of one origin share: storage, locks that go to the next when their tab does, and channels. */
+/** Sources of events of a tab, in the order in which a tab that was paused gets what came meanwhile: the news that it lost a lock is the last. */
+const SOURCES = ['socket', 'timer', 'channel', 'lock'] as const
+
+type Source = (typeof SOURCES)[number]
+
+/** The things that tabs of one origin share: storage, locks that go to the next when their tab does, and channels. */
 export class FakeBrowser {
   readonly storage = new FakeStorage()
   readonly channels = new Map<string, Set<FakeChannel>>()
-  readonly #locks = new Map<string, { holder: Tab | undefined; queue: Waiting[] }>()
+  readonly #locks = new Map<string, { holder: Waiting | undefined; queue: Waiting[] }>()
 
   tab(url: string, options: Partial<BelfryOptions> = {}): Tab {
     return new Tab(this, url, options)
   }
 
-  request(tab: Tab, name: string, held: Waiting['held']): Promise<unknown> {
-    return new Promise((done) => {
+  request(tab: Tab, name: string, { steal }: { steal?: boolean }, held: Waiting['held']): Promise<unknown> {
+    return new Promise((resolve, reject) => {
       const lock = this.#locks.get(name) ?? { holder: undefined, queue: [] }
       this.#locks.set(name, lock)
-      lock.queue.push({ tab, held, done })
+      const waiting = { tab, held, done: resolve, fail: (error: Error) => tab.enter('lock', () => reject(error)) }
+      if (steal === true) {
+        lock.holder?.fail(new DOMException('stolen', 'AbortError'))
+        lock.holder = undefined
+        lock.queue.unshift(waiting)
+      } else lock.queue.push(waiting)
       this.#grant(name)
     })
+  }
+
+  async query(): Promise<{ held: { name: string; clientId: string }[] }> {
+    return { held: [...this.#locks].flatMap(([name, { holder }]) => (holder ? [{ name, clientId: holder.tab.name }] : [])) }
   }
 
   /** The browser cleans up after a tab that is gone. */
   release(tab: Tab): void {
     for (const [name, lock] of this.#locks) {
       lock.queue = lock.queue.filter((waiting) => waiting.tab !== tab)
-      if (lock.holder !== tab) continue
+      if (lock.holder?.tab !== tab) continue
       lock.holder = undefined
       this.#grant(name)
     }
@@ -44,35 +59,38 @@ export class FakeBrowser {
     if (lock === undefined || lock.holder !== undefined) return
     const next = lock.queue.shift()
     if (next === undefined) return
-    lock.holder = next.tab
-    setImmediate(async () => {
-      if (lock.holder !== next.tab) return
+    lock.holder = next
+    const run = async () => {
+      if (lock.holder !== next) return
       const result = await next.held()
-      if (lock.holder !== next.tab) return
+      if (lock.holder !== next) return
       lock.holder = undefined
       next.done(result)
       this.#grant(name)
-    })
+    }
+    setImmediate(() => next.tab.enter('lock', run))
   }
 }
 
+let tabCount = 0
+
 class FakeChannel implements Channel {
   onmessage: Channel['onmessage'] = null
-  readonly #tab: Tab
+  readonly tab: Tab
   readonly #peers: Set<FakeChannel>
 
   constructor(tab: Tab, name: string) {
-    this.#tab = tab
+    this.tab = tab
     this.#peers = tab.browser.channels.get(name) ?? new Set()
     tab.browser.channels.set(name, this.#peers.add(this))
     tab.channels.push(this)
   }
 
   postMessage(message: unknown): void {
-    if (this.#tab.gone) return
+    if (this.tab.gone) return
     for (const peer of this.#peers) {
       const data = structuredClone(message)
-      if (peer !== this) setImmediate(() => this.#peers.has(peer) && peer.onmessage?.({ data }))
+      if (peer !== this) setImmediate(() => peer.tab.enter('channel', () => this.#peers.has(peer) && peer.onmessage?.({ data })))
     }
   }
 
@@ -88,7 +106,10 @@ export class Tab {
   readonly channels: FakeChannel[] = []
   readonly client: Client
   readonly events: { event: EventName; ctx: unknown }[] = []
+  /** The browser's id of it. */
+  readonly name = `tab-${tabCount++}`
   gone = false
+  #backlog: { source: Source; run: () => void }[] | undefined
   readonly #sockets: WebSocket[] = []
   readonly #timers = new Set<NodeJS.Timeout>()
 
@@ -130,25 +151,54 @@ export class Tab {
     this.browser.release(this)
   }
 
+  /** The tab stands still, as in a debugger or a dialog. */
+  pause(): void {
+    this.#backlog = []
+  }
+
+  /** The tab runs again, and gets what came meanwhile. */
+  unpause(): void {
+    const backlog = this.#backlog ?? []
+    this.#backlog = undefined
+    for (const source of SOURCES) for (const entry of backlog) if (entry.source === source) entry.run()
+  }
+
+  /** Runs it as the browser does: later when the tab stands still. */
+  enter(source: Source, run: () => void): void {
+    if (this.#backlog) this.#backlog.push({ source, run })
+    else run()
+  }
+
   #alive(act: () => unknown): void {
     if (!this.gone) act()
   }
 
   #platform(): Platform {
     const tab = this
-    const locks: Locks = { request: (name, held) => this.browser.request(this, name, held) }
+    const locks: Locks = {
+      request: (name, options, held) => this.browser.request(this, name, options, held),
+      query: () => this.browser.query()
+    }
     return {
       now: Date.now,
+      monotonic: () => performance.now(),
       random: Math.random,
       setTimeout: (run, ms) => {
         const timer = setTimeout(() => {
           this.#timers.delete(timer)
-          this.#alive(run)
+          this.enter('timer', () => this.#alive(run))
         }, ms)
         this.#timers.add(timer)
         return timer
       },
       clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
+      setInterval: (run, ms) => {
+        const timer = setInterval(() => this.enter('timer', () => this.#alive(run)), ms)
+        this.#timers.add(timer)
+        return timer
+      },
+      clearInterval: (timer) => clearInterval(timer as NodeJS.Timeout),
+      warn: () => {},
       atob,
       fetch,
       page: this.page,
@@ -162,6 +212,11 @@ export class Tab {
         constructor(url: string, protocols: string[]) {
           super(url, protocols)
           tab.#sockets.push(this)
+        }
+
+        // biome-ignore lint/suspicious/noExplicitAny: the listener's own types do not matter here
+        override addEventListener(type: any, listener: (event: any) => void): void {
+          super.addEventListener(type, (event: unknown) => tab.enter('socket', () => listener(event)))
         }
       }
     }

@@ -5,20 +5,44 @@ import type { ClientStorage } from '../../packages/client/src/types.ts'
 interface Timer {
   at: number
   run: () => void
+  /** Of intervals. */
+  everyMs?: number
 }
 
-/** A clock that moves when told to. */
+/** Two clocks that move when told to: timers follow the monotonic one, and the wall clock can step. */
 export class FakeClock {
-  now = 1_754_000_000_000
+  monotonic = 1000
+  /** The wall clock minus the monotonic one. */
+  #offset = 1_753_999_999_000
   readonly #timers = new Set<Timer>()
 
-  /** The waits of all timers, shortest first, milliseconds. */
+  get now(): number {
+    return this.#offset + this.monotonic
+  }
+
+  /** The waits of all timers but intervals, shortest first, milliseconds. */
   get waits(): number[] {
-    return [...this.#timers].map(({ at }) => at - this.now).sort((a, b) => a - b)
+    const timers = [...this.#timers].filter(({ everyMs }) => everyMs === undefined)
+    return timers.map(({ at }) => at - this.monotonic).sort((a, b) => a - b)
+  }
+
+  get intervals(): number {
+    return [...this.#timers].filter(({ everyMs }) => everyMs !== undefined).length
+  }
+
+  /** Steps the wall clock. */
+  step(ms: number): void {
+    this.#offset += ms
   }
 
   set(run: () => void, ms: number): unknown {
-    const timer = { at: this.now + ms, run }
+    const timer = { at: this.monotonic + ms, run }
+    this.#timers.add(timer)
+    return timer
+  }
+
+  setInterval(run: () => void, everyMs: number): unknown {
+    const timer = { at: this.monotonic + everyMs, run, everyMs }
     this.#timers.add(timer)
     return timer
   }
@@ -29,15 +53,22 @@ export class FakeClock {
 
   /** Runs what falls due, in order. */
   advance(ms: number): void {
-    const end = this.now + ms
+    const end = this.monotonic + ms
     for (;;) {
       const due = [...this.#timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0]
       if (due === undefined) break
-      this.#timers.delete(due)
-      this.now = Math.max(this.now, due.at)
+      this.monotonic = Math.max(this.monotonic, due.at)
+      if (due.everyMs === undefined) this.#timers.delete(due)
+      else due.at = this.monotonic + due.everyMs
       due.run()
     }
-    this.now = end
+    this.monotonic = end
+  }
+
+  /** The tab does not run for this long: timers that fell due run late. */
+  stall(ms: number): void {
+    this.monotonic += ms
+    this.advance(0)
   }
 }
 
@@ -60,17 +91,14 @@ export class FakePage implements Page {
     return this.#listeners !== undefined
   }
 
-  online(): void {
-    this.#listeners?.online()
+  /** Fires an event of the page. */
+  fire(event: Exclude<keyof PageListeners, 'visibilitychange'>): void {
+    this.#listeners?.[event]()
   }
 
   show(seen: boolean): void {
     this.seen = seen
     this.#listeners?.visibilitychange()
-  }
-
-  hide(): void {
-    this.#listeners?.pagehide()
   }
 }
 
@@ -99,9 +127,13 @@ export class FakeStorage implements ClientStorage {
 export function nodePlatform(clock: FakeClock, given: Partial<Platform> = {}): Platform {
   return {
     now: () => clock.now,
+    monotonic: () => clock.monotonic,
     random: Math.random,
     setTimeout: (run, ms) => clock.set(run, ms),
     clearTimeout: (timer) => clock.clear(timer),
+    setInterval: (run, ms) => clock.setInterval(run, ms),
+    clearInterval: (timer) => clock.clear(timer),
+    warn: () => {},
     atob,
     WebSocket,
     fetch,

@@ -39,6 +39,8 @@ const expected = (count: number): string[] => Array.from({ length: count }, (_, 
 const toasts = (tabs: Tab[]): string[] =>
   tabs.flatMap((tab) => tab.heard('toast').flatMap(({ ids, notification }) => ids ?? [notification.id])).sort()
 
+t.setTimeout(120_000)
+
 t.test('ten tabs share one socket: events, unread count and marks', async (t) => {
   const { server, tabs, browser } = await rig(t, 10)
   t.equal(server.connections.length, 1)
@@ -382,4 +384,186 @@ t.test('where locks are refused, the end of one connection is not the end of the
   await new Promise(setImmediate)
   await new Promise(setImmediate)
   t.same(tabs.map(({ client }) => client.state).sort(), ['connected', 'disconnected'])
+})
+
+/** A service whose heartbeats are so fast that a lease is over within a second. */
+function quicken(server: FakeServer): void {
+  const replay = server.replay.bind(server)
+  server.replay = (connection) => {
+    const { hello } = connection
+    connection.hello = (given) => hello.call(connection, { ...given, heartbeat: { intervalMs: 400, timeoutMs: 10_000 } })
+    replay(connection)
+  }
+}
+
+/** Pings every connection while the test runs. */
+function heartbeat(t: Test, server: FakeServer): void {
+  const timer = setInterval(() => {
+    for (const connection of server.open) connection.send({ type: 'ping', time: Date.now() })
+  }, 200)
+  t.teardown(() => clearInterval(timer))
+}
+
+t.test('a leader that stands still is replaced, and follows when it runs again: nothing is shown twice or lost', async (t) => {
+  const triggers: Record<string, (tabs: [Tab, Tab, Tab], open: () => Tab) => Promise<unknown> | undefined> = {
+    'its lease ends': () => undefined,
+    'a follower becomes visible': ([, next]) => show(next, true),
+    'a follower comes online': async ([, next]) => next.page.fire('online'),
+    'a follower waits for a call': ([, next]) => next.client.mark('x'),
+    'a tab is opened': (_tabs, open) => {
+      const tab = open()
+      return until(() => tab.client.state === 'connected', 'it is connected')
+    }
+  }
+  for (const [what, trigger] of Object.entries(triggers)) {
+    await t.test(what, async (t) => {
+      const lease = what === 'its lease ends'
+      const { server, browser, tabs, open } = await rig(t, 0)
+      server.answer = (connection, { type, ...frame }) => {
+        if (type === 'mark' && 'ref' in frame && frame.ref) connection.send({ type: 'ok', ref: frame.ref })
+      }
+      if (lease) {
+        quicken(server)
+        heartbeat(t, server)
+      }
+      for (let i = 0; i < 3; i++) {
+        const tab = open()
+        await until(() => tab.client.state === 'connected', `tab ${i} is connected`)
+      }
+      const [leader, ...rest] = tabs as [Tab, Tab, Tab]
+      server.publish()
+      await until(() => tabs.every((tab) => ids(tab).length === 1), 'the first')
+      await until(() => browser.storage.ending(':toasted') === server.eventId(1), 'its toast')
+      leader.pause()
+      server.publish(2)
+      await trigger(tabs.slice(0, 3) as [Tab, Tab, Tab], open)
+      await until(() => rest.every((tab) => ids(tab).length === 3), 'three in those that run')
+      server.publish()
+      await until(() => rest.every((tab) => ids(tab).length === 4), 'four in those that run')
+      t.equal(tabs.filter((tab) => tab !== leader && tab.client.leader).length, 1)
+      const connections = server.connections.length
+      leader.unpause()
+      await until(() => !leader.client.leader && leader.client.state === 'connected', 'it follows')
+      await until(() => ids(leader).length === 4, 'four in the one that stood still')
+      server.publish()
+      await until(() => [leader, ...rest].every((tab) => ids(tab).length === 5), 'five')
+      for (const tab of [leader, ...rest]) t.same(ids(tab), expected(5))
+      t.same(toasts(tabs), expected(5))
+      t.equal(server.connections.length, connections, 'and opens no connection')
+      await until(() => server.open.length === 1, 'its own is closed')
+    })
+  }
+})
+
+t.test('a handler that shows a dialog: the others go on without that tab, no toast comes twice', async (t) => {
+  for (const event of ['notification', 'toast'] as const) {
+    const { server, tabs } = await rig(t, 3)
+    const [leader, next, last] = tabs as [Tab, Tab, Tab]
+    // A dialog keeps the handler from returning: nothing after it runs, also no promise.
+    let closed = (): void => {}
+    const dialog = new Promise<void>((resolve) => (closed = resolve))
+    leader.client.on(event, ({ notification }) => {
+      if (notification.id !== notificationOf(2).id) return undefined
+      leader.pause()
+      return dialog
+    })
+    server.publish(3)
+    await until(() => ids(next).length === 2, 'two')
+    await show(next, true)
+    await until(() => ids(next).length === 3 && ids(last).length === 3, 'three')
+    await until(() => toasts(tabs).length >= 3, 'three toasts')
+    leader.unpause()
+    closed()
+    await until(() => ids(leader).length === 3 && !leader.client.leader && leader.client.state === 'connected', 'it follows')
+    server.publish()
+    await until(() => tabs.every((tab) => ids(tab).length === 4) && toasts(tabs).length >= 4, 'four')
+    for (const tab of tabs) t.same(ids(tab), expected(4))
+    t.same(toasts(tabs), expected(4), event)
+  }
+})
+
+t.test('a leader that runs is not replaced, however often it is asked', async (t) => {
+  const { server, tabs } = await rig(t, 3)
+  const [leader, next, last] = tabs as [Tab, Tab, Tab]
+  for (let n = 0; n < 6; n++) await show(next, n % 2 === 0)
+  next.pause()
+  await new Promise((resolve) => setTimeout(resolve, 3000))
+  next.unpause()
+  await show(last, true)
+  await new Promise((resolve) => setTimeout(resolve, 2700))
+  t.ok(leader.client.leader)
+  t.same(
+    tabs.map(({ client }) => client.state),
+    ['connected', 'connected', 'connected']
+  )
+  t.equal(server.open.length, 1)
+})
+
+t.test('a page that is put away gives up the lead; when it is back it gets what it missed', async (t) => {
+  for (const [away, back] of [
+    ['pagehide', 'pageshow'],
+    ['freeze', 'resume']
+  ] as const) {
+    const { server, tabs, open } = await rig(t, 3)
+    const [leader, next, last] = tabs as [Tab, Tab, Tab]
+    server.publish(2)
+    await until(() => tabs.every((tab) => ids(tab).length === 2) && toasts(tabs).length === 2, 'two')
+    leader.page.fire(away)
+    leader.pause()
+    server.publish(2)
+    await until(() => ids(next).length === 4 && ids(last).length === 4 && toasts(tabs).length === 4, 'four')
+    const opened = open()
+    await until(() => opened.client.state === 'connected', 'a tab opened meanwhile is connected')
+    leader.unpause()
+    leader.page.fire(back)
+    await until(() => ids(leader).length === 4 && leader.client.state === 'connected', 'it has four, too')
+    await until(() => [next, last, opened].every(({ client }) => client.state === 'connected'), 'all are connected')
+    server.publish()
+    await until(() => ids(opened).length === 1 && [leader, next, last].every((tab) => ids(tab).length === 5), 'the fifth')
+    for (const tab of [leader, next, last]) t.same(ids(tab), expected(5))
+    t.same(ids(opened), expected(5).slice(4), 'what the others showed is not shown again')
+    t.same(toasts(tabs), expected(5))
+    t.equal(server.open.length, 1)
+
+    const connections = server.connections.length
+    last.page.fire(away)
+    last.page.fire(back)
+    await until(() => last.client.state === 'connected', 'it follows again')
+    server.publish()
+    await until(() => ids(last).length === 6, 'the sixth')
+    t.same(ids(last), expected(6))
+    t.equal(server.connections.length, connections, 'one that missed nothing takes nothing over')
+  }
+})
+
+t.test('all tabs are put away and come back one after the other: each has everything, each toast comes once', async (t) => {
+  const { server, browser, tabs } = await rig(t, 4)
+  server.publish()
+  await until(() => tabs.every((tab) => ids(tab).length === 1) && toasts(tabs).length === 1, 'one')
+  for (const tab of tabs) tab.page.fire('freeze')
+  await until(() => server.open.length === 0, 'no connection is left')
+  let count = 1
+  for (const tab of tabs) {
+    server.publish(3)
+    count += 3
+    tab.page.fire('resume')
+    await until(() => ids(tab).length === count, `${count} in this one`)
+  }
+  await until(() => tabs.every((tab) => ids(tab).length === count), 'in all')
+  for (const tab of tabs) t.same(ids(tab), expected(count))
+  t.same(toasts(tabs), expected(count))
+  await until(() => browser.storage.ending(':last') === server.eventId(count), 'the place in the log')
+  t.equal(server.open.length, 1)
+})
+
+t.test('a follower that wakes from sleep makes the leader look at its connection', async (t) => {
+  const { server, tabs } = await rig(t, 2)
+  const [leader, next] = tabs as [Tab, Tab]
+  await new Promise((resolve) => setTimeout(resolve, 3100))
+  next.page.fire('online')
+  await until(() => server.connections.length === 2, 'another connection')
+  await until(() => tabs.every(({ client }) => client.state === 'connected'), 'both are connected')
+  t.ok(leader.client.leader)
+  leader.page.fire('offline')
+  await until(() => next.client.state === 'connecting', 'the other tab is told')
 })

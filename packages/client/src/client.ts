@@ -6,13 +6,24 @@ import { Connection, type DataFrame } from './connection.ts'
 import { Delivery, notificationContext } from './delivery.ts'
 import { BelfryError } from './errors.ts'
 import { Events } from './events.ts'
+import { watchLifecycle } from './lifecycle.ts'
 import type { Platform } from './platform.ts'
 import { escapeColons, Memory, memoryStorage } from './storage.ts'
 import { type TabMessage, Tabs } from './tabs.ts'
 import { Toasts } from './toasts.ts'
 import { Tokens } from './token.ts'
 import { webSocketTransport } from './transport.ts'
-import type { BelfryEvents, BelfryOptions, ConnectionState, EventName, FetchLike, Handler, MarkTarget, TerminalContext } from './types.ts'
+import type {
+  BelfryEvents,
+  BelfryOptions,
+  ConnectionState,
+  EventName,
+  FetchLike,
+  Handler,
+  MarkTarget,
+  TerminalContext,
+  TransportName
+} from './types.ts'
 
 /** `Belfry` on a platform of one's choice: puts the parts together. */
 export class Client {
@@ -33,8 +44,10 @@ export class Client {
   #user = ''
   /** The user's own: another user gets another. */
   #delivery: Delivery
-  #streamed: boolean | undefined
+  #transport: TransportName | undefined
   #tabs: Tabs | undefined
+  /** The page is frozen, or in the back/forward cache. */
+  #suspended = false
   #unwatch: (() => void) | undefined
 
   constructor(url: string, options: BelfryOptions, platform: Platform) {
@@ -65,13 +78,15 @@ export class Client {
     }
     this.#connection = new Connection(parts, {
       turn: () => this.#turn(),
+      guard: (run) => this.#guard(run),
       lastEventId: () => this.#delivery.resumeAt(),
-      hello: (frame, streamed) => {
+      ping: () => this.#tellStatus(),
+      hello: (frame, transport) => {
         // Of a token that cannot be read the service knows the user.
         if (!this.#tokens.user && this.#identify(frame.user)) return
         this.#delivery.hello(frame)
-        if (streamed !== this.#streamed) this.#events.emit('transport', { transport: streamed ? 'sse' : 'websocket' })
-        this.#streamed = streamed
+        if (transport !== this.#transport) this.#events.emit('transport', { transport })
+        this.#transport = transport
         this.#setState('connected')
         if (frame.resume.status === 'gap') this.#delivery.acks.drop()
         else this.#delivery.acks.flush()
@@ -118,16 +133,15 @@ export class Client {
   connect(): void {
     if (this.#state !== 'disconnected') return
     this.#setState('connecting')
-    this.#unwatch ??= this.#platform.page?.watch({
-      online: () => this.#connection.wake(),
-      visibilitychange: () => {
-        this.#tabs?.announce()
-        if (this.#visible()) this.#connection.wake()
-      },
-      pagehide: () => {
-        this.#delivery.toasts.release()
-        this.#keep()
-      }
+    this.#suspended = false
+    this.#unwatch = watchLifecycle(this.#platform, {
+      tick: () => this.#tabs?.tick(),
+      hidden: () => this.#tabs?.announce(),
+      wake: () => this.#wake(() => this.#connection.wake()),
+      online: () => this.#wake(() => this.#connection.online()),
+      offline: () => this.#guard(() => this.#connection.offline()),
+      suspend: () => this.#suspend(),
+      restore: () => this.#restore()
     })
     this.#connection.start()
   }
@@ -200,6 +214,38 @@ export class Client {
     if (upTo) await this.mark({ upTo })
   }
 
+  /** The page may not run for long: gives up the connection, and the lead to a tab that does. */
+  #suspend(): void {
+    if (this.#suspended) return
+    this.#suspended = true
+    this.#delivery.toasts.release()
+    this.#keep()
+    this.#connection.stop()
+    this.#delivery.lost()
+    this.#delivery.away = true
+    this.#tabs?.leave()
+    this.#setState('connecting')
+  }
+
+  #restore(): void {
+    if (!this.#suspended) return
+    this.#suspended = false
+    this.#connection.start()
+  }
+
+  #wake(connection: () => void): void {
+    this.#guard(() => {
+      this.#tabs?.announce(false, true)
+      connection()
+    })
+  }
+
+  /** Runs it: at once, or after the browser told whether this tab still leads. */
+  #guard(run: () => void): void {
+    if (this.#tabs) this.#tabs.guard(run)
+    else run()
+  }
+
   #keep(): void {
     this.#delivery.save()
     this.#delivery.acks.flush()
@@ -209,25 +255,36 @@ export class Client {
   async #turn(): Promise<boolean> {
     const { user } = this.#tokens
     if (!user) return false
-    const { locks, BroadcastChannel } = this.#platform
-    if (!this.#share || !locks || !BroadcastChannel || this.#tabs?.leading) return false
-    const name = `belfry:${this.url}:${escapeColons(user)}`
-    // Browsers may refuse it: to frames without an origin, to pages that may not keep anything.
-    const channel = attempt(() => new BroadcastChannel(name))
-    if (!channel) return false
-    const tabs = new Tabs(locks, channel, name, this.#newId(), () => this.#visible(), {
-      message: (message) => this.#hear(message),
-      lost: (tab) => this.#delivery.toasts.lost(tab)
-    })
-    this.#tabs = tabs
-    this.#delivery.load()
+    if (this.#tabs?.leading) return false
+    if (!this.#tabs || this.#tabs.left) this.#tabs = this.#join(user)
+    const tabs = this.#tabs
+    if (!tabs) return false
     await tabs.lead()
-    if (tabs === this.#tabs) this.#setState('connecting')
+    if (tabs === this.#tabs) {
+      this.#setState('connecting')
+      this.#tellStatus()
+    }
     return true
   }
 
-  #visible(): boolean {
-    return this.#platform.page?.visible() === true
+  #join(user: string): Tabs | undefined {
+    const { locks, BroadcastChannel } = this.#platform
+    if (!this.#share || !locks || !BroadcastChannel) return undefined
+    const name = `belfry:${this.url}:${escapeColons(user)}`
+    // Browsers may refuse it: to frames without an origin, to pages that may not keep anything.
+    const channel = attempt(() => new BroadcastChannel(name))
+    if (!channel) return undefined
+    this.#delivery.load()
+    return new Tabs(this.#platform, locks, channel, name, this.#newId(), {
+      message: (message) => this.#hear(message),
+      lost: (tab) => this.#delivery.toasts.lost(tab),
+      ousted: () => {
+        this.#connection.restart()
+        this.#delivery.lost()
+        this.#delivery.toasts.drop()
+        this.#setState('connecting')
+      }
+    })
   }
 
   /** Takes up the user. When there was another, drops everything of theirs in this turn and connects anew; returns whether that is so. */
@@ -275,11 +332,13 @@ export class Client {
     } else if (this.#tabs?.leading) {
       if (message.type === 'here') {
         this.#tellStatus()
-        if (message.visible) this.#connection.wake()
+        if (message.wake) this.#connection.wake()
       } else if (message.type === 'call') this.#callFor(message.from, message.frame)
     } else if (message.type === 'status') {
       if (message.state === 'connected') this.#delivery.count(message.unread)
       this.#setState(message.state)
+      // Without a way to get those rows from the leader, this tab gets them as the leader.
+      if (this.#delivery.missed(message.last)) this.#tabs?.takeOver()
     } else if (message.type === 'row') {
       const { frame, unread, toast } = message
       if (toast && frame.type === 'notification') toasts.given(toast, [notificationContext(frame, false)])
@@ -291,7 +350,10 @@ export class Client {
   }
 
   #tellStatus(): void {
-    if (this.#tabs?.leading) this.#tabs.post({ type: 'status', state: this.#state, unread: this.unread })
+    const { id, leading } = this.#tabs ?? {}
+    const { silenceMs: leaseMs } = this.#connection
+    if (id && leading)
+      this.#tabs?.post({ type: 'status', from: id, state: this.#state, unread: this.unread, last: this.lastEventId, leaseMs })
   }
 
   async #callFor(tab: string, frame: MarkFrame): Promise<void> {
@@ -303,6 +365,7 @@ export class Client {
   #sendCall(frame: MarkFrame): boolean {
     if (this.leader) return this.#connection.send(frame)
     this.#tabs?.post({ type: 'call', from: this.#tabs.id, frame })
+    this.#tabs?.announce()
     return true
   }
 

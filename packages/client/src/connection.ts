@@ -11,10 +11,12 @@ import {
   verdictOf
 } from '../../../services/protocol/index.ts'
 import { Backoff } from './backoff.ts'
+import { deadline } from './deadline.ts'
 import type { Platform } from './platform.ts'
+import { Stopwatch } from './stopwatch.ts'
 import type { Tokens } from './token.ts'
 import type { OpenTransport, Transport } from './transport.ts'
-import type { FetchLike, TerminalContext } from './types.ts'
+import type { FetchLike, TerminalContext, TransportName } from './types.ts'
 
 // The one table of codes would be half a kilobyte here; the types hold these equal to it.
 const UNAUTHORIZED: (typeof closeCodes.unauthorized)['code'] = 4001
@@ -31,6 +33,8 @@ const REFRESH_BEFORE_MS = 30_000
 const TIMER_MAX_MS = 2 ** 31 - 1
 /** WebSockets in a row without a `hello`, before an event stream is tried. */
 const MISSES = 2
+/** After a change of the network or of the page, a connection that heard nothing for longer is replaced. */
+const FRESH_MS = 3000
 
 /** Frames the connection does not deal with itself. */
 export type DataFrame = RowFrame | GapFrame | CaughtUpFrame | OkFrame | ErrorFrame
@@ -38,9 +42,13 @@ export type DataFrame = RowFrame | GapFrame | CaughtUpFrame | OkFrame | ErrorFra
 export interface ConnectionHost {
   /** Resolves when this tab may open a connection, with whether that took waiting. The token, and so its user, is known. */
   turn(): Promise<boolean>
+  /** Runs it, at once or after the browser confirmed that this tab still leads. */
+  guard(run: () => void): void
   lastEventId(): string
-  /** @param streamed by server-sent events rather than over a WebSocket */
-  hello(frame: HelloFrame, streamed: boolean): void
+  /** Called for each `hello`: a transport that changes from an event stream to a WebSocket has two. */
+  hello(frame: HelloFrame, transport: TransportName): void
+  /** The service sent a heartbeat. */
+  ping(): void
   frame(frame: DataFrame): void
   /** The connection was lost, another attempt follows. */
   lost(): void
@@ -71,13 +79,13 @@ export class Connection {
   /** Grows with every attempt: what belongs to an earlier one is ignored. */
   #attempt = 0
   #transport: Transport | undefined
-  #streamed = false
   #misses = 0
   #greeted = false
   #refused = false
   #askedMs: number | undefined
-  #heardAt = 0
-  #silenceMs = OPEN_MS
+  readonly #heard: Stopwatch
+  /** Silence of this length, in milliseconds, is the end of a connection. */
+  silenceMs = OPEN_MS
   #retry: unknown
   #watchdog: unknown
   #stable: unknown
@@ -88,6 +96,7 @@ export class Connection {
     this.#platform = parts.platform
     this.#host = host
     this.#backoff = new Backoff(parts.platform.random)
+    this.#heard = new Stopwatch(parts.platform)
   }
 
   start(): void {
@@ -114,11 +123,24 @@ export class Connection {
     return this.#greeted
   }
 
-  /** Cuts a wait short. */
+  /** Cuts a wait short, and replaces a connection that heard nothing for 3 s: called when the connection may have died unnoticed. */
   wake(): void {
-    if (this.#retry === undefined) return
-    this.#platform.clearTimeout(this.#retry)
-    this.#open()
+    const silent = this.#transport !== undefined && this.#heard.elapsedMs > FRESH_MS
+    if (!silent && this.#retry === undefined) return
+    this.restart()
+    if (silent) this.#host.lost()
+  }
+
+  /** There is a network, maybe another one: what the last one taught does not count. */
+  online(): void {
+    this.#misses = 0
+    this.#backoff.reset()
+    this.wake()
+  }
+
+  /** There is no network. */
+  offline(): void {
+    if (this.#transport) this.#lose(NO_PONG, 'offline')
   }
 
   /** Drops the connection and resumes on another. */
@@ -129,23 +151,26 @@ export class Connection {
   async #open(): Promise<void> {
     this.#retry = undefined
     const attempt = ++this.#attempt
-    const { tokens, open } = this.#parts
+    const { platform, tokens, open, fetch } = this.#parts
     const current = () => attempt === this.#attempt
+    const guard = (run: () => void) => this.#host.guard(() => current() && run())
     let failing: 'TOKEN' | 'TRANSPORT' = 'TOKEN'
     try {
       let token = await tokens.get()
       // The turn may come hours later: the token is looked at again then.
       if (current() && (await this.#host.turn())) token = await tokens.get()
       failing = 'TRANSPORT'
-      const streamed = this.#misses >= MISSES
-      // Most networks never need it: it is loaded when one does.
-      const start = streamed ? (await import('./sse.ts')).eventStreamTransport(this.#parts.fetch) : open
+      let start = open
+      if (this.#misses >= MISSES) {
+        // Most networks never need it: it is loaded when one does.
+        const { eventStreamTransport } = await deadline(platform, OPEN_MS, import('./sse.ts'), 'event streams did not load in 15 s')
+        start = eventStreamTransport(fetch, platform, open)
+      }
       if (!current()) return
-      this.#streamed = streamed
       const to = { ...this.#parts, token, lastEventId: this.#host.lastEventId() }
       this.#transport = start(to, {
-        frame: (frame) => current() && this.#receive(frame),
-        closed: (code, reason) => current() && this.#closed(code, reason)
+        frame: (frame) => guard(() => this.#receive(frame)),
+        closed: (code, reason) => guard(() => this.#closed(code, reason))
       })
     } catch (cause) {
       if (current()) {
@@ -155,40 +180,49 @@ export class Connection {
       }
       return
     }
-    this.#silenceMs = OPEN_MS
-    this.#heardAt = this.#platform.now()
+    this.silenceMs = OPEN_MS
+    this.#heard.restart()
     this.#watch()
   }
 
   #receive(frame: ServerFrame): void {
-    this.#heardAt = this.#platform.now()
+    this.#heard.restart()
     if (frame.type === 'hello') this.#hello(frame)
-    else if (frame.type === 'ping') this.send({ type: 'pong', time: frame.time })
-    else if (frame.type === 'bye') this.#askedMs = frame.reconnectInMs
+    else if (frame.type === 'ping') {
+      this.send({ type: 'pong', time: frame.time })
+      this.#host.ping()
+    } else if (frame.type === 'bye') this.#askedMs = frame.reconnectInMs
     else this.#host.frame(frame)
   }
 
   #hello(frame: HelloFrame): void {
+    const { name } = this.#transport as Transport
+    this.#clearTimers()
     this.#greeted = true
     this.#refused = false
-    if (!this.#streamed) this.#misses = 0
-    this.#silenceMs = frame.heartbeat.intervalMs * SILENT_HEARTBEATS
+    if (name === 'websocket') this.#misses = 0
+    this.silenceMs = frame.heartbeat.intervalMs * SILENT_HEARTBEATS
     this.#watch()
-    this.#stable = this.#platform.setTimeout(() => {
+    this.#stable = this.#later(() => {
       this.#backoff.reset()
-      // After a good while on event streams the next reconnect tries a WebSocket, once.
+      // An event stream that was stable is followed by one attempt with a WebSocket.
       this.#misses &&= 1
     }, STABLE_MS)
     this.#refreshIn(frame.tokenExpiresAt, frame.serverTime)
-    this.#host.hello(frame, this.#streamed)
+    this.#host.hello(frame, name)
   }
 
-  /** Looks again only when the silence could be long enough: frames cost no timer. */
+  /** Looks again only when the silence could be long enough: frames cost no timer. A step of the wall clock is no silence. */
   #watch(): void {
-    this.#platform.clearTimeout(this.#watchdog)
-    const left = this.#heardAt + this.#silenceMs - this.#platform.now()
-    if (left <= 0) this.#lose(NO_PONG, 'silence')
-    else this.#watchdog = this.#platform.setTimeout(() => this.#watch(), left)
+    const leftMs = this.silenceMs - this.#heard.runMs
+    if (leftMs <= 0) this.#lose(NO_PONG, 'silence')
+    else this.#watchdog = this.#later(() => this.#watch(), leftMs)
+  }
+
+  /** Runs it later, unless the attempt is over by then. */
+  #later(run: () => void, ms: number): unknown {
+    const attempt = this.#attempt
+    return this.#platform.setTimeout(() => this.#host.guard(() => attempt === this.#attempt && run()), ms)
   }
 
   /** @param now the service's clock */
@@ -196,11 +230,15 @@ export class Connection {
     const life = expiresAt - now
     if (!(life > 0)) return
     const wait = Math.max(life * REFRESH_AT, life - REFRESH_BEFORE_MS)
-    const skew = now - this.#platform.now()
-    this.#refresh = this.#platform.setTimeout(() => this.#renew(expiresAt, skew), Math.min(wait, TIMER_MAX_MS))
+    const skew = now - this.#platform.monotonic()
+    this.#refresh = this.#later(() => this.#renew(expiresAt, skew), Math.min(wait, TIMER_MAX_MS))
   }
 
-  /** Where no token is to be had, the one in use is good for the rest of its time: asks again before that is over. */
+  /**
+   * Replaces the token in use. If `getToken` fails, asks again before the one in use expires.
+   *
+   * @param skew the service's clock minus the monotonic clock
+   */
   async #renew(expiresAt: number, skew: number): Promise<void> {
     const attempt = this.#attempt
     const { tokens } = this.#parts
@@ -220,7 +258,7 @@ export class Connection {
         this.#lose(1000, 'token')
       }
     }
-    if (attempt === this.#attempt && end) this.#refreshIn(end, this.#platform.now() + skew)
+    if (attempt === this.#attempt && end) this.#refreshIn(end, this.#platform.monotonic() + skew)
   }
 
   #lose(code: number, reason: string): void {
@@ -231,7 +269,7 @@ export class Connection {
 
   #closed(code: number, reason: string): void {
     const asked = this.#askedMs
-    if (!this.#greeted) this.#misses = this.#streamed ? 0 : this.#misses + 1
+    if (!this.#greeted) this.#misses = this.#transport?.name === 'sse' ? 0 : this.#misses + 1
     this.#transport = undefined
     this.#end()
     const verdict = verdictOf(code)
@@ -243,12 +281,12 @@ export class Connection {
       this.#parts.tokens.drop('unauthorized')
     }
     if (over) this.#host.terminal({ code, reason, verdict })
-    else this.#wait(asked || (verdict === 'now' ? 0 : undefined))
+    else this.#wait(asked, verdict === 'now')
   }
 
-  #wait(asked?: number): void {
+  #wait(askedMs?: number, now = false): void {
+    this.#retry = this.#later(() => this.#open(), this.#backoff.next(askedMs, now))
     this.#host.lost()
-    this.#retry = this.#platform.setTimeout(() => this.#open(), this.#backoff.next(asked))
   }
 
   /** Ends the attempt under way. */
@@ -258,6 +296,10 @@ export class Connection {
     this.#transport = undefined
     this.#greeted = false
     this.#askedMs = undefined
+    this.#clearTimers()
+  }
+
+  #clearTimers(): void {
     for (const timer of [this.#watchdog, this.#stable, this.#refresh]) this.#platform.clearTimeout(timer)
   }
 }

@@ -28,6 +28,12 @@ export class Delivery {
   #counted = ''
   /** Up to here all toasts were raised before this connection, by whichever tab led. */
   #raised = ''
+  /** The place in storage when this tab last connected: it only moves forward, also under a leader that is behind other tabs. */
+  #stored = ''
+  /** The newest event id received, or taken over from the leader when this tab joined; undefined before. */
+  #received: string | undefined
+  /** This tab missed rows, or may have: those of the leader are ignored until its status is that of this tab, or this tab leads. */
+  away = false
   unread = 0
 
   /** @param hole told when rows are missing */
@@ -50,23 +56,33 @@ export class Delivery {
    */
   resumeAt(): string {
     this.#raised = this.memory.get('toasted')
-    return this.last || this.memory.get('last')
+    this.#stored = this.memory.get('last')
+    return this.last || this.#stored
   }
 
   get #leads(): boolean {
     return this.toasts.tabs()?.leading ?? true
   }
 
-  /** Takes up what was remembered of the user. */
+  /** Takes up what was remembered of the user, but in a tab that comes back: it goes on where it was. */
   load(): void {
-    this.#dedupe.load(this.memory)
+    if (this.#received === undefined) this.#dedupe.load(this.memory)
     this.toasts.clear()
   }
 
   hello({ resume, unread, limits }: HelloFrame): void {
     this.acks.limit(limits.maxUnacked)
     this.#counted = resume.to
+    this.#received ??= this.last
+    this.away = false
     this.count(unread)
+  }
+
+  /** Returns whether the leader is at a place that this tab should have heard of. */
+  missed(place: string): boolean {
+    this.#received ??= place
+    this.away = place !== '' && !(ahead(place, this.#received) <= 0)
+    return this.away
   }
 
   count(unread: number): void {
@@ -76,18 +92,24 @@ export class Delivery {
   }
 
   push(item: Item): void {
+    if (this.away && item.shared) return
     this.#queue.push(item)
+    if (item.frame.type !== 'gap') this.#received = item.frame.eventId || this.#received
     if (!this.#busy) this.#drain()
   }
 
   /** What the lost connection brought and no handler has seen comes again with the next one. */
   lost(): void {
     this.#queue = this.#queue.filter((item) => item.shared)
+    const tail = this.#queue.at(-1)?.frame
+    if (this.#received) this.#received = (tail && 'eventId' in tail && tail.eventId) || this.last
   }
 
   /** Nothing more goes to the handlers. */
   clear(): void {
     this.#queue = []
+    this.#received = undefined
+    this.away = false
   }
 
   /** Another user takes over: handlers that are still at work change nothing any more. */
@@ -104,7 +126,12 @@ export class Delivery {
 
   async #drain(): Promise<void> {
     this.#busy = true
-    for (let item = this.#queue.shift(); item; item = this.#queue.shift()) await this.#deliver(item)
+    while (this.#queue.length) {
+      const checked = this.toasts.tabs()?.check()
+      if (checked) await checked
+      const item = this.#queue.shift()
+      if (item) await this.#deliver(item)
+    }
     this.#busy = false
   }
 
@@ -113,6 +140,7 @@ export class Delivery {
     if (frame.type === 'gap') {
       this.#dedupe.gap()
       this.#raised = ''
+      this.#stored = ''
       this.acks.drop()
       this.#share(leader, frame)
       const { type, ...ctx } = frame
@@ -173,8 +201,8 @@ export class Delivery {
   /** What another tab leads by now is not this tab's to move. */
   #settle(eventId: string): void {
     if (!eventId || !this.#leads) return
-    this.memory.set('last', this.last)
-    if (this.toasts.settled) this.memory.set('toasted', this.last)
+    if (!(ahead(this.#stored, this.last) > 0)) this.memory.set('last', this.last)
+    if (this.toasts.settled && !(ahead(this.#raised, this.last) > 0)) this.memory.set('toasted', this.last)
     this.acks.moved(eventId)
   }
 }

@@ -3,7 +3,10 @@ import type { ClientStorage, FetchLike, WebSocketConstructor } from './types.ts'
 
 /** The part of the Web Locks API used for elections. */
 export interface Locks {
-  request(name: string, held: () => Promise<void> | undefined): Promise<unknown>
+  /** Resolves when `held` has settled. Rejects with an AbortError when another request with `steal` takes the lock from its holder. */
+  request(name: string, options: { steal?: boolean }, held: () => Promise<void> | undefined): Promise<unknown>
+  /** Returns the locks that are held. `clientId` is the same for all locks of one tab. */
+  query(): Promise<{ held?: { name?: string; clientId?: string }[] }>
 }
 
 export interface Channel {
@@ -12,12 +15,15 @@ export interface Channel {
   close(): void
 }
 
+/** Listeners of a page, named like the browser's events. */
 export interface PageListeners {
-  /** The network is back. */
   online(): void
+  offline(): void
   visibilitychange(): void
-  /** The page goes away. */
   pagehide(): void
+  pageshow(): void
+  freeze(): void
+  resume(): void
 }
 
 export interface Page {
@@ -28,11 +34,17 @@ export interface Page {
 
 /** Everything the SDK takes from where it runs: tests bring their own clock, dice and browser. */
 export interface Platform {
-  /** Unix milliseconds. */
+  /** Returns Unix milliseconds. The wall clock may step. */
   now(): number
+  /** Returns milliseconds of a clock that never steps, and on some systems stands still while the machine sleeps. */
+  monotonic(): number
   random(): number
   setTimeout(run: () => void, ms: number): unknown
   clearTimeout(timer: unknown): void
+  setInterval(run: () => void, ms: number): unknown
+  clearInterval(timer: unknown): void
+  /** Writes a warning to the console. */
+  warn(message: string): void
   /** Base64 to bytes, one a character. */
   atob(base64: string): string
   WebSocket?: WebSocketConstructor | undefined
@@ -53,6 +65,10 @@ interface Target {
 interface Globals extends Partial<Target> {
   setTimeout(run: () => void, ms: number): unknown
   clearTimeout(timer: unknown): void
+  setInterval(run: () => void, ms: number): unknown
+  clearInterval(timer: unknown): void
+  performance: { now(): number }
+  console: { warn(message: string): void }
   atob(base64: string): string
   fetch?: FetchLike
   WebSocket?: WebSocketConstructor
@@ -67,10 +83,14 @@ export function standardPlatform(): Platform {
   const globals = globalThis as unknown as Globals
   const { document } = globals
   return {
-    now: Date.now,
+    now: () => Date.now(),
+    monotonic: () => globals.performance.now(),
     random: Math.random,
     setTimeout: globals.setTimeout.bind(globals),
     clearTimeout: globals.clearTimeout.bind(globals),
+    setInterval: globals.setInterval.bind(globals),
+    clearInterval: globals.clearInterval.bind(globals),
+    warn: (message) => globals.console.warn(message),
     atob: globals.atob.bind(globals),
     WebSocket: globals.WebSocket,
     fetch: globals.fetch?.bind(globals),
@@ -87,9 +107,8 @@ function pageOf(window: Target, document: NonNullable<Globals['document']>): Pag
     visible: () => !document.hidden,
     watch(listeners) {
       const each = (act: 'addEventListener' | 'removeEventListener') => {
-        window[act]('online', listeners.online)
-        window[act]('pagehide', listeners.pagehide)
-        document[act]('visibilitychange', listeners.visibilitychange)
+        for (const event of ['online', 'offline', 'pagehide', 'pageshow'] as const) window[act](event, listeners[event])
+        for (const event of ['visibilitychange', 'freeze', 'resume'] as const) document[act](event, listeners[event])
       }
       each('addEventListener')
       return () => each('removeEventListener')

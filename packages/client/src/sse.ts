@@ -1,5 +1,7 @@
 import type { ByeFrame, ClientFrame, MarkFrame, ServerFrame } from '../../../services/protocol/index.ts'
-import type { OpenTransport } from './transport.ts'
+import { attempt } from './attempt.ts'
+import type { Platform } from './platform.ts'
+import type { OpenTransport, Transport } from './transport.ts'
 import type { FetchLike, FetchReply } from './types.ts'
 
 interface Decoder {
@@ -14,33 +16,94 @@ const RESUME = 4203
 
 const ERROR_PREFIX = 'BELFRY_ERR_'
 
+/** The first wait before a WebSocket is tried beside the stream, with as much again at random; each next one is twice as long. */
+const PROBE_MS = 5000
+const PROBE_MAX_MS = 600_000
+/** From the start of such an attempt to its `hello`. */
+const PROBE_OPEN_MS = 15_000
+
 /**
- * Frames by `GET /v1/sse` (server-sent events, WHATWG HTML §9.2), for networks that break WebSockets. The service moves the cursor by itself,
- * marks go by REST, and a new token takes a new stream.
+ * Carries frames by `GET /v1/sse` (server-sent events, WHATWG HTML §9.2), for networks that break WebSockets. The service moves the cursor
+ * by itself, marks go by REST, and a new token takes a new stream.
+ *
+ * The cause may have been a short outage of the service. So a WebSocket is tried beside the stream, and takes its place after its `hello`.
  *
  * @throws TypeError without `fetch`
  */
-export function eventStreamTransport(fetch: FetchLike | undefined): OpenTransport {
+export function eventStreamTransport(fetch: FetchLike | undefined, platform: Platform, openWebSocket: OpenTransport): OpenTransport {
   if (fetch === undefined) throw new TypeError('there is no fetch here')
-  return ({ base, token, deviceId, lastEventId }, listeners) => {
+  return (to, listeners) => {
+    const { base, token, deviceId, lastEventId } = to
     const authorization = `Bearer ${token}`
     let over = false
     let bye: ByeFrame | undefined
     let cancel = (): void => {}
+    /** The newest event id passed on. */
+    let place = lastEventId
+    /** A WebSocket that has no `hello` yet, then the one that took the stream's place. */
+    let candidate: Transport | undefined
+    let socket: Transport | undefined
+    let probeMs = PROBE_MS
+    let timer: unknown
 
+    const stop = (): void => {
+      over = true
+      platform.clearTimeout(timer)
+      cancel()
+    }
     const end = (code: number, reason: string): void => {
       if (over) return
-      over = true
-      cancel()
+      stop()
+      candidate?.close(1000, '')
       listeners.closed(code, reason)
     }
     const receive = (frame: ServerFrame): void => {
       if (frame.type === 'bye') bye = frame
+      else if (frame.type === 'hello') probeLater()
+      else if ('eventId' in frame) place = frame.eventId || place
       if (!over) listeners.frame(frame)
     }
 
+    const probeLater = (): void => {
+      timer = platform.setTimeout(probe, probeMs * (1 + platform.random()))
+      probeMs = Math.min(probeMs * 2, PROBE_MAX_MS)
+    }
+    const probe = (): void => {
+      const failed = (): void => {
+        platform.clearTimeout(timer)
+        candidate?.close(1000, '')
+        candidate = undefined
+        if (!over) probeLater()
+      }
+      const opened = attempt(() =>
+        openWebSocket(
+          { ...to, lastEventId: place },
+          {
+            frame(frame) {
+              if (over || opened !== candidate) return
+              if (!socket && frame.type === 'hello') {
+                socket = candidate
+                platform.clearTimeout(timer)
+                cancel()
+              }
+              if (socket) listeners.frame(frame)
+            },
+            closed(code, reason) {
+              if (opened !== candidate) return
+              if (socket) end(code, reason)
+              else failed()
+            }
+          }
+        )
+      )
+      candidate = opened
+      if (opened) timer = platform.setTimeout(failed, PROBE_OPEN_MS)
+      else probeLater()
+    }
+
     const open = async (): Promise<void> => {
-      const resume = lastEventId ? { 'last-event-id': lastEventId } : undefined
+      // Event ids consist of characters that stay as they are; what else a storage holds must not break the header.
+      const resume = lastEventId ? { 'last-event-id': encodeURIComponent(lastEventId) } : undefined
       const headers = { accept: 'text/event-stream', authorization, ...resume }
       const reply = await fetch(`${base}/v1/sse?device_id=${encodeURIComponent(deviceId)}`, { headers, cache: 'no-store' })
       if (!reply.ok) return refused(reply)
@@ -51,9 +114,9 @@ export function eventStreamTransport(fetch: FetchLike | undefined): OpenTranspor
       const { TextDecoder } = globalThis as unknown as { TextDecoder: new () => Decoder }
       const decoder = new TextDecoder()
       let text = ''
-      while (!over) {
+      while (!over && !socket) {
         const { done, value } = await reader.read()
-        if (done) return
+        if (done || socket) return
         const events = (text + decoder.decode(value, { stream: true })).split(/\r?\n\r?\n/)
         text = events.pop() ?? ''
         for (const event of events) {
@@ -83,24 +146,28 @@ export function eventStreamTransport(fetch: FetchLike | undefined): OpenTranspor
       receive({ type: 'error', ...to, code, message: detail, temporary: reply.status === 429 || reply.status >= 500 })
     }
 
-    // Nobody may be called before this has returned.
+    // Listeners are not called before this has returned.
     Promise.resolve()
       .then(open)
       .catch(() => {})
-      .then(() => end(bye?.code ?? LOST, bye?.reason ?? ''))
+      .then(() => socket ?? end(bye?.code ?? LOST, bye?.reason ?? ''))
 
     return {
+      get name() {
+        return socket ? 'websocket' : 'sse'
+      },
       send(frame: ClientFrame) {
-        // A mark that gets no answer is sent again over the next connection.
+        if (socket) return socket.send(frame)
+        // A mark without an answer is sent again over the next connection.
         if (frame.type === 'mark') mark(frame).catch(() => {})
         else if (frame.type === 'refresh') {
           receive({ type: 'ok', ...(frame.ref === undefined ? {} : { ref: frame.ref }) })
           end(RESUME, 'a new token')
         }
       },
-      close() {
-        over = true
-        cancel()
+      close(code, reason) {
+        stop()
+        candidate?.close(code, reason)
       }
     }
   }

@@ -63,11 +63,12 @@ export class Toasts {
     const ids = fresh.map(idOf)
     const count = ids.length
     const many = count > MAX_TOASTS
+    // Before the handlers: one that shows a dialog stops this tab, and another that leads meanwhile must not raise them again. Of all: a
+    // leader that missed that they were raised learns it now.
+    tabs?.post({ type: 'toasted', ids: ctxs.map(idOf) })
     const handled = (many ? fresh.slice(-1) : fresh).map((ctx) =>
       this.#events.emit('toast', { ...ctx, leader: tabs?.leading ?? true, ...(many && { count, ids }) })
     )
-    // A leader that missed that they were raised learns it now.
-    tabs?.post({ type: 'toasted', ids: ctxs.map(idOf) })
     await Promise.all(handled)
   }
 
@@ -77,10 +78,15 @@ export class Toasts {
     return this.#raised.see(id)
   }
 
+  /** Forgets those of a replay: another tab leads, and raises them. */
+  drop(): void {
+    this.#held = []
+  }
+
   /** Forgets what is not raised yet: other tabs see to that. */
   clear(): void {
     this.#open.clear()
-    this.#held = []
+    this.drop()
   }
 
   /** A tab is gone, and this one leads. */

@@ -1,8 +1,8 @@
 import { BEARER_PREFIX, type ClientFrame, type ServerFrame, SUBPROTOCOL } from '../../../services/protocol/index.ts'
 import { attempt } from './attempt.ts'
-import type { WebSocketConstructor } from './types.ts'
+import type { TransportName, WebSocketConstructor } from './types.ts'
 
-/** What a transport connects to, and as whom. `base` is http(s), without a slash at its end; '' for no position. */
+/** The address, device and place in the log of a transport. `base` is http(s), without a slash at its end; `lastEventId` is '' for no place. */
 export interface Destination {
   base: string
   token: string
@@ -12,12 +12,14 @@ export interface Destination {
 
 export interface TransportListeners {
   frame(frame: ServerFrame): void
-  /** The end. What is told after it, or after `close()`, counts no more. */
+  /** Called once. Calls after it, or after `close()`, are ignored. */
   closed(code: number, reason: string): void
 }
 
-/** A way for frames to and from the service. */
+/** Carries frames to and from the service. */
 export interface Transport {
+  /** The name that the SDK tells of when `hello` comes. */
+  readonly name: TransportName
   send(frame: ClientFrame): void
   close(code: number, reason: string): void
 }
@@ -27,7 +29,7 @@ export type OpenTransport = (to: Destination, listeners: TransportListeners) => 
 
 export function webSocketTransport(WebSocket: WebSocketConstructor): OpenTransport {
   return ({ base, token, deviceId, lastEventId }, listeners) => {
-    const resume = lastEventId && `&last_event_id=${lastEventId}`
+    const resume = lastEventId && `&last_event_id=${encodeURIComponent(lastEventId)}`
     const url = `${base.replace(/^http/, 'ws')}/v1/ws?device_id=${encodeURIComponent(deviceId)}${resume}`
     // The token goes where no proxy logs it.
     const socket = new WebSocket(url, [SUBPROTOCOL, BEARER_PREFIX + token])
@@ -38,6 +40,7 @@ export function webSocketTransport(WebSocket: WebSocketConstructor): OpenTranspo
     socket.addEventListener('error', () => {})
     socket.addEventListener('close', ({ code, reason }) => listeners.closed(code, reason))
     return {
+      name: 'websocket',
       send: (frame) => socket.send(JSON.stringify(frame)),
       close: (code, reason) => socket.close(code, reason)
     }

@@ -59,5 +59,11 @@ globalThis.follow = (options = {}) => {
   return { belfry, heard }
 }
 
+/** How often the page came back from the back/forward cache. */
+globalThis.restored = 0
+addEventListener('pageshow', ({ persisted }) => {
+  if (persisted) globalThis.restored++
+})
+
 if (!searchParams.has('idle')) globalThis.tab = follow()
 globalThis.loaded = true

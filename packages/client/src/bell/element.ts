@@ -22,7 +22,7 @@ const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement
  *
  * Attributes: `url` (where the service is), `token-url` (a GET there answers the user's token, as text or as JSON `{"token": "…"}`),
  * `user` (who is signed in; another one is another client, '' is nobody), `theme` (`light` or `dark`; default: as the system is), `lang`. Or set the property `getToken` instead of `token-url`, or `client` instead
- * of both. Events bubble: `belfry-notification`, `belfry-toast`, `belfry-open`, `belfry-close`, and `belfry-select`, which can be cancelled.
+ * of both. Events bubble: `belfry-notification`, `belfry-toast`, `belfry-error`, `belfry-open`, `belfry-close`, and `belfry-select`, which can be cancelled.
  */
 export class BelfryBell extends Base {
   static readonly observedAttributes = ['url', 'token-url', 'user', 'lang']
@@ -228,6 +228,7 @@ export class BelfryBell extends Base {
         this.#announcer.stop()
       }),
       belfry.on('toast', (ctx) => this.#tell('belfry-toast', ctx)),
+      belfry.on('error', (ctx) => this.#tell('belfry-error', ctx)),
       belfry.on('state', ({ state }) => this.#watch(state === 'connecting')),
       belfry.on('terminal', () => {
         this.#stopped = true
