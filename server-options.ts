@@ -29,6 +29,9 @@ const serializers = {
 /** The deadlines of requests are looked after this often, so that they hold within as much, milliseconds. */
 const CHECKING_INTERVAL_MS = 1000
 
+/** A peer that takes nothing of an answer for this long loses its connection, milliseconds. Sockets of connections have deadlines of their own. */
+const STALL_MS = 60_000
+
 /** A plugin that takes longer to start has hung; on a machine with more to do than it can, loading one takes many seconds. */
 const PLUGIN_TIMEOUT_MS = 60_000
 
@@ -57,13 +60,13 @@ export function serverOptions(config: Config, log?: { write(line: string): void 
     routerOptions: { maxParamLength: 512 },
     return503OnClosing: false,
     clientErrorHandler,
-    frameworkErrors: (error, request, reply) => refuseUrl(error, request, reply as FastifyReply)
+    frameworkErrors: (error, request, reply) => sendProblem(error, request, reply as FastifyReply)
   }
 }
 
 /** Makes the one server of a process. With a factory Fastify makes none of its own for the second loopback, which would have its own rules. */
-const serverFactory: FastifyServerFactory<Server> = (handler) =>
-  createServer(
+const serverFactory: FastifyServerFactory<Server> = (handler) => {
+  const server = createServer(
     {
       requestTimeout: 13_000,
       headersTimeout: 8000,
@@ -76,9 +79,12 @@ const serverFactory: FastifyServerFactory<Server> = (handler) =>
     },
     handler
   )
+  server.timeout = STALL_MS
+  return server
+}
 
-/** Answers a URL that comes to no route. */
-function refuseUrl(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+/** Answers a request that comes to no route. */
+export function sendProblem(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const problem = request.server.problemOf(error, request.id)
   reply.header('x-request-id', request.id).code(problem.status).type('application/problem+json').send(problem)
 }
@@ -90,7 +96,7 @@ const broken = new WeakSet<Socket>()
  * Answers bytes that are not an HTTP request, after the answers to the requests before them. The error is not logged: it holds the bytes that
  * came, and a token may be among them.
  */
-function clientErrorHandler(
+export function clientErrorHandler(
   this: FastifyInstance,
   error: NodeJS.ErrnoException,
   socket: Socket & { _httpMessage?: ServerResponse | null }

@@ -5,9 +5,10 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import app from './app.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import metricsRoutes from './routes/metrics.ts'
-import { serverOptions } from './server-options.ts'
+import { clientErrorHandler, sendProblem, serverOptions } from './server-options.ts'
 import { generatedSecret, SecretError, secretPath } from './services/auth/generated-secret.ts'
 import { isLoopback } from './services/auth/loopback.ts'
+import { errors } from './services/errors.ts'
 import { greeting } from './services/node/greeting.ts'
 import { LogSink } from './services/node/log-sink.ts'
 import { StoreUnusable } from './services/store/unusable.ts'
@@ -24,7 +25,7 @@ async function start(): Promise<void> {
   const sink = new LogSink(process.stdout.fd)
   process.on('exit', () => sink.flush())
   const fastify = Fastify(serverOptions(config, sink))
-  const metricsServer = config.METRICS_PORT === 0 ? undefined : Fastify({ logger: false })
+  const metricsServer = config.METRICS_PORT === 0 ? undefined : Fastify({ logger: false, clientErrorHandler })
   try {
     await serve(fastify, metricsServer, config, sink)
   } catch (error) {
@@ -46,6 +47,8 @@ async function serve(fastify: FastifyInstance, metricsServer: FastifyInstance | 
   sink.countIn(fastify.counters)
   if (metricsServer !== undefined) {
     metricsServer.decorate('metrics', fastify.metrics)
+    metricsServer.decorate('problemOf', fastify.problemOf)
+    metricsServer.setNotFoundHandler((request, reply) => sendProblem(new errors.NotFound('Only /metrics is here'), request, reply))
     await metricsServer.register(metricsRoutes)
   }
 

@@ -55,9 +55,10 @@ export default fp(
 
 /** @throws UnsupportedMediaType, InvalidRequest */
 function read(request: FastifyRequest, body: Buffer): unknown {
-  const { 'content-encoding': coding = 'identity', 'content-type': type = '' } = request.headers
+  const { 'content-encoding': coding = 'identity', 'transfer-encoding': transfer = 'chunked', 'content-type': type = '' } = request.headers
   const charset = CHARSET.exec(type)?.[1] ?? 'utf-8'
-  if (coding.toLowerCase() !== 'identity' || !CHARSETS.includes(charset.toLowerCase())) throw new errors.UnsupportedMediaType()
+  const isPlain = coding.toLowerCase() === 'identity' && transfer.toLowerCase() === 'chunked'
+  if (!isPlain || !CHARSETS.includes(charset.toLowerCase())) throw new errors.UnsupportedMediaType()
   if (!isUtf8(body)) throw new errors.InvalidRequest('the body is not UTF-8')
   const text = body.toString()
   const { value, problems } = parse(text.charCodeAt(0) === BYTE_ORDER_MARK ? text.slice(1) : text)

@@ -92,7 +92,7 @@ function ours(error: FastifyError): FastifyError {
   }
   const known = FASTIFY_ERRORS[error.code]
   if (known !== undefined) return known(error)
-  if (error.code?.startsWith('FST_') && error.statusCode !== undefined && error.statusCode < 500)
-    return new errors.InvalidRequest(error.message)
+  const { statusCode = 500 } = error
+  if (statusCode >= 400 && statusCode < 500) return new errors.InvalidRequest(STATUS_CODES[statusCode])
   return new errors.Internal()
 }

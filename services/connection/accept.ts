@@ -72,6 +72,7 @@ export function acceptStream(
   start: Start
 ): void {
   if (response.destroyed) return
+  response.socket?.setTimeout(0)
   response.writeHead(200, { ...headers, ...STREAM_HEADERS })
   const connection = new Connection(context, new SseTransport(response), identity, start, newId())
   response.on('close', () => connection.closed(GONE))

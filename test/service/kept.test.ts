@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
+import { send } from '../fixtures/raw.ts'
 import { RedisServer } from '../fixtures/redis.ts'
 import { call, connect, ready, serviceToken, startService, type TestService, userToken } from '../helper.ts'
 
@@ -260,6 +261,8 @@ t.test('bodies that are not UTF-8, in another charset or coded: 400 and 415, chu
       'a byte order mark is left out'
     )
   }
+  const transfer = `POST /v1/notifications HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${serviceToken()}\r\ncontent-type: application/json\r\ntransfer-encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n`
+  t.equal((await send(t, embedded.url, transfer)).status, 415, 'a transfer coding but chunked')
   const { body } = await call(embedded, 'GET', '/v1/users/bytes/notifications')
   t.ok(body.items.every(({ title }: { title: string }) => title === 'Café'))
 })
@@ -284,6 +287,10 @@ t.test('users . and .. are refused wherever a user is named', async (t) => {
       200,
       'what only looks like one is another'
     )
+    for (const path of [user, encodeURIComponent(user).replaceAll('.', '%2E')]) {
+      const request = `GET /v1/users/${path}/queue HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${serviceToken()}\r\n\r\n`
+      t.equal((await send(t, embedded.url, request)).status, 400, path)
+    }
     t.match(await call(embedded, 'GET', '/v1/me/notifications', undefined, { token: userToken(user) }), { status: 401 })
     const client = await connect(t, embedded, user)
     t.match(await client.whenClosed(), { code: 4001, reason: 'token_invalid' })

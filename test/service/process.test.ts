@@ -54,6 +54,8 @@ t.test('L01, P12: a real process at LOG_LEVEL=trace logs no token, key or payloa
 
   t.equal((await call(target, 'GET', '/metrics')).status, 404)
   t.match(await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text(), /belfry_connections/)
+  for (const request of ['GET /v1/ws HTTP/1.1\r\nhost: x\r\n\r\n', 'nonsense\r\n\r\n'])
+    t.match((await send(t, `http://127.0.0.1:${metricsPort}`, request)).body, /BELFRY_ERR_/)
 
   const jwt = signToken(secret, 'alice')
   const other = signToken(canary('another-secret'), 'alice')

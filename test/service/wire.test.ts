@@ -250,6 +250,29 @@ t.test('trailers of a chunked body are ignored', async (t) => {
   )
 })
 
+t.test('a range that a file does not have: a problem, not a fault', async (t) => {
+  const answer = await fetch(`${url}/docs/static/index.css`, { headers: { range: 'bytes=900000-' } })
+  t.match(await answer.json(), { status: 400, code: 'BELFRY_ERR_INVALID_REQUEST' })
+})
+
+t.test('a peer that takes nothing of an answer loses its connection; one that waits for events does not', async (t) => {
+  const stalled = await startService(t, { RATE_LIMIT_MAX: '0', CLOSE_GRACE_SECONDS: '2', WS_PING_INTERVAL_MS: '300000' })
+  const notifications = Array.from({ length: 400 }, () => ({ ...NOTE, data: { text: 'x'.repeat(4000) } }))
+  t.equal((await call(stalled, 'POST', '/v1/notifications/batch', { notifications })).status, 202)
+  stalled.app.server.timeout = 1000
+  const stream = await rawPeer(t, stalled.url)
+  stream.socket.write(`GET /v1/sse HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${userToken('quiet')}\r\n\r\n`)
+  await eventually(() => stream.received().includes('caughtUp'))
+  const accepted = once(stalled.app.server, 'connection')
+  const peer = await rawPeer(t, stalled.url)
+  const [socket] = await accepted
+  peer.socket.pause()
+  const inbox = `GET /v1/me/notifications?limit=200 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${userToken('alice')}\r\n\r\n`
+  peer.socket.write(inbox.repeat(20))
+  await once(socket, 'close')
+  t.equal(stalled.app.connections.count, 1, 'the stream is open')
+})
+
 t.test('both loopbacks of localhost are one server', async (t) => {
   const lookup = dns.lookup
   t.teardown(() => {
