@@ -71,11 +71,12 @@ export class ChaosNode {
     return (await this.#caller.call(this.port, 'GET', '/health/live', undefined, {}, 1000)).status === 200
   }
 
-  /** Why it is not ready; '' when it is. */
+  /** Why it is not ready, or only in part; '' when it is. */
   async unready(): Promise<string> {
     if (!this.running) return 'it does not run'
     const { status, body } = await this.#caller.call(this.port, 'GET', '/health/ready', undefined, {}, 1000)
-    return status === 200 ? '' : `it answers ${status} ${JSON.stringify(body)}`
+    const checks = Object.values((body as { checks?: Record<string, string> } | undefined)?.checks ?? {})
+    return status === 200 && checks.every((check) => check === 'ok') ? '' : `it answers ${status} ${JSON.stringify(body)}`
   }
 
   async kill(): Promise<void> {

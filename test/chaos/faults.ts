@@ -164,6 +164,7 @@ export class Faults {
         const from = await cluster.ownerOf(slot)
         await cluster.moveSlot(slot, from, (from + 1) % cluster.servers.length, 2)
       }),
+    masterKill: (fault) => this.#withStore(fault, (_server, users, index) => this.#masterKilled(index, users, fault.ms)),
     failover: (fault) => this.#withCluster('failover', (cluster) => cluster.failover(Math.floor(fault.pick * cluster.servers.length)))
   }
 
@@ -195,16 +196,19 @@ export class Faults {
     return true
   }
 
-  async #withStore(fault: Fault, act: (server: RedisServer, users: { users?: string[] }) => Promise<void>): Promise<boolean> {
+  async #withStore(
+    fault: Fault,
+    act: (server: RedisServer, users: { users?: string[] }, index: number) => Promise<void>
+  ): Promise<boolean> {
     const { redis, cluster } = this.#world
     if (this.#storeBusy) return false
     this.#storeBusy = true
     try {
-      if (redis !== undefined) await act(redis, {})
+      if (redis !== undefined) await act(redis, {}, 0)
       else if (cluster !== undefined) {
         const index = Math.floor(fault.pick * cluster.servers.length)
         const owners = await Promise.all(this.#users.map((user) => cluster.ownerOf(slotOfUser(user))))
-        await act(cluster.servers[index] as RedisServer, { users: this.#users.filter((_, i) => owners[i] === index) })
+        await act(cluster.servers[index] as RedisServer, { users: this.#users.filter((_, i) => owners[i] === index) }, index)
       } else return false
     } finally {
       this.#storeBusy = false
@@ -236,6 +240,24 @@ export class Faults {
     await server.run()
     await this.#world.cluster?.whole()
     over()
+  }
+
+  /** A master of a Cluster dies, its replica is promoted, and it comes back as a replica of that. */
+  async #masterKilled(index: number, users: { users?: string[] }, ms: number): Promise<void> {
+    const { cluster, away } = this.#world
+    if (cluster === undefined) return
+    await cluster.inStep(index)
+    const over = this.#world.window('masterKill', undefined, STORE_HEALS_MS)
+    const master = cluster.servers[index] as RedisServer
+    await master.kill()
+    const from = Date.now()
+    const { notYet } = await cluster.promotion(index)
+    away.push({ from, to: notYet, ...users })
+    over()
+    await pause(ms)
+    await master.run()
+    await cluster.inStep(index)
+    await cluster.whole()
   }
 
   async #everyServer(act: (admin: ReturnType<RedisServer['client']>) => Promise<unknown>): Promise<boolean> {

@@ -32,6 +32,21 @@ const lazySync = {
 
 export const mutations: Mutation[] = [
   {
+    name: 'a promotion is not followed',
+    edits: [
+      {
+        file: 'services/store/redis/cluster-map.js',
+        find: 'this.#owners = agree(views);',
+        put: 'if (this.#owners.length === 0)\n                this.#owners = agree(views);'
+      }
+    ],
+    store: 'cluster',
+    faults: ['masterKill'],
+    intensity: 4,
+    seconds: 16,
+    rules: ['unhealed', 'lost', 'late']
+  },
+  {
     name: 'the counter check is off',
     edits: [{ file: HOUSEKEEPING, find: 'await this.wakeups.check(master, this.#registrations.buckets())', put: '[]' }],
     store: 'redis',

@@ -54,10 +54,12 @@ export class World {
   }
 
   static async start(options: WorldOptions): Promise<World> {
+    // Longer than any pause of a master: what a master accepts and then loses to its replica is Redis' own loss.
+    const promoting = { replicated: true, promotes: true, nodeTimeoutMs: 5000 }
     const durable = { appendonly: 'yes', appendfsync: 'always' } as const
     const folder = await mkdtemp(join(tmpdir(), 'belfry-chaos-'))
     const redis = options.store === 'redis' ? await RedisServer.start({ ...durable, args: ['--aof-load-truncated', 'yes'] }) : undefined
-    const cluster = options.store === 'cluster' ? await RedisCluster.start(3, durable, true) : undefined
+    const cluster = options.store === 'cluster' ? await RedisCluster.start({ ...durable, ...promoting }) : undefined
     const world = new World(options, folder, redis, cluster)
     try {
       for (let index = 0; index < options.nodes; index++) await world.#addNode(index, options.build)
@@ -115,7 +117,7 @@ export class World {
   async stop(): Promise<void> {
     await Promise.all(this.nodes.map((node) => node.kill()))
     this.redis?.resume()
-    for (const server of this.cluster?.servers ?? []) server.resume()
+    for (const server of [...(this.cluster?.servers ?? []), ...(this.cluster?.replicas ?? [])]) server.resume()
     await Promise.all(
       [...this.links, ...this.doors, ...(this.#balancer === undefined ? [] : [this.#balancer])].map((proxy) => proxy.stop())
     )

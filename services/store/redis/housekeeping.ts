@@ -141,6 +141,8 @@ export class Housekeeping implements Duties {
     this.#listening.add(master)
     try {
       await this.wakeups.resubscribe(master, deaf)
+      // A call that was carried out late had its counter heard by nobody, and is no longer seen in it.
+      this.#registrations.doubt(deaf)
     } catch {
       // Done again at the next tick.
     } finally {

@@ -28,8 +28,8 @@ interface Look {
 }
 
 /**
- * The nodes that are alive, by heartbeats on the store's clock. All heartbeats are in one key: while its master is not available, the
- * latest list of live nodes stays in force, and no node is found dead.
+ * The nodes that are alive, by heartbeats on the store's clock. All heartbeats are in one key: while its master is not available, no
+ * node is found dead.
  */
 export class Nodes {
   readonly #availability: Availability
@@ -41,7 +41,8 @@ export class Nodes {
   #agesValidAt = 0
   #silent: string[] = []
   #forgettable: string[] = []
-  #live: string[] | undefined
+  /** Nodes that the latest look found alive. */
+  #live: string[] = []
   #beatAt = performance.now()
 
   constructor(availability: Availability, keys: Keys, node: string) {
@@ -75,12 +76,12 @@ export class Nodes {
     if (forgettable.length > 0) await this.#forget(forgettable)
   }
 
-  async live(): Promise<string[]> {
+  /** Returns the live nodes; undefined while the heartbeats cannot be read. */
+  async live(): Promise<string[] | undefined> {
     try {
       return (await this.#look('')).live
-    } catch (error) {
-      if (this.#live === undefined) throw error
-      return this.#live
+    } catch {
+      return undefined
     }
   }
 
@@ -95,7 +96,7 @@ export class Nodes {
 
   /** Returns the buckets that are this node's to sweep: the live nodes share them out by their order. */
   async share(): Promise<number[]> {
-    const live = await this.live().catch(() => [this.#node])
+    const live = (await this.live()) ?? this.#live
     const index = Math.max(0, live.indexOf(this.#node))
     const count = Math.max(1, live.length)
     return ALL_BUCKETS.filter((bucket) => bucket % count === index)

@@ -199,8 +199,8 @@ export class RedisStore implements Store {
     const key = this.#keys.registry(user)
     const read = ({ commands }: Master): Promise<Record<string, string>> => commands.hgetall(key)
     const fields = await this.#guard(() => this.#availability.call(slotOfUser(user), read))
-    const live = await this.#guard(() => this.#housekeeping?.nodes.live() ?? Promise.resolve([]))
-    return Object.entries(fields).flatMap(([node, value]) => (live.includes(node) ? connectionsIn(value) : []))
+    const live = await this.#housekeeping?.nodes.live()
+    return Object.entries(fields).flatMap(([node, value]) => (live === undefined || live.includes(node) ? connectionsIn(value) : []))
   }
 
   async disconnect(command: DisconnectCommand): Promise<number> {

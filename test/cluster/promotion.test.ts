@@ -1,0 +1,265 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { Keys, SLOTS, slotOfUser } from '../../services/store/redis/keys.ts'
+import { RedisCluster, type RedisClusterOptions, type RedisServer, until } from '../fixtures/redis.ts'
+import { call, connect, eventually, ready, serviceToken, startService, type TestClient, type TestService } from '../helper.ts'
+
+/** Users of the other masters are held up for so long at most, milliseconds. */
+const HELD_UP_MS = 3000
+/** Users of a dead master are back so soon after the promotion, or after its return, milliseconds. */
+const BACK_MS = 5000
+/** `CLUSTER SLOTS` that a node sends a second while something is wrong: 2.5 refreshes, of three servers each, with room. */
+const MAPS_A_SECOND = 9
+
+/** Publishes to one user all the time, at one node after the other, and keeps when it was accepted. */
+class Load {
+  readonly user: string
+  readonly ids: string[] = []
+  readonly acceptedAt: number[] = []
+  readonly statuses = new Map<number, number>()
+  readonly #nodes: TestService[]
+  readonly #done: Promise<void>
+  #stopping = false
+
+  constructor(user: string, nodes: TestService[]) {
+    this.user = user
+    this.#nodes = nodes
+    this.#done = this.#run()
+  }
+
+  /** The longest time without an accepted publish from `since` on, milliseconds. */
+  longestGap(since: number): number {
+    const times = [since, ...this.acceptedAt.filter((at) => at >= since), performance.now()]
+    return Math.max(...times.slice(1).map((at, index) => at - (times[index] as number)))
+  }
+
+  /** Resolves when a publish was accepted after a point in time, with when. */
+  async acceptedAfter(since: number, ms: number): Promise<number> {
+    await until(() => (this.acceptedAt.at(-1) ?? 0) > since, `a publish to ${this.user} is accepted`, ms)
+    return this.acceptedAt.find((at) => at > since) as number
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true
+    await this.#done
+  }
+
+  async #run(): Promise<void> {
+    for (let number = 0; !this.#stopping; number++) {
+      const node = this.#nodes[number % this.#nodes.length] as TestService
+      const { status, body } = await call(node, 'POST', '/v1/notifications', { to: this.user, type: 'a', title: `n${number}` })
+      this.statuses.set(status, (this.statuses.get(status) ?? 0) + 1)
+      if (status === 202) {
+        this.acceptedAt.push(performance.now())
+        this.ids.push(body.id)
+      }
+      await pause(20)
+    }
+  }
+}
+
+interface Scene {
+  cluster: RedisCluster
+  nodes: TestService[]
+  environment: Record<string, string>
+  /** One for a user of each master, in the order of `cluster.servers`. */
+  loads: Load[]
+  /** For each of those users, a device on each node. */
+  devices: TestClient[][]
+}
+
+/** A user of each third of the slots. */
+function userOf(third: number): string {
+  const names = Array.from({ length: 1000 }, (_, number) => `user-${number}`)
+  return names.find((name) => Math.floor((slotOfUser(name) * 3) / SLOTS) === third) as string
+}
+
+/** Two nodes on a Cluster, a user of each master with a device on each node, and a publisher for each user. */
+async function start(t: Test, options: RedisClusterOptions): Promise<Scene> {
+  const cluster = await RedisCluster.start({ appendonly: 'yes', appendfsync: 'always', ...options })
+  t.teardown(() => cluster.stop())
+  const environment = { REDIS_CLUSTER_NODES: cluster.nodes.join(','), RATE_LIMIT_MAX: '0' }
+  const nodes = [await startService(t, environment), await startService(t, environment)]
+  const users = [0, 1, 2].map(userOf)
+  const devices = await Promise.all(
+    users.map((user) => Promise.all(nodes.map((node, index) => ready(t, node, user, { deviceId: `d${index}`, acks: true }))))
+  )
+  const loads = users.map((user) => new Load(user, nodes))
+  t.teardown(() => Promise.all(loads.map((load) => load.stop())))
+  await Promise.all(loads.map((load) => load.acceptedAfter(performance.now(), 5000)))
+  return { cluster, nodes, environment, loads, devices }
+}
+
+/** Every device has what was accepted for its user, once and in order, on the socket it had from the beginning. */
+async function received(t: Test, { loads, devices }: Scene): Promise<void> {
+  for (const [index, load] of loads.entries()) {
+    for (const device of devices[index] as TestClient[]) {
+      const ids = (): string[] => device.all('notification').map(({ notification }) => notification.id)
+      const accepted = new Set(load.ids)
+      await device.until(() => (ids().filter((id) => accepted.has(id)).length >= accepted.size ? true : undefined), `all of ${load.user}`)
+      const got = ids()
+      t.equal(new Set(got).size, got.length, 'nothing twice')
+      t.same(
+        got.filter((id) => accepted.has(id)),
+        load.ids,
+        'everything, in order'
+      )
+      t.equal(device.all('gap').length, 0, 'no gap')
+      t.equal(device.closed, undefined, 'the socket stayed open')
+    }
+  }
+}
+
+async function readiness(node: TestService): Promise<{ status: number; store: string }> {
+  const { status, body } = await call(node, 'GET', '/health/ready')
+  return { status, store: body.checks.store }
+}
+
+async function allReady(nodes: TestService[]): Promise<void> {
+  for (const node of nodes) await eventually(async () => (await readiness(node)).store === 'ok', 'ready')
+}
+
+/** `CLUSTER SLOTS` that the masters have answered. */
+async function mapsAsked(servers: RedisServer[]): Promise<number> {
+  const counts = servers.map(async (server) => {
+    const stats = await server.admin().info('commandstats')
+    return Number(/cmdstat_cluster\|slots:calls=(\d+)/.exec(stats)?.[1] ?? 0)
+  })
+  return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0)
+}
+
+for (const fullCoverage of [true, false]) {
+  const coverage = `cluster-require-full-coverage ${fullCoverage ? 'yes' : 'no'}`
+  t.test(`a master is killed, its replica is promoted: others go on, its users are back, nothing is lost (${coverage})`, async (t) => {
+    const scene = await start(t, { replicated: true, promotes: true, fullCoverage })
+    const { cluster, nodes, environment, loads, devices } = scene
+    const [dead, ...others] = loads as [Load, Load, Load]
+    const master = cluster.servers[0]
+    await master?.kill()
+    const killed = performance.now()
+    const asked = cluster.servers.slice(1)
+    const before = await mapsAsked(asked)
+
+    await eventually(async () => (await readiness(nodes[0] as TestService)).store !== 'ok', 'noticed')
+    t.ok(performance.now() - killed < 1000, 'at once')
+    t.same(await readiness(nodes[0] as TestService), { status: 200, store: 'partly away: slots 0-5461' }, 'the node stays ready')
+    const began = performance.now()
+    const refused = await call(nodes[1] as TestService, 'POST', '/v1/notifications', { to: dead.user, type: 'a', title: 'x' })
+    t.match(refused, { status: 503, body: { code: 'BELFRY_ERR_STORE_UNAVAILABLE' } })
+    t.ok(refused.headers.get('retry-after'))
+    t.ok(performance.now() - began < 500, 'its users are refused at once')
+    await t.rejects(connect(t, nodes[0] as TestService, dead.user), /503/, 'and newcomers among them')
+    const late = startService(t, environment)
+    if (!fullCoverage) await ready(t, await late, others[0].user)
+
+    const { promoted } = await cluster.promotion(0)
+    const promotedAt = performance.now()
+    const measured = await mapsAsked(asked)
+    const rate = (measured - before) / ((promotedAt - killed) / 1000)
+    t.ok(rate < MAPS_A_SECOND * 3, `${rate.toFixed(1)} CLUSTER SLOTS a second of three nodes`)
+    const back = (await dead.acceptedAfter(promotedAt, BACK_MS)) - promotedAt
+    t.ok(back < BACK_MS, `its users are back ${Math.round(back)} ms after the promotion, ${Date.now() - promoted} ms in all`)
+    const fresh = await late
+    await allReady([...nodes, fresh])
+    const witness = await ready(t, fresh, dead.user)
+    const [, device] = devices[0] as [TestClient, TestClient]
+    const seen = device.all('notification').length
+    await eventually(() => device.all('notification').length > seen, 'wake-ups go on by themselves')
+    await witness.next('notification')
+    for (const load of others) {
+      const gap = load.longestGap(killed)
+      t.ok(gap < HELD_UP_MS, `a user of another master was held up for ${Math.round(gap)} ms`)
+    }
+    t.comment(
+      `down ${Math.round(promotedAt - killed)} ms until the promotion; the gap of its users was ${Math.round(dead.longestGap(killed))} ms`
+    )
+
+    await master?.run()
+    await cluster.inStep(0)
+    const returned = performance.now()
+    await pause(2000)
+    for (const load of loads) t.ok(load.longestGap(returned) < 1000, 'the old master, back as a replica, disturbs nobody')
+    await Promise.all(loads.map((load) => load.stop()))
+    await received(t, scene)
+  })
+}
+
+t.test('a master hangs, its replica is promoted, and the old one wakes up: its users are back, the others never were away', async (t) => {
+  const scene = await start(t, { replicated: true, promotes: true })
+  const { cluster, loads, nodes } = scene
+  const [hung, ...others] = loads as [Load, Load, Load]
+  const master = cluster.servers[0]
+  master?.pause()
+  const paused = performance.now()
+  await cluster.promotion(0)
+  const promotedAt = performance.now()
+  const back = (await hung.acceptedAfter(promotedAt, BACK_MS)) - promotedAt
+  t.ok(back < BACK_MS, `back ${Math.round(back)} ms after the promotion`)
+  await pause(1000)
+  master?.resume()
+  await cluster.inStep(0)
+  await allReady(nodes)
+  for (const load of others) t.ok(load.longestGap(paused) < HELD_UP_MS, `held up for ${Math.round(load.longestGap(paused))} ms`)
+  await Promise.all(loads.map((load) => load.stop()))
+  await received(t, scene)
+})
+
+t.test('a planned failover, and a slot that moves: nobody is away for long', async (t) => {
+  const scene = await start(t, { replicated: true })
+  const { cluster, loads, nodes } = scene
+  const since = performance.now()
+  await cluster.failover(0)
+  await allReady(nodes)
+  const slot = slotOfUser((loads[1] as Load).user)
+  await cluster.moveSlot(slot, 1, 2, 1)
+  await Promise.all(loads.map((load) => load.acceptedAfter(performance.now(), BACK_MS)))
+  for (const [index, load] of loads.entries()) {
+    const gap = load.longestGap(since)
+    t.ok(gap < (index === 2 ? HELD_UP_MS : BACK_MS), `the user of master ${index} was held up for ${Math.round(gap)} ms`)
+  }
+  await Promise.all(loads.map((load) => load.stop()))
+  await received(t, scene)
+})
+
+t.test('all masters are restarted: all is well within 5 s of their return', async (t) => {
+  const scene = await start(t, {})
+  const { cluster, loads, nodes } = scene
+  await Promise.all(cluster.servers.map((server) => server.kill()))
+  for (const node of nodes) await eventually(async () => (await readiness(node)).status === 503, 'not ready: nobody can be served')
+  await Promise.all(cluster.servers.map((server) => server.run()))
+  const back = performance.now()
+  await allReady(nodes)
+  await Promise.all(loads.map((load) => load.acceptedAfter(back, BACK_MS)))
+  t.ok(performance.now() - back < BACK_MS, `after ${Math.round(performance.now() - back)} ms`)
+  await Promise.all(loads.map((load) => load.stop()))
+  await received(t, scene)
+})
+
+t.test(
+  'the master of the heartbeats is away for longer than a node may be silent, without a replica: no live node is found dead',
+  async (t) => {
+    const scene = await start(t, {})
+    const { cluster, loads, nodes } = scene
+    const home = await cluster.ownerOf(new Keys('belfry').nodesSlot)
+    const others = loads.filter((_, index) => index !== home)
+    const killed = performance.now()
+    await cluster.servers[home]?.kill()
+    const connections = async (user: string): Promise<number> => {
+      const { body } = await call(nodes[0] as TestService, 'GET', `/v1/users/${user}/connections`, undefined, {
+        token: serviceToken('admin')
+      })
+      return body.items.length
+    }
+    await pause(20_000)
+    t.equal(await connections((others[0] as Load).user), 2, 'connections of users of the others are listed meanwhile')
+    await cluster.servers[home]?.run()
+    const back = performance.now()
+    await (loads[home] as Load).acceptedAfter(back, BACK_MS)
+    await allReady(nodes)
+    for (const load of others) t.ok(load.longestGap(killed) < 1500, `held up for ${Math.round(load.longestGap(killed))} ms`)
+    await pause(4000)
+    for (const load of loads) t.equal(await connections(load.user), 2, 'both nodes are in the registry')
+    await Promise.all(loads.map((load) => load.stop()))
+    await received(t, scene)
+  }
+)
