@@ -33,7 +33,7 @@ export class Housekeeping implements Duties {
   readonly #busy = new Set<Master>()
   readonly #listening = new Set<Master>()
   /** Buckets renewed so far, by master. */
-  readonly #renewed = new Map<Master, number>()
+  readonly #renewed = new WeakMap<Master, number>()
   readonly #scanning = new Set<Master>()
   #beating = false
   #timer: NodeJS.Timeout | undefined
@@ -162,7 +162,8 @@ export class Housekeeping implements Duties {
   }
 
   async #compareSettings(): Promise<void> {
-    await this.settings.compare(await this.nodes.live())
+    const live = await this.nodes.live()
+    if (live !== undefined) await this.settings.compare(live)
   }
 
   /**
