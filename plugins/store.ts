@@ -42,11 +42,12 @@ export default fp(
           waitReplicas: config.REDIS_WAIT_REPLICAS,
           log
         })
-      : new EmbeddedStore({ folder: join(config.DATA_DIR, 'store'), settings })
+      : new EmbeddedStore({ folder: join(config.DATA_DIR, 'store'), settings, log })
     app.decorate('store', store)
     app.health.add('store', () => {
-      const { available, away = [] } = store.status()
+      const { available, away = [], damage = '' } = store.status()
       if (!available) return 'away'
+      if (damage !== '') return damage
       return away.length === 0 ? '' : { degraded: `partly away: slots ${away.map(({ slots }) => slots).join(' ')}` }
     })
     app.metrics.gauge('belfry_store_available', 'Whether the store can be used, at least in part', () => Number(store.status().available))
@@ -57,6 +58,9 @@ export default fp(
     )
     app.metrics.gauge('belfry_store_differing_nodes', "Live nodes of the store whose settings differ from this node's", () =>
       store.differingNodes()
+    )
+    app.metrics.gauge('belfry_store_full', 'Whether publishes are refused because the store has no room', () =>
+      Number(store.status().full ?? false)
     )
   },
   { name: 'store', fastify: '5.x', dependencies: ['health', 'metrics'] }

@@ -123,6 +123,12 @@ export class Machine {
     return this.#backlog({ at: 'position', position: command.position }, '', command)
   }
 
+  /** Says to every device that rows may be missing, by one that stands for them: the store was damaged. */
+  lose(): void {
+    this.#begin()
+    this.#append(encodeRow('~', this.#now, LOST_ID, ''))
+  }
+
   ack(deviceId: string, position: Position): void {
     const state = this.#state
     if (position.epoch !== state.epoch || position.offset > state.top) return

@@ -256,6 +256,10 @@ export interface StoreStatus {
   durability: Durability
   /** Slots of a Redis Cluster that cannot be used while others can. Absent when the store is whole, or away altogether. */
   away?: { slots: string; reason: string }[]
+  /** There is no room: publishes reject with `StoreFull`; reads, connections and acknowledgements work. */
+  full?: boolean
+  /** What of the store cannot be read, for operators; absent or '' when all can. */
+  damage?: string
 }
 
 /** What a driver tells its node. Called synchronously; the listener must not throw. */

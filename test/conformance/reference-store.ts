@@ -57,7 +57,7 @@ class ReferenceStore implements Store {
   }
 
   status(): StoreStatus {
-    return { available: true, reason: '', durability: 'none' }
+    return { available: true, reason: '', durability: 'none', full: false, damage: '' }
   }
 
   availableTo(): boolean {

@@ -339,9 +339,16 @@ t.test('operations and documents', async (t) => {
     body: { ready: true, checks: { node: 'ok', store: 'ok' } }
   })
   const { status } = service.app.store
-  service.app.store.status = () => ({ available: false, reason: 'connect ECONNREFUSED 192.0.2.7:6379', durability: 'fsync' })
+  const sound = { full: false, damage: '' }
+  service.app.store.status = () => ({ ...sound, available: false, reason: 'connect ECONNREFUSED 192.0.2.7:6379', durability: 'fsync' })
   const away = await call(service, 'GET', '/health/ready', undefined, open)
   t.same([away.status, away.body], [503, { ready: false, checks: { node: 'ok', store: 'away' } }], 'and no address')
+  service.app.store.status = () => ({ ...status.call(service.app.store), damage: '000005.ldb at byte 0: damaged' })
+  const damaged = await call(service, 'GET', '/health/ready', undefined, open)
+  t.same([damaged.status, damaged.body.checks.store], [503, '000005.ldb at byte 0: damaged'])
+  service.app.store.status = () => ({ ...status.call(service.app.store), full: true })
+  t.equal((await call(service, 'GET', '/health/ready', undefined, open)).status, 200, 'a full store is ready')
+  t.match((await call(service, 'GET', '/metrics', undefined, open)).body, /belfry_store_full 1/)
   service.app.store.status = status
   const metrics = await call(service, 'GET', '/metrics', undefined, open)
   t.match(metrics.headers.get('content-type'), /^text\/plain/)

@@ -8,6 +8,15 @@ export interface Entry extends Stored {
   /** The latest group of writes the user took part in. */
   group: CommitGroup | undefined
   bytes: number
+  /** Why the next step must say that rows may be missing; undefined when nothing is. */
+  doubt: Doubt | undefined
+  /** Its entries on disk cannot be read: it stays in memory. */
+  pinned: boolean
+}
+
+/** `keys`: the log starts afresh, and these entries go; undefined: the rows that are there stay. */
+export interface Doubt {
+  keys: Buffer[] | undefined
 }
 
 /** The users last used, bounded by the memory they take; those with writes under way always stay. */
@@ -44,7 +53,7 @@ export class Cache {
   #evict(keep: Entry): void {
     if (this.#bytes <= this.#limit) return
     for (const [user, entry] of this.#entries) {
-      if (entry === keep || entry.group?.settled === false) continue
+      if (entry === keep || entry.pinned || entry.group?.settled === false) continue
       this.#entries.delete(user)
       this.#bytes -= entry.bytes
       if (this.#bytes <= this.#limit) return

@@ -1,39 +1,59 @@
 import type { State } from '../../protocol/index.ts'
 import { rowTime } from '../row.ts'
 import { type Cursor, type Effect, emptyState, type Parked, type UserState } from '../state.ts'
-import type { Operation } from './database.ts'
+import type { CheckedEntry, Operation } from './database.ts'
+import { type Counts, countsOf, damageIn, type UserDamage } from './user-damage.ts'
 
 /**
  * The layout of the data folder:
  *
- *     'u' | length of the user (2) | user | part (1) | rest    all of one user, in one range
+ *     'w' | length of the user (2) | user | part (1) | rest    all of one user, in one range
  *     'd' | user                                               one for each user with parked notifications
- *     'v'                                                      the format's version
+ *     'n'                                                      the number of the latest write
+ *     'x'                                                      damage that was found: JSON, see `DamageRecord`
+ *     'v'                                                      the format's version, without a checksum
  *
+ * Every value but the version begins with a CRC-32 of its key and of what follows it.
  * A user's name is in UTF-16, which alone keeps apart all strings, whether well formed or not.
  * Parts: `a` meta, the first key of a user · `c` cursors · `k` idempotency key -> place · `l` offset (6) -> row ·
  * `p` number (6) -> half-life (6), row · `s` notification id -> state.
+ * Format 1 had 'u' for 'w', and neither checksums nor the counts in meta: see `upgrade.ts`.
  */
-export const FORMAT_VERSION = '1'
+export const FORMAT_VERSION = '2'
 
 export const versionRange: [Buffer, Buffer] = [Buffer.from('v'), Buffer.from('w')]
-export const usersRange: [Buffer, Buffer] = [Buffer.from('u'), Buffer.from('v')]
+export const usersRange: [Buffer, Buffer] = [Buffer.from('w'), Buffer.from('x')]
+export const numberRange: [Buffer, Buffer] = [Buffer.from('n'), Buffer.from('o')]
+export const damageRange: [Buffer, Buffer] = [Buffer.from('x'), Buffer.from('y')]
 export const parkedRange: [Buffer, Buffer] = [Buffer.from('d'), Buffer.from('e')]
 
 const NUMBER = 6
 const EMPTY = Buffer.alloc(0)
 const STATES: State[] = ['unread', 'seen', 'read', 'archived']
 
-/** What is kept of a user beside the state: when meta was last written, Unix milliseconds. */
+/** What is kept of a user beside the state. */
 export interface Stored {
   state: UserState
+  /** When meta was last written, Unix milliseconds. */
   touched: number
+  /** The generation of the data folder (see `DamageRecord`) when meta was last written. */
+  generation: number
+}
+
+/** Damage that may have taken writes of any user: each user that was last written before it may have lost the latest rows. */
+export interface DamageRecord {
+  /** Counts the times that damage was found. */
+  generation: number
+  /** When it was found, Unix milliseconds. */
+  at: number
+  /** The files, and where in them. */
+  where: string
 }
 
 export function userPrefix(user: string): Buffer {
   const name = Buffer.from(user, 'utf16le')
   const prefix = Buffer.allocUnsafe(3 + name.length)
-  prefix[0] = 0x75
+  prefix[0] = 0x77
   prefix.writeUInt16BE(name.length, 1)
   name.copy(prefix, 3)
   return prefix
@@ -73,28 +93,37 @@ function numberKey(prefix: Buffer, part: string, number: number): Buffer {
 }
 
 /** Numbers in base 36; the limiter's times are kept as their distance from the latest, and the oldest row's for the maintenance. */
-function encodeMeta({ state, touched }: Stored): Buffer {
+function encodeMeta({ state, touched, generation }: Stored): Buffer {
   const { epoch, top, floor, unread, lastMs, parkNo, revokedBefore, limiter, rows } = state
+  const { parked, parkedNos, states, keys } = countsOf(state)
   const oldest = rows[0] === undefined ? 0 : rowTime(rows[0])
   let text = epoch
-  for (const number of [touched, oldest, top, floor, unread, lastMs, parkNo, revokedBefore]) text += ` ${number.toString(36)}`
+  for (const number of [touched, oldest, parked, top, floor, unread, lastMs, parkNo, revokedBefore]) text += ` ${number.toString(36)}`
+  for (const number of [generation, parkedNos, states, keys]) text += ` ${number.toString(36)}`
   for (const ms of limiter) text += ` ${(lastMs - ms).toString(36)}`
   return Buffer.from(text)
 }
 
 /** The part of meta that maintenance goes by; `oldest` is the time of the oldest row, 0 when there is none. */
-export function decodeAge(value: Buffer): { touched: number; oldest: number } {
-  const [, touched, oldest] = value.toString('latin1', 0, 40).split(' ')
-  return { touched: Number.parseInt(touched as string, 36), oldest: Number.parseInt(oldest as string, 36) }
+export function decodeAge(value: Buffer): { touched: number; oldest: number; parked: number } {
+  const [, touched, oldest, parked] = value
+    .toString('latin1', 0, 60)
+    .split(' ')
+    .map((text) => Number.parseInt(text, 36))
+  return { touched: touched as number, oldest: oldest as number, parked: parked as number }
 }
 
-function decodeMeta(value: Buffer, stored: Stored): void {
+function decodeMeta(value: Buffer, stored: Stored): Counts | undefined {
   const { state } = stored
   const [epoch, ...texts] = value.toString('latin1').split(' ')
-  const [touched, , top, floor, unread, lastMs, parkNo, revokedBefore, ...limiter] = texts.map((text) => Number.parseInt(text, 36))
-  const numbers = { top, floor, unread, lastMs, parkNo, revokedBefore } as Record<string, number>
-  Object.assign(state, numbers, { epoch, limiter: limiter.map((distance) => (lastMs as number) - distance) })
+  const numbers = texts.map((text) => Number.parseInt(text, 36))
+  if (numbers.length < 13 || numbers.some((number) => !Number.isSafeInteger(number))) return undefined
+  const [touched, , parked, top, floor, unread, lastMs, parkNo, revokedBefore, generation, parkedNos, states, keys, ...limiter] = numbers
+  const known = { top, floor, unread, lastMs, parkNo, revokedBefore } as Record<string, number>
+  Object.assign(state, known, { epoch, limiter: limiter.map((distance) => (lastMs as number) - distance) })
   stored.touched = touched as number
+  stored.generation = generation as number
+  return { parked, parkedNos, states, keys } as Counts
 }
 
 function encodeCursors(cursors: Map<string, Cursor>): Buffer {
@@ -113,15 +142,23 @@ function encodeParked({ halfLife, row }: Parked): Buffer {
   return value
 }
 
-/** The state of a user from all entries of the user's range. */
-export function decodeUser(prefix: Buffer, entries: [Buffer, Buffer][]): Stored {
-  const stored: Stored = { state: emptyState(), touched: 0 }
+/** Reads a user from all entries of the user's range. What cannot be trusted is left out, and named in `damage`. */
+export function decodeUser(prefix: Buffer, entries: CheckedEntry[]): Stored & { damage: UserDamage | undefined } {
+  const stored: Stored = { state: emptyState(), touched: 0, generation: 0 }
   const { state } = stored
   const at = prefix.length + 1
+  const offsets: number[] = []
+  const bad: string[] = []
+  let counts: Counts | undefined
   for (const [key, value] of entries) {
-    switch (String.fromCharCode(key[prefix.length] as number)) {
+    const part = String.fromCharCode(key[prefix.length] as number)
+    if (value === undefined) {
+      bad.push(part)
+      continue
+    }
+    switch (part) {
       case 'a':
-        decodeMeta(value, stored)
+        counts = decodeMeta(value, stored)
         break
       case 'c':
         state.cursors = decodeCursors(value)
@@ -130,6 +167,7 @@ export function decodeUser(prefix: Buffer, entries: [Buffer, Buffer][]): Stored 
         state.keys.set(key.toString('utf8', at), Number.parseInt(value.toString('latin1'), 36))
         break
       case 'l':
+        offsets.push(key.readUIntBE(at, NUMBER))
         state.rows.push(value)
         break
       case 'p':
@@ -140,7 +178,8 @@ export function decodeUser(prefix: Buffer, entries: [Buffer, Buffer][]): Stored 
         break
     }
   }
-  return stored
+  const damage = damageIn(state, { entries, bad, offsets, counts })
+  return { ...stored, damage }
 }
 
 /**
@@ -194,6 +233,7 @@ export function encodeEffects(prefix: Buffer, before: { top: number; floor: numb
   return operations
 }
 
+/** The version has no checksum: it is written past `CheckedDatabase`. */
 export function encodeVersion(): Operation {
   return { type: 'put', key: versionRange[0], value: Buffer.from(FORMAT_VERSION) }
 }
@@ -201,6 +241,24 @@ export function encodeVersion(): Operation {
 /** The operation that notes whether a user has parked notifications. */
 export function encodeParkedIndex(user: string, has: boolean): Operation {
   return has ? { type: 'put', key: parkedKey(user), value: EMPTY } : { type: 'del', key: parkedKey(user) }
+}
+
+/** The operations that remove all entries of a damaged user and write what the state kept, but for meta. */
+export function encodeFresh(prefix: Buffer, state: UserState, keys: Buffer[]): Operation[] {
+  const operations: Operation[] = keys.map((key) => ({ type: 'del', key }))
+  const put = (key: Buffer, value: Buffer): number => operations.push({ type: 'put', key, value })
+  if (state.cursors.size > 0) put(textKey(prefix, 'c'), encodeCursors(state.cursors))
+  for (const parked of state.parked) put(numberKey(prefix, 'p', parked.no), encodeParked(parked))
+  for (const [key, place] of state.keys) put(textKey(prefix, 'k', key), Buffer.from(place.toString(36)))
+  return operations
+}
+
+export function encodeDamage(record: DamageRecord): Operation {
+  return { type: 'put', key: damageRange[0], value: Buffer.from(JSON.stringify(record)) }
+}
+
+export function decodeDamage(value: Buffer): DamageRecord {
+  return JSON.parse(value.toString()) as DamageRecord
 }
 
 /** The operations that leave nothing of a user who has neither rows nor parked notifications. */

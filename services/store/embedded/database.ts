@@ -14,8 +14,14 @@ export interface Database {
   close(): Promise<void>
 }
 
+/** An entry whose value is undefined when its checksum does not match. */
+export type CheckedEntry = [Buffer, Buffer | undefined]
+
 /** Opens the folder, which is made, for its owner alone, when it is not there. */
 export type OpenDatabase = (folder: string) => Promise<Database>
+
+/** What an operator does about a damaged folder. */
+export const REMEDY = 'Stop the service, and run belfry doctor --repair'
 
 /** Bytes an iterator fetches by one trip to the thread pool. */
 const READ_AHEAD = 1024 * 1024
@@ -46,11 +52,19 @@ export const openLevel: OpenDatabase = async (folder) => {
 function openFailure(folder: string, error: Error): string {
   const cause = (error.cause ?? error) as Error & { code?: string }
   if (cause.code === 'LEVEL_LOCKED') return `The data folder ${folder} is in use by another process`
-  if (cause.code === 'LEVEL_CORRUPTION') return `The data folder ${folder} is damaged: ${cause.message}`
+  if (cause.code === 'LEVEL_CORRUPTION') return `The data folder ${folder} is damaged: ${cause.message}. ${REMEDY}`
   return `The data folder ${folder} cannot be opened: ${cause.message}`
 }
 
-/** Whether a write failed for want of room. */
+/** Whether a write failed for want of room, or because a file may not grow. */
 export function isFull(error: unknown): boolean {
-  return /ENOSPC|EDQUOT|no space left|quota exceeded/i.test(String(error))
+  const { cause } = error as { cause?: unknown }
+  const full = /ENOSPC|EDQUOT|EFBIG|no space left|quota exceeded|file too large/i
+  return full.test(String(error)) || (cause !== undefined && full.test(String(cause)))
+}
+
+/** Whether LevelDB found a file damaged: wrong bytes, a table that is cut off, or one that is missing. */
+export function isCorruption(error: unknown): boolean {
+  const { code, message, cause } = error as Error & { code?: string; cause?: { code?: string } }
+  return code === 'LEVEL_CORRUPTION' || cause?.code === 'LEVEL_CORRUPTION' || /\.(ldb|sst): (Invalid argument|No such file)/.test(message)
 }

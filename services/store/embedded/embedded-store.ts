@@ -33,10 +33,11 @@ import {
 } from '../store.ts'
 import { StoreClock } from '../store-clock.ts'
 import type { Entry } from './cache.ts'
-import { encodeEffects, encodeParkedIndex, encodeRemoval, rowSize, sizeOf } from './codec.ts'
-import { isFull, type OpenDatabase, openLevel } from './database.ts'
+import { encodeEffects, encodeFresh, encodeParkedIndex, encodeRemoval, rowSize, sizeOf } from './codec.ts'
+import { type OpenDatabase, openLevel } from './database.ts'
 import { ConnectionRegistry } from './registry.ts'
-import { Session } from './session.ts'
+import type { Session } from './session.ts'
+import { SessionKeeper, type StoreLog } from './session-keeper.ts'
 import { upkeep } from './upkeep.ts'
 
 /** After a failed write the folder is tried again this often, milliseconds. */
@@ -58,6 +59,7 @@ export interface EmbeddedOptions {
   upkeepMs?: number
   /** Default: LevelDB. */
   openDatabase?: OpenDatabase
+  log?: StoreLog
 }
 
 /**
@@ -69,40 +71,41 @@ export interface EmbeddedOptions {
  */
 export class EmbeddedStore implements Store {
   readonly kind = 'embedded'
-  readonly #folder: string
   readonly #settings: StoreSettings
-  readonly #cacheBytes: number
   readonly #upkeepMs: number
-  readonly #openDatabase: OpenDatabase
   readonly #clock: () => number
   readonly #wallClock = new StoreClock()
   readonly #registry = new ConnectionRegistry()
   readonly #stop = new AbortController()
   readonly #releases = new Semaphore(RELEASES)
   #events: StoreEvents | undefined
-  #session: Session | undefined
-  #failure: { reason: string; full: boolean } = { reason: 'not opened', full: false }
+  readonly #keeper: SessionKeeper
   /** Steps under way, and who waits for the last of them. */
   #steps = 0
   #onIdle: () => void = () => {}
-  #healing: Promise<void> | undefined
   #upkeeping: Promise<void> | undefined
   #timers: NodeJS.Timeout[] = []
   #closing: Promise<void> | undefined
 
   constructor(options: EmbeddedOptions) {
-    this.#folder = options.folder
     this.#settings = options.settings
-    this.#cacheBytes = options.cacheBytes ?? 64 * 1024 * 1024
     this.#upkeepMs = options.upkeepMs ?? 3_600_000
-    this.#openDatabase = options.openDatabase ?? openLevel
     this.#clock = options.settings.clock ?? Date.now
+    this.#keeper = new SessionKeeper({
+      folder: options.folder,
+      cacheBytes: options.cacheBytes ?? 64 * 1024 * 1024,
+      openDatabase: options.openDatabase ?? openLevel,
+      clock: this.#clock,
+      retentionMs: options.settings.retentionMs,
+      log: options.log,
+      onStatus: () => this.#events?.status(this.status())
+    })
   }
 
   async open(_node: string, events: StoreEvents): Promise<void> {
     this.#events = events
-    this.#session = await this.#openSession()
-    this.#timers = [setInterval(() => this.#heal(), PROBE_MS).unref(), setInterval(() => this.#upkeep(), this.#upkeepMs).unref()]
+    await this.#keeper.open()
+    this.#timers = [setInterval(() => this.#keeper.heal(), PROBE_MS).unref(), setInterval(() => this.#upkeep(), this.#upkeepMs).unref()]
   }
 
   close(): Promise<void> {
@@ -111,12 +114,12 @@ export class EmbeddedStore implements Store {
   }
 
   status(): StoreStatus {
-    const available = this.#session !== undefined
-    return { available, reason: available ? '' : this.#failure.reason, durability: 'fsync' }
+    const { session, full, damage, reason } = this.#keeper
+    return { available: session !== undefined, reason, durability: 'fsync', full, damage }
   }
 
   availableTo(): boolean {
-    return this.#session !== undefined
+    return this.#keeper.session !== undefined
   }
 
   now(): number {
@@ -128,15 +131,19 @@ export class EmbeddedStore implements Store {
   }
 
   async publish(command: PublishCommand): Promise<PublishResult> {
-    return await this.#step(command.user, (machine) => {
-      const result = machine.publish(command)
-      if (result.status === 'accepted' && !result.replayed && this.#registry.has(command.user)) result.nodes = 1
-      return result
-    })
+    return await this.#step(
+      command.user,
+      (machine) => {
+        const result = machine.publish(command)
+        if (result.status === 'accepted' && !result.replayed && this.#registry.has(command.user)) result.nodes = 1
+        return result
+      },
+      true
+    )
   }
 
   async release(user: string): Promise<ReleaseResult> {
-    return await this.#releases.take(() => this.#step(user, (machine) => machine.release()))
+    return await this.#releases.take(() => this.#step(user, (machine) => machine.release(), true))
   }
 
   async sweep(): Promise<SweepResult> {
@@ -144,7 +151,7 @@ export class EmbeddedStore implements Store {
     const users: string[] = []
     // The next one is due within a window. A time further ahead is of a clock that was set back, or of a longer window: it is looked at now.
     const beyond = now + this.#settings.rateWindowMs
-    for (const [user, at] of this.#use().due) if (at <= now || at > beyond) users.push(user)
+    for (const [user, at] of this.#use(true).due) if (at <= now || at > beyond) users.push(user)
     const drain = async (user: string): Promise<ReleaseResult> => {
       const result = await this.release(user)
       let last = result
@@ -198,11 +205,11 @@ export class EmbeddedStore implements Store {
   }
 
   async mark(command: MarkCommand): Promise<MarkResult> {
-    return await this.#step(command.user, (machine) => machine.mark(command))
+    return await this.#step(command.user, (machine) => machine.mark(command), true)
   }
 
   async retract(user: string, id: string, reason: string): Promise<RetractResult> {
-    return await this.#step(user, (machine) => machine.retract(id, reason))
+    return await this.#step(user, (machine) => machine.retract(id, reason), true)
   }
 
   async inbox(query: InboxQuery): Promise<InboxPage> {
@@ -223,7 +230,7 @@ export class EmbeddedStore implements Store {
 
   async disconnect(command: DisconnectCommand): Promise<number> {
     const { user, connectionId, reason, revoke } = command
-    if (revoke) await this.#step(user, (machine) => machine.revoke())
+    if (revoke) await this.#step(user, (machine) => machine.revoke(), true)
     const concerned = this.#registry
       .get(user)
       .filter((connection) => connectionId === undefined || connection.connectionId === connectionId)
@@ -242,30 +249,39 @@ export class EmbeddedStore implements Store {
     return this.#wallClock.agedTo() ?? now
   }
 
-  #use(): Session {
-    if (this.#session === undefined || this.#closing !== undefined) throw this.#refusal()
-    return this.#session
+  /** @param grows whether the step makes the log grow, which a full disk refuses */
+  #use(grows: boolean): Session {
+    const { session, full } = this.#keeper
+    if (session === undefined || this.#closing !== undefined || (grows && full)) throw this.#keeper.refusal()
+    return session
   }
 
-  #refusal(cause?: unknown): Error {
-    const Refusal = this.#failure.full ? errors.StoreFull : errors.StoreUnavailable
-    return new Refusal({ cause })
-  }
-
-  /** One atomic step of a user. Resolves when it, and everything it may have seen, is on disk. */
-  async #step<Result>(user: string, run: (machine: Machine, entry: Entry) => Result): Promise<Result> {
-    const session = this.#use()
+  /**
+   * One atomic step of a user. Resolves when it, and everything it may have seen, is on disk.
+   *
+   * @param grows whether the step makes the log grow. One that does not is carried out on a full disk, too: what it writes waits in memory
+   */
+  async #step<Result>(user: string, run: (machine: Machine, entry: Entry) => Result, grows = false): Promise<Result> {
     this.#steps += 1
     try {
-      const entry = session.cache.get(user) ?? (await session.load(user))
-      if (session !== this.#session) throw this.#refusal()
-      const result = this.#apply(session, entry, run)
-      if (entry.group?.settled === false) await entry.group.done
-      return result
+      const session = this.#use(grows)
+      return await this.#stepIn(session, user, run).catch((error: unknown) => {
+        const next = this.#keeper.session
+        if (grows || next === undefined || next === session || !(error instanceof errors.StoreFull)) throw error
+        return this.#stepIn(next, user, run)
+      })
     } finally {
       this.#steps -= 1
       if (this.#steps === 0) this.#onIdle()
     }
+  }
+
+  async #stepIn<Result>(session: Session, user: string, run: (machine: Machine, entry: Entry) => Result): Promise<Result> {
+    const entry = session.cache.get(user) ?? (await session.load(user))
+    if (session !== this.#keeper.session) throw this.#keeper.refusal()
+    const result = this.#apply(session, entry, run)
+    if (entry.group?.settled === false) await entry.group.done
+    return result
   }
 
   #apply<Result>(session: Session, entry: Entry, run: (machine: Machine, entry: Entry) => Result): Result {
@@ -274,12 +290,16 @@ export class EmbeddedStore implements Store {
     const woken = this.#registry.has(user)
     const now = this.#clock()
     const machine = new Machine(state, this.#settings, now, newEpoch(), newId(), this.#agedTo(now))
+    const { doubt } = entry
+    const fresh = doubt?.keys === undefined ? [] : encodeFresh(entry.prefix, state, doubt.keys)
+    if (doubt !== undefined) machine.lose()
     const result = run(machine, entry)
     const { effects } = machine
     const parked = state.parked.length > 0
     if (effects.length > 0 || (this.#registry.has(user) && now - entry.touched > TOUCH_AFTER_MS)) {
       entry.touched = now
-      const operations = encodeEffects(entry.prefix, before, entry, effects)
+      const operations = [...fresh, ...encodeEffects(entry.prefix, before, entry, effects)]
+      entry.doubt = undefined
       if (parked !== session.due.has(user)) operations.push(encodeParkedIndex(user, parked))
       entry.group = session.journal.add(operations)
       if (woken) this.#wakeLater(entry, effects)
@@ -302,40 +322,8 @@ export class EmbeddedStore implements Store {
     }
   }
 
-  async #openSession(): Promise<Session> {
-    const session: Session = await Session.open(this.#openDatabase, this.#folder, this.#cacheBytes, (cause) => {
-      this.#session = undefined
-      this.#healing = session.database
-        .close()
-        .catch(() => {})
-        .finally(() => {
-          this.#healing = undefined
-        })
-      this.#failure = { reason: `a write failed: ${(cause as Error).message}`, full: isFull(cause) }
-      this.#events?.status(this.status())
-      return this.#refusal(cause)
-    })
-    return session
-  }
-
-  /** Opens the folder anew after a failure. */
-  #heal(): void {
-    if (this.#session !== undefined || this.#healing !== undefined) return
-    this.#healing = this.#openSession()
-      .then((session) => {
-        this.#session = session
-        this.#events?.status(this.status())
-      })
-      .catch((error) => {
-        this.#failure = { reason: (error as Error).message, full: isFull(error) }
-      })
-      .finally(() => {
-        this.#healing = undefined
-      })
-  }
-
   #upkeep(): void {
-    const session = this.#session
+    const { session } = this.#keeper
     if (session === undefined || this.#upkeeping !== undefined) return
     const task = {
       database: session.database,
@@ -357,7 +345,7 @@ export class EmbeddedStore implements Store {
       const { state } = entry
       const since = this.#agedTo(this.#clock()) - META_TTL_MS
       const inUse = this.#registry.has(user) || state.parked.length > 0 || state.rows.length > 0 || entry.touched > since
-      const session = this.#session
+      const { session } = this.#keeper
       if (session === undefined || inUse || machine.effects.length > 0 || [...state.cursors.values()].some(({ at }) => at > since)) return
       entry.group = session.journal.add(encodeRemoval(entry.prefix, state))
       Object.assign(state, emptyState())
@@ -372,12 +360,8 @@ export class EmbeddedStore implements Store {
         this.#onIdle = resolve
       })
     }
-    await this.#healing
     await this.#upkeeping
-    const session = this.#session
-    this.#session = undefined
-    this.#failure = { reason: 'closed', full: false }
-    await session?.close()
+    await this.#keeper.close()
     this.#registry.clear()
   }
 }

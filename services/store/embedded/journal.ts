@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import type { Database, Operation } from './database.ts'
+import type { Operation } from './database.ts'
 
 /** Operations written at once at most, so that no group holds up the event loop. */
 const GROUP_MAX = 2000
@@ -40,13 +40,13 @@ export class CommitGroup {
  * After a write that failed nothing is known of the database: everything that waits is rejected, and the journal is at its end.
  */
 export class Journal {
-  readonly #database: Database
+  readonly #database: { write(operations: Operation[]): Promise<void> }
   readonly #onFailure: (cause: unknown) => Error
   #groups: CommitGroup[] = []
   #running: Promise<void> | undefined
 
   /** @param onFailure called once, with what a write failed of; gives the error for those who wait */
-  constructor(database: Database, onFailure: (cause: unknown) => Error) {
+  constructor(database: { write(operations: Operation[]): Promise<void> }, onFailure: (cause: unknown) => Error) {
     this.#database = database
     this.#onFailure = onFailure
   }

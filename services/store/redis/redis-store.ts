@@ -33,6 +33,7 @@ import { ALL_BUCKETS, bucketOf, Keys, slotOfUser } from './keys.ts'
 import { type Master, RELEASES } from './master.ts'
 import { Registrations } from './registrations.ts'
 import { attachResult, backlog, found, inboxPage, list, number, publishLine, publishResult, queueInfo, text } from './replies.ts'
+import { Room } from './room.ts'
 import { ScriptBatcher } from './script-batcher.ts'
 import type { Reply, ScriptName } from './scripts.ts'
 import { Unsent } from './unsent.ts'
@@ -55,6 +56,11 @@ export class RedisStore implements Store {
   /** Undefined where each user's step must be a call of its own. */
   readonly #publishes: ScriptBatcher | undefined
   readonly #acks: ScriptBatcher | undefined
+  readonly #room = new Room(
+    (user) => this.#availability.run(slotOfUser(user), 'room', [this.#keys.meta(user)], []),
+    () => this.#events?.status(this.status())
+  )
+  #events: StoreEvents | undefined
   #node = ''
   #closed = false
 
@@ -77,6 +83,7 @@ export class RedisStore implements Store {
 
   async open(node: string, events: StoreEvents): Promise<void> {
     this.#node = node
+    this.#events = events
     const warn = (message: string): void => this.#log?.warn(message)
     this.#housekeeping = new Housekeeping(this.#availability, this.#registrations, this.#keys, node, events, this.#settings, warn)
     await this.#availability.open(this.#housekeeping)
@@ -86,6 +93,7 @@ export class RedisStore implements Store {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    this.#room.close()
     this.#housekeeping?.stop()
     await this.#availability.settled()
     await this.#housekeeping?.goodbye().catch(() => undefined)
@@ -93,7 +101,7 @@ export class RedisStore implements Store {
   }
 
   status(): StoreStatus {
-    return this.#availability.status()
+    return { ...this.#availability.status(), full: this.#room.full }
   }
 
   availableTo(user: string): boolean {
@@ -118,7 +126,7 @@ export class RedisStore implements Store {
     const args = [...this.#head(user), id, keyed ? '1' : '0', tail, String(halfLife)]
     const send = ({ replication, scripts }: Master): Promise<Reply> =>
       replication === undefined ? scripts.run('publish', keys, args) : replication.publish(keys, args)
-    return publishResult(await this.#guard(() => this.#availability.call(slotOfUser(user), send)))
+    return publishResult(await this.#guard(() => this.#availability.call(slotOfUser(user), send), user))
   }
 
   async release(user: string): Promise<ReleaseResult> {
@@ -233,7 +241,7 @@ export class RedisStore implements Store {
 
   #step(name: ScriptName, user: string, ...args: string[]): Promise<Reply> {
     const keys = name === 'attach' || name === 'disconnect' ? [...this.#keys.log(user), this.#keys.kicks(user)] : this.#keys.log(user)
-    return this.#guard(() => this.#availability.run(slotOfUser(user), name, keys, [...this.#head(user), ...args]))
+    return this.#guard(() => this.#availability.run(slotOfUser(user), name, keys, [...this.#head(user), ...args]), user)
   }
 
   #group(name: ScriptName): ScriptBatcher {
@@ -241,7 +249,7 @@ export class RedisStore implements Store {
   }
 
   #grouped(group: ScriptBatcher, user: string, ...fields: string[]): Promise<string> {
-    return this.#guard(() => group.add(this.#keys.stem(user), user, ...fields))
+    return this.#guard(() => group.add(this.#keys.stem(user), user, ...fields), user)
   }
 
   /** The arguments every script of a log begins with. */
@@ -256,12 +264,15 @@ export class RedisStore implements Store {
     return agedTo === undefined ? '' : `<${agedTo}`
   }
 
-  async #guard<Result>(call: () => Promise<Result>): Promise<Result> {
+  async #guard<Result>(call: () => Promise<Result>, user = ''): Promise<Result> {
     try {
       if (this.#closed) throw new Unsent('closed')
       return await call()
     } catch (cause) {
-      if (cause instanceof Error && cause.message.startsWith('OOM')) throw new errors.StoreFull({ cause })
+      if (cause instanceof Error && cause.message.startsWith('OOM')) {
+        this.#room.refused(user)
+        throw new errors.StoreFull({ cause })
+      }
       throw new errors.StoreUnavailable({ cause })
     }
   }

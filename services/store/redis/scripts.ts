@@ -38,7 +38,8 @@ export const scripts = {
   due: { keys: 1, log: false },
   beat: { keys: 1, log: false },
   bury: { keys: 1, log: false },
-  probe: { keys: 1, log: false }
+  probe: { keys: 1, log: false },
+  room: { keys: 1, log: false }
 } as const satisfies Record<string, { keys: number; log: boolean; each?: string }>
 
 export type ScriptName = keyof typeof scripts

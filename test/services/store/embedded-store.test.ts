@@ -81,9 +81,9 @@ t.test('a folder of another format, or one that is none, is refused, and let go 
   await database.write([{ ...encodeVersion(), value: Buffer.from('99') } as ReturnType<typeof encodeVersion>])
   await database.close()
   const store = new EmbeddedStore({ folder, settings })
-  await t.rejects(store.open('node', new Recorder()), { message: /has format 99; this version of Belfry reads format 1/ })
+  await t.rejects(store.open('node', new Recorder()), { message: /has format 99; this version of Belfry reads format 2/ })
   await (await openLevel(folder)).close()
-  await t.rejects(openLevel(join('/dev/null', 'data')), { code: 'ENOTDIR' })
+  await t.rejects(openLevel(join('/dev/null', 'data')), { message: /cannot be opened: ENOTDIR/ })
   const strange = await folderOf(t)
   await mkdir(join(strange, 'LOCK'))
   await t.rejects(openLevel(strange), { message: /^The data folder .* cannot be opened: / })
@@ -160,15 +160,40 @@ t.test('a failed write: all who wait are refused, nothing of it is seen, and the
   t.match(await store.publish(note('a', 2)), { status: 'accepted', offset: 2 })
 })
 
-t.test('no room: StoreFull, until there is some', async (t) => {
+t.test('no room: publishes are refused, everything else works, and the store recovers by itself', async (t) => {
   const faulty = new Faulty()
-  const { store } = await opened(t, { openDatabase: faulty.open })
+  const { store, recorder } = await opened(t, { openDatabase: faulty.open, cacheBytes: 1 })
+  await store.publish(note('a', 1))
   faulty.writeError = new Error('IO error: /data/000003.log: No space left on device')
-  await t.rejects(store.publish(note('a', 1)), { code: 'BELFRY_ERR_STORE_FULL', statusCode: 507 })
-  await t.rejects(store.publish(note('a', 1)), { code: 'BELFRY_ERR_STORE_FULL' })
+  faulty.openError = faulty.writeError
+  await t.rejects(store.publish(note('a', 2)), { code: 'BELFRY_ERR_STORE_FULL', statusCode: 507 })
+  await until(() => store.status().available, 'the database is readable')
+  t.match(store.status(), { available: true, full: true, reason: '' })
+  await t.rejects(store.publish(note('a', 2)), { code: 'BELFRY_ERR_STORE_FULL' })
+  await t.rejects(store.mark({ user: 'a', target: { ids: [idOf(1)] }, state: 'read' }), { code: 'BELFRY_ERR_STORE_FULL' })
+  const attach = {
+    deviceId: 'd',
+    start: { at: 'device' as const },
+    issuedAt: clock.now,
+    seen: undefined,
+    limit: 10,
+    connections: [socket()]
+  }
+  const attached = await store.attach({ ...attach, user: 'a' })
+  t.match(attached, { status: 'attached', backlog: { top: 1, rows: { length: 1 } } })
+  const newcomer = await store.attach({ ...attach, user: 'b' })
+  const { head } = await store.queue('a')
+  await store.ack('a', 'd', head)
+  t.match(await store.queue('a'), { devices: [{ deviceId: 'd', lag: 0 }] }, 'an acknowledgement counts, though it is not on disk')
+  t.equal((await store.inbox({ user: 'a', states: undefined, before: undefined, limit: 10 })).items.length, 1)
+  faulty.openError = undefined
   faulty.writeError = undefined
-  await until(() => store.status().available, 'the store is back')
-  t.match(await store.publish(note('a', 1)), { status: 'accepted', offset: 1 })
+  await until(() => !store.status().full && store.status().available, 'there is room')
+  t.match(await store.publish(note('a', 2)), { status: 'accepted', offset: 2 })
+  t.match(await store.queue('a'), { devices: [{ deviceId: 'd', lag: 1 }] }, 'what waited in memory was written')
+  t.match(newcomer, { status: 'attached', backlog: { epoch: (await store.queue('b')).head.epoch } })
+  t.ok(recorder.statuses.some(({ full }) => full))
+  t.match(recorder.statuses.at(-1), { available: true, full: false })
 })
 
 t.test('a failed read refuses those who wait for it, and no others', async (t) => {
@@ -302,6 +327,6 @@ t.test('upkeep trims what expired and removes who was idle, nobody else', async 
 })
 
 t.test('meta alone is written for a user whose effects are none', async (t) => {
-  const operations = encodeEffects(userPrefix('a'), { top: 0, floor: 0 }, { state: emptyState(), touched: 5 }, [])
+  const operations = encodeEffects(userPrefix('a'), { top: 0, floor: 0 }, { state: emptyState(), generation: 0, touched: 5 }, [])
   t.equal(operations.length, 1)
 })
