@@ -71,7 +71,7 @@ export function follow(
       } else if (frame.type === 'bye') ending.reconnectInMs = frame.reconnectInMs
       silence = setTimeout(giveUp, silenceMs)
       onFrame(frame)
-      if (acks && 'eventId' in frame && frame.type !== 'caughtUp') {
+      if (acks && 'eventId' in frame) {
         unacked = frame.eventId
         ackTimer ??= setTimeout(sendAck, ACK_DELAY_MS)
       }
