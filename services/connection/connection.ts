@@ -349,13 +349,14 @@ export class Connection implements ConnectionInfo, TransportOwner {
     this.#step()
   }
 
-  /** Sends the frames of rows that were read, until the socket holds as much as it may. The rest is read again later. */
+  /** Sends the frames of rows that were read. If the network does not take what the socket may hold at once, the rest is read again later. */
   #replay(backlog: Backlog): void {
     const { epoch, start, rows } = backlog
     const replay = new Replay(backlog)
     let { offset } = start
     let lost = 0
     for (const [index, row] of rows.entries()) {
+      if (!this.#hasRoom()) this.#transport.flush()
       if (!this.#hasRoom()) break
       if (rowKind(row) === '~') lost += 1
       else if (lost > 0) lost = this.#lost(epoch, offset, lost)

@@ -22,6 +22,9 @@ export interface Transport {
   /** Sends the `ping` frame, and what keeps a silent network path open: a control frame or a comment. */
   ping(frame: Frame): void
 
+  /** Writes what was taken now, not at the end of the turn. */
+  flush(): void
+
   /** Starts to read the client's frames. Until then they wait in the network. */
   listen(): void
 

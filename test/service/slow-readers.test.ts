@@ -151,3 +151,18 @@ t.test('a socket that takes nothing is closed with 4104, also where its pings go
   await eventually(() => service.app.connections.count === 0)
   t.same([...service.app.counters.disconnects], [[4104, 2]])
 })
+
+t.test('a reader that keeps up gets more than 64 KB from one read of the store', async (t) => {
+  const service = await startService(t, { RATE_LIMIT_MAX: '0' })
+  const notifications = Array.from({ length: 1000 }, (_, n) => ({
+    to: 'quick',
+    type: 'a',
+    title: String(n),
+    data: { text: 'd'.repeat(150) }
+  }))
+  t.equal((await call(service, 'POST', '/v1/notifications/batch', { notifications })).status, 202)
+  const { reads } = service.app.counters
+  const client = await ready(t, service, 'quick', { lastEventId: 'earliest' })
+  t.equal(client.all('notification').length, 1000)
+  t.ok(service.app.counters.reads - reads <= 6, `${service.app.counters.reads - reads} reads of 200 rows`)
+})
