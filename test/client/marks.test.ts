@@ -107,11 +107,11 @@ t.test('a mark goes with its age when it is sent late or again, and without one 
   await until(() => client.state === 'connecting', 'the loss')
   const late = client.mark({ upTo: server.eventId(2) }, 'seen')
   server.answer = (connection: FakeConnection, frame: ClientFrame) => server.carryOut(connection, frame)
-  clock.advance(250)
+  clock.advance(500)
   await Promise.all([again, late])
   t.same(server.last.of('mark'), [
-    { type: 'mark', ref: 1, ids: [first], state: 'read', ageMs: 3250 },
-    { type: 'mark', ref: 2, upTo: server.eventId(2), state: 'seen', ageMs: 250 }
+    { type: 'mark', ref: 1, ids: [first], state: 'read', ageMs: 3500 },
+    { type: 'mark', ref: 2, upTo: server.eventId(2), state: 'seen', ageMs: 500 }
   ])
 })
 

@@ -1,6 +1,7 @@
 import type { ErrorFrame, MarkFrame, OkFrame, RefreshFrame } from '../../../services/protocol/index.ts'
 import { BelfryError } from './errors.ts'
 import type { Platform } from './platform.ts'
+import { Stopwatch } from './stopwatch.ts'
 
 const DEADLINE_MS = 10_000
 
@@ -8,8 +9,9 @@ export type CallFrame = MarkFrame | RefreshFrame
 
 interface Call {
   frame: CallFrame
-  /** Unix milliseconds. */
-  madeAt: number
+  /** How old it was when it was made here: another tab's mark has an age already. */
+  ageMs: number
+  made: Stopwatch
   resolve(ok: OkFrame): void
   reject(error: BelfryError): void
   timer: unknown
@@ -32,9 +34,8 @@ export class Calls {
     return new Promise((resolve, reject) => {
       const ref = ++this.#ref
       const timer = this.#platform.setTimeout(() => this.#fail(ref, 'TIMEOUT', 'no answer in 10 s'), DEADLINE_MS)
-      // Another tab's mark may be older.
-      const madeAt = this.#platform.now() - ((frame as MarkFrame).ageMs ?? 0)
-      const call = { frame: { ...frame, ref }, madeAt, resolve, reject, timer }
+      const { ageMs = 0 } = frame as MarkFrame
+      const call = { frame: { ...frame, ref }, ageMs, made: new Stopwatch(this.#platform), resolve, reject, timer }
       this.#open.set(ref, call)
       this.#send(call.frame)
     })
@@ -50,8 +51,8 @@ export class Calls {
 
   /** There is a new connection. Marks go with their age: what another device marked since is not undone. */
   resend(): void {
-    for (const { frame, madeAt } of this.#open.values()) {
-      this.#send(frame.type === 'mark' ? { ...frame, ageMs: Math.max(0, Math.round(this.#platform.now() - madeAt)) } : frame)
+    for (const { frame, ageMs, made } of this.#open.values()) {
+      this.#send(frame.type === 'mark' ? { ...frame, ageMs: Math.round(ageMs + made.elapsedMs) } : frame)
     }
   }
 
