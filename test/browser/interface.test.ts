@@ -72,6 +72,8 @@ async function startProcess(t: Test): Promise<string> {
   return eventually(() => /Demo: (\S+)\n/.exec(printed)?.[1], 'the address of the demo')
 }
 
+t.setTimeout(120_000)
+
 t.test('the bell, the hooks and the demo', async (t) => {
   const host = await startHost(t)
   const service = await startService(t, { CORS_ORIGIN: host.url, RATE_LIMIT_MAX: '0', LOG_MAX_ENTRIES: '500' })
@@ -166,6 +168,38 @@ t.test('the bell, the hooks and the demo', async (t) => {
       await page.getByRole('button', { name, exact: true }).waitFor()
       t.equal(tokens, 1)
     }
+  })
+
+  await t.test('a token-url that answers with a page of HTML is told of: belfry-error, and one line in the console', async (t) => {
+    const { token } = host
+    host.token = () => '<!doctype html><title>Sign in</title>'
+    t.teardown(() => {
+      host.token = token
+    })
+    host.files.set(
+      '/signed-out.html',
+      `<!doctype html><title>Signed out</title><belfry-bell url="${service.url}" token-url="/token?user=out"></belfry-bell>
+      <script>
+        globalThis.bell = document.querySelector('belfry-bell')
+        globalThis.errors = []
+        addEventListener('belfry-error', ({ detail }) => errors.push(detail.code + ': ' + detail.message))
+      </script>
+      <script type="module" src="client/bell.js"></script>`
+    )
+    const page = await browser.newPage()
+    t.teardown(() => page.close())
+    const lines: string[] = []
+    page.on('console', (message) => lines.push(`${message.type()}: ${message.text()}`))
+    await page.goto(`${host.url}/signed-out.html`)
+    await until(page, 'errors.length === 2')
+    t.match(
+      await page.evaluate('errors[0]'),
+      /^BELFRY_CLIENT_TOKEN: TypeError: getToken gave no token: expected a JWT as a string, got other text/
+    )
+    t.match(lines, [/^warning: Belfry: getToken gave no token/])
+    t.equal(lines.length, 1)
+    host.token = token
+    await until(page, 'bell.client.state === "connected"')
   })
 
   await t.test('many: the badge, pages as one scrolls, one sentence for a burst', async (t) => {

@@ -4,7 +4,7 @@ const { searchParams } = new URL(location.href)
 const bell = document.querySelector('belfry-bell')
 globalThis.bell = bell
 globalThis.events = []
-for (const name of ['belfry-open', 'belfry-close', 'belfry-notification', 'belfry-select', 'belfry-toast']) {
+for (const name of ['belfry-open', 'belfry-close', 'belfry-notification', 'belfry-select', 'belfry-toast', 'belfry-error']) {
   addEventListener(name, (event) => globalThis.events.push(event.type))
 }
 if (searchParams.has('dir')) {
