@@ -32,7 +32,8 @@ t.test('a Cluster that wants a user and a password', async (t) => {
     await server.admin().call('ACL', 'SETUSER', access.username, 'on', `>${access.password}`, '~*', '&*', '+@all')
     await server.admin().call('ACL', 'SETUSER', 'default', 'off')
   }
-  t.equal((await open(t, { clusterNodes: cluster.nodes, username: access.username, password: 'wrong' })).store.status().available, false)
+  const refused = (await open(t, { clusterNodes: cluster.nodes, username: access.username, password: 'wrong' })).store.status()
+  t.match(refused, { available: false, reason: /WRONGPASS/ })
   await works(t, await open(t, { clusterNodes: cluster.nodes, ...access }))
 })
 

@@ -54,6 +54,8 @@ export class Availability {
   /** Slots that no master owns, in words. */
   #unowned = ''
   #hidden: string | undefined
+  /** Explains why no server of the Cluster could be asked for the owners of the slots. */
+  #unreached = 'Redis cannot be reached'
   #timers: NodeJS.Timeout[] = []
   #closed = false
 
@@ -63,7 +65,12 @@ export class Availability {
     this.#texts = scriptTexts(settings)
     if (options.clusterNodes === undefined) return
     const inUse = () => this.available.map(({ commands }) => commands)
-    this.#map = new ClusterMap(options, inUse, () => this.#applyMap())
+    this.#map = new ClusterMap(
+      options,
+      inUse,
+      () => this.#applyMap(),
+      (error) => this.#noteUnreached(error)
+    )
   }
 
   /** Masters that are available. */
@@ -109,7 +116,7 @@ export class Availability {
     const available = !this.#closed && masters.some((master) => master.available)
     const away = masters.filter((master) => !master.available).map(({ slots, reason }) => ({ slots, reason }))
     if (this.#unowned !== '') away.push({ slots: this.#unowned, reason: 'no Redis master owns them' })
-    const reason = this.#closed ? 'closed' : (away[0]?.reason ?? 'Redis cannot be reached')
+    const reason = this.#closed ? 'closed' : (away[0]?.reason ?? this.#unreached)
     const status = { available, reason: available ? '' : reason, durability: this.#durability() }
     return available && away.length > 0 ? { ...status, away } : status
   }
@@ -334,6 +341,13 @@ export class Availability {
     if (logged.has(master.reason)) return
     logged.add(master.reason)
     this.#options.log?.warn(`${master.name} is not available: ${master.reason}`)
+  }
+
+  #noteUnreached(error: unknown): void {
+    const reason = describeFailure(error)
+    if (this.#closed || this.#masters.size > 0 || reason === this.#unreached) return
+    this.#unreached = reason
+    this.#options.log?.warn(`Redis is not available: ${reason}`)
   }
 
   #probeAll(): void {

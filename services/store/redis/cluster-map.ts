@@ -22,6 +22,7 @@ export class ClusterMap {
   readonly #options: RedisStoreOptions
   readonly #inUse: () => Redis[]
   readonly #changed: () => void
+  readonly #failed: (error: unknown) => void
   /** Addresses of the Cluster's servers: those configured, then those heard of. */
   readonly #known: Set<string>
   #turn = 0
@@ -34,11 +35,13 @@ export class ClusterMap {
   /**
    * @param inUse returns the connections that can be asked
    * @param changed called after `owners` was read, or corrected
+   * @param failed called when no server could be asked, with the error of one of them
    */
-  constructor(options: RedisStoreOptions, inUse: () => Redis[], changed: () => void) {
+  constructor(options: RedisStoreOptions, inUse: () => Redis[], changed: () => void, failed: (error: unknown) => void) {
     this.#options = options
     this.#inUse = inUse
     this.#changed = changed
+    this.#failed = failed
     this.#known = new Set(options.clusterNodes?.map(addressOf).map(({ host, port }) => `${host}:${port}`))
   }
 
@@ -94,19 +97,28 @@ export class ClusterMap {
     const inUse = this.#inUse()
     const turn = this.#turn++
     if (inUse.length > 0) {
-      const views = await settledViews(some(inUse, turn).map((client) => ask(client, ANSWER_MS)))
+      const { views } = await settledViews(some(inUse, turn).map((client) => ask(client, ANSWER_MS)))
       if (views.length > 0) return views
     }
-    return await settledViews(some([...this.#known], turn).map((address) => this.#askOnce(address)))
+    const { views, errors } = await settledViews(some([...this.#known], turn).map((address) => this.#askOnce(address)))
+    if (views.length === 0) this.#failed(errors[0])
+    return views
   }
 
   async #askOnce(address: string): Promise<SlotView> {
     const client = createOnceClient(this.#options, address)
+    let cause: unknown
+    client.on('error', (error) => {
+      cause = error
+    })
     try {
       const connected = client.connect()
       connected.catch(() => undefined)
       await within(CONNECT_AND_ANSWER_MS, connected)
       return await ask(client, ANSWER_MS)
+    } catch (error) {
+      // The error event says why a connection was closed: a refused password, a certificate.
+      throw cause ?? error
     } finally {
       client.disconnect()
     }
@@ -135,9 +147,12 @@ async function within<Result>(ms: number, answer: Promise<Result>): Promise<Resu
   }
 }
 
-async function settledViews(asked: Promise<SlotView>[]): Promise<SlotView[]> {
+async function settledViews(asked: Promise<SlotView>[]): Promise<{ views: SlotView[]; errors: unknown[] }> {
   const results = await Promise.allSettled(asked)
-  return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+  return {
+    views: results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : [])),
+    errors: results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
+  }
 }
 
 /** Returns up to `ASKED_AT_ONCE` items, others each turn. */
