@@ -51,6 +51,8 @@ export class Connection implements ConnectionInfo, TransportOwner {
   /** A store call is under way: its answer steps on. */
   #busy = false
   #greeted = false
+  /** `reattach` was called while a store call was under way: an attach that began before it does not count. */
+  #attachAgain = false
   /** The first refusal for the connection limit, on the monotonic clock; 0: there was none. */
   #overLimitSince = 0
   readonly #start: Start
@@ -126,6 +128,7 @@ export class Connection implements ConnectionInfo, TransportOwner {
   reattach(): void {
     if (this.#stage === 'closed') return
     this.#stage = 'attach'
+    this.#attachAgain = this.#busy
     this.#step()
   }
 
@@ -257,6 +260,7 @@ export class Connection implements ConnectionInfo, TransportOwner {
   async #attach(): Promise<void> {
     const { user } = this.local
     const askedAt = performance.now()
+    this.#attachAgain = false
     this.#context.counters.reads += 1
     const result = await this.#context.store.attach({
       user,
@@ -274,7 +278,7 @@ export class Connection implements ConnectionInfo, TransportOwner {
     this.#overLimitSince = 0
     for (const connectionId of result.displaced) this.local.find(connectionId)?.displace()
     if (!this.#greeted) this.#greet(result.backlog)
-    this.#stage = 'behind'
+    if (!this.#attachAgain) this.#stage = 'behind'
     this.#take(result.backlog)
   }
 

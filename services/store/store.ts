@@ -266,6 +266,7 @@ export interface StoreStatus {
 export interface StoreEvents {
   /** In offset order per user while nothing is lost. May be repeated, late, or missing: never the truth. */
   wake(wake: Wake): void
+  /** Repeated at each attach that still lists a connection which was told to close before: the first message may have been lost. */
   kick(kick: Kick): void
   /** Wake-ups of users for whom `affected` is true may have been lost: attach them again from where they are. */
   suspect(affected: (user: string) => boolean): void

@@ -54,6 +54,27 @@ t.test('the window counts frames: rows that make none take no place in it', asyn
   t.equal(patient.all('notification').length, 51)
 })
 
+t.test('attaching again with a full window sends nothing over it', async (t) => {
+  const redis = await RedisServer.start()
+  t.teardown(() => redis.stop())
+  for (const environment of [{}, { REDIS_URL: redis.url }]) {
+    const service = await startService(t, { ...NO_LIMIT, MAX_UNACKED: '2', ...environment })
+    await publishMany(service, 'ann', 6)
+    const client = await connect(t, service, 'ann', { deviceId: 'd' })
+    await eventually(() => client.all('notification').length === 2)
+    for (let round = 0; round < 4; round++) {
+      const { reads } = service.app.counters
+      service.app.fanout.suspect(() => true)
+      await eventually(() => service.app.counters.reads > reads)
+    }
+    await call(service, 'GET', '/v1/users/ann/queue')
+    t.equal(client.all('notification').length, 2)
+    acknowledgeEvery(client, 1)
+    await client.next('caughtUp')
+    t.equal(client.all('notification').length, 6)
+  }
+})
+
 t.test('an acknowledgement moves the stored cursor wherever the connection stands', async (t) => {
   const service = await startService(t, NO_LIMIT)
   const rows = await publishMany(service, 'cat', 6)

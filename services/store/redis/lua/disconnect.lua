@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- Tells the nodes that hold the user, or the one connection, to close it; refuses the user's tokens from before, too, if asked.
--- What is told is kept until the connections have left the registry: a node that lost the message finds it at its next attach.
+-- What is told is kept until the connections have left the registry: a node that lost the message finds it at its next attach. A revocation
+-- needs no such note, since an attach with an older token is refused.
 -- KEYS[1..9] as in prelude.lua
 -- KEYS[10] kicks     hash: connection that was told to close -> reason
 -- ARGV[1..3] as in prelude.lua
@@ -31,7 +32,7 @@ for i = 1, #registered, 2 do
   local count, list = string.match(registered[i + 1], '^(%d+) (.*)$')
   if ARGV[4] == '' or names(list, ARGV[4]) then
     for _, connection in ipairs(cjson.decode(list)) do
-      if ARGV[4] == '' or connection.connectionId == ARGV[4] then
+      if ARGV[5] ~= '1' and (ARGV[4] == '' or connection.connectionId == ARGV[4]) then
         redis.call('HSET', KICKS, connection.connectionId, ARGV[6])
         redis.call('PEXPIRE', KICKS, REGISTRY_TTL_MS)
       end
