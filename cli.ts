@@ -2,6 +2,7 @@
 import { text } from 'node:stream/consumers'
 import { type Command, readArguments, UsageError } from './cli/arguments.ts'
 import { CommandError, sign } from './cli/credentials.ts'
+import { doctor } from './cli/doctor.ts'
 import { helpText } from './cli/help.ts'
 import { listen } from './cli/listen.ts'
 import { Output } from './cli/output.ts'
@@ -28,6 +29,8 @@ async function run(command: Command, output: Output): Promise<void> {
       const token = command.token ?? sign(config, 'belfry-cli', 'publish')
       return await publish(command, command.url ?? originOf(config), token, () => text(process.stdin), output)
     }
+    case 'doctor':
+      return await doctor(command, readClientConfig().DATA_DIR, output)
     case 'listen': {
       const config = readClientConfig()
       const { token, user = '' } = command

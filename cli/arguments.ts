@@ -45,7 +45,13 @@ export interface ListenCommand extends Calling {
   from: string | undefined
 }
 
-export type Command = TokenCommand | PublishCommand | ListenCommand | { name: 'help'; topic: string } | { name: 'version' }
+export interface DoctorCommand {
+  name: 'doctor'
+  json: boolean
+  repair: boolean
+}
+
+export type Command = TokenCommand | PublishCommand | ListenCommand | DoctorCommand | { name: 'help'; topic: string } | { name: 'version' }
 
 const common = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' }, version: { type: 'boolean' } } as const
 const calling = { url: { type: 'string' }, token: { type: 'string' } } as const
@@ -54,7 +60,8 @@ const text = { type: 'string' } as const
 const options = {
   token: { ...common, user: text, scope: text, expires: text },
   publish: { ...common, ...calling, to: text, type: text, title: text, ref: text, data: text, 'half-life': text, key: text },
-  listen: { ...common, ...calling, user: text, device: text, from: text }
+  listen: { ...common, ...calling, user: text, device: text, from: text },
+  doctor: { ...common, repair: { type: 'boolean' } }
 } as const satisfies Record<string, ParseArgsConfig['options']>
 
 const SECONDS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 }
@@ -73,7 +80,8 @@ export function readArguments(argv: string[]): Command {
   switch (name) {
     case 'token':
     case 'publish':
-    case 'listen': {
+    case 'listen':
+    case 'doctor': {
       const values = parse(name, rest)
       if (values.help === true) return { name: 'help', topic: name }
       if (values.version === true) return { name: 'version' }
@@ -125,7 +133,9 @@ const readers = {
       device: textOf(values, 'device'),
       from: textOf(values, 'from')
     }
-  }
+  },
+
+  doctor: (values: Values): DoctorCommand => ({ name: 'doctor', json: values.json === true, repair: values.repair === true })
 }
 
 function callingOf(values: Values): Calling & { json: boolean } {

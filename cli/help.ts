@@ -11,6 +11,7 @@ const topics: Record<string, string> = {
   token      sign a token
   publish    send a notification
   listen     print what a user gets, as it comes
+  doctor     examine the data folder of the embedded store
 
   belfry <command> --help tells its options. Data goes to stdout, everything else to stderr.
   Exit code: 0 done, 1 it failed, 2 the command line is wrong.
@@ -43,6 +44,14 @@ ${CALLING}
 ${COMMON}
 
   Reconnects and resumes by itself. Ctrl-C ends it.
+`,
+  doctor: `Usage: belfry doctor [options]
+
+  --repair           make a damaged folder usable; damaged files are kept in lost/
+${COMMON}
+
+  Examines the embedded store under DATA_DIR. The service must not run. Without --repair
+  nothing is changed. Exit code: 0 sound or repaired, 1 damaged.
 `
 }
 

@@ -1,5 +1,7 @@
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { WriteStream } from 'node:tty'
 import t, { type Test } from 'tap'
@@ -234,4 +236,37 @@ t.test('the wait before coming back', async (t) => {
   t.equal(comeBackIn({ ...ending, code: 4001, reason: 'closed with 4001 token_expired' }, 0, true), 0)
   t.throws(() => comeBackIn({ ...ending, code: 4001, reason: 'closed with 4001 token_expired' }, 0, false))
   t.throws(() => comeBackIn({ ...ending, code: 1009 }, 0, true))
+})
+
+t.test('doctor: a sound folder, a damaged one that is left as it is, and one that is repaired', async (t) => {
+  const folder = temporaryFolder(t)
+  const environment = { ...KEY, DATA_DIR: folder }
+  t.match(await belfry(['doctor'], environment), { code: 1, stdout: /there is no database/, stderr: /is damaged/ })
+  const fill = async (): Promise<void> => {
+    const service = await startService(t, { DATA_DIR: folder, RATE_LIMIT_MAX: '0' })
+    for (let n = 0; n < 5; n++) await send(service, 'alice', `n${n}`)
+    await service.app.close()
+  }
+  await fill()
+  await fill()
+  t.match(await belfry(['doctor'], environment), { code: 0, stdout: /1 users, 10 rows\nsound\n$/, stderr: '' })
+  const store = join(folder, 'store')
+  const table = join(store, readdirSync(store).find((name) => name.endsWith('.ldb')) as string)
+  const bytes = readFileSync(table)
+  bytes[60] = (bytes[60] as number) ^ 0xff
+  writeFileSync(table, bytes)
+  const before = readdirSync(store)
+  const found = await belfry(['doctor', '--json'], environment)
+  t.equal(found.code, 1)
+  t.match(JSON.parse(found.stdout), { sound: false, repaired: false, files: [/\.ldb at byte 0: the checksum of a block does not match/] })
+  t.same(readdirSync(store), before, 'nothing is changed')
+  t.match(await belfry(['doctor', '--repair'], environment), { code: 0, stdout: /repaired/ })
+  t.match(await belfry(['doctor'], environment), { code: 0 })
+  rmSync(join(store, 'CURRENT'))
+  t.match(await belfry(['doctor'], environment), { code: 1, stdout: /damaged file: CURRENT at byte 0: the file is missing/ })
+  t.match(await belfry(['doctor', '--repair'], environment), { code: 0 })
+  const service = await startService(t, { DATA_DIR: folder })
+  t.match(await call(service, 'GET', '/health/ready', undefined, { token: '' }), { status: 200 })
+  const client = await connect(t, service, 'alice', { deviceId: 'd', lastEventId: 'earliest' })
+  t.match(await client.next('gap'), { reason: 'lost' })
 })

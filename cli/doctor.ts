@@ -1,0 +1,43 @@
+import { join } from 'node:path'
+import { type Diagnosis, examine, isSound, repair } from '../services/store/embedded/doctor.ts'
+import type { DoctorCommand } from './arguments.ts'
+import { CommandError } from './credentials.ts'
+import type { Output } from './output.ts'
+
+/** Users that are listed by name of hash; of more only the number is told. */
+const LISTED = 20
+
+/**
+ * Examines the data folder of the embedded store, and repairs it if asked.
+ *
+ * @throws CommandError when the folder is damaged and was not repaired
+ */
+export async function doctor(command: DoctorCommand, dataDir: string, output: Output): Promise<void> {
+  const folder = join(dataDir, 'store')
+  const found = await examine(folder, Date.now())
+  const sound = isSound(found)
+  if (sound || !command.repair) {
+    report(folder, found, false, output)
+    if (!sound) throw new CommandError('the data folder is damaged: stop the service, and run belfry doctor --repair')
+    return
+  }
+  try {
+    await repair(folder, found, Date.now())
+  } catch (error) {
+    report(folder, found, false, output)
+    throw new CommandError(`the data folder cannot be repaired: ${(error as Error).message}`)
+  }
+  report(folder, found, true, output)
+}
+
+function report(folder: string, found: Diagnosis, repaired: boolean, output: Output): void {
+  const { files, unreadable, lost, users, rows, damagedUsers } = found
+  const lines = [`${folder}: ${users} users, ${rows} rows`, ...files.map((file) => `damaged file: ${file}`)]
+  if (unreadable !== '') lines.push(`cannot be opened: ${unreadable}`)
+  if (lost !== '') lines.push(`writes are missing: ${lost}`)
+  for (const { userHash, reason } of damagedUsers.slice(0, LISTED)) lines.push(`damaged user: ${userHash}: ${reason}`)
+  if (damagedUsers.length > LISTED) lines.push(`damaged users: ${damagedUsers.length - LISTED} more`)
+  if (repaired) lines.push('repaired: damaged files are in lost/, and every user is told that notifications may be missing')
+  else if (isSound(found)) lines.push('sound')
+  output.data({ folder, ...found, sound: isSound(found), repaired }, lines.join('\n'))
+}

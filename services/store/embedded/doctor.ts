@@ -1,0 +1,125 @@
+import { createHash } from 'node:crypto'
+import { copyFile, mkdir, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ClassicLevel } from 'classic-level'
+import { newEpoch, newId } from '../../ids.ts'
+import { Machine } from '../machine.ts'
+import type { StoreSettings } from '../store.ts'
+import type { CheckedDatabase } from './checked-database.ts'
+import { decodeUser, encodeEffects, encodeFresh, userRange } from './codec.ts'
+import { isCorruption, openLevel } from './database.ts'
+import { describe, eachUser, type Folder, openFolder, recordDamage } from './folder.ts'
+import { checkFiles, filesOf } from './level-files.ts'
+
+/** The doctor trims nothing. */
+const LIMITLESS: StoreSettings = {
+  rateLimit: 0,
+  rateWindowMs: 1000,
+  parkedMax: Number.MAX_SAFE_INTEGER,
+  retentionMs: Number.MAX_SAFE_INTEGER,
+  maxEntries: Number.MAX_SAFE_INTEGER,
+  maxConnections: 0
+}
+
+/** What an examination of a data folder came to. */
+export interface Diagnosis {
+  /** Damaged places of files; one line each. */
+  files: string[]
+  /** Why the database cannot be opened; '' when it can. */
+  unreadable: string
+  /** Writes that are missing from the database, or damage found earlier whose effects remain; '' when there is none. */
+  lost: string
+  users: number
+  rows: number
+  /** Users whose data cannot be trusted: a repair gives them a new log. */
+  damagedUsers: { userHash: string; reason: string }[]
+}
+
+/**
+ * Examines the data folder of a service that does not run, and leaves it as it is: what opening it would change is done to a copy beside it.
+ *
+ * @param now Unix milliseconds
+ */
+export async function examine(folder: string, now: number): Promise<Diagnosis> {
+  const files = (await checkFiles(folder)).filter(({ tail }) => !tail).map(describe)
+  const diagnosis: Diagnosis = { files, unreadable: '', lost: '', users: 0, rows: 0, damagedUsers: [] }
+  if ((await filesOf(folder)).length === 0) return { ...diagnosis, unreadable: `there is no database in ${folder}` }
+  const copy = `${folder}.examined-${process.pid}`
+  try {
+    await copyFolder(folder, copy)
+    const opened = await openFolder(openLevel, copy, now, false)
+    try {
+      await countUsers(opened.database, diagnosis)
+      diagnosis.lost = opened.found ? (opened.damage?.where ?? '') : ''
+    } finally {
+      await opened.database.close()
+    }
+  } catch (error) {
+    diagnosis.unreadable = (error as Error).message.replaceAll(copy, folder)
+  } finally {
+    await rm(copy, { recursive: true, force: true })
+  }
+  return diagnosis
+}
+
+export function isSound({ files, unreadable, lost, damagedUsers }: Diagnosis): boolean {
+  return files.length === 0 && unreadable === '' && lost === '' && damagedUsers.length === 0
+}
+
+/**
+ * Makes a damaged folder usable: LevelDB puts together what can be read, and keeps the damaged files in `lost/`. Every user is told afterwards that
+ * notifications may be missing. Rejects with a sentence when the folder is in use, or cannot be written.
+ *
+ * @param now Unix milliseconds
+ */
+export async function repair(folder: string, { files, unreadable, lost }: Diagnosis, now: number): Promise<void> {
+  if (files.length > 0 || unreadable !== '') await ClassicLevel.repair(folder)
+  const opened: Folder = await openFolder(openLevel, folder, now, true)
+  try {
+    const where = [...files, unreadable, lost].filter((part) => part !== '').join('; ')
+    let generation = opened.damage?.generation ?? 0
+    if (!opened.found && where !== '') {
+      generation += 1
+      await recordDamage(opened.database, { generation, at: now, where })
+    }
+    for await (const { prefix } of eachUser(opened.database)) await startAfresh(opened.database, prefix, generation, now)
+  } finally {
+    await opened.database.close()
+  }
+}
+
+/** Gives a damaged user a new log, as the store does when it meets one. */
+async function startAfresh(database: CheckedDatabase, prefix: Buffer, generation: number, now: number): Promise<void> {
+  const { damage, ...stored } = decodeUser(prefix, await database.range(...userRange(prefix)))
+  if (damage === undefined) return
+  const operations = encodeFresh(prefix, stored.state, damage.keys)
+  const machine = new Machine(stored.state, LIMITLESS, now, newEpoch(), newId())
+  machine.lose()
+  const after = { ...stored, touched: now, generation }
+  await database.write([...operations, ...encodeEffects(prefix, { top: 0, floor: 0 }, after, machine.effects)])
+}
+
+async function copyFolder(from: string, to: string): Promise<void> {
+  await mkdir(to, { mode: 0o700 })
+  const files = (await readdir(from, { withFileTypes: true })).filter((entry) => entry.isFile() && entry.name !== 'LOCK')
+  for (const { name } of files) await copyFile(join(from, name), join(to, name))
+}
+
+async function countUsers(database: CheckedDatabase, diagnosis: Diagnosis): Promise<void> {
+  for await (const { user, prefix } of eachUser(database)) {
+    diagnosis.users += 1
+    const entries = await database.range(...userRange(prefix)).catch((error: unknown) => {
+      if (isCorruption(error)) return undefined
+      throw error
+    })
+    const { state, damage } = decodeUser(prefix, entries ?? [])
+    diagnosis.rows += state.rows.length
+    const reason = entries === undefined ? 'the entries cannot be read' : damage?.reason
+    if (reason !== undefined) diagnosis.damagedUsers.push({ userHash: hashOf(user), reason })
+  }
+}
+
+/** The hash by which log lines name a user. */
+function hashOf(user: string): string {
+  return createHash('sha256').update(user).digest('hex').slice(0, 16)
+}
