@@ -38,7 +38,7 @@ export class Device {
   #quiet = false
   #restarting = false
   #streamed = false
-  /** Rows were handed to an event stream since it last had everything: the cursor the service keeps is ahead of what was shown. */
+  /** Rows may have been handed to an event stream since it last had everything: the cursor the service keeps is ahead of what was shown. */
   #ahead = false
   readonly #marks = new Set<Promise<unknown>>()
 
@@ -64,6 +64,11 @@ export class Device {
       getToken: () => signToken(SECRET, this.user),
       WebSocket: this.#webSocket() as unknown as WebSocketConstructor,
       storage: { getItem: (key) => this.#kept.get(key) ?? null, setItem: (key, value) => this.#kept.set(key, value) },
+      fetch: (url, init) => {
+        // The service may hand rows to a stream, and move its cursor, before the SDK has had the first frame.
+        if (url.includes('/v1/sse')) this.#ahead = true
+        return fetch(url, init)
+      },
       leader: false
     })
     this.#belfry = belfry

@@ -31,7 +31,7 @@ const kinds = {
   frozenReader: { every: 3000, from: 500, to: 9000, on: ['embedded', 'redis', 'cluster'] },
   scriptFlush: { every: 4000, from: 0, to: 0, on: ['redis', 'cluster'] },
   slotMove: { every: 6000, from: 0, to: 0, on: ['cluster'] },
-  masterKill: { every: 25_000, from: 100, to: 4000, on: ['cluster'] },
+  masterKill: { every: 8000, from: 100, to: 4000, on: ['cluster'] },
   failover: { every: 12_000, from: 0, to: 0, on: ['cluster'] },
   /** The store comes back without its last writes, as after the loss of a disk's cache. Only when asked for: it loses what was accepted. */
   lostTail: { every: 9000, from: 50, to: 800, on: [] },
