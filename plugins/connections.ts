@@ -13,7 +13,7 @@ declare module 'fastify' {
 /** The registry of this node's connections, their heartbeat, and how many the file descriptors of the process allow. */
 export default fp(
   async (app) => {
-    const registry = new Registry(app.store, app.config.WS_PING_INTERVAL_MS)
+    const registry = new Registry(app.store, app.config.WS_PING_INTERVAL_MS, app.config.RETENTION_SECONDS * 1000)
     app.decorate('connections', registry)
     const descriptors = descriptorLimit()
     const limits = socketLimits(descriptors, app.config.MAX_CONNECTIONS)

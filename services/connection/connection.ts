@@ -343,6 +343,7 @@ export class Connection implements ConnectionInfo, TransportOwner {
     this.#busy = false
     if (this.#stage === 'closed') return
     this.local.observe(backlog.epoch, backlog.top)
+    this.local.expireIn(backlog.expiresInMs)
     this.#unread = backlog.unread
     if (backlog.gap !== undefined) {
       this.#gap(backlog.gap)

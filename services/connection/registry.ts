@@ -3,6 +3,10 @@ import type { ConnectionInfo, Seen, Store } from '../store/store.ts'
 import type { Connection } from './connection.ts'
 import { plainFrame, rowFrame } from './frames.ts'
 
+const EXPIRY_RETRY_MS = 1000
+/** Logs whose rows left by age that are read at once; the others wait for the next beat. */
+const EXPIRING_MAX = 500
+
 /** A user with connections on this node, and the newest row the node knows of. */
 export class LocalUser {
   readonly user: string
@@ -11,13 +15,30 @@ export class LocalUser {
   top = 0
   /** The highest offset that came by a wake-up in this epoch. */
   #woken = 0
+  readonly #retentionMs: number
+  /** When the oldest row leaves the log by age, on the monotonic clock; undefined while the node knows of no row. */
+  #expiresAt: number | undefined
 
-  constructor(user: string) {
+  constructor(user: string, retentionMs: number) {
     this.user = user
+    this.#retentionMs = retentionMs
+  }
+
+  /** Takes note of when the oldest row leaves by age, as a read told it: milliseconds from now, 0 when there is none. */
+  expireIn(ms: number): void {
+    this.#expiresAt = ms > 0 ? performance.now() + ms : undefined
+  }
+
+  /** Whether the oldest row should have left by age. It may not have, when the clocks of node and store differ: true again a second later. */
+  takeExpired(now: number): boolean {
+    if (this.#expiresAt === undefined || now < this.#expiresAt) return false
+    this.#expiresAt = now + EXPIRY_RETRY_MS
+    return true
   }
 
   /** Takes note of the log's top, as the store told it. */
   observe(epoch: string, top: number): void {
+    if (top > 0) this.#expiresAt ??= performance.now() + this.#retentionMs
     if (epoch === this.epoch) this.top = Math.max(this.top, top)
     else {
       this.epoch = epoch
@@ -65,11 +86,14 @@ export class LocalUser {
 export class Registry {
   readonly #users = new Map<string, LocalUser>()
   readonly #store: Store
+  readonly #retentionMs: number
+  #expiring = 0
   readonly #timer: NodeJS.Timeout
   #count = 0
 
-  constructor(store: Store, pingIntervalMs: number) {
+  constructor(store: Store, pingIntervalMs: number, retentionMs: number) {
     this.#store = store
+    this.#retentionMs = retentionMs
     this.#timer = setInterval(() => this.#beat(), Math.min(1000, pingIntervalMs / 4))
     this.#timer.unref()
   }
@@ -99,7 +123,7 @@ export class Registry {
   add(user: string, connection: Connection): LocalUser {
     let local = this.#users.get(user)
     if (local === undefined) {
-      local = new LocalUser(user)
+      local = new LocalUser(user, this.#retentionMs)
       this.#users.set(user, local)
     }
     local.connections.push(connection)
@@ -132,5 +156,26 @@ export class Registry {
     const now = performance.now()
     const ping = plainFrame({ type: 'ping', time: Date.now() })
     for (const connection of [...this.connections()]) connection.beat(now, ping)
+    this.#trimExpired(now)
+  }
+
+  /**
+   * Reads the logs whose oldest row left by age, though nobody publishes: the step that reads trims, and tells every device when that
+   * changed the unread count.
+   */
+  #trimExpired(now: number): void {
+    for (const local of this.#users.values()) {
+      if (this.#expiring >= EXPIRING_MAX) return
+      if (!local.takeExpired(now)) continue
+      this.#expiring += 1
+      const { user, epoch, top } = local
+      this.#store
+        .read({ user, position: { epoch, offset: top, id8: '' }, seen: local.lastSeen(), limit: 0 })
+        .then(({ expiresInMs }) => local.expireIn(expiresInMs))
+        .catch(() => undefined)
+        .finally(() => {
+          this.#expiring -= 1
+        })
+    }
   }
 }

@@ -22,7 +22,7 @@ export interface PublishRequest {
 
 /** What became of it for one recipient. */
 export type RecipientResult =
-  | { user: string; status: 'accepted'; eventId: string; nodes: number }
+  | { user: string; status: 'accepted'; eventId?: string; nodes: number }
   | { user: string; status: 'parked'; releaseAt: number; nodes: number }
   | { user: string; status: 'rejected'; code: string; retryAfterMs?: number; nodes: number }
 
@@ -89,19 +89,21 @@ export class Publisher {
       answer: {
         id,
         durability: this.#store.status().durability,
-        results: results.map((result, index) => this.#settle(users[index] as string, id, result))
+        results: results.map((result, index) => this.#settle(users[index] as string, result))
       },
       replayed: results.every((result) => 'replayed' in result && result.replayed)
     }
   }
 
-  #settle(user: string, id: string, result: Outcome): RecipientResult {
+  #settle(user: string, result: Outcome): RecipientResult {
     const counters = this.#counters
     if ('replayed' in result && result.replayed) counters.replayed += 1
     switch (result.status) {
       case 'accepted':
         if (!result.replayed) counters.accepted += 1
-        return { user, status: 'accepted', eventId: formatEventId({ ...result, id8: id.slice(0, 8) }), nodes: result.nodes }
+        return { user, status: 'accepted', eventId: formatEventId(result), nodes: result.nodes }
+      case 'recalled':
+        return { user, status: 'accepted', nodes: 0 }
       case 'parked':
         if (!result.replayed) counters.parked += 1
         this.#releaser.schedule(user, result.releaseAt)
@@ -150,7 +152,15 @@ function serialized(data: Record<string, unknown>): string | undefined {
   }
 }
 
-/** The request with its keys in one order, but for the recipients. */
+/** The request with its keys, and those of every object in its data, in one order, but for the recipients. */
 function canonical({ type, title, timestamp, ref, data, halfLife }: PublishRequest): unknown {
-  return [type, title, timestamp ?? null, ref ?? null, data ?? null, halfLife ?? 0]
+  return [type, title, timestamp ?? null, ref ?? null, sorted(data ?? null), halfLife ?? 0]
+}
+
+/** A JSON value in which the entries of every object are a list in order of their keys. Within `DATA_MAX_BYTES`, nesting is not too deep. */
+function sorted(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map(sorted)
+  const entries = Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1))
+  return { entries: entries.map(([key, item]) => [key, sorted(item)]) }
 }

@@ -1,12 +1,15 @@
 import { KEY_LENGTH } from '../ids.ts'
-import { formatEventId, type GapReason, type Position } from '../protocol/index.ts'
+import type { Position } from '../protocol/index.ts'
 import { markable, markableUpTo, markedAfter } from './marks.ts'
 import { freeSlots, releaseAt, worthless } from './rate.ts'
-import { encodeRow, idsIn, LOST_ID, rowId, rowId8, rowKind, rowTail, rowTime, tails } from './row.ts'
-import { countsAsUnread, type Effect, evolve, type Parked, rowAt, statesOf, type UserState } from './state.ts'
+import { backlogOf, expiresIn, positionOf } from './reading.ts'
+import { floorByAge, floorByCount, superseded } from './retention.ts'
+import { COUNT_ID, encodeRow, idsIn, LOST_ID, NO_TAG, type RowKind, rewriteRow, rowId, rowKind, rowTail, tagAfter, tails } from './row.ts'
+import { countsAsUnread, type Effect, evolve, type KeyPlace, type Parked, rowAt, type UserState } from './state.ts'
 import {
   type AttachCommand,
   type Backlog,
+  COALESCE_EVERY,
   FORGET_EVERY,
   type Found,
   IDEMPOTENCY_WINDOW,
@@ -28,12 +31,31 @@ import {
   type StoreSettings
 } from './store.ts'
 
+/** What a step is given beside its arguments. */
+export interface StepContext {
+  /**
+   * The store's clock, Unix milliseconds. If the clock ran back, rows take the log's latest time; the rate limit does not wait for it.
+   */
+  now: number
+  /** The time up to which rows have aged: earlier than `now` after a step of the clock, which is not age. Default: `now`. */
+  agedTo?: number
+  /** The log's identity, if it has to be started afresh. */
+  newEpoch: string
+  /** 20 characters for the row of a mark or a retraction. */
+  newId: string
+  /** A connection of the user is registered: devices are told when trimming changes the unread count. */
+  listening: boolean
+}
+
 /**
  * The log of one user as a deterministic state machine: the reference every driver must be equal to.
  *
  * Each method is one step. It changes `state` through `evolve` alone, leaves in `effects` what it changed, and depends on
- * nothing but the state, its arguments, `now` and the two fresh identities it was given, so that a step can be
- * stored, replayed and compared. The rows among the effects (`append`) are the wake-ups.
+ * nothing but the state, its arguments and its context, so that a step can be stored, replayed and compared.
+ * The rows among the effects (`append`) are the wake-ups.
+ *
+ * Each step trims first: rows past retention, then those for which there is no room beside the row to come. So every count that
+ * a row or an answer tells is the count after the step.
  */
 export class Machine {
   readonly effects: Effect[] = []
@@ -42,24 +64,16 @@ export class Machine {
   readonly #now: number
   readonly #wall: number
   readonly #agedTo: number
-  readonly #newEpoch: string
-  readonly #newId: string
+  readonly #context: StepContext
 
-  /**
-   * @param now the store's clock, Unix milliseconds. Rows take the log's latest time if the clock ran back; the rate limit does not wait for it
-   * @param newEpoch the log's identity, should it have to be started afresh
-   * @param newId 20 characters for the row of a mark or a retraction
-   * @param agedTo the time up to which rows have aged: earlier than `now` after a step of the clock, which is not age
-   */
-  constructor(state: UserState, settings: StoreSettings, now: number, newEpoch: string, newId: string, agedTo = now) {
+  constructor(state: UserState, settings: StoreSettings, context: StepContext) {
     this.#state = state
     this.#settings = settings
-    this.#now = Math.max(now, state.lastMs)
-    this.#wall = now
-    this.#agedTo = Math.min(agedTo, now)
-    this.#newEpoch = newEpoch
-    this.#newId = newId
-    this.#expire()
+    this.#now = Math.max(context.now, state.lastMs)
+    this.#wall = context.now
+    this.#agedTo = Math.min(context.agedTo ?? context.now, context.now)
+    this.#context = context
+    this.#trim(floorByAge(state, settings, this.#agedTo))
     this.#clampLimiter()
   }
 
@@ -69,18 +83,20 @@ export class Machine {
     const place = command.keyed ? state.keys.get(key) : undefined
     if (place !== undefined) return this.#replayed(command.id, place)
     this.#begin()
-    const row = encodeRow('n', this.#now, command.id, command.tail)
+    const body = command.id.slice(KEY_LENGTH)
     if (state.parked.length > 0 || freeSlots(state, this.#settings, this.#wall) === 0) {
       const releaseAt = this.#releaseAt(state.parked.length)
       if (state.parked.length >= this.#settings.parkedMax) return { status: 'full', retryAfterMs: releaseAt - this.#wall }
+      const row = encodeRow('n', this.#now, command.id, NO_TAG, command.tail)
       const parked = { no: state.parkNo + 1, halfLife: command.halfLife, row }
       this.#emit({ type: 'park', parked })
-      if (command.keyed) this.#emit({ type: 'key', key, place: -parked.no })
+      if (command.keyed) this.#emit({ type: 'key', key, place: { in: 'parked', at: parked.no, body } })
       return { status: 'parked', releaseAt, replayed: false }
     }
-    if (command.keyed) this.#emit({ type: 'key', key, place: state.top + 1 })
-    this.#append(row)
-    return { status: 'accepted', epoch: state.epoch, offset: state.top, nodes: 0, replayed: false }
+    this.#makeRoom('entry')
+    if (command.keyed) this.#emit({ type: 'key', key, place: { in: 'log', at: state.top + 1, body } })
+    this.#append('n', command.id, command.tail)
+    return { status: 'accepted', ...positionOf(state, state.top), nodes: 0, replayed: false }
   }
 
   release(): ReleaseResult {
@@ -88,16 +104,17 @@ export class Machine {
     let released = 0
     let folded = 0
     while (state.parked.length > 0 && freeSlots(state, this.#settings, this.#wall) > 0 && released < RELEASE_BATCH) {
+      this.#makeRoom('entry')
       const run = worthless(state, this.#agedTo)
       if (run.length > 0) {
         const ids = run.map((parked) => rowId(parked.row))
-        for (const parked of run) this.#leave(parked)
-        this.#append(encodeRow('d', this.#now, ids[0] as string, tails.digest(ids, state.unread)))
+        for (const parked of run) this.#leave(parked, 'log', state.top + 1)
+        this.#append('d', ids[0] as string, tails.digest(ids, state.unread))
         folded += run.length
       } else {
         const parked = state.parked[0] as Parked
-        this.#leave(parked)
-        this.#append(encodeRow('n', this.#now, rowId(parked.row), rowTail(parked.row).toString()))
+        this.#leave(parked, 'log', state.top + 1)
+        this.#append('n', rowId(parked.row), rowTail(parked.row).toString())
       }
       released += 1
     }
@@ -109,12 +126,22 @@ export class Machine {
     return this.#state.parked.length === 0 ? 0 : this.#releaseAt(0)
   }
 
-  /** The log's part of an attach; 'revoked' when the token is too old. Who is registered is the driver's business. */
+  /**
+   * The log's part of an attach; 'revoked' when the token is too old. Who is registered is the driver's business.
+   * A device that has no cursor gets the one it starts from: what it misses from now on is pending for it. Where it cannot start there
+   * is a gap, and nothing is written.
+   */
   attach(command: Pick<AttachCommand, 'deviceId' | 'start' | 'issuedAt' | 'seen' | 'limit' | 'bytes'>): Backlog | 'revoked' {
     if (this.#state.revokedBefore > 0 && command.issuedAt <= this.#state.revokedBefore) return 'revoked'
     this.#begin()
     this.#fence(command.seen)
-    return this.#backlog(command.start, command.deviceId, command)
+    const { deviceId, start } = command
+    const backlog = this.#backlog(start, deviceId, command)
+    if (backlog.gap === undefined && !this.#state.cursors.has(deviceId)) {
+      const position = positionOf(this.#state, backlog.start.offset)
+      this.#emit({ type: 'cursor', deviceId, cursor: { position, at: this.#now } })
+    }
+    return backlog
   }
 
   read(command: Pick<ReadCommand, 'position' | 'seen' | 'limit' | 'bytes'>): Backlog {
@@ -126,7 +153,7 @@ export class Machine {
   /** Says to every device that rows may be missing, by one that stands for them: the store was damaged. */
   lose(): void {
     this.#begin()
-    this.#append(encodeRow('~', this.#now, LOST_ID, ''))
+    this.#append('~', LOST_ID, '')
   }
 
   ack(deviceId: string, position: Position): void {
@@ -140,9 +167,13 @@ export class Machine {
   mark(command: Pick<MarkCommand, 'target' | 'state' | 'ageMs'>): MarkResult {
     const state = this.#state
     const { target, ageMs = 0 } = command
-    const wanted = 'ids' in target ? markable(state, target.ids, command.state) : markableUpTo(state, target.upTo, command.state)
     const later = markedAfter(state, this.#now - ageMs)
-    const ids = wanted.filter((id) => !later.has(id))
+    const find = (): string[] => {
+      const ids = 'ids' in target ? markable(state, target.ids, command.state) : markableUpTo(state, target.upTo, command.state)
+      return ids.filter((id) => !later.has(id))
+    }
+    let ids = find()
+    if (ids.length > 0 && this.#makeRoom('change')) ids = find()
     let unread = state.unread
     for (const id of ids) {
       if (countsAsUnread(state.states.get(id))) unread -= 1
@@ -151,7 +182,7 @@ export class Machine {
     }
     if (ids.length > 0) {
       this.#emit({ type: 'unread', unread })
-      this.#append(encodeRow('s', this.#now, this.#newId, tails.state(ids, command.state, unread)))
+      this.#append('s', this.#context.newId, tails.state(ids, command.state, unread))
     }
     return { ids, unread: state.unread }
   }
@@ -160,18 +191,19 @@ export class Machine {
     const state = this.#state
     const parked = state.parked.find((candidate) => rowId(candidate.row) === id)
     if (parked !== undefined) {
-      this.#emit({ type: 'unpark', no: parked.no })
+      this.#leave(parked, 'recalled', state.top)
       return 'unparked'
     }
-    const index = this.#indexOf(id)
+    let index = this.#indexOf(id)
+    if (index >= 0 && this.#makeRoom('change')) index = this.#indexOf(id)
     if (index < 0) return this.#digestOf(id) > 0 ? 'folded' : 'unknown'
     const offset = state.floor + 1 + index
     const row = state.rows[index] as Buffer
     const unread = state.unread - (countsAsUnread(state.states.get(id)) ? 1 : 0)
-    this.#emit({ type: 'replace', offset, row: encodeRow('x', rowTime(row), id, '') })
+    this.#emit({ type: 'replace', offset, row: rewriteRow(row, 'x', '') })
     this.#emit({ type: 'state', id, state: 'unread' })
     this.#emit({ type: 'unread', unread })
-    this.#append(encodeRow('r', this.#now, this.#newId, tails.retract(offset, id, reason, unread)))
+    this.#append('r', this.#context.newId, tails.retract(offset, id, reason, unread))
     return 'retracted'
   }
 
@@ -200,7 +232,7 @@ export class Machine {
     const index = this.#indexOf(id)
     if (index >= 0) return { in: 'log', item: this.#item(state.floor + 1 + index) as InboxItem }
     const digest = this.#digestOf(id)
-    return digest > 0 ? { in: 'digest', position: this.#positionOf(digest) } : undefined
+    return digest > 0 ? { in: 'digest', position: positionOf(state, digest) } : undefined
   }
 
   queue(): QueueInfo {
@@ -210,8 +242,8 @@ export class Machine {
       return { deviceId, position, lag: state.top - from, at }
     })
     devices.sort((a, b) => (a.deviceId < b.deviceId ? -1 : 1))
-    const first = state.top > state.floor ? this.#positionOf(state.floor + 1) : { epoch: state.epoch, offset: 0, id8: '' }
-    return { head: this.#positionOf(state.top), first, parked: state.parked.length, unread: state.unread, devices }
+    const first = state.top > state.floor ? positionOf(state, state.floor + 1) : { epoch: state.epoch, offset: 0, id8: '' }
+    return { head: positionOf(state, state.top), first, parked: state.parked.length, unread: state.unread, devices }
   }
 
   #emit(effect: Effect): void {
@@ -223,21 +255,43 @@ export class Machine {
     if (this.#state.epoch === '') this.#reset()
   }
 
-  #append(row: Buffer): void {
-    const { rateLimit, rateWindowMs, maxEntries } = this.#settings
+  /** Appends a row for which `#makeRoom` made room. */
+  #append(kind: RowKind, id: string, tail: string): void {
+    const state = this.#state
+    const { rateLimit, rateWindowMs } = this.#settings
+    const row = encodeRow(kind, this.#now, id, tagAfter(state.chain, this.#now, id), tail)
     this.#emit({ type: 'append', row, at: this.#wall, windowMs: rateLimit === 0 ? 0 : rateWindowMs })
-    if (this.#state.top % FORGET_EVERY === 0) this.#forget(this.#state.top - IDEMPOTENCY_WINDOW)
-    if (this.#state.top - this.#state.floor > maxEntries + Math.floor(maxEntries / 10)) this.#trim(this.#state.top - maxEntries)
+    if (state.top % FORGET_EVERY === 0) this.#forget(Math.min(state.top - IDEMPOTENCY_WINDOW, state.floor), 'log', 'recalled')
+    if (kind === 's' && state.changes % COALESCE_EVERY === 0) {
+      for (const replaced of superseded(state)) this.#emit({ type: 'replace', ...replaced })
+    }
+  }
+
+  /** Trims so that one more row fits; returns whether any left. */
+  #makeRoom(added: 'entry' | 'change'): boolean {
+    const { floor } = this.#state
+    this.#trim(floorByCount(this.#state, this.#settings, added))
+    return this.#state.floor > floor
   }
 
   #reset(): void {
-    this.#trim(this.#state.top)
-    this.#forget(this.#state.top)
-    if (this.#state.unread > 0) this.#emit({ type: 'unread', unread: 0 })
-    this.#emit({ type: 'reset', epoch: this.#newEpoch })
+    const state = this.#state
+    this.#drop(state.top)
+    this.#forget(state.top, 'log')
+    for (const [key, place] of [...state.keys]) if (place.in === 'recalled') this.#emit({ type: 'key', key, place: { ...place, at: 0 } })
+    if (state.unread > 0) this.#emit({ type: 'unread', unread: 0 })
+    this.#emit({ type: 'reset', epoch: this.#context.newEpoch })
   }
 
+  /** Drops the rows up to the floor. If that changes the unread count, a row of its own tells the devices that are connected. */
   #trim(floor: number): void {
+    const state = this.#state
+    const { unread } = state
+    this.#drop(floor)
+    if (state.unread !== unread && this.#context.listening) this.#append('s', COUNT_ID, tails.state([], 'read', state.unread))
+  }
+
+  #drop(floor: number): void {
     const state = this.#state
     if (floor === state.floor) return
     const leaving = state.states.size === 0 ? [] : state.rows.slice(0, floor - state.floor)
@@ -245,22 +299,15 @@ export class Machine {
     this.#emit({ type: 'trim', floor, ids })
   }
 
-  /** Forgets the keys of notifications up to the offset. */
-  #forget(offset: number): void {
+  /** Forgets the keys in these places up to the offset. */
+  #forget(offset: number, ...places: KeyPlace['in'][]): void {
     const keys: string[] = []
-    for (const [key, place] of this.#state.keys) if (place > 0 && place <= offset) keys.push(key)
-    if (keys.length > 0) this.#emit({ type: 'forget', keys })
-  }
-
-  /** Rows past retention go first thing in every step, whatever it is. */
-  #expire(): void {
-    const state = this.#state
-    let floor = state.floor
-    for (const row of state.rows) {
-      if (rowTime(row) > this.#agedTo - this.#settings.retentionMs) break
-      floor += 1
+    for (const [key, place] of this.#state.keys) {
+      if (place.in === 'parked') continue
+      if (place.at > offset) break
+      if (places.includes(place.in)) keys.push(key)
     }
-    this.#trim(floor)
+    if (keys.length > 0) this.#emit({ type: 'forget', keys })
   }
 
   /** Offsets this node got and the store no longer has are marked lost, so that they are never handed out twice. */
@@ -271,7 +318,7 @@ export class Machine {
       this.#reset()
       return
     }
-    while (state.top < seen.offset) this.#append(encodeRow('~', this.#now, LOST_ID, ''))
+    while (state.top < seen.offset) this.#append('~', LOST_ID, '')
   }
 
   #releaseAt(index: number): number {
@@ -285,95 +332,25 @@ export class Machine {
     this.#emit({ type: 'limiter', times: limiter.map((ms) => Math.min(ms, this.#wall)) })
   }
 
-  /** Takes a notification off the parked ones; its key follows it to the offset that comes next. */
-  #leave(parked: Parked): void {
+  /** Takes a notification off the parked ones; its key follows it. */
+  #leave(parked: Parked, to: 'log' | 'recalled', at: number): void {
     const key = rowId(parked.row).slice(0, KEY_LENGTH)
+    const place = this.#state.keys.get(key)
     this.#emit({ type: 'unpark', no: parked.no })
-    if (this.#state.keys.get(key) === -parked.no) this.#emit({ type: 'key', key, place: this.#state.top + 1 })
+    if (place?.in === 'parked' && place.at === parked.no) this.#emit({ type: 'key', key, place: { ...place, in: to, at } })
   }
 
-  #replayed(id: string, place: number): PublishResult {
+  #replayed(id: string, place: KeyPlace): PublishResult {
     const state = this.#state
-    if (place > 0) {
-      const row = rowAt(state, place)
-      if (row !== undefined && (rowKind(row) === 'n' || rowKind(row) === 'x') && rowId(row) !== id) return { status: 'conflict' }
-      return { status: 'accepted', epoch: state.epoch, offset: place, nodes: 0, replayed: true }
-    }
-    const index = state.parked.findIndex((parked) => parked.no === -place)
-    if (index < 0) return { status: 'parked', releaseAt: this.#wall, replayed: true }
-    if (rowId((state.parked[index] as Parked).row) !== id) return { status: 'conflict' }
-    return { status: 'parked', releaseAt: this.#releaseAt(index), replayed: true }
+    if (place.body !== id.slice(KEY_LENGTH)) return { status: 'conflict' }
+    if (place.in === 'log') return { status: 'accepted', ...positionOf(state, place.at), nodes: 0, replayed: true }
+    const index = place.in === 'recalled' ? -1 : state.parked.findIndex((parked) => parked.no === place.at)
+    return index < 0 ? { status: 'recalled', replayed: true } : { status: 'parked', releaseAt: this.#releaseAt(index), replayed: true }
   }
 
   #backlog(start: Start, deviceId: string, bounds: Pick<ReadCommand, 'limit' | 'bytes'>): Backlog {
-    const state = this.#state
-    const { from, gap, resumed } = this.#locate(start, deviceId)
-    const rows = this.#rowsAfter(from, bounds)
-    return {
-      epoch: state.epoch,
-      top: state.top,
-      topId8: this.#positionOf(state.top).id8,
-      start: gap === undefined && start.at === 'position' ? start.position : this.#positionOf(from),
-      resumed,
-      gap,
-      rows,
-      states: statesOf(state, rows),
-      unread: state.unread,
-      parked: state.parked.length
-    }
-  }
-
-  #rowsAfter(offset: number, { limit, bytes = Number.POSITIVE_INFINITY }: Pick<ReadCommand, 'limit' | 'bytes'>): Buffer[] {
-    const { rows, floor } = this.#state
-    const first = offset - floor
-    let end = first
-    for (let sum = 0; end < rows.length && end - first < limit && sum < bytes; end++) sum += (rows[end] as Buffer).length
-    return rows.slice(first, end)
-  }
-
-  #locate(start: Start, deviceId: string): { from: number; gap: Backlog['gap']; resumed: boolean } {
-    const state = this.#state
-    if (start.at === 'position') return { ...this.#continue(start.position), resumed: true }
-    if (start.at === 'latest') return { from: state.top, gap: undefined, resumed: false }
-    if (start.at === 'unknown') return { ...this.#gap('unknown_id', '', this.#eventId(state.floor), 0), resumed: true }
-    const cursor = start.at === 'device' ? state.cursors.get(deviceId) : undefined
-    if (cursor !== undefined) return { ...this.#continue(cursor.position), resumed: true }
-    let from = state.floor
-    if (start.at === 'device') {
-      for (const { position } of state.cursors.values()) {
-        if (position.epoch === state.epoch && position.offset <= state.top) from = Math.max(from, position.offset)
-      }
-    }
-    return { from, gap: undefined, resumed: false }
-  }
-
-  #continue(position: Position): { from: number; gap: Backlog['gap'] } {
-    const state = this.#state
-    const given = formatEventId(position)
-    if (position.epoch !== state.epoch) return this.#gap('epoch', given, this.#eventId(state.floor), 0)
-    if (position.offset > state.top) return this.#gap('ahead', this.#eventId(state.top + 1), given, position.offset - state.top)
-    if (position.offset < state.floor) {
-      return this.#gap('trimmed', this.#eventId(position.offset + 1), this.#eventId(state.floor), state.floor - position.offset)
-    }
-    const row = rowAt(state, position.offset)
-    if (row !== undefined && position.id8 !== '' && rowId8(row) !== position.id8) {
-      return this.#gap('fork', given, this.#eventId(state.top), 0)
-    }
-    return { from: position.offset, gap: undefined }
-  }
-
-  #gap(reason: GapReason, from: string, to: string, count: number): { from: number; gap: Backlog['gap'] } {
-    return { from: this.#state.floor, gap: { reason, from, to, count } }
-  }
-
-  /** An event id without its last part. */
-  #eventId(offset: number): string {
-    return formatEventId({ epoch: this.#state.epoch, offset, id8: '' })
-  }
-
-  #positionOf(offset: number): Position {
-    const row = rowAt(this.#state, offset)
-    return { epoch: this.#state.epoch, offset, id8: row === undefined ? '' : rowId8(row) }
+    const expiresInMs = expiresIn(this.#state, this.#settings.retentionMs, this.#agedTo)
+    return backlogOf(this.#state, start, deviceId, bounds, expiresInMs)
   }
 
   #item(offset: number): InboxItem | undefined {

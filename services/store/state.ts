@@ -1,5 +1,5 @@
 import type { Position, State } from '../protocol/index.ts'
-import { idsIn, rowId, rowKind, rowTime } from './row.ts'
+import { idsIn, isEntry, rowId, rowId8, rowKind, rowTime } from './row.ts'
 import { MAX_DEVICES } from './store.ts'
 
 /** A device's cursor; `at` is when it last moved, Unix milliseconds. */
@@ -15,6 +15,16 @@ export interface Parked {
   row: Buffer
 }
 
+/**
+ * What became of the notification of an Idempotency-Key. `at` is its offset (`log`; of a folded one, that of its digest), its number
+ * (`parked`), or the log's top when it was recalled before it had an offset (`recalled`). `body` is the end of its id.
+ */
+export interface KeyPlace {
+  in: 'log' | 'parked' | 'recalled'
+  at: number
+  body: string
+}
+
 /** All the store knows of one user. Only `evolve` changes it. */
 export interface UserState {
   /** '' until the log is first used. */
@@ -23,6 +33,10 @@ export interface UserState {
   /** The highest offset trimmed: `rows[i]` has offset `floor + 1 + i`. */
   floor: number
   unread: number
+  /** The tag of the row at `top`; before the first row, the epoch. */
+  chain: string
+  /** Rows that are neither notifications nor digests. */
+  changes: number
   /** The latest time used in this log; later ones never run behind it. */
   lastMs: number
   /** Number of the latest parked notification. */
@@ -36,8 +50,8 @@ export interface UserState {
   cursors: Map<string, Cursor>
   /** In publish order. */
   parked: Parked[]
-  /** Idempotency: key -> offset, or minus the number it is parked under. */
-  keys: Map<string, number>
+  /** Idempotency keys. Those in `log` or `recalled` are in ascending order of `at`. */
+  keys: Map<string, KeyPlace>
 }
 
 export function emptyState(): UserState {
@@ -46,6 +60,8 @@ export function emptyState(): UserState {
     top: 0,
     floor: 0,
     unread: 0,
+    chain: '',
+    changes: 0,
     lastMs: 0,
     parkNo: 0,
     revokedBefore: 0,
@@ -61,7 +77,7 @@ export function emptyState(): UserState {
 /**
  * One primitive change. A driver that stores them in order, and replays them on load, has the state again.
  * Each names all that it takes away, so that a driver which keeps the parts apart need not look at the state.
- * One exception: a `cursor` beyond `MAX_DEVICES` puts out the cursor longest silent.
+ * One exception: a `cursor` beyond `MAX_DEVICES` evicts the least recently used cursor.
  */
 export type Effect =
   /** A fresh log, after the old one was trimmed to its top; parked notifications and cursors stay. */
@@ -77,13 +93,33 @@ export type Effect =
   | { type: 'unread'; unread: number }
   | { type: 'park'; parked: Parked }
   | { type: 'unpark'; no: number }
-  | { type: 'key'; key: string; place: number }
+  | { type: 'key'; key: string; place: KeyPlace }
   | { type: 'forget'; keys: string[] }
   | { type: 'cursor'; deviceId: string; cursor: Cursor }
   | { type: 'revoke'; before: number }
 
 export function rowAt(state: UserState, offset: number): Buffer | undefined {
   return offset > state.floor ? state.rows[offset - state.floor - 1] : undefined
+}
+
+/** Returns the rows a step appended, each at its place. `before` tells where the log was. */
+export function appendedRows(
+  before: Pick<UserState, 'epoch' | 'top'>,
+  effects: Effect[]
+): { epoch: string; offset: number; row: Buffer }[] {
+  let { epoch, top } = before
+  const appended: { epoch: string; offset: number; row: Buffer }[] = []
+  for (const effect of effects) {
+    if (effect.type === 'reset') {
+      epoch = effect.epoch
+      top = 0
+    }
+    if (effect.type === 'append') {
+      top += 1
+      appended.push({ epoch, offset: top, row: effect.row })
+    }
+  }
+  return appended
 }
 
 /** Whether a notification in this state counts as unread. */
@@ -111,6 +147,7 @@ export function evolve(state: UserState, effect: Effect): void {
   switch (effect.type) {
     case 'reset':
       state.epoch = effect.epoch
+      state.chain = effect.epoch
       state.top = 0
       state.floor = 0
       break
@@ -121,7 +158,7 @@ export function evolve(state: UserState, effect: Effect): void {
       state.limiter = effect.times
       break
     case 'replace':
-      state.rows[effect.offset - state.floor - 1] = effect.row
+      replace(state, effect.offset - state.floor - 1, effect.row)
       break
     case 'trim':
       trim(state, effect.floor, effect.ids)
@@ -142,6 +179,7 @@ export function evolve(state: UserState, effect: Effect): void {
       state.parked = state.parked.filter((parked) => parked.no !== effect.no)
       break
     case 'key':
+      state.keys.delete(effect.key)
       state.keys.set(effect.key, effect.place)
       break
     case 'forget':
@@ -160,6 +198,8 @@ function append(state: UserState, row: Buffer, at: number, windowMs: number): vo
   const kind = rowKind(row)
   state.rows.push(row)
   state.top += 1
+  state.chain = rowId8(row)
+  if (!isEntry(row)) state.changes += 1
   state.lastMs = Math.max(state.lastMs, rowTime(row))
   if (kind === 'n') state.unread += 1
   if (kind === 'n' || kind === 'd') {
@@ -168,9 +208,15 @@ function append(state: UserState, row: Buffer, at: number, windowMs: number): vo
   }
 }
 
+function replace(state: UserState, index: number, row: Buffer): void {
+  if (isEntry(state.rows[index] as Buffer)) state.changes += 1
+  state.rows[index] = row
+}
+
 function trim(state: UserState, floor: number, ids: string[]): void {
   for (const row of state.rows.splice(0, floor - state.floor)) {
     if (rowKind(row) === 'n' && countsAsUnread(state.states.get(rowId(row)))) state.unread -= 1
+    if (!isEntry(row)) state.changes -= 1
   }
   for (const id of ids) state.states.delete(id)
   state.floor = floor

@@ -13,7 +13,7 @@ export interface StoreSettings {
   parkedMax: number
   /** A row older than this is trimmed, milliseconds. */
   retentionMs: number
-  /** Rows kept per user; trimming sets in a tenth above it. */
+  /** Notifications and digests kept per user; trimming starts a tenth above it. */
   maxEntries: number
   /** Connections a user may have over all nodes; 0 for no limit. */
   maxConnections: number
@@ -25,10 +25,14 @@ export interface StoreSettings {
 export const META_TTL_MS = 30 * 24 * 3600 * 1000
 /** Devices whose cursor is kept per user; the one longest silent goes first. */
 export const MAX_DEVICES = 20
-/** Idempotency keys remembered per user, counted in offsets. */
+/** An idempotency key is remembered for at least this many rows, and as long as the row it names is in the log. */
 export const IDEMPOTENCY_WINDOW = 2000
 /** Older keys are forgotten when the log's top is a multiple of this. */
 export const FORGET_EVERY = 64
+/** Rows a log may hold beside notifications and digests, at least: four for each notification when that is more. */
+export const MAX_CHANGES = 5000
+/** Changes of state that later ones superseded are emptied when the number of changes is a multiple of this. */
+export const COALESCE_EVERY = 128
 /** A parked notification worth less than this when its turn comes is folded into a digest. */
 export const FOLD_BELOW = 1 / 16
 /** Half-lives after which that is so: 2^-4 is 1/16. */
@@ -53,10 +57,15 @@ export interface PublishCommand {
 }
 
 export type PublishResult =
-  /** In the log at this position; `nodes` were woken (0 when `replayed`: nothing was written). */
-  | { status: 'accepted'; epoch: string; offset: number; nodes: number; replayed: boolean }
+  /**
+   * In the log at this position; `nodes` were woken (0 when `replayed`: nothing was written). Of a row that was trimmed since, `id8`
+   * is ''; of a notification that was folded, the position is that of the digest.
+   */
+  | { status: 'accepted'; epoch: string; offset: number; id8: string; nodes: number; replayed: boolean }
   /** Waits for its turn, expected at `releaseAt` (Unix milliseconds). */
   | { status: 'parked'; releaseAt: number; replayed: boolean }
+  /** Nothing was written: an earlier publish with the key was recalled while it was parked. */
+  | { status: 'recalled'; replayed: true }
   /** Nothing was written: `parkedMax` wait already; they will have drained in `retryAfterMs`. */
   | { status: 'full'; retryAfterMs: number }
   /** Nothing was written: the key came with another body before. */
@@ -114,7 +123,7 @@ export interface Backlog {
   epoch: string
   /** The newest offset; 0 while the log is empty. */
   top: number
-  /** The first 8 of the newest row's id; '' when it is not retained. */
+  /** The tag of the newest row; '' when there never was one. */
   topId8: string
   /** The cursor the rows follow: `rows[i]` has offset `start.offset + 1 + i`. */
   start: Position
@@ -128,6 +137,8 @@ export interface Backlog {
   states: Map<string, State>
   unread: number
   parked: number
+  /** When the oldest retained row leaves by age, milliseconds from now; 0 when there is none. */
+  expiresInMs: number
 }
 
 export type AttachResult =
@@ -218,7 +229,7 @@ export interface QueueInfo {
   first: Position
   parked: number
   unread: number
-  /** `at` is when the device last acknowledged, Unix milliseconds. `lag` counts rows after its cursor. */
+  /** `at` is when the device last acknowledged, or first connected, Unix milliseconds. `lag` counts rows after its cursor. */
   devices: { deviceId: string; position: Position; lag: number; at: number }[]
 }
 
@@ -318,11 +329,12 @@ export interface Store {
 
   /**
    * Registers the node for the user and reads the backlog in one step: a publish before it is in the rows,
-   * a publish after it wakes the node.
+   * a publish after it wakes the node. A device that has no cursor gets the one it starts from,
+   * unless there is a gap.
    */
   attach(command: AttachCommand): Promise<AttachResult>
 
-  /** Reads on from a position, without registering. Never changes the log, but for fencing off a lost tail (`seen`). */
+  /** Reads on from a position, without registering. Changes the log only by trimming what is past retention, and by fencing off a lost tail (`seen`). */
   read(command: ReadCommand): Promise<Backlog>
 
   /** Sets what the registry holds for this node and user; none left: the node is no longer woken for the user. */

@@ -119,7 +119,7 @@ class UserView {
 
   position(id: string): Position | undefined {
     const offset = this.offsets.get(id)
-    return offset === undefined ? this.#positions.get(id) : { epoch: this.log.epoch, offset, id8: id.slice(0, 8) }
+    return offset === undefined ? this.#positions.get(id) : { epoch: this.log.epoch, offset, id8: '' }
   }
 
   /** Whether a gap that the device was told of covers the notification. */

@@ -98,8 +98,8 @@ export const mutations: Mutation[] = [
     edits: [
       {
         file: lua('release'),
-        find: "append('n', id_of(entry.row), string.sub(entry.row, 35))",
-        put: 'popped[#popped + 1] = entry.row\n    window()[#window() + 1] = now'
+        find: "append('n', id_of(entry.row), string.sub(entry.row, 43))",
+        put: 'popped[#popped + 1] = entry.row\n    count_notification()'
       },
       { file: lua('release'), find: 'local released, folded = 0, 0', put: 'local released, folded, popped = 0, 0, {}' },
       {
@@ -114,8 +114,8 @@ export const mutations: Mutation[] = [
       },
       {
         file: STORE,
-        find: "const [released, folded, left, nextAt] = list(await this.#step('release', user));",
-        put: "const [released, folded, left, nextAt, popped] = list(await this.#step('release', user));\n        for (const row of list(popped)) await this.publish({ user, id: row.toString('latin1', 14, 34), keyed: false, tail: row.toString('utf8', 34), halfLife: -1 });"
+        find: 'const [released, folded, left, nextAt] = list(await this.#guard(() => this.#availability.call(slotOfUser(user), step)));',
+        put: "const [released, folded, left, nextAt, popped] = list(await this.#guard(() => this.#availability.call(slotOfUser(user), step)));\n        for (const row of list(popped)) await this.publish({ user, id: row.toString('latin1', 14, 34), keyed: false, tail: row.toString('utf8', 42), halfLife: -1 });"
       }
     ],
     store: 'redis',
@@ -144,7 +144,11 @@ export const mutations: Mutation[] = [
   {
     name: 'the limit is eleven',
     edits: [
-      { file: lua('prelude'), find: 'return math.max(0, RATE_LIMIT - #window())', put: 'return math.max(0, RATE_LIMIT + 1 - #window())' }
+      {
+        file: lua('prelude'),
+        find: 'return math.max(0, RATE_LIMIT - (#limiter - fresh + 1))',
+        put: 'return math.max(0, RATE_LIMIT + 1 - (#limiter - fresh + 1))'
+      }
     ],
     store: 'redis',
     faults: [],
@@ -156,8 +160,8 @@ export const mutations: Mutation[] = [
     edits: [
       {
         file: lua('prelude'),
-        find: 'if RATE_LIMIT > 0 and at > now - RATE_WINDOW_MS then',
-        put: 'if RATE_LIMIT > 0 and math.floor(at / RATE_WINDOW_MS) == math.floor(now / RATE_WINDOW_MS) then'
+        find: 'if time <= wall - RATE_WINDOW_MS then fresh = #limiter + 1 end',
+        put: 'if math.floor(time / RATE_WINDOW_MS) ~= math.floor(wall / RATE_WINDOW_MS) then fresh = #limiter + 1 end'
       }
     ],
     store: 'redis',
@@ -225,7 +229,7 @@ export const mutations: Mutation[] = [
     name: 'offsets are handed out again after the store lost its tail, and ids are not compared',
     edits: [
       { file: lua('attach'), find: 'if ARGV[13] == epoch and seen > top then', put: 'if false then' },
-      { file: lua('attach'), find: 'if row and string.sub(row, 15, 22) ~= id8 then', put: 'if false then' }
+      { file: lua('attach'), find: 'if not is_of_this_log(offset, id8) then', put: 'if false then' }
     ],
     store: 'redis',
     faults: ['lostTail'],
@@ -409,7 +413,7 @@ export const mutations: Mutation[] = [
   },
   {
     name: 'embedded: answered before the sync',
-    edits: [lazySync, { file: EMBEDDED, find: 'if (entry.group?.settled === false)\n                await entry.group.done;', put: '' }],
+    edits: [lazySync, { file: EMBEDDED, find: 'if (entry.group?.settled === false)\n            await entry.group.done;', put: '' }],
     store: 'embedded',
     faults: ['nodeKill'],
     intensity: 2,
@@ -430,7 +434,7 @@ export const mutations: Mutation[] = [
     edits: [
       {
         file: 'services/store/embedded/codec.js',
-        find: "put(textKey(prefix, 'k', effect.key), Buffer.from(effect.place.toString(36)));",
+        find: "put(textKey(prefix, 'k', effect.key), encodePlace(effect.place));",
         put: ''
       }
     ],

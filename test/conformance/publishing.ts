@@ -1,3 +1,4 @@
+import { encodeRow, tagAfter } from '../../services/store/row.ts'
 import { idOf, numbers, tailOf, texts } from './stage.ts'
 import type { Example } from './store.ts'
 
@@ -10,8 +11,14 @@ export const publishing: Example[] = [
       const result = await stage.send(1)
       t.match(result, { status: 'accepted', epoch: /^[0-9a-z]{1,16}$/, offset: 1, nodes: 0, replayed: false })
       const log = await stage.log()
-      t.same(texts(log.rows), [stage.row(1).toString()])
-      t.match(log, { top: 1, topId8: idOf(1).slice(0, 8), unread: 1, parked: 0 })
+      const epoch = result.status === 'accepted' ? result.epoch : ''
+      const id8 = tagAfter(epoch, stage.clock.now, idOf(1))
+      t.same(
+        log.rows.map((row) => row.toString()),
+        [encodeRow('n', stage.clock.now, idOf(1), id8, tailOf(1)).toString()]
+      )
+      t.match(log, { top: 1, topId8: id8, unread: 1, parked: 0 })
+      t.match(result, { id8 })
     }
   },
   {
@@ -63,7 +70,7 @@ export const publishing: Example[] = [
       const tail = `"type":"t","title":"${'\u2028é🦊\\u0000\\"'.repeat(800)}","timestamp":1}`
       await stage.store.publish({ ...stage.command(1), tail })
       const log = await stage.log()
-      t.equal(log.rows[0]?.toString(), `n${stage.clock.now}${idOf(1)}${tail}`)
+      t.same(texts(log.rows), [`n${stage.clock.now}${idOf(1)}--------${tail}`])
     }
   },
   {
@@ -113,13 +120,13 @@ export const publishing: Example[] = [
     }
   },
   {
-    name: 'a retry of what was trimmed is a retry; its body is no longer known',
+    name: 'a retry of what was trimmed is a retry, and another body a conflict',
     settings: free,
     run: async (t, stage) => {
       await stage.send(1, { keyed: true })
       await stage.fill(2, 12)
       t.match(await stage.send(1, { keyed: true }), { status: 'accepted', offset: 1, replayed: true })
-      t.match(await stage.send(1, { keyed: true, body: 7 }), { status: 'accepted', offset: 1, replayed: true })
+      t.same(await stage.send(1, { keyed: true, body: 7 }), { status: 'conflict' })
       t.equal((await stage.log()).top, 12)
     }
   },
@@ -165,7 +172,8 @@ export const publishing: Example[] = [
       await stage.send(4, { keyed: true, halfLife: 1 })
       stage.clock.advance(4001)
       t.match(await stage.store.release(stage.user), { folded: 1 })
-      t.match(await stage.send(4, { keyed: true }), { status: 'accepted', offset: 4, replayed: true })
+      t.match(await stage.send(4, { keyed: true }), { status: 'accepted', ...(await stage.position(4)), replayed: true })
+      t.same(await stage.send(4, { keyed: true, body: 7 }), { status: 'conflict' })
     }
   },
   {
@@ -174,7 +182,8 @@ export const publishing: Example[] = [
       await stage.fill(1, 3)
       await stage.send(4, { keyed: true })
       t.equal(await stage.store.retract(stage.user, idOf(4), ''), 'unparked')
-      t.match(await stage.send(4, { keyed: true }), { status: 'parked', replayed: true })
+      t.same(await stage.send(4, { keyed: true }), { status: 'recalled', replayed: true })
+      t.same(await stage.send(4, { keyed: true, body: 7 }), { status: 'conflict' })
       t.match(await stage.log(), { parked: 0, top: 3 })
     }
   },
@@ -256,17 +265,17 @@ export const publishing: Example[] = [
     }
   },
   {
-    name: 'trimming by count sets in a tenth above, and unread stays exact',
+    name: 'trimming by count starts a tenth above the bound, counts notifications alone, and unread stays exact',
     settings: free,
     run: async (t, stage) => {
       await stage.fill(1, 11)
       t.match(await stage.store.queue(stage.user), { first: { offset: 1 }, unread: 11 })
       await stage.store.mark({ user: stage.user, target: { ids: [idOf(5)] }, state: 'read' })
-      const { first, head, unread } = await stage.store.queue(stage.user)
-      t.match({ first: first.offset, head: head.offset, unread }, { first: 3, head: 12, unread: 8 })
+      t.match(await stage.store.queue(stage.user), { first: { offset: 1 }, head: { offset: 12 }, unread: 10 })
+      await stage.send(12)
+      t.match(await stage.store.queue(stage.user), { first: { offset: 3 }, head: { offset: 13 }, unread: 9 })
       await stage.fill(13, 14)
-      const after = await stage.store.queue(stage.user)
-      t.match({ first: after.first.offset, head: after.head.offset, unread: after.unread }, { first: 5, head: 14, unread: 8 })
+      t.match(await stage.store.queue(stage.user), { first: { offset: 5 }, head: { offset: 15 }, unread: 9 })
       const page = await stage.store.inbox({ user: stage.user, states: ['unread'], before: undefined, limit: 100 })
       t.equal(page.items.length, page.unread)
     }
@@ -304,10 +313,10 @@ export const publishing: Example[] = [
     alone: true,
     restarts: true,
     run: async (t, stage) => {
-      const epoch = await stage.fill(1, 3)
+      await stage.fill(1, 3)
       await stage.send(4, { keyed: true })
       await stage.store.mark({ user: stage.user, target: { ids: [idOf(2)] }, state: 'archived' })
-      await stage.store.ack(stage.user, 'phone', { epoch, offset: 2, id8: idOf(2).slice(0, 8) })
+      await stage.store.ack(stage.user, 'phone', await stage.position(2))
       const before = [await stage.store.queue(stage.user), await stage.log(), await stage.store.find(stage.user, idOf(4))]
       await stage.restart()
       t.same([await stage.store.queue(stage.user), await stage.log(), await stage.store.find(stage.user, idOf(4))], before)
@@ -316,7 +325,7 @@ export const publishing: Example[] = [
       let released = 0
       for (const store of stage.stores) released += (await store.sweep()).released
       t.equal(released, 1, 'the sweep still knows who waits')
-      t.same((await stage.log()).rows.at(-1)?.toString(), `n${stage.clock.now}${idOf(4)}${tailOf(4)}`)
+      t.same(texts((await stage.log()).rows.slice(-1)), [`n${stage.clock.now}${idOf(4)}--------${tailOf(4)}`])
     }
   }
 ]

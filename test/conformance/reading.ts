@@ -1,4 +1,5 @@
-import { encodeRow, rowKind } from '../../services/store/row.ts'
+import { encodeRow, LOST_ID, NO_TAG, rowKind } from '../../services/store/row.ts'
+import type { Start } from '../../services/store/store.ts'
 import { at, idOf, numbers, texts } from './stage.ts'
 import type { Example } from './store.ts'
 
@@ -21,11 +22,11 @@ export const reading: Example[] = [
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 3)
-      const start = at(epoch, 1, stage.row(1))
+      const start: Start = { at: 'position', position: await stage.position(1) }
       const backlog = await stage.attach(start)
       t.same(numbers(backlog.rows), [2, 3])
-      t.match(backlog, { epoch, top: 3, topId8: idOf(3).slice(0, 8), resumed: true, gap: undefined, unread: 3 })
-      t.same(backlog.start, { epoch, offset: 1, id8: idOf(1).slice(0, 8) })
+      t.match(backlog, { epoch, top: 3, topId8: (await stage.position(3)).id8, resumed: true, gap: undefined, unread: 3 })
+      t.same(backlog.start, await stage.position(1))
     }
   },
   {
@@ -33,7 +34,7 @@ export const reading: Example[] = [
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 3)
-      t.match(await stage.attach(at(epoch, 3, stage.row(3))), { rows: [], gap: undefined, resumed: true })
+      t.match(await stage.attach({ at: 'position', position: await stage.position(3) }), { rows: [], gap: undefined, resumed: true })
       const all = await stage.attach(at(epoch, 0))
       t.same(numbers(all.rows), [1, 2, 3])
       t.equal(all.gap, undefined)
@@ -48,7 +49,7 @@ export const reading: Example[] = [
       t.same(numbers(earliest.rows), [3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
       t.match(earliest, { start: { offset: 2 }, resumed: false, gap: undefined })
       const latest = await stage.attach({ at: 'latest' })
-      t.match(latest, { rows: [], start: { offset: 12, id8: idOf(12).slice(0, 8) }, resumed: false, gap: undefined })
+      t.match(latest, { rows: [], start: await stage.position(12), resumed: false, gap: undefined })
     }
   },
   {
@@ -108,7 +109,7 @@ export const reading: Example[] = [
       t.match(known, { start: { offset: 2 }, resumed: true, gap: undefined })
       t.same(numbers(known.rows), [3, 4, 5])
       const fresh = await stage.attach({ at: 'device' }, { deviceId: 'watch' })
-      t.match(fresh, { start: { offset: 4, id8: idOf(4).slice(0, 8) }, resumed: false, gap: undefined })
+      t.match(fresh, { start: await stage.position(4), resumed: false, gap: undefined })
       t.same(numbers(fresh.rows), [5])
     }
   },
@@ -130,14 +131,16 @@ export const reading: Example[] = [
     name: 'gap: trimmed, from a position; the row just before the oldest needs none',
     settings: free,
     run: async (t, stage) => {
-      const epoch = await stage.fill(1, 12)
-      t.same((await stage.attach(at(epoch, 1, stage.row(1)))).gap, {
+      const epoch = await stage.fill(1, 2)
+      const [first, second] = [await stage.position(1), await stage.position(2)]
+      await stage.fill(3, 12)
+      t.same((await stage.attach({ at: 'position', position: first })).gap, {
         reason: 'trimmed',
         from: `${epoch}.2`,
         to: `${epoch}.2`,
         count: 1
       })
-      t.equal((await stage.attach(at(epoch, 2, stage.row(2)))).gap, undefined)
+      t.equal((await stage.attach({ at: 'position', position: second })).gap, undefined)
     }
   },
   {
@@ -145,8 +148,8 @@ export const reading: Example[] = [
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 2)
-      const backlog = await stage.attach(at('other1', 2, stage.row(2)))
-      t.same(backlog.gap, { reason: 'epoch', from: `other1.2.${idOf(2).slice(0, 8)}`, to: `${epoch}.0`, count: 0 })
+      const backlog = await stage.attach(at('other1', 2, 'abcdefgh'))
+      t.same(backlog.gap, { reason: 'epoch', from: 'other1.2.abcdefgh', to: `${epoch}.0`, count: 0 })
       t.same(numbers(backlog.rows), [1, 2])
       t.match(backlog, { start: { epoch, offset: 0, id8: '' }, resumed: true })
     }
@@ -167,8 +170,8 @@ export const reading: Example[] = [
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 3)
-      const backlog = await stage.attach(at(epoch, 2, stage.row(9)))
-      t.same(backlog.gap, { reason: 'fork', from: `${epoch}.2.${idOf(9).slice(0, 8)}`, to: `${epoch}.3`, count: 0 })
+      const backlog = await stage.attach(at(epoch, 2, 'abcdefgh'))
+      t.same(backlog.gap, { reason: 'fork', from: `${epoch}.2.abcdefgh`, to: `${epoch}.3`, count: 0 })
       t.same(numbers(backlog.rows), [1, 2, 3])
       t.equal((await stage.attach(at(epoch, 2))).gap, undefined)
     }
@@ -185,16 +188,17 @@ export const reading: Example[] = [
     }
   },
   {
-    name: 'a recalled row keeps its id: no fork there',
+    name: 'a recalled row keeps its tag: no fork there',
     settings: free,
     run: async (t, stage) => {
-      const epoch = await stage.fill(1, 2)
+      await stage.fill(1, 2)
+      const position = await stage.position(1)
       const { now } = stage.clock
       stage.clock.advance(10)
       await stage.store.retract(stage.user, idOf(1), '')
-      const backlog = await stage.attach(at(epoch, 1, stage.row(1)))
+      const backlog = await stage.attach({ at: 'position', position })
       t.equal(backlog.gap, undefined)
-      t.equal((await stage.log()).rows[0]?.toString(), encodeRow('x', now, idOf(1), '').toString())
+      t.same(texts((await stage.log()).rows.slice(0, 1)), texts([encodeRow('x', now, idOf(1), NO_TAG, '')]))
     }
   },
   {
@@ -227,8 +231,12 @@ export const reading: Example[] = [
       const epoch = await stage.fill(1, 2)
       const backlog = await stage.attach({ at: 'latest' }, { seen: { epoch, offset: 5 } })
       t.match(backlog, { epoch, top: 5, rows: [], gap: undefined, unread: 2 })
-      t.match((await stage.attach(at(epoch, 5, encodeRow('~', 0, '~'.repeat(20), '')))).gap, undefined, 'a cursor may stand on a lost row')
-      const lost = encodeRow('~', stage.clock.now, '~'.repeat(20), '').toString()
+      t.match(
+        (await stage.attach({ at: 'position', position: await stage.position(5) })).gap,
+        undefined,
+        'a cursor may stand on a lost row'
+      )
+      const lost = encodeRow('~', stage.clock.now, LOST_ID, NO_TAG, '').toString()
       t.same(texts((await stage.log()).rows.slice(2)), [lost, lost, lost])
       t.match(await stage.send(6), { status: 'accepted', epoch, offset: 6 })
     }
@@ -238,7 +246,7 @@ export const reading: Example[] = [
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 3)
-      const ahead = at(epoch, 5, stage.row(5))
+      const ahead = at(epoch, 5, 'abcdefgh')
       const backlog = await stage.attach(ahead, { seen: { epoch, offset: 5 } })
       t.match(backlog, { epoch, top: 5, start: { offset: 0 }, gap: { reason: 'fork', to: `${epoch}.5` } })
       t.same(numbers(backlog.rows.slice(0, 3)), [1, 2, 3], 'row 3 is not the one it had seen there')

@@ -4,7 +4,7 @@ import { displacedBy } from '../../services/store/displace.ts'
 import { Machine } from '../../services/store/machine.ts'
 import { releaseInTurns } from '../../services/store/release-in-turns.ts'
 import { rowTime } from '../../services/store/row.ts'
-import { emptyState, type UserState } from '../../services/store/state.ts'
+import { appendedRows, emptyState, type UserState } from '../../services/store/state.ts'
 import type {
   AttachCommand,
   AttachResult,
@@ -186,14 +186,13 @@ class ReferenceStore implements Store {
   #step<Result>(user: string, step: (machine: Machine) => Result): Result {
     const { settings, nodes } = this.#shared
     const state = this.#state(user)
-    const machine = new Machine(state, settings, (settings.clock ?? Date.now)(), newEpoch(), newId())
+    const context = { now: (settings.clock ?? Date.now)(), newEpoch: newEpoch(), newId: newId(), listening: this.#holders(user).length > 0 }
+    const before = { epoch: state.epoch, top: state.top }
+    const machine = new Machine(state, settings, context)
     const result = step(machine)
-    const rows = machine.effects.filter((effect) => effect.type === 'append').map((effect) => effect.row)
-    let offset = state.top - rows.length
-    for (const row of rows) {
+    for (const { epoch, offset, row } of appendedRows(before, machine.effects)) {
       if (!(rowTime(row) > 0)) throw new Error('a row without a time')
-      offset += 1
-      const wake = { user, epoch: state.epoch, offset, row: row.length <= INLINE_MAX ? row : undefined }
+      const wake = { user, epoch, offset, row: row.length <= INLINE_MAX ? row : undefined }
       for (const { events, registry } of nodes.values()) if (registry.has(user)) events.wake(wake)
     }
     return result

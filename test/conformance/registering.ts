@@ -1,6 +1,7 @@
-import { encodeRow, rowKind } from '../../services/store/row.ts'
+import { encodeRow, NO_TAG, rowKind } from '../../services/store/row.ts'
 import { type ConnectionInfo, INLINE_MAX } from '../../services/store/store.ts'
-import { idOf, until } from './stage.ts'
+import { idOf, untagged, until } from './stage.ts'
+
 import type { Example } from './store.ts'
 
 const free = { rateLimit: 0 }
@@ -8,7 +9,7 @@ const free = { rateLimit: 0 }
 export const registering: Example[] = [
   {
     name: 'only a registered node is woken, in order, with the row inline, and counted',
-    settings: free,
+    settings: { rateLimit: 0, maxEntries: 1000 },
     run: async (t, stage) => {
       await stage.send(1)
       const { epoch } = await stage.attach({ at: 'latest' })
@@ -17,7 +18,7 @@ export const registering: Example[] = [
       await Promise.all(calls)
       await until(() => stage.wakes().length >= 21, '21 wake-ups')
       t.same(
-        stage.wakes().map(({ epoch, offset, row }) => [epoch, offset, row?.toString()]),
+        stage.wakes().map(({ epoch, offset, row }) => [epoch, offset, row && untagged(row).toString()]),
         Array.from({ length: 21 }, (_, index) => [epoch, index + 2, stage.row(index + 2).toString()])
       )
     }
@@ -62,7 +63,7 @@ export const registering: Example[] = [
     settings: free,
     run: async (t, stage) => {
       await stage.attach({ at: 'latest' })
-      const header = encodeRow('n', stage.clock.now, idOf(1), '').length
+      const header = encodeRow('n', stage.clock.now, idOf(1), NO_TAG, '').length
       const tail = (length: number): string => `"title":"${'x'.repeat(length - header - 11)}"}`
       await stage.store.publish({ ...stage.command(1), tail: tail(INLINE_MAX) })
       await stage.store.publish({ ...stage.command(2), tail: tail(INLINE_MAX + 1) })

@@ -1,4 +1,5 @@
-import { encodeRow, rowId, rowId8 } from '../../services/store/row.ts'
+import type { Position } from '../../services/protocol/index.ts'
+import { encodeRow, NO_TAG, rowId, rowId8, rowKind, rowTime } from '../../services/store/row.ts'
 import type {
   AttachCommand,
   Backlog,
@@ -150,8 +151,9 @@ export class Stage {
     return epoch
   }
 
+  /** A row as `texts` shows it: without the tag its log gave it. */
   row(number: number, ms = this.clock.now, body = 0): Buffer {
-    return encodeRow('n', ms, idOf(number, body), tailOf(number))
+    return encodeRow('n', ms, idOf(number, body), NO_TAG, tailOf(number))
   }
 
   connection(name: string, node = 0): ConnectionInfo {
@@ -170,6 +172,12 @@ export class Stage {
     return result.backlog
   }
 
+  /** The position of a retained row. */
+  async position(offset: number): Promise<Position> {
+    const { epoch, rows, start } = await this.log()
+    return { epoch, offset, id8: rowId8(rows[offset - start.offset - 1] as Buffer) }
+  }
+
   /** The whole log from its oldest retained row, without registering. */
   async log(): Promise<Backlog> {
     const { first, head } = await this.store.queue(this.user)
@@ -178,8 +186,14 @@ export class Stage {
   }
 }
 
+/** A row without the tag its log gave it, which depends on every row before it. */
+export function untagged(row: Buffer): Buffer {
+  const header = encodeRow(rowKind(row), rowTime(row), rowId(row), NO_TAG, '')
+  return Buffer.concat([header, row.subarray(header.length)])
+}
+
 export function texts(rows: Buffer[]): string[] {
-  return rows.map((row) => row.toString())
+  return rows.map((row) => untagged(row).toString())
 }
 
 /** The numbers of the notifications among the rows, by `idOf`. */
@@ -187,6 +201,6 @@ export function numbers(rows: Buffer[]): number[] {
   return rows.map((row) => Number(rowId(row).slice(1, 8)))
 }
 
-export function at(epoch: string, offset: number, row?: Buffer): Start {
-  return { at: 'position', position: { epoch, offset, id8: row === undefined ? '' : rowId8(row) } }
+export function at(epoch: string, offset: number, id8 = ''): Start {
+  return { at: 'position', position: { epoch, offset, id8 } }
 }

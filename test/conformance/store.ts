@@ -1,6 +1,8 @@
 import type { Test } from 'tap'
 import type { Store, StoreSettings } from '../../services/store/store.ts'
 import { changing } from './changing.ts'
+import { identifying } from './identifying.ts'
+import { keeping } from './keeping.ts'
 import { publishing } from './publishing.ts'
 import { reading } from './reading.ts'
 import { registering } from './registering.ts'
@@ -41,7 +43,7 @@ export async function storeSuite(t: Test, setup: Setup): Promise<void> {
     const shared = new Map<string, Opened>()
     t.teardown(() => Promise.all([...shared.values()].map(({ cluster }) => cluster.close())))
     let count = 0
-    for (const example of [...publishing, ...releasing, ...reading, ...changing, ...registering]) {
+    for (const example of [...publishing, ...releasing, ...reading, ...changing, ...registering, ...identifying, ...keeping]) {
       if (example.long && setup.slow) continue
       const settings = { ...baseSettings, ...example.settings }
       const key = JSON.stringify(settings)

@@ -1,10 +1,8 @@
 import { parseEventId } from '../../services/protocol/index.ts'
-import { rowId8, rowKind } from '../../services/store/row.ts'
-
-const OURS = /^(n\d{7}|~{8}|)$/
+import { COUNT_ID, rowId, rowId8, rowKind } from '../../services/store/row.ts'
 
 /**
- * Gives what a store makes up at random (epochs, ids of its own rows) names that are equal on every store that does the same:
+ * Gives what a store makes up at random (epochs, ids of its own rows, the tags that follow from them) names that are equal on every store that does the same:
  * an epoch is known by its turn, a made-up id by nothing but that it is one.
  */
 export class Names {
@@ -16,7 +14,7 @@ export class Names {
     return this.#epochs[index] ?? 'other1'
   }
 
-  /** The beginning of the id last seen at this place; '' when none was. */
+  /** The tag last seen at this place; '' when none was. */
   id8(epoch: string, offset: number): string {
     return this.#ids.get(`${epoch}.${offset}`) ?? ''
   }
@@ -45,7 +43,7 @@ export class Names {
 
   #field(key: string, item: unknown): unknown {
     if (key === 'epoch' && typeof item === 'string') return this.#epoch(item)
-    if ((key === 'id8' || key === 'topId8') && typeof item === 'string') return OURS.test(item) ? item : 'made up'
+    if ((key === 'id8' || key === 'topId8') && typeof item === 'string') return item === '' ? '' : 'made up'
     if ((key === 'from' || key === 'to') && typeof item === 'string') {
       const position = parseEventId(item)
       return position === undefined ? item : this.#plain(position)
@@ -61,7 +59,7 @@ export class Names {
 
   #row(row: Buffer): string {
     const text = row.toString()
-    const kind = rowKind(row)
-    return kind === 's' || kind === 'r' ? `${text.slice(0, 14)}made up${text.slice(34)}` : text
+    const id = (rowKind(row) === 's' && rowId(row) !== COUNT_ID) || rowKind(row) === '-' || rowKind(row) === 'r' ? 'made up' : rowId(row)
+    return `${text.slice(0, 14)}${id}${text.slice(42)}`
   }
 }

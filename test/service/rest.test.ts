@@ -25,7 +25,7 @@ t.test('publish', async (t) => {
       durability: 'fsync',
       results: [{ user: 'alice', status: 'accepted', eventId: answer.body.results[0].eventId, nodes: 0 }]
     })
-    t.ok(answer.body.results[0].eventId.endsWith(`.1.${answer.body.id.slice(0, 8)}`))
+    t.match(answer.body.results[0].eventId, /^[0-9a-z]{6}\.1\.[0-9a-f]{8}$/)
     const found = await call(service, 'GET', `/v1/users/alice/notifications/${answer.body.id}`)
     t.same(found.body, { id: answer.body.id, ...full, state: 'unread', eventId: answer.body.results[0].eventId })
     const before = Date.now()
@@ -308,10 +308,14 @@ t.test('connections and the queue', async (t) => {
   const { eventId } = published.body.results[0]
   const queue = await eventually(async () => {
     const { body } = await call(service, 'GET', '/v1/users/alice/queue')
-    return body.devices[0]?.lag === 0 && body
+    return body.devices[1]?.lag === 0 && body
   })
-  t.match(queue, { head: eventId, first: eventId, parked: 0, unread: 1, devices: [{ deviceId: 'phone', eventId, lag: 0 }] })
-  t.ok(queue.devices[0].acknowledgedAt >= before)
+  const devices = [
+    { deviceId: 'laptop', lag: 1 },
+    { deviceId: 'phone', eventId, lag: 0 }
+  ]
+  t.match(queue, { head: eventId, first: eventId, parked: 0, unread: 1, devices })
+  t.ok(queue.devices[1].acknowledgedAt >= before)
 
   const path = `/v1/users/alice/connections/${items[0].connectionId}`
   isProblem(t, await call(service, 'DELETE', '/v1/users/alice/connections/unknown'), 404, 'NOT_FOUND')

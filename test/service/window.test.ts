@@ -89,6 +89,7 @@ t.test('an acknowledgement moves the stored cursor wherever the connection stand
   })
 
   await t.test('before it', async (t) => {
+    await (await ready(t, service, 'cat', { deviceId: 'b', lastEventId: 'earliest' })).close()
     const client = await ready(t, service, 'cat', { deviceId: 'b', lastEventId: at(6) })
     client.send({ type: 'ack', eventId: at(2) })
     await eventually(async () => (await cursorOf(service, 'cat', 'b')) === 2)
@@ -168,7 +169,8 @@ t.test('late acknowledgements after a gap: each is free once, moves nothing, and
     rows: [],
     states: new Map(),
     unread: 0,
-    parked: 0
+    parked: 0,
+    expiresInMs: 0
   })
   for (const connection of service.app.connections.connections()) connection.doubt()
   t.match(await client.next('gap'), { reason: 'epoch' })

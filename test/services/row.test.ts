@@ -1,18 +1,18 @@
 import t from 'tap'
 import { ID_LENGTH, KEY_LENGTH, keyedId, newEpoch, newId } from '../../services/ids.ts'
-import { encodeRow, retractedOffset, rowId, rowId8, rowKind, rowTail, rowTime, tails } from '../../services/store/row.ts'
+import { encodeRow, NO_TAG, retractedOffset, rowId, rowId8, rowKind, rowTail, rowTime, tails } from '../../services/store/row.ts'
 
 t.test('a row gives back what it was made of', async (t) => {
-  const row = encodeRow('n', 1_754_000_000_000, 'abcdefghijklmnopqrst', '"type":"é"}')
+  const row = encodeRow('n', 1_754_000_000_000, 'abcdefghijklmnopqrst', '01234567', '"type":"é"}')
   t.equal(rowKind(row), 'n')
   t.equal(rowTime(row), 1_754_000_000_000)
   t.equal(rowId(row), 'abcdefghijklmnopqrst')
-  t.equal(rowId8(row), 'abcdefgh')
+  t.equal(rowId8(row), '01234567')
   t.equal(rowTail(row).toString(), '"type":"é"}')
 })
 
 t.test('a retraction carries the offset it retracts beside its frame', async (t) => {
-  const row = encodeRow('r', 1, 'abcdefghijklmnopqrst', tails.retract(41, 'tsrqponmlkjihgfedcba', 'a "reason"', 3))
+  const row = encodeRow('r', 1, 'abcdefghijklmnopqrst', NO_TAG, tails.retract(41, 'tsrqponmlkjihgfedcba', 'a "reason"', 3))
   t.equal(retractedOffset(row), 41)
   t.same(JSON.parse(`{${rowTail(row)}`), { id: 'tsrqponmlkjihgfedcba', reason: 'a "reason"', unread: 3 })
 })

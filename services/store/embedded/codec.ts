@@ -1,6 +1,6 @@
 import type { State } from '../../protocol/index.ts'
-import { rowTime } from '../row.ts'
-import { type Cursor, type Effect, emptyState, type Parked, type UserState } from '../state.ts'
+import { isEntry, rowTime } from '../row.ts'
+import { type Cursor, type Effect, emptyState, type KeyPlace, type Parked, type UserState } from '../state.ts'
 import type { CheckedEntry, Operation } from './database.ts'
 import { type Counts, countsOf, damageIn, type UserDamage } from './user-damage.ts'
 
@@ -16,8 +16,8 @@ import { type Counts, countsOf, damageIn, type UserDamage } from './user-damage.
  * Every value but the version begins with a CRC-32 of its key and of what follows it.
  * A user's name is in UTF-16, which alone keeps apart all strings, whether well formed or not.
  * Parts: `a` meta, the first key of a user · `c` cursors · `k` idempotency key -> place · `l` offset (6) -> row ·
- * `p` number (6) -> half-life (6), row · `s` notification id -> state.
- * Format 1 had 'u' for 'w', and neither checksums nor the counts in meta: see `upgrade.ts`.
+ * `p` number (6) -> half-life (8, a double), row · `s` notification id -> state.
+ * Format 1 had 'u' for 'w', neither checksums nor the counts in meta, and rows without tags: see `upgrade.ts`.
  */
 export const FORMAT_VERSION = '2'
 
@@ -28,8 +28,10 @@ export const damageRange: [Buffer, Buffer] = [Buffer.from('x'), Buffer.from('y')
 export const parkedRange: [Buffer, Buffer] = [Buffer.from('d'), Buffer.from('e')]
 
 const NUMBER = 6
+const DOUBLE = 8
 const EMPTY = Buffer.alloc(0)
 const STATES: State[] = ['unread', 'seen', 'read', 'archived']
+const PLACES: KeyPlace['in'][] = ['log', 'parked', 'recalled']
 
 /** What is kept of a user beside the state. */
 export interface Stored {
@@ -92,14 +94,18 @@ function numberKey(prefix: Buffer, part: string, number: number): Buffer {
   return key
 }
 
+/** Place of the chain among the parts of meta that follow the epoch. */
+const CHAIN_INDEX = 13
+
 /** Numbers in base 36; the limiter's times are kept as their distance from the latest, and the oldest row's for the maintenance. */
 function encodeMeta({ state, touched, generation }: Stored): Buffer {
-  const { epoch, top, floor, unread, lastMs, parkNo, revokedBefore, limiter, rows } = state
+  const { epoch, chain, top, floor, unread, lastMs, parkNo, revokedBefore, limiter, rows } = state
   const { parked, parkedNos, states, keys } = countsOf(state)
   const oldest = rows[0] === undefined ? 0 : rowTime(rows[0])
   let text = epoch
   for (const number of [touched, oldest, parked, top, floor, unread, lastMs, parkNo, revokedBefore]) text += ` ${number.toString(36)}`
   for (const number of [generation, parkedNos, states, keys]) text += ` ${number.toString(36)}`
+  text += ` ${chain}`
   for (const ms of limiter) text += ` ${(lastMs - ms).toString(36)}`
   return Buffer.from(text)
 }
@@ -116,11 +122,12 @@ export function decodeAge(value: Buffer): { touched: number; oldest: number; par
 function decodeMeta(value: Buffer, stored: Stored): Counts | undefined {
   const { state } = stored
   const [epoch, ...texts] = value.toString('latin1').split(' ')
+  const chain = texts.splice(CHAIN_INDEX, 1)[0]
   const numbers = texts.map((text) => Number.parseInt(text, 36))
-  if (numbers.length < 13 || numbers.some((number) => !Number.isSafeInteger(number))) return undefined
+  if (numbers.length < CHAIN_INDEX || chain === undefined || numbers.some((number) => !Number.isSafeInteger(number))) return undefined
   const [touched, , parked, top, floor, unread, lastMs, parkNo, revokedBefore, generation, parkedNos, states, keys, ...limiter] = numbers
   const known = { top, floor, unread, lastMs, parkNo, revokedBefore } as Record<string, number>
-  Object.assign(state, known, { epoch, limiter: limiter.map((distance) => (lastMs as number) - distance) })
+  Object.assign(state, known, { epoch, chain, limiter: limiter.map((distance) => (lastMs as number) - distance) })
   stored.touched = touched as number
   stored.generation = generation as number
   return { parked, parkedNos, states, keys } as Counts
@@ -135,10 +142,19 @@ function decodeCursors(value: Buffer): Map<string, Cursor> {
   return new Map(list.map(([device, position, at]) => [device, { position, at }]))
 }
 
-function encodeParked({ halfLife, row }: Parked): Buffer {
-  const value = Buffer.allocUnsafe(NUMBER + row.length)
-  value.writeUIntBE(halfLife, 0, NUMBER)
-  row.copy(value, NUMBER)
+export function encodePlace(place: KeyPlace): Buffer {
+  return Buffer.from(`${PLACES.indexOf(place.in)}${place.body} ${place.at.toString(36)}`)
+}
+
+function decodePlace(value: Buffer): KeyPlace {
+  const [body = '', at = ''] = value.toString('latin1', 1).split(' ')
+  return { in: PLACES[Number(value.toString('latin1', 0, 1))] as KeyPlace['in'], at: Number.parseInt(at, 36), body }
+}
+
+export function encodeParked({ halfLife, row }: Parked): Buffer {
+  const value = Buffer.allocUnsafe(DOUBLE + row.length)
+  value.writeDoubleBE(halfLife)
+  row.copy(value, DOUBLE)
   return value
 }
 
@@ -164,20 +180,22 @@ export function decodeUser(prefix: Buffer, entries: CheckedEntry[]): Stored & { 
         state.cursors = decodeCursors(value)
         break
       case 'k':
-        state.keys.set(key.toString('utf8', at), Number.parseInt(value.toString('latin1'), 36))
+        state.keys.set(key.toString('utf8', at), decodePlace(value))
         break
       case 'l':
         offsets.push(key.readUIntBE(at, NUMBER))
         state.rows.push(value)
+        if (!isEntry(value)) state.changes += 1
         break
       case 'p':
-        state.parked.push({ no: key.readUIntBE(at, NUMBER), halfLife: value.readUIntBE(0, NUMBER), row: value.subarray(NUMBER) })
+        state.parked.push({ no: key.readUIntBE(at, NUMBER), halfLife: value.readDoubleBE(), row: value.subarray(DOUBLE) })
         break
       case 's':
         state.states.set(key.toString('utf8', at), STATES[value[0] as number] as State)
         break
     }
   }
+  state.keys = new Map([...state.keys].sort(([, one], [, other]) => one.at - other.at))
   const damage = damageIn(state, { entries, bad, offsets, counts })
   return { ...stored, damage }
 }
@@ -221,7 +239,7 @@ export function encodeEffects(prefix: Buffer, before: { top: number; floor: numb
         del(numberKey(prefix, 'p', effect.no))
         break
       case 'key':
-        put(textKey(prefix, 'k', effect.key), Buffer.from(effect.place.toString(36)))
+        put(textKey(prefix, 'k', effect.key), encodePlace(effect.place))
         break
       case 'forget':
         for (const key of effect.keys) del(textKey(prefix, 'k', key))
@@ -249,7 +267,7 @@ export function encodeFresh(prefix: Buffer, state: UserState, keys: Buffer[]): O
   const put = (key: Buffer, value: Buffer): number => operations.push({ type: 'put', key, value })
   if (state.cursors.size > 0) put(textKey(prefix, 'c'), encodeCursors(state.cursors))
   for (const parked of state.parked) put(numberKey(prefix, 'p', parked.no), encodeParked(parked))
-  for (const [key, place] of state.keys) put(textKey(prefix, 'k', key), Buffer.from(place.toString(36)))
+  for (const [key, place] of state.keys) put(textKey(prefix, 'k', key), encodePlace(place))
   return operations
 }
 

@@ -93,7 +93,8 @@ async function startAfresh(database: CheckedDatabase, prefix: Buffer, generation
   const { damage, ...stored } = decodeUser(prefix, await database.range(...userRange(prefix)))
   if (damage === undefined) return
   const operations = encodeFresh(prefix, stored.state, damage.keys)
-  const machine = new Machine(stored.state, LIMITLESS, now, newEpoch(), newId())
+  const context = { now, newEpoch: newEpoch(), newId: newId(), listening: false }
+  const machine = new Machine(stored.state, LIMITLESS, context)
   machine.lose()
   const after = { ...stored, touched: now, generation }
   await database.write([...operations, ...encodeEffects(prefix, { top: 0, floor: 0 }, after, machine.effects)])

@@ -5,7 +5,7 @@ import { displacedBy } from '../displace.ts'
 import { Machine } from '../machine.ts'
 import { releaseInTurns } from '../release-in-turns.ts'
 import { Semaphore } from '../semaphore.ts'
-import { type Effect, emptyState } from '../state.ts'
+import { appendedRows, type Effect, emptyState } from '../state.ts'
 import {
   type AttachCommand,
   type AttachResult,
@@ -286,10 +286,11 @@ export class EmbeddedStore implements Store {
 
   #apply<Result>(session: Session, entry: Entry, run: (machine: Machine, entry: Entry) => Result): Result {
     const { state, user } = entry
-    const before = { top: state.top, floor: state.floor }
+    const before = { epoch: state.epoch, top: state.top, floor: state.floor }
     const woken = this.#registry.has(user)
     const now = this.#clock()
-    const machine = new Machine(state, this.#settings, now, newEpoch(), newId(), this.#agedTo(now))
+    const context = { now, agedTo: this.#agedTo(now), newEpoch: newEpoch(), newId: newId(), listening: woken }
+    const machine = new Machine(state, this.#settings, context)
     const { doubt } = entry
     const fresh = doubt?.keys === undefined ? [] : encodeFresh(entry.prefix, state, doubt.keys)
     if (doubt !== undefined) machine.lose()
@@ -302,7 +303,7 @@ export class EmbeddedStore implements Store {
       entry.doubt = undefined
       if (parked !== session.due.has(user)) operations.push(encodeParkedIndex(user, parked))
       entry.group = session.journal.add(operations)
-      if (woken) this.#wakeLater(entry, effects)
+      if (woken) this.#wakeLater(entry, appendedRows(before, effects))
       session.cache.resize(entry, resized(entry, effects))
     }
     if (parked) session.due.set(user, machine.nextAt())
@@ -310,12 +311,9 @@ export class EmbeddedStore implements Store {
     return result
   }
 
-  #wakeLater(entry: Entry, effects: Effect[]): void {
-    const { user, state, group } = entry
-    const rows = effects.filter((effect) => effect.type === 'append').map((effect) => effect.row)
-    const { epoch } = state
-    for (const [index, row] of rows.entries()) {
-      const wake = { user, epoch, offset: state.top - rows.length + 1 + index, row: row.length <= INLINE_MAX ? row : undefined }
+  #wakeLater({ user, group }: Entry, appended: ReturnType<typeof appendedRows>): void {
+    for (const { epoch, offset, row } of appended) {
+      const wake = { user, epoch, offset, row: row.length <= INLINE_MAX ? row : undefined }
       group?.afterwards.push(() => {
         if (this.#registry.has(user)) this.#events?.wake(wake)
       })

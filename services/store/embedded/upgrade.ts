@@ -1,6 +1,13 @@
+import { KEY_LENGTH } from '../../ids.ts'
+import { idsIn, NO_TAG, rowId, rowId8, rowKind } from '../row.ts'
+import type { KeyPlace, Parked } from '../state.ts'
 import { seal } from './checksum.ts'
-import { userRange } from './codec.ts'
+import { encodeParked, encodePlace, userRange } from './codec.ts'
 import type { Database, Operation } from './database.ts'
+
+/** Where the id of a row is, and where the header of a row of format 1 ends. */
+const ID_START = 14
+const OLD_HEADER = 34
 
 /** Users of format 1. */
 const oldUsersRange: [Buffer, Buffer] = [Buffer.from('u'), Buffer.from('v')]
@@ -25,38 +32,85 @@ export async function upgradeFrom1(database: Database): Promise<void> {
 }
 
 function movedUser(prefix: Buffer, entries: [Buffer, Buffer][]): Operation[] {
-  const count = { p: 0, s: 0, k: 0 } as Record<string, number>
-  let parkedNos = 0
-  for (const [key] of entries) {
-    const part = String.fromCharCode(key[prefix.length] as number)
-    count[part] = (count[part] ?? 0) + 1
-    if (part === 'p') parkedNos += key.readUIntBE(prefix.length + 1, 6)
-  }
-  return entries.flatMap(([key, value]): Operation[] => {
+  const at = prefix.length + 1
+  const rows = new Map(entries.filter(([key]) => partOf(key, prefix) === 'l').map(([key, value]) => [key.readUIntBE(at, 6), tagged(value)]))
+  const parked = new Map(
+    entries
+      .filter(([key]) => partOf(key, prefix) === 'p')
+      .map(([key, value]) => [key.readUIntBE(at, 6), movedParked(key.readUIntBE(at, 6), value)])
+  )
+  const operations: Operation[] = entries.map(([key]) => ({ type: 'del', key }))
+  const count = { p: parked.size, s: 0, k: 0 }
+  let meta: [Buffer, Buffer] | undefined
+  for (const [key, value] of entries) {
     const moved = Buffer.from(key)
     moved[0] = 0x77
-    const isMeta = key.length === prefix.length + 1 && key[prefix.length] === 0x61
-    return [
-      { type: 'del', key },
-      { type: 'put', key: moved, value: seal(moved, isMeta ? movedMeta(value, count, parkedNos) : value) }
-    ]
-  })
+    const put = (value: Buffer): number => operations.push({ type: 'put', key: moved, value: seal(moved, value) })
+    switch (partOf(key, prefix)) {
+      case 'a':
+        meta = [moved, value]
+        break
+      case 'l':
+        put(rows.get(key.readUIntBE(at, 6)) as Buffer)
+        break
+      case 'p':
+        put(encodeParked(parked.get(key.readUIntBE(at, 6)) as Parked))
+        break
+      case 'k': {
+        const place = movedPlace(key.toString('utf8', at), Number.parseInt(value.toString('latin1'), 36), rows, parked)
+        if (place === undefined) break
+        count.k += 1
+        put(encodePlace(place))
+        break
+      }
+      case 's':
+        count.s += 1
+        put(value)
+        break
+      default:
+        put(value)
+    }
+  }
+  if (meta !== undefined) {
+    const [key, value] = meta
+    const parkedNos = [...parked.keys()].reduce((sum, no) => sum + no, 0)
+    operations.push({ type: 'put', key, value: seal(key, movedMeta(value, count, parkedNos, [...rows.values()].at(-1))) })
+  }
+  return operations
+}
+
+function partOf(key: Buffer, prefix: Buffer): string {
+  return String.fromCharCode(key[prefix.length] as number)
+}
+
+/** A row of format 1, which has no tag: its event id ended with the first 8 characters of its id, and stays what it was. */
+function tagged(row: Buffer): Buffer {
+  return Buffer.concat([row.subarray(0, OLD_HEADER), row.subarray(ID_START, ID_START + 8), row.subarray(OLD_HEADER)])
+}
+
+/** Format 1: half-life in whole seconds (6), row. */
+function movedParked(no: number, value: Buffer): Parked {
+  const row = value.subarray(6)
+  return {
+    no,
+    halfLife: value.readUIntBE(0, 6),
+    row: Buffer.concat([row.subarray(0, OLD_HEADER), Buffer.from(NO_TAG), row.subarray(OLD_HEADER)])
+  }
+}
+
+/** Format 1: the offset, or minus the number it is parked under. Without its row, the body of the request is not known: it is forgotten. */
+function movedPlace(key: string, place: number, rows: Map<number, Buffer>, parked: Map<number, Parked>): KeyPlace | undefined {
+  const row = place > 0 ? rows.get(place) : parked.get(-place)?.row
+  if (row === undefined) return undefined
+  const ids = rowKind(row) === 'd' ? idsIn(row) : [rowId(row)]
+  const id = ids.find((candidate) => candidate.startsWith(key))
+  return id === undefined ? undefined : { in: place > 0 ? 'log' : 'parked', at: Math.abs(place), body: id.slice(KEY_LENGTH) }
 }
 
 /** Format 1: epoch, touched, oldest, top, floor, unread, latest time, park number, revoked before, limiter. */
-function movedMeta(value: Buffer, count: Record<string, number>, parkedNos: number): Buffer {
+function movedMeta(value: Buffer, count: { p: number; s: number; k: number }, parkedNos: number, last: Buffer | undefined): Buffer {
   const words = value.toString('latin1').split(' ')
-  const number = (part: string): string => (count[part] ?? 0).toString(36)
-  return Buffer.from(
-    [
-      ...words.slice(0, 3),
-      number('p'),
-      ...words.slice(3, 9),
-      '0',
-      parkedNos.toString(36),
-      number('s'),
-      number('k'),
-      ...words.slice(9)
-    ].join(' ')
-  )
+  const numbers = [0, parkedNos, count.s, count.k].map((number) => number.toString(36))
+  const chain = last === undefined ? (words[0] as string) : rowId8(last)
+  return Buffer.from([...words.slice(0, 3), count.p.toString(36), ...words.slice(3, 9), ...numbers, chain, ...words.slice(9)].join(' '))
 }

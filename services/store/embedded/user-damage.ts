@@ -44,7 +44,7 @@ export function damageIn(state: UserState, parts: ReadParts): UserDamage | undef
   if (reason === '') return undefined
   const { cursors, parked, parkNo, revokedBefore, lastMs } = state
   const last = parked.at(-1)?.no ?? 0
-  const keys = new Map([...state.keys].filter(([, place]) => parked.some(({ no }) => no === -place)))
+  const keys = new Map([...state.keys].filter(([, place]) => place.in === 'parked' && parked.some(({ no }) => no === place.at)))
   Object.assign(state, emptyState(), { cursors, parked, parkNo: Math.max(parkNo, last), revokedBefore, lastMs, keys })
   return { reason, keys: parts.entries.map(([key]) => key) }
 }

@@ -58,7 +58,8 @@ export class Keys {
       `${stem}c:${user}`,
       `${stem}r:${user}`,
       this.due[bucket] as string,
-      this.counters[bucket] as string
+      this.counters[bucket] as string,
+      `${stem}b:${user}`
     ]
   }
 

@@ -29,12 +29,14 @@ export function publishResult(reply: Reply): PublishResult {
 }
 
 /** The same from the parts of a line. */
-export function publishLine([status = '', a = '', b = '', c = '', d = '']: string[]): PublishResult {
+export function publishLine([status = '', a = '', b = '', c = '', d = '', e = '']: string[]): PublishResult {
   switch (status) {
     case 'accepted':
-      return { status: 'accepted', epoch: a, offset: Number(b), nodes: Number(c), replayed: d === '1' }
+      return { status: 'accepted', epoch: a, offset: Number(b), id8: e, nodes: Number(c), replayed: d === '1' }
     case 'parked':
       return { status: 'parked', releaseAt: Number(a), replayed: b === '1' }
+    case 'recalled':
+      return { status: 'recalled', replayed: true }
     case 'full':
       return { status: 'full', retryAfterMs: Number(a) }
     default:
@@ -60,7 +62,7 @@ export function attachResult(reply: Reply, start: Start): AttachReply {
 }
 
 export function backlog(reply: Reply, start: Start): Backlog {
-  const [, , epochText, top, topId8, offset, id8, resumed, unread, parked, rows, states, gapParts] = list(reply)
+  const [, , epochText, top, topId8, offset, id8, resumed, unread, parked, rows, states, gapParts, , , expires] = list(reply)
   const epoch = text(epochText)
   const gap = gapOf(list(gapParts))
   const from: Position = { epoch, offset: number(offset), id8: text(id8) }
@@ -74,7 +76,8 @@ export function backlog(reply: Reply, start: Start): Backlog {
     rows: list(rows).map(bytes),
     states: statesOf(list(states)),
     unread: number(unread),
-    parked: number(parked)
+    parked: number(parked),
+    expiresInMs: number(expires)
   }
 }
 

@@ -1,7 +1,11 @@
 import { readFileSync } from 'node:fs'
+
 import type { Redis } from 'ioredis'
-import { LOST_ID } from '../row.ts'
+import { changesBound } from '../retention.ts'
+import { COUNT_ID, LOST_ID, NO_TAG } from '../row.ts'
+
 import {
+  COALESCE_EVERY,
   FOLD_AFTER_HALF_LIVES,
   FORGET_EVERY,
   IDEMPOTENCY_WINDOW,
@@ -19,16 +23,16 @@ import { list } from './replies.ts'
  * as a function, and `prelude-many.lua`.
  */
 export const scripts = {
-  publish: { keys: 9, log: true },
-  release: { keys: 9, log: true },
-  attach: { keys: 10, log: true },
-  ack: { keys: 9, log: true },
-  mark: { keys: 9, log: true },
-  retract: { keys: 9, log: true },
-  inbox: { keys: 9, log: true },
-  find: { keys: 9, log: true },
-  queue: { keys: 9, log: true },
-  disconnect: { keys: 10, log: true },
+  publish: { keys: 10, log: true },
+  release: { keys: 10, log: true },
+  attach: { keys: 11, log: true },
+  ack: { keys: 10, log: true },
+  mark: { keys: 10, log: true },
+  retract: { keys: 10, log: true },
+  inbox: { keys: 10, log: true },
+  find: { keys: 10, log: true },
+  queue: { keys: 10, log: true },
+  disconnect: { keys: 11, log: true },
   'publish-many': { keys: 0, log: false, each: 'publish' },
   'ack-many': { keys: 0, log: false, each: 'ack' },
   detach: { keys: 2, log: false },
@@ -138,6 +142,8 @@ function constantsOf(settings: StoreSettings): string {
     PARKED_MAX: settings.parkedMax,
     RETENTION_MS: settings.retentionMs,
     MAX_ENTRIES: settings.maxEntries,
+    CHANGES_BOUND: changesBound(settings.maxEntries),
+    COALESCE_EVERY,
     MAX_CONNECTIONS: settings.maxConnections,
     META_TTL_MS,
     REGISTRY_TTL_MS,
@@ -148,7 +154,9 @@ function constantsOf(settings: StoreSettings): string {
     RELEASE_BATCH,
     MAX_FENCE,
     INLINE_MAX,
-    LOST_ID: `'${LOST_ID}'`
+    LOST_ID: `'${LOST_ID}'`,
+    COUNT_ID: `'${COUNT_ID}'`,
+    NO_TAG: `'${NO_TAG}'`
   }
   return `local ${Object.keys(constants).join(', ')} = ${Object.values(constants).join(', ')}\n`
 }

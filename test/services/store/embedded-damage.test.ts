@@ -9,7 +9,7 @@ import { checkFiles } from '../../../services/store/embedded/level-files.ts'
 import { rowId, rowKind } from '../../../services/store/row.ts'
 import type { Backlog } from '../../../services/store/store.ts'
 import { temporaryFolder } from '../../conformance/embedded-setup.ts'
-import { baseSettings, Clock, idOf, Recorder, until } from '../../conformance/stage.ts'
+import { baseSettings, Clock, idOf, Recorder, tailOf, until } from '../../conformance/stage.ts'
 
 const clock = new Clock()
 const settings = { ...baseSettings, rateLimit: 0, maxEntries: 1000, clock: () => clock.now }
@@ -291,12 +291,17 @@ t.test('a folder of format 1 is carried over, also when that was cut off', async
     { type: 'put', key: key('a'), value: Buffer.from(`epoch1 ${base36(clock.now, clock.now, 1, 0, 1, clock.now, 1, 0, 0)}`) },
     { type: 'put', key: key('l', 1), value: row },
     { type: 'put', key: key('p', 1), value: Buffer.concat([Buffer.alloc(6), row]) },
+    { type: 'put', key: Buffer.concat([key('k'), Buffer.from(idOf(1).slice(0, 12))]), value: Buffer.from('1') },
+    { type: 'put', key: Buffer.concat([key('k'), Buffer.from(idOf(2).slice(0, 12))]), value: Buffer.from('2') },
     { type: 'put', key: Buffer.concat([Buffer.from('d'), Buffer.from('alice', 'utf16le')]), value: Buffer.alloc(0) }
   ])
   await database.close()
   const store = storeOn(folder)
   await store.open('node', new Recorder())
   t.teardown(() => store.close())
-  t.match(await store.queue('alice'), { head: { epoch: 'epoch1', offset: 1 }, unread: 1, parked: 1 })
+  t.match(await store.queue('alice'), { head: { epoch: 'epoch1', offset: 1, id8: idOf(1).slice(0, 8) }, unread: 1, parked: 1 })
+  const again = { user: 'alice', keyed: true, tail: tailOf(1), halfLife: 0 }
+  t.match(await store.publish({ ...again, id: idOf(1) }), { status: 'accepted', offset: 1, replayed: true })
+  t.match(await store.publish({ ...again, id: idOf(1, 7) }), { status: 'conflict' })
   t.match(await store.sweep(), { released: 1 })
 })

@@ -57,7 +57,12 @@ t.test('replaying the effects over the state a step saw gives the state it left'
       const before = structuredClone({ ...state, rows: [], parked: [] })
       const replayed = { ...before, rows: [...state.rows], parked: [...state.parked] }
       now += pick(3) === 0 ? pick(6000) : 0
-      const machine = new Machine(state, settings, now, `epoch${seed}x${number}`, idOf(number, 9))
+      const machine = new Machine(state, settings, {
+        now,
+        newEpoch: `epoch${seed}x${number}`,
+        newId: idOf(number, 9),
+        listening: pick(2) === 0
+      })
       step(machine, state, number, pick)
       for (const effect of machine.effects) {
         kinds.add(effect.type)
@@ -76,7 +81,7 @@ t.test('what a step takes away is named in its effects', async (t) => {
   const state = emptyState()
   const now = 1_754_000_000_000
   const play = (run: (machine: Machine) => unknown, at = now): Effect[] => {
-    const machine = new Machine(state, { ...settings, rateLimit: 0 }, at, 'epoch2', idOf(99, 9))
+    const machine = new Machine(state, { ...settings, rateLimit: 0 }, { now: at, newEpoch: 'epoch2', newId: idOf(99, 9), listening: false })
     run(machine)
     return machine.effects
   }
@@ -95,14 +100,16 @@ t.test('what a step takes away is named in its effects', async (t) => {
     [
       { type: 'trim', floor: 3, ids: [idOf(2)] },
       { type: 'forget', keys },
-      { type: 'reset', epoch: 'epoch2' }
+      { type: 'reset', epoch: 'epoch2' },
+      { type: 'cursor', deviceId: 'd', cursor: { position: { epoch: 'epoch2', offset: 0, id8: '' }, at: now } }
     ]
   )
 })
 
 t.test('a cursor on a row the store lost is an event id that can be resumed from', async (t) => {
   const state = emptyState()
-  const machine = (): Machine => new Machine(state, settings, 1_754_000_000_000, 'epoch1', idOf(99, 9))
+  const context = { now: 1_754_000_000_000, newEpoch: 'epoch1', newId: idOf(99, 9), listening: false }
+  const machine = (): Machine => new Machine(state, settings, context)
   machine().publish({ user: 'a', id: idOf(1), keyed: false, tail: tailOf(1), halfLife: 0 })
   machine().read({ position: { epoch: 'epoch1', offset: 1, id8: '' }, seen: { epoch: 'epoch1', offset: 3 }, limit: 5 })
   const { head } = machine().queue()

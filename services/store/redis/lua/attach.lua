@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
--- Registers the node for the user and reads the backlog from where the cursor is, in one step. Without a node: only reads.
--- KEYS[1..9] as in prelude.lua
--- KEYS[10] kicks, as in disconnect.lua
+-- Registers the node for the user and reads the backlog from where the cursor is, in one step; a device that has no cursor gets the one
+-- it starts from, unless there is a gap. Without a node: only reads.
+-- KEYS[1..10] as in prelude.lua
+-- KEYS[11] kicks, as in disconnect.lua
 -- ARGV[1..3] as in prelude.lua
 -- ARGV[4] node; '' to read only
 -- ARGV[5] how many connections the node has of the user
@@ -15,7 +16,8 @@
 -- ARGV[16] the rows end with the first that brings their sum to this many bytes; '' for no bound
 -- ARGV[17] the new one of the node's connections; '' for none
 -- Returns {'revoked'} | {'limit'}
---         | {'attached', counter, epoch, top, top id8, start offset, start id8, resumed, unread, parked, rows, states, gap, displaced, kicks},
+--         | {'attached', counter, epoch, top, top id8, start offset, start id8, resumed, unread, parked, rows, states, gap, displaced, kicks,
+--            milliseconds until the oldest row leaves by age, or 0},
 --         displaced: connections of this node that lost their place; kicks: {connection of ARGV[6] that was told to close, reason, ...};
 --         states: {id, state, ...}; gap: {} or {reason, from, to, count}; start: that of ARGV[10..12] when there is no gap
 local node, device, start = ARGV[4], ARGV[8], ARGV[9]
@@ -114,8 +116,8 @@ end
 
 -- The message may have been lost, or be on its way.
 local kicks = {}
-if node ~= '' and redis.call('EXISTS', KEYS[10]) == 1 then
-  local told = redis.call('HGETALL', KEYS[10])
+if node ~= '' and redis.call('EXISTS', KEYS[11]) == 1 then
+  local told = redis.call('HGETALL', KEYS[11])
   for i = 1, #told, 2 do
     if string.find(ARGV[6], '"connectionId":"' .. told[i] .. '"', 1, true) then
       kicks[#kicks + 1] = told[i]
@@ -129,13 +131,22 @@ local function event_id(of, offset, id8)
   return of .. '.' .. int(offset) .. (id8 == '' and '' or '.' .. id8)
 end
 
+-- Whether the position has the tag this log has there. The tag of the row trimmed last is not kept: the row after it tells whether its
+-- own follows from the given one.
+local function is_of_this_log(offset, id8)
+  if offset == 0 or id8 == '' then return true end
+  local known = id8_at(offset)
+  if known ~= '' then return known == id8 end
+  local next_row = row_at(offset + 1)
+  return tag_after(id8, string.sub(next_row, 2, 34)) == id8_of(next_row)
+end
+
 -- Where to read from, and the gap if the position cannot be continued.
 local function continue(of, offset, id8)
   if of ~= epoch then return floor, { 'epoch', event_id(of, offset, id8), event_id(epoch, floor, ''), 0 } end
   if offset > top then return floor, { 'ahead', event_id(epoch, top + 1, ''), event_id(of, offset, id8), offset - top } end
   if offset < floor then return floor, { 'trimmed', event_id(epoch, offset + 1, ''), event_id(epoch, floor, ''), floor - offset } end
-  local row = id8 ~= '' and row_at(offset)
-  if row and string.sub(row, 15, 22) ~= id8 then
+  if not is_of_this_log(offset, id8) then
     return floor, { 'fork', event_id(of, offset, id8), event_id(epoch, top, ''), 0 }
   end
   return offset, nil
@@ -205,6 +216,11 @@ if #rows > 0 and redis.call('EXISTS', STATES) == 1 then
     end
   end
 end
-local reply = { 'attached', counter, epoch, top, id8_at(top), from, id8_at(from), resumed, unread, parked, rows, states, gap or {}, displaced, kicks }
+local from_id8 = id8_at(from)
+if node ~= '' and not gap and redis.call('HEXISTS', CURSORS, device) == 0 then set_cursor(device, epoch, from, from_id8) end
+local expires_in = top > floor and oldest + RETENTION_MS - aged or 0
+local reply = {
+  'attached', counter, epoch, top, id8_at(top), from, from_id8, resumed, unread, parked, rows, states, gap or {}, displaced, kicks, expires_in
+}
 save()
 return reply

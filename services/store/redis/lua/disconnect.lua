@@ -2,14 +2,14 @@
 -- Tells the nodes that hold the user, or the one connection, to close it; refuses the user's tokens from before, too, if asked.
 -- What is told is kept until the connections have left the registry: a node that lost the message finds it at its next attach. A revocation
 -- needs no such note, since an attach with an older token is refused.
--- KEYS[1..9] as in prelude.lua
--- KEYS[10] kicks     hash: connection that was told to close -> reason
+-- KEYS[1..10] as in prelude.lua
+-- KEYS[11] kicks     hash: connection that was told to close -> reason
 -- ARGV[1..3] as in prelude.lua
 -- ARGV[4] connection; '' for all
 -- ARGV[5] '1' to refuse the tokens issued up to now
 -- ARGV[6] the reason
 -- Returns how many connections were told
-local KICKS = KEYS[10]
+local KICKS = KEYS[11]
 if ARGV[5] == '1' then
   begin()
   revoked = math.max(wall, revoked)

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Where one notification is.
--- KEYS[1..9] as in prelude.lua
+-- KEYS[1..10] as in prelude.lua
 -- ARGV[1..3] as in prelude.lua
 -- ARGV[4] id
 -- Returns {} | {'log', epoch, offset, row, state} | {'parked', row, release at} | {'digest', epoch, offset, id8}
@@ -22,7 +22,7 @@ local function find()
     end
     if kind == 'd' and not digest then
       for _, named in ipairs(ids_in(row)) do
-        if named == id then digest = { 'digest', epoch, offset, string.sub(row, 15, 22) } end
+        if named == id then digest = { 'digest', epoch, offset, id8_of(row) } end
       end
     end
   end)

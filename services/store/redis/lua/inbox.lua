@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- One page of the retained notifications, newest first.
--- KEYS[1..9] as in prelude.lua
+-- KEYS[1..10] as in prelude.lua
 -- ARGV[1..3] as in prelude.lua
 -- ARGV[4] only offsets below this; '' for all
 -- ARGV[5] items at most

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Sets the state of notifications and tells every device by one `s` row.
--- KEYS[1..9] as in prelude.lua
+-- KEYS[1..10] as in prelude.lua
 -- ARGV[1..3] as in prelude.lua
 -- ARGV[4] id for the row
 -- ARGV[5] the state: unread | seen | read | archived
@@ -10,12 +10,12 @@
 -- ARGV[9..] ids
 -- Returns {unread, ids}: the ids whose state changed
 local RANK = { unread = 0, seen = 1, read = 2, archived = 3 }
-local to, ids, before, later = ARGV[5], {}, {}, {}
+local to, ids, states_before, later = ARGV[5], {}, {}, {}
 
 local function add(id, state)
   if later[id] then return end
   ids[#ids + 1] = id
-  before[id] = state
+  states_before[id] = state
 end
 
 -- The wanted ids that are in the log; looks from the newest row back, since marks go to what was shown last.
@@ -54,42 +54,47 @@ while last_later > floor do
   end
 end
 
-if ARGV[6] == '' and #ARGV >= 9 then
-  local wanted, distinct = {}, {}
-  for i = 9, #ARGV do
-    if not wanted[ARGV[i]] then
-      wanted[ARGV[i]] = true
-      distinct[#distinct + 1] = ARGV[i]
+-- Fills `ids` with those whose state changes.
+local function find()
+  ids, states_before = {}, {}
+  if ARGV[6] == '' and #ARGV >= 9 then
+    local wanted, distinct = {}, {}
+    for i = 9, #ARGV do
+      if not wanted[ARGV[i]] then
+        wanted[ARGV[i]] = true
+        distinct[#distinct + 1] = ARGV[i]
+      end
     end
-  end
-  local found, states = known(wanted, #distinct), states_of(distinct)
-  for _, id in ipairs(distinct) do
-    local from = states[id] or 'unread'
-    if found[id] and from ~= to and (to ~= 'seen' or from == 'unread') then add(id, from) end
-  end
-elseif ARGV[6] ~= '' and ARGV[6] == epoch then
-  local candidates = {}
-  each_row(math.min(tonumber(ARGV[7]), top), function(row)
-    if kind_of(row) == 'n' then candidates[#candidates + 1] = id_of(row) end
-  end)
-  local states = states_of(candidates)
-  for _, id in ipairs(candidates) do
-    local from = states[id] or 'unread'
-    if from ~= 'archived' and ((to == 'unread' and from ~= 'unread') or (to ~= 'unread' and RANK[from] < RANK[to])) then
-      add(id, from)
+    local found, states = known(wanted, #distinct), states_of(distinct)
+    for _, id in ipairs(distinct) do
+      local from = states[id] or 'unread'
+      if found[id] and from ~= to and (to ~= 'seen' or from == 'unread') then add(id, from) end
+    end
+  elseif ARGV[6] ~= '' and ARGV[6] == epoch then
+    local candidates = {}
+    each_row(math.min(tonumber(ARGV[7]), top), function(row)
+      if kind_of(row) == 'n' then candidates[#candidates + 1] = id_of(row) end
+    end)
+    local states = states_of(candidates)
+    for _, id in ipairs(candidates) do
+      local from = states[id] or 'unread'
+      if from ~= 'archived' and ((to == 'unread' and from ~= 'unread') or (to ~= 'unread' and RANK[from] < RANK[to])) then
+        add(id, from)
+      end
     end
   end
 end
 
+find()
+if #ids > 0 and make_room(false) then find() end
 for _, id in ipairs(ids) do
-  if counts_as_unread(before[id]) then unread = unread - 1 end
+  if counts_as_unread(states_before[id]) then unread = unread - 1 end
   if counts_as_unread(to) then unread = unread + 1 end
-  before[id] = to
   if to == 'unread' then redis.call('HDEL', STATES, id) else redis.call('HSET', STATES, id, to) end
 end
 if #ids > 0 then
   if to ~= 'unread' then redis.call('PEXPIRE', STATES, META_TTL_MS, 'NX') end
-  append('s', ARGV[4], '"ids":["' .. table.concat(ids, '","') .. '"],"state":"' .. to .. '","unread":' .. int(unread) .. '}')
+  append('s', ARGV[4], '"ids":[' .. quoted(ids) .. '],"state":"' .. to .. '","unread":' .. int(unread) .. '}')
 end
 save()
 return { unread, ids }

@@ -9,16 +9,20 @@
 local call = redis.call
 local clock = tonumber(ARGV[1])
 local aged = clock
-if not clock then
+
+local function read_clock()
+  if tonumber(ARGV[1]) then return end
   local time = call('TIME')
   clock = time[1] * 1000 + math.floor(time[2] / 1000)
   aged = math.min(clock, tonumber(string.sub(ARGV[1], 2)) or clock)
 end
 
+read_clock()
+
 local function keys_of(stem, user)
   return {
     stem .. 'm:' .. user, stem .. 'l:' .. user, stem .. 's:' .. user, stem .. 'i:' .. user, stem .. 'q:' .. user,
-    stem .. 'c:' .. user, stem .. 'r:' .. user, stem .. 'due', stem .. 'w'
+    stem .. 'c:' .. user, stem .. 'r:' .. user, stem .. 'due', stem .. 'w', stem .. 'b:' .. user
   }
 end
 
@@ -50,10 +54,13 @@ local function joined(reply)
   return type(reply) == 'table' and table.concat(reply, ' ') or tostring(reply)
 end
 
--- Carries an item out by the script for one user, which wakes by itself: what was posted before goes first.
+-- Executes an item by the script for one user, which wakes by itself: what was posted before goes first. That script reads the clock, so it is
+-- read again for the items that follow: a log must not be ahead of it.
 local function alone(stem, user, argv)
   flush()
-  return joined(each(keys_of(stem, user), argv))
+  local reply = joined(each(keys_of(stem, user), argv))
+  read_clock()
+  return reply
 end
 
 -- Carries out each item on its own: what becomes of one is nothing to the others.

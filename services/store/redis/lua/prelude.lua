@@ -1,22 +1,26 @@
 -- One user's log, loaded: every script that touches it begins with this, put in front by scripts.ts together with the settings
--- as locals (RATE_LIMIT, RATE_WINDOW_MS, PARKED_MAX, RETENTION_MS, MAX_ENTRIES, ...). Ends by trimming what is past retention.
+-- as locals (RATE_LIMIT, RATE_WINDOW_MS, PARKED_MAX, RETENTION_MS, MAX_ENTRIES, ...). Ends by trimming the rows past retention.
 -- A script that changes anything calls save() last. The behaviour is that of services/store/machine.ts, byte for byte.
 --
 -- KEYS[1] meta      hash: e epoch, t top, f floor, u unread, a latest time, o time of the oldest row, l limiter times,
---                   n number of the latest parked, q how many are parked, r revoked before, x when to renew the expiry
+--                   n number of the latest parked, q how many are parked, r revoked before, x when to renew the expiry,
+--                   g tag of the row at t, c rows that are neither notifications nor digests
 -- KEYS[2] log       list of rows; the row of offset f + 1 + i is at index i
 -- KEYS[3] states    hash: id -> seen | read | archived
--- KEYS[4] keyed     zset: first 12 of an id -> offset, or minus the number it is parked under
+-- KEYS[4] keyed     zset: first 12 of an id -> offset, or minus the number it is parked under; when it was recalled while parked,
+--                   the log's top at that time
 -- KEYS[5] parked    zset: '<number> <half-life> <row>' -> number
 -- KEYS[6] cursors   hash: device -> '<epoch> <offset> <id8> <at>'
 -- KEYS[7] registry  hash: node -> '<count> <JSON of its connections>'
 -- KEYS[8] due       zset of the bucket: user -> when the next one is released
 -- KEYS[9] counters  hash of the bucket: node -> wake-ups, attaches and detaches so far; below zero once the node was found dead
+-- KEYS[10] bodies   hash: first 12 of an id that no row holds any more -> 'l' (it was in the log) or 'r' (recalled while parked), and the
+--                   id's end
 -- ARGV[1] user
 -- ARGV[2] the clock, Unix milliseconds; '' for the server's own; '<' and Unix milliseconds: the server's own, and rows have aged up to
 --         that time at most, since a step of the clock is not age
 -- ARGV[3] identity for the log, should it have to be started afresh
-local META, LOG, STATES, KEYED, PARKED, CURSORS, REGISTRY, DUE, COUNTERS = unpack(KEYS)
+local META, LOG, STATES, KEYED, PARKED, CURSORS, REGISTRY, DUE, COUNTERS, BODIES = unpack(KEYS)
 local USER = ARGV[1]
 local CHUNK = 128
 
@@ -24,11 +28,12 @@ local function int(number)
   return string.format('%.0f', number)
 end
 
-local meta = redis.call('HMGET', META, 'e', 't', 'f', 'u', 'a', 'o', 'l', 'n', 'q', 'r', 'x')
+local meta = redis.call('HMGET', META, 'e', 't', 'f', 'u', 'a', 'o', 'l', 'n', 'q', 'r', 'x', 'g', 'c')
 local epoch = meta[1] or ''
 local top, floor, unread = tonumber(meta[2] or 0), tonumber(meta[3] or 0), tonumber(meta[4] or 0)
 local latest, oldest = tonumber(meta[5] or 0), tonumber(meta[6] or 0)
 local park_no, parked, revoked = tonumber(meta[8] or 0), tonumber(meta[9] or 0), tonumber(meta[10] or 0)
+local chain, changes = meta[12] or epoch, tonumber(meta[13] or 0)
 local limiter, fresh
 local nodes
 
@@ -54,10 +59,29 @@ local function id_of(row)
   return string.sub(row, 15, 34)
 end
 
+local function id8_of(row)
+  return string.sub(row, 35, 42)
+end
+
+local function is_entry(row)
+  local kind = kind_of(row)
+  return kind == 'n' or kind == 'd'
+end
+
+-- The tag of a row that follows one with the tag `previous`; `timed_id` is its time, 13 digits, and its id.
+local function tag_after(previous, timed_id)
+  return string.sub(redis.sha1hex(previous .. timed_id), 1, 8)
+end
+
+-- The row with another kind and tail. Time, id and tag stay.
+local function rewritten(row, kind, tail)
+  return kind .. string.sub(row, 2, 42) .. tail
+end
+
 -- The ids an `s` or `d` row names.
 local function ids_in(row)
   local ids = {}
-  local list = string.match(row, '"ids":%[([^%]]*)%]', 35) or ''
+  local list = string.match(row, '"ids":%[([^%]]*)%]', 43) or ''
   for id in string.gmatch(list, '"([^"]*)"') do ids[#ids + 1] = id end
   return ids
 end
@@ -68,7 +92,11 @@ end
 
 local function id8_at(offset)
   local row = row_at(offset)
-  return row and string.sub(row, 15, 22) or ''
+  return row and id8_of(row) or (offset > 0 and offset == top and chain) or ''
+end
+
+local function quoted(ids)
+  return #ids == 0 and '' or '"' .. table.concat(ids, '","') .. '"'
 end
 
 local function counts_as_unread(state)
@@ -98,11 +126,45 @@ local function each_row(last, visit)
   end
 end
 
-local function trim(to)
-  local ids = {}
+-- Calls visit(row, offset) from the newest row to the oldest.
+local function each_row_back(visit)
+  local last = top
+  while last > floor do
+    local first = math.max(floor + 1, last - CHUNK + 1)
+    local rows = redis.call('LRANGE', LOG, first - floor - 1, last - floor - 1)
+    for i = #rows, 1, -1 do visit(rows[i], first + i - 1) end
+    last = first - 1
+  end
+end
+
+-- Keeps the ends of those ids that an Idempotency-Key made: their rows leave the log.
+local function keep_bodies(ids)
+  for from = 1, #ids, 1000 do
+    local keys, fields = {}, {}
+    for i = from, math.min(from + 999, #ids) do keys[#keys + 1] = string.sub(ids[i], 1, 12) end
+    for i, place in ipairs(redis.call('ZMSCORE', KEYED, unpack(keys))) do
+      if place and tonumber(place) > 0 then
+        fields[#fields + 1] = keys[i]
+        fields[#fields + 1] = 'l' .. string.sub(ids[from + i - 1], 13)
+      end
+    end
+    if #fields > 0 then redis.call('HSET', BODIES, unpack(fields)) end
+  end
+  redis.call('PEXPIRE', BODIES, META_TTL_MS, 'NX')
+end
+
+local function drop(to)
+  local ids, keyed = {}, redis.call('EXISTS', KEYED) == 1 and {}
   each_row(to, function(row)
-    if kind_of(row) == 'n' then ids[#ids + 1] = id_of(row) end
+    local kind, id = kind_of(row), id_of(row)
+    if kind == 'n' then ids[#ids + 1] = id end
+    if not is_entry(row) then changes = changes - 1 end
+    if keyed and (kind == 'n' or kind == 'x') then keyed[#keyed + 1] = id end
+    if keyed and kind == 'd' then
+      for _, named in ipairs(ids_in(row)) do keyed[#keyed + 1] = named end
+    end
   end)
+  if keyed then keep_bodies(keyed) end
   local states = states_of(ids)
   for _, id in ipairs(ids) do
     if counts_as_unread(states[id]) then unread = unread - 1 end
@@ -114,16 +176,27 @@ local function trim(to)
   oldest = first and time_of(first) or 0
 end
 
+-- The keys of what was recalled while parked are remembered on, as of the new log; those of the log are not.
 local function reset()
   redis.call('DEL', LOG, STATES)
-  redis.call('ZREMRANGEBYSCORE', KEYED, 1, '+inf')
-  epoch, top, floor, unread, oldest = ARGV[3], 0, 0, 0, 0
+  redis.call('ZREMRANGEBYSCORE', KEYED, 0, '+inf')
+  local bodies = redis.call('HGETALL', BODIES)
+  for i = 1, #bodies, 2 do
+    if string.sub(bodies[i + 1], 1, 1) == 'r' then
+      redis.call('ZADD', KEYED, 0, bodies[i])
+    else
+      redis.call('HDEL', BODIES, bodies[i])
+    end
+  end
+  redis.call('PEXPIRE', KEYED, META_TTL_MS, 'NX')
+  epoch, top, floor, unread, oldest, changes = ARGV[3], 0, 0, 0, 0, 0
+  chain = epoch
 end
 
 -- A log that was never used gets its identity. What a lost meta left behind would be of another log.
 local function begin()
   if epoch ~= '' then return end
-  redis.call('DEL', KEYED, PARKED)
+  redis.call('DEL', KEYED, BODIES, PARKED)
   redis.call('ZREM', DUE, USER)
   reset()
 end
@@ -192,25 +265,108 @@ local function wake(row)
   return #told
 end
 
--- Appends a row and wakes; how many nodes.
+-- Forgets the keys up to the offset.
+local function forget(offset)
+  if offset < 0 then return end
+  local keys = redis.call('ZRANGEBYSCORE', KEYED, 0, offset)
+  for from = 1, #keys, 1000 do redis.call('HDEL', BODIES, unpack(keys, from, math.min(from + 999, #keys))) end
+  if #keys > 0 then redis.call('ZREMRANGEBYSCORE', KEYED, 0, offset) end
+end
+
+-- Each id stays in the newest `s` row that names it, and leaves the older ones; a row that no id is left in is emptied.
+local function coalesce()
+  local named = {}
+  each_row_back(function(row, offset)
+    if kind_of(row) ~= 's' then return end
+    local ids, left = ids_in(row), {}
+    for _, id in ipairs(ids) do
+      if not named[id] then left[#left + 1] = id end
+    end
+    for _, id in ipairs(left) do named[id] = true end
+    if #left > 0 and #left < #ids then
+      local rest = string.match(row, '^"ids":%[[^%]]*%](.*)$', 43)
+      redis.call('LSET', LOG, offset - floor - 1, rewritten(row, 's', '"ids":[' .. quoted(left) .. ']' .. rest))
+    elseif #left == 0 and offset < top then
+      redis.call('LSET', LOG, offset - floor - 1, rewritten(row, '-', ''))
+    end
+  end)
+end
+
+-- Appends a row for which make_room made room, and wakes; how many nodes.
 local function append(kind, id, tail)
-  local row = kind .. string.format('%013.0f', now) .. id .. tail
+  local timed_id = string.format('%013.0f', now) .. id
+  chain = tag_after(chain, timed_id)
+  local row = kind .. timed_id .. chain .. tail
   if redis.call('RPUSH', LOG, row) == 1 then
     redis.call('PEXPIRE', LOG, META_TTL_MS)
     oldest = now
   end
-  if kind == 'n' or kind == 'd' then count_notification() end
+  if kind == 'n' or kind == 'd' then count_notification() else changes = changes + 1 end
   top, latest = top + 1, now
   if kind == 'n' then unread = unread + 1 end
-  if top % FORGET_EVERY == 0 then redis.call('ZREMRANGEBYSCORE', KEYED, 1, top - IDEMPOTENCY_WINDOW) end
   local woken = wake(row)
-  if top - floor > MAX_ENTRIES + math.floor(MAX_ENTRIES / 10) then trim(top - MAX_ENTRIES) end
+  if top % FORGET_EVERY == 0 then forget(math.min(top - IDEMPOTENCY_WINDOW, floor)) end
+  if kind == 's' and changes % COALESCE_EVERY == 0 then coalesce() end
   return woken
+end
+
+-- Drops the rows up to an offset. If that changes the unread count, a row of its own tells the devices that are connected.
+local function trim(to)
+  if to == floor then return end
+  local before = unread
+  drop(to)
+  if unread == before then return end
+  nodes = nodes or redis.call('HKEYS', REGISTRY)
+  if #nodes > 0 then append('s', COUNT_ID, '"ids":[],"state":"read","unread":' .. int(unread) .. '}') end
+end
+
+local function excess(count, bound)
+  return count > bound + math.floor(bound / 10) and count - bound or 0
+end
+
+-- Trims so that one more row fits, an entry (a notification or a digest) or a change (any other); whether any left.
+local function make_room(entry)
+  local entries = excess(top - floor - changes + (entry and 1 or 0), MAX_ENTRIES)
+  local others = excess(changes + (entry and 0 or 1), CHANGES_BOUND)
+  if entries == 0 and others == 0 then return false end
+  local to = floor
+  each_row(top, function(row, offset)
+    if entries <= 0 and others <= 0 then return true end
+    if is_entry(row) then entries = entries - 1 else others = others - 1 end
+    to = offset
+  end)
+  trim(to)
+  return true
 end
 
 local function remember(key, place)
   redis.call('ZADD', KEYED, place, key)
   redis.call('PEXPIRE', KEYED, META_TTL_MS, 'NX')
+end
+
+-- Byte by byte: Lua's own comparison follows the server's locale.
+local function before(a, b)
+  for i = 1, math.min(#a, #b) do
+    local x, y = string.byte(a, i), string.byte(b, i)
+    if x ~= y then return x < y end
+  end
+  return #a < #b
+end
+
+-- Sets a device's cursor. A device over MAX_DEVICES evicts the least recently used cursor.
+local function set_cursor(device, of, offset, id8)
+  local new = redis.call('HSET', CURSORS, device, of .. ' ' .. int(offset) .. ' ' .. id8 .. ' ' .. int(now)) == 1
+  redis.call('PEXPIRE', CURSORS, META_TTL_MS, 'NX')
+  if not new or redis.call('HLEN', CURSORS) <= MAX_DEVICES then return end
+  local oldest_device, oldest_at = device, nil
+  local cursors = redis.call('HGETALL', CURSORS)
+  for i = 1, #cursors, 2 do
+    local name, at = cursors[i], tonumber(string.match(cursors[i + 1], '(%d+)$'))
+    if name ~= device and (not oldest_at or at < oldest_at or (at == oldest_at and before(name, oldest_device))) then
+      oldest_device, oldest_at = name, at
+    end
+  end
+  redis.call('HDEL', CURSORS, oldest_device)
 end
 
 -- Tells the bucket when the user's next parked notification is due.
@@ -245,11 +401,14 @@ local function save()
   put('n', int(park_no), 8)
   put('q', int(parked), 9)
   put('r', int(revoked), 10)
+  put('g', chain, 12)
+  put('c', int(changes), 13)
   local renew = now >= tonumber(meta[11] or 0)
   if renew then put('x', int(now + math.floor(META_TTL_MS / 16)), 11) end
   if #fields > 0 then redis.call('HSET', META, unpack(fields)) end
   if not renew then return end
   for i = 1, 6 do redis.call('PEXPIRE', KEYS[i], META_TTL_MS) end
+  redis.call('PEXPIRE', BODIES, META_TTL_MS)
 end
 
 -- A list that is not as long as meta says lost a part: what is left cannot be told apart, so it is another log from here.
@@ -261,7 +420,7 @@ if top > floor and oldest <= aged - RETENTION_MS then
     if time_of(row) > aged - RETENTION_MS then return true end
     to = offset
   end)
-  if to > floor then trim(to) end
+  trim(to)
 end
 
 if latest > wall then read_limiter() end

@@ -43,25 +43,27 @@ end
 -- The answer, or nil when it is not as usual; nothing has changed then.
 local function usual(stem, user, id, tail)
   local meta_key, log = stem .. 'm:' .. user, stem .. 'l:' .. user
-  local meta = call('HMGET', meta_key, 'e', 't', 'f', 'a', 'o', 'q', 'x', 'u', 'l')
+  local meta = call('HMGET', meta_key, 'e', 't', 'f', 'a', 'o', 'q', 'x', 'u', 'l', 'g', 'c')
   local epoch = meta[1]
   if not epoch then return nil end
   local offset, now = (meta[2] or 0) + 1, clock
   if tonumber(meta[4] or 0) > clock then return nil end
   local length = offset - (meta[3] or 0)
-  if length == 1 or length > FULL or offset % FORGET_EVERY == 0 or (meta[6] or '0') ~= '0' then return nil end
+  if length == 1 or length - (meta[11] or 0) > FULL or offset % FORGET_EVERY == 0 or (meta[6] or '0') ~= '0' then return nil end
   if tonumber(meta[5] or 0) <= aged - RETENTION_MS or now >= tonumber(meta[7] or 0) then return nil end
   local times = with_time(meta[9] or '', now)
   if not times then return nil end
 
-  local row = 'n' .. string.format('%013.0f', now) .. id .. tail
+  local timed_id = string.format('%013.0f', now) .. id
+  local tag = string.sub(redis.sha1hex((meta[10] or epoch) .. timed_id), 1, 8)
+  local row = 'n' .. timed_id .. tag .. tail
   if call('RPUSH', log, row) ~= length then
     call('RPOP', log)
     return nil
   end
   local told = wake(stem, user, offset, epoch, row)
-  call('HSET', meta_key, 't', offset, 'u', (meta[8] or 0) + 1, 'a', now, 'l', times)
-  return 'accepted ' .. epoch .. ' ' .. offset .. ' ' .. told .. ' 0'
+  call('HSET', meta_key, 't', offset, 'u', (meta[8] or 0) + 1, 'a', now, 'l', times, 'g', tag)
+  return 'accepted ' .. epoch .. ' ' .. offset .. ' ' .. told .. ' 0 ' .. tag
 end
 
 return carry_out(6, function(stem, user, keyed, half_life, id, tail)

@@ -1,26 +1,35 @@
 -- Appends a notification, parks it over the rate, or finds that it is there already.
--- KEYS[1..9] as in prelude.lua
+-- KEYS[1..10] as in prelude.lua
 -- ARGV[1..3] as in prelude.lua
 -- ARGV[4] id
 -- ARGV[5] '1' when an Idempotency-Key made the id
 -- ARGV[6] the row's tail
 -- ARGV[7] half-life, seconds; 0: none
--- Returns {'accepted', epoch, offset, nodes woken, replayed} | {'parked', release at, replayed}
---         | {'full', retry after ms} | {'conflict'}
+-- Returns {'accepted', epoch, offset, nodes woken, replayed, id8} | {'parked', release at, replayed}
+--         | {'recalled'} | {'full', retry after ms} | {'conflict'}
 local id, keyed, tail, half_life = ARGV[4], ARGV[5] == '1', ARGV[6], ARGV[7]
 local key = string.sub(id, 1, 12)
 
-local function replayed(place)
-  if place > 0 then
-    local row = row_at(place)
-    local kind = row and kind_of(row)
-    if (kind == 'n' or kind == 'x') and id_of(row) ~= id then return { 'conflict' } end
-    return { 'accepted', epoch, place, 0, 1 }
+-- The id that the key made: in BODIES, or in the row at its place, which is its own or the digest it was folded into.
+local function first_id(kept, place)
+  if kept then return key .. string.sub(kept, 2) end
+  local row = row_at(place)
+  for _, named in ipairs(row and (kind_of(row) == 'd' and ids_in(row) or { id_of(row) }) or {}) do
+    if string.sub(named, 1, 12) == key then return named end
   end
-  local member = redis.call('ZRANGEBYSCORE', PARKED, -place, -place)[1]
-  if not member then return { 'parked', wall, 1 } end
-  if id_of(string.match(member, '^%d+ [^ ]+ (.*)$')) ~= id then return { 'conflict' } end
-  return { 'parked', release_at(redis.call('ZRANK', PARKED, member)), 1 }
+end
+
+local function replayed(place)
+  if place < 0 then
+    local member = redis.call('ZRANGEBYSCORE', PARKED, -place, -place)[1]
+    if not member then return { 'recalled' } end
+    if id_of(string.match(member, '^%d+ [^ ]+ (.*)$')) ~= id then return { 'conflict' } end
+    return { 'parked', release_at(redis.call('ZRANK', PARKED, member)), 1 }
+  end
+  local kept = redis.call('HGET', BODIES, key)
+  if first_id(kept, place) ~= id then return { 'conflict' } end
+  if kept and string.sub(kept, 1, 1) == 'r' then return { 'recalled' } end
+  return { 'accepted', epoch, place, 0, 1, id8_at(place) }
 end
 
 local place = keyed and epoch ~= '' and redis.call('ZSCORE', KEYED, key)
@@ -38,7 +47,7 @@ if parked > 0 or free_slots() == 0 then
     return { 'full', at - wall }
   end
   park_no, parked, latest = park_no + 1, parked + 1, now
-  local row = 'n' .. string.format('%013.0f', now) .. id .. tail
+  local row = 'n' .. string.format('%013.0f', now) .. id .. NO_TAG .. tail
   redis.call('ZADD', PARKED, park_no, int(park_no) .. ' ' .. half_life .. ' ' .. row)
   redis.call('PEXPIRE', PARKED, META_TTL_MS, 'NX')
   if keyed then remember(key, -park_no) end
@@ -46,8 +55,8 @@ if parked > 0 or free_slots() == 0 then
   save()
   return { 'parked', at, 0 }
 end
+make_room(true)
 if keyed then remember(key, top + 1) end
 local woken = append('n', id, tail)
-local offset = top
 save()
-return { 'accepted', epoch, offset, woken, 0 }
+return { 'accepted', epoch, top, woken, 0, chain }

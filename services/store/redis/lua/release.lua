@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Moves what is due from parked to the log, in publish order and within the rate; what lost its worth is folded into digests.
--- KEYS[1..9] as in prelude.lua
+-- KEYS[1..10] as in prelude.lua
 -- ARGV[1..3] as in prelude.lua
 -- Returns {released, folded, left, next at}
 local queue, taken = {}, 0
@@ -38,6 +38,7 @@ while parked > 0 and free_slots() > 0 and released < RELEASE_BATCH do
     parked = 0
     break
   end
+  make_room(true)
   if worthless(entry) then
     local ids = {}
     while entry and worthless(entry) do
@@ -45,11 +46,11 @@ while parked > 0 and free_slots() > 0 and released < RELEASE_BATCH do
       leave(entry)
       entry = peek(1)
     end
-    append('d', ids[1], '"count":' .. #ids .. ',"ids":["' .. table.concat(ids, '","') .. '"],"unread":' .. int(unread) .. '}')
+    append('d', ids[1], '"count":' .. #ids .. ',"ids":[' .. quoted(ids) .. '],"unread":' .. int(unread) .. '}')
     folded = folded + #ids
   else
     leave(entry)
-    append('n', id_of(entry.row), string.sub(entry.row, 35))
+    append('n', id_of(entry.row), string.sub(entry.row, 43))
   end
   released = released + 1
 end

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Takes a notification back: off the parked ones, or out of the log with an `r` row that tells every device.
--- KEYS[1..9] as in prelude.lua
+-- KEYS[1..10] as in prelude.lua
 -- ARGV[1..3] as in prelude.lua
 -- ARGV[4] id for the row
 -- ARGV[5] id of the notification
@@ -21,11 +21,18 @@ local function retract()
   if member then
     redis.call('ZREM', PARKED, member)
     parked = parked - 1
+    local key = string.sub(id, 1, 12)
+    local place = redis.call('ZSCORE', KEYED, key)
+    if place and tonumber(place) == -tonumber(string.match(member, '^%d+')) then
+      redis.call('HSET', BODIES, key, 'r' .. string.sub(id, 13))
+      redis.call('PEXPIRE', BODIES, META_TTL_MS, 'NX')
+      remember(key, top)
+    end
     schedule()
     return 'unparked'
   end
   local place, found, folded
-  each_row(top, function(row, offset)
+  local function look(row, offset)
     local kind = kind_of(row)
     if kind == 'n' and id_of(row) == id then
       place, found = offset, row
@@ -34,11 +41,17 @@ local function retract()
     if kind == 'd' and not folded then
       for _, named in ipairs(ids_in(row)) do folded = folded or named == id end
     end
-  end)
+  end
+  each_row(top, look)
+  if place and make_room(false) then
+    place = nil
+    each_row(top, look)
+  end
   if not place then return folded and 'folded' or 'unknown' end
   if counts_as_unread(states_of({ id })[id]) then unread = unread - 1 end
   redis.call('HDEL', STATES, id)
-  redis.call('LSET', LOG, place - floor - 1, 'x' .. string.sub(found, 2, 14) .. id)
+  redis.call('LSET', LOG, place - floor - 1, rewritten(found, 'x', ''))
+  changes = changes + 1
   append('r', ARGV[4], int(place) .. '"id":"' .. id .. '","reason":' .. ARGV[6] .. ',"unread":' .. int(unread) .. '}')
   return 'retracted'
 end

@@ -1,0 +1,99 @@
+import { formatEventId, type GapReason, type Position } from '../protocol/index.ts'
+import { rowId, rowId8, rowTime, tagAfter } from './row.ts'
+import { rowAt, statesOf, type UserState } from './state.ts'
+import type { Backlog, ReadCommand, Start } from './store.ts'
+
+/** A place to read from, and why the place asked for is not it. */
+interface Located {
+  from: number
+  gap: Backlog['gap']
+  resumed: boolean
+}
+
+type Bounds = Pick<ReadCommand, 'limit' | 'bytes'>
+
+/** Reads from where a cursor starts. Changes nothing. */
+export function backlogOf(state: UserState, start: Start, deviceId: string, bounds: Bounds, expiresInMs: number): Backlog {
+  const { from, gap, resumed } = locate(state, start, deviceId)
+  const rows = rowsAfter(state, from, bounds)
+  return {
+    epoch: state.epoch,
+    top: state.top,
+    topId8: positionOf(state, state.top).id8,
+    start: gap === undefined && start.at === 'position' ? start.position : positionOf(state, from),
+    resumed,
+    gap,
+    rows,
+    states: statesOf(state, rows),
+    unread: state.unread,
+    parked: state.parked.length,
+    expiresInMs
+  }
+}
+
+/** The position of an offset; its tag is '' where no row tells it. */
+export function positionOf(state: UserState, offset: number): Position {
+  const { epoch, top, chain } = state
+  const row = rowAt(state, offset)
+  return { epoch, offset, id8: row !== undefined ? rowId8(row) : offset > 0 && offset === top ? chain : '' }
+}
+
+/** Milliseconds until the oldest row leaves by age; 0 when there is none. */
+export function expiresIn({ rows }: UserState, retentionMs: number, now: number): number {
+  return rows[0] === undefined ? 0 : rowTime(rows[0]) + retentionMs - now
+}
+
+function rowsAfter({ rows, floor }: UserState, offset: number, { limit, bytes = Number.POSITIVE_INFINITY }: Bounds): Buffer[] {
+  const first = offset - floor
+  let end = first
+  for (let sum = 0; end < rows.length && end - first < limit && sum < bytes; end++) sum += (rows[end] as Buffer).length
+  return rows.slice(first, end)
+}
+
+function locate(state: UserState, start: Start, deviceId: string): Located {
+  if (start.at === 'position') return { ...resume(state, start.position), resumed: true }
+  if (start.at === 'latest') return { from: state.top, gap: undefined, resumed: false }
+  if (start.at === 'unknown') return { ...gap(state, 'unknown_id', '', eventId(state, state.floor), 0), resumed: true }
+  const cursor = start.at === 'device' ? state.cursors.get(deviceId) : undefined
+  if (cursor !== undefined) return { ...resume(state, cursor.position), resumed: true }
+  let from = state.floor
+  if (start.at === 'device') {
+    for (const { position } of state.cursors.values()) {
+      if (position.epoch === state.epoch && position.offset <= state.top) from = Math.max(from, position.offset)
+    }
+  }
+  return { from, gap: undefined, resumed: false }
+}
+
+function resume(state: UserState, position: Position): Omit<Located, 'resumed'> {
+  const { floor, top } = state
+  const given = formatEventId(position)
+  if (position.epoch !== state.epoch) return gap(state, 'epoch', given, eventId(state, floor), 0)
+  if (position.offset > top) return gap(state, 'ahead', eventId(state, top + 1), given, position.offset - top)
+  if (position.offset < floor) {
+    return gap(state, 'trimmed', eventId(state, position.offset + 1), eventId(state, floor), floor - position.offset)
+  }
+  if (!isOfThisLog(state, position)) return gap(state, 'fork', given, eventId(state, top), 0)
+  return { from: position.offset, gap: undefined }
+}
+
+/**
+ * Returns whether the position has the tag this log has there. The tag of the row trimmed last is not kept: the row after it tells
+ * whether its own follows from the given one.
+ */
+function isOfThisLog(state: UserState, { offset, id8 }: Position): boolean {
+  if (offset === 0 || id8 === '') return true
+  const known = positionOf(state, offset).id8
+  if (known !== '') return known === id8
+  const next = rowAt(state, offset + 1) as Buffer
+  return tagAfter(id8, rowTime(next), rowId(next)) === rowId8(next)
+}
+
+function gap(state: UserState, reason: GapReason, from: string, to: string, count: number): Omit<Located, 'resumed'> {
+  return { from: state.floor, gap: { reason, from, to, count } }
+}
+
+/** An event id without its last part. */
+function eventId({ epoch }: UserState, offset: number): string {
+  return formatEventId({ epoch, offset, id8: '' })
+}
