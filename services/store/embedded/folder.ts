@@ -20,7 +20,7 @@ import { type Database, isCorruption, type OpenDatabase, REMEDY } from './databa
 import { checkLogs, checkTables, type FileDamage, filesOf, tableBytes } from './level-files.ts'
 import { upgradeFrom1 } from './upgrade.ts'
 
-/** Tables up to this size altogether are checked before the folder is used, bytes; larger ones by the upkeep. */
+/** Tables up to this size altogether are checked before the folder is used, bytes. Of larger ones each user is checked when it is loaded. */
 const CHECK_AT_ONCE = 64 * 1024 * 1024
 
 /** An opened data folder. */
