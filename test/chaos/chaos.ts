@@ -38,7 +38,7 @@ export interface ChaosResult {
 }
 
 const CONNECT_MS = 60_000
-const FAULTS_OVER_MS = 40_000
+const FAULTS_OVER_MS = 60_000
 const STALL_STEP_MS = 50
 /** One user without a device for so many seconds of a run. */
 const SECONDS_PER_ABSENT = 2
