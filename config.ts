@@ -59,7 +59,7 @@ export const environmentSchema = Type.Object({
   RATE_LIMIT_WINDOW_MS: whole(1000, 10, 3_600_000, 'Length of that window, milliseconds'),
   PARKED_MAX: whole(1000, 1, 100_000, 'Notifications that may wait for their release, per user'),
   RETENTION_SECONDS: whole(604_800, 1, 2_592_000, 'Age at which a notification is trimmed'),
-  LOG_MAX_ENTRIES: whole(1000, 10, 100_000, 'Rows kept per user'),
+  LOG_MAX_ENTRIES: whole(1000, 10, 100_000, 'Notifications kept per user'),
   MAX_UNACKED: whole(100, 1, 10_000, 'Frames of rows in flight to a connection before it must acknowledge'),
 
   WS_MAX_PAYLOAD_BYTES: whole(10_240, 256, 1_048_576, 'Largest frame taken from a client'),

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { eventIdOf } from '../services/connection/frames.ts'
 import { errors } from '../services/errors.ts'
+import { formatEventId } from '../services/protocol/index.ts'
 import {
   bodyErrors,
   described,
@@ -200,11 +200,11 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     async (request) => {
       const { head, first, parked, unread, devices } = await app.store.queue(request.params.user)
       return {
-        head: eventIdOf(head),
-        first: eventIdOf(first),
+        head: formatEventId(head),
+        first: formatEventId(first),
         parked,
         unread,
-        devices: devices.map(({ deviceId, position, lag, at }) => ({ deviceId, eventId: eventIdOf(position), lag, acknowledgedAt: at }))
+        devices: devices.map(({ deviceId, position, lag, at }) => ({ deviceId, eventId: formatEventId(position), lag, acknowledgedAt: at }))
       }
     }
   )

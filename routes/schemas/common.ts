@@ -18,7 +18,7 @@ export const NotificationIdSchema = Type.String({ minLength: 1, maxLength: 64, e
 
 export const EventIdSchema = Type.String({
   maxLength: 64,
-  description: '`<epoch>.<offset>.<id8>`, opaque to clients',
+  description: '`<epoch>.<offset>.<8 characters unique to the append>`, opaque to clients',
   examples: ['k3f9q2.41.a81c22e0']
 })
 

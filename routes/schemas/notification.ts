@@ -80,7 +80,7 @@ export const PublishAnswerSchema = Type.Object(
       {
         id: 'qk3mTnHc0Vd5Yx1LbR2w',
         durability: 'fsync',
-        results: [{ user: 'alice', status: 'accepted', eventId: 'k3f9q2.41.qk3mTnHc', nodes: 1 }]
+        results: [{ user: 'alice', status: 'accepted', eventId: 'k3f9q2.41.a81c22e0', nodes: 1 }]
       }
     ]
   }

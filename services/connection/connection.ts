@@ -1,10 +1,18 @@
 import { isOfStore } from '../errors.ts'
 import { increment } from '../node/counters.ts'
-import { type CloseName, closeCodes, DEFAULT_DEVICE, type HelloFrame, type Position, parseEventId } from '../protocol/index.ts'
+import {
+  type CloseName,
+  closeCodes,
+  DEFAULT_DEVICE,
+  formatEventId,
+  type HelloFrame,
+  type Position,
+  parseEventId
+} from '../protocol/index.ts'
 import { rowId8, rowKind } from '../store/row.ts'
 import type { Backlog, ConnectionInfo, ReadCommand, Start } from '../store/store.ts'
 import type { ConnectionContext, Identity } from './context.ts'
-import { eventIdOf, Frame, plainFrame, Replay } from './frames.ts'
+import { Frame, plainFrame, Replay } from './frames.ts'
 import { Heartbeat } from './heartbeat.ts'
 import type { LocalUser } from './registry.ts'
 import { SendWindow } from './send-window.ts'
@@ -231,7 +239,7 @@ export class Connection implements ConnectionInfo, TransportOwner {
     if (this.#stage === 'attach') void this.#ask(() => this.#attach())
     else if (!this.#doubt && this.#isCaughtUp) {
       this.#stage = 'live'
-      const eventId = eventIdOf(this.#sent)
+      const eventId = formatEventId(this.#sent)
       this.#transport.send(new Frame(eventId, `{"type":"caughtUp","eventId":"${eventId}","unread":${this.#unread}}`))
     } else if (this.#hasRoom()) {
       this.#doubt = false
@@ -304,7 +312,7 @@ export class Connection implements ConnectionInfo, TransportOwner {
     const isFruitless = backlog.gap !== undefined || (backlog.rows.length === 0 && backlog.top > backlog.start.offset)
     this.#fruitlessReads = isFruitless ? this.#fruitlessReads + 1 : 0
     if (this.#fruitlessReads > MAX_FRUITLESS_READS) {
-      throw new Error(`The log does not go on from ${eventIdOf(command.position)}: ${MAX_FRUITLESS_READS} reads made no progress`)
+      throw new Error(`The log does not go on from ${formatEventId(command.position)}: ${MAX_FRUITLESS_READS} reads made no progress`)
     }
     this.#take(backlog)
   }
@@ -325,8 +333,8 @@ export class Connection implements ConnectionInfo, TransportOwner {
       heartbeat: { intervalMs: pingIntervalMs, timeoutMs: timeouts.pongMs },
       resume: {
         status: backlog.gap !== undefined ? 'gap' : backlog.resumed ? 'resumed' : 'fresh',
-        from: eventIdOf(backlog.start),
-        to: eventIdOf({ epoch: backlog.epoch, offset: backlog.top, id8: backlog.topId8 }),
+        from: formatEventId(backlog.start),
+        to: formatEventId({ epoch: backlog.epoch, offset: backlog.top, id8: backlog.topId8 }),
         pending: backlog.top - backlog.start.offset,
         parked: backlog.parked
       },
@@ -377,7 +385,7 @@ export class Connection implements ConnectionInfo, TransportOwner {
   }
 
   #lost(epoch: string, last: number, count: number): number {
-    const at = (offset: number): string => eventIdOf({ epoch, offset, id8: '' })
+    const at = (offset: number): string => formatEventId({ epoch, offset, id8: '' })
     this.#gap({ reason: 'lost', from: at(last - count + 1), to: at(last), count })
     return 0
   }

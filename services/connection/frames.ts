@@ -1,4 +1,4 @@
-import { formatEventId, type Position, type ServerFrame, type State } from '../protocol/index.ts'
+import { formatEventId, type ServerFrame, type State } from '../protocol/index.ts'
 import { retractedOffset, rowId, rowId8, rowKind, rowTail, tailStart } from '../store/row.ts'
 import type { Backlog } from '../store/store.ts'
 
@@ -125,9 +125,4 @@ export class Replay {
 
 function notificationFrame(eventId: string, flags: string, row: Buffer): Frame {
   return new Frame(eventId, `{"type":"notification","eventId":"${eventId}",${flags}"notification":{"id":"${rowId(row)}",`, row, '}')
-}
-
-/** An event id for a position whose row may be one the store lost, which has no id. */
-export function eventIdOf(position: Position): string {
-  return formatEventId(position.id8.startsWith('~') ? { ...position, id8: '' } : position)
 }

@@ -1,15 +1,14 @@
-/** A place in a log: epoch, offset (gapless from 1; 0 is before the first row) and the first 8 characters of the row's id. */
+/** A place in a log: epoch, offset (gapless from 1; 0 is before the first row) and the row's tag, which no other append has. */
 export interface Position {
   epoch: string
   offset: number
-  /** '' where the row's id is not known, which turns the fork check off. */
+  /** The tag, 8 characters; '' where it is not known, which turns the fork check off. */
   id8: string
 }
 
-/** Rows the store lost have an id of tildes, and a cursor may stand on one. */
 const EVENT_ID = /^([0-9a-z]{1,16})\.(0|[1-9][0-9]{0,14})(?:\.([0-9A-Za-z_~-]{8}))?$/
 
-/** `<epoch>.<offset>.<id8>`, or `<epoch>.<offset>` when the row's id is not known; '' for the start of an unknown log. */
+/** `<epoch>.<offset>.<id8>`, or `<epoch>.<offset>` when the tag is not known; '' for the start of an unknown log. */
 export function formatEventId(position: Position): string {
   if (position.epoch === '') return ''
   const place = `${position.epoch}.${position.offset}`

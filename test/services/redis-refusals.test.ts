@@ -81,7 +81,7 @@ t.test('a Redis that answers and takes no write is not available', async (t) => 
   await heals()
 })
 
-t.test('must not be used: another eviction policy, another number of buckets', async (t) => {
+t.test('must not be used: another eviction policy, another number of buckets, rows of another format', async (t) => {
   const { server, node } = await own(t, { args: ['--maxmemory-policy', 'allkeys-lru'] })
   await t.rejects(node(), { message: /noeviction/ })
   const late = await RedisServer.prepare({ args: ['--maxmemory-policy', 'allkeys-lru'] })
@@ -95,6 +95,9 @@ t.test('must not be used: another eviction policy, another number of buckets', a
   await server.client().set(`${prefix}:buckets`, 64)
   const store = new RedisStore(settings, { url: server.url, keyPrefix: prefix, waitReplicas: 0 })
   await t.rejects(store.open('n', follower), { message: /64 buckets/ })
+  await server.client().set('older:buckets', 256)
+  const older = new RedisStore(settings, { url: server.url, keyPrefix: 'older', waitReplicas: 0 })
+  await t.rejects(older.open('n', follower), { message: /rows of format 1, this version reads format 2/ })
 })
 
 t.test('a full Redis takes no publish, and everything that makes room', async (t) => {

@@ -16,7 +16,7 @@ export class Keys {
   readonly nodes: string
   /** Settings by node. */
   readonly settings: string
-  /** How many buckets the database was made with. */
+  /** How many buckets the database was made with, and the format of its rows. */
   readonly buckets: string
   /** The Cluster slots of the two keys that belong to no bucket. */
   readonly nodesSlot: number

@@ -15,10 +15,17 @@ export async function checkServer(server: Redis): Promise<void> {
   await checkPolicy(server)
 }
 
-/** Checks that the database was made with as many buckets as this driver has. Rejects with `StoreUnusable` when not. */
+/** Format of the rows in the database: in format 1 they had no tags. */
+const ROW_FORMAT = '2'
+
+/** Checks that the database has as many buckets as this driver, and rows of its format. Rejects with `StoreUnusable` when not. */
 export async function checkBuckets(server: Redis, keys: Keys): Promise<void> {
   const stored = (await server.get(keys.buckets)) ?? (await claimBuckets(server, keys))
-  if (stored !== String(BUCKETS)) throw new StoreUnusable(`the database was made with ${stored} buckets, this version has ${BUCKETS}`)
+  const [buckets, rowFormat = '1'] = (stored ?? '').split(' ')
+  if (buckets !== String(BUCKETS)) throw new StoreUnusable(`the database was made with ${buckets} buckets, this version has ${BUCKETS}`)
+  if (rowFormat !== ROW_FORMAT) {
+    throw new StoreUnusable(`the database has rows of format ${rowFormat}, this version reads format ${ROW_FORMAT}: use another key prefix`)
+  }
 }
 
 /** Rejects with `StoreUnusable` if the server may evict keys. A policy that the user may not read is taken to be right. */
@@ -74,7 +81,7 @@ async function checkVersion(server: Redis): Promise<void> {
 }
 
 async function claimBuckets(server: Redis, keys: Keys): Promise<string | null> {
-  await server.setnx(keys.buckets, BUCKETS)
+  await server.setnx(keys.buckets, `${BUCKETS} ${ROW_FORMAT}`)
   return await server.get(keys.buckets)
 }
 
