@@ -72,6 +72,7 @@ function printable(text: string): string {
   return text.replace(/\p{Cc}/gu, ' ')
 }
 
-function timeOf(timestamp: number): string {
+/** Returns the time in ISO 8601; the number itself if no `Date` can hold it, since `toISOString` throws on those. */
+export function timeOf(timestamp: number): string {
   return Number.isFinite(new Date(timestamp).getTime()) ? new Date(timestamp).toISOString() : String(timestamp)
 }

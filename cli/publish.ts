@@ -1,7 +1,7 @@
 import type { PublishAnswer, RecipientResult } from '../services/delivery/publisher.ts'
 import { type PublishCommand, UsageError } from './arguments.ts'
 import { CommandError } from './credentials.ts'
-import type { Output } from './output.ts'
+import { type Output, timeOf } from './output.ts'
 
 /** How long the service may take to answer, milliseconds. */
 const ANSWER_MS = 30_000
@@ -69,7 +69,7 @@ function lineOf(id: string, result: RecipientResult): string {
     case 'accepted':
       return `accepted  ${result.user}  ${result.eventId}  ${id}`
     case 'parked':
-      return `parked  ${result.user}  until ${new Date(result.releaseAt).toISOString()}  ${id}`
+      return `parked  ${result.user}  until ${timeOf(result.releaseAt)}  ${id}`
     case 'rejected':
       return `rejected  ${result.user}  ${result.code}`
   }

@@ -12,6 +12,8 @@ const options = device === null ? {} : { deviceId: device, leader: false }
 const belfry = clientOf(searchParams.get('user') ?? 'alice', name, options)
 const inbox = new Inbox(belfry)
 const rows = new Map()
+/** Ids of notifications whose mark failed: the inbox has taken it back. */
+const failed = new Set()
 
 $('inbox').tabIndex = 0
 $('inbox').setAttribute('aria-label', `${name}: inbox`)
@@ -40,8 +42,14 @@ function rowOf(item, animate) {
   const state = Object.assign(document.createElement('span'), { className: 'state' })
   const time = document.createElement('time')
   button.append(dot, title, state, time)
-  button.addEventListener('click', () => inbox.mark(item.id, button.classList.contains('unread') ? 'read' : 'unread').catch(() => {}))
   const row = document.createElement('li')
+  button.addEventListener('click', () => {
+    failed.delete(item.id)
+    inbox.mark(item.id, button.classList.contains('unread') ? 'read' : 'unread').catch(() => {
+      failed.add(item.id)
+      renderList()
+    })
+  })
   if (animate) row.className = 'fresh'
   row.append(button)
   return row
@@ -70,7 +78,7 @@ function renderList(animate = true) {
     const [, title, state, time] = button.children
     title.textContent = item.title
     state.textContent = unread ? 'unread: mark read' : 'read: mark unread'
-    time.textContent = age(item.timestamp)
+    time.textContent = failed.has(item.id) ? 'not marked: try again' : age(item.timestamp)
   }
   $('empty').hidden = items.length > 0
   $('unread').hidden = inbox.unread === 0
@@ -95,5 +103,7 @@ renderState()
 belfry.connect()
 inbox.load().then(
   () => renderList(false),
-  () => {}
+  ({ message }) => {
+    $('empty').textContent = `Notifications could not be loaded: ${message}`
+  }
 )

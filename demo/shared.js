@@ -67,7 +67,9 @@ export function tripOf({ notification: { data }, replay }) {
   return !replay && typeof data?.sentAt === 'number' ? Math.max(0, Date.now() - data.sentAt) : undefined
 }
 
+/** Returns the age in words; '' for a timestamp that no `Date` can hold. */
 export function age(timestamp) {
+  if (Number.isNaN(new Date(timestamp).getTime())) return ''
   const seconds = Math.max(0, Math.round((Date.now() - timestamp) / 1000))
   return seconds < 5
     ? 'now'

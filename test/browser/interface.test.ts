@@ -1,58 +1,13 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { TcpProxy } from '../fixtures/tcp-proxy.ts'
-import { call, eventually, startService, type TestService, temporaryFolder, userToken } from '../helper.ts'
-import { bundleReactApp, type Host, launch, startHost, until } from './browser.ts'
+import { call, eventually, startService, temporaryFolder, userToken } from '../helper.ts'
+import { focused, openBell, publish, violations } from './bell-page.ts'
+import { bundleReactApp, launch, startHost, until } from './browser.ts'
 
-const require = createRequire(import.meta.url)
 const PAGE = 50
-
-interface Violation {
-  id: string
-  nodes: { html: string; any: { message: string }[] }[]
-}
-
-/** What axe-core finds wrong in the page and its frames, in words. */
-async function violations(page: Page): Promise<string[]> {
-  const axe = await readFile(require.resolve('axe-core/axe.min.js'), 'utf8')
-  for (const frame of page.frames()) await frame.evaluate(axe)
-  const found = (await page.evaluate('axe.run().then(({ violations }) => violations)')) as Violation[]
-  return found.flatMap(({ id, nodes }) => nodes.map(({ html, any }) => `${id}: ${html.slice(0, 200)} ${any[0]?.message ?? ''}`))
-}
-
-async function publish(service: TestService, user: string, ...titles: string[]): Promise<void> {
-  const notifications = titles.map((title) => ({ to: user, type: 'a', title, ref: '#there' }))
-  await call(service, 'POST', '/v1/notifications/batch', { notifications })
-}
-
-async function openBell(
-  t: Test,
-  browser: Browser,
-  host: Host,
-  service: TestService,
-  user: string,
-  query: Record<string, string> = {},
-  colorScheme: 'light' | 'dark' = 'light'
-): Promise<Page> {
-  const page = await browser.newPage({ colorScheme, viewport: { width: 900, height: 700 } })
-  t.teardown(() => page.close())
-  await page.goto(`${host.url}/bell.html?${new URLSearchParams({ user, service: service.url, ...query })}`)
-  await until(page, 'globalThis.bell?.client?.state === "connected"')
-  return page
-}
-
-/** The name of what has the focus, in whatever shadow tree. */
-const focused = (page: Page): Promise<string> =>
-  page.evaluate(`(() => {
-    let element = document.activeElement
-    while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement
-    return element.getAttribute('aria-label') ?? element.querySelector?.('.title')?.textContent ?? element.textContent
-  })()`)
 
 /** The process as `npm start` starts it, on a secret of its own; resolves with the address of its demo. */
 async function startProcess(t: Test): Promise<string> {

@@ -20,6 +20,11 @@ export class Announcer {
     this.#timer ??= window.setTimeout(() => this.#say(), GATHER_MS)
   }
 
+  /** Says one sentence at once; what arrived is said after it. */
+  say(text: string): void {
+    this.element.textContent = text
+  }
+
   /** Nothing of what arrived is said any more, or can be read. */
   stop(): void {
     window.clearTimeout(this.#timer)

@@ -1,3 +1,5 @@
+import { attempt } from '../attempt.ts'
+
 type Attributes = Record<string, string | number | boolean | undefined>
 
 /** An element with attributes (true: present, false and undefined: absent) and children. */
@@ -40,7 +42,6 @@ export function icon(...paths: string[]): SVGElement {
 
 /** The reference as an address that may be followed: http(s) only, resolved against the page. */
 export function linkOf(ref: string | undefined): string | undefined {
-  if (ref === undefined || !URL.canParse(ref, document.baseURI)) return undefined
-  const url = new URL(ref, document.baseURI)
-  return url.protocol === 'https:' || url.protocol === 'http:' ? url.href : undefined
+  const url = ref === undefined ? undefined : attempt(() => new URL(ref, document.baseURI))
+  return url?.protocol === 'https:' || url?.protocol === 'http:' ? url.href : undefined
 }

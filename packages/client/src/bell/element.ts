@@ -3,7 +3,10 @@ import type { InboxItem } from '../inbox.ts'
 import { Belfry } from '../index.ts'
 import type { BelfryOptions } from '../types.ts'
 import { Announcer } from './announcer.ts'
+import { Changes } from './changes.ts'
 import { h, icon, setAttribute, setText } from './dom.ts'
+import type { BelfryBellEventMap } from './events.ts'
+import { languageOf } from './language.ts'
 import { type BellMessages, englishMessages } from './messages.ts'
 import { Panel } from './panel.ts'
 import { place } from './place.ts'
@@ -21,7 +24,7 @@ const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement
  * `<belfry-bell>`: a bell with the unread count, and a panel with the inbox.
  *
  * Attributes: `url` (where the service is), `token-url` (a GET there answers the user's token, as text or as JSON `{"token": "…"}`),
- * `user` (who is signed in; another one is another client, '' is nobody), `theme` (`light` or `dark`; default: as the system is), `lang`. Or set the property `getToken` instead of `token-url`, or `client` instead
+ * `user` (who is signed in; another one is another client, '' is nobody), `theme` (`light` or `dark`; default: the `color-scheme` of the page), `lang`. Or set the property `getToken` instead of `token-url`, or `client` instead
  * of both. Events bubble: `belfry-notification`, `belfry-toast`, `belfry-error`, `belfry-open`, `belfry-close`, and `belfry-select`, which can be cancelled.
  */
 export class BelfryBell extends Base {
@@ -47,17 +50,25 @@ export class BelfryBell extends Base {
   readonly #announcer = new Announcer(() => this.#messages)
   readonly #panel = new Panel({
     messages: () => this.#messages,
-    language: () => (this.closest('[lang]') as HTMLElement | null)?.lang || undefined,
+    language: () => languageOf(this),
     chosen: (item, event) => this.#chosen(item, event),
-    archived: (item) => this.#act((feed) => feed.mark(item.id, 'archived')),
-    markAllRead: () => this.#act((feed) => feed.markAllRead()),
-    more: () => this.#act((feed) => feed.loadMore()),
-    retry: () => this.#act((feed) => feed.loadMore()),
+    archived: (item) => this.#changes.archive(item),
+    markAllRead: () => this.#changes.markAllRead(),
+    more: () => this.#loadMore(),
+    retry: () => this.#loadMore(),
     reconnect: () => {
       this.#stopped = false
       this.#belfry?.connect()
       this.#changed()
     }
+  })
+  readonly #changes = new Changes({
+    panel: this.#panel,
+    feed: () => this.#feed,
+    messages: () => this.#messages,
+    say: (text) => this.#announcer.say(text),
+    changed: () => this.#changed(),
+    failed: (ctx) => this.#tell('belfry-error', ctx)
   })
 
   constructor() {
@@ -166,7 +177,7 @@ export class BelfryBell extends Base {
     this.#agesTimer = window.setInterval(() => this.#panel.refresh(), AGES_MS)
     document.addEventListener('pointerdown', this.#outside, true)
     for (const event of ['resize', 'scroll']) window.addEventListener(event, this.#moved, { passive: true, capture: true })
-    this.#tell('belfry-open')
+    this.#tell('belfry-open', null)
   }
 
   /** Closes the panel; the focus goes back to the button when it was inside. */
@@ -175,12 +186,13 @@ export class BelfryBell extends Base {
     this.#opened = false
     const inside = this.#panel.element.contains(this.shadowRoot?.activeElement ?? null)
     this.#panel.close()
+    this.#changes.seen()
     window.clearInterval(this.#agesTimer)
     document.removeEventListener('pointerdown', this.#outside, true)
     for (const event of ['resize', 'scroll']) window.removeEventListener(event, this.#moved, { capture: true })
     this.#render()
     if (inside) this.#button.focus()
-    this.#tell('belfry-close')
+    this.#tell('belfry-close', null)
   }
 
   get #belfry(): Belfry | undefined {
@@ -225,7 +237,7 @@ export class BelfryBell extends Base {
       }),
       belfry.on('user', () => {
         this.#stopped = false
-        this.#announcer.stop()
+        this.#clear()
       }),
       belfry.on('toast', (ctx) => this.#tell('belfry-toast', ctx)),
       belfry.on('error', (ctx) => this.#tell('belfry-error', ctx)),
@@ -245,7 +257,13 @@ export class BelfryBell extends Base {
     const tokenUrl = this.getAttribute('token-url')
     const getToken = this.#getToken ?? (tokenUrl === null ? undefined : () => tokenFrom(tokenUrl))
     if (url === null || getToken === undefined || this.user === '') return undefined
-    this.#own = new Belfry(new URL(url, document.baseURI).href, { getToken })
+    try {
+      this.#own = new Belfry(new URL(url, document.baseURI).href, { getToken })
+    } catch (cause) {
+      const message = `the attribute url of <belfry-bell> is not the address of a service: ${url}`
+      console.warn(`Belfry: ${message}`)
+      this.#tell('belfry-error', { code: 'BELFRY_CLIENT_URL', message, temporary: false, cause })
+    }
     return this.#own
   }
 
@@ -257,8 +275,14 @@ export class BelfryBell extends Base {
     this.#own?.disconnect()
     this.#own = undefined
     this.#stopped = false
-    this.#announcer.stop()
+    this.#clear()
     this.#watch(false)
+  }
+
+  /** Drops what was said of the notifications of a user who is not here any more. */
+  #clear(): void {
+    this.#announcer.stop()
+    this.#changes.clear()
   }
 
   #watch(away: boolean): void {
@@ -292,12 +316,12 @@ export class BelfryBell extends Base {
     // A closed panel is rendered only to be emptied: nothing of another user stays in the document.
     if (!this.#opened && (feed.items.length > 0 || this.#shown.items.length === 0)) return
     const animate = this.#shown.items.length > 0 && !this.#shown.loading
-    this.#panel.render(feed, { offline: this.#offline, stopped: this.#stopped, animate })
+    this.#panel.render(feed, { offline: this.#offline, stopped: this.#stopped, animate, failures: this.#changes.failures })
     this.#shown = feed
   }
 
   #chosen(item: InboxItem, event: Event): void {
-    if (item.state === 'unread' || item.state === 'seen') this.#act((feed) => feed.mark(item.id))
+    if (item.state === 'unread' || item.state === 'seen') this.#changes.markRead(item)
     if (!this.#tell('belfry-select', item)) event.preventDefault()
   }
 
@@ -314,12 +338,12 @@ export class BelfryBell extends Base {
     this.#button.classList.add('ring')
   }
 
-  /** What fails is taken back or shown by the feed. */
-  #act(action: (feed: Feed) => Promise<void>): void {
-    if (this.#feed) action(this.#feed).catch(() => {})
+  /** What fails is shown by the feed. */
+  #loadMore(): void {
+    this.#feed?.loadMore().catch(() => {})
   }
 
-  #tell(name: string, detail?: unknown): boolean {
+  #tell<E extends keyof BelfryBellEventMap>(name: E, detail: BelfryBellEventMap[E]['detail']): boolean {
     return this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true, cancelable: name === 'belfry-select' }))
   }
 }

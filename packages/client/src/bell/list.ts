@@ -1,7 +1,10 @@
 import type { InboxItem } from '../inbox.ts'
 import { h, icon, linkOf, setAttribute, setText } from './dom.ts'
 import type { BellMessages } from './messages.ts'
-import { timeAgo } from './time-ago.ts'
+import { isoTime, timeAgo } from './time-ago.ts'
+
+/** A change of a notification that the service did not make. */
+export type FailedChange = 'mark' | 'archive'
 
 interface Row {
   item: InboxItem
@@ -11,6 +14,7 @@ interface Row {
   title: HTMLElement
   unread: HTMLElement
   time: HTMLElement
+  problem: HTMLElement
 }
 
 export interface ListHost {
@@ -31,6 +35,9 @@ export class List {
   readonly #rows = new Map<string, Row>()
   #order: string[] = []
   #active: string | undefined
+  #failures: ReadonlyMap<string, FailedChange> = new Map()
+  /** The id of a notification whose row takes the focus when it appears. */
+  #awaited: string | undefined
 
   constructor(host: ListHost) {
     this.#host = host
@@ -38,12 +45,17 @@ export class List {
     this.element.addEventListener('keydown', (event) => this.#key(event))
     this.element.addEventListener('focusin', (event) => {
       const row = this.#rowOf(event.target)
+      this.#awaited = undefined
       if (row) this.#activate(row.item.id)
     })
   }
 
-  /** @param animate rows that are new come in with a movement */
-  render(items: readonly InboxItem[], animate: boolean): void {
+  /**
+   * @param animate new rows come in with a movement
+   * @param failures said on their rows, by id
+   */
+  render(items: readonly InboxItem[], animate: boolean, failures: ReadonlyMap<string, FailedChange>): void {
+    this.#failures = failures
     const focused = (this.element.getRootNode() as ShadowRoot).activeElement
     const gone = new Map(this.#rows)
     for (const { id } of items) gone.delete(id)
@@ -62,6 +74,22 @@ export class List {
     this.#order = items.map(({ id }) => id)
     if (this.#active === undefined || !this.#rows.has(this.#active)) this.#activate(next ?? this.#order[0])
     if (next !== undefined) this.#rows.get(next)?.main.focus()
+    const awaited = this.#rows.get(this.#awaited ?? '')
+    if (awaited) {
+      this.#awaited = undefined
+      awaited.main.focus()
+    }
+  }
+
+  /** Moves the focus to the row of a notification when it appears. */
+  focusWhenShown(id: string): void {
+    this.#awaited = id
+  }
+
+  /** Makes the newest row the one in the tab order. */
+  reset(): void {
+    this.#awaited = undefined
+    this.#activate(this.#order[0])
   }
 
   /** Ages move on, and texts may be others. */
@@ -81,7 +109,8 @@ export class List {
     const title = h('span', { class: 'title', part: 'item-title' })
     const time = h('time', { class: 'time', part: 'item-time' })
     const href = linkOf(item.ref)
-    const content = [h('span', { class: 'dot', part: 'dot' }), h('span', {}, unread, title), time]
+    const problem = h('span', { class: 'problem', part: 'item-problem' })
+    const content = [h('span', { class: 'dot', part: 'dot' }), h('span', {}, unread, title), time, problem]
     const main =
       href === undefined
         ? h('button', { type: 'button', class: 'main', part: 'item-main', tabindex: -1 }, ...content)
@@ -92,7 +121,7 @@ export class List {
       icon('M4 7h16M6 7v12h12V7M10 12h4M5 4h14v3H5z')
     )
     const element = h('li', { class: animate ? 'item fresh' : 'item', part: 'item' }, main, archive)
-    const row = { item, element, main, archive, title, unread, time }
+    const row = { item, element, main, archive, title, unread, time, problem }
     main.addEventListener('click', (event) => this.#host.chosen(row.item, event))
     archive.addEventListener('click', () => this.#host.archived(row.item))
     this.#rows.set(item.id, row)
@@ -108,7 +137,11 @@ export class List {
     setText(row.unread, unread ? `${messages.unread}: ` : '')
     setText(row.title, item.title)
     setText(row.time, timeAgo(item.timestamp, Date.now(), this.#host.language(), messages.justNow))
-    setAttribute(row.time, 'datetime', new Date(item.timestamp).toISOString())
+    setAttribute(row.time, 'datetime', isoTime(item.timestamp))
+    const failed = this.#failures.get(item.id)
+    // Another device may have made the change meanwhile.
+    const markFailed = failed === 'mark' && unread ? messages.markFailed : ''
+    setText(row.problem, failed === 'archive' ? messages.archiveFailed : markFailed)
     setAttribute(row.archive, 'aria-label', messages.archive(item.title))
     setAttribute(row.archive, 'title', messages.archive(item.title))
   }

@@ -20,6 +20,15 @@ export interface BellMessages {
   stopped: string
   reconnect: string
   justNow: string
+  /** Said after an archiving, with the action that takes it back. */
+  archived: string
+  undo: string
+  /** Said on the row whose change failed and was taken back. */
+  markFailed: string
+  archiveFailed: string
+  /** Said when "mark all read" failed, and when an archiving could not be taken back. */
+  markAllFailed: string
+  undoFailed: string
   /** Said to screen readers when something arrived. */
   arrived: (title: string) => string
   arrivedMany: (count: number) => string
@@ -41,6 +50,12 @@ export const englishMessages: BellMessages = {
   stopped: 'The connection was closed.',
   reconnect: 'Reconnect',
   justNow: 'now',
+  archived: 'Archived.',
+  undo: 'Undo',
+  markFailed: 'Could not be marked as read.',
+  archiveFailed: 'Could not be archived.',
+  markAllFailed: 'Could not be marked as read.',
+  undoFailed: 'Could not be restored.',
   arrived: (title) => `New notification: ${title}`,
   arrivedMany: (count) => `${count} new notifications`
 }

@@ -1,6 +1,7 @@
 import type { FeedSnapshot } from '../feed.ts'
+import { ActionBar } from './action-bar.ts'
 import { h, icon, setText } from './dom.ts'
-import { List, type ListHost } from './list.ts'
+import { type FailedChange, List, type ListHost } from './list.ts'
 
 export interface PanelHost extends ListHost {
   markAllRead(): void
@@ -18,6 +19,8 @@ export interface PanelView {
   stopped: boolean
   /** New rows are arrivals, not a page. */
   animate: boolean
+  /** Changes that failed, by the id of their notification. */
+  failures: ReadonlyMap<string, FailedChange>
 }
 
 /** The dialog with the inbox. */
@@ -38,6 +41,7 @@ export class Panel {
   readonly #loadingText = h('span', { class: 'hidden' })
   readonly #end = h('div', { class: 'end' })
   readonly #scroll: HTMLElement
+  readonly #actionBar = new ActionBar()
   #observer: IntersectionObserver | undefined
 
   constructor(host: PanelHost) {
@@ -58,15 +62,18 @@ export class Panel {
       tabindex: -1,
       popover: 'manual'
     }
-    this.element = h('div', attributes, head, this.#notice, this.#scroll)
+    this.element = h('div', attributes, head, this.#notice, this.#scroll, this.#actionBar.element)
     this.#all.addEventListener('click', () => host.markAllRead())
     this.#retry.addEventListener('click', () => host.retry())
     this.#noticeAction.addEventListener('click', () => host.reconnect())
   }
 
+  /** Shows the panel from the newest row on: rows that came while it was closed are above where it was scrolled to. */
   open(): void {
+    this.#list.reset()
     this.element.classList.add('open')
     this.element.showPopover?.()
+    this.#scroll.scrollTop = 0
     this.#observer = new IntersectionObserver((entries) => entries.some(({ isIntersecting }) => isIntersecting) && this.#host.more(), {
       root: this.#scroll,
       rootMargin: '200px'
@@ -76,6 +83,7 @@ export class Panel {
 
   close(): void {
     this.#observer?.disconnect()
+    this.#actionBar.hide()
     this.element.hidePopover?.()
     this.element.classList.remove('open')
   }
@@ -84,12 +92,26 @@ export class Panel {
     if (!this.#list.focus()) this.element.focus()
   }
 
+  /** Moves the focus to the row of a notification when it appears. */
+  focusWhenShown(id: string): void {
+    this.#list.focusWhenShown(id)
+  }
+
+  /** Says at the end of the open panel what was done, or failed, and offers an action for a while. Returns a function that withdraws the offer. */
+  offer(text: string, action: string, run: () => void): () => void {
+    return this.element.classList.contains('open') ? this.#actionBar.show(text, action, run) : () => {}
+  }
+
+  withdrawOffer(): void {
+    this.#actionBar.hide()
+  }
+
   render(feed: FeedSnapshot, view: PanelView): void {
     const messages = this.#host.messages()
     const items = feed.items.filter(({ state }) => state !== 'archived')
     const root = this.element.getRootNode() as ShadowRoot
     const held = this.element.contains(root.activeElement)
-    this.#list.render(items, view.animate)
+    this.#list.render(items, view.animate, view.failures)
     // It opened before there was a row to take the focus.
     if (root.activeElement === this.element) this.#list.focus()
     const failed = feed.error !== undefined && !feed.loading

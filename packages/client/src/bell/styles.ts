@@ -1,22 +1,38 @@
-/** Distances are multiples of 4 px. Every colour, the radius and the width can be set from outside by a `--belfry-…` property. */
+/**
+ * Distances are multiples of 4 px. Colours, radius and font can be set from outside by a `--belfry-…` property. The `color-scheme` of the page
+ * is inherited: a light page on a dark system has a light panel. Browsers without `light-dark()` take system colours, which follow it too.
+ */
 export const styles = `
 :host {
-  --_background: var(--belfry-background, light-dark(#ffffff, #17191e));
-  --_surface: var(--belfry-surface, light-dark(#f4f5f7, #22252c));
-  --_text: var(--belfry-text, light-dark(#16181d, #f2f3f5));
-  --_muted: var(--belfry-muted, light-dark(#5c6370, #a3a9b5));
-  --_line: var(--belfry-line, light-dark(#e6e8ec, #2d3139));
-  --_accent: var(--belfry-accent, light-dark(#2f5bea, #8ea8ff));
+  --_background: var(--belfry-background, Canvas);
+  --_surface: var(--belfry-surface, color-mix(in srgb, CanvasText 5%, Canvas));
+  --_text: var(--belfry-text, CanvasText);
+  --_muted: var(--belfry-muted, color-mix(in srgb, CanvasText 68%, Canvas));
+  --_line: var(--belfry-line, color-mix(in srgb, CanvasText 14%, Canvas));
+  --_accent: var(--belfry-accent, LinkText);
   --_badge: var(--belfry-badge, #d92d3a);
   --_badge-text: var(--belfry-badge-text, #ffffff);
-  --_notice: var(--belfry-notice, light-dark(#fff6e0, #33291a));
-  --_notice-text: var(--belfry-notice-text, light-dark(#6b4a00, #f2cf8d));
+  --_notice: var(--belfry-notice, color-mix(in srgb, #e0a030 16%, Canvas));
+  --_notice-text: var(--belfry-notice-text, CanvasText);
+  --_problem: var(--belfry-problem, color-mix(in srgb, #d92d3a 70%, CanvasText));
   --_radius: var(--belfry-radius, 16px);
   --_font: var(--belfry-font, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif);
-  color-scheme: light dark;
   display: inline-block;
   position: relative;
   font: 400 14px/20px var(--_font);
+}
+@supports (color: light-dark(#000000, #ffffff)) {
+  :host {
+    --_background: var(--belfry-background, light-dark(#ffffff, #17191e));
+    --_surface: var(--belfry-surface, light-dark(#f4f5f7, #22252c));
+    --_text: var(--belfry-text, light-dark(#16181d, #f2f3f5));
+    --_muted: var(--belfry-muted, light-dark(#5c6370, #a3a9b5));
+    --_line: var(--belfry-line, light-dark(#e6e8ec, #2d3139));
+    --_accent: var(--belfry-accent, light-dark(#2f5bea, #8ea8ff));
+    --_notice: var(--belfry-notice, light-dark(#fff6e0, #33291a));
+    --_notice-text: var(--belfry-notice-text, light-dark(#6b4a00, #f2cf8d));
+    --_problem: var(--belfry-problem, light-dark(#b4232f, #ff9aa0));
+  }
 }
 :host([theme='light']) { color-scheme: light; }
 :host([theme='dark']) { color-scheme: dark; }
@@ -26,16 +42,17 @@ button { font: inherit; color: inherit; background: none; border: 0; margin: 0; 
 button:disabled { cursor: default; }
 :focus { outline: none; }
 :focus-visible { outline: 2px solid var(--_accent); outline-offset: 2px; }
-svg { display: block; width: 20px; height: 20px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-linecap: round; stroke-linejoin: round; }
+svg { display: block; flex: none; width: 20px; height: 20px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-linecap: round; stroke-linejoin: round; }
 .hidden { position: absolute; width: 1px; height: 1px; margin: -1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 
-.bell { position: relative; display: grid; place-items: center; width: 40px; height: 40px; border-radius: 12px; transition: background-color 120ms; }
+.bell { display: flex; align-items: flex-start; min-width: 40px; height: 40px; padding: 10px; border-radius: 12px; transition: background-color 120ms; }
 .bell:hover, .bell[aria-expanded='true'] { background: color-mix(in srgb, currentColor 8%, transparent); }
 .bell.ring svg { animation: ring 600ms ease-in-out; transform-origin: 50% 10%; }
+/* Begins over the corner of the icon and makes the button wider: it covers neither the bell nor what is beside the button. */
 .badge {
-  position: absolute; inset-block-start: 2px; inset-inline-end: 2px; min-width: 18px; height: 18px; padding-inline: 5px;
-  border-radius: 9px; background: var(--_badge); color: var(--_badge-text); font-size: 11px; font-weight: 600; line-height: 18px;
-  text-align: center; font-variant-numeric: tabular-nums; pointer-events: none;
+  flex: none; min-width: 16px; height: 16px; margin-block-start: -10px; margin-inline: -6px -10px; padding-inline: 4px;
+  border-radius: 8px; background: var(--_badge); color: var(--_badge-text); font-size: 11px; font-weight: 600; line-height: 16px;
+  text-align: center; white-space: nowrap; font-variant-numeric: tabular-nums; pointer-events: none;
 }
 .badge:empty { display: none; }
 
@@ -71,6 +88,8 @@ svg { display: block; width: 20px; height: 20px; fill: none; stroke: currentColo
 .title { unicode-bidi: plaintext; text-align: match-parent; overflow-wrap: anywhere; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; color: var(--_muted); }
 .item.unread .title { color: var(--_text); font-weight: 550; }
 .time { grid-column: 2; color: var(--_muted); font-size: 12px; line-height: 16px; margin-block-start: 2px; }
+.problem { grid-column: 2; color: var(--_problem); font-size: 12px; line-height: 16px; margin-block-start: 2px; }
+.problem:empty { display: none; }
 .archive { flex: none; display: grid; place-items: center; width: 32px; height: 32px; margin-inline-end: 8px; border-radius: 8px; color: var(--_muted); opacity: 0; }
 .archive svg { width: 16px; height: 16px; }
 .archive:hover { color: var(--_text); background: color-mix(in srgb, currentColor 10%, transparent); }
@@ -88,6 +107,9 @@ svg { display: block; width: 20px; height: 20px; fill: none; stroke: currentColo
 .skeleton i:first-child { width: 80%; }
 .skeleton i:last-child { width: 32%; height: 8px; }
 .end { height: 1px; }
+.action-bar { display: flex; align-items: center; gap: 8px; padding: 8px 12px 8px 20px; padding-inline: 20px 12px; border-block-start: 1px solid var(--_line); font-size: 13px; }
+.action-bar[hidden] { display: none; }
+.action-bar span { flex: 1; }
 
 @keyframes appear { from { opacity: 0; transform: translateY(-4px) scale(0.985); } }
 @keyframes arrive { from { opacity: 0; transform: translateY(-8px); } }

@@ -7,15 +7,30 @@ const STEPS: [unit: Intl.RelativeTimeFormatUnit, ms: number][] = [
   ['minute', 60_000]
 ]
 
+/** Formats by language; to make one takes longer than to use it. */
+const formats = new Map<string | undefined, Intl.RelativeTimeFormat>()
+
 /**
- * How long ago, in the words of `language`; times ahead are now.
+ * Returns the age in the words of `language`; for times ahead `justNow`, and '' for a timestamp that no `Date` can hold.
  *
+ * @param language a valid tag; undefined for the browser's
  * @param justNow for less than a minute
  */
 export function timeAgo(timestamp: number, now: number, language: string | undefined, justNow: string): string {
+  if (isoTime(timestamp) === undefined) return ''
   const age = now - timestamp
-  for (const [unit, ms] of STEPS) {
-    if (age >= ms) return new Intl.RelativeTimeFormat(language, { numeric: 'auto', style: 'short' }).format(-Math.floor(age / ms), unit)
-  }
+  for (const [unit, ms] of STEPS) if (age >= ms) return formatOf(language).format(-Math.floor(age / ms), unit)
   return justNow
+}
+
+/** Returns the time in ISO 8601; undefined for a timestamp that no `Date` can hold: `toISOString` throws on those. */
+export function isoTime(timestamp: number): string | undefined {
+  const date = new Date(timestamp)
+  return Number.isNaN(date.getTime()) ? undefined : date.toISOString()
+}
+
+function formatOf(language: string | undefined): Intl.RelativeTimeFormat {
+  const format = formats.get(language) ?? new Intl.RelativeTimeFormat(language, { numeric: 'auto', style: 'short' })
+  formats.set(language, format)
+  return format
 }

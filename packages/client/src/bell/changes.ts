@@ -1,0 +1,101 @@
+import type { Feed } from '../feed.ts'
+import type { InboxItem } from '../inbox.ts'
+import type { ErrorContext } from '../types.ts'
+import type { FailedChange } from './list.ts'
+import type { BellMessages } from './messages.ts'
+import type { Panel } from './panel.ts'
+
+export interface ChangesHost {
+  readonly panel: Panel
+  feed(): Feed | undefined
+  messages(): BellMessages
+  /** Says a sentence to screen readers. */
+  say(text: string): void
+  /** What `failures` holds changed. */
+  changed(): void
+  failed(ctx: ErrorContext): void
+}
+
+/** Changes that the user makes in the panel. A change that fails is taken back by the inbox, and said here. */
+export class Changes {
+  readonly #host: ChangesHost
+  #failures = new Map<string, FailedChange>()
+
+  constructor(host: ChangesHost) {
+    this.#host = host
+  }
+
+  /** Changes that failed, by the id of their notification: shown on the rows until the panel is closed. */
+  get failures(): ReadonlyMap<string, FailedChange> {
+    return this.#failures
+  }
+
+  markRead(item: InboxItem): void {
+    this.#failures.delete(item.id)
+    this.#make(
+      (feed) => feed.mark(item.id),
+      () => this.#failOnRow(item, 'mark')
+    )
+  }
+
+  archive(item: InboxItem): void {
+    const { archived, undo } = this.#host.messages()
+    this.#failures.delete(item.id)
+    const withdraw = this.#host.panel.offer(archived, undo, () => this.#restore(item))
+    this.#make(
+      (feed) => feed.mark(item.id, 'archived'),
+      () => {
+        withdraw()
+        this.#failOnRow(item, 'archive')
+      }
+    )
+  }
+
+  markAllRead(): void {
+    const { markAllFailed, retry } = this.#host.messages()
+    this.#make(
+      (feed) => feed.markAllRead(),
+      () => this.#host.panel.offer(markAllFailed, retry, () => this.markAllRead())
+    )
+  }
+
+  /** The panel is closed: failures have been seen. */
+  seen(): void {
+    this.#failures.clear()
+  }
+
+  /** Another user: nothing is said of the notifications of the one before, nor of changes under way. */
+  clear(): void {
+    this.#failures = new Map()
+    this.#host.panel.withdrawOffer()
+  }
+
+  /** Takes an archiving back. The service makes nothing 'seen' that is archived: 'unread' counts the same. */
+  #restore(item: InboxItem): void {
+    const { undoFailed, retry } = this.#host.messages()
+    this.#host.panel.focusWhenShown(item.id)
+    this.#make(
+      (feed) => feed.mark(item.id, item.state === 'read' ? 'read' : 'unread'),
+      () => this.#host.panel.offer(undoFailed, retry, () => this.#restore(item))
+    )
+  }
+
+  #failOnRow(item: InboxItem, change: FailedChange): void {
+    const { markFailed, archiveFailed } = this.#host.messages()
+    this.#failures.set(item.id, change)
+    this.#host.say(`${item.title}: ${change === 'mark' ? markFailed : archiveFailed}`)
+    this.#host.changed()
+  }
+
+  #make(change: (feed: Feed) => Promise<void>, failed: () => void): void {
+    const feed = this.#host.feed()
+    const failures = this.#failures
+    if (feed === undefined) return
+    change(feed).catch((cause: unknown) => {
+      if (this.#failures !== failures) return
+      failed()
+      const { code = 'BELFRY_CLIENT_HTTP', message = String(cause), temporary = true } = cause as Partial<ErrorContext>
+      this.#host.failed({ code, message, temporary, cause })
+    })
+  }
+}

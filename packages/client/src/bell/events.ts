@@ -1,0 +1,19 @@
+import type { InboxItem } from '../inbox.ts'
+import type { ErrorContext, NotificationContext, ToastContext } from '../types.ts'
+
+/** Events of `<belfry-bell>`. All bubble, out of shadow trees too. */
+export interface BelfryBellEventMap {
+  'belfry-notification': CustomEvent<NotificationContext>
+  'belfry-toast': CustomEvent<ToastContext>
+  /** An error of the SDK, or of a change that the user made in the panel. */
+  'belfry-error': CustomEvent<ErrorContext>
+  /** A notification was chosen. `preventDefault()` keeps its link from being followed. */
+  'belfry-select': CustomEvent<InboxItem>
+  'belfry-open': CustomEvent<null>
+  'belfry-close': CustomEvent<null>
+}
+
+declare global {
+  /** The base of the events of elements, documents and windows. */
+  interface GlobalEventHandlersEventMap extends BelfryBellEventMap {}
+}

@@ -1,0 +1,341 @@
+import type { Browser, Locator, Page, WebSocketRoute } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { call, eventually, startService } from '../helper.ts'
+import { focused, openBell, publish, violations } from './bell-page.ts'
+import { launch, startHost, until } from './browser.ts'
+
+const HOUR_MS = 3_600_000
+
+/** Frames of the page that the service gets no more: they are answered with an error. */
+async function refuseMarks(page: Page): Promise<{ refuse: boolean }> {
+  const control = { refuse: false }
+  await page.routeWebSocket(/\/v1\/ws/, (socket: WebSocketRoute) => {
+    const server = socket.connectToServer()
+    socket.onMessage((message) => {
+      const { type, ref } = JSON.parse(String(message))
+      if (type !== 'mark' || !control.refuse) return server.send(message)
+      const error = { type: 'error', ref, code: 'BELFRY_ERR_UNAVAILABLE', message: 'the store does not answer', temporary: true }
+      socket.send(JSON.stringify(error))
+    })
+  })
+  return control
+}
+
+/** Opens a page of the app's own with a bell in it. */
+async function openPage(t: Test, browser: Browser, url: string, options: { colorScheme?: 'light' | 'dark' } = {}): Promise<Page> {
+  const page = await browser.newPage({ viewport: { width: 900, height: 700 }, ...options })
+  t.teardown(() => page.close())
+  await page.goto(url)
+  await until(page, 'document.querySelector("belfry-bell").client?.state === "connected"')
+  return page
+}
+
+async function box(locator: Locator): Promise<{ x: number; y: number; width: number; height: number }> {
+  const found = await locator.boundingBox()
+  if (found === null) throw new Error('the element has no box')
+  return found
+}
+
+const panelColor = (page: Page): Promise<string> =>
+  page.evaluate('getComputedStyle(document.querySelector("belfry-bell").shadowRoot.querySelector(".panel")).backgroundColor')
+
+/** Mean of the channels of `rgb(…)`, 0 to 255. */
+const brightness = (color: string): number => {
+  const channels =
+    color
+      .match(/[\d.]+/g)
+      ?.slice(0, 3)
+      .map(Number) ?? []
+  return channels.reduce((sum, channel) => sum + channel, 0) / 3
+}
+
+t.setTimeout(180_000)
+
+t.test('the bell in the pages that there are', async (t) => {
+  const host = await startHost(t)
+  const service = await startService(t, { CORS_ORIGIN: host.url, RATE_LIMIT_MAX: '0', LOG_MAX_ENTRIES: '500' })
+  const browser = await launch(t)
+
+  /** Adds a page with a bell of the user, and returns its address. */
+  const addPage = (name: string, user: string, { html = '', head = '', bell = '' } = {}): string => {
+    host.files.set(
+      `/${name}.html`,
+      `<!doctype html><html ${html}><head><title>${name}</title>${head}<script type="module" src="client/bell.js"></script></head>
+      <body><belfry-bell url="${service.url}" token-url="/token?user=${user}" ${bell}></belfry-bell></body></html>`
+    )
+    return `${host.url}/${name}.html`
+  }
+
+  await t.test('page languages: underscores, encodings and tags that are not valid', async (t) => {
+    const at = (title: string, age: number) => ({ to: 'lang', type: 'a', title, timestamp: Date.now() - age * HOUR_MS - 60_000 })
+    await call(service, 'POST', '/v1/notifications/batch', { notifications: [at('one', 1), at('two', 2), at('three', 5)] })
+    for (const [index, [html, bell, expected]] of [
+      ['lang="en-US"', '', 'ago'],
+      ['lang="en_US"', '', 'ago'],
+      ['lang="zh_CN.UTF-8"', '', '小时前'],
+      ['lang="de_DE@euro"', '', 'Std'],
+      ['lang=" fr_FR "', '', 'h'],
+      ['lang="de-DE-"', '', 'Std'],
+      ['lang="de" id="outer"', 'lang="x"', 'Std'],
+      ['lang="x"', '', 'ago'],
+      ['lang="C"', '', 'ago'],
+      ['lang="{{ locale }}"', '', 'ago'],
+      ['lang=""', '', 'ago'],
+      ['xml:lang="de"', '', 'ago']
+    ].entries()) {
+      const page = await browser.newPage({ locale: 'en-US' })
+      const errors: string[] = []
+      page.on('pageerror', ({ message }) => errors.push(message))
+      await page.goto(addPage(`lang-${index}`, 'lang', { html: html ?? '', bell: bell ?? '' }))
+      await page.getByRole('button', { name: 'Notifications, 3 unread' }).click()
+      const rows = page.getByRole('dialog').getByRole('listitem')
+      await eventually(async () => (await rows.count()) === 3, `three rows with ${html}`)
+      const times = await page.locator('.time').allTextContents()
+      t.ok(
+        times.every((time) => time.includes(expected ?? '')),
+        `${html} ${bell}: ${times}`
+      )
+      t.same(errors, [], html ?? '')
+      await page.close()
+    }
+  })
+
+  await t.test('the language of the page counts in a shadow tree, and when it changes', async (t) => {
+    const url = addPage('shadow', 'lang', { html: 'lang="de_DE"' })
+    const inside = `<div id="host"></div><script type="module">
+      const root = document.querySelector('#host').attachShadow({ mode: 'open' })
+      root.append(document.querySelector('belfry-bell'))
+      globalThis.bell = root.querySelector('belfry-bell')
+    </script></body>`
+    host.files.set('/shadow.html', (host.files.get('/shadow.html') ?? '').replace('</body>', inside))
+    const page = await browser.newPage({ locale: 'en-US' })
+    t.teardown(() => page.close())
+    await page.goto(url)
+    await page.getByRole('button', { name: 'Notifications, 3 unread' }).click()
+    await page.getByRole('dialog').getByRole('listitem').nth(2).waitFor()
+    t.match(await page.locator('.time').first().textContent(), 'Std')
+    await page.evaluate('bell.setAttribute("lang", "zh_TW")')
+    t.match(await page.locator('.time').first().textContent(), '小時前')
+  })
+
+  await t.test('timestamps that no Date can hold: the row is shown without its age', async (t) => {
+    await publish(service, 'times', 'a', 'b', 'c', 'd', 'e')
+    const timestamps = [8_640_000_000_000_001, -8_640_000_000_000_001, 1e300, null, 'soon']
+    const page = await browser.newPage()
+    t.teardown(() => page.close())
+    const errors: string[] = []
+    page.on('pageerror', ({ message }) => errors.push(message))
+    await page.route(/\/v1\/me\/notifications/, async (route) => {
+      if (route.request().method() === 'OPTIONS') return route.continue()
+      const response = await route.fetch()
+      const body = await response.json()
+      for (const [index, item] of body.items.entries()) item.timestamp = timestamps[index]
+      return route.fulfill({ response, json: body })
+    })
+    await page.goto(addPage('times', 'times'))
+    await page.getByRole('button', { name: 'Notifications, 5 unread' }).click()
+    const rows = page.getByRole('dialog').getByRole('listitem')
+    await eventually(async () => (await rows.count()) === 5, 'five rows')
+    const times = await page.locator('.time').allTextContents()
+    t.same([times[0], times[1], times[2], times[4]], ['', '', '', ''])
+    t.equal(await page.locator('.time[datetime]').count(), 1, 'null is 1970')
+    await publish(service, 'times', 'later')
+    await eventually(async () => (await rows.count()) === 6, 'the list goes on')
+    t.same(errors, [])
+  })
+
+  await t.test('the panel has the color-scheme of the page, not of the system', async (t) => {
+    await publish(service, 'colors', 'one')
+    const meta = (content: string): string => `<meta name="color-scheme" content="${content}">`
+    const cases: [name: string, system: 'light' | 'dark', page: { html?: string; head?: string; bell?: string }, light: boolean][] = [
+      ['plain', 'dark', {}, true],
+      ['both', 'dark', { head: meta('light dark') }, false],
+      ['both-light', 'light', { head: meta('light dark') }, true],
+      ['only-dark', 'light', { html: 'style="color-scheme: dark"' }, false],
+      ['only-light', 'dark', { head: meta('light dark'), html: 'style="color-scheme: light"' }, true],
+      ['theme-dark', 'light', { bell: 'theme="dark"' }, false],
+      ['theme-light', 'dark', { head: meta('dark'), bell: 'theme="light"' }, true],
+      ['theme-unknown', 'dark', { bell: 'theme="sepia"' }, true]
+    ]
+    for (const old of [false, true]) {
+      for (const [name, colorScheme, content, light] of cases) {
+        const page = await browser.newPage({ colorScheme, reducedMotion: 'reduce' })
+        // A browser without light-dark() skips the block.
+        const skip = `const { replaceSync } = CSSStyleSheet.prototype
+          CSSStyleSheet.prototype.replaceSync = function (text) { replaceSync.call(this, text.replaceAll('light-dark(', 'no-light-dark(')) }`
+        if (old) await page.addInitScript(skip)
+        await page.goto(addPage(name, 'colors', content))
+        await page.getByRole('button', { name: 'Notifications, 1 unread' }).click()
+        await page.getByRole('dialog').getByRole('listitem').waitFor()
+        const color = await panelColor(page)
+        t.ok(light ? brightness(color) > 200 : brightness(color) < 60, `${name}, ${old ? 'without' : 'with'} light-dark(): ${color}`)
+        if (old) t.same(await violations(page).then((found) => found.filter((line) => /contrast/.test(line))), [], `${name}: contrast`)
+        await page.close()
+      }
+    }
+  })
+
+  await t.test('the badge covers neither the bell nor what is beside the button', async (t) => {
+    let unread = 0
+    for (const [more, text] of [
+      [1, '1'],
+      [41, '42'],
+      [100, '99+']
+    ] as const) {
+      await publish(service, 'badge', ...Array.from({ length: more }, (_, n) => `number ${n}`))
+      unread += more
+      for (const dir of ['ltr', 'rtl']) {
+        const page = await openPage(t, browser, addPage(`badge-${dir}`, 'badge', { html: `dir="${dir}"` }))
+        await page.getByText(text, { exact: true }).waitFor()
+        const [button, icon, badge] = await Promise.all(
+          ['.bell', '.bell svg', '.badge'].map((selector) => box(page.locator(selector).first()))
+        )
+        if (!button || !icon || !badge) throw new Error('no boxes')
+        const overlap = (a: number, aSize: number, b: number, bSize: number): number =>
+          Math.max(0, Math.min(a + aSize, b + bSize) - Math.max(a, b))
+        const covered = overlap(icon.x, icon.width, badge.x, badge.width) * overlap(icon.y, icon.height, badge.y, badge.height)
+        t.ok(covered <= 0.1 * icon.width * icon.height, `${unread} ${dir}: ${covered} px² of the icon are covered`)
+        t.ok(badge.x >= button.x && badge.x + badge.width <= button.x + button.width + 0.5, `${unread} ${dir}: inside of the button`)
+        t.ok(badge.y >= button.y, `${unread} ${dir}: not above the button`)
+        await page.close()
+      }
+    }
+  })
+
+  await t.test('opened again, the panel begins with the newest row', async (t) => {
+    await publish(service, 'fold', ...Array.from({ length: 40 }, (_, n) => `number ${n}`))
+    const page = await openBell(t, browser, host, service, 'fold')
+    const button = page.getByRole('button', { name: /^Notifications/ })
+    await button.click()
+    const dialog = page.getByRole('dialog')
+    const rows = dialog.getByRole('listitem')
+    await eventually(async () => (await rows.count()) === 40, 'the rows')
+    await page.keyboard.press('End')
+    await until(page, 'bell.shadowRoot.querySelector(".scroll").scrollTop > 500')
+    await page.keyboard.press('Escape')
+    await dialog.waitFor({ state: 'hidden' })
+    await publish(service, 'fold', 'newer', 'newest')
+    await page.getByRole('button', { name: 'Notifications, 42 unread' }).click()
+    await eventually(async () => (await rows.first().locator('.title').textContent()) === 'newest', 'the newest row')
+    t.equal(await page.evaluate('bell.shadowRoot.querySelector(".scroll").scrollTop'), 0)
+    t.equal(await focused(page), 'newest')
+    const [row, scroll] = [await box(rows.first()), await box(page.locator('.scroll'))]
+    t.ok(row.y >= scroll.y, 'the newest row is in view')
+  })
+
+  await t.test('an archiving can be taken back, by pointer and by keyboard', async (t) => {
+    await publish(service, 'undo', 'one', 'two', 'three')
+    const page = await openBell(t, browser, host, service, 'undo')
+    await page.getByRole('button', { name: 'Notifications, 3 unread' }).click()
+    const dialog = page.getByRole('dialog')
+    const rows = dialog.getByRole('listitem')
+    await eventually(async () => (await rows.count()) === 3, 'the rows')
+    const states = async (): Promise<string[]> =>
+      (await call(service, 'GET', '/v1/users/undo/notifications')).body.items.map(({ state }: { state: string }) => state)
+
+    await rows.nth(1).hover()
+    await page.getByRole('button', { name: 'Archive: two' }).click()
+    await eventually(async () => (await rows.count()) === 2, 'two rows')
+    await page.getByText('Archived.').waitFor()
+    await eventually(async () => (await states()).includes('archived'), 'the service to archive it')
+    t.same(await violations(page), [])
+    await page.getByRole('button', { name: 'Undo' }).click()
+    await eventually(async () => (await rows.count()) === 3, 'the row')
+    t.equal(await rows.nth(1).locator('.title').textContent(), 'two', 'in its place')
+    await eventually(async () => (await focused(page)) === 'two', 'the focus on the row')
+    await eventually(async () => (await states()).every((state) => state === 'unread'), 'the service to take it back')
+    t.equal(await page.getByRole('button', { name: 'Undo' }).count(), 0)
+
+    await rows.first().getByRole('button', { name: /three/ }).or(rows.first().getByRole('link')).first().click()
+    await eventually(async () => (await states())[0] === 'read', 'the first to be read')
+    await page.keyboard.press('Tab')
+    await page.keyboard.press('Enter')
+    await eventually(async () => (await rows.count()) === 2, 'two rows')
+    t.equal(await focused(page), 'two')
+    await page.keyboard.press('Tab')
+    await page.keyboard.press('Tab')
+    t.equal(await focused(page), 'Undo')
+    await page.keyboard.press('Enter')
+    await eventually(async () => (await focused(page)) === 'three', 'the focus on the row')
+    await eventually(async () => (await states())[0] === 'read', 'read as before')
+
+    await page.getByRole('button', { name: 'Archive: three' }).click()
+    await page.getByRole('button', { name: 'Undo' }).waitFor()
+    await page.keyboard.press('Escape')
+    await page.getByRole('button', { name: 'Notifications, 2 unread' }).click()
+    t.equal(await page.getByRole('button', { name: 'Undo' }).count(), 0, 'the offer ends with the panel')
+    await page.getByRole('button', { name: 'Archive: two' }).click()
+    await page.getByRole('button', { name: 'Undo' }).waitFor()
+    await page.evaluate('bell.user = "somebody else"')
+    await page.getByRole('button', { name: 'Undo' }).waitFor({ state: 'hidden' })
+  })
+
+  await t.test('a change that fails is taken back, and said on its row, to screen readers and to the page', async (t) => {
+    await publish(service, 'fail', 'one', 'two', 'three')
+    let control = { refuse: false }
+    const page = await openBell(t, browser, host, service, 'fail', {}, 'light', async (page) => {
+      control = await refuseMarks(page)
+    })
+    await page.evaluate('globalThis.errors = []; addEventListener("belfry-error", ({ detail }) => errors.push(detail.code))')
+    await page.getByRole('button', { name: 'Notifications, 3 unread' }).click()
+    const dialog = page.getByRole('dialog')
+    const rows = dialog.getByRole('listitem')
+    await eventually(async () => (await rows.count()) === 3, 'the rows')
+    control.refuse = true
+
+    await rows.nth(1).getByRole('link').click()
+    await rows.nth(1).getByText('Could not be marked as read.').waitFor()
+    t.match(await rows.nth(1).getAttribute('class'), /\bunread\b/)
+    await page.getByRole('button', { name: 'Notifications, 3 unread' }).waitFor()
+    t.equal(await page.locator('[aria-live]').textContent(), 'two: Could not be marked as read.')
+
+    await page.getByRole('button', { name: 'Archive: three' }).click()
+    await rows.first().getByText('Could not be archived.').waitFor()
+    t.equal(await rows.count(), 3, 'the row is back')
+    t.equal(await rows.first().locator('.title').textContent(), 'three')
+    t.equal(await page.getByRole('button', { name: 'Undo' }).count(), 0, 'there is nothing to undo')
+    t.same(await violations(page), [])
+
+    await page.getByRole('button', { name: 'Mark all read' }).click()
+    await page.locator('.action-bar').getByText('Could not be marked as read.').waitFor()
+    await page.getByRole('button', { name: 'Notifications, 3 unread' }).waitFor()
+    t.same(await page.evaluate('errors'), ['BELFRY_ERR_UNAVAILABLE', 'BELFRY_ERR_UNAVAILABLE', 'BELFRY_ERR_UNAVAILABLE'])
+
+    control.refuse = false
+    await page.getByRole('button', { name: 'Archive: three' }).click()
+    await eventually(async () => (await rows.count()) === 2, 'two rows')
+    control.refuse = true
+    await page.getByRole('button', { name: 'Undo' }).click()
+    await page.getByText('Could not be restored.').waitFor()
+    t.equal(await rows.count(), 2)
+    control.refuse = false
+    await page.getByRole('button', { name: 'Try again' }).click()
+    await eventually(async () => (await rows.count()) === 3, 'the row')
+    await rows.nth(1).getByRole('link').click()
+    await page.getByRole('button', { name: 'Notifications, 2 unread' }).waitFor()
+    t.equal(await rows.nth(1).getByText('Could not be marked as read.').count(), 0)
+  })
+
+  await t.test('a url that is none is told of: belfry-error and one line in the console', async (t) => {
+    host.files.set(
+      '/no-url.html',
+      `<!doctype html><title>No url</title><script>
+        globalThis.errors = []
+        addEventListener('belfry-error', ({ detail }) => errors.push(detail.code))
+      </script><script type="module" src="client/bell.js"></script>`
+    )
+    for (const url of ['http://', 'ftp://notify.example.com', 'http://[bad]/']) {
+      const page = await browser.newPage()
+      const problems: string[] = []
+      page.on('pageerror', ({ message }) => problems.push(message))
+      page.on('console', (message) => problems.push(`${message.type()}: ${message.text()}`))
+      await page.goto(`${host.url}/no-url.html`)
+      await page.evaluate(`document.body.innerHTML = '<belfry-bell url="${url}" token-url="/token?user=x"></belfry-bell>'`)
+      await until(page, 'errors.length === 1')
+      t.equal(await page.evaluate('errors[0]'), 'BELFRY_CLIENT_URL')
+      t.match(problems, [/^warning: Belfry: the attribute url/], url)
+      t.equal(problems.length, 1)
+      await page.close()
+    }
+  })
+})
