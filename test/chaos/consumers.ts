@@ -5,6 +5,7 @@ import { WebSocket } from 'ws'
 import type { Belfry, BelfryOptions, WebSocketConstructor } from '../../packages/client/src/index.ts'
 import { signToken } from '../../services/auth/signing.ts'
 import type { DeviceEvent, DeviceJournal } from './journal.ts'
+import { PlainClient } from './plain-client.ts'
 import { dice } from './schedule.ts'
 import { SECRET, type World } from './world.ts'
 
@@ -21,7 +22,10 @@ const options = { handshakeTimeout: 8000, perMessageDeflate: false, closeTimeout
 /** What is marked as read of what is shown. */
 const MARKED = 0.06
 
-/** A device: the SDK on `ws`, its storage in memory, and a journal of all it was given. */
+/** The device that is no SDK: a client written after docs/guides/consuming.md. */
+const PLAIN = 'watch'
+
+/** A device: the SDK on `ws`, its storage in memory, or a plain client, and a journal of all it was given. */
 export class Device {
   readonly user: string
   readonly device: string
@@ -30,6 +34,7 @@ export class Device {
   readonly #sdk: Sdk
   readonly #random: () => number
   readonly #kept = new Map<string, string>()
+  readonly #shown = new Set<string>()
   #belfry: Belfry | undefined
   #socket: WebSocket | undefined
   #node = -1
@@ -59,7 +64,7 @@ export class Device {
   clientPort = -1
 
   start(): void {
-    const belfry = new this.#sdk.Belfry(this.#world.deviceUrl, {
+    const settings: BelfryOptions = {
       deviceId: this.device,
       getToken: () => signToken(SECRET, this.user),
       WebSocket: this.#webSocket() as unknown as WebSocketConstructor,
@@ -70,7 +75,12 @@ export class Device {
         return fetch(url, init)
       },
       leader: false
-    })
+    }
+    const { deviceUrl } = this.#world
+    const isPlain = this.device === PLAIN
+    const belfry = isPlain
+      ? (new PlainClient(deviceUrl, settings, this.#shown) as unknown as Belfry)
+      : new this.#sdk.Belfry(deviceUrl, settings)
     this.#belfry = belfry
     belfry.on('notification', async ({ notification, eventId, replay }) => {
       this.events.push({ type: 'shown', at: Date.now(), id: notification.id, eventId, replay })
@@ -180,9 +190,9 @@ export class Device {
   }
 }
 
-/** Two devices for each user. */
+/** Three devices for each user: two with the SDK, one without. */
 export function makeDevices(world: World, sdk: Sdk, users: string[], seed: number): Device[] {
   return users.flatMap((user, number) =>
-    ['phone', 'laptop'].map((device, which) => new Device(world, sdk, user, device, seed + number * 2 + which))
+    ['phone', 'laptop', PLAIN].map((device, which) => new Device(world, sdk, user, device, seed + number * 3 + which))
   )
 }

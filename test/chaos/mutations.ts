@@ -257,6 +257,23 @@ export const mutations: Mutation[] = [
     rules: ['lost', 'identical', 'phantom']
   },
   {
+    name: 'attaching stores no first cursor',
+    edits: [
+      {
+        file: lua('attach'),
+        find: "if node ~= '' and not gap and redis.call('HEXISTS', CURSORS, device) == 0 then",
+        put: 'if false then'
+      }
+    ],
+    store: 'redis',
+    faults: ['clientRestart', 'clientCut'],
+    intensity: 8,
+    users: 25,
+    rate: 40,
+    seconds: 12,
+    rules: ['lost', 'identical']
+  },
+  {
     name: 'a new epoch is not told',
     edits: [
       {

@@ -1,0 +1,174 @@
+import type { BelfryOptions } from '../../packages/client/src/index.ts'
+
+/** Row frames between two acknowledgements: a client may acknowledge seldom, as docs/guides/consuming.md allows. */
+const ACK_EVERY = 20
+const RETURN_MS = 300
+
+interface Frame {
+  type: string
+  eventId?: string
+  replay?: true
+  unread?: number
+  ref?: number
+  code?: number
+  reason?: string
+  id?: string
+  notification?: { id: string }
+  resume?: { from: string }
+}
+
+type Handler = (event: never) => unknown
+
+interface Socket {
+  readyState: number
+  onmessage: ((event: { data: unknown }) => void) | null
+  onclose: ((event: { code: number; reason: string }) => void) | null
+  onerror: (() => void) | null
+  send(text: string): void
+  close(): void
+}
+
+/**
+ * A client without the SDK's habits: it keeps no place in the log, so it resumes where its device's cursor is, it acknowledges every
+ * twentieth row and never `caughtUp`. It has as much of the SDK's interface as `Device` uses.
+ */
+export class PlainClient {
+  unread = 0
+  lastEventId = ''
+  state = 'disconnected'
+  readonly #url: string
+  readonly #options: BelfryOptions
+  readonly #handlers = new Map<string, Handler>()
+  readonly #marks = new Map<number, (answered: boolean) => void>()
+  readonly #shown: Set<string>
+  #socket: Socket | undefined
+  #queue: Frame[] = []
+  #busy = false
+  #sinceAck = 0
+  #ref = 0
+  #timer: NodeJS.Timeout | undefined
+
+  /** @param shown ids it showed before, which it does not show again */
+  constructor(url: string, options: BelfryOptions, shown: Set<string>) {
+    this.#url = url
+    this.#options = options
+    this.#shown = shown
+  }
+
+  on(type: string, handler: Handler): void {
+    this.#handlers.set(type, handler)
+  }
+
+  connect(): void {
+    this.#enter('connecting')
+    void this.#open()
+  }
+
+  disconnect(): void {
+    clearTimeout(this.#timer)
+    this.#leave()
+    this.#socket?.close()
+    this.#socket = undefined
+    this.#enter('disconnected')
+  }
+
+  mark(id: string, state: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const ref = ++this.#ref
+      this.#marks.set(ref, (answered) => (answered ? resolve() : reject(new Error('not answered'))))
+      if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify({ type: 'mark', ref, ids: [id], state }))
+      else this.#settle(ref, false)
+    })
+  }
+
+  async #open(): Promise<void> {
+    const token = await (this.#options.getToken as () => string | Promise<string>)()
+    if (this.state === 'disconnected') return
+    const url = `${this.#url.replace(/^http/, 'ws')}/v1/ws?device_id=${this.#options.deviceId}`
+    const Constructor = this.#options.WebSocket as unknown as new (url: string, protocols: string[]) => Socket
+    const socket = new Constructor(url, ['belfry.v1', `bearer.${token}`])
+    this.#socket = socket
+    socket.onmessage = ({ data }) => {
+      if (socket === this.#socket) this.#receive(JSON.parse(String(data)) as Frame)
+    }
+    socket.onerror = () => undefined
+    socket.onclose = ({ code, reason }) => {
+      if (socket !== this.#socket) return
+      this.#socket = undefined
+      this.#leave()
+      if (code >= 4000 && code < 4100) this.#emit('terminal', { code, reason })
+      else {
+        this.#enter('connecting')
+        this.#timer = setTimeout(() => void this.#open(), RETURN_MS)
+      }
+    }
+  }
+
+  /** What no handler has had comes again. */
+  #leave(): void {
+    this.#queue = []
+    this.#sinceAck = 0
+    for (const ref of [...this.#marks.keys()]) this.#settle(ref, false)
+  }
+
+  #receive(frame: Frame): void {
+    if (frame.type === 'ok' || frame.type === 'error') {
+      if (frame.ref !== undefined) this.#settle(frame.ref, frame.type === 'ok')
+      return
+    }
+    if (frame.type === 'ping') {
+      this.#socket?.send(JSON.stringify({ type: 'pong' }))
+      return
+    }
+    this.#queue.push(frame)
+    if (!this.#busy) void this.#drain()
+  }
+
+  async #drain(): Promise<void> {
+    this.#busy = true
+    for (let frame = this.#queue.shift(); frame !== undefined; frame = this.#queue.shift()) await this.#handle(frame)
+    this.#busy = false
+  }
+
+  async #handle(frame: Frame): Promise<void> {
+    if (frame.type === 'hello') {
+      this.unread = frame.unread ?? 0
+      this.lastEventId = frame.resume?.from ?? ''
+      this.#enter('connected')
+      return
+    }
+    if (frame.type === 'gap') return void (await this.#emit('gap', frame))
+    if (frame.eventId === undefined) return
+    if (frame.type === 'notification') await this.#show(frame, frame.notification as { id: string })
+    else {
+      this.unread = frame.unread ?? this.unread
+      if (frame.type === 'retract') this.#emit('retract', { id: frame.id })
+    }
+    this.lastEventId = frame.eventId
+    if (frame.type === 'caughtUp') this.#emit('caughtUp', {})
+    else if (++this.#sinceAck % ACK_EVERY === 0 && this.#socket?.readyState === 1) {
+      this.#socket.send(JSON.stringify({ type: 'ack', eventId: frame.eventId }))
+    }
+  }
+
+  async #show({ eventId, replay }: Frame, notification: { id: string }): Promise<void> {
+    if (replay !== true) this.unread += 1
+    if (this.#shown.has(notification.id)) return
+    this.#shown.add(notification.id)
+    await this.#emit('notification', { notification, eventId, replay: replay === true })
+  }
+
+  #settle(ref: number, answered: boolean): void {
+    this.#marks.get(ref)?.(answered)
+    this.#marks.delete(ref)
+  }
+
+  #enter(state: string): void {
+    this.state = state
+    this.#emit('state', { state })
+  }
+
+  #emit(type: string, event: unknown): unknown {
+    return this.#handlers.get(type)?.(event as never)
+  }
+}
