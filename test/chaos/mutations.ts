@@ -38,12 +38,14 @@ export const mutations: Mutation[] = [
         file: 'services/store/redis/cluster-map.js',
         find: 'this.#owners = agree(views);',
         put: 'if (this.#owners.length === 0)\n                this.#owners = agree(views);'
-      }
+      },
+      { file: 'services/store/redis/cluster-map.js', find: 'owners[slot] = owner;', put: '' }
     ],
     store: 'cluster',
     faults: ['masterKill'],
-    intensity: 4,
-    seconds: 16,
+    // Over before a second one could put the first master back in its place.
+    intensity: 2,
+    seconds: 10,
     rules: ['unhealed', 'lost', 'late']
   },
   {

@@ -1,8 +1,20 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Keys, SLOTS, slotOfUser } from '../../services/store/redis/keys.ts'
+import { ServerProcess } from '../fixtures/node-process.ts'
 import { RedisCluster, type RedisClusterOptions, type RedisServer, until } from '../fixtures/redis.ts'
-import { call, connect, eventually, ready, serviceToken, startService, type TestClient, type TestService } from '../helper.ts'
+import {
+  call,
+  connect,
+  eventually,
+  ready,
+  SECRET,
+  serviceToken,
+  startService,
+  type TestClient,
+  type TestService,
+  temporaryFolder
+} from '../helper.ts'
 
 /** Users of the other masters are held up for so long at most, milliseconds. */
 const HELD_UP_MS = 3000
@@ -263,3 +275,22 @@ t.test(
     await received(t, scene)
   }
 )
+
+t.test('a node that started and died while the master of the heartbeats was away is found dead, and leaves the registry', async (t) => {
+  const { cluster, loads, nodes, environment } = await start(t, {})
+  const home = await cluster.ownerOf(new Keys('belfry').nodesSlot)
+  const { user } = loads.find((_, index) => index !== home) as Load
+  await cluster.servers[home]?.kill()
+  const brief = await ServerProcess.start({ ...environment, JWT_SECRET: SECRET, LOG_LEVEL: 'silent' }, temporaryFolder(t))
+  t.teardown(() => brief.kill())
+  await ready(t, brief, user, { deviceId: 'brief' })
+  await brief.kill()
+  await cluster.servers[home]?.run()
+  await allReady(nodes)
+  const woken = async (): Promise<number> => {
+    const { body } = await call(nodes[0] as TestService, 'POST', '/v1/notifications', { to: user, type: 'a', title: 'x' })
+    return body.results[0].nodes
+  }
+  t.equal(await woken(), 3, 'it is registered still')
+  await until(async () => (await woken()) === 2, 'it is out of the registry', 40_000)
+})

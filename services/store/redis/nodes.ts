@@ -11,6 +11,9 @@ export const DEAD_AFTER_MS = 15_000
 /** The database's clock was set when it moved this much more than this process's between two heartbeats, milliseconds. */
 const CLOCK_TOLERANCE_MS = 5000
 
+/** A heartbeat was missed when the latest is this old, milliseconds. */
+const MISSED_BEAT_MS = 3000
+
 /** A dead node is forgotten after this, milliseconds; every registration that named it is gone by then. */
 const FORGET_AFTER_MS = 48 * 3600 * 1000
 
@@ -44,6 +47,8 @@ export class Nodes {
   /** Nodes that the latest look found alive. */
   #live: string[] = []
   #beatAt = performance.now()
+  /** When the next census is due, milliseconds of the monotonic clock. */
+  #censusAt = performance.now() + DEAD_AFTER_MS
 
   constructor(availability: Availability, keys: Keys, node: string) {
     this.#availability = availability
@@ -62,6 +67,7 @@ export class Nodes {
     const now = performance.now()
     // After a time without heartbeats every node looks dead until its next one.
     if (now - this.#beatAt > DEAD_AFTER_MS / 2) this.#agesValidAt = now + DEAD_AFTER_MS
+    if (now - this.#beatAt > MISSED_BEAT_MS) this.#censusAt = now + DEAD_AFTER_MS
     this.#beatAt = now
     this.#silent = now < this.#agesValidAt ? [] : silent
     this.#forgettable = forgettable
@@ -69,6 +75,10 @@ export class Nodes {
 
   /** Marks the nodes that the last beat found silent as dead in every bucket, and forgets those that died long ago; a batch of each. */
   async tidy(): Promise<void> {
+    if (performance.now() >= this.#censusAt) {
+      await this.#takeCensus()
+      this.#censusAt = Number.POSITIVE_INFINITY
+    }
     const [silent, forgettable] = [this.#silent, this.#forgettable]
     this.#silent = []
     this.#forgettable = []
@@ -120,6 +130,23 @@ export class Nodes {
     if (this.clock.look(number(now), CLOCK_TOLERANCE_MS) !== 0) this.#agesValidAt = performance.now() + DEAD_AFTER_MS
     this.#live = namesIn(live).sort()
     return { live: this.#live, silent: namesIn(silent), forgettable: namesIn(forgettable) }
+  }
+
+  /**
+   * Finds nodes that have counters and no heartbeat: each started while the master of the heartbeats was away, and ended before it
+   * returned. Their heartbeat is set so that they are found silent in a moment, unless they are alive and beat.
+   */
+  async #takeCensus(): Promise<void> {
+    const names = [...new Set((await this.#everywhere(({ commands }, counters) => commands.hkeys(counters))).flat())]
+    if (names.length === 0) return
+    await this.#call(async ({ commands }) => {
+      const scores = await commands.zmscore(this.#keys.nodes, ...names)
+      const unknown = names.filter((_, index) => scores[index] === null)
+      if (unknown.length === 0) return
+      const [seconds] = await commands.time()
+      const beat = Number(seconds) * 1000 - DEAD_AFTER_MS + MISSED_BEAT_MS
+      await commands.zadd(this.#keys.nodes, 'NX', ...unknown.flatMap((node) => [beat, node]))
+    })
   }
 
   /** If a master could not be told, the nodes stay silent, and a later beat finds them again. */
