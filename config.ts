@@ -48,6 +48,7 @@ export const environmentSchema = Type.Object({
   JWKS_URL: text('', 'URL of a JSON Web Key Set, for keys that rotate'),
   JWT_ISSUER: text('', 'iss a token must have; empty: not checked'),
   JWT_AUDIENCE: text('', 'aud a token must have; empty: not checked'),
+  MAX_TOKEN_LIFETIME: whole(31_536_000, 60, 315_360_000, 'Longest time from iat to exp of a token, seconds; a revocation is kept as long'),
   API_KEYS: text('', 'Keys of publishers that use no JWT, comma-separated'),
 
   ALLOWED_ORIGINS: text('', 'Origins whose pages may connect, comma-separated; empty: all'),

@@ -8,7 +8,15 @@ import { EmbeddedStore } from '../services/store/embedded/embedded-store.ts'
 // Durable publishes of the embedded store: node build/bench/embedded-publish.js [in flight] [users] [seconds]
 const [inFlight = 64, users = 1000, seconds = 10] = process.argv.slice(2).map(Number)
 const folder = await mkdtemp(join(tmpdir(), 'belfry-bench-'))
-const settings = { rateLimit: 0, rateWindowMs: 1000, parkedMax: 1000, retentionMs: 604_800_000, maxEntries: 1000, maxConnections: 0 }
+const settings = {
+  rateLimit: 0,
+  rateWindowMs: 1000,
+  parkedMax: 1000,
+  retentionMs: 604_800_000,
+  maxEntries: 1000,
+  maxConnections: 0,
+  revocationTtlMs: 86_400_000
+}
 const store = new EmbeddedStore({ folder, settings })
 await store.open('bench', { wake() {}, kick() {}, suspect() {}, status() {} })
 

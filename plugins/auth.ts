@@ -5,14 +5,15 @@ import { ApiKeys } from '../services/auth/api-keys.ts'
 import { KeySet } from '../services/auth/key-set.ts'
 import { publicKeyAlgorithm } from '../services/auth/public-key.ts'
 import { cachedVerifier } from '../services/auth/token-cache.ts'
-import { type Claims, checkClaims, checkHeader, TokenError, type VerifyToken } from '../services/auth/tokens.ts'
+import { type Claims, checkClaims, checkHeader, checkRevocable, TokenError, type VerifyToken } from '../services/auth/tokens.ts'
 import { errors, refusals } from '../services/errors.ts'
 import type { UnauthorizedReason } from '../services/protocol/index.ts'
+import { isRevoked } from '../services/store/revocation.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     auth: {
-      /** Verifies a user's or a service's token. */
+      /** Verifies a user's token. */
       verify: VerifyToken
       /** `onRequest` of the service's routes: a JWT with scope `publish` or `admin`, or an API key. Sets `request.publisher`. */
       service: (request: FastifyRequest) => Promise<void>
@@ -39,7 +40,7 @@ const SERVICE_SCOPES = ['publish', 'admin']
 /** Who is asking. Algorithms are pinned by the kind of key configured, `exp` is required, `sub` must be a user. */
 export default fp(
   async (app) => {
-    const { JWT_SECRET, JWT_PUBLIC_KEY, JWKS_URL, JWT_ISSUER, JWT_AUDIENCE, API_KEYS } = app.config
+    const { JWT_SECRET, JWT_PUBLIC_KEY, JWKS_URL, JWT_ISSUER, JWT_AUDIENCE, MAX_TOKEN_LIFETIME, API_KEYS } = app.config
     const apiKeys = new ApiKeys(API_KEYS)
     let verify: VerifyToken
     if (JWKS_URL !== '') {
@@ -59,17 +60,21 @@ export default fp(
       })
       verify = async (token) => checkClaims(verified(app.jwt.verify, token))
     }
-    const known: VerifyToken = async (token) => {
+    const ofAnyone: VerifyToken = async (token) => {
       if (token === '') throw new TokenError('token_missing')
       checkHeader(token)
       return verify(token)
     }
-
-    const ofService = cachedVerifier(known)
+    const ofUser: VerifyToken = async (token) => {
+      const claims = await ofAnyone(token)
+      checkRevocable(claims, MAX_TOKEN_LIFETIME * 1000)
+      return claims
+    }
+    const ofService = cachedVerifier(ofAnyone)
 
     app.decorateRequest('publisher', '')
     app.decorate('auth', {
-      verify: known,
+      verify: ofUser,
       service: async (request) => {
         const credential = bearerOf(request)
         const holder = apiKeys.holderOf(credential)
@@ -82,9 +87,8 @@ export default fp(
         request.publisher = `sub:${claims.sub}`
       },
       user: async (request) => {
-        const claims = await known(bearerOf(request)).catch(refuse)
-        const revokedBefore = await app.store.revokedBefore(claims.sub)
-        if (revokedBefore > 0 && claims.issuedAt <= revokedBefore) throw new errors.TokenRevoked()
+        const claims = await ofUser(bearerOf(request)).catch(refuse)
+        if (isRevoked(claims.issuedAt, await app.store.revokedBefore(claims.sub))) throw new errors.TokenRevoked()
         request.user = claims
       },
       refusal: (refusal) => refusals[refusal]()

@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import type { Config } from '../config.ts'
 import { EmbeddedStore } from '../services/store/embedded/embedded-store.ts'
 import { RedisStore } from '../services/store/redis/redis-store.ts'
+import { revocationTtlMs } from '../services/store/revocation.ts'
 import type { Store, StoreSettings } from '../services/store/store.ts'
 
 declare module 'fastify' {
@@ -25,7 +26,8 @@ export default fp(
       parkedMax: config.PARKED_MAX,
       retentionMs: config.RETENTION_SECONDS * 1000,
       maxEntries: config.LOG_MAX_ENTRIES,
-      maxConnections: config.MAX_CONNECTIONS_PER_USER
+      maxConnections: config.MAX_CONNECTIONS_PER_USER,
+      revocationTtlMs: revocationTtlMs(config.MAX_TOKEN_LIFETIME * 1000)
     }
     const log = app.log.child({ component: 'store' })
     const store: Store = config.redis

@@ -17,7 +17,7 @@ const me: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['me'],
         ...guarded,
         querystring: InboxQuerySchema,
-        response: { 200: described(InboxSchema, 'One page'), ...problems(...userErrors) }
+        response: { 200: described(InboxSchema, 'One page'), ...problems(...userErrors, 409) }
       }
     },
     (request) => app.inbox.list(request.user.sub, request.query)
@@ -47,7 +47,7 @@ const me: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['me'],
         ...guarded,
         body: MarkSchema,
-        response: { 200: described(MarkAnswerSchema, 'What changed'), ...problems(...userErrors, ...bodyErrors, 507) }
+        response: { 200: described(MarkAnswerSchema, 'What changed'), ...problems(...userErrors, ...bodyErrors, 409, 507) }
       }
     },
     (request) => app.inbox.mark(request.user.sub, request.body)

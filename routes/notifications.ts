@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyError } from 'fastify'
+import { type BatchEntry, carryOutBatch } from '../services/delivery/batch.ts'
 import type { PublishRequest } from '../services/delivery/publisher.ts'
 import { errors } from '../services/errors.ts'
 import { type JsonProblem, refusalOf } from '../services/node/exact-json.ts'
@@ -93,13 +94,7 @@ const notifications: FastifyPluginAsyncTypebox = async (app) => {
           return { problem: app.problemOf(error as FastifyError, request.id) }
         }
       }
-      const answers: ReturnType<typeof publish>[] = []
-      for (const [index, item] of request.body.notifications.entries()) {
-        const answer = publish(item, index)
-        answers.push(answer)
-        if (waitsForItsFirst(item)) await answer
-      }
-      const results = await Promise.all(answers)
+      const results = await carryOutBatch(request.body.notifications.map(batchEntry), publish)
       if (results.every((result) => 'problem' in result && result.problem.code === 'BELFRY_ERR_STORE_UNAVAILABLE'))
         throw new errors.StoreUnavailable()
       return reply.code(202).send({ results })
@@ -131,10 +126,11 @@ function problemsByItem(problems: JsonProblem[]): Map<number, JsonProblem[]> {
   return byItem
 }
 
-/** A keyed item for several users asks the first of them before it goes to the others: what follows it in the batch must not overtake it. */
-function waitsForItsFirst(item: unknown): boolean {
+/** The item has not been validated. A keyed item for several users asks for the first of them before the others. */
+function batchEntry(item: unknown): BatchEntry<unknown> {
   const { to, idempotencyKey } = item as { to?: unknown; idempotencyKey?: unknown }
-  return Array.isArray(to) && to.length > 1 && idempotencyKey !== undefined
+  const users = [to].flat().filter((user) => typeof user === 'string')
+  return { item, users, isGradual: users.length > 1 && idempotencyKey !== undefined }
 }
 
 /** The key of a structured-field string (RFC 8941 §3.3.3), or of a bare one. */

@@ -4,6 +4,7 @@ import { errors } from '../services/errors.ts'
 import { formatEventId } from '../services/protocol/index.ts'
 import {
   bodyErrors,
+  DurabilitySchema,
   described,
   EventIdSchema,
   MillisecondsSchema,
@@ -36,7 +37,7 @@ const DisconnectQuery = Type.Object(
 )
 
 const DisconnectedSchema = Type.Object(
-  { disconnected: Type.Integer({ description: 'Connections that were told to close' }) },
+  { disconnected: Type.Integer({ description: 'Connections that were told to close' }), durability: DurabilitySchema },
   { description: 'The nodes were told' }
 )
 
@@ -73,7 +74,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
         ...guarded,
         params: UserParams,
         querystring: InboxQuerySchema,
-        response: { 200: described(InboxSchema, 'One page'), ...problems(...serviceErrors) }
+        response: { 200: described(InboxSchema, 'One page'), ...problems(...serviceErrors, 409) }
       }
     },
     (request) => app.inbox.list(request.params.user, request.query)
@@ -104,7 +105,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
         ...guarded,
         params: UserParams,
         body: MarkSchema,
-        response: { 200: described(MarkAnswerSchema, 'What changed'), ...problems(...serviceErrors, ...bodyErrors, 507) }
+        response: { 200: described(MarkAnswerSchema, 'What changed'), ...problems(...serviceErrors, ...bodyErrors, 409, 507) }
       }
     },
     (request) => app.inbox.mark(request.params.user, request.body)
@@ -120,13 +121,16 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['inbox'],
         ...guarded,
         params: IdParams,
-        response: { 204: Type.Null({ description: 'Recalled' }), ...problems(...serviceErrors, 404, 507) }
+        response: {
+          204: described(Type.Null(), 'Recalled; the header belfry-durability says how safely'),
+          ...problems(...serviceErrors, 404, 507)
+        }
       }
     },
     async (request, reply) => {
-      await app.inbox.recall(request.params.user, request.params.id)
+      const durability = await app.inbox.recall(request.params.user, request.params.id)
       app.counters.recalled += 1
-      return reply.code(204).send(null)
+      return reply.code(204).header('belfry-durability', durability).send(null)
     }
   )
 
@@ -160,7 +164,8 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request) => {
       const { user } = request.params
-      return { disconnected: await app.store.disconnect({ user, connectionId: undefined, ...request.query }) }
+      const disconnected = await app.store.disconnect({ user, connectionId: undefined, ...request.query })
+      return { disconnected, durability: app.store.status().durability }
     }
   )
 
@@ -181,7 +186,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
       const { user, id } = request.params
       const disconnected = await app.store.disconnect({ user, connectionId: id, reason: request.query.reason, revoke: false })
       if (disconnected === 0) throw new errors.NotFound('There is no such connection')
-      return { disconnected }
+      return { disconnected, durability: app.store.status().durability }
     }
   )
 

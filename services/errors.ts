@@ -20,6 +20,7 @@ export const errors = {
   OriginForbidden: createError('BELFRY_ERR_ORIGIN_FORBIDDEN', 'This origin may not connect', 403),
   NotFound: createError('BELFRY_ERR_NOT_FOUND', '%s', 404),
   RequestTimeout: createError('BELFRY_ERR_REQUEST_TIMEOUT', 'The request took too long to arrive', 408),
+  LogRestarted: createError('BELFRY_ERR_LOG_RESTARTED', 'The log was started afresh since: read it from its beginning', 409),
   TooLarge: createError('BELFRY_ERR_TOO_LARGE', '%s', 413),
   UnsupportedMediaType: createError(
     'BELFRY_ERR_UNSUPPORTED_MEDIA_TYPE',

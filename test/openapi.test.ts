@@ -176,7 +176,7 @@ t.test('its examples work, and answers are as documented', async (t) => {
       t.equal(String(status), Object.keys(operation.responses).find((code) => code.startsWith('2') && code !== '200') ?? '200')
     }
   }
-  t.ok(bodies >= 7)
+  t.ok(bodies >= 5)
 
   const data = { text: 'zażółć ☃ \u2028', list: [1, null, { a: [true] }], none: null, big: Number.MAX_SAFE_INTEGER, '': {} }
   const published = await api.send('publish', {}, { to: 'carol', type: 'a', title: '"\\', ref: '/r', timestamp: 1, data })
@@ -265,6 +265,10 @@ t.test('every documented error happens as documented', async (t) => {
   }
   t.equal((await api.send('listInbox', { limit: '0' })).status, 400)
   t.equal((await api.send('listMyInbox', { cursor: 'x' })).status, 400)
+  for (const name of ['listInbox', 'listMyInbox']) t.equal((await api.send(name, { user: 'alice', cursor: 'other1.2' })).status, 409)
+  for (const name of ['markNotifications', 'markMyNotifications']) {
+    t.equal((await api.send(name, { user: 'alice' }, { upTo: 'other1.2.aaaaaaaa', state: 'read' })).status, 409)
+  }
   t.equal((await api.send('getMyNotification', { id: 'x'.repeat(65) })).status, 400)
   t.equal((await api.send('closeConnection', { ...fill, reason: '' })).status, 400)
   t.equal((await api.send('stream', { device_id: '\u0007' })).status, 400)

@@ -22,6 +22,11 @@ export const EventIdSchema = Type.String({
   examples: ['k3f9q2.41.a81c22e0']
 })
 
+export const DurabilitySchema = Type.Enum(['fsync', 'replicated', 'os', 'none'], {
+  type: 'string',
+  description: 'How safe it was when this was answered: on disk, on a replica, in the hands of the operating system, in memory only'
+})
+
 export const STATES = ['unread', 'seen', 'read', 'archived'] as const
 
 export const StateSchema = Type.Enum(STATES, { type: 'string', description: 'seen is not read: it still counts as unread' })
@@ -65,6 +70,7 @@ const PROBLEMS: Record<number, { description: string; headers?: Record<string, u
   401: { description: 'The token or API key is missing, not valid, expired or revoked' },
   403: { description: 'The token has neither the scope publish nor admin, or the page is of a forbidden origin' },
   404: { description: 'There is no such thing' },
+  409: { description: 'The cursor or upTo is of an earlier log: the log was started afresh since' },
   413: { description: 'The body, data, or a list in it is too large' },
   415: { description: 'The body is not application/json' },
   422: { description: 'The Idempotency-Key was used with another body' },

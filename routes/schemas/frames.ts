@@ -1,6 +1,14 @@
 import { type Static, type TSchema, Type } from 'typebox'
 import type * as protocol from '../../services/protocol/index.ts'
-import { DeviceSchema, EventIdSchema, MillisecondsSchema, NotificationIdSchema, StateSchema, UserSchema } from './common.ts'
+import {
+  DeviceSchema,
+  DurabilitySchema,
+  EventIdSchema,
+  MillisecondsSchema,
+  NotificationIdSchema,
+  StateSchema,
+  UserSchema
+} from './common.ts'
 import { type Equal, proven } from './equal.ts'
 import { content, MarkAgeSchema } from './notification.ts'
 
@@ -84,6 +92,7 @@ export const serverFrames = {
   ok: frame('ok', 'The frame with the same ref was carried out', {
     ref: RefSchema,
     unread: Type.Optional(UnreadSchema),
+    durability: Type.Optional(DurabilitySchema),
     tokenExpiresAt: Type.Optional(MillisecondsSchema('When the new token expires'))
   }),
   error: frame('error', 'The frame with the same ref was not carried out', {

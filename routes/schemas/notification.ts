@@ -1,5 +1,14 @@
 import { type Static, Type } from 'typebox'
-import { EventIdSchema, MillisecondsSchema, NotificationIdSchema, STATES, StateSchema, TimestampSchema, UserSchema } from './common.ts'
+import {
+  DurabilitySchema,
+  EventIdSchema,
+  MillisecondsSchema,
+  NotificationIdSchema,
+  STATES,
+  StateSchema,
+  TimestampSchema,
+  UserSchema
+} from './common.ts'
 import { ProblemSchema } from './problem.ts'
 
 /** Recipients, and items of a batch, in one request. */
@@ -69,10 +78,7 @@ const RecipientSchema = Type.Object(
 export const PublishAnswerSchema = Type.Object(
   {
     id: NotificationIdSchema,
-    durability: Type.Enum(['fsync', 'replicated', 'os', 'none'], {
-      type: 'string',
-      description: 'How safe it was when this was answered: on disk, on a replica, in the hands of the operating system, in memory only'
-    }),
+    durability: DurabilitySchema,
     results: Type.Array(RecipientSchema)
   },
   {
@@ -131,7 +137,7 @@ export const InboxQuerySchema = Type.Object(
   {
     state: Type.Optional(Type.Enum(STATES, { type: 'string', description: 'Only these; unread includes seen, as the count does' })),
     limit: Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'Items of a page' }),
-    cursor: Type.Optional(Type.String({ pattern: '^[1-9][0-9]{0,14}$', description: 'The nextCursor of the page before' }))
+    cursor: Type.Optional(Type.String({ pattern: '^[0-9a-z]{1,16}\\.[1-9][0-9]{0,14}$', description: 'The nextCursor of the page before' }))
   },
   { additionalProperties: false }
 )
@@ -173,10 +179,7 @@ export const MarkSchema = Type.Object(
   {
     additionalProperties: false,
     description: 'ids, or upTo: everything up to and with that event',
-    examples: [
-      { ids: ['qk3mTnHc0Vd5Yx1LbR2w'], state: 'read' },
-      { upTo: 'k3f9q2.41.qk3mTnHc', state: 'seen' }
-    ]
+    examples: [{ ids: ['qk3mTnHc0Vd5Yx1LbR2w'], state: 'read' }]
   }
 )
 
@@ -184,5 +187,6 @@ export type MarkBody = Static<typeof MarkSchema>
 
 export const MarkAnswerSchema = Type.Object({
   ids: Type.Array(NotificationIdSchema, { description: 'Those whose state changed' }),
-  unread: Type.Integer()
+  unread: Type.Integer(),
+  durability: DurabilitySchema
 })

@@ -59,16 +59,25 @@ function headerOf(token: string): Record<string, unknown> | undefined {
   }
 }
 
-/** Checks what libraries leave open (RFC 8725 §3.11): `sub` is a user, `exp` is a time in seconds, `nbf` and `iat` are not in the future. */
+/** Checks what libraries leave open (RFC 8725 §3.11): `sub` is a user, `exp` is a time in seconds, `nbf` is not in the future. */
 export function checkClaims(payload: Record<string, unknown>, now = Date.now()): Claims {
   const { sub, exp, nbf, iat, scope } = payload
   const soon = now / 1000 + LEEWAY_SECONDS
   if (!isUser(sub) || !isTime(exp) || exp > MAX_SECONDS) throw new TokenError('token_invalid')
-  if ((nbf !== undefined && !(isTime(nbf) && nbf <= soon)) || (iat !== undefined && !(isTime(iat) && iat <= soon))) {
-    throw new TokenError('token_invalid')
-  }
+  if ((nbf !== undefined && !(isTime(nbf) && nbf <= soon)) || (iat !== undefined && !isTime(iat))) throw new TokenError('token_invalid')
   if (exp * 1000 <= now) throw new TokenError('token_expired')
   return { sub, issuedAt: isTime(iat) ? iat * 1000 : 0, expiresAt: exp * 1000, scopes: scopesOf(scope) }
+}
+
+/**
+ * Checks what a revocation relies on, for users' tokens: `iat` is not in the future, and the token lives no longer than the revocation
+ * is kept. A token without `iat` lives from now on. Tokens of services cannot be revoked, and are not checked.
+ *
+ * @throws TokenError
+ */
+export function checkRevocable({ issuedAt, expiresAt }: Claims, maxLifetimeMs: number, now = Date.now()): void {
+  const isFuture = issuedAt > now + LEEWAY_SECONDS * 1000
+  if (isFuture || expiresAt - (issuedAt === 0 ? now : issuedAt) > maxLifetimeMs) throw new TokenError('token_invalid')
 }
 
 function isTime(value: unknown): value is number {

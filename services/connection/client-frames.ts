@@ -2,6 +2,7 @@ import { TokenError, type VerifyToken } from '../auth/tokens.ts'
 import { type BelfryError, errors, refusals } from '../errors.ts'
 import type { Counters } from '../node/counters.ts'
 import { type MarkFrame, parseEventId, type RefreshFrame, type State } from '../protocol/index.ts'
+import { isRevoked } from '../store/revocation.ts'
 import type { MarkCommand, Store } from '../store/store.ts'
 import type { Connection } from './connection.ts'
 import { plainFrame } from './frames.ts'
@@ -76,8 +77,10 @@ async function mark({ store }: ClientFrameContext, connection: Connection, frame
     return
   }
   try {
-    const { unread } = await store.mark({ user: connection.local.user, target, state: frame.state as State, ageMs })
-    connection.send(plainFrame({ type: 'ok', ...ref(frame.ref), unread }))
+    const result = await store.mark({ user: connection.local.user, target, state: frame.state as State, ageMs })
+    if (result === 'restarted') throw new errors.LogRestarted()
+    const { durability } = store.status()
+    connection.send(plainFrame({ type: 'ok', ...ref(frame.ref), unread: result.unread, durability }))
   } catch (error) {
     refuse(connection, frame.ref, error)
   }
@@ -93,8 +96,7 @@ async function refresh({ store, verify }: ClientFrameContext, connection: Connec
   try {
     const claims = await verify(typeof frame.token === 'string' ? frame.token : '')
     if (claims.sub !== connection.local.user) throw new TokenError('token_invalid')
-    const revokedBefore = await store.revokedBefore(claims.sub)
-    if (revokedBefore > 0 && claims.issuedAt <= revokedBefore) throw new TokenError('token_revoked')
+    if (isRevoked(claims.issuedAt, await store.revokedBefore(claims.sub))) throw new TokenError('token_revoked')
     connection.issuedAt = claims.issuedAt
     connection.expiresAt = claims.expiresAt
     connection.send(plainFrame({ type: 'ok', ...ref(frame.ref), tokenExpiresAt: claims.expiresAt }))

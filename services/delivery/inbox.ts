@@ -1,7 +1,7 @@
 import { errors } from '../errors.ts'
 import { formatEventId, type Notification, parseEventId, type State } from '../protocol/index.ts'
 import { rowId, rowId8, rowTail } from '../store/row.ts'
-import type { MarkResult, Store, InboxItem as StoredItem } from '../store/store.ts'
+import type { Durability, MarkResult, Store, InboxItem as StoredItem } from '../store/store.ts'
 
 export interface InboxItem extends Notification {
   state: State
@@ -12,6 +12,11 @@ export interface InboxPage {
   items: InboxItem[]
   nextCursor: string | null
   unread: number
+}
+
+/** The ids whose state changed, the count after it, and how safe both are. */
+export interface MarkAnswer extends MarkResult {
+  durability: Durability
 }
 
 /** A notification wherever it is. */
@@ -28,13 +33,21 @@ export class Inbox {
     this.#store = store
   }
 
-  /** Newest first. Asking for `unread` includes `seen`, so that the list and the count agree. */
+  /**
+   * Lists newest first. Asking for `unread` includes `seen`, so that the list and the count agree.
+   *
+   * @param query `cursor` is the `nextCursor` of the page before
+   * @throws LogRestarted if the cursor is of an earlier log
+   */
   async list(user: string, query: { state?: State; limit: number; cursor?: string }): Promise<InboxPage> {
     const { state, limit, cursor } = query
     const states: State[] | undefined = state === undefined ? undefined : state === 'unread' ? ['unread', 'seen'] : [state]
-    const before = cursor === undefined ? undefined : Number(cursor)
+    const [epoch = '', offset] = (cursor ?? '').split('.')
+    const before = cursor === undefined ? undefined : { epoch, offset: Number(offset) }
     const page = await this.#store.inbox({ user, states, before, limit })
-    return { items: page.items.map(itemOf), nextCursor: page.next === undefined ? null : String(page.next), unread: page.unread }
+    if (page === 'restarted') throw new errors.LogRestarted()
+    const { items, next, unread } = page
+    return { items: items.map(itemOf), nextCursor: next === undefined ? null : `${next.epoch}.${next.offset}`, unread }
   }
 
   /** @throws NotFound */
@@ -52,24 +65,28 @@ export class Inbox {
     }
   }
 
-  /** @throws InvalidRequest when there are neither or both of `ids` and `upTo` */
-  async mark(user: string, request: { ids?: string[]; upTo?: string; state: State; ageMs?: number }): Promise<MarkResult> {
+  /** @throws InvalidRequest if there are neither or both of `ids` and `upTo`; LogRestarted if `upTo` is of an earlier log */
+  async mark(user: string, request: { ids?: string[]; upTo?: string; state: State; ageMs?: number }): Promise<MarkAnswer> {
     const { ids, upTo, state, ageMs } = request
     if ((ids === undefined) === (upTo === undefined)) throw new errors.InvalidRequest('give either ids or upTo')
-    if (ids !== undefined) return this.#store.mark({ user, target: { ids }, state, ageMs })
-    const position = parseEventId(upTo ?? '')
-    if (position === undefined) throw new errors.InvalidRequest('upTo is not an event id')
-    return this.#store.mark({ user, target: { upTo: position }, state, ageMs })
+    const position = ids === undefined ? parseEventId(upTo ?? '') : undefined
+    if (ids === undefined && position === undefined) throw new errors.InvalidRequest('upTo is not an event id')
+    const target = position === undefined ? { ids: ids ?? [] } : { upTo: position }
+    const result = await this.#store.mark({ user, target, state, ageMs })
+    if (result === 'restarted') throw new errors.LogRestarted()
+    return { ...result, durability: this.#store.status().durability }
   }
 
   /**
    * Takes a notification back: parked or pending, it never appears; shown, it is retracted on every device.
    *
-   * @throws NotFound when there is no such notification, or only as part of a digest
+   * @returns how safely it is taken back
+   * @throws NotFound if there is no such notification, or only as part of a digest
    */
-  async recall(user: string, id: string): Promise<void> {
+  async recall(user: string, id: string): Promise<Durability> {
     const result = await this.#store.retract(user, id, 'recalled')
     if (result === 'unknown' || result === 'folded') throw new errors.NotFound('There is no such notification')
+    return this.#store.status().durability
   }
 }
 

@@ -101,11 +101,16 @@ export interface PingFrame {
   time: number
 }
 
+/** How far a write is safe: on disk, on a replica, in the operating system's hands, or in memory only. */
+export type Durability = 'fsync' | 'replicated' | 'os' | 'none'
+
 /** The frame with the same `ref` was carried out. `unread` follows a `mark`, `tokenExpiresAt` a `refresh`. */
 export interface OkFrame {
   type: 'ok'
   ref?: number
   unread?: number
+  /** How safe a mark is: `fsync`, `replicated`, `os` or `none`. */
+  durability?: Durability
   tokenExpiresAt?: number
 }
 

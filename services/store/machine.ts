@@ -4,6 +4,7 @@ import { markable, markableUpTo, markedAfter } from './marks.ts'
 import { freeSlots, releaseAt, worthless } from './rate.ts'
 import { backlogOf, expiresIn, positionOf } from './reading.ts'
 import { floorByAge, floorByCount, superseded } from './retention.ts'
+import { isRevoked } from './revocation.ts'
 import { COUNT_ID, encodeRow, idsIn, LOST_ID, NO_TAG, type RowKind, rewriteRow, rowId, rowKind, rowTail, tagAfter, tails } from './row.ts'
 import { countsAsUnread, type Effect, evolve, type KeyPlace, type Parked, rowAt, type UserState } from './state.ts'
 import {
@@ -132,7 +133,7 @@ export class Machine {
    * is a gap, and nothing is written.
    */
   attach(command: Pick<AttachCommand, 'deviceId' | 'start' | 'issuedAt' | 'seen' | 'limit' | 'bytes'>): Backlog | 'revoked' {
-    if (this.#state.revokedBefore > 0 && command.issuedAt <= this.#state.revokedBefore) return 'revoked'
+    if (isRevoked(command.issuedAt, this.#state.revokedBefore)) return 'revoked'
     this.#begin()
     this.#fence(command.seen)
     const { deviceId, start } = command
@@ -164,9 +165,10 @@ export class Machine {
     this.#emit({ type: 'cursor', deviceId, cursor: { position, at: this.#now } })
   }
 
-  mark(command: Pick<MarkCommand, 'target' | 'state' | 'ageMs'>): MarkResult {
+  mark(command: Pick<MarkCommand, 'target' | 'state' | 'ageMs'>): MarkResult | 'restarted' {
     const state = this.#state
     const { target, ageMs = 0 } = command
+    if ('upTo' in target && target.upTo.epoch !== state.epoch) return 'restarted'
     const later = markedAfter(state, this.#now - ageMs)
     const find = (): string[] => {
       const ids = 'ids' in target ? markable(state, target.ids, command.state) : markableUpTo(state, target.upTo, command.state)
@@ -212,17 +214,20 @@ export class Machine {
     this.#emit({ type: 'revoke', before: Math.max(this.#wall, this.#state.revokedBefore) })
   }
 
-  inbox(query: Pick<InboxQuery, 'states' | 'before' | 'limit'>): InboxPage {
+  inbox(query: Pick<InboxQuery, 'states' | 'before' | 'limit'>): InboxPage | 'restarted' {
     const state = this.#state
+    if (query.before !== undefined && query.before.epoch !== state.epoch) return 'restarted'
     const items: InboxItem[] = []
-    let offset = Math.min(state.top, (query.before ?? state.top + 1) - 1)
+    let offset = Math.min(state.top, (query.before?.offset ?? state.top + 1) - 1)
     for (; offset > state.floor; offset--) {
       const item = this.#item(offset)
       if (item === undefined || (query.states !== undefined && !query.states.includes(item.state))) continue
       if (items.length === query.limit) break
       items.push(item)
     }
-    return { items, next: offset > state.floor ? (items.at(-1)?.offset as number) : undefined, unread: state.unread }
+    const last = items.at(-1)
+    const next = offset > state.floor && last !== undefined ? { epoch: state.epoch, offset: last.offset } : undefined
+    return { items, next, unread: state.unread }
   }
 
   find(id: string): Found | undefined {

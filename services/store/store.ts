@@ -1,7 +1,6 @@
-import type { GapReason, Position, State } from '../protocol/index.ts'
+import type { Durability, GapReason, Position, State } from '../protocol/index.ts'
 
-/** How far an accepted publish is safe: on disk, on a replica, in the operating system's hands, or in memory only. */
-export type Durability = 'fsync' | 'replicated' | 'os' | 'none'
+export type { Durability }
 
 /** What every driver is given. Each node of a cluster must be given the same values. */
 export interface StoreSettings {
@@ -17,6 +16,8 @@ export interface StoreSettings {
   maxEntries: number
   /** Connections a user may have over all nodes; 0 for no limit. */
   maxConnections: number
+  /** How long a revocation is kept, milliseconds: as long as a token from before it may be accepted. */
+  revocationTtlMs: number
   /** The store's clock, Unix milliseconds. Default: the driver's own (the system's, or Redis `TIME`). */
   clock?: () => number
 }
@@ -100,7 +101,7 @@ export interface AttachCommand {
    * it in `connections`, and those of other nodes. Undefined: it takes no place.
    */
   newcomer?: string | undefined
-  /** When the token was issued, Unix milliseconds; refused when the user's tokens were revoked at or after it. */
+  /** When the token was issued, Unix milliseconds; refused when the user's tokens were revoked since (`isRevoked`). */
   issuedAt: number
   seen: Seen | undefined
   /** Rows to return at most. */
@@ -192,12 +193,15 @@ export interface SweepResult {
   waiting: { user: string; nextAt: number }[]
 }
 
+/** A place in one log: offsets of another epoch mean other rows. */
+export type LogPlace = Pick<Position, 'epoch' | 'offset'>
+
 export interface InboxQuery {
   user: string
   /** Only notifications in one of these states; undefined: all. */
   states: State[] | undefined
-  /** Only offsets below this; undefined: from the newest. */
-  before: number | undefined
+  /** Only rows before this place of the log; undefined: from the newest. */
+  before: LogPlace | undefined
   limit: number
 }
 
@@ -212,7 +216,7 @@ export interface InboxItem {
 /** Newest first. `next` is the `before` of the following page, undefined on the last. */
 export interface InboxPage {
   items: InboxItem[]
-  next: number | undefined
+  next: LogPlace | undefined
   unread: number
 }
 
@@ -343,11 +347,13 @@ export interface Store {
   /** Moves a device's cursor, forward only, within the log. A position of another epoch or past the log is ignored. */
   ack(user: string, deviceId: string, position: Position): Promise<void>
 
-  mark(command: MarkCommand): Promise<MarkResult>
+  /** Resolves with `restarted`, and writes nothing, if `upTo` is of another epoch: the log was started afresh since. */
+  mark(command: MarkCommand): Promise<MarkResult | 'restarted'>
 
   retract(user: string, id: string, reason: string): Promise<RetractResult>
 
-  inbox(query: InboxQuery): Promise<InboxPage>
+  /** Resolves with `restarted` if `before` is of another epoch: the log was started afresh since. */
+  inbox(query: InboxQuery): Promise<InboxPage | 'restarted'>
 
   find(user: string, id: string): Promise<Found | undefined>
 
@@ -359,6 +365,6 @@ export interface Store {
   /** Tells the nodes concerned; resolves with how many connections were told to close. A node that does not hear it finds it when it attaches. */
   disconnect(command: DisconnectCommand): Promise<number>
 
-  /** Tokens of the user issued at or before this are refused, Unix milliseconds; 0: none are. */
+  /** When the user's tokens were last revoked, Unix milliseconds; 0: never, or longer ago than any token lives. */
   revokedBefore(user: string): Promise<number>
 }

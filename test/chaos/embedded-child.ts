@@ -19,7 +19,8 @@ export const chaosSettings: StoreSettings = {
   parkedMax: 1_000_000,
   retentionMs: 86_400_000,
   maxEntries: 1_000_000,
-  maxConnections: 0
+  maxConnections: 0,
+  revocationTtlMs: 86_400_000
 }
 
 /** Uses a store as fast as it answers until the process is killed: publishes with keys, marks, acks, retractions, sweeps. */
@@ -40,7 +41,8 @@ async function main(folder: string, first: number): Promise<void> {
   async function reader(user: string): Promise<void> {
     for (let round = 0; ; round++) {
       await pause(3)
-      const { items } = await store.inbox({ user, states: ['unread'], before: undefined, limit: 5 })
+      const page = await store.inbox({ user, states: ['unread'], before: undefined, limit: 5 })
+      const items = page === 'restarted' ? [] : page.items
       const numbers = items.map(({ row }) => Number(row.toString('latin1', 15, 22)))
       const [one, ...others] = numbers
       if (one === undefined) continue

@@ -110,7 +110,8 @@ export class World {
       parkedMax: 1000,
       retentionMs: 604_800_000,
       maxEntries: this.maxEntries,
-      maxConnections: 100
+      maxConnections: 100,
+      revocationTtlMs: 86_400_000
     }
   }
 

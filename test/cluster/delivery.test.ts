@@ -58,8 +58,9 @@ t.test('publishes from all nodes at once: every device sees the same gapless ord
 t.test('marks, recalls and closings reach the other nodes', async (t) => {
   const { nodes } = await startCluster(t, { MAX_CONNECTIONS_PER_USER: '2' })
   const [a, b, c] = nodes
-  const phone = await connect(t, a, 'carol', { deviceId: 'phone' })
-  const laptop = await connect(t, b, 'carol', { deviceId: 'laptop' })
+  const old = userToken('carol', { iat: Math.floor(Date.now() / 1000) - 10 })
+  const phone = await connect(t, a, 'carol', { deviceId: 'phone', token: old })
+  const laptop = await connect(t, b, 'carol', { deviceId: 'laptop', token: old })
   await Promise.all([phone.next('caughtUp'), laptop.next('caughtUp')])
   const { body } = await call(c, 'POST', '/v1/notifications', { to: 'carol', type: 'a', title: 'One' })
   await laptop.next('notification')
@@ -81,12 +82,14 @@ t.test('marks, recalls and closings reach the other nodes', async (t) => {
 
   t.match(await call(a, 'DELETE', '/v1/users/carol/connections?revoke=true'), { status: 200, body: { disconnected: 1 } })
   t.same(await laptop.whenClosed(), { code: 4001, reason: 'token_revoked' })
-  const again = await connect(t, c, 'carol')
+  const again = await connect(t, c, 'carol', { token: old })
   t.same(await again.whenClosed(), { code: 4001, reason: 'token_revoked' })
-  t.match(await call(b, 'GET', '/v1/me/notifications', undefined, { token: userToken('carol') }), {
+  t.match(await call(b, 'GET', '/v1/me/notifications', undefined, { token: old }), {
     status: 401,
     body: { code: 'BELFRY_ERR_TOKEN_REVOKED' }
   })
+  const signedInAgain = await connect(t, b, 'carol', { token: userToken('carol') })
+  t.match(await signedInAgain.next('hello'), { user: 'carol' }, 'a token of the same second, issued after it')
 })
 
 t.test('over the rate the excess is parked, in order, never more than ten a second, whoever releases it', async (t) => {

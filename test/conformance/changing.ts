@@ -1,13 +1,14 @@
 import type { State } from '../../services/protocol/index.ts'
 import { encodeRow, NO_TAG, rowId, tails } from '../../services/store/row.ts'
-import { idOf, numbers, type Stage, texts, untagged, until } from './stage.ts'
+import type { LogPlace } from '../../services/store/store.ts'
+import { idOf, marked, numbers, pageOf, type Stage, texts, untagged, until } from './stage.ts'
 import type { Example } from './store.ts'
 
 const free = { rateLimit: 0 }
 const STATES: State[] = ['unread', 'seen', 'read', 'archived']
 
 async function markIds(stage: Stage, list: number[], state: State): Promise<{ ids: string[]; unread: number }> {
-  return await stage.store.mark({ user: stage.user, target: { ids: list.map((number) => idOf(number)) }, state })
+  return await marked(stage.store, { user: stage.user, target: { ids: list.map((number) => idOf(number)) }, state })
 }
 
 async function stateOf(stage: Stage, number: number): Promise<State | undefined> {
@@ -138,7 +139,7 @@ export const changing: Example[] = [
         const { epoch } = await stage.log()
         await markIds(stage, [], to)
         const target = { upTo: { epoch, offset: first + 3, id8: '' } }
-        const { ids } = await stage.store.mark({ user: stage.user, target, state: to })
+        const { ids } = await marked(stage.store, { user: stage.user, target, state: to })
         const expected = { unread: [1, 2], seen: [0], read: [0, 1], archived: [0, 1, 2] }[to]
         const own = ids.filter((id) => id >= idOf(first))
         t.same(
@@ -151,14 +152,12 @@ export const changing: Example[] = [
     }
   },
   {
-    name: 'mark up to a position of another epoch changes nothing; past the log it means all',
+    name: 'mark up to a position past the log means all',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 3)
-      const mark = (epoch: string, offset: number) =>
-        stage.store.mark({ user: stage.user, target: { upTo: { epoch, offset, id8: '' } }, state: 'read' })
-      t.same(await mark('other1', 3), { ids: [], unread: 3 })
-      t.same(await mark(epoch, 99), { ids: [idOf(1), idOf(2), idOf(3)], unread: 0 })
+      const upTo = { epoch, offset: 99, id8: '' }
+      t.same(await stage.store.mark({ user: stage.user, target: { upTo }, state: 'read' }), { ids: [idOf(1), idOf(2), idOf(3)], unread: 0 })
     }
   },
   {
@@ -264,12 +263,13 @@ export const changing: Example[] = [
       const epoch = await stage.fill(1, 5)
       await markIds(stage, [2], 'read')
       await stage.store.retract(stage.user, idOf(4), '')
-      const page = (before: number | undefined, limit: number) => stage.store.inbox({ user: stage.user, states: undefined, before, limit })
+      const page = (before: LogPlace | undefined, limit: number) =>
+        pageOf(stage.store, { user: stage.user, states: undefined, before, limit })
       const first = await page(undefined, 2)
       t.same(numbers(first.items.map(({ row }) => row)), [5, 3])
       const [newest] = first.items.map((item) => ({ ...item, row: untagged(item.row) }))
       t.same(newest, { epoch, offset: 5, row: stage.row(5), state: 'unread' })
-      t.match(first, { next: 3, unread: 3 })
+      t.match(first, { next: { epoch, offset: 3 }, unread: 3 })
       const second = await page(first.next, 2)
       t.same(
         second.items.map(({ offset, state }) => [offset, state]),
@@ -279,7 +279,9 @@ export const changing: Example[] = [
         ]
       )
       t.equal(second.next, undefined)
-      t.match(await page(1, 2), { items: [], next: undefined })
+      t.match(await page({ epoch, offset: 1 }, 2), { items: [], next: undefined })
+      const other = { user: stage.user, states: undefined, before: { epoch: 'other1', offset: 3 }, limit: 2 }
+      t.equal(await stage.store.inbox(other), 'restarted', 'a place of another log names other rows')
     }
   },
   {
@@ -291,8 +293,8 @@ export const changing: Example[] = [
       await markIds(stage, [3], 'archived')
       await markIds(stage, [4], 'seen')
       const list = async (states: State[], limit = 10) => {
-        const { items, next } = await stage.store.inbox({ user: stage.user, states, before: undefined, limit })
-        return [numbers(items.map(({ row }) => row)), next]
+        const { items, next } = await pageOf(stage.store, { user: stage.user, states, before: undefined, limit })
+        return [numbers(items.map(({ row }) => row)), next?.offset]
       }
       t.same(await list(['unread']), [[6, 5], undefined])
       t.same(await list(['seen', 'archived']), [[4, 3], undefined])
@@ -302,9 +304,20 @@ export const changing: Example[] = [
     }
   },
   {
+    name: 'mark up to a position of another log changes nothing, and says that the log was started afresh',
+    settings: free,
+    run: async (t, stage) => {
+      const upTo = { epoch: 'other1', offset: 2, id8: '' }
+      t.equal(await stage.store.mark({ user: stage.user, target: { upTo }, state: 'read' }), 'restarted', 'of nobody')
+      await stage.fill(1, 3)
+      t.equal(await stage.store.mark({ user: stage.user, target: { upTo }, state: 'read' }), 'restarted')
+      t.match(await stage.log(), { top: 3, unread: 3 })
+    }
+  },
+  {
     name: 'inbox of nobody is empty',
     run: async (t, stage) => {
-      t.same(await stage.store.inbox({ user: stage.user, states: undefined, before: undefined, limit: 10 }), {
+      t.same(await pageOf(stage.store, { user: stage.user, states: undefined, before: undefined, limit: 10 }), {
         items: [],
         next: undefined,
         unread: 0

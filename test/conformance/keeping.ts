@@ -1,6 +1,6 @@
 import { COUNT_ID, encodeRow, NO_TAG, rowKind, tails } from '../../services/store/row.ts'
 import { MAX_CHANGES } from '../../services/store/store.ts'
-import { idOf, numbers, type Stage, texts, until } from './stage.ts'
+import { idOf, numbers, pageOf, type Stage, texts, until } from './stage.ts'
 import type { Example } from './store.ts'
 
 const free = { rateLimit: 0 }
@@ -29,7 +29,7 @@ export const keeping: Example[] = [
       t.match(log, { epoch, top: 400, start: { offset: 0 }, gap: undefined, unread: 100 })
       t.equal(log.rows.length, 400)
       t.equal(log.rows.filter((row) => rowKind(row) === 'n').length, 100)
-      const page = await stage.store.inbox({ user: stage.user, states: undefined, before: undefined, limit: 1000 })
+      const page = await pageOf(stage.store, { user: stage.user, states: undefined, before: undefined, limit: 1000 })
       t.equal(page.items.length, 100)
     }
   },

@@ -1,5 +1,5 @@
 import { encodeRow, tagAfter } from '../../services/store/row.ts'
-import { idOf, numbers, tailOf, texts } from './stage.ts'
+import { idOf, numbers, pageOf, tailOf, texts } from './stage.ts'
 import type { Example } from './store.ts'
 
 const free = { rateLimit: 0 }
@@ -58,7 +58,7 @@ export const publishing: Example[] = [
         t.match(result, { status: 'accepted', offset: 1 })
       }
       for (const [index, user] of users.entries()) {
-        const page = await stage.store.inbox({ user, states: undefined, before: undefined, limit: 10 })
+        const page = await pageOf(stage.store, { user, states: undefined, before: undefined, limit: 10 })
         t.same(numbers(page.items.map((item) => item.row)), [index + 1])
       }
     }
@@ -276,7 +276,7 @@ export const publishing: Example[] = [
       t.match(await stage.store.queue(stage.user), { first: { offset: 3 }, head: { offset: 13 }, unread: 9 })
       await stage.fill(13, 14)
       t.match(await stage.store.queue(stage.user), { first: { offset: 5 }, head: { offset: 15 }, unread: 9 })
-      const page = await stage.store.inbox({ user: stage.user, states: ['unread'], before: undefined, limit: 100 })
+      const page = await pageOf(stage.store, { user: stage.user, states: ['unread'], before: undefined, limit: 100 })
       t.equal(page.items.length, page.unread)
     }
   },

@@ -3,6 +3,7 @@ import type { Position } from '../../services/protocol/index.ts'
 import { displacedBy } from '../../services/store/displace.ts'
 import { Machine } from '../../services/store/machine.ts'
 import { releaseInTurns } from '../../services/store/release-in-turns.ts'
+import { isRevoked } from '../../services/store/revocation.ts'
 import { rowTime } from '../../services/store/row.ts'
 import { appendedRows, emptyState, type UserState } from '../../services/store/state.ts'
 import type {
@@ -90,7 +91,7 @@ class ReferenceStore implements Store {
     const { user, connections } = command
     const { maxConnections } = this.#shared.settings
     const { revokedBefore } = this.#state(user)
-    if (revokedBefore > 0 && command.issuedAt <= revokedBefore) return { status: 'revoked' }
+    if (isRevoked(command.issuedAt, revokedBefore)) return { status: 'revoked' }
     const elsewhere = this.#holders(user).filter((name) => name !== this.#node)
     const others = elsewhere.flatMap((name) => this.#shared.nodes.get(name)?.registry.get(user) ?? [])
     const over = maxConnections > 0 ? others.length + connections.length - maxConnections : 0
@@ -121,7 +122,7 @@ class ReferenceStore implements Store {
     this.#step(user, (machine) => machine.ack(deviceId, position))
   }
 
-  async mark(command: MarkCommand): Promise<MarkResult> {
+  async mark(command: MarkCommand): Promise<MarkResult | 'restarted'> {
     return this.#step(command.user, (machine) => machine.mark(command))
   }
 
@@ -129,7 +130,7 @@ class ReferenceStore implements Store {
     return this.#step(user, (machine) => machine.retract(id, reason))
   }
 
-  async inbox(query: InboxQuery): Promise<InboxPage> {
+  async inbox(query: InboxQuery): Promise<InboxPage | 'restarted'> {
     return this.#step(query.user, (machine) => machine.inbox(query))
   }
 

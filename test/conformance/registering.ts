@@ -288,6 +288,7 @@ export const registering: Example[] = [
     run: async (t, stage) => {
       const { user } = stage
       await stage.send(1)
+      stage.clock.advance(123)
       const first = stage.connection('c1')
       await stage.attach({ at: 'latest' }, { connections: [first] })
       t.equal(await stage.store.disconnect({ user, connectionId: undefined, reason: 'out', revoke: true }), 1)
@@ -300,6 +301,9 @@ export const registering: Example[] = [
         stage.store.attach(stage.attachCommand({ at: 'latest' }, { issuedAt, connections: [first, stage.connection('c2')] }))
       t.same(await again(now), { status: 'revoked' })
       t.same(await stage.store.connections(user), [first])
+      const second = now - (now % 1000)
+      t.same(await again(second - 1000), { status: 'revoked' }, 'whole seconds are compared by seconds')
+      t.match(await again(second), { status: 'attached' }, 'it may have been issued later in that second')
       t.match(await again(now + 1), { status: 'attached' })
       t.match(await stage.log(), { top: 1, unread: 1 }, 'the log is as it was')
     }
@@ -313,7 +317,8 @@ export const registering: Example[] = [
       t.equal(await stage.store.disconnect({ user, connectionId: undefined, reason: '', revoke: true }), 0)
       t.equal(await stage.store.revokedBefore(user), stage.clock.now)
       const connections = ['c1', 'c2', 'c3'].map((name) => stage.connection(name))
-      t.same(await stage.store.attach(stage.attachCommand({ at: 'latest' }, { connections })), { status: 'revoked' })
+      const issuedAt = stage.clock.now - 1000
+      t.same(await stage.store.attach(stage.attachCommand({ at: 'latest' }, { issuedAt, connections })), { status: 'revoked' })
     }
   },
   {

@@ -4,7 +4,11 @@ import type {
   AttachCommand,
   Backlog,
   ConnectionInfo,
+  InboxPage,
+  InboxQuery,
   Kick,
+  MarkCommand,
+  MarkResult,
   PublishCommand,
   PublishResult,
   Start,
@@ -77,7 +81,8 @@ export const baseSettings: StoreSettings = {
   parkedMax: 4,
   retentionMs: 3_600_000,
   maxEntries: 10,
-  maxConnections: 2
+  maxConnections: 2,
+  revocationTtlMs: 86_400_000
 }
 
 /** 12 characters that depend on the number and 8 that depend on the body: an id as `keyedId` makes it. */
@@ -203,4 +208,18 @@ export function numbers(rows: Buffer[]): number[] {
 
 export function at(epoch: string, offset: number, id8 = ''): Start {
   return { at: 'position', position: { epoch, offset, id8 } }
+}
+
+/** The page, which must be of the log as it is. */
+export async function pageOf(store: Store, query: InboxQuery): Promise<InboxPage> {
+  const page = await store.inbox(query)
+  if (page === 'restarted') throw new Error('the log was started afresh')
+  return page
+}
+
+/** The result of a mark in the log as it is. */
+export async function marked(store: Store, command: MarkCommand): Promise<MarkResult> {
+  const result = await store.mark(command)
+  if (result === 'restarted') throw new Error('the log was started afresh')
+  return result
 }

@@ -36,7 +36,7 @@ type Command =
   | { do: 'mark'; user: number; notes: number[]; state: State; ageMs: number | undefined }
   | { do: 'markUpTo'; user: number; place: Place; state: State; ageMs: number | undefined }
   | { do: 'retract' | 'find'; user: number; note: number }
-  | { do: 'inbox'; user: number; states: State[] | undefined; before: number | undefined; limit: number }
+  | { do: 'inbox'; user: number; states: State[] | undefined; before: Place | undefined; limit: number }
 
 const user = fc.integer({ min: 0, max: 1 })
 const note = fc.integer({ min: 0, max: 30 })
@@ -101,7 +101,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       do: named('inbox'),
       user,
       states: fc.option(fc.array(state, { maxLength: 2 }), { nil: undefined }),
-      before: fc.option(note, { nil: undefined }),
+      before: fc.option(place, { nil: undefined }),
       limit
     })
   }
@@ -223,7 +223,12 @@ class Player {
       case 'find':
         return store.find(user, this.#id(command.note))
       case 'inbox':
-        return store.inbox({ user, states: command.states, before: command.before, limit: command.limit })
+        return store.inbox({
+          user,
+          states: command.states,
+          before: command.before && this.#position({ place: command.before }),
+          limit: command.limit
+        })
     }
   }
 

@@ -458,7 +458,7 @@ t.test('S23 revocation: sockets close, old tokens are refused everywhere, new on
   const bob = await connect(t, service, 'bob')
   await bob.next('hello')
   const answer = await call(service, 'DELETE', '/v1/users/alice/connections?revoke=true')
-  t.match(answer, { status: 200, body: { disconnected: 3 } })
+  t.same([answer.status, answer.body], [200, { disconnected: 3, durability: 'fsync' }])
   for (const client of clients) t.same(await client.whenClosed(), { code: 4001, reason: 'token_revoked' })
   t.equal(bob.closed, undefined)
   const again = await connect(t, service, 'alice', { token: old })
@@ -470,10 +470,35 @@ t.test('S23 revocation: sockets close, old tokens are refused everywhere, new on
   const withoutIat = userToken('alice', { iat: undefined })
   t.equal(await verdictOf(t, service, withoutIat), 'token_revoked', 'a token that does not say when it was issued is an old one')
 
-  const fresh = userToken('alice', { iat: now() + 5 })
+  const fresh = userToken('alice', { iat: now() })
   const back = await connect(t, service, 'alice', { token: fresh })
   await back.next('hello')
   t.equal((await call(service, 'GET', '/v1/me/notifications', undefined, { token: fresh })).status, 200)
   back.send({ type: 'refresh', ref: 2, token: old })
   t.match(await back.next('error'), { ref: 2, code: 'BELFRY_ERR_TOKEN_REVOKED', temporary: false })
+})
+
+t.test('a token that says milliseconds is compared by milliseconds with a revocation', async (t) => {
+  const service = await startService(t)
+  const before = Date.now() - 1
+  await call(service, 'DELETE', '/v1/users/alice/connections?revoke=true')
+  const at = async (ms: number): Promise<string> =>
+    verdictOf(t, service, userToken('alice', { iat: (ms - (ms % 1000 === 0 ? 1 : 0)) / 1000 }))
+  t.equal(await at(before), 'token_revoked')
+  t.equal(await at(Date.now() + 2), '')
+})
+
+t.test('a user token that would outlive its revocation is refused; those of services cannot be revoked', async (t) => {
+  const service = await startService(t, { MAX_TOKEN_LIFETIME: '3600' })
+  const lasting = (seconds: number, iat: number | undefined) => userToken('alice', { iat, exp: now() + seconds })
+  t.equal(await verdictOf(t, service, lasting(3600, now())), '')
+  t.equal(await verdictOf(t, service, lasting(3700, now())), 'token_invalid')
+  t.equal(await verdictOf(t, service, lasting(3500, undefined)), '', 'without iat it lives from now on')
+  t.equal(await verdictOf(t, service, lasting(3700, undefined)), 'token_invalid')
+  t.equal(await verdictOf(t, service, lasting(3600, now() - 200)), 'token_invalid')
+  const note = { to: 'alice', type: 'a', title: 'b' }
+  for (const claims of [{ exp: now() + 1e8 }, { iat: now() + 3600, exp: now() + 7200 }]) {
+    const token = userToken('a-service', { scope: 'publish', ...claims })
+    t.equal((await call(service, 'POST', '/v1/notifications', note, { token })).status, 202)
+  }
 })

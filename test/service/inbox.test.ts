@@ -65,18 +65,26 @@ t.test('the inbox, by the service and by the user', async (t) => {
     await client.next('caughtUp')
     const mark = (body: unknown, path = '/v1/users/alice/notifications/mark', options = {}) => call(service, 'POST', path, body, options)
     const me = '/v1/me/notifications/mark'
-    t.same((await mark({ ids: [ids[6]], state: 'seen' })).body, { ids: [ids[6]], unread: 7 })
+    t.same((await mark({ ids: [ids[6]], state: 'seen' })).body, { ids: [ids[6]], unread: 7, durability: 'fsync' })
     t.match(await client.next('state'), { ids: [ids[6]], state: 'seen', unread: 7 })
-    t.same((await mark({ ids: [ids[6], ids[6], 'unknown'], state: 'read' }, me, mine)).body, { ids: [ids[6]], unread: 6 })
+    t.same((await mark({ ids: [ids[6], ids[6], 'unknown'], state: 'read' }, me, mine)).body, {
+      ids: [ids[6]],
+      unread: 6,
+      durability: 'fsync'
+    })
     t.match(await client.next('state'), { ids: [ids[6]], state: 'read', unread: 6 })
-    t.same((await mark({ ids: [ids[6]], state: 'read' })).body, { ids: [], unread: 6 }, 'it is read already')
-    t.same((await mark({ ids: [ids[0]], state: 'archived' }, me, mine)).body, { ids: [ids[0]], unread: 5 })
+    t.same((await mark({ ids: [ids[6]], state: 'read' })).body, { ids: [], unread: 6, durability: 'fsync' }, 'it is read already')
+    t.same((await mark({ ids: [ids[0]], state: 'archived' }, me, mine)).body, { ids: [ids[0]], unread: 5, durability: 'fsync' })
     const { body } = await call(service, 'GET', `/v1/users/alice/notifications/${ids[2]}`)
-    t.same((await mark({ upTo: body.eventId, state: 'read' })).body, { ids: [ids[1], ids[2]], unread: 3 })
-    t.same((await mark({ ids: [ids[2]], state: 'unread' })).body, { ids: [ids[2]], unread: 4 })
+    t.same((await mark({ upTo: body.eventId, state: 'read' })).body, { ids: [ids[1], ids[2]], unread: 3, durability: 'fsync' })
+    t.same((await mark({ ids: [ids[2]], state: 'unread' })).body, { ids: [ids[2]], unread: 4, durability: 'fsync' })
     for (const path of [undefined, me]) {
       const late = { ids: [ids[2]], state: 'read', ageMs: 3600_000 }
-      t.same((await mark(late, path, path === me ? mine : {})).body, { ids: [], unread: 4 }, 'an hour ago: it was marked since')
+      t.same(
+        (await mark(late, path, path === me ? mine : {})).body,
+        { ids: [], unread: 4, durability: 'fsync' },
+        'an hour ago: it was marked since'
+      )
     }
     const by = async (state: string) =>
       (await call(service, 'GET', `/v1/users/alice/notifications?state=${state}`)).body.items.map(({ title }: { title: string }) => title)
@@ -108,9 +116,32 @@ t.test('the inbox, by the service and by the user', async (t) => {
     const bob = { token: userToken('bob') }
     t.same((await call(service, 'GET', '/v1/me/notifications', undefined, bob)).body, { items: [], nextCursor: null, unread: 0 })
     isProblem(t, await call(service, 'GET', `/v1/me/notifications/${ids[0]}`, undefined, bob), 404, 'NOT_FOUND')
-    t.same((await call(service, 'POST', '/v1/me/notifications/mark', { ids, state: 'read' }, bob)).body, { ids: [], unread: 0 })
+    t.same((await call(service, 'POST', '/v1/me/notifications/mark', { ids, state: 'read' }, bob)).body, {
+      ids: [],
+      unread: 0,
+      durability: 'fsync'
+    })
     isProblem(t, await call(service, 'DELETE', `/v1/me/notifications/${ids[0]}`, undefined, bob), 404, 'NOT_FOUND')
   })
+})
+
+t.test('a page or an upTo of an earlier log is 409: its offsets name other rows', async (t) => {
+  const service = await startService(t, NO_LIMIT)
+  for (let n = 0; n < 3; n++) await publish(service, { to: 'alice', ...NOTE })
+  const path = '/v1/users/alice/notifications'
+  const page = (await call(service, 'GET', `${path}?limit=1`)).body
+  const place = page.nextCursor.replace(/^[^.]+/, 'other1')
+  isProblem(t, await call(service, 'GET', `${path}?limit=1&cursor=${place}`), 409, 'LOG_RESTARTED')
+  const mine = { token: userToken('alice') }
+  isProblem(t, await call(service, 'GET', `/v1/me/notifications?cursor=${place}`, undefined, mine), 409, 'LOG_RESTARTED')
+  const upTo = 'other1.2.aaaaaaaa'
+  isProblem(t, await call(service, 'POST', `${path}/mark`, { upTo, state: 'read' }), 409, 'LOG_RESTARTED')
+  const client = await connect(t, service, 'alice')
+  await client.next('caughtUp')
+  client.send({ type: 'mark', ref: 1, upTo, state: 'read' })
+  t.match(await client.next('error'), { ref: 1, code: 'BELFRY_ERR_LOG_RESTARTED', temporary: false })
+  client.send({ type: 'mark', ref: 2, upTo: page.items[0].eventId, state: 'read' })
+  t.match(await client.next('ok'), { ref: 2, unread: 0, durability: 'fsync' })
 })
 
 t.test('recall', async (t) => {
@@ -122,6 +153,7 @@ t.test('recall', async (t) => {
   for (const client of [one, two]) await client.next('notification')
   const gone = await call(service, 'DELETE', `/v1/users/alice/notifications/${shown}`)
   t.same([gone.status, gone.body], [204, ''])
+  t.equal(gone.headers.get('belfry-durability'), 'fsync')
   for (const client of [one, two]) t.match(await client.next('retract'), { id: shown, reason: 'recalled', unread: 0 })
   isProblem(t, await call(service, 'DELETE', `/v1/users/alice/notifications/${shown}`), 404, 'NOT_FOUND', 'it is gone already')
   isProblem(t, await call(service, 'GET', `/v1/users/alice/notifications/${shown}`), 404, 'NOT_FOUND')

@@ -20,7 +20,8 @@ const settings: StoreSettings = {
   parkedMax: 1000,
   retentionMs: 604_800_000,
   maxEntries: 1000,
-  maxConnections: 100
+  maxConnections: 100,
+  revocationTtlMs: 86_400_000
 }
 
 /** Parks a notification of each user, as it stands after nodes were away for long. */

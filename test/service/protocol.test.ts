@@ -260,7 +260,7 @@ t.test('live', async (t) => {
     const { id } = await publish(service, 'kim', 'once')
     for (const tab of tabs) t.equal((await tab.next('notification')).notification.id, id)
     tabs[3]?.send({ type: 'mark', ref: 7, ids: [id], state: 'read' })
-    t.same(await tabs[3]?.next('ok'), { type: 'ok', ref: 7, unread: 0 })
+    t.same(await tabs[3]?.next('ok'), { type: 'ok', ref: 7, unread: 0, durability: 'fsync' })
     for (const tab of tabs) t.match(await tab.until(() => tab.all('state')[0]), { ids: [id], state: 'read', unread: 0 })
     for (const tab of tabs) t.equal(tab.all('notification').length, 1)
     await tabs[0]?.close()
@@ -272,14 +272,14 @@ t.test('live', async (t) => {
     const client = await ready(t, service, 'lea', { deviceId: 'd', acks: true })
     const sent = [await publish(service, 'lea', 'one'), await publish(service, 'lea', 'two'), await publish(service, 'lea', 'three')]
     client.send({ type: 'mark', upTo: sent[1]?.eventId, state: 'seen' })
-    t.same(await client.next('ok'), { type: 'ok', unread: 3 }, 'seen is not read')
+    t.same(await client.next('ok'), { type: 'ok', unread: 3, durability: 'fsync' }, 'seen is not read')
     t.same(client.all('state')[0]?.ids, [sent[0]?.id, sent[1]?.id])
     client.send({ type: 'mark', ref: 1, ids: [sent[2]?.id, 'unknown'], state: 'archived' })
-    t.same(await client.next('ok'), { type: 'ok', ref: 1, unread: 2 })
+    t.same(await client.next('ok'), { type: 'ok', ref: 1, unread: 2, durability: 'fsync' })
     client.send({ type: 'mark', ref: 2, ids: ['unknown'], state: 'read' })
-    t.same(await client.next('ok'), { type: 'ok', ref: 2, unread: 2 })
+    t.same(await client.next('ok'), { type: 'ok', ref: 2, unread: 2, durability: 'fsync' })
     client.send({ type: 'mark', ref: 3, ids: [sent[2]?.id], state: 'unread', ageMs: 3600_000 })
-    t.same(await client.next('ok'), { type: 'ok', ref: 3, unread: 2 }, 'it was archived since')
+    t.same(await client.next('ok'), { type: 'ok', ref: 3, unread: 2, durability: 'fsync' }, 'it was archived since')
     for (const frame of [
       { state: 'read' },
       { ids: ['x'] },
@@ -302,7 +302,7 @@ t.test('live', async (t) => {
       t.equal(error.retryAfterMs, undefined)
     }
     client.send({ type: 'mark', ref: 'text', ids: ['unknown'], state: 'read' })
-    t.same(await client.next('ok'), { type: 'ok', unread: 2 }, 'a ref is a number')
+    t.same(await client.next('ok'), { type: 'ok', unread: 2, durability: 'fsync' }, 'a ref is a number')
     t.equal(client.closed, undefined)
   })
 

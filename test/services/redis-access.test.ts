@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { bucketOf, Keys } from '../../services/store/redis/keys.ts'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
+import { pageOf } from '../conformance/stage.ts'
 import { makeCertificates, textsOf } from '../fixtures/certificates.ts'
 import { Follower } from '../fixtures/follower.ts'
 import { ServerProcess } from '../fixtures/node-process.ts'
@@ -40,7 +41,7 @@ async function exercise(t: Test, follower: Follower, server: RedisServer): Promi
   await store.mark({ user: 'alice', target: { upTo: head }, state: 'read' })
   await store.sweep()
   await store.release('alice')
-  const { items } = await store.inbox({ user: 'alice', states: undefined, before: undefined, limit: 10 })
+  const { items } = await pageOf(store, { user: 'alice', states: undefined, before: undefined, limit: 10 })
   t.ok(items.length >= 3)
   await store.retract('alice', follower.ids('alice')[0] as string, 'recalled')
   await store.find('alice', follower.ids('alice')[1] as string)

@@ -5,7 +5,8 @@ import { BUCKETS, bucketOf, Keys, slotOf } from '../../services/store/redis/keys
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
 import { type ScriptName, scripts, source } from '../../services/store/redis/scripts.ts'
 import { rowId } from '../../services/store/row.ts'
-import type { Wake } from '../../services/store/store.ts'
+import { META_TTL_MS, type Wake } from '../../services/store/store.ts'
+import { marked } from '../conformance/stage.ts'
 import { Follower } from '../fixtures/follower.ts'
 import { RedisServer, until } from '../fixtures/redis.ts'
 import { command, own } from '../fixtures/redis-ground.ts'
@@ -56,7 +57,8 @@ t.test('what a user who is not there costs', async (t) => {
     parkedMax: 1000,
     retentionMs: 7 * 24 * 3_600_000,
     maxEntries: 1000,
-    maxConnections: 0
+    maxConnections: 0,
+    revocationTtlMs: 86_400_000
   }
   const store = new RedisStore(settings, { url: server.url, keyPrefix: 'belfry', waitReplicas: 0 })
   t.teardown(() => store.close())
@@ -94,7 +96,15 @@ t.test('a mark of more rows than a Lua stack holds answers with all of them', as
   const server = await RedisServer.start()
   t.teardown(() => server.stop())
   const count = 9000
-  const settings = { rateLimit: 0, rateWindowMs: 1000, parkedMax: 10, retentionMs: 60_000, maxEntries: 10_000, maxConnections: 0 }
+  const settings = {
+    rateLimit: 0,
+    rateWindowMs: 1000,
+    parkedMax: 10,
+    retentionMs: 60_000,
+    maxEntries: 10_000,
+    maxConnections: 0,
+    revocationTtlMs: 86_400_000
+  }
   const store = new RedisStore(settings, { url: server.url, keyPrefix: 'long', waitReplicas: 0 })
   t.teardown(() => store.close())
   await new Follower('one', store).open()
@@ -103,9 +113,23 @@ t.test('a mark of more rows than a Lua stack holds answers with all of them', as
     await Promise.all(Array.from({ length: 1000 }, () => store.publish({ ...command, id: newId() })))
   }
   const { head } = await store.queue('alice')
-  const { ids, unread } = await store.mark({ user: 'alice', target: { upTo: head }, state: 'read' })
+  const { ids, unread } = await marked(store, { user: 'alice', target: { upTo: head }, state: 'read' })
   t.equal(new Set(ids).size, count)
   t.equal(unread, 0)
+})
+
+t.test('meta expires no sooner than the revocation in it, and other keys as before', async (t) => {
+  const { server, keys, node } = await own(t)
+  const revocationTtlMs = 90 * 86_400_000
+  const { store } = await node(server.url, { revocationTtlMs })
+  await store.publish(command('alice'))
+  const revoke = { connectionId: undefined, reason: '', revoke: true }
+  for (const user of ['alice', 'never seen']) await store.disconnect({ ...revoke, user })
+  await store.publish(command('alice'))
+  const ttl = (key: string | undefined): Promise<number> => server.admin().pttl(key ?? '')
+  for (const user of ['alice', 'never seen']) t.ok((await ttl(keys.meta(user))) > revocationTtlMs - 60_000, user)
+  const log = await ttl(keys.log('alice')[1])
+  t.ok(log > META_TTL_MS - 60_000 && log <= META_TTL_MS)
 })
 
 t.test('the wake-ups of one call leave together for each node, in order with those that leave alone', async (t) => {

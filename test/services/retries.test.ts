@@ -7,6 +7,8 @@ import { Counters } from '../../services/node/counters.ts'
 import type { Position } from '../../services/protocol/index.ts'
 import type { ReleaseResult, Store, SweepResult } from '../../services/store/store.ts'
 
+const NOTHING: SweepResult = { released: 0, folded: 0, waiting: [] }
+
 /** Lets what was called answer. */
 async function settle(): Promise<void> {
   for (let turn = 0; turn < 10; turn++) await Promise.resolve()
@@ -22,7 +24,7 @@ t.test('a release that found nothing due, on a store whose clock is behind, is n
     times.push(Date.now())
     return answer
   }
-  const releaser = new Releaser({ release } as unknown as Store, new Counters())
+  const releaser = new Releaser({ release, sweep: async () => NOTHING, now: () => Date.now() } as unknown as Store, new Counters())
   releaser.schedule('alice', Date.now())
   const pass = async (ms: number): Promise<void> => {
     for (let passed = 0; passed < ms; passed++) {
@@ -53,13 +55,13 @@ t.test('what a sweep left of a user whose node is gone is released when it is du
     return { released: 10, folded: 0, waiting: [{ user: 'alice', nextAt: Date.now() + 1000 }] }
   }
   const counters = new Counters()
-  const releaser = new Releaser({ release, sweep } as unknown as Store, counters)
+  const releaser = new Releaser({ release, sweep, now: () => Date.now() } as unknown as Store, counters)
   for (let passed = 0; passed < 6000; passed++) {
     mock.timers.tick(1)
     await settle()
   }
-  t.same(times, [2002, 3004, 4006])
-  t.equal(counters.released, 40)
+  t.same(times, [1002, 2004, 3006])
+  t.equal(counters.released, 50, 'two sweeps and three releases')
   await releaser.close()
 })
 

@@ -281,7 +281,8 @@ export class Connection {
       this.#parts.tokens.drop('unauthorized')
     }
     if (over) this.#host.terminal({ code, reason, verdict })
-    else this.#wait(asked, verdict === 'now')
+    // The service compares revocations by the second: a token of the same second could be refused again.
+    else this.#wait(reason === 'token_revoked' ? Math.max(asked ?? 0, 1000) : asked, verdict === 'now')
   }
 
   #wait(askedMs?: number, now = false): void {

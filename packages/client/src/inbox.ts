@@ -119,7 +119,11 @@ export class Inbox {
 
   /** Loads the next page, or the first; nothing when there is none. Rejects as `load()` does. */
   async more(): Promise<void> {
-    if (this.hasMore) await this.#load(this.#cursor)
+    if (!this.hasMore) return
+    await this.#load(this.#cursor).catch((error: { code?: string }) => {
+      if (error.code !== 'BELFRY_ERR_LOG_RESTARTED') throw error
+      return this.load()
+    })
   }
 
   /** Sets a state as `Belfry.mark()` does. Rejects with a `BelfryError` after the change was taken back. */

@@ -9,7 +9,7 @@ import type { CheckedDatabase } from './checked-database.ts'
 import { decodeUser, encodeEffects, encodeFresh, userRange } from './codec.ts'
 import { isCorruption, openLevel } from './database.ts'
 import { describe, eachUser, type Folder, openFolder, recordDamage } from './folder.ts'
-import { checkFiles, filesOf } from './level-files.ts'
+import { checkFiles, filesOf, isTable } from './level-files.ts'
 
 /** The doctor trims nothing. */
 const LIMITLESS: StoreSettings = {
@@ -18,7 +18,8 @@ const LIMITLESS: StoreSettings = {
   parkedMax: Number.MAX_SAFE_INTEGER,
   retentionMs: Number.MAX_SAFE_INTEGER,
   maxEntries: Number.MAX_SAFE_INTEGER,
-  maxConnections: 0
+  maxConnections: 0,
+  revocationTtlMs: Number.MAX_SAFE_INTEGER
 }
 
 /** What an examination of a data folder came to. */
@@ -41,14 +42,17 @@ export interface Diagnosis {
  * @param now Unix milliseconds
  */
 export async function examine(folder: string, now: number): Promise<Diagnosis> {
-  const files = (await checkFiles(folder)).filter(({ tail }) => !tail).map(describe)
-  const diagnosis: Diagnosis = { files, unreadable: '', lost: '', users: 0, rows: 0, damagedUsers: [] }
+  const damage = (await checkFiles(folder)).filter(({ tail }) => !tail)
+  const diagnosis: Diagnosis = { files: damage.map(describe), unreadable: '', lost: '', users: 0, rows: 0, damagedUsers: [] }
   if ((await filesOf(folder)).length === 0) return { ...diagnosis, unreadable: `there is no database in ${folder}` }
   const copy = `${folder}.examined-${process.pid}`
   try {
     await copyFolder(folder, copy)
     const opened = await openFolder(openLevel, copy, now, false)
     try {
+      const inUse = await filesOf(copy)
+      // LevelDB has deleted half tables that a stop in the middle of a compaction left behind.
+      diagnosis.files = damage.filter(({ file }) => !isTable(file) || inUse.includes(file)).map(describe)
       await countUsers(opened.database, diagnosis)
       diagnosis.lost = opened.found ? (opened.damage?.where ?? '') : ''
     } finally {

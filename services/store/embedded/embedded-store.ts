@@ -4,6 +4,7 @@ import type { Position } from '../../protocol/index.ts'
 import { displacedBy } from '../displace.ts'
 import { Machine } from '../machine.ts'
 import { releaseInTurns } from '../release-in-turns.ts'
+import { isRevoked } from '../revocation.ts'
 import { Semaphore } from '../semaphore.ts'
 import { appendedRows, type Effect, emptyState } from '../state.ts'
 import {
@@ -172,7 +173,7 @@ export class EmbeddedStore implements Store {
     let before: ConnectionInfo[] | undefined
     try {
       return await this.#step<AttachResult>(user, (machine, { state }) => {
-        const revoked = state.revokedBefore > 0 && command.issuedAt <= state.revokedBefore
+        const revoked = isRevoked(command.issuedAt, state.revokedBefore)
         const over = maxConnections > 0 ? connections.length - maxConnections : 0
         const displaced = displacedBy(command.newcomer, connections, [], over)
         if (!revoked && displaced === undefined) return { status: 'limit' }
@@ -204,7 +205,7 @@ export class EmbeddedStore implements Store {
     await this.#step(user, (machine) => machine.ack(deviceId, position))
   }
 
-  async mark(command: MarkCommand): Promise<MarkResult> {
+  async mark(command: MarkCommand): Promise<MarkResult | 'restarted'> {
     return await this.#step(command.user, (machine) => machine.mark(command), true)
   }
 
@@ -212,7 +213,7 @@ export class EmbeddedStore implements Store {
     return await this.#step(user, (machine) => machine.retract(id, reason), true)
   }
 
-  async inbox(query: InboxQuery): Promise<InboxPage> {
+  async inbox(query: InboxQuery): Promise<InboxPage | 'restarted'> {
     return await this.#step(query.user, (machine) => machine.inbox(query))
   }
 
@@ -342,7 +343,9 @@ export class EmbeddedStore implements Store {
     await this.#step(user, (machine, entry) => {
       const { state } = entry
       const since = this.#agedTo(this.#clock()) - META_TTL_MS
-      const inUse = this.#registry.has(user) || state.parked.length > 0 || state.rows.length > 0 || entry.touched > since
+      const isRevocationKept = state.revokedBefore > 0 && state.revokedBefore + this.#settings.revocationTtlMs > this.#clock()
+      const inUse =
+        this.#registry.has(user) || state.parked.length > 0 || state.rows.length > 0 || entry.touched > since || isRevocationKept
       const { session } = this.#keeper
       if (session === undefined || inUse || machine.effects.length > 0 || [...state.cursors.values()].some(({ at }) => at > since)) return
       entry.group = session.journal.add(encodeRemoval(entry.prefix, state))

@@ -17,7 +17,7 @@ import {
 } from './codec.ts'
 import { CommitCounter, readCommits } from './commits.ts'
 import { type Database, isCorruption, type OpenDatabase, REMEDY } from './database.ts'
-import { checkLogs, checkTables, type FileDamage, filesOf, tableBytes } from './level-files.ts'
+import { checkLogs, checkTables, type FileDamage, filesOf, tableBytes, tablesOf } from './level-files.ts'
 import { upgradeFrom1 } from './upgrade.ts'
 
 /** Tables up to this size altogether are checked before the folder is used, bytes. Of larger ones each user is checked when it is loaded. */
@@ -45,9 +45,10 @@ export async function openFolder(open: OpenDatabase, folder: string, now: number
   const logs = await checkLogs(folder)
   const counted = readCommits(folder)
   await refuseWithoutCurrent(folder, counted)
-  const tables = check && (await tableBytes(folder)) <= CHECK_AT_ONCE ? await checkTables(folder) : []
+  const names = check && (await tableBytes(folder)) <= CHECK_AT_ONCE ? await tablesOf(folder) : []
   const raw = await open(folder)
   try {
+    const tables = await checkTables(folder, names)
     await carryOver(raw, folder)
     const written = Number((await readChecked(raw, ...numberRange, 1))[0]?.[1]?.toString() ?? 0)
     const database = new CheckedDatabase(raw, CommitCounter.open(folder, Math.max(written, counted ?? 0)))

@@ -46,7 +46,7 @@ function unmask(masked: number): number {
   return ((rotated >>> 17) | (rotated << 15)) >>> 0
 }
 
-function isTable(file: string): boolean {
+export function isTable(file: string): boolean {
   return /\.(ldb|sst)$/.test(file)
 }
 
@@ -65,10 +65,26 @@ export async function checkLogs(folder: string): Promise<FileDamage[]> {
   return damage
 }
 
-/** Damage of the tables of a folder. The event loop runs between two of them. */
-export async function checkTables(folder: string, signal?: AbortSignal): Promise<FileDamage[]> {
+/** The names of the table files of a folder. */
+export async function tablesOf(folder: string): Promise<string[]> {
+  return (await filesOf(folder)).filter(isTable)
+}
+
+/**
+ * Damage of tables of an open database. The event loop runs between two of them.
+ *
+ * @param names the tables that were there before the database was opened. A stop in the middle of a compaction leaves half a table behind,
+ * which LevelDB deletes when it opens the folder: those that are there no longer are passed over
+ */
+export async function checkTables(folder: string, names: string[]): Promise<FileDamage[]> {
   const damage: FileDamage[] = []
-  for (const file of await filesOf(folder)) if (isTable(file)) damage.push(...(await checkTable(folder, file, signal)))
+  for (const file of names) {
+    try {
+      damage.push(...(await checkTable(folder, file, undefined)))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
+  }
   return damage
 }
 

@@ -32,7 +32,19 @@ import { Housekeeping } from './housekeeping.ts'
 import { ALL_BUCKETS, bucketOf, Keys, slotOfUser } from './keys.ts'
 import { type Master, RELEASES } from './master.ts'
 import { Registrations } from './registrations.ts'
-import { attachResult, backlog, found, inboxPage, list, number, publishLine, publishResult, queueInfo, text } from './replies.ts'
+import {
+  attachResult,
+  backlog,
+  found,
+  inboxPage,
+  list,
+  markResult,
+  number,
+  publishLine,
+  publishResult,
+  queueInfo,
+  text
+} from './replies.ts'
 import { Room } from './room.ts'
 import { ScriptBatcher } from './script-batcher.ts'
 import type { Reply, ScriptName } from './scripts.ts'
@@ -177,22 +189,22 @@ export class RedisStore implements Store {
     else await this.#grouped(this.#acks, user, ...fields)
   }
 
-  async mark(command: MarkCommand): Promise<MarkResult> {
+  async mark(command: MarkCommand): Promise<MarkResult | 'restarted'> {
     const { user, target, state, ageMs = 0 } = command
     const upTo = 'upTo' in target ? target.upTo : { epoch: '', offset: 0 }
     const wanted = 'ids' in target ? target.ids : []
-    const [unread, ids] = list(await this.#step('mark', user, newId(), state, upTo.epoch, String(upTo.offset), String(ageMs), ...wanted))
-    return { ids: list(ids).map(text), unread: number(unread) }
+    const reply = await this.#step('mark', user, newId(), state, upTo.epoch, String(upTo.offset), String(ageMs), ...wanted)
+    return markResult(reply)
   }
 
   async retract(user: string, id: string, reason: string): Promise<RetractResult> {
     return text(await this.#step('retract', user, newId(), id, JSON.stringify(reason))) as RetractResult
   }
 
-  async inbox(query: InboxQuery): Promise<InboxPage> {
+  async inbox(query: InboxQuery): Promise<InboxPage | 'restarted'> {
     const { user, states, before, limit } = query
     const wanted = states?.length === 0 ? ['none'] : (states ?? [])
-    return inboxPage(await this.#step('inbox', user, before === undefined ? '' : String(before), String(limit), ...wanted))
+    return inboxPage(await this.#step('inbox', user, before?.epoch ?? '', String(before?.offset ?? 0), String(limit), ...wanted))
   }
 
   async find(user: string, id: string): Promise<Found | undefined> {

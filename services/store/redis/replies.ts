@@ -1,5 +1,5 @@
 import type { GapReason, Position, State } from '../../protocol/index.ts'
-import type { AttachResult, Backlog, Found, InboxItem, InboxPage, PublishResult, QueueInfo, Start } from '../store.ts'
+import type { AttachResult, Backlog, Found, InboxItem, InboxPage, MarkResult, PublishResult, QueueInfo, Start } from '../store.ts'
 import type { Reply } from './scripts.ts'
 
 /** The scripts' answers as the results of `store.ts`. */
@@ -93,14 +93,20 @@ function statesOf(pairs: Reply[]): Map<string, State> {
   return states
 }
 
-export function inboxPage(reply: Reply): InboxPage {
+export function markResult(reply: Reply): MarkResult | 'restarted' {
+  const [unread, ids] = list(reply)
+  return unread === undefined ? 'restarted' : { ids: list(ids).map(text), unread: number(unread) }
+}
+
+export function inboxPage(reply: Reply): InboxPage | 'restarted' {
   const [epochText, unread, next, ...parts] = list(reply)
+  if (epochText === undefined) return 'restarted'
   const epoch = text(epochText)
   const items: InboxItem[] = []
   for (let i = 0; i < parts.length; i += 3) {
     items.push({ epoch, offset: number(parts[i]), row: bytes(parts[i + 1]), state: text(parts[i + 2]) as State })
   }
-  return { items, next: next === 0 ? undefined : number(next), unread: number(unread) }
+  return { items, next: next === 0 ? undefined : { epoch, offset: number(next) }, unread: number(unread) }
 }
 
 export function found(reply: Reply): Found | undefined {

@@ -146,6 +146,7 @@ function constantsOf(settings: StoreSettings): string {
     COALESCE_EVERY,
     MAX_CONNECTIONS: settings.maxConnections,
     META_TTL_MS,
+    REVOCATION_TTL_MS: settings.revocationTtlMs,
     REGISTRY_TTL_MS,
     MAX_DEVICES,
     IDEMPOTENCY_WINDOW,

@@ -12,7 +12,8 @@ const VARIABLES: Record<keyof Compared, string> = {
   parkedMax: 'PARKED_MAX',
   retentionMs: 'RETENTION_SECONDS',
   maxEntries: 'LOG_MAX_ENTRIES',
-  maxConnections: 'MAX_CONNECTIONS_PER_USER'
+  maxConnections: 'MAX_CONNECTIONS_PER_USER',
+  revocationTtlMs: 'MAX_TOKEN_LIFETIME'
 }
 
 /**

@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import t from 'tap'
 import { COMMITS_FILE } from '../../../services/store/embedded/commits.ts'
 import { openLevel } from '../../../services/store/embedded/database.ts'
+import { examine, isSound } from '../../../services/store/embedded/doctor.ts'
 import { EmbeddedStore } from '../../../services/store/embedded/embedded-store.ts'
 import { checkFiles } from '../../../services/store/embedded/level-files.ts'
 import { rowId, rowKind } from '../../../services/store/row.ts'
@@ -273,6 +274,23 @@ t.test('the check names what is damaged, and finds nothing in a sound folder', a
   const [table] = await filesOf(folder, /\.ldb$/)
   await flip(table as string, (await stat(table as string)).size - 4)
   t.match(await checkFiles(folder), [{ file: /\.ldb$/ }])
+})
+
+t.test('half a table that a stop in the middle of a compaction left behind is no damage', async (t) => {
+  const folder = await folderOf(t)
+  await filled(folder)
+  const [table = ''] = await filesOf(folder, /\.ldb$/)
+  const orphans = ['900001.ldb', '900002.ldb'].map((name) => join(folder, name))
+  await copyFile(table, orphans[0] as string)
+  await truncate(orphans[0] as string, 100)
+  await writeFile(orphans[1] as string, '')
+  t.ok(isSound(await examine(folder, clock.now)), 'for the doctor')
+  const logged: Logged[] = []
+  const store = storeOn(folder, logged)
+  await store.open('node', new Recorder())
+  t.teardown(() => store.close())
+  t.same(logged, [])
+  for (const user of USERS) t.equal((await readAll(store, user, 'earliest')).lost, 0, user)
 })
 
 t.test('a folder of format 1 is carried over, also when that was cut off', async (t) => {

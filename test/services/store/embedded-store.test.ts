@@ -8,7 +8,7 @@ import { type EmbeddedOptions, EmbeddedStore } from '../../../services/store/emb
 import { emptyState } from '../../../services/store/state.ts'
 import { META_TTL_MS, type PublishCommand } from '../../../services/store/store.ts'
 import { temporaryFolder } from '../../conformance/embedded-setup.ts'
-import { baseSettings, Clock, idOf, Recorder, tailOf, until } from '../../conformance/stage.ts'
+import { baseSettings, Clock, idOf, pageOf, Recorder, tailOf, until } from '../../conformance/stage.ts'
 
 const clock = new Clock()
 const settings = { ...baseSettings, rateLimit: 0, clock: () => clock.now }
@@ -115,7 +115,7 @@ t.test('an answer and a wake-up come after the sync, in this order, and reads wa
   const writes = faulty.writes
   const publish = store.publish(note('a', 1)).then(() => order.push('answer'))
   await until(() => faulty.writes > writes, 'the write')
-  const read = store.inbox({ user: 'a', states: undefined, before: undefined, limit: 10 }).then((page) => {
+  const read = pageOf(store, { user: 'a', states: undefined, before: undefined, limit: 10 }).then((page) => {
     order.push('read')
     return page
   })
@@ -185,7 +185,7 @@ t.test('no room: publishes are refused, everything else works, and the store rec
   const { head } = await store.queue('a')
   await store.ack('a', 'd', head)
   t.match(await store.queue('a'), { devices: [{ deviceId: 'd', lag: 0 }] }, 'an acknowledgement counts, though it is not on disk')
-  t.equal((await store.inbox({ user: 'a', states: undefined, before: undefined, limit: 10 })).items.length, 1)
+  t.equal((await pageOf(store, { user: 'a', states: undefined, before: undefined, limit: 10 })).items.length, 1)
   faulty.openError = undefined
   faulty.writeError = undefined
   await until(() => !store.status().full && store.status().available, 'there is room')
@@ -249,7 +249,7 @@ t.test('users whose names are no well-formed text do not meet either', async (t)
   const again = await opened(t, limited)
   t.same(await again.store.sweep(), { released: 3, folded: 0, waiting: [] })
   for (const [index, user] of users.entries()) {
-    const { items } = await again.store.inbox({ user, states: undefined, before: undefined, limit: 10 })
+    const { items } = await pageOf(again.store, { user, states: undefined, before: undefined, limit: 10 })
     t.same(
       items.map(({ row }) => row.toString('latin1', 14, 34)),
       [idOf(index + 10), idOf(index)]
@@ -324,6 +324,23 @@ t.test('upkeep trims what expired and removes who was idle, nobody else', async 
   const count = await keysOf()
   t.equal(count.get('gone'), 0, 'no key is left')
   t.ok((count.get('connected') ?? 0) > 0 && (count.get('acked') ?? 0) > 0 && (count.get('fresh') ?? 0) > 0)
+})
+
+t.test('a revocation outlives idle metadata, and goes when no token from before it can be valid', async (t) => {
+  const revocationTtlMs = 3 * META_TTL_MS
+  const { store } = await opened(t, { upkeepMs: 10, settings: { ...settings, revocationTtlMs } })
+  const revoke = (user: string) => store.disconnect({ user, connectionId: undefined, reason: '', revoke: true })
+  await revoke('signed out')
+  const revokedAt = await store.revokedBefore('signed out')
+  t.equal(revokedAt, clock.now)
+  await store.publish(note('idle', 1))
+  clock.advance(settings.retentionMs)
+  await until(async () => (await store.queue('idle')).first.offset === 0, 'the trimming')
+  clock.advance(2 * META_TTL_MS)
+  await until(async () => (await store.queue('idle')).head.epoch === '', 'the removal of somebody idle')
+  t.equal(await store.revokedBefore('signed out'), revokedAt)
+  clock.advance(META_TTL_MS + 1)
+  await until(async () => (await store.revokedBefore('signed out')) === 0, 'the end of the revocation')
 })
 
 t.test('meta alone is written for a user whose effects are none', async (t) => {

@@ -22,7 +22,14 @@
 --         states: {id, state, ...}; gap: {} or {reason, from, to, count}; start: that of ARGV[10..12] when there is no gap
 local node, device, start = ARGV[4], ARGV[8], ARGV[9]
 
-if node ~= '' and revoked > 0 and tonumber(ARGV[7]) <= revoked then
+-- As isRevoked in revocation.ts: a time of whole seconds is compared by seconds.
+local function is_revoked(issued)
+  if revoked == 0 then return false end
+  if issued % 1000 == 0 then return issued < revoked - revoked % 1000 end
+  return issued <= revoked
+end
+
+if node ~= '' and is_revoked(tonumber(ARGV[7])) then
   save()
   return { 'revoked' }
 end

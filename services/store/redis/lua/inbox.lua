@@ -2,17 +2,22 @@
 -- One page of the retained notifications, newest first.
 -- KEYS[1..10] as in prelude.lua
 -- ARGV[1..3] as in prelude.lua
--- ARGV[4] only offsets below this; '' for all
--- ARGV[5] items at most
--- ARGV[6..] states wanted; none given: all
--- Returns {epoch, unread, next | 0, offset, row, state, ...}
-local limit, wanted = tonumber(ARGV[5]), nil
-if #ARGV >= 6 then
+-- ARGV[4] epoch of the place before which to read; '' to read from the newest
+-- ARGV[5] offset of that place
+-- ARGV[6] items at most
+-- ARGV[7..] states wanted; none given: all
+-- Returns {epoch, unread, next | 0, offset, row, state, ...} | {}: the epoch is another's
+if ARGV[4] ~= '' and ARGV[4] ~= epoch then
+  save()
+  return {}
+end
+local limit, wanted = tonumber(ARGV[6]), nil
+if #ARGV >= 7 then
   wanted = {}
-  for i = 6, #ARGV do wanted[ARGV[i]] = true end
+  for i = 7, #ARGV do wanted[ARGV[i]] = true end
 end
 local reply, items, more = { epoch, unread, 0 }, 0, false
-local last = math.min(top, (tonumber(ARGV[4]) or top + 1) - 1)
+local last = ARGV[4] == '' and top or math.min(top, tonumber(ARGV[5]) - 1)
 while last > floor and not more do
   local first = math.max(floor + 1, last - CHUNK + 1)
   local rows = redis.call('LRANGE', LOG, first - floor - 1, last - floor - 1)

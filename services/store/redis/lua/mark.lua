@@ -8,7 +8,11 @@
 -- ARGV[7] offset up to which to mark, or 0
 -- ARGV[8] milliseconds since the mark was made: what was marked later than that stays
 -- ARGV[9..] ids
--- Returns {unread, ids}: the ids whose state changed
+-- Returns {unread, ids}: the ids whose state changed | {}: the epoch is another's
+if ARGV[6] ~= '' and ARGV[6] ~= epoch then
+  save()
+  return {}
+end
 local RANK = { unread = 0, seen = 1, read = 2, archived = 3 }
 local to, ids, states_before, later = ARGV[5], {}, {}, {}
 
@@ -70,7 +74,7 @@ local function find()
       local from = states[id] or 'unread'
       if found[id] and from ~= to and (to ~= 'seen' or from == 'unread') then add(id, from) end
     end
-  elseif ARGV[6] ~= '' and ARGV[6] == epoch then
+  elseif ARGV[6] ~= '' then
     local candidates = {}
     each_row(math.min(tonumber(ARGV[7]), top), function(row)
       if kind_of(row) == 'n' then candidates[#candidates + 1] = id_of(row) end

@@ -403,11 +403,13 @@ local function save()
   put('r', int(revoked), 10)
   put('g', chain, 12)
   put('c', int(changes), 13)
-  local renew = now >= tonumber(meta[11] or 0)
+  local renew = now >= tonumber(meta[11] or 0) or revoked ~= tonumber(meta[10] or 0)
   if renew then put('x', int(now + math.floor(META_TTL_MS / 16)), 11) end
   if #fields > 0 then redis.call('HSET', META, unpack(fields)) end
   if not renew then return end
-  for i = 1, 6 do redis.call('PEXPIRE', KEYS[i], META_TTL_MS) end
+  for i = 2, 6 do redis.call('PEXPIRE', KEYS[i], META_TTL_MS) end
+  -- Meta keeps the revocation, which lives as long as a token from before it may.
+  redis.call('PEXPIRE', KEYS[1], revoked == 0 and META_TTL_MS or math.max(META_TTL_MS, int(revoked + REVOCATION_TTL_MS - wall)))
   redis.call('PEXPIRE', BODIES, META_TTL_MS)
 end
 

@@ -1,0 +1,28 @@
+/** An item of a batch and the users it is for. */
+export interface BatchEntry<Item> {
+  item: Item
+  users: readonly string[]
+  /** The item asks the store for one of its users first, and for the others after the answer. */
+  isGradual: boolean
+}
+
+/**
+ * Carries out the items of a batch side by side. For each user the store is called in the order of the items: an item waits for an earlier one
+ * if both are for the same user and the earlier one is gradual, or waits itself.
+ *
+ * @param carryOut never rejects
+ * @returns the results, in the order of the items
+ */
+export function carryOutBatch<Item, Result>(
+  entries: readonly BatchEntry<Item>[],
+  carryOut: (item: Item, index: number) => Promise<Result>
+): Promise<Result[]> {
+  const blockerByUser = new Map<string, Promise<unknown>>()
+  const results = entries.map(({ item, users, isGradual }, index) => {
+    const blockers = new Set(users.flatMap((user) => blockerByUser.get(user) ?? []))
+    const result = blockers.size === 0 ? carryOut(item, index) : Promise.all(blockers).then(() => carryOut(item, index))
+    if (isGradual || blockers.size > 0) for (const user of users) blockerByUser.set(user, result)
+    return result
+  })
+  return Promise.all(results)
+}
