@@ -15,6 +15,7 @@ interface Frame {
   id?: string
   notification?: { id: string }
   resume?: { from: string }
+  heartbeat?: { intervalMs: number; timeoutMs: number }
 }
 
 type Handler = (event: never) => unknown
@@ -47,6 +48,9 @@ export class PlainClient {
   #sinceAck = 0
   #ref = 0
   #timer: NodeJS.Timeout | undefined
+  /** Closes a socket on which nothing comes: its peer may be gone without a word. */
+  #silence: NodeJS.Timeout | undefined
+  #silenceMs = 0
 
   /** @param shown ids it showed before, which it does not show again */
   constructor(url: string, options: BelfryOptions, shown: Set<string>) {
@@ -106,12 +110,16 @@ export class PlainClient {
 
   /** What no handler has had comes again. */
   #leave(): void {
+    clearTimeout(this.#silence)
     this.#queue = []
     this.#sinceAck = 0
     for (const ref of [...this.#marks.keys()]) this.#settle(ref, false)
   }
 
   #receive(frame: Frame): void {
+    if (frame.heartbeat !== undefined) this.#silenceMs = frame.heartbeat.intervalMs + frame.heartbeat.timeoutMs
+    clearTimeout(this.#silence)
+    if (this.#silenceMs > 0) this.#silence = setTimeout(() => this.#socket?.close(), this.#silenceMs)
     if (frame.type === 'ok' || frame.type === 'error') {
       if (frame.ref !== undefined) this.#settle(frame.ref, frame.type === 'ok')
       return
