@@ -1,9 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { BUCKETS, bucketOf } from '../../services/store/redis/keys.ts'
+import { type BreakingClient, makeBreakingClients } from './breaking-client.ts'
 import { type Breach, check } from './checker.ts'
 import { ghosts, readLogs, rest } from './collect.ts'
 import { type Device, loadSdk, makeDevices } from './consumers.ts'
-import { Faults } from './faults.ts'
+import { Faults, FORKED } from './faults.ts'
 import type { Journal, UserLog } from './journal.ts'
 import { Publishers } from './publishers.ts'
 import { type Summary, summarize } from './report.ts'
@@ -21,8 +22,10 @@ export interface ChaosOptions {
   users: number
   /** Notifications a second. */
   rate: number
-  /** Rows kept per user. */
+  /** Notifications kept per user. */
   maxEntries: number
+  /** Age at which notifications are trimmed, seconds. */
+  retentionSeconds: number
   /** The compiled service and SDK. */
   build: string
   /** Nodes; the embedded store has one. */
@@ -39,6 +42,10 @@ export interface ChaosResult {
 
 const CONNECT_MS = 60_000
 const FAULTS_OVER_MS = 60_000
+/** Users who have clients without the SDK, too. */
+const BREAKING_USERS = 12
+/** Nothing of a run gets so old. */
+const AGELESS_SECONDS = 86_400
 const STALL_STEP_MS = 50
 /** One user without a device for so many seconds of a run. */
 const SECONDS_PER_ABSENT = 2
@@ -59,22 +66,27 @@ function usersOf(count: number): string[] {
 
 /** One run, from nothing to the verdict. Whatever happens, no process is left when it settles. */
 export async function chaos(options: ChaosOptions, progress: (text: string) => void = () => undefined): Promise<ChaosResult> {
-  const { store, seed, seconds, only, intensity, maxEntries, build } = options
+  const { store, seed, seconds, only, intensity, maxEntries, retentionSeconds, build } = options
   const faultPlan = schedule(seed, seconds, store, { only, intensity })
   const users = usersOf(options.users)
   const absent = Array.from({ length: Math.ceil(seconds / SECONDS_PER_ABSENT) }, (_, number) => `absent-${number}`)
-  const world = await World.start({ store, nodes: store === 'embedded' ? 1 : options.nodes, build, maxEntries })
+  const world = await World.start({ store, nodes: store === 'embedded' ? 1 : options.nodes, build, maxEntries, retentionSeconds })
   const unhealed: string[] = []
   const stall = watchStalls()
   const devices: Device[] = []
+  const clients: BreakingClient[] = []
   try {
-    devices.push(...makeDevices(world, await loadSdk(build), users, seed))
-    for (const device of devices) device.start()
-    unhealed.push(...(await rest(world, devices, users, CONNECT_MS)))
+    const forked = only?.includes('keyedFork') ? [FORKED] : []
+    const withDevices = [...users, ...forked]
+    devices.push(...makeDevices(world, await loadSdk(build), withDevices, seed))
+    clients.push(...makeBreakingClients(world, users.slice(0, BREAKING_USERS), seed))
+    const everybody = [...devices, ...clients]
+    for (const device of everybody) device.start()
+    unhealed.push(...(await rest(world, everybody, withDevices, CONNECT_MS)))
     progress('everybody is connected')
 
     const publishers = new Publishers(world, { users, absent, ms: seconds * 1000, rate: options.rate, seed })
-    const faults = new Faults(world, devices)
+    const faults = new Faults(world, devices, publishers)
     const startedAt = Date.now()
     publishers.start()
     for (const fault of faultPlan) {
@@ -87,22 +99,25 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
     unhealed.push(...(await within(FAULTS_OVER_MS, faults.over(), 'the faults are not over')))
     unhealed.push(...faults.errors, ...world.overdue, ...world.nodes.flatMap(({ accidents }) => accidents))
     await published
+    for (const client of clients) client.quiet()
     await Promise.all(devices.map((device) => device.quiet()))
-    unhealed.push(...(await rest(world, devices, users, options.restMs)))
+    unhealed.push(...(await rest(world, everybody, withDevices, options.restMs)))
     // Nobody asks after the absent before: what looks at a log may release what is parked.
     await pause(ABSENT_REST_MS)
     progress('all is at rest')
 
-    const journals = devices.map((device) => device.journal())
-    const all = [...users, ...absent]
+    const acknowledging = clients.filter(({ acknowledges }) => acknowledges)
+    const journals = [...devices.map((device) => device.journal()), ...acknowledging.map((client) => client.deviceJournal())]
+    const plain = clients.map((client) => client.journal())
+    const all = [...withDevices, ...absent]
     const read = (): Promise<UserLog[]> =>
       readLogs(world, all).catch((error: Error) => {
         unhealed.push(`the logs cannot be read: ${error.message} (${error.cause})`)
         return []
       })
     let logs: UserLog[] = store === 'embedded' ? [] : await read()
-    for (const device of devices) device.stop()
-    const left = await ghosts(world, users, unhealed.length === 0)
+    for (const device of everybody) device.stop()
+    const left = await ghosts(world, [...withDevices, ...world.passersBy], unhealed.length === 0)
     if (store === 'embedded') {
       await Promise.all(world.nodes.map((node) => node.kill()))
       logs = await read()
@@ -114,11 +129,14 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
       limit: RATE_LIMIT,
       windowMs: RATE_WINDOW_MS,
       lossy: faultPlan.some(({ kind }) => lossyKinds.includes(kind)),
+      isAging: retentionSeconds < AGELESS_SECONDS,
       startedAt,
       faults: faultPlan,
       publishes: publishers.publishes,
       recalls: publishers.recalls,
+      conflicts: publishers.conflicts,
       devices: journals,
+      clients: plain,
       logs,
       windows: world.windows,
       away: world.away,
@@ -130,7 +148,7 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
     return { journal, breaches, summary: summarize(journal, faults.counts, breaches) }
   } finally {
     stall.end()
-    for (const device of devices) device.stop()
+    for (const device of [...devices, ...clients]) device.stop()
     await world.stop()
   }
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { check, type Rule, rules } from './checker.ts'
 import { figures, rulesTable } from './figures.ts'
-import type { DeviceJournal, Journal, LogRow, Publish, UserLog } from './journal.ts'
+import type { ClientConnection, ClientJournal, DeviceJournal, Journal, LogRow, Publish, UserLog } from './journal.ts'
 import { lateness } from './lateness.ts'
 import { summarize } from './report.ts'
 import { type FaultKind, faultKinds, schedule, storeKinds } from './schedule.ts'
@@ -54,10 +54,13 @@ function clean(): Journal {
     limit: 10,
     windowMs: 1000,
     lossy: false,
+    isAging: false,
     startedAt: START,
     faults: [],
     publishes: [1, 2, 3, 4, 5].map((number) => publish(number)),
     recalls: [],
+    conflicts: [],
+    clients: [],
     devices: [device('phone'), device('laptop')],
     logs: [log],
     windows: [],
@@ -91,6 +94,33 @@ const without = (events: DeviceJournal['events'], number: number): DeviceJournal
 t.test('a clean journal breaks nothing', async (t) => {
   t.same(check(clean()), [])
 })
+
+/** Recalls the fourth notification, everywhere. */
+function recallFourth(journal: Journal): void {
+  const [log] = journal.logs as [UserLog]
+  journal.recalls.push({ user: 'alice', id: idOf(4), status: 204, doneAt: START + 1150 })
+  ;(log.rows[3] as LogRow).kind = 'x'
+  log.rows.push({ kind: 'r', at: START + 1150, id: idOf(98), ids: [idOf(4)], unread: 3 })
+  log.top = 7
+  log.unread = 3
+  for (const each of journal.devices) {
+    each.unread = 3
+    each.events.push({ type: 'retract', at: START + 1160, id: idOf(4) })
+  }
+}
+
+/** A connection that got the notifications after `from`, up to and with `through`. */
+function connection(from: number, through: number, end: ClientConnection['end'] = 'closed', inFlight?: number): ClientConnection {
+  const received = [1, 2, 3, 4, 5].filter((number) => number > from && number <= through).map(idOf)
+  const place = { epoch: 'e', offset: from, id8: '' }
+  return { node: 0, openedAt: START, asked: false, from: place, through, received, bytes: 150, end, endedAt: START + 2000, inFlight }
+}
+
+/** A client without acknowledgements: its first connection ended after the third notification, and the next one skips some. */
+function reader([end, inFlight]: [ClientConnection['end'], number | undefined], skipped: number): ClientJournal {
+  const connections = [connection(0, 3, end, inFlight), connection(3 + skipped, 6, 'closed', 0)]
+  return { user: 'alice', device: 'default', acknowledges: false, connections, gaps: [], isCaughtUp: true }
+}
 
 /** What breaks each rule. Some breaches cannot come alone. */
 const cases: Record<Rule, { also?: Rule[]; change: (parts: Parts) => void }> = {
@@ -178,13 +208,39 @@ const cases: Record<Rule, { also?: Rule[]; change: (parts: Parts) => void }> = {
     }
   },
   recall: {
-    change: ({ journal, rows, log }) => {
-      journal.recalls.push({ user: 'alice', id: idOf(4), status: 204, doneAt: START + 1150 })
-      ;(rows[3] as LogRow).kind = 'x'
-      rows.push({ kind: 'r', at: START + 1150, id: idOf(98), ids: [idOf(4)], unread: 3 })
-      log.top = 7
-      log.unread = 3
-      for (const each of journal.devices) each.unread = 3
+    change: ({ journal }) => {
+      recallFourth(journal)
+      for (const each of journal.devices) each.events.pop()
+    }
+  },
+  answered: {
+    change: ({ journal, publishes }) => {
+      recallFourth(journal)
+      const [{ result, ...rest }] = (publishes[3] as Publish).attempts as [Required<Publish['attempts'][number]>]
+      const sentAt = START + 1300
+      publishes[3]?.attempts.push({
+        ...rest,
+        sentAt,
+        doneAt: sentAt + 5,
+        repeat: true,
+        result: { ...result, status: 'parked', eventId: '' }
+      })
+    }
+  },
+  cursor: {
+    change: ({ journal }) => {
+      journal.clients.push(reader(['closed', 0], 2))
+    }
+  },
+  again: {
+    change: ({ journal }) => {
+      const first = { ...connection(0, 6, 'closed', 0), acknowledged: [{ offset: 6, at: START }], endedAt: START + 2500 }
+      journal.clients.push({ ...reader(['closed', 0], 0), acknowledges: true, connections: [first, connection(5, 6, 'closed', 0)] })
+    }
+  },
+  stalled: {
+    change: ({ journal }) => {
+      journal.clients.push({ ...reader(['closed', 0], 0), isCaughtUp: false })
     }
   },
   ghost: {
@@ -225,10 +281,7 @@ t.test('what excuses, excuses no more than it should', async (t) => {
   t.same(broken(gapOver(3, 3)), [], 'a reported gap covers what lies in it')
   t.same(broken(gapOver(4, 5)), ['identical', 'lost'], 'and nothing beside it')
   t.same(
-    broken((parts) => {
-      cases.recall.change(parts)
-      for (const each of parts.journal.devices) each.events.push({ type: 'retract', at: START + 1160, id: idOf(4) })
-    }),
+    broken(({ journal }) => recallFourth(journal)),
     [],
     'a recall that was taken back everywhere'
   )
@@ -245,6 +298,45 @@ t.test('what excuses, excuses no more than it should', async (t) => {
     }),
     [],
     'a publish that nobody took'
+  )
+  const skips = (end: ClientConnection['end'], inFlight: number | undefined, skipped: number) => (parts: Parts) => {
+    parts.journal.clients.push(reader([end, inFlight], skipped))
+  }
+  t.same(broken(skips('reset', 0, 1)), [], 'a row that was written as the reset arrived')
+  t.same(broken(skips('reset', 149, 2)), ['cursor'], 'two rows, for which there were too few bytes in flight')
+  t.same(broken(skips('reset', 150, 2)), [], 'two rows, one of them in flight')
+  t.same(broken(skips('broken', undefined, 2)), [], 'a client that read nothing when its connection broke')
+  const ended = (at: number) => (parts: Parts) => {
+    const client = reader(['broken', undefined], 2)
+    ;(client.connections[0] as ClientConnection).endedAt = START + at
+    parts.journal.clients.push(client)
+  }
+  t.same(broken(ended(500)), ['cursor'], 'rows that were published after the end')
+  t.same(broken(skips('closed', 0, 0)), [], 'a client that came back at its place')
+  t.same(
+    broken((parts) => {
+      cases.again.change(parts)
+      parts.journal.windows.push({ kind: 'storeKill', from: START + 1000, to: START + 1500 })
+    }),
+    [],
+    'an acknowledgement while the store was away'
+  )
+  t.same(
+    broken((parts) => {
+      cases.again.change(parts)
+      ;(parts.journal.clients[0]?.connections[1] as ClientConnection).asked = true
+    }),
+    [],
+    'a client that asked for an earlier place'
+  )
+  t.same(
+    broken(({ journal }) => journal.conflicts.push({ user: 'alice', key: 'key-2', status: 422, sentAt: START })),
+    []
+  )
+  t.same(
+    broken(({ journal }) => journal.conflicts.push({ user: 'alice', key: 'key-2', status: 202, sentAt: START })),
+    ['idempotency'],
+    'another body was taken'
   )
   const late = (spoil: (parts: Parts) => void) => (parts: Parts) => {
     cases.late.change(parts)

@@ -1,4 +1,5 @@
 import { formatEventId, type Position, parseEventId, type State } from '../../services/protocol/index.ts'
+import { checkClients } from './client-rules.ts'
 import type { Attempt, DeviceEvent, DeviceJournal, Journal, LogRow, Publish, UserLog } from './journal.ts'
 import { lateness } from './lateness.ts'
 
@@ -16,9 +17,13 @@ export const rules = {
   parked: 'the log has each publisher’s notifications in the order they were published',
   unread: 'unread counts are what a recount of the log gives, at every row that tells one',
   state: 'the states are those the log tells',
-  idempotency: 'one notification for one Idempotency-Key',
+  idempotency: 'one notification for one Idempotency-Key and one body, one place in the log for one id',
+  answered: 'a repeat is answered with what became of the first: no id that does not exist, nothing parked that was recalled',
   away: 'nothing is accepted while the store is away',
   recall: 'what was recalled is taken back on every device that showed it',
+  cursor: 'no cursor is past what the socket of its client was written',
+  again: 'what a client acknowledged two seconds before the end of its connection does not come again',
+  stalled: 'every client that acknowledges half of its window is told that it caught up',
   ghost: 'nobody is in the registry 35 s after the last connection',
   late: 'nothing comes more than 2.5 s late while nothing but wake-ups is broken',
   unhealed: 'all comes to rest after the last fault',
@@ -46,15 +51,17 @@ export function check(journal: Journal): Breach[] {
     const own = devices.get(user) ?? []
     const view = new UserView(log, own, publishes.get(user) ?? [], (id) => recalled.has(`${user} ${id}`))
     checkLog(log, journal, breach)
-    checkCounts(log, journal.lossy ? [] : own, breach)
+    checkCounts(log, journal.lossy || (log.floor > 0 && journal.isAging) ? [] : own, breach)
     checkPublishes(view, journal.lossy, breach)
     for (const device of own) checkDevice(view, device, journal.lossy, breach)
     checkIdentical(view, breach)
   }
   checkAway(journal, breach)
+  checkClients(journal, breach)
   if (!journal.lossy) {
     checkRecalls(journal, breach)
     checkGaps(journal, breach)
+    checkRepeats(journal, breach)
   }
   for (const { user, what } of journal.ghosts) breach('ghost', `${user}: ${what}`)
   for (const text of journal.unhealed) breach('unhealed', text)
@@ -111,6 +118,9 @@ class UserView {
       if (kind === 'n' || kind === 'x') this.offsets.set(id, log.floor + 1 + index)
       if (kind === 'd') for (const folded of ids ?? []) this.folded.add(folded)
     }
+    // The digest itself may have been trimmed.
+    for (const { events } of devices)
+      for (const event of events) if (event.type === 'digest') for (const id of event.ids) this.folded.add(id)
     for (const publish of publishes) {
       for (const { result } of publish.attempts) if (result !== undefined) this.#learn(result.id, result.eventId)
     }
@@ -165,7 +175,8 @@ function checkLog({ user, rows, top, floor, parked }: UserLog, { limit, windowMs
 
 /**
  * Compares the counts that rows tell with a recount. Of a log that was trimmed, or whose superseded changes were emptied, the history is not
- * known. Devices are not told what a loss takes off the count: theirs is compared where there was none.
+ * known. Devices are not told what a loss takes off the count: theirs is compared where there was none,
+ * and where nothing left by age while the counts were read.
  */
 function checkCounts({ user, rows, floor, unread, states }: UserLog, devices: DeviceJournal[], breach: Report): void {
   const counted = new Map<string, State>()
@@ -302,6 +313,25 @@ function checkRecalls({ recalls, devices, logs }: Journal, breach: Report): void
       if (device.user !== user || !device.events.some((event) => event.type === 'shown' && event.id === id)) continue
       if (gapsOf(device).length === 0 && !device.events.some((event) => event.type === 'retract' && event.id === id))
         breach('recall', `${user} ${device.device}: ${id} was recalled, and still shows`)
+    }
+  }
+}
+
+function checkRepeats({ publishes, recalls, conflicts, logs }: Journal, breach: Report): void {
+  const floors = new Map(logs.map(({ user, floor }) => [user, floor]))
+  for (const { user, key, status } of conflicts) {
+    // A key is forgotten with its row.
+    if (status >= 200 && status < 300 && floors.get(user) === 0) breach('idempotency', `${user}: ${key} was taken with another body`)
+  }
+  const recalled = new Map(recalls.filter(({ status }) => status === 204).map(({ user, id, doneAt }) => [`${user} ${id}`, doneAt]))
+  for (const publish of publishes) {
+    const { user, key, attempts } = publish
+    const first = takenBy(publish)?.result.id
+    for (const { repeat, sentAt, result } of attempts) {
+      if (!repeat || result === undefined) continue
+      const recalledAt = recalled.get(`${user} ${result.id}`) ?? Number.POSITIVE_INFINITY
+      if (result.id !== first) breach('answered', `${user}: ${key} was answered with ${first}, and again with ${result.id}`)
+      if (result.status === 'parked' && sentAt > recalledAt) breach('answered', `${user}: ${key} was recalled, and is said to be parked`)
     }
   }
 }

@@ -4,7 +4,6 @@ import { EmbeddedStore } from '../../services/store/embedded/embedded-store.ts'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
 import { idsIn, rowId, rowKind, rowTail, rowTime } from '../../services/store/row.ts'
 import type { Backlog, Store } from '../../services/store/store.ts'
-import type { Device } from './consumers.ts'
 import type { Ghost, LogRow, UserLog } from './journal.ts'
 import { RATE_LIMIT, RATE_WINDOW_MS, type World } from './world.ts'
 
@@ -13,12 +12,19 @@ const GHOST_MS = 35_000
 /** As many as may be parked for a user are released in this time, milliseconds. */
 const DRAIN_MAX_MS = (1000 * RATE_WINDOW_MS) / RATE_LIMIT
 
+/** A client whose place in the log can be asked for. */
+export interface Placed {
+  user: string
+  device: string
+  place(): { lastEventId: string; state: string }
+}
+
 /**
  * Waits until everything has come to rest: nothing is parked, and every device is at the end of its log. In words what has not.
  *
  * @param ms patience, on top of the time in which what is parked drains at a user's rate
  */
-export async function rest(world: World, devices: Device[], users: string[], ms: number): Promise<string[]> {
+export async function rest(world: World, devices: Placed[], users: string[], ms: number): Promise<string[]> {
   const begun = Date.now()
   let drainMs = 0
   for (;;) {
@@ -31,7 +37,7 @@ export async function rest(world: World, devices: Device[], users: string[], ms:
 }
 
 /** What is not at rest, in words, and how many are parked for the user with most. */
-async function unrestOf(world: World, devices: Device[], users: string[]): Promise<{ unrest: string[]; parked: number }> {
+async function unrestOf(world: World, devices: Placed[], users: string[]): Promise<{ unrest: string[]; parked: number }> {
   let most = 0
   const reasons = await Promise.all(world.nodes.map((node) => node.unready()))
   const unready = reasons.flatMap((reason, index) => (reason === '' ? [] : [`node ${index} is not ready: ${reason}`]))
@@ -47,7 +53,7 @@ async function unrestOf(world: World, devices: Device[], users: string[]): Promi
       most = Math.max(most, parked)
       for (const device of devices) {
         if (device.user !== user) continue
-        const { lastEventId, state } = device.belfry
+        const { lastEventId, state } = device.place()
         if (placeOf(lastEventId) !== placeOf(head)) unrest.push(`${user} ${device.device}: ${state}, at ${lastEventId}, the log at ${head}`)
       }
     })

@@ -60,6 +60,11 @@ export class Device {
     return this.#belfry
   }
 
+  place(): { lastEventId: string; state: string } {
+    const { lastEventId, state } = this.belfry
+    return { lastEventId, state }
+  }
+
   /** The port its connection comes from; -1: none. */
   clientPort = -1
 
@@ -89,6 +94,7 @@ export class Device {
     })
     belfry.on('gap', ({ reason, from, to, count }) => this.events.push({ type: 'gap', at: Date.now(), reason, from, to, count }))
     belfry.on('retract', ({ id }) => this.events.push({ type: 'retract', at: Date.now(), id }))
+    belfry.on('digest', ({ ids }) => this.events.push({ type: 'digest', at: Date.now(), ids }))
     belfry.on('transport', ({ transport }) => {
       this.#streamed = transport === 'sse'
       this.#ahead ||= this.#streamed
@@ -127,6 +133,17 @@ export class Device {
     this.#restarting = false
     if (forget && !this.#ahead) for (const key of this.#kept.keys()) if (key.endsWith(':last')) this.#kept.delete(key)
     this.start()
+  }
+
+  /** Leaves. The function returned brings the device back. */
+  leave(): () => void {
+    if (this.#restarting) return () => undefined
+    this.#restarting = true
+    this.stop()
+    return () => {
+      this.#restarting = false
+      this.start()
+    }
   }
 
   async slow(ms: number): Promise<void> {

@@ -1,11 +1,14 @@
-import { open, readdir, rm, stat, truncate } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { bucketOf, Keys, slotOf } from '../../services/store/redis/keys.ts'
 import type { RedisCluster, RedisServer } from '../fixtures/redis.ts'
 import type { Passage, TcpProxy, Way } from '../fixtures/tcp-proxy.ts'
+import { aofOf, cut, loseTail } from './aof.ts'
 import type { ChaosNode } from './chaos-node.ts'
 import type { Device } from './consumers.ts'
+import { flash } from './flash.ts'
+import type { Publishers } from './publishers.ts'
 import type { Fault, FaultKind } from './schedule.ts'
 import type { World } from './world.ts'
 
@@ -13,6 +16,12 @@ import type { World } from './world.ts'
 const STORE_HEALS_MS = 5000
 /** A node finds out that its wire is dead, and gets another, in this time, milliseconds. */
 const LINK_HEALS_MS = 6000
+/** Connections of one `clientFlash`, each of a user of its own, whose data no node holds. */
+const FLASHES = 12
+/** The user of `keyedFork`, for whom nothing else is published. */
+export const FORKED = 'forked-0'
+/** Deadline for a step of `keyedFork`, milliseconds. */
+const FORK_STEP_MS = 10_000
 const DRAIN_DEADLINE_MS = 15_000
 /** Signals act a moment later than they are sent, milliseconds. */
 const SIGNAL_MS = 100
@@ -22,16 +31,18 @@ export class Faults {
   readonly counts = new Map<FaultKind, number>()
   readonly #world: World
   readonly #devices: Device[]
+  readonly #publishers: Publishers
   readonly #users: string[]
   readonly #underWay = new Set<Promise<void>>()
   readonly #errors: string[] = []
   readonly #nodesToStay: number
   #storeBusy = false
 
-  constructor(world: World, devices: Device[]) {
+  constructor(world: World, devices: Device[], publishers: Publishers) {
+    this.#publishers = publishers
     this.#world = world
     this.#devices = devices
-    this.#users = [...new Set(devices.map(({ user }) => user))]
+    this.#users = [...new Set(devices.map(({ user }) => user))].filter((user) => user !== FORKED)
     this.#nodesToStay = world.nodes.length > 1 ? 1 : 0
   }
 
@@ -106,6 +117,7 @@ export class Faults {
       this.#withStore(fault, (server, users) =>
         this.#killed(server, users, fault.ms, () => rm(join(server.folder, 'appendonlydir'), { recursive: true, force: true }))
       ),
+    keyedFork: (fault) => this.#withStore(fault, (server, users) => this.#forked(server, users, fault)),
     storePause: (fault) =>
       this.#withStore(fault, async (server, users) => {
         const over = this.#world.window('storePause', undefined, STORE_HEALS_MS)
@@ -142,6 +154,19 @@ export class Faults {
     clientHoleOneWay: async (fault) =>
       this.#clients(fault, (passage) => silence(passage, fault.pick * 1000 - Math.floor(fault.pick * 1000) < 0.5 ? 'up' : 'down')),
     clientCut: async (fault) => this.#clients(fault, (passage) => passage.reset()),
+    clientFlash: async (fault) => {
+      const node = pickOf(this.#world.listening, fault.pick)
+      if (node === undefined) return false
+      const users = Array.from({ length: FLASHES }, (_, number) => `passer-by-${this.#world.passersBy.length + number}`)
+      this.#world.passersBy.push(...users)
+      await Promise.all(users.map((user, number) => flash(node.port, user, number % 2 === 0)))
+      return true
+    },
+    revoke: async (fault) => {
+      const user = pickOf(this.#users, fault.pick) as string
+      const port = pickOf(this.#world.listening, fault.pick)?.port ?? 0
+      return (await this.#world.caller.call(port, 'DELETE', `/v1/users/${user}/connections?revoke=true`)).status === 200
+    },
     clientRestart: async (fault) => {
       await pickOf(this.#devices, fault.pick)?.restart(fault.ms)
       return true
@@ -242,6 +267,26 @@ export class Faults {
     over()
   }
 
+  /** Every device of the user leaves first, so that no node knows how far the log was. */
+  async #forked(server: RedisServer, users: { users?: string[] }, { at, ms }: Fault): Promise<void> {
+    const devices = this.#devices.filter(({ user }) => user === FORKED)
+    const publish = (name: string): Promise<string> => this.#publishers.publish(FORKED, `fork-${at}-${name}`)
+    await publish('kept')
+    const { size } = await stat(await aofOf(server))
+    await publish('lost')
+    const id = await publish('repeated')
+    await within(FORK_STEP_MS, () => devices.every(({ events }) => events.some((event) => event.type === 'shown' && event.id === id)))
+    const absences = devices.map((device) => device.leave())
+    try {
+      await within(FORK_STEP_MS, async () => (await this.#publishers.connectionsOf(FORKED)) === 0)
+      await this.#killed(server, users, ms, async () => await cut(await aofOf(server), size))
+      await publish('other')
+      await publish('repeated')
+    } finally {
+      for (const comeBack of absences) comeBack()
+    }
+  }
+
   /** A master of a Cluster dies, its replica is promoted, and it comes back as a replica of that. */
   async #masterKilled(index: number, users: { users?: string[] }, ms: number): Promise<void> {
     const { cluster, away } = this.#world
@@ -300,15 +345,10 @@ function slotOfUser(user: string): number {
   return slotOf(tag)
 }
 
-/** Cuts up to two thousand bytes off the end of the append-only file. */
-async function loseTail(server: RedisServer, pick: number): Promise<void> {
-  const folder = join(server.folder, 'appendonlydir')
-  const file = (await readdir(folder)).find((name) => name.endsWith('.incr.aof'))
-  if (file === undefined) return
-  const path = join(folder, file)
-  const { size } = await stat(path)
-  await truncate(path, Math.max(0, size - Math.floor(pick * 20_000)))
-  const handle = await open(path, 'r+')
-  await handle.sync()
-  await handle.close()
+async function within(ms: number, done: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + ms
+  while (!(await done())) {
+    if (Date.now() > deadline) throw new Error(`a step of the fault was not over within ${ms} ms`)
+    await pause(20)
+  }
 }

@@ -1,4 +1,4 @@
-import type { GapReason, State } from '../../services/protocol/index.ts'
+import type { GapReason, Position, State } from '../../services/protocol/index.ts'
 import type { RowKind } from '../../services/store/row.ts'
 import type { Durability } from '../../services/store/store.ts'
 import type { Fault, StoreKind } from './schedule.ts'
@@ -13,11 +13,16 @@ export interface Journal {
   windowMs: number
   /** Accepted publishes may be lost, if that is said: the store was made to lose them. */
   lossy: boolean
+  /** Notifications left by age during the run. */
+  isAging: boolean
   startedAt: number
   faults: Fault[]
   publishes: Publish[]
   recalls: Recall[]
+  conflicts: Conflict[]
   devices: DeviceJournal[]
+  /** Clients without the SDK. Those that acknowledge are among the devices as well. */
+  clients: ClientJournal[]
   logs: UserLog[]
   windows: Window[]
   away: Away[]
@@ -48,6 +53,16 @@ export interface Attempt {
   result?: { id: string; status: 'accepted' | 'parked'; eventId: string; durability: Durability; nodes: number }
   /** The code of the problem otherwise. */
   code?: string
+  /** It was made again after an answer. */
+  repeat?: true
+}
+
+/** A request with a key that had been answered with another body. */
+export interface Conflict {
+  user: string
+  key: string
+  status: number
+  sentAt: number
 }
 
 export interface Recall {
@@ -62,6 +77,7 @@ export type DeviceEvent =
   | { type: 'shown'; at: number; id: string; eventId: string; replay: boolean }
   | { type: 'gap'; at: number; reason: GapReason; from: string; to: string; count: number }
   | { type: 'retract'; at: number; id: string }
+  | { type: 'digest'; at: number; ids: string[] }
   /** Is served by this node, has lost it, or is with everything that was waiting. */
   | { type: 'connected' | 'connecting' | 'caughtUp'; at: number; node: number }
   /** Reads slowly, or not at all, or again as usual. */
@@ -75,6 +91,41 @@ export interface DeviceJournal {
   /** At the end. */
   unread: number
   lastEventId: string
+}
+
+/** A client without the SDK, with each of its connections. */
+export interface ClientJournal {
+  user: string
+  device: string
+  /** The client acknowledges; else its cursor moves for bytes that the node's socket reported written. */
+  acknowledges: boolean
+  /** Those that got `hello`, in order. */
+  connections: ClientConnection[]
+  gaps: Extract<DeviceEvent, { type: 'gap' }>[]
+  /** At the end. */
+  isCaughtUp: boolean
+}
+
+export interface ClientConnection {
+  node: number
+  openedAt: number
+  /** The client said where to resume. */
+  asked: boolean
+  /** The place that `hello` told. */
+  from?: Position | undefined
+  /** The newest offset that the client was told of. */
+  through?: number
+  /** Ids of the notifications received. */
+  received: string[]
+  /** Length of the shortest frame of a notification, bytes. */
+  bytes?: number
+  acknowledged?: { offset: number; at: number }[]
+  /** `closed`: the client asked for the end and read everything up to it. `broken`: the connection ended by itself, or has not ended. */
+  end: 'reset' | 'closed' | 'broken'
+  /** 0: it has not ended. */
+  endedAt: number
+  /** Bytes that the node's socket reported written and the client did not read, when it ended; undefined where that is not known. */
+  inFlight: number | undefined
 }
 
 /** A user's log as the store itself gives it at the end. */

@@ -3,6 +3,7 @@ import type { BelfryOptions } from '../../packages/client/src/index.ts'
 /** Row frames between two acknowledgements: a client may acknowledge seldom, as docs/guides/consuming.md allows. */
 const ACK_EVERY = 20
 const RETURN_MS = 300
+const UNAUTHORIZED = 4001
 
 interface Frame {
   type: string
@@ -100,7 +101,8 @@ export class PlainClient {
       if (socket !== this.#socket) return
       this.#socket = undefined
       this.#leave()
-      if (code >= 4000 && code < 4100) this.#emit('terminal', { code, reason })
+      // A refused token is no end: the next connection asks for another.
+      if (code >= 4000 && code < 4100 && code !== UNAUTHORIZED) this.#emit('terminal', { code, reason })
       else {
         this.#enter('connecting')
         this.#timer = setTimeout(() => void this.#open(), RETURN_MS)

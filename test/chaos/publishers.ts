@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Durability } from '../../services/store/store.ts'
-import type { Attempt, Publish, Recall } from './journal.ts'
+import type { Attempt, Conflict, Publish, Recall } from './journal.ts'
 import { dice } from './schedule.ts'
 import type { World } from './world.ts'
 
@@ -19,6 +19,8 @@ export interface PublishersOptions {
   seed: number
 }
 
+type Body = Record<string, unknown>
+
 interface PublishBody {
   id: string
   durability: Durability
@@ -26,6 +28,14 @@ interface PublishBody {
 }
 
 const PUBLISHERS = 24
+/** Part of the publishes that lose their worth while they are parked. */
+const FADING = 0.04
+/** Part of the publishes that may be repeated later, and how often one is. */
+const REMEMBERED = 0.3
+const REPEATED = 0.05
+/** Parts of the batches that are recalled, or marked one by one. */
+const RECALLED_BATCHES = 0.3
+const MARKED_BATCHES = 0.3
 /** More than two windows of the rate. */
 const BURST = 25
 
@@ -37,6 +47,11 @@ const BURST = 25
 export class Publishers {
   readonly publishes: Publish[] = []
   readonly recalls: Recall[] = []
+  /** Requests with a key that had been used with another body. */
+  readonly conflicts: Conflict[] = []
+  /** Publishes that were answered, and may be repeated. */
+  readonly #bodies = new Map<Publish, Body>()
+  readonly #random: () => number
   readonly #world: World
   readonly #options: PublishersOptions
   readonly #due = new Map<string, number>()
@@ -46,6 +61,7 @@ export class Publishers {
   constructor(world: World, options: PublishersOptions) {
     this.#world = world
     this.#options = options
+    this.#random = dice(options.seed + 31)
   }
 
   start(): void {
@@ -73,6 +89,7 @@ export class Publishers {
       const busy = Math.floor((users.length * 2) / 3)
       const user = this.#quiet(random, busy) ?? (users[Math.floor(random() * busy)] as string)
       const count = random() < 0.05 ? 10 + Math.floor(random() * 10) : 1
+      if (random() < REPEATED) await this.#repeat(random)
       if (count > 1 && random() < 0.3) await this.#batch(name, user, count, random)
       else {
         for (let i = 0; i < count && !this.#stopping; i++) {
@@ -83,6 +100,37 @@ export class Publishers {
       due = Math.max(due + count * pace * (0.5 + random()), Date.now() - MAX_PACE_MS)
       await pause(Math.max(0, Math.min(due - Date.now(), MAX_PACE_MS)))
     }
+  }
+
+  /**
+   * Repeats a publish that was answered a while ago, as a publisher that forgot the answer, or sends another body with its key. What the key
+   * names may have been recalled or folded since.
+   */
+  async #repeat(random: () => number): Promise<void> {
+    const settled = [...this.#bodies.keys()]
+    const publish = settled[Math.floor(random() * settled.length)]
+    const body = publish === undefined ? undefined : this.#bodies.get(publish)
+    if (publish === undefined || body === undefined) return
+    const headers = { 'idempotency-key': publish.key }
+    if (random() < 0.5) publish.attempts.push({ ...(await this.#try('/v1/notifications', body, headers, random)), repeat: true })
+    else {
+      const { status, sentAt } = await this.#try('/v1/notifications', { ...body, title: 'another body' }, headers, random)
+      this.conflicts.push({ user: publish.user, key: publish.key, status, sentAt })
+    }
+  }
+
+  async connectionsOf(user: string): Promise<number> {
+    const { body } = await this.#world.caller.call(this.#door(this.#random).door, 'GET', `/v1/users/${user}/connections`)
+    return (body as { items?: unknown[] } | undefined)?.items?.length ?? -1
+  }
+
+  /** Publishes something new, or once more what was answered. Returns its id when a node has answered; '' if none did. */
+  async publish(user: string, key: string): Promise<string> {
+    const known = this.publishes.find((publish) => publish.key === key)
+    const publish = known ?? { publisher: 'fork', user, sequence: undefined, key, attempts: [] }
+    if (known === undefined) this.publishes.push(publish)
+    await this.#settle(publish, { to: user, type: 'chaos', title: key, timestamp: 1 }, this.#random)
+    return publish.attempts.at(-1)?.result?.id ?? ''
   }
 
   async #burst(user: string, number: number): Promise<void> {
@@ -104,7 +152,17 @@ export class Publishers {
   async #one(publisher: string, user: string, sequence: number, random: () => number): Promise<void> {
     const publish: Publish = { publisher, user, sequence, key: `${publisher}-${sequence}`, attempts: [] }
     this.publishes.push(publish)
-    const body = { to: user, type: 'chaos', title: publish.key, timestamp: 1, data: { publisher, sequence } }
+    const fading = random() < FADING ? { halfLife: 1 } : {}
+    const body = { to: user, type: 'chaos', title: publish.key, timestamp: 1, data: { publisher, sequence }, ...fading }
+    await this.#settle(publish, body, random)
+    const id = publish.attempts.at(-1)?.result?.id
+    if (id === undefined) return
+    if (random() < REMEMBERED) this.#bodies.set(publish, body)
+    if (random() < 0.02) await this.#recall(user, id, random() * 400)
+  }
+
+  /** Tries until a node has answered. */
+  async #settle(publish: Publish, body: Body, random: () => number): Promise<void> {
     const giveUp = Date.now() + GIVE_UP_MS
     while (Date.now() < giveUp) {
       const attempt = await this.#try('/v1/notifications', body, { 'idempotency-key': publish.key }, random)
@@ -112,8 +170,6 @@ export class Publishers {
       if (attempt.result !== undefined) break
       await pause(30 + random() * 300)
     }
-    const id = publish.attempts.at(-1)?.result?.id
-    if (id !== undefined && random() < 0.02) await this.#recall(user, id, random)
   }
 
   /** Several at once: no order among them, and each may fail on its own. */
@@ -138,6 +194,20 @@ export class Publishers {
       }
       await pause(30 + random() * 300)
     }
+    const ids = waiting.flatMap(({ attempts }) => attempts.at(-1)?.result?.id ?? [])
+    const chance = random()
+    if (chance < RECALLED_BATCHES) await Promise.all(ids.map((id) => this.#recall(user, id, 0)))
+    else if (chance < RECALLED_BATCHES + MARKED_BATCHES) await this.#markOneByOne(user, ids, random)
+  }
+
+  /** Changes the state of each, several times: rows that make no frame in a replay. */
+  async #markOneByOne(user: string, ids: string[], random: () => number): Promise<void> {
+    for (const state of ['seen', 'read', 'archived']) {
+      for (const id of ids) {
+        if (this.#stopping) return
+        await this.#world.caller.call(this.#door(random).door, 'POST', `/v1/users/${user}/notifications/mark`, { ids: [id], state })
+      }
+    }
   }
 
   async #try(path: string, body: unknown, headers: Record<string, string>, random: () => number): Promise<Attempt> {
@@ -148,8 +218,9 @@ export class Publishers {
     return attemptOf(sentAt, node, answer.status, taken, (answer.body as { code?: string } | undefined)?.code)
   }
 
-  async #recall(user: string, id: string, random: () => number): Promise<void> {
-    await pause(random() * 400)
+  async #recall(user: string, id: string, afterMs: number): Promise<void> {
+    const random = this.#random
+    await pause(afterMs)
     const recall: Recall = { user, id, status: 0, doneAt: 0 }
     this.recalls.push(recall)
     const giveUp = Date.now() + GIVE_UP_MS

@@ -25,6 +25,7 @@ for (const store of storeKinds) {
       users: 40,
       rate: 130,
       maxEntries: 100_000,
+      retentionSeconds: 604_800,
       build: BUILD,
       nodes: 3,
       restMs: 60_000

@@ -8,7 +8,7 @@ import { countsText, verdict } from './report.ts'
 import { type FaultKind, faultKinds, type StoreKind, storeKinds } from './schedule.ts'
 
 const USAGE = `npm run chaos -- [--seconds 60] [--seed 42] [--store embedded|redis|cluster] [--faults kind,kind] [--intensity 1]
-                 [--users 40] [--rate 130] [--entries 100000] [--nodes 3] [--rest 60] [--build folder] [--json file]
+                 [--users 40] [--rate 130] [--entries 100000] [--retention 604800] [--nodes 3] [--rest 60] [--build folder] [--json file]
 kinds: ${faultKinds.join(' ')}`
 
 /** What is shown of the breaches of a rule. */
@@ -45,7 +45,21 @@ function end(text: string, code: number): void {
 
 function read(): { options: ChaosOptions; json: string | undefined } {
   const text = { type: 'string' } as const
-  const names = ['seconds', 'seed', 'store', 'faults', 'intensity', 'users', 'rate', 'entries', 'build', 'nodes', 'rest', 'json'] as const
+  const names = [
+    'seconds',
+    'seed',
+    'store',
+    'faults',
+    'intensity',
+    'users',
+    'rate',
+    'entries',
+    'retention',
+    'build',
+    'nodes',
+    'rest',
+    'json'
+  ] as const
   try {
     const { values } = parseArgs({ options: Object.fromEntries(names.map((name) => [name, text])), strict: true })
     const given = values as Partial<Record<(typeof names)[number], string>>
@@ -68,6 +82,7 @@ function read(): { options: ChaosOptions; json: string | undefined } {
       users: number('users', 40),
       rate: number('rate', 130),
       maxEntries: number('entries', 100_000),
+      retentionSeconds: number('retention', 604_800),
       nodes: number('nodes', 3),
       restMs: number('rest', 60) * 1000,
       build: given.build ?? join(import.meta.dirname, '..', '..')

@@ -25,6 +25,10 @@ const kinds = {
   clientHole: { every: 5000, from: 0, to: 0, on: ['embedded', 'redis', 'cluster'] },
   clientHoleOneWay: { every: 5000, from: 0, to: 0, on: ['embedded', 'redis', 'cluster'] },
   clientCut: { every: 700, from: 0, to: 0, on: ['embedded', 'redis', 'cluster'] },
+  /** Connections that are reset as soon as the upgrade was answered. */
+  clientFlash: { every: 6000, from: 0, to: 0, on: ['embedded', 'redis', 'cluster'] },
+  /** Every token of a user issued up to then is refused; the devices come back with new ones. */
+  revoke: { every: 8000, from: 0, to: 0, on: ['embedded', 'redis', 'cluster'] },
   clientRestart: { every: 4000, from: 50, to: 3000, on: ['embedded', 'redis', 'cluster'] },
   clientForget: { every: 5000, from: 50, to: 1500, on: ['embedded', 'redis', 'cluster'] },
   slowReader: { every: 4000, from: 1000, to: 6000, on: ['embedded', 'redis', 'cluster'] },
@@ -35,6 +39,11 @@ const kinds = {
   failover: { every: 12_000, from: 0, to: 0, on: ['cluster'] },
   /** The store comes back without its last writes, as after the loss of a disk's cache. Only when asked for: it loses what was accepted. */
   lostTail: { every: 9000, from: 50, to: 800, on: [] },
+  /**
+   * The store loses the newest rows of a user whose devices are away, another row takes the place of the last but one, and the last one's
+   * publisher repeats it with its key. Only when asked for.
+   */
+  keyedFork: { every: 6000, from: 50, to: 400, on: [] },
   /** The store comes back with nothing at all. Only when asked for. */
   storeWipe: { every: 9000, from: 50, to: 800, on: [] }
 } as const satisfies Record<string, { every: number; from: number; to: number; on: StoreKind[] }>
@@ -42,7 +51,7 @@ const kinds = {
 export type FaultKind = keyof typeof kinds
 
 /** After these what was accepted may be gone, if that is said. */
-export const lossyKinds: FaultKind[] = ['lostTail', 'storeWipe']
+export const lossyKinds: FaultKind[] = ['lostTail', 'keyedFork', 'storeWipe']
 
 export const faultKinds = Object.keys(kinds) as FaultKind[]
 

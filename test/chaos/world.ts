@@ -20,8 +20,10 @@ export interface WorldOptions {
   nodes: number
   /** The compiled service. */
   build: string
-  /** Rows kept per user. */
+  /** Notifications kept per user. */
   maxEntries: number
+  /** Age at which notifications are trimmed, seconds. */
+  retentionSeconds: number
 }
 
 /** Everything of a run but publishers and devices: the store, the nodes on it, and the wires between. */
@@ -29,6 +31,7 @@ export class World {
   readonly store: StoreKind
   readonly folder: string
   readonly maxEntries: number
+  readonly retentionSeconds: number
   readonly redis: RedisServer | undefined
   readonly cluster: RedisCluster | undefined
   readonly nodes: ChaosNode[] = []
@@ -41,6 +44,8 @@ export class World {
   readonly away: Away[] = []
   /** Nodes that did not stop in time when asked to. */
   readonly overdue: string[] = []
+  /** Users who had nothing but connections that were reset at once. */
+  readonly passersBy: string[] = []
   readonly #servedBy = new Map<number, number>()
   #balancer: TcpProxy | undefined
   #turn = 0
@@ -49,6 +54,7 @@ export class World {
     this.store = options.store
     this.folder = folder
     this.maxEntries = options.maxEntries
+    this.retentionSeconds = options.retentionSeconds
     this.redis = redis
     this.cluster = cluster
   }
@@ -108,7 +114,7 @@ export class World {
       rateLimit: RATE_LIMIT,
       rateWindowMs: RATE_WINDOW_MS,
       parkedMax: 1000,
-      retentionMs: 604_800_000,
+      retentionMs: this.retentionSeconds * 1000,
       maxEntries: this.maxEntries,
       maxConnections: 100,
       revocationTtlMs: 86_400_000
@@ -134,6 +140,7 @@ export class World {
       RATE_LIMIT_MAX: String(RATE_LIMIT),
       RATE_LIMIT_WINDOW_MS: String(RATE_WINDOW_MS),
       LOG_MAX_ENTRIES: String(this.maxEntries),
+      RETENTION_SECONDS: String(this.retentionSeconds),
       MAX_UNACKED: '40',
       WS_PING_INTERVAL_MS: String(PING_INTERVAL_MS),
       CLOSE_GRACE_SECONDS: '10',

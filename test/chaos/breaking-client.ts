@@ -1,0 +1,268 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { signToken } from '../../services/auth/signing.ts'
+import { parseEventId, type ServerFrame } from '../../services/protocol/index.ts'
+import type { ClientConnection, ClientJournal, DeviceEvent, DeviceJournal } from './journal.ts'
+import { openStream, openWebSocket, type Wire, type WireTarget } from './plain-wire.ts'
+import { dice } from './schedule.ts'
+import { SECRET, type World } from './world.ts'
+
+/**
+ * The habits of clients without the SDK.
+ * `guide`: acknowledges every frame and `caughtUp`, as docs/guides/consuming.md shows, and comes back at the device's cursor.
+ * `sparse`: acknowledges a frame when half of its window is in flight, and never `caughtUp`.
+ * `resuming`: comes back with `last_event_id` every other time and acknowledges that place before it gets anything.
+ * `shared`: a WebSocket without a `device_id`. `stream`: an event stream. Both acknowledge nothing.
+ */
+export type Habit = 'guide' | 'sparse' | 'resuming' | 'shared' | 'stream'
+
+/** A break that the client makes: how its connection ends. */
+type Break = 'reset' | 'close' | 'linger'
+
+/** Mean time from `hello` to a break, milliseconds. */
+const LIFE_MS = 5000
+/** Part of the connections that are reset as soon as `hello` arrived. */
+const BROKEN_AT_HELLO = 0.15
+/** Part of the breaks before which the client reads nothing for a time. */
+const STALLED = 0.5
+const STALL_MS = 3000
+/** Time for which a client that closed reads nothing, milliseconds: the end of TCP waits for it. */
+const LINGER_MS = 1500
+const RETRY_MS = 300
+const POLL_MS = 50
+
+/** A client without the SDK, which breaks its own connections at random moments, and a journal of each. */
+export class BreakingClient {
+  readonly user: string
+  readonly device: string
+  readonly events: DeviceEvent[] = []
+  readonly connections: ClientConnection[] = []
+  readonly #world: World
+  readonly #habit: Habit
+  readonly #random: () => number
+  readonly #seen = new Set<string>()
+  /** The newest place the client was told of. */
+  #lastEventId = ''
+  #unread = 0
+  #isCaughtUp = false
+  #quiet = false
+  #stopped = false
+  #wire: Wire | undefined
+  #lastShown = ''
+  #unacknowledged = 0
+  #window = 0
+
+  constructor(world: World, user: string, habit: Habit, seed: number) {
+    this.#world = world
+    this.user = user
+    this.device = habit === 'shared' ? 'default' : habit
+    this.#habit = habit
+    this.#random = dice(seed)
+  }
+
+  /** The client acknowledges: what it has not acknowledged comes again. */
+  get acknowledges(): boolean {
+    return this.#habit !== 'shared' && this.#habit !== 'stream'
+  }
+
+  place(): { lastEventId: string; state: string } {
+    return { lastEventId: this.#isCaughtUp ? this.#lastEventId : '', state: this.#isCaughtUp ? 'caught up' : 'not caught up' }
+  }
+
+  start(): void {
+    void this.#live()
+  }
+
+  /** The client breaks nothing more. */
+  quiet(): void {
+    this.#quiet = true
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#wire?.close()
+    this.#note('connecting')
+  }
+
+  journal(): ClientJournal {
+    const { user, device, acknowledges, connections } = this
+    const gaps = this.events.filter((event) => event.type === 'gap')
+    return { user, device, acknowledges, connections, gaps, isCaughtUp: this.#isCaughtUp }
+  }
+
+  /** The journal of a device, for a client that gets everything: one that acknowledges. */
+  deviceJournal(): DeviceJournal {
+    const { user, device, events } = this
+    return { user, device, events, unread: this.#unread, lastEventId: this.#lastEventId }
+  }
+
+  async #live(): Promise<void> {
+    while (!this.#stopped) {
+      const { listening } = this.#world
+      const node = listening[Math.floor(this.#random() * listening.length)]
+      if (node !== undefined) await this.#connect(node.index, node.port)
+      await pause(RETRY_MS * (0.2 + this.#random()))
+    }
+  }
+
+  /** One connection, from the handshake to its end. */
+  async #connect(node: number, port: number): Promise<void> {
+    const asked = this.#habit === 'resuming' && this.#lastShown !== '' && this.#random() < 0.5 ? this.#lastShown : ''
+    const connection: ClientConnection = {
+      node,
+      openedAt: Date.now(),
+      asked: asked !== '',
+      received: [],
+      end: 'broken',
+      endedAt: 0,
+      inFlight: 0
+    }
+    const query: Record<string, string> = this.#habit === 'shared' ? {} : { device_id: this.device }
+    if (asked !== '') query.last_event_id = asked
+    const target: WireTarget = { port, token: signToken(SECRET, this.user), query }
+    let ended = false
+    let greeted = false
+    const open = this.#habit === 'stream' ? openStream : openWebSocket
+    let over: (code: number) => void = () => undefined
+    const end = new Promise<number>((resolve) => {
+      over = resolve
+    })
+    const wire = open(target, {
+      open: () => this.#note('connected', node),
+      frame: (frame) => {
+        if (frame.type === 'hello' && !greeted) {
+          greeted = true
+          this.connections.push(connection)
+          if (!this.#quiet) void this.#break(wire, connection, () => ended)
+        }
+        this.#take(frame, connection, wire)
+      },
+      end: (code) => {
+        ended = true
+        over(code)
+      }
+    })
+    this.#wire = wire
+    const code = await end
+    if (code !== 1000 && connection.end === 'closed') Object.assign(connection, { end: 'broken', inFlight: undefined })
+    connection.endedAt ||= Date.now()
+    this.#isCaughtUp = false
+    this.#note('connecting')
+  }
+
+  /** Breaks the connection some time after `hello`, perhaps after a time without reading. */
+  async #break(wire: Wire, connection: ClientConnection, ended: () => boolean): Promise<void> {
+    const random = this.#random
+    const until = Date.now() + (random() < BROKEN_AT_HELLO ? 0 : 2 * LIFE_MS * random())
+    while (Date.now() < until && !ended() && !this.#quiet) await pause(POLL_MS)
+    if (ended() || this.#quiet) return
+    const kind = (['reset', 'close', 'linger'] as Break[])[Math.floor(random() * 3)] as Break
+    if (random() < STALLED) {
+      this.#note('slow')
+      connection.inFlight = undefined
+      wire.pause()
+      const stalledUntil = Date.now() + (0.3 + random()) * STALL_MS
+      while (Date.now() < stalledUntil && !ended() && !this.#quiet) await pause(POLL_MS)
+      this.#note('brisk')
+    }
+    if (ended()) return
+    if (kind === 'reset') {
+      connection.inFlight = wire.reset()
+      connection.end = 'reset'
+      connection.endedAt = Date.now()
+      return
+    }
+    connection.end = 'closed'
+    connection.inFlight = 0
+    this.#note('slow')
+    if (kind === 'linger') wire.pause()
+    wire.close()
+    if (kind === 'linger') await pause(LINGER_MS * random())
+    wire.resume()
+    this.#note('brisk')
+  }
+
+  #take(frame: ServerFrame, connection: ClientConnection, wire: Wire): void {
+    if ('eventId' in frame && frame.type !== 'caughtUp') this.#row(frame.eventId, frame, connection, wire)
+    switch (frame.type) {
+      case 'hello':
+        connection.from = parseEventId(frame.resume.from)
+        this.#unread = frame.unread
+        this.#window = frame.limits.maxUnacked
+        this.#unacknowledged = 0
+        if (connection.asked) this.#acknowledge(frame.resume.from, connection, wire)
+        break
+      case 'ping':
+        wire.send({ type: 'pong', time: frame.time })
+        break
+      case 'gap':
+        this.events.push({ type: 'gap', at: Date.now(), reason: frame.reason, from: frame.from, to: frame.to, count: frame.count })
+        break
+      case 'caughtUp':
+        this.#unread = frame.unread
+        this.#isCaughtUp = true
+        this.#reached(frame.eventId, connection)
+        if (this.#habit === 'guide' || this.#habit === 'resuming') this.#acknowledge(frame.eventId, connection, wire)
+        this.events.push({ type: 'caughtUp', at: Date.now(), node: connection.node })
+        break
+      case 'bye':
+        if (frame.code >= 4000 && frame.code < 4100 && frame.code !== 4001)
+          this.events.push({ type: 'terminal', at: Date.now(), code: frame.code, reason: frame.reason })
+        break
+      default:
+    }
+  }
+
+  #row(eventId: string, frame: ServerFrame, connection: ClientConnection, wire: Wire): void {
+    const now = Date.now()
+    this.#reached(eventId, connection)
+    if (frame.type === 'notification') {
+      const { id } = frame.notification
+      const bytes = JSON.stringify(frame).length
+      connection.received.push(id)
+      connection.bytes = Math.min(connection.bytes ?? bytes, bytes)
+      if (frame.replay === undefined) this.#unread += 1
+      if (!this.#seen.has(id)) {
+        this.#seen.add(id)
+        this.#lastShown = eventId
+        this.events.push({ type: 'shown', at: now, id, eventId, replay: frame.replay === true })
+      }
+    } else if (frame.type === 'retract') this.events.push({ type: 'retract', at: now, id: frame.id })
+    else if (frame.type === 'digest') this.events.push({ type: 'digest', at: now, ids: frame.ids })
+    if ('unread' in frame && frame.unread !== undefined) this.#unread = frame.unread
+    this.#unacknowledged += 1
+    if (this.#habit === 'sparse' && this.#unacknowledged < this.#window / 2) return
+    this.#unacknowledged = 0
+    this.#acknowledge(eventId, connection, wire)
+  }
+
+  #reached(eventId: string, connection: ClientConnection): void {
+    const position = parseEventId(eventId)
+    if (position === undefined) return
+    this.#lastEventId = eventId
+    connection.through = position.offset
+  }
+
+  #acknowledge(eventId: string, connection: ClientConnection, wire: Wire): void {
+    const offset = parseEventId(eventId)?.offset
+    if (!this.acknowledges || offset === undefined) return
+    wire.send({ type: 'ack', eventId })
+    connection.acknowledged ??= []
+    connection.acknowledged.push({ offset, at: Date.now() })
+  }
+
+  #note(type: 'connected' | 'connecting' | 'slow' | 'brisk', node = -1): void {
+    const at = Date.now()
+    this.events.push(type === 'slow' || type === 'brisk' ? { type, at } : { type, at, node })
+  }
+}
+
+/** Of the first users, each has a client that acknowledges and one that does not, by turns. */
+export function makeBreakingClients(world: World, users: string[], seed: number): BreakingClient[] {
+  const acknowledging: Habit[] = ['sparse', 'guide', 'resuming']
+  const others: Habit[] = ['shared', 'stream']
+  return users.flatMap((user, number) =>
+    [acknowledging[number % 3] as Habit, others[number % 2] as Habit].map(
+      (habit, which) => new BreakingClient(world, user, habit, seed + 15_485_863 * (number + 1) + which)
+    )
+  )
+}
