@@ -10,7 +10,7 @@ import { SECRET, type World } from './world.ts'
  * The habits of clients without the SDK.
  * `guide`: acknowledges every frame and `caughtUp`, as docs/guides/consuming.md shows, and comes back at the device's cursor.
  * `sparse`: acknowledges a frame when half of its window is in flight, and never `caughtUp`.
- * `resuming`: comes back with `last_event_id` every other time and acknowledges that place before it gets anything.
+ * `resuming`: as `sparse`, comes back with `last_event_id` every other time, and acknowledges that place before it gets anything.
  * `shared`: a WebSocket without a `device_id`. `stream`: an event stream. Both acknowledge nothing.
  */
 export type Habit = 'guide' | 'sparse' | 'resuming' | 'shared' | 'stream'
@@ -201,7 +201,7 @@ export class BreakingClient {
         this.#unread = frame.unread
         this.#isCaughtUp = true
         this.#reached(frame.eventId, connection)
-        if (this.#habit === 'guide' || this.#habit === 'resuming') this.#acknowledge(frame.eventId, connection, wire)
+        if (this.#habit === 'guide') this.#acknowledge(frame.eventId, connection, wire)
         this.events.push({ type: 'caughtUp', at: Date.now(), node: connection.node })
         break
       case 'bye':
@@ -230,7 +230,7 @@ export class BreakingClient {
     else if (frame.type === 'digest') this.events.push({ type: 'digest', at: now, ids: frame.ids })
     if ('unread' in frame && frame.unread !== undefined) this.#unread = frame.unread
     this.#unacknowledged += 1
-    if (this.#habit === 'sparse' && this.#unacknowledged < this.#window / 2) return
+    if (this.#habit !== 'guide' && this.#unacknowledged < this.#window / 2) return
     this.#unacknowledged = 0
     this.#acknowledge(eventId, connection, wire)
   }

@@ -129,6 +129,7 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
       limit: RATE_LIMIT,
       windowMs: RATE_WINDOW_MS,
       lossy: faultPlan.some(({ kind }) => lossyKinds.includes(kind)),
+      maxEntries,
       isAging: retentionSeconds < AGELESS_SECONDS,
       startedAt,
       faults: faultPlan,

@@ -54,6 +54,7 @@ function clean(): Journal {
     limit: 10,
     windowMs: 1000,
     lossy: false,
+    maxEntries: 1000,
     isAging: false,
     startedAt: START,
     faults: [],
@@ -156,6 +157,11 @@ const cases: Record<Rule, { also?: Rule[]; change: (parts: Parts) => void }> = {
     also: ['identical'],
     change: ({ phone }) => {
       phone.events.push({ type: 'shown', at: START + 1200, id: idOf(8), eventId: 'e.8.notifica', replay: false })
+    }
+  },
+  bounds: {
+    change: ({ journal }) => {
+      journal.maxEntries = 3
     }
   },
   contiguous: {
@@ -337,6 +343,24 @@ t.test('what excuses, excuses no more than it should', async (t) => {
     broken(({ journal }) => journal.conflicts.push({ user: 'alice', key: 'key-2', status: 202, sentAt: START })),
     ['idempotency'],
     'another body was taken'
+  )
+  const trimmed = (kept: number) => (parts: Parts) => {
+    parts.log.floor = 5 - kept
+    parts.rows.splice(0, 5 - kept)
+    parts.log.unread = kept
+    parts.log.states = {}
+    for (const each of parts.journal.devices) each.unread = kept
+    parts.journal.maxEntries = 3
+  }
+  t.same(broken(trimmed(3)), [], 'as many as may be kept')
+  t.same(broken(trimmed(2)), ['bounds'], 'fewer')
+  t.same(
+    broken(({ publishes }) => {
+      const [attempt] = (publishes[0] as Publish).attempts as [Required<Publish['attempts'][number]>]
+      publishes[0]?.attempts.push({ ...attempt, repeat: true, result: { ...attempt.result, eventId: eventIdOf(2) } })
+    }),
+    ['answered'],
+    'a repeat is answered with the place of another notification'
   )
   const late = (spoil: (parts: Parts) => void) => (parts: Parts) => {
     cases.late.change(parts)

@@ -11,11 +11,12 @@ export const rules = {
   duplicate: 'no id twice at a device',
   order: 'a device is shown rows in the order of the log',
   phantom: 'what a device was shown is in the log',
+  bounds: 'a log keeps as many notifications as it may, whatever else is in it, and hardly more',
   contiguous: 'offsets have no holes, and the list is as long as it says',
   identical: 'all devices of a user are shown the same',
   rate: 'never more than the limit in any rolling window of the store’s time',
   parked: 'the log has each publisher’s notifications in the order they were published',
-  unread: 'unread counts are what a recount of the log gives, at every row that tells one',
+  unread: 'unread counts are what a recount of the log gives, at every row that tells one, and what every device has at the end',
   state: 'the states are those the log tells',
   idempotency: 'one notification for one Idempotency-Key and one body, one place in the log for one id',
   answered: 'a repeat is answered with what became of the first: no id that does not exist, nothing parked that was recalled',
@@ -51,6 +52,7 @@ export function check(journal: Journal): Breach[] {
     const own = devices.get(user) ?? []
     const view = new UserView(log, own, publishes.get(user) ?? [], (id) => recalled.has(`${user} ${id}`))
     checkLog(log, journal, breach)
+    if (!journal.isAging && !journal.lossy) checkBounds(log, journal.maxEntries, breach)
     checkCounts(log, journal.lossy || (log.floor > 0 && journal.isAging) ? [] : own, breach)
     checkPublishes(view, journal.lossy, breach)
     for (const device of own) checkDevice(view, device, journal.lossy, breach)
@@ -149,6 +151,13 @@ class UserView {
     const position = parseEventId(eventId)
     if (position !== undefined) this.#positions.set(id, position)
   }
+}
+
+function checkBounds({ user, rows, floor }: UserLog, maxEntries: number, breach: Report): void {
+  const entries = rows.filter(({ kind }) => kind === 'n' || kind === 'd').length
+  const recalled = rows.filter(({ kind }) => kind === 'x').length
+  if (floor > 0 && entries + recalled < maxEntries) breach('bounds', `${user}: ${entries} are left, and ${recalled} were recalled`)
+  if (entries > 1.1 * maxEntries + 1) breach('bounds', `${user}: ${entries} are in the log`)
 }
 
 function checkLog({ user, rows, top, floor, parked }: UserLog, { limit, windowMs }: Journal, breach: Report): void {
@@ -330,6 +339,11 @@ function checkRepeats({ publishes, recalls, conflicts, logs }: Journal, breach: 
     for (const { repeat, sentAt, result } of attempts) {
       if (!repeat || result === undefined) continue
       const recalledAt = recalled.get(`${user} ${result.id}`) ?? Number.POSITIVE_INFINITY
+      const place = parseEventId(result.eventId)?.offset
+      const named = logs.find((log) => log.user === user)
+      const row = named?.rows[(place ?? 0) - named.floor - 1]
+      if (row !== undefined && (row.kind === 'n' || row.kind === 'x') && row.id !== result.id)
+        breach('answered', `${user}: ${key} (${result.id}) is said to be at ${place}, where ${row.id} is`)
       if (result.id !== first) breach('answered', `${user}: ${key} was answered with ${first}, and again with ${result.id}`)
       if (result.status === 'parked' && sentAt > recalledAt) breach('answered', `${user}: ${key} was recalled, and is said to be parked`)
     }

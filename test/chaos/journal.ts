@@ -13,6 +13,8 @@ export interface Journal {
   windowMs: number
   /** Accepted publishes may be lost, if that is said: the store was made to lose them. */
   lossy: boolean
+  /** Notifications and digests that a log holds before any is trimmed for its number. */
+  maxEntries: number
   /** Notifications left by age during the run. */
   isAging: boolean
   startedAt: number

@@ -21,7 +21,7 @@ for (const { name, edits } of mutations) {
 }
 
 t.test('each mutant has a name of its own and rules that must catch it', async (t) => {
-  t.ok(mutations.length >= 30)
+  t.ok(mutations.length >= 40)
   t.equal(new Set(mutations.map(({ name }) => name)).size, mutations.length)
   for (const { name, rules, edits } of mutations) t.ok(rules.length > 0 && edits.length > 0, name)
 })

@@ -1,4 +1,5 @@
 import type { Rule } from './checker.ts'
+import { contractMutations } from './mutations-contract.ts'
 import type { FaultKind, StoreKind } from './schedule.ts'
 
 /** A defect: text replaced in files of a copy of the build, each exactly once, and the run that must find it. */
@@ -30,7 +31,7 @@ const lazySync = {
   put: 'async #run() {\n        await new Promise((resolve) => setTimeout(resolve, 80));'
 }
 
-export const mutations: Mutation[] = [
+const coreMutations: Mutation[] = [
   {
     name: 'a promotion is not followed',
     edits: [
@@ -474,3 +475,5 @@ export const mutations: Mutation[] = [
     rules: ['unhealed', 'stored', 'lost']
   }
 ]
+
+export const mutations: Mutation[] = [...coreMutations, ...contractMutations]

@@ -111,10 +111,9 @@ export class Publishers {
     const publish = settled[Math.floor(random() * settled.length)]
     const body = publish === undefined ? undefined : this.#bodies.get(publish)
     if (publish === undefined || body === undefined) return
-    const headers = { 'idempotency-key': publish.key }
-    if (random() < 0.5) publish.attempts.push({ ...(await this.#try('/v1/notifications', body, headers, random)), repeat: true })
+    if (random() < 0.5) publish.attempts.push({ ...(await this.#once(publish, body, random)), repeat: true })
     else {
-      const { status, sentAt } = await this.#try('/v1/notifications', { ...body, title: 'another body' }, headers, random)
+      const { status, sentAt } = await this.#once(publish, { ...body, title: 'another body' }, random)
       this.conflicts.push({ user: publish.user, key: publish.key, status, sentAt })
     }
   }
@@ -158,14 +157,17 @@ export class Publishers {
     const id = publish.attempts.at(-1)?.result?.id
     if (id === undefined) return
     if (random() < REMEMBERED) this.#bodies.set(publish, body)
-    if (random() < 0.02) await this.#recall(user, id, random() * 400)
+    if (random() < 0.02) {
+      await this.#recall(user, id, random() * 400)
+      if (random() < 0.5) publish.attempts.push({ ...(await this.#once(publish, body, random)), repeat: true })
+    }
   }
 
   /** Tries until a node has answered. */
   async #settle(publish: Publish, body: Body, random: () => number): Promise<void> {
     const giveUp = Date.now() + GIVE_UP_MS
     while (Date.now() < giveUp) {
-      const attempt = await this.#try('/v1/notifications', body, { 'idempotency-key': publish.key }, random)
+      const attempt = await this.#once(publish, body, random)
       publish.attempts.push(attempt)
       if (attempt.result !== undefined) break
       await pause(30 + random() * 300)
@@ -210,10 +212,10 @@ export class Publishers {
     }
   }
 
-  async #try(path: string, body: unknown, headers: Record<string, string>, random: () => number): Promise<Attempt> {
+  async #once({ key }: Publish, body: Body, random: () => number): Promise<Attempt> {
     const { node, door } = this.#door(random)
     const sentAt = Date.now()
-    const answer = await this.#world.caller.call(door, 'POST', path, body, headers)
+    const answer = await this.#world.caller.call(door, 'POST', '/v1/notifications', body, { 'idempotency-key': key })
     const taken = answer.status === 202 || answer.status === 200 ? (answer.body as PublishBody) : undefined
     return attemptOf(sentAt, node, answer.status, taken, (answer.body as { code?: string } | undefined)?.code)
   }

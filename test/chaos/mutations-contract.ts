@@ -1,0 +1,135 @@
+import type { Mutation } from './mutations.ts'
+
+const lua = (name: string): string => `services/store/redis/lua/${name}.lua`
+const CONNECTION = 'services/connection/connection.js'
+const WINDOW = 'services/connection/send-window.js'
+
+/** Defects of what is promised to clients without the SDK, to publishers that repeat, and of logs near their bounds. */
+export const contractMutations: Mutation[] = [
+  {
+    name: 'the end of a connection moves the cursor to the newest row sent',
+    edits: [
+      {
+        file: CONNECTION,
+        find: "this.#stage = 'closed';\n        this.#context.queue.settle",
+        put: "if (this.#isSelfMoving && this.#greeted)\n            this.#moveCursor(this.#sent);\n        this.#stage = 'closed';\n        this.#context.queue.settle"
+      }
+    ],
+    store: 'redis',
+    faults: [],
+    rate: 150,
+    seconds: 15,
+    rules: ['cursor']
+  },
+  {
+    name: 'rows without a frame take places in the window',
+    edits: [
+      {
+        file: CONNECTION,
+        find: 'if (frame === undefined)\n                continue;\n            this.#window.push(offset);',
+        put: 'this.#window.push(offset);\n            if (frame === undefined)\n                continue;'
+      }
+    ],
+    store: 'redis',
+    faults: ['nodeKill'],
+    rate: 250,
+    seconds: 20,
+    rules: ['stalled', 'unhealed']
+  },
+  {
+    name: 'an acknowledgement at the place of resuming is dropped',
+    edits: [
+      {
+        file: WINDOW,
+        find: 'if (current && offset >= this.#start && offset > this.#acked) {',
+        put: 'if (current && offset > this.#start && offset > this.#acked) {'
+      },
+      {
+        file: WINDOW,
+        find: 'if (current && offset > this.#acked) {',
+        put: 'if (current && offset > this.#start && offset > this.#acked) {'
+      }
+    ],
+    store: 'redis',
+    faults: [],
+    seconds: 25,
+    rules: ['again']
+  },
+  {
+    name: 'embedded: an attach registers after the detach of its own connection',
+    edits: [
+      {
+        file: 'services/store/embedded/registry.js',
+        find: 'if (pending !== undefined && pending.writtenBy > number)\n            return false;',
+        put: ''
+      }
+    ],
+    store: 'embedded',
+    faults: ['clientFlash'],
+    intensity: 12,
+    seconds: 8,
+    rules: ['ghost']
+  },
+  {
+    name: 'trimming tells no device of the count',
+    edits: [{ file: lua('prelude'), find: "if #nodes > 0 then append('s', COUNT_ID,", put: "if #nodes < 0 then append('s', COUNT_ID," }],
+    store: 'redis',
+    faults: [],
+    entries: 30,
+    rules: ['unread']
+  },
+  {
+    name: 'changes push notifications out of the log',
+    edits: [
+      {
+        file: lua('prelude'),
+        find: 'excess(top - floor - changes + (entry and 1 or 0), MAX_ENTRIES)',
+        put: 'excess(top - floor + (entry and 1 or 0), MAX_ENTRIES)'
+      }
+    ],
+    store: 'redis',
+    faults: [],
+    entries: 30,
+    rate: 150,
+    rules: ['bounds']
+  },
+  {
+    name: 'a repeat of what was recalled while it was parked says that it is parked',
+    edits: [
+      { file: lua('retract'), find: '      remember(key, top)\n', put: '' },
+      {
+        file: lua('publish'),
+        find: "if not member then return { 'recalled' } end",
+        put: "if not member then return { 'parked', wall, 1 } end"
+      }
+    ],
+    store: 'redis',
+    faults: [],
+    rate: 250,
+    seconds: 15,
+    rules: ['answered']
+  },
+  {
+    name: 'a key is answered with whatever it names, though the body is another',
+    edits: [{ file: lua('publish'), find: "if first_id(kept, place) ~= id then return { 'conflict' } end", put: '' }],
+    store: 'redis',
+    faults: [],
+    rules: ['idempotency']
+  },
+  {
+    name: 'the tag of a row is made of its id alone',
+    edits: [
+      {
+        file: lua('prelude'),
+        find: 'return string.sub(redis.sha1hex(previous .. timed_id), 1, 8)',
+        put: 'return string.sub(timed_id, 14, 21)'
+      }
+    ],
+    store: 'redis',
+    faults: ['keyedFork'],
+    users: 8,
+    rate: 40,
+    seconds: 15,
+    rules: ['lost', 'identical']
+  }
+]
