@@ -28,6 +28,9 @@ const STALL_MS = 3000
 /** Time for which a client that closed reads nothing, milliseconds: the end of TCP waits for it. */
 const LINGER_MS = 1500
 const RETRY_MS = 300
+/** Part of the absences that are long. */
+const LONG_ABSENCES = 0.3
+const LONG_ABSENCE_MS = 5000
 const POLL_MS = 50
 
 /** A client without the SDK, which breaks its own connections at random moments, and a journal of each. */
@@ -100,8 +103,15 @@ export class BreakingClient {
       const { listening } = this.#world
       const node = listening[Math.floor(this.#random() * listening.length)]
       if (node !== undefined) await this.#connect(node.index, node.port)
-      await pause(RETRY_MS * (0.2 + this.#random()))
+      await this.#absence()
     }
+  }
+
+  /** Now and then long enough for many rows to wait for the client. */
+  async #absence(): Promise<void> {
+    const ms = this.#random() < LONG_ABSENCES ? LONG_ABSENCE_MS : RETRY_MS
+    const until = Date.now() + ms * (0.2 + this.#random())
+    while (Date.now() < until && !this.#stopped && !(ms === LONG_ABSENCE_MS && this.#quiet)) await pause(POLL_MS)
   }
 
   /** One connection, from the handshake to its end. */

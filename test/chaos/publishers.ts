@@ -156,7 +156,8 @@ export class Publishers {
     await this.#settle(publish, body, random)
     const id = publish.attempts.at(-1)?.result?.id
     if (id === undefined) return
-    if (random() < REMEMBERED) this.#bodies.set(publish, body)
+    // A repeat for somebody absent would release what is parked.
+    if (random() < REMEMBERED && !this.#options.absent.includes(user)) this.#bodies.set(publish, body)
     if (random() < 0.02) {
       await this.#recall(user, id, random() * 400)
       if (random() < 0.5) publish.attempts.push({ ...(await this.#once(publish, body, random)), repeat: true })
