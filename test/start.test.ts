@@ -82,6 +82,14 @@ t.test('on a terminal a first start prints commands that work when they are past
   t.match(await client.next('notification'), { notification: { title: 'Hello from Belfry' } })
 })
 
+t.test('a fault in native code ends the process', async (t) => {
+  const server = await ServerProcess.start({ LOG_LEVEL: 'silent', JWT_SECRET: SECRET }, temporaryFolder(t))
+  t.teardown(() => server.kill())
+  server.signal('SIGSEGV')
+  await server.exited
+  t.equal(server.child.signalCode, 'SIGSEGV')
+})
+
 t.test('a generated secret that is damaged stops the start in one sentence, and is left as it is', async (t) => {
   for (const damaged of ['', 'a', 'Zm9vYm', '\0'.repeat(43), '\0'.repeat(44), `${'A'.repeat(43)}\n`]) {
     const folder = temporaryFolder(t)
@@ -143,7 +151,7 @@ t.test('a store that must not be used ends the start with one sentence, and leav
   }
   const file = join(folder, 'file')
   writeFileSync(file, '')
-  await refused({ DATA_DIR: file }, /data folder .* cannot be opened: ENOTDIR|EEXIST/)
+  await refused({ DATA_DIR: file }, /DATA_DIR must be a folder .*: ENOTDIR/)
   await refused({ DATA_DIR: file, JWT_SECRET: '' }, /DATA_DIR must be a folder/)
 
   const holder = await ServerProcess.start({ LOG_LEVEL: 'silent', JWT_SECRET: SECRET, REDIS_URL: redis.url }, folder)
