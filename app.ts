@@ -20,6 +20,7 @@ import store from './plugins/store.ts'
 import websocket from './plugins/websocket.ts'
 import wire from './plugins/wire.ts'
 import asyncapiRoutes from './routes/asyncapi.ts'
+import clientRoutes from './routes/client.ts'
 import demoRoutes from './routes/demo.ts'
 import healthRoutes from './routes/health.ts'
 import meRoutes from './routes/me.ts'
@@ -81,6 +82,7 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, timeouts }
   await fastify.register(wsRoutes)
   await fastify.register(sseRoutes)
   await fastify.register(asyncapiRoutes)
+  await fastify.register(clientRoutes)
   if (config.DEMO === 'true') await fastify.register(demoRoutes)
 }
 

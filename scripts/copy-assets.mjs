@@ -1,6 +1,6 @@
 // Copies what tsc leaves behind (Lua scripts, pages) beside the compiled code, and makes the CLI executable: node scripts/copy-assets.mjs <dist|build>
 import { chmodSync, cpSync, existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 
 const target = process.argv[2]
 if (target === undefined) throw new Error('usage: copy-assets.mjs <folder>')
@@ -10,8 +10,14 @@ for (const folder of ['services/store/redis/lua', 'demo']) {
 }
 chmodSync(join(target, 'cli.js'), 0o755)
 
-// The demo runs on the client as it is published.
+// The demo runs on the client as it is published; the service serves the complete files to other pages.
 const client = 'packages/client/dist'
 if (existsSync(client)) {
-  cpSync(client, join(target, 'demo/client'), { recursive: true, filter: (file) => !file.endsWith('.map') && !file.endsWith('types') })
+  cpSync(client, join(target, 'demo/client'), {
+    recursive: true,
+    filter: (file) => !file.endsWith('.map') && !/(types|complete|\.global\.js)$/.test(file)
+  })
+  const served = join(target, 'client')
+  cpSync(join(client, 'complete'), served, { recursive: true })
+  for (const file of ['dist/belfry.global.js', 'package.json']) cpSync(join('packages/client', file), join(served, basename(file)))
 }

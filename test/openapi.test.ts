@@ -58,7 +58,9 @@ class Documented {
     const payloads: unknown[] = []
     const watch = (fastify: FastifyInstance): void => {
       fastify.addHook('onRoute', ({ method, url }) => {
-        if (method !== 'HEAD' && !url.startsWith('/docs')) routes.add(`${String(method).toLowerCase()} ${url.replace(/:(\w+)/g, '{$1}')}`)
+        // Files for browsers are no part of the API.
+        if (method !== 'HEAD' && !/^\/(docs|client)/.test(url))
+          routes.add(`${String(method).toLowerCase()} ${url.replace(/:(\w+)/g, '{$1}')}`)
       })
       fastify.addHook('preSerialization', async (_request, _reply, payload) => {
         payloads.push(JSON.parse(JSON.stringify(payload)))

@@ -8,7 +8,7 @@ const CLIENTS = 20
 /** Where nothing listens. */
 const NOWHERE = 'ws://127.0.0.1:1/'
 
-/** The script of another origin, as one from a CDN is. */
+/** A page that loads the script from the service, which is another origin. */
 const globalPage = (script: string): string => `<!doctype html><title>No bundler</title>
   <script src="${script}" crossorigin></script>
   <script>
@@ -143,10 +143,9 @@ t.test('a page whose network goes, whose server is replaced, whose token is refu
     t.same(await frame.evaluate('[tab.heard.ids, tab.belfry.leader, tab.heard.attempts]'), [[id], true, 1])
   })
 
-  await t.test('the script of another origin finds that part beside itself', async (t) => {
-    const cdn = await startHost(t)
+  await t.test('the script that the service serves has that part in it', async (t) => {
     host.token = (user) => userToken(user)
-    host.files.set('/global.html', globalPage(`${cdn.url}/client/belfry.global.js`))
+    host.files.set('/global.html', globalPage(`${service.url}/client/belfry.global.js`))
     const page = await browser.newPage()
     t.teardown(() => page.close())
     await page.goto(`${host.url}/global.html?${new URLSearchParams({ user: 'dave', service: service.url })}`)

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { cp, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { createContext, runInContext } from 'node:vm'
@@ -47,18 +47,24 @@ async function follows(t: Test, Belfry: typeof BelfryClass): Promise<void> {
 t.test('the core is under 8.2 kB, the rest as small as the README says', async (t) => {
   const readme = await readFile(join(PACKAGE, 'README.md'), 'utf8')
   const promised = (what: RegExp): number => Number(what.exec(readme)?.[1]) * 1000
-  const core = await readFile(join(installed, 'dist/belfry.global.js'))
-  const sizes: Record<string, number> = { core: gzipSync(core, { level: 9 }).length }
-  for (const entry of ['sse', 'inbox', 'bell', 'react']) {
+  const sizes: Record<string, number> = {}
+  for (const [entry, external] of [
+    // Most networks never need event streams: they are loaded apart.
+    ['index', ['*/sse.js']],
+    ['sse', []],
+    ['inbox', []],
+    ['bell', []],
+    ['react', ['react']]
+  ] as const) {
     const { outputFiles } = await build({
       entryPoints: [join(installed, `dist/${entry}.js`)],
       bundle: true,
       minify: true,
       write: false,
       format: 'esm',
-      external: ['react']
+      external: [...external]
     })
-    sizes[entry] = gzipSync(outputFiles[0]?.contents ?? '', { level: 9 }).length
+    sizes[entry === 'index' ? 'core' : entry] = gzipSync(outputFiles[0]?.contents ?? '', { level: 9 }).length
   }
   t.comment('gzipped; core and inbox are in bell and react:', sizes)
   t.equal(promised(/no dependencies, under ([\d.]+) kB gzipped/), 8200)
@@ -74,10 +80,8 @@ t.test('what package.json points to is there, and nothing is needed beside it', 
     typeof entry === 'string' ? [entry] : Object.values(entry)
   )
   t.ok(targets.length >= 6)
-  for (const target of [...targets, manifest.types, manifest.unpkg]) t.ok(files.includes(target.slice(2)), target)
+  for (const target of [...targets, manifest.types]) t.ok(files.includes(target.slice(2)), target)
   t.notOk(manifest.dependencies)
-  const script = `${manifest.name}@${manifest.version}/dist/belfry.global.js" crossorigin`
-  t.ok((await readFile(join(PACKAGE, 'README.md'), 'utf8')).includes(script), script)
   t.ok(manifest.files.includes('LICENSE'))
   t.equal(await readFile(join(PACKAGE, 'LICENSE'), 'utf8'), await readFile('LICENSE', 'utf8'))
   t.same(manifest.peerDependenciesMeta, { react: { optional: true } })
@@ -85,7 +89,8 @@ t.test('what package.json points to is there, and nothing is needed beside it', 
     const text = await readFile(join(installed, file), 'utf8')
     const needs = [...text.matchAll(/from ['"]([^.'"][^'"]*)['"]/g)].map(([, name]) => name)
     t.same(needs, /(^|\/)react\.(js|d\.ts)$/.test(file) ? ['react'] : [], `${file} imports only its own`)
-    t.notMatch(text, /from ['"][^'"]*\.ts['"]/, `${file} names no source`)
+    t.notMatch(text, /(from|import\() ?['"][^'"]*\.ts['"]/, `${file} names no source`)
+    if (file.endsWith('.d.ts')) t.notMatch(file + text, /services\/|packages\//, `${file} has no path of the repository`)
   }
 })
 
@@ -98,12 +103,98 @@ t.test('the global build runs with the standard globals alone', async (t) => {
   const context = createContext({ setTimeout, clearTimeout, setInterval, clearInterval, performance, atob })
   runInContext(await readFile(join(installed, 'dist/belfry.global.js'), 'utf8'), context)
   await follows(t, context.Belfry)
+  for (const member of ['Inbox', 'BelfryBell', 'BelfryError']) t.type(context.Belfry[member], 'function', member)
 })
 
 t.test('the module runs on Node with ws', async (t) => {
   const { Belfry, BelfryError } = await import(pathToFileURL(join(installed, 'dist/index.js')).href)
   t.type(BelfryError, 'function')
   await follows(t, Belfry)
+})
+
+t.test('every entry can be imported on a server, and the React entry begins with its directive', async (t) => {
+  for (const entry of ['index', 'inbox', 'bell', 'react', 'belfry.global', 'complete/index', 'complete/inbox', 'complete/bell']) {
+    await t.resolves(import(pathToFileURL(join(installed, `dist/${entry}.js`)).href), entry)
+  }
+  t.match(await readFile(join(installed, 'dist/react.js'), 'utf8'), /^"use client";?\n/)
+})
+
+t.test('errors of one complete module are instances of the class of another', async (t) => {
+  const load = (name: string) => import(pathToFileURL(join(installed, `dist/${name}.js`)).href)
+  const [{ BelfryError: One }, { BelfryError: Other }] = await Promise.all([load('index'), load('complete/index')])
+  t.not(One, Other)
+  t.ok(new One('A', 'a') instanceof Other)
+  t.notOk(new Error('a') instanceof Other)
+})
+
+t.test('a client and an inbox work behind a Proxy, as Vue wraps them', async (t) => {
+  const { Belfry } = await import(pathToFileURL(join(installed, 'dist/index.js')).href)
+  const { Inbox } = await import(pathToFileURL(join(installed, 'dist/inbox.js')).href)
+  const wrapped = new Proxy(Belfry, { construct: (Class, args) => new Proxy(new Class(...args), {}) })
+  await follows(t, wrapped)
+  const belfry = new wrapped('https://notify.example.com', { getToken: () => tokenOf('alice'), WebSocket })
+  t.same([belfry.state, belfry.user, belfry.unread, belfry.leader], ['disconnected', '', 0, true])
+  const inbox = new Proxy(new Inbox(belfry), {})
+  t.same([inbox.list(), inbox.unread, inbox.hasMore], [[], 0, true])
+  inbox.on('change', () => {})()
+  inbox.close()
+  class Named extends (Belfry as typeof BelfryClass) {
+    override disconnect(): void {
+      this.called = true
+      super.disconnect()
+    }
+    declare called?: boolean
+  }
+  const named = new Named('https://notify.example.com', { getToken: () => tokenOf('alice'), WebSocket })
+  named.disconnect()
+  t.equal(named.called, true, 'a subclass may override')
+})
+
+t.test('the guide has the hashes of the build, and no sample names a CDN or a package that is not installed first', async (t) => {
+  await t.resolves(run('scripts/client-integrity.mjs', '--check'), 'npm run integrity')
+  const pages = [
+    'README.md',
+    join(PACKAGE, 'README.md'),
+    'docs/getting-started.md',
+    'docs/guides/browser-sdk.md',
+    'docs/guides/consuming.md'
+  ]
+  const samples = [...(await readdir('examples')).map((name) => join('examples', name)), 'demo/index.html', 'demo/screen.html']
+  const { version } = JSON.parse(await readFile(join(PACKAGE, 'package.json'), 'utf8'))
+  for (const page of [...pages, ...samples]) {
+    const text = await readFile(page, 'utf8')
+    t.notMatch(text, /unpkg|jsdelivr|esm\.sh|skypack|cdnjs/, page)
+    const named = text.search(/(from|import) '@belfry\//)
+    if (named >= 0) t.match(text.slice(0, named), /npm pack --workspace packages\/client/, `${page} says how to install the package`)
+    for (const [, given] of text.matchAll(/\/client\/[\w.]+\.js\?v=([\w.-]+)/g)) t.equal(given, version, page)
+  }
+})
+
+t.test('no API and no CSS is newer than the browsers that the README names', async (t) => {
+  const browsers = /Chrome and Edge (\d+), Firefox (\d+), Safari ([\d.]+)/
+  const [, chrome, firefox, safari] = browsers.exec(await readFile(join(PACKAGE, 'README.md'), 'utf8')) ?? []
+  t.match(await readFile('docs/guides/browser-sdk.md', 'utf8'), `Chrome and Edge ${chrome}, Firefox ${firefox}, Safari ${safari}`)
+  t.match(
+    await readFile(join(PACKAGE, 'scripts/build.mjs'), 'utf8'),
+    `TARGETS = ['chrome${chrome}', 'edge${chrome}', 'firefox${firefox}', 'safari${safari}']`
+  )
+  const newer = [
+    /\.(toSorted|toReversed|toSpliced|isWellFormed|toWellFormed|symmetricDifference|isSubsetOf|isSupersetOf|isDisjointFrom)\(/,
+    /\b(URL\.(canParse|parse)|Promise\.(withResolvers|try)|(Object|Map)\.groupBy|Array\.fromAsync|AbortSignal\.any|Iterator\.from)\b/,
+    /\b(RegExp\.escape|Error\.isError|Math\.sumPrecise|Symbol\.(asyncD|d)ispose|ReadableStream\.from|Intl\.(Segmenter|DurationFormat))\b/,
+    /\b(requestIdleCallback|startViewTransition|moveBefore|setHTMLUnsafe|parseHTMLUnsafe|CloseWatcher|togglePopover|checkVisibility|scheduler)\b/,
+    /\.(showPopover|hidePopover)\(/,
+    /:popover-open|@starting-style|@scope|@property|:has\(|:state\(|anchor\(|position-anchor|text-wrap|field-sizing|interpolate-size/,
+    /transition-behavior|animation-timeline|contrast-color\(|(rgb|hsl|oklch)\(from/
+  ]
+  for (const file of ['belfry.global.js', 'complete/index.js', 'complete/inbox.js', 'complete/bell.js', 'react.js']) {
+    const text = await readFile(join(installed, 'dist', file), 'utf8')
+    for (const pattern of newer) t.equal(pattern.exec(text)?.[0], undefined, `${file}: ${pattern}`)
+    // light-dark() is used where it is there.
+    const [outside = '', inside = ''] = text.split(/@supports \(color: light-dark\([^)]*\)\) \{/)
+    t.notOk(/light-dark\(/.test(outside), file)
+    t.notOk(/light-dark\(/.test(inside.slice(inside.search(/\n\}\n/))), file)
+  }
 })
 
 t.test('a consumer compiles against it', async (t) => {
@@ -143,6 +234,11 @@ const bell: BelfryBell = element
 bell.getToken = async () => 'token'
 const messages: Partial<BellMessages> = { title: englishMessages.title, badge: (unread) => String(unread) }
 bell.messages = messages
+bell.addEventListener('belfry-select', (event) => event.detail.title.length)
+document.addEventListener('belfry-error', ({ detail }) => detail.code)
+addEventListener('belfry-notification', ({ detail }) => detail.notification.id)
+// @ts-expect-error a notification has no such field
+bell.addEventListener('belfry-select', (event) => event.detail.nothing)
 
 function View() {
   const { items, mark }: Notifications = useNotifications()
@@ -154,6 +250,60 @@ createElement(BelfryProvider, { url: 'https://notify.example.com', getToken: () 
 // @ts-expect-error a service needs a token
 createElement(BelfryProvider, { url: 'https://notify.example.com' })
 `
+  const plainPage = `
+import '@belfry/client/global'
+
+const belfry = new Belfry('https://notify.example.com', { getToken: () => 'token' })
+const inbox = new Belfry.Inbox(belfry)
+inbox.on('change', ({ unread }) => unread)
+const bell = document.querySelector('belfry-bell')
+if (bell) bell.client = belfry
+`
+  const jsx = `
+import '@belfry/client/bell'
+import type { BelfryBell } from '@belfry/client/bell'
+import type { RefObject } from 'react'
+
+declare const ref: RefObject<BelfryBell>
+export const bell = (
+  <belfry-bell ref={ref} key="bell" className="x" url="https://notify.example.com" token-url="/token" user="a" theme="dark" lang="de"
+    onbelfry-select={(event) => event.detail.title} />
+)
+// @ts-expect-error there is no such theme
+export const sepia = <belfry-bell theme="sepia" />
+`
+  // The types of React 19 have no global JSX namespace.
+  const react19 = join(folder, 'react-19/node_modules/react')
+  await mkdir(react19, { recursive: true })
+  await writeFile(
+    join(react19, 'package.json'),
+    '{"name":"react","version":"19.0.0","types":"./index.d.ts","exports":{".":{"types":"./index.d.ts"},"./jsx-runtime":{"types":"./jsx-runtime.d.ts"}}}'
+  )
+  await writeFile(
+    join(react19, 'index.d.ts'),
+    `export = React
+declare namespace React {
+  interface RefObject<T> { current: T | null }
+  interface Attributes { key?: string }
+  interface HTMLAttributes<T> { className?: string; lang?: string; onClick?: (event: { target: T }) => void }
+  type DetailedHTMLProps<E extends HTMLAttributes<T>, T> = E & Attributes & { ref?: RefObject<T> }
+  namespace JSX { interface Element {} interface IntrinsicAttributes extends Attributes {} interface IntrinsicElements { div: {} } }
+}`
+  )
+  await writeFile(
+    join(react19, 'jsx-runtime.d.ts'),
+    `import type { JSX as ReactJSX } from 'react'
+export namespace JSX {
+  type Element = ReactJSX.Element
+  interface IntrinsicElements extends ReactJSX.IntrinsicElements {}
+  interface IntrinsicAttributes extends ReactJSX.IntrinsicAttributes {}
+}
+export const jsx: unknown, jsxs: unknown`
+  )
+  await mkdir(join(folder, 'react-19/node_modules/@belfry'), { recursive: true })
+  await cp(installed, join(folder, 'react-19/node_modules/@belfry/client'), { recursive: true })
+  await mkdir(join(folder, 'no-react/node_modules/@belfry'), { recursive: true })
+  await cp(installed, join(folder, 'no-react/node_modules/@belfry/client'), { recursive: true })
   await writeFile(join(folder, 'package.json'), '{"type":"module"}')
   const base = { module: 'nodenext', target: 'es2022', strict: true, noEmit: true, skipLibCheck: false, exactOptionalPropertyTypes: true }
   for (const [name, text, options] of [
@@ -162,10 +312,15 @@ createElement(BelfryProvider, { url: 'https://notify.example.com' })
     ['browser', browser, { lib: ['es2022', 'dom'], types: [] }],
     ['views', views, { lib: ['es2023', 'dom'], types: [], skipLibCheck: true }],
     ['views-bundler', views, { lib: ['es2023', 'dom'], types: [], skipLibCheck: true, module: 'esnext', moduleResolution: 'bundler' }],
+    ['plain-page', plainPage, { lib: ['es2023', 'dom'], types: [], module: 'esnext', moduleResolution: 'bundler' }],
+    ['no-react/views', plainPage, { lib: ['es2023', 'dom'], types: [], module: 'esnext', moduleResolution: 'bundler' }],
+    ['react-18', jsx, { lib: ['es2023', 'dom'], types: [], jsx: 'react-jsx', skipLibCheck: true }],
+    ['react-19/app', jsx, { lib: ['es2023', 'dom'], types: [], jsx: 'react-jsx', skipLibCheck: true }],
     ['bundler', browser, { lib: ['es2022', 'dom'], types: [], module: 'esnext', moduleResolution: 'bundler' }]
   ] as const) {
-    await writeFile(join(folder, `${name}.ts`), text)
-    await writeFile(join(folder, `${name}.json`), JSON.stringify({ compilerOptions: { ...base, ...options }, files: [`${name}.ts`] }))
+    const file = `${name}.${'jsx' in options ? 'tsx' : 'ts'}`
+    await writeFile(join(folder, file), text)
+    await writeFile(join(folder, `${name}.json`), JSON.stringify({ compilerOptions: { ...base, ...options }, files: [basename(file)] }))
     const output = await run('node_modules/typescript/bin/tsc', '-p', join(folder, `${name}.json`)).catch((error) => error)
     t.equal(output.stdout, '', name)
   }

@@ -1,27 +1,29 @@
-// Builds the package into dist or the folder given: ES modules that share their parts, belfry.global.js (minified, globalThis.Belfry), types.
-// node scripts/build.mjs [folder]
+// Builds the package into dist or the folder given: node scripts/build.mjs [folder]
+//   *.js, chunks/   ES modules that share their parts, for bundlers and Node
+//   complete/       ES modules that need no other file, minified: the service serves them at /client
+//   belfry.global.js  the same as a script, minified: defines globalThis.Belfry and <belfry-bell>
+//   types/          declarations
 import { execFileSync } from 'node:child_process'
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+
+/** The oldest browsers that are supported; syntax that is newer is compiled. */
+const TARGETS = ['chrome111', 'edge111', 'firefox113', 'safari16.4']
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const out = resolve(process.argv[2] ?? join(root, 'dist'))
 const tsc = fileURLToPath(new URL('bin/tsc', import.meta.resolve('typescript/package.json')))
 
-// A script loads event streams from beside it, when it needs them.
-const apart = {
-  name: 'apart',
-  setup: ({ onResolve }) => onResolve({ filter: /\/sse\.ts$/ }, () => ({ path: './sse.js', external: true }))
-}
-
 await rm(out, { recursive: true, force: true })
-const common = { bundle: true, target: 'es2022', platform: 'neutral', absWorkingDir: root, logLevel: 'warning' }
+const common = { bundle: true, target: ['es2022', ...TARGETS], platform: 'neutral', absWorkingDir: root, logLevel: 'warning' }
+const modules = { index: 'src/index.ts', inbox: 'src/inbox.ts', bell: 'src/bell/index.ts' }
 await Promise.all([
   build({
     ...common,
-    entryPoints: { index: 'src/index.ts', inbox: 'src/inbox.ts', react: 'src/react.ts', bell: 'src/bell/index.ts', sse: 'src/sse.ts' },
+    entryPoints: { ...modules, react: 'src/react.ts', sse: 'src/sse.ts' },
     external: ['react'],
     format: 'esm',
     splitting: true,
@@ -29,24 +31,32 @@ await Promise.all([
     chunkNames: 'chunks/[name]-[hash]',
     sourcemap: true
   }),
-  build({
-    ...common,
-    entryPoints: ['src/global.ts'],
-    format: 'esm',
-    banner: { js: '(()=>{' },
-    footer: { js: '})()' },
-    minify: true,
-    plugins: [apart],
-    outfile: join(out, 'belfry.global.js')
-  })
+  build({ ...common, entryPoints: modules, format: 'esm', minify: true, outdir: join(out, 'complete') }),
+  build({ ...common, entryPoints: ['src/bell/global.ts'], format: 'iife', minify: true, outfile: join(out, 'belfry.global.js') })
 ])
-for (const project of ['tsconfig.json', 'tsconfig.bell.json']) {
-  execFileSync(process.execPath, [tsc, '-p', join(root, project), '--outDir', join(out, 'types')], { stdio: 'inherit' })
-}
+await buildTypes()
 
-// The compiler leaves `.ts` in the import paths of declarations: those files are not shipped.
-for (const file of await readdir(join(out, 'types'), { recursive: true })) {
-  if (!file.endsWith('.d.ts')) continue
-  const path = join(out, 'types', file)
-  await writeFile(path, (await readFile(path, 'utf8')).replace(/(from|import\()(\s*'\.[^']*)\.ts'/g, "$1$2.js'"))
+/** Declarations are emitted at their paths in this repository, and published at paths of the package: those of the protocol in a folder. */
+async function buildTypes() {
+  const emitted = await mkdtemp(join(tmpdir(), 'belfry-types-'))
+  for (const project of ['tsconfig.json', 'tsconfig.bell.json']) {
+    execFileSync(process.execPath, [tsc, '-p', join(root, project), '--outDir', emitted], { stdio: 'inherit' })
+  }
+  const types = join(out, 'types')
+  await cp(join(emitted, 'packages/client/src'), types, { recursive: true })
+  await cp(join(emitted, 'services/protocol'), join(types, 'protocol'), { recursive: true })
+  await rm(emitted, { recursive: true })
+  for (const file of await readdir(types, { recursive: true })) {
+    if (!file.endsWith('.d.ts')) continue
+    const path = join(types, file)
+    const protocol = `${relative(join(path, '..'), join(types, 'protocol')).split(sep).join('/')}/`
+    const text = await readFile(path, 'utf8')
+    await writeFile(
+      path,
+      text
+        .replace(/'[./]*\/services\/protocol\//g, `'${protocol.startsWith('.') ? protocol : `./${protocol}`}`)
+        // The compiler leaves `.ts` in the import paths: those files are not shipped.
+        .replace(/((?:from|import)\s*\(?\s*(['"])\.[^'"]*)\.ts\2/g, '$1.js$2')
+    )
+  }
 }

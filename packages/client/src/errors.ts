@@ -1,5 +1,10 @@
-/** What a call that failed rejects with. */
+/** The error of a call that failed. */
 export class BelfryError extends Error {
+  /** Modules that the service serves are complete: a page that loads two of them has two of this class, and `instanceof` takes both. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return value instanceof Error && value.name === 'BelfryError'
+  }
+
   override name = 'BelfryError'
   /** A code of the service, or `BELFRY_CLIENT_…`: DISCONNECTED, TIMEOUT, HTTP. */
   readonly code: string

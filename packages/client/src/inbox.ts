@@ -2,6 +2,7 @@ import type { Notification, State } from '../../../services/protocol/index.ts'
 import { Events } from './events.ts'
 import type { Belfry } from './index.ts'
 import { ahead } from './order.ts'
+import { bindMembers } from './proxies.ts'
 import { getJson } from './rest.ts'
 import type { MarkTarget } from './types.ts'
 
@@ -64,6 +65,7 @@ export class Inbox {
 
   /** Follows from now on what `belfry` hears. */
   constructor(belfry: Belfry) {
+    bindMembers(this)
     this.#belfry = belfry
     this.#counted = belfry.unread
     this.#off = [

@@ -1,5 +1,6 @@
 import { Client } from './client.ts'
 import { standardPlatform } from './platform.ts'
+import { bindMembers } from './proxies.ts'
 import type { BelfryOptions } from './types.ts'
 
 export type { GapReason, Notification, State, Verdict } from '../../../services/protocol/index.ts'
@@ -23,5 +24,6 @@ export class Belfry extends Client {
    */
   constructor(url: string, options: BelfryOptions) {
     super(url, options, standardPlatform())
+    bindMembers(this)
   }
 }

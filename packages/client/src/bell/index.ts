@@ -1,6 +1,8 @@
 import { BelfryBell } from './element.ts'
 
 export { BelfryBell } from './element.ts'
+export type { BelfryBellEventMap } from './events.ts'
+export type { BelfryBellProps } from './jsx.ts'
 export { type BellMessages, englishMessages } from './messages.ts'
 
 declare global {

@@ -1,0 +1,16 @@
+import { BelfryError } from '../errors.ts'
+import { Inbox } from '../inbox.ts'
+import { Belfry as Client } from '../index.ts'
+import { BelfryBell, englishMessages } from './index.ts'
+
+const members = { Inbox, BelfryBell, BelfryError, englishMessages }
+
+/** The class `Belfry`, with the other exports of the package as members. */
+export type BelfryGlobal = typeof Client & typeof members
+
+declare global {
+  /** Defined by `belfry.global.js`, for pages without a bundler; it also defines `<belfry-bell>`. */
+  var Belfry: BelfryGlobal
+}
+
+globalThis.Belfry = Object.assign(Client, members)

@@ -1,3 +1,0 @@
-import { Belfry } from './index.ts'
-
-Object.assign(globalThis, { Belfry })

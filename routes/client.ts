@@ -1,0 +1,42 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { errors } from '../services/errors.ts'
+import { acceptsGzip, matchesTag, readClientFiles } from '../services/node/client-files.ts'
+
+/** Files under the version in the query never change. */
+const IMMUTABLE = 'public, max-age=31536000, immutable'
+/** Without a version, caches serve an older client for this long after an upgrade. */
+const SHORT = 'public, max-age=300'
+/** A version of another node: during a rolling upgrade its name must not stay bound to the content of this node. */
+const OTHER_VERSION = 'no-cache'
+
+const schema = {
+  hide: true,
+  params: Type.Object({ file: Type.String() }),
+  querystring: Type.Object({ v: Type.Optional(Type.String()) })
+}
+
+/** The browser client as this version of the service has it, for pages of every origin. */
+const client: FastifyPluginAsyncTypebox = async (app) => {
+  const { version, byName } = readClientFiles(new URL('../client/', import.meta.url))
+
+  app.get('/client/:file', { schema }, async ({ params, query, headers }, reply) => {
+    const file = byName.get(params.file)
+    if (file === undefined) throw new errors.NotFound(`There is no /client/${params.file}`)
+    const gzip = acceptsGzip(String(headers['accept-encoding'] ?? ''))
+    const etag = gzip ? `"${file.etag}-gzip"` : `"${file.etag}"`
+    reply.headers({
+      'cache-control': query.v === undefined ? SHORT : query.v === version ? IMMUTABLE : OTHER_VERSION,
+      etag,
+      vary: 'accept-encoding',
+      // Scripts are public: CORS_ORIGIN is about what a user's token opens.
+      'access-control-allow-origin': '*',
+      'cross-origin-resource-policy': 'cross-origin'
+    })
+    if (matchesTag(headers['if-none-match'] ?? '', etag)) return reply.code(304).send()
+    if (gzip) reply.header('content-encoding', 'gzip')
+    return reply.type('text/javascript; charset=utf-8').send(gzip ? file.gzipped() : file.body)
+  })
+}
+
+export default client

@@ -1,0 +1,60 @@
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { gzipSync } from 'node:zlib'
+
+/** A script of the client, as it is sent. */
+export interface ClientFile {
+  body: Buffer
+  /** Entity tag of the body in identity coding. */
+  etag: string
+  gzipped(): Buffer
+}
+
+export interface ClientFiles {
+  /** Version of the package `@belfry/client`. */
+  version: string
+  byName: ReadonlyMap<string, ClientFile>
+}
+
+/** Reads the scripts of a folder and the version in its `package.json`. Without a build of the client there are none. */
+export function readClientFiles(folder: URL): ClientFiles {
+  try {
+    const { version } = JSON.parse(readFileSync(new URL('package.json', folder), 'utf8')) as { version: string }
+    const names = readdirSync(folder).filter((name) => name.endsWith('.js'))
+    return { version, byName: new Map(names.map((name) => [name, clientFile(readFileSync(new URL(name, folder)))])) }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    return { version: '', byName: new Map() }
+  }
+}
+
+/** Compresses on the first request that takes it: many nodes are behind a proxy that compresses, or serve no scripts. */
+function clientFile(body: Buffer): ClientFile {
+  let compressed: Buffer | undefined
+  return {
+    body,
+    etag: createHash('sha256').update(body).digest('base64url').slice(0, 20),
+    gzipped() {
+      compressed ??= gzipSync(body, { level: 9 })
+      return compressed
+    }
+  }
+}
+
+/** Returns true if an `Accept-Encoding` takes gzip: by name or by `*`, with a weight above 0. */
+export function acceptsGzip(acceptEncoding: string): boolean {
+  const weights = new Map(
+    acceptEncoding.split(',').map((entry) => {
+      const [coding = '', ...parameters] = entry.split(';').map((part) => part.trim().toLowerCase())
+      const weight = parameters.find((parameter) => parameter.startsWith('q='))
+      return [coding, weight === undefined ? 1 : Number(weight.slice(2))]
+    })
+  )
+  return (weights.get('gzip') ?? weights.get('*') ?? 0) > 0
+}
+
+/** Returns true if an `If-None-Match` names the tag, weak or strong, or is `*` (RFC 9110 §13.1.2). */
+export function matchesTag(ifNoneMatch: string, etag: string): boolean {
+  const tags = ifNoneMatch.split(',').map((tag) => tag.trim().replace(/^W\//, ''))
+  return tags.includes('*') || tags.includes(etag)
+}
