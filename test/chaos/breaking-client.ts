@@ -47,7 +47,9 @@ export class BreakingClient {
   #lastEventId = ''
   #unread = 0
   #isCaughtUp = false
-  #quiet = false
+  #quiet = true
+  /** Begins to break the connection under way, if there is one. */
+  #breakCurrent: () => void = () => undefined
   #stopped = false
   #wire: Wire | undefined
   #lastShown = ''
@@ -73,6 +75,12 @@ export class BreakingClient {
 
   start(): void {
     void this.#live()
+  }
+
+  /** The client breaks its connections from now on. */
+  disturb(): void {
+    this.#quiet = false
+    this.#breakCurrent()
   }
 
   /** The client breaks nothing more. */
@@ -142,7 +150,8 @@ export class BreakingClient {
         if (frame.type === 'hello' && !greeted) {
           greeted = true
           this.connections.push(connection)
-          if (!this.#quiet) void this.#break(wire, connection, () => ended)
+          this.#breakCurrent = () => void this.#break(wire, connection, () => ended)
+          if (!this.#quiet) this.#breakCurrent()
         }
         this.#take(frame, connection, wire)
       },
@@ -153,6 +162,7 @@ export class BreakingClient {
     })
     this.#wire = wire
     const code = await end
+    this.#breakCurrent = () => undefined
     if (code !== 1000 && connection.end === 'closed') Object.assign(connection, { end: 'broken', inFlight: undefined })
     connection.endedAt ||= Date.now()
     this.#isCaughtUp = false

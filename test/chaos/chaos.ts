@@ -89,6 +89,7 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
     const faults = new Faults(world, devices, publishers)
     const startedAt = Date.now()
     publishers.start()
+    for (const client of clients) client.disturb()
     for (const fault of faultPlan) {
       await pause(Math.max(0, startedAt + fault.at - Date.now()))
       faults.do(fault)

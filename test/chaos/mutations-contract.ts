@@ -117,6 +117,25 @@ export const contractMutations: Mutation[] = [
     rules: ['idempotency']
   },
   {
+    name: 'a revocation refuses the tokens of its whole second, and the SDK comes back at once',
+    edits: [
+      {
+        file: lua('attach'),
+        find: 'if issued % 1000 == 0 then return issued < revoked - revoked % 1000 end',
+        put: ''
+      },
+      {
+        file: 'packages/client/src/connection.js',
+        find: "reason === 'token_revoked' ? Math.max(asked ?? 0, 1000) : asked",
+        put: 'asked'
+      }
+    ],
+    store: 'redis',
+    faults: ['revoke'],
+    intensity: 8,
+    rules: ['terminal']
+  },
+  {
     name: 'the tag of a row is made of its id alone',
     edits: [
       {
