@@ -543,6 +543,36 @@ t.test('4001 asks once for a fresh token; a second in a row is the end and says 
   t.equal(server.connections.length, 4)
 })
 
+t.test('a token that waited for an attempt after the one it was fetched for, and was revoked meanwhile, is not the end', async (t) => {
+  const asked: string[] = []
+  const { server, client, clock, heard } = await rig(t, {
+    getToken: ({ reason }) => {
+      asked.push(reason)
+      return tokenOf('alice', { no: asked.length })
+    }
+  })
+  const good = server.greet
+  const ends: [code: number, reason: string][] = [
+    [4001, 'token_revoked'],
+    [4100, 'server error'],
+    [4001, 'token_revoked']
+  ]
+  server.greet = (connection) => {
+    const [code, reason] = ends.shift() as [number, string]
+    connection.close(code, reason)
+  }
+  client.connect()
+  for (let number = 1; number <= 3; number++) {
+    await server.connection(number)
+    await until(() => clock.waits.length === 1 && (clock.waits[0] as number) < 10_000, 'the wait')
+    if (number === 3) server.greet = good
+    clock.advance(10_000)
+  }
+  await client.ready()
+  t.same(asked, ['connect', 'unauthorized', 'unauthorized'])
+  t.same(heard('terminal'), [])
+})
+
 t.test('20 clients whose key was rotated make two attempts each, and connect with a good token', async (t) => {
   const server = await FakeServer.start(t)
   const good = server.greet

@@ -82,6 +82,10 @@ export class Connection {
   #misses = 0
   #greeted = false
   #refused = false
+  /** Tokens fetched when the last attempt began. */
+  #fetches = 0
+  /** The token of the last attempt was fetched for it. A token left from an earlier attempt may have been revoked since. */
+  #fresh = false
   #askedMs: number | undefined
   readonly #heard: Stopwatch
   /** Silence of this length, in milliseconds, is the end of a connection. */
@@ -160,6 +164,10 @@ export class Connection {
       // The turn may come hours later: the token is looked at again then.
       if (current() && (await this.#host.turn())) token = await tokens.get()
       failing = 'TRANSPORT'
+      if (current()) {
+        this.#fresh = tokens.fetches > this.#fetches
+        this.#fetches = tokens.fetches
+      }
       let start = open
       if (this.#misses >= MISSES) {
         // Most networks never need it: it is loaded when one does.
@@ -274,7 +282,7 @@ export class Connection {
     this.#end()
     const verdict = verdictOf(code)
     const unauthorized = code === UNAUTHORIZED
-    const over = verdict === 'stop' && (!unauthorized || this.#refused)
+    const over = verdict === 'stop' && (!unauthorized || (this.#refused && this.#fresh))
     if (unauthorized) {
       this.#refused = true
       this.#misses = 0

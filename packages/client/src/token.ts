@@ -26,6 +26,8 @@ export class Tokens {
   #fetching: Promise<string> | undefined
   readonly #found: (user: string) => void
   #warned = false
+  /** Tokens fetched so far. */
+  fetches = 0
   /** The token's `sub`; undefined when it cannot be read. */
   user: string | undefined
 
@@ -76,6 +78,7 @@ export class Tokens {
     this.#exp = claims?.exp
     this.#reason = 'connect'
     this.#token = token
+    this.fetches++
     if (this.user) this.#found(this.user)
     return token
   }
