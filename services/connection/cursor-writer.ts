@@ -41,7 +41,8 @@ export class CursorWriter {
   #gather(user: string, deviceId: string, position: Position, delayMs: number): void {
     const key = keyOf(user, deviceId)
     const held = this.#acks.get(key)?.position
-    if (held?.epoch === position.epoch && held.offset >= position.offset) return
+    const isBehind = held?.epoch === position.epoch && held.offset >= position.offset
+    if (isBehind && !(held.offset === position.offset && held.id8 !== position.id8)) return
     this.#acks.set(key, { user, deviceId, position })
     this.#wait(delayMs)
   }

@@ -161,7 +161,7 @@ export class Machine {
     const state = this.#state
     if (position.epoch !== state.epoch || position.offset > state.top) return
     const held = state.cursors.get(deviceId)?.position
-    if (held !== undefined && held.epoch === position.epoch && held.offset >= position.offset) return
+    if (held?.epoch === position.epoch && held.offset >= position.offset && !this.#corrects(held, position)) return
     this.#emit({ type: 'cursor', deviceId, cursor: { position, at: this.#now } })
   }
 
@@ -249,6 +249,12 @@ export class Machine {
     devices.sort((a, b) => (a.deviceId < b.deviceId ? -1 : 1))
     const first = state.top > state.floor ? positionOf(state, state.floor + 1) : { epoch: state.epoch, offset: 0, id8: '' }
     return { head: positionOf(state, state.top), first, parked: state.parked.length, unread: state.unread, devices }
+  }
+
+  /** A cursor at a row that was lost has another tag than the row that took its place: an acknowledgement of that row puts it right. */
+  #corrects(held: Position, position: Position): boolean {
+    const { id8 } = position
+    return held.offset === position.offset && held.id8 !== id8 && id8 !== '' && positionOf(this.#state, position.offset).id8 === id8
   }
 
   #emit(effect: Effect): void {

@@ -30,6 +30,27 @@ export const identifying: Example[] = [
     }
   },
   {
+    name: 'an acknowledgement at the offset of a forked cursor puts its tag right, and none puts it wrong',
+    settings: { rateLimit: 0, maxEntries: 100 },
+    run: async (t, stage) => {
+      const epoch = await stage.fill(1, 3)
+      const { topId8 } = await stage.log()
+      const ack = (id8: string) => stage.store.ack(stage.user, 'phone', { epoch, offset: 3, id8 })
+      const cursor = async (): Promise<string | undefined> => (await stage.store.queue(stage.user)).devices[0]?.position.id8
+      await ack('deadbeef')
+      t.equal(await cursor(), 'deadbeef', 'the row of a tail that the store lost since')
+      t.match(await stage.attach({ at: 'device' }, { deviceId: 'phone' }), { gap: { reason: 'fork' } })
+      await ack('deadbee2')
+      await ack('')
+      t.equal(await cursor(), 'deadbeef')
+      await ack(topId8)
+      t.equal(await cursor(), topId8)
+      t.match(await stage.attach({ at: 'device' }, { deviceId: 'phone' }), { gap: undefined, rows: [] })
+      await ack('deadbeef')
+      t.equal(await cursor(), topId8, 'a late acknowledgement of the lost row')
+    }
+  },
+  {
     name: 'the tag is checked where the row was trimmed: by the row after it, and at the top by the log itself',
     settings: { rateLimit: 0, maxEntries: 10, retentionMs: 600_000 },
     run: async (t, stage) => {

@@ -3,15 +3,18 @@
 -- ARGV[1..] as in prelude-many.lua; the fields are stem, user, device, epoch, offset, id8
 -- Returns a line for each: 1 when the cursor moved, else 0 | 'error <message>'
 
--- Whether it moved, or nil when the device is not known.
+-- Whether it moved; nil when the device is not known, or the tag of its place is another.
 local function usual(stem, user, device, of, offset, id8)
   local cursors = stem .. 'c:' .. user
   local held = call('HGET', cursors, device)
   if not held then return nil end
   local meta = call('HMGET', stem .. 'm:' .. user, 'e', 't', 'a')
   if meta[1] ~= of or offset > tonumber(meta[2] or 0) then return '0' end
-  local held_epoch, held_offset = string.match(held, '^([^ ]*) (%d+) ')
-  if held_epoch == of and tonumber(held_offset) >= offset then return '0' end
+  local held_epoch, held_offset, held_id8 = string.match(held, '^([^ ]*) (%d+) ([^ ]*) ')
+  if held_epoch == of and tonumber(held_offset) >= offset then
+    if tonumber(held_offset) == offset and held_id8 ~= id8 then return nil end
+    return '0'
+  end
   if tonumber(meta[3] or 0) > clock then return nil end
   call('HSET', cursors, device, of .. ' ' .. offset .. ' ' .. id8 .. ' ' .. clock)
   return '1'
