@@ -215,7 +215,9 @@ t.test('colour is for terminals that want it', (t) => {
     output.error('no')
     output.frame({ type: 'digest', eventId: 'k3f9.1.0b7d55aa', count: 1, ids: ['a'], unread: 1 })
     output.frame({ type: 'gap', reason: 'trimmed', from: 'k3f9.1', to: 'k3f9.2', count: 0 })
-    return String(terminal.read())
+    let text = ''
+    for (let chunk = terminal.read(); chunk !== null; chunk = terminal.read()) text += chunk
+    return text
   }
   const coloured = written()
   t.match(coloured, '\u001b[31mno')
