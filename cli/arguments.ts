@@ -159,7 +159,7 @@ function required(values: Values, name: string): string {
 }
 
 function userOf(user: string): string {
-  if (!isUser(user)) throw new UsageError('a user is 1 to 128 printable characters')
+  if (!isUser(user)) throw new UsageError('a user is 1 to 128 printable characters, but not . or ..')
   return user
 }
 

@@ -58,6 +58,7 @@ t.test('help, version and what is not a command line', async (t) => {
     [['token'], /--user is needed/],
     [['token', '--user', ''], /--user is empty/],
     [['token', '--user', 'a\nb'], /printable/],
+    [['token', '--user', '..'], /not \. or \.\./],
     [['token', '--user', 'alice', '--scope', 'root'], /--scope must be publish or admin/],
     [['token', '--user', 'alice', '--expires', 'soon'], /--expires must be/],
     [['token', '--user', 'alice', 'extra'], /extra/],
