@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
 import { copyFile, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ClassicLevel } from 'classic-level'
 import { newEpoch, newId } from '../../ids.ts'
+import { userHash } from '../../users.ts'
 import { Machine } from '../machine.ts'
 import type { StoreSettings } from '../store.ts'
 import type { CheckedDatabase } from './checked-database.ts'
@@ -120,11 +120,6 @@ async function countUsers(database: CheckedDatabase, diagnosis: Diagnosis): Prom
     const { state, damage } = decodeUser(prefix, entries ?? [])
     diagnosis.rows += state.rows.length
     const reason = entries === undefined ? 'the entries cannot be read' : damage?.reason
-    if (reason !== undefined) diagnosis.damagedUsers.push({ userHash: hashOf(user), reason })
+    if (reason !== undefined) diagnosis.damagedUsers.push({ userHash: userHash(user), reason })
   }
-}
-
-/** The hash by which log lines name a user. */
-function hashOf(user: string): string {
-  return createHash('sha256').update(user).digest('hex').slice(0, 16)
 }

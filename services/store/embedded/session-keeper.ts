@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto'
 import { errors } from '../../errors.ts'
+import { userHash } from '../../users.ts'
 import type { DamageRecord } from './codec.ts'
 import { isFull, type OpenDatabase, type Operation } from './database.ts'
 import { describe, openFault, openFolder } from './folder.ts'
@@ -185,7 +185,7 @@ export class SessionKeeper {
   async #damagedUser(user: string, reason: string, unreadable: boolean): Promise<void> {
     const where = await this.#check()
     if (unreadable) this.#cannotRead(where || reason)
-    const hash = createHash('sha256').update(user).digest('hex').slice(0, 16)
+    const hash = userHash(user)
     const { folder, log } = this.#options
     log?.error(
       { userHash: hash, folder, file: where || 'not known: no file has a wrong checksum', reason },
