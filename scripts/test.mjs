@@ -4,8 +4,12 @@ import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
+import { createInterface } from 'node:readline'
 
 const COVERAGE_FLOOR = { lines: 95, branches: 95 }
+/** Failures are repeated below the coverage table, where a log that is cut at its start still shows them. */
+const FAILURES_SHOWN = 12
+const LINES_PER_FAILURE = 24
 const SHIPPED = ['cli', 'plugins', 'routes', 'services', 'packages/client/src']
 /** Tested in Chromium, where coverage is not measured. */
 const IN_BROWSERS = /^packages\/client\/src\/(bell\/|(feed|react)\.ts$)/
@@ -20,11 +24,18 @@ child.stdout.on('data', (data) => {
   process.stdout.write(data)
   tail = (tail + data).slice(-65536)
 })
+const failures = []
+createInterface({ input: child.stdout }).on('line', (line) => {
+  const last = failures.at(-1)
+  if (/^\s*not ok /.test(line) && !/ # (SKIP|TODO)/i.test(line)) failures.push([line])
+  else if (last !== undefined && last.length < LINES_PER_FAILURE && !/^\s*ok /.test(line)) last.push(line)
+})
 child.on('close', async (code) => {
   const totals = [...tail.matchAll(/^# \{ total: (\d+), pass: (\d+)(?:, fail: (\d+))?(?:, todo: (\d+))?(?:, skip: (\d+))? \}$/gm)].at(-1)
   const [, , pass = '0', fail = '0', todo = '0', skip = '0'] = totals ?? []
   const covered = files.length > 0 || (await coverageHolds())
   const failed = Number(fail) + (covered ? 0 : 1)
+  if (failures.length > 0) console.log(`# failures, again:\n${failures.slice(0, FAILURES_SHOWN).flat().join('\n')}`)
   console.log(`${pass} passed, ${failed} failed, ${Number(skip) + Number(todo)} skipped`)
   process.exit(code !== 0 || failed > 0 || Number(pass) === 0 ? 1 : 0)
 })
