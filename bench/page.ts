@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { chart } from './chart.ts'
 import { amount, type Entry, type Report } from './report.ts'
 
@@ -26,14 +26,14 @@ export async function writePage(report: Report, file: string): Promise<void> {
   const sections: string[] = []
   for (const entry of report.entries) {
     const drawn = DRAWN.includes(entry.name) && entry.figures.every(({ value }) => Number.isFinite(value))
-    if (drawn) await writeFile(join(folder, `benchmarks-${entry.name}.svg`), chart(entry))
+    if (drawn) await writeFile(join(folder, `${entry.name}.svg`), chart(entry))
     sections.push(section(entry, drawn))
   }
   await writeFile(
-    join(folder, 'benchmarks.md'),
+    join(folder, 'README.md'),
     `# Benchmarks
 
-Made by \`npm run bench\` from [its results](benchmarks.json): nothing here was typed by hand. ${report.date}, ${report.machine}, Node ${report.node}.
+Made by \`npm run bench\` from [its results](${basename(file)}): nothing here was typed by hand. ${report.date}, ${report.machine}, Node ${report.node}.
 
 ${METHOD}
 
@@ -54,7 +54,7 @@ function summary(entries: Entry[]): string {
 
 function section({ name, title, unit, quick, figures, notes }: Entry, drawn: boolean): string {
   const rows = figures.map(({ label, value, note = '' }) => `| ${cell(label)} | ${amount(value)} ${unit} | ${cell(note)} |`)
-  const picture = drawn ? `![${title}](benchmarks-${name}.svg)\n\n` : ''
+  const picture = drawn ? `![${title}](${name}.svg)\n\n` : ''
   const remarks = notes.length === 0 ? '' : `\n${notes.map((note) => `- ${cell(note)}`).join('\n')}\n`
   return `## ${title}${quick ? ' (a quick run)' : ''}\n\n${picture}| | | |\n|---|---:|---|\n${rows.join('\n')}\n${remarks}`
 }

@@ -16,7 +16,7 @@ measured in turns. Redis and the generator are on this machine too.
   --pairs N       pairs of each interleaved measure; default 5
   --quick         a tenth of everything: to see that it works, not for the record
   --json FILE     results to this file too, added to what it holds
-  --docs          with it: benchmarks.md and its charts beside the file, made from it
+  --docs          with it: also writes README.md and its charts into the folder of that file
 
 Exit code 1 when a measure failed; goals that were missed are told, and change nothing.
 `

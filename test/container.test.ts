@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { relative } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { parse } from 'yaml'
@@ -76,6 +77,19 @@ t.test('Dockerfile: what npm start runs, as a user without rights, with an envir
   t.same(instructions('VOLUME', lastStage), [env.DATA_DIR])
   t.match(instructions('RUN', lastStage)[0], `chown node:node ${env.DATA_DIR}`)
   t.end()
+})
+
+t.test('dist holds the service, and nothing of the tests and the benchmark', async (t) => {
+  // Without NODE_OPTIONS, through which tap loads its own loader into every child process.
+  const { PATH = '' } = process.env
+  const { stdout } = await promisify(execFile)('node_modules/.bin/tsc', ['-p', 'tsconfig.build.json', '--listFilesOnly'], { env: { PATH } })
+  const compiled = stdout.split('\n').flatMap((path) => (path === '' || path.includes('node_modules') ? [] : [relative('.', path)]))
+  t.ok(compiled.includes('server.ts'))
+  const shelves = ['cli', 'plugins', 'routes', 'services']
+  t.same(
+    compiled.filter((path) => path.includes('/') && !shelves.includes(path.split('/')[0] ?? '')),
+    []
+  )
 })
 
 t.test('Dockerfile: the health check is the answer of /health/ready', async (t) => {
