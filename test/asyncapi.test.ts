@@ -1,7 +1,8 @@
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import t from 'tap'
 import { closeCodes, verdictOf } from '../services/protocol/index.ts'
-import { call, connect, eventually, startService, type TestClient, type TestService } from './helper.ts'
+import { until } from './fixtures/wait.ts'
+import { call, connect, startService, type TestClient, type TestService } from './helper.ts'
 
 type Json = Record<string, unknown>
 
@@ -95,7 +96,7 @@ t.test('every frame of a live session is as documented', async (t) => {
   await phone.next('caughtUp')
   const tablet = await open('tablet', 'earliest')
   await tablet.next('caughtUp')
-  await eventually(() => laptop.all('ok').length > 0)
+  await until(() => laptop.all('ok').length > 0)
   await service.close()
   for (const client of clients) await client.whenClosed()
 

@@ -12,7 +12,8 @@ import { comeBackIn } from '../cli/listen.ts'
 import { Output } from '../cli/output.ts'
 import { NodeProcess } from './fixtures/node-process.ts'
 import { freePort } from './fixtures/redis.ts'
-import { call, connect, eventually, SECRET, startService, type TestService, temporaryFolder } from './helper.ts'
+import { until } from './fixtures/wait.ts'
+import { call, connect, SECRET, startService, type TestService, temporaryFolder } from './helper.ts'
 
 const KEY = { JWT_SECRET: SECRET }
 const PUBLISH = ['publish', '--to', 'alice', '--type', 't', '--title', 'x']
@@ -134,7 +135,7 @@ t.test('listen prints what arrives, acknowledges, and ends well', async (t) => {
   t.same(titlesOf(cli), ['Pending', 'Live'])
   t.match(JSON.parse(linesOf(cli.stdout)[2] ?? ''), { type: 'state', ids: [id], state: 'read', unread: 1 })
   t.match(cli.stderr, /connected as alice \(device cli\): 1 pending/)
-  await eventually(async () => (await call(service, 'GET', '/v1/users/alice/queue')).body.devices[0]?.lag === 0, 'the acknowledgement')
+  await until(async () => (await call(service, 'GET', '/v1/users/alice/queue')).body.devices[0]?.lag === 0, 'the acknowledgement')
   cli.signal('SIGINT')
   t.equal(await cli.exited, 0)
 })

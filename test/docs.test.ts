@@ -9,7 +9,8 @@ import { environmentSchema } from '../config.ts'
 import { clientFrames, serverFrames } from '../routes/schemas/frames.ts'
 import { errors } from '../services/errors.ts'
 import { closeCodes } from '../services/protocol/index.ts'
-import { call, eventually, startService, userToken } from './helper.ts'
+import { until } from './fixtures/wait.ts'
+import { call, startService, userToken } from './helper.ts'
 
 const read = (file: string): string => readFileSync(file, 'utf8')
 
@@ -149,9 +150,9 @@ t.test('the client in consuming.md works as it stands', async (t) => {
     const names = { ...given, show, signInAgain: resolve }
     new Function(...Object.keys(names), `${acking}\nconnect()`)(...Object.values(names))
   })
-  await eventually(() => shown.length === 1)
+  await until(() => shown.length === 1)
   await publish('Live')
-  await eventually(async () => (await call(service, 'GET', '/v1/users/alice/queue')).body.devices[0]?.lag === 0)
+  await until(async () => (await call(service, 'GET', '/v1/users/alice/queue')).body.devices[0]?.lag === 0)
   t.same(shown, ['Pending', 'Live'])
   await call(service, 'DELETE', '/v1/users/alice/connections')
   t.equal(await stopped, 4003)
@@ -163,7 +164,7 @@ t.test('the client in consuming.md works as it stands', async (t) => {
   t.teardown(() => socket.terminate())
   await once(socket, 'open')
   await publish('Plain')
-  await eventually(() => shown.at(-1) === 'Plain')
+  await until(() => shown.at(-1) === 'Plain')
 })
 
 t.test('plugins and routes are listed where they live', async (t) => {

@@ -13,11 +13,9 @@ import { serverOptions } from '../server-options.ts'
 import { signToken } from '../services/auth/signing.ts'
 import type { Timeouts } from '../services/connection/timeouts.ts'
 import type { ServerFrame } from '../services/protocol/index.ts'
+import { until } from './fixtures/wait.ts'
 
 export const SECRET = 'a secret for tests only, and long enough'
-
-/** How long anything awaited in a test may take, milliseconds. */
-export const DEADLINE_MS = 10_000
 
 export interface TestService {
   app: FastifyInstance
@@ -123,7 +121,6 @@ export class TestClient {
   closed: { code: number; reason: string } | undefined
   #read = 0
   #toAck = ''
-  #changed: () => void = () => undefined
 
   constructor(socket: WebSocket, acks: boolean) {
     this.socket = socket
@@ -131,11 +128,9 @@ export class TestClient {
       const frame = JSON.parse(String(data)) as ServerFrame
       this.frames.push(frame)
       if (acks && 'eventId' in frame && frame.type !== 'caughtUp') this.#ack(frame.eventId)
-      this.#changed()
     })
     socket.on('close', (code, reason) => {
       this.closed = { code, reason: String(reason) }
-      this.#changed()
     })
     socket.on('error', () => undefined)
   }
@@ -171,22 +166,10 @@ export class TestClient {
     return this.frames.filter((frame): frame is FrameOf<T> => frame.type === type)
   }
 
-  /** Resolves with the first answer of `probe` that is not undefined; asked again whenever something came. */
+  /** Waits as the helper `until` does, with the last frames in the error. */
   async until<T>(probe: () => T | undefined, what = 'the condition'): Promise<T> {
-    const end = Date.now() + DEADLINE_MS
-    for (;;) {
-      const answer = probe()
-      if (answer !== undefined) return answer
-      const left = end - Date.now()
-      if (left <= 0) throw new Error(`no ${what}; had ${JSON.stringify(this.frames.slice(-5))}, closed ${JSON.stringify(this.closed)}`)
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, left)
-        this.#changed = () => {
-          clearTimeout(timer)
-          resolve()
-        }
-      })
-    }
+    const seen = (): string => `${what}; had ${JSON.stringify(this.frames.slice(-5))}, closed ${JSON.stringify(this.closed)}`
+    return await until(probe, seen)
   }
 
   async close(): Promise<void> {
@@ -233,18 +216,4 @@ export async function ready(
   await client.next('hello')
   await client.next('caughtUp')
   return client
-}
-
-/** Resolves when `probe` stops answering undefined or false; for conditions no event tells of. */
-export async function eventually<T>(
-  probe: () => T | undefined | false | Promise<T | undefined | false>,
-  what = 'the condition'
-): Promise<T> {
-  const end = Date.now() + DEADLINE_MS
-  for (;;) {
-    const answer = await probe()
-    if (answer !== undefined && answer !== false) return answer
-    if (Date.now() > end) throw new Error(`${what} did not come about`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
 }

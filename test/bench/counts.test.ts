@@ -6,7 +6,8 @@ import { writeCalls } from '../../bench/cpu.ts'
 import { openMany, type RawSocket } from '../../bench/raw-socket.ts'
 import { ServerProcess } from '../fixtures/node-process.ts'
 import { RedisServer } from '../fixtures/redis.ts'
-import { call, eventually, ready, SECRET, serviceToken, startService, type TestService, userToken } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, ready, SECRET, serviceToken, startService, type TestService, userToken } from '../helper.ts'
 
 // What the benchmark counts and does not time: these numbers do not depend on the machine, so they may not grow.
 
@@ -31,7 +32,7 @@ async function watch(t: Test, redis: RedisServer): Promise<{ commands: Command[]
   const settled = async (): Promise<void> => {
     const mark = `mark-${count++}`
     await client.echo(mark)
-    await eventually(() => marks.has(mark), 'the monitor has seen everything')
+    await until(() => marks.has(mark), 'the monitor has seen everything')
   }
   return { commands, settled }
 }
@@ -60,7 +61,7 @@ t.test('a publish is one round trip, wakes the nodes that hold the user, and no 
   const { commands, settled } = await watch(t, redis)
   const count = 8
   for (let n = 0; n < count; n++) await publish(one, 'alice', `Number ${n}`)
-  await eventually(() => [here, there].every((client) => client.all('notification').length === count + 1))
+  await until(() => [here, there].every((client) => client.all('notification').length === count + 1))
   await settled()
   t.same(
     tripsOf(commands, 'alice').map(({ name }) => name),
@@ -79,7 +80,7 @@ t.test('a resume is one read: registering, the backlog and the states come in on
   const service = await startService(t, { REDIS_URL: redis.url, RATE_LIMIT_MAX: '0' })
   const first = await ready(t, service, 'alice', { deviceId: 'a', acks: true })
   await first.close()
-  await eventually(() => service.app.connections.count === 0)
+  await until(() => service.app.connections.count === 0)
   for (let n = 0; n < 20; n++) await publish(service, 'alice', `Number ${n}`)
   const { commands, settled } = await watch(t, redis)
   const { reads } = service.app.counters
@@ -112,7 +113,7 @@ t.test(
       const before = writeCalls(pid)
       for (let n = 0; n < count / 5; n++) {
         await publish(node, 'alice', `Number ${n}`)
-        await eventually(() => client.all('notification').length === (round * count) / 5 + n + 1)
+        await until(() => client.all('notification').length === (round * count) / 5 + n + 1)
       }
       rounds.push((writeCalls(pid) - before) / (count / 5))
     }
@@ -122,7 +123,7 @@ t.test(
     const notifications = Array.from({ length: count }, () => ({ to: 'alice', type: 'a', title: 'In a batch' }))
     const beforeBatch = writeCalls(pid)
     await call(node as unknown as TestService, 'POST', '/v1/notifications/batch', { notifications }, { token: serviceToken() })
-    await eventually(() => client.all('notification').length === 2 * count)
+    await until(() => client.all('notification').length === 2 * count)
     const batch = writeCalls(pid) - beforeBatch
     t.ok(batch > 0 && batch <= 20, `${count} in a batch: ${batch} writes`)
   }
@@ -141,8 +142,8 @@ t.test('an idle connection holds on to nothing of its upgrade', async (t) => {
   t.teardown(() => {
     for (const socket of sockets) socket.destroy()
   })
-  await eventually(() => caughtUp === count)
+  await until(() => caughtUp === count)
   t.equal(service.app.connections.count, count)
   const { queryObjects } = v8 as unknown as { queryObjects(kind: unknown, options: { format: 'count' }): number }
-  await eventually(() => queryObjects(IncomingMessage, { format: 'count' }) === 0, 'no IncomingMessage is left')
+  await until(() => queryObjects(IncomingMessage, { format: 'count' }) === 0, 'no IncomingMessage is left')
 })

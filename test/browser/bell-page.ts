@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import type { Browser, Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { call, type TestService } from '../helper.ts'
-import { type Host, until } from './browser.ts'
+import { type Host, untilInPage } from './browser.ts'
 
 const require = createRequire(import.meta.url)
 
@@ -41,7 +41,7 @@ export async function openBell(
   t.teardown(() => page.close())
   await prepare(page)
   await page.goto(`${host.url}/bell.html?${new URLSearchParams({ user, service: service.url, ...query })}`)
-  await until(page, 'globalThis.bell?.client?.state === "connected"')
+  await untilInPage(page, 'globalThis.bell?.client?.state === "connected"')
   return page
 }
 

@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import type { Browser, Locator, Page, WebSocketRoute } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { call, eventually, startService } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, startService } from '../helper.ts'
 import { focused, openBell, publish, violations } from './bell-page.ts'
-import { launch, startHost, until } from './browser.ts'
+import { launch, startHost, untilInPage } from './browser.ts'
 
 const HOUR_MS = 3_600_000
 
@@ -27,7 +28,7 @@ async function openPage(t: Test, browser: Browser, url: string, options: { color
   const page = await browser.newPage({ viewport: { width: 900, height: 700 }, ...options })
   t.teardown(() => page.close())
   await page.goto(url)
-  await until(page, 'document.querySelector("belfry-bell").client?.state === "connected"')
+  await untilInPage(page, 'document.querySelector("belfry-bell").client?.state === "connected"')
   return page
 }
 
@@ -90,7 +91,7 @@ t.test('the bell in the pages that there are', async (t) => {
       await page.goto(addPage(`lang-${index}`, 'lang', { html: html ?? '', bell: bell ?? '' }))
       await page.getByRole('button', { name: 'Notifications, 3 unread' }).click()
       const rows = page.getByRole('dialog').getByRole('listitem')
-      await eventually(async () => (await rows.count()) === 3, `three rows with ${html}`)
+      await until(async () => (await rows.count()) === 3, `three rows with ${html}`)
       const times = await page.locator('.time').allTextContents()
       t.ok(
         times.every((time) => time.includes(expected ?? '')),
@@ -136,14 +137,14 @@ t.test('the bell in the pages that there are', async (t) => {
     await page.goto(addPage('times', 'times'))
     await page.getByRole('button', { name: 'Notifications, 5 unread' }).click()
     const rows = page.getByRole('dialog').getByRole('listitem')
-    await eventually(async () => (await rows.count()) === 5, 'five rows')
+    await until(async () => (await rows.count()) === 5, 'five rows')
     // Rows that were replayed are there before the page that is loaded.
-    await eventually(async () => (await page.locator('.time[datetime]').count()) === 1, 'the timestamps of the page')
+    await until(async () => (await page.locator('.time[datetime]').count()) === 1, 'the timestamps of the page')
     const times = await page.locator('.time').allTextContents()
     t.same([times[0], times[1], times[2], times[4]], ['', '', '', ''])
     t.not(times[3], '', 'null is 1970')
     await publish(service, 'times', 'later')
-    await eventually(async () => (await rows.count()) === 6, 'the list goes on')
+    await until(async () => (await rows.count()) === 6, 'the list goes on')
     t.same(errors, [])
   })
 
@@ -212,14 +213,14 @@ t.test('the bell in the pages that there are', async (t) => {
     await button.click()
     const dialog = page.getByRole('dialog')
     const rows = dialog.getByRole('listitem')
-    await eventually(async () => (await rows.count()) === 40, 'the rows')
+    await until(async () => (await rows.count()) === 40, 'the rows')
     await page.keyboard.press('End')
-    await until(page, 'bell.shadowRoot.querySelector(".scroll").scrollTop > 500')
+    await untilInPage(page, 'bell.shadowRoot.querySelector(".scroll").scrollTop > 500')
     await page.keyboard.press('Escape')
     await dialog.waitFor({ state: 'hidden' })
     await publish(service, 'fold', 'newer', 'newest')
     await page.getByRole('button', { name: 'Notifications, 42 unread' }).click()
-    await eventually(async () => (await rows.first().locator('.title').textContent()) === 'newest', 'the newest row')
+    await until(async () => (await rows.first().locator('.title').textContent()) === 'newest', 'the newest row')
     t.equal(await page.evaluate('bell.shadowRoot.querySelector(".scroll").scrollTop'), 0)
     t.equal(await focused(page), 'newest')
     const [row, scroll] = [await box(rows.first()), await box(page.locator('.scroll'))]
@@ -232,35 +233,35 @@ t.test('the bell in the pages that there are', async (t) => {
     await page.getByRole('button', { name: 'Notifications, 3 unread' }).click()
     const dialog = page.getByRole('dialog')
     const rows = dialog.getByRole('listitem')
-    await eventually(async () => (await rows.count()) === 3, 'the rows')
+    await until(async () => (await rows.count()) === 3, 'the rows')
     const states = async (): Promise<string[]> =>
       (await call(service, 'GET', '/v1/users/undo/notifications')).body.items.map(({ state }: { state: string }) => state)
 
     await rows.nth(1).hover()
     await page.getByRole('button', { name: 'Archive: two' }).click()
-    await eventually(async () => (await rows.count()) === 2, 'two rows')
+    await until(async () => (await rows.count()) === 2, 'two rows')
     await page.getByText('Archived.').waitFor()
-    await eventually(async () => (await states()).includes('archived'), 'the service to archive it')
+    await until(async () => (await states()).includes('archived'), 'the service to archive it')
     t.same(await violations(page), [])
     await page.getByRole('button', { name: 'Undo' }).click()
-    await eventually(async () => (await rows.count()) === 3, 'the row')
+    await until(async () => (await rows.count()) === 3, 'the row')
     t.equal(await rows.nth(1).locator('.title').textContent(), 'two', 'in its place')
-    await eventually(async () => (await focused(page)) === 'two', 'the focus on the row')
-    await eventually(async () => (await states()).every((state) => state === 'unread'), 'the service to take it back')
+    await until(async () => (await focused(page)) === 'two', 'the focus on the row')
+    await until(async () => (await states()).every((state) => state === 'unread'), 'the service to take it back')
     t.equal(await page.getByRole('button', { name: 'Undo' }).count(), 0)
 
     await rows.first().getByRole('button', { name: /three/ }).or(rows.first().getByRole('link')).first().click()
-    await eventually(async () => (await states())[0] === 'read', 'the first to be read')
+    await until(async () => (await states())[0] === 'read', 'the first to be read')
     await page.keyboard.press('Tab')
     await page.keyboard.press('Enter')
-    await eventually(async () => (await rows.count()) === 2, 'two rows')
+    await until(async () => (await rows.count()) === 2, 'two rows')
     t.equal(await focused(page), 'two')
     await page.keyboard.press('Tab')
     await page.keyboard.press('Tab')
     t.equal(await focused(page), 'Undo')
     await page.keyboard.press('Enter')
-    await eventually(async () => (await focused(page)) === 'three', 'the focus on the row')
-    await eventually(async () => (await states())[0] === 'read', 'read as before')
+    await until(async () => (await focused(page)) === 'three', 'the focus on the row')
+    await until(async () => (await states())[0] === 'read', 'read as before')
 
     await page.getByRole('button', { name: 'Archive: three' }).click()
     await page.getByRole('button', { name: 'Undo' }).waitFor()
@@ -283,7 +284,7 @@ t.test('the bell in the pages that there are', async (t) => {
     await page.getByRole('button', { name: 'Notifications, 3 unread' }).click()
     const dialog = page.getByRole('dialog')
     const rows = dialog.getByRole('listitem')
-    await eventually(async () => (await rows.count()) === 3, 'the rows')
+    await until(async () => (await rows.count()) === 3, 'the rows')
     control.refuse = true
 
     await rows.nth(1).getByRole('link').click()
@@ -306,14 +307,14 @@ t.test('the bell in the pages that there are', async (t) => {
 
     control.refuse = false
     await page.getByRole('button', { name: 'Archive: three' }).click()
-    await eventually(async () => (await rows.count()) === 2, 'two rows')
+    await until(async () => (await rows.count()) === 2, 'two rows')
     control.refuse = true
     await page.getByRole('button', { name: 'Undo' }).click()
     await page.getByText('Could not be restored.').waitFor()
     t.equal(await rows.count(), 2)
     control.refuse = false
     await page.getByRole('button', { name: 'Try again' }).click()
-    await eventually(async () => (await rows.count()) === 3, 'the row')
+    await until(async () => (await rows.count()) === 3, 'the row')
     await rows.nth(1).getByRole('link').click()
     await page.getByRole('button', { name: 'Notifications, 2 unread' }).waitFor()
     t.equal(await rows.nth(1).getByText('Could not be marked as read.').count(), 0)
@@ -348,7 +349,7 @@ t.test('the bell in the pages that there are', async (t) => {
     const page = await browser.newPage()
     t.teardown(() => page.close())
     await page.goto(`${host.url}/modules.html`)
-    await until(page, 'globalThis.titles')
+    await untilInPage(page, 'globalThis.titles')
     t.same(await page.evaluate('titles'), ['one'])
   })
 
@@ -378,12 +379,12 @@ t.test('the bell in the pages that there are', async (t) => {
     await page.goto(addPage('old', 'old'))
     await page.getByRole('button', { name: 'Notifications, 2 unread' }).click()
     const rows = page.getByRole('dialog').getByRole('listitem')
-    await eventually(async () => (await rows.count()) === 2, 'the rows')
+    await until(async () => (await rows.count()) === 2, 'the rows')
     t.equal(await rows.first().getByRole('link').getAttribute('href'), `${host.url}/old.html#there`)
     await rows.first().hover()
     await page.getByRole('button', { name: 'Archive: two' }).click()
     await page.getByRole('button', { name: 'Undo' }).click()
-    await eventually(async () => (await rows.count()) === 2, 'the row')
+    await until(async () => (await rows.count()) === 2, 'the row')
     await page.keyboard.press('Escape')
     await page.getByRole('dialog').waitFor({ state: 'hidden' })
     t.same(errors, [])
@@ -404,7 +405,7 @@ t.test('the bell in the pages that there are', async (t) => {
       page.on('console', (message) => problems.push(`${message.type()}: ${message.text()}`))
       await page.goto(`${host.url}/no-url.html`)
       await page.evaluate(`document.body.innerHTML = '<belfry-bell url="${url}" token-url="/token?user=x"></belfry-bell>'`)
-      await until(page, 'errors.length === 1')
+      await untilInPage(page, 'errors.length === 1')
       t.equal(await page.evaluate('errors[0]'), 'BELFRY_CLIENT_URL')
       t.match(problems, [/^warning: Belfry: the attribute url/], url)
       t.equal(problems.length, 1)

@@ -85,8 +85,8 @@ export async function startHost(t: Test): Promise<Host> {
   return host
 }
 
-/** Resolves when the expression holds in the page. Asked by the clock: a page in the background paints no frames. */
-export async function until(page: Page | Frame, expression: string): Promise<void> {
+/** Waits in the page, through Playwright. Polls by the clock: a page in the background paints no frames. */
+export async function untilInPage(page: Page | Frame, expression: string): Promise<void> {
   await page.waitForFunction(expression, undefined, { polling: 20, timeout: DEADLINE_MS })
 }
 

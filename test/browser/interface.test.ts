@@ -3,9 +3,10 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { TcpProxy } from '../fixtures/tcp-proxy.ts'
-import { call, eventually, startService, temporaryFolder, userToken } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, startService, temporaryFolder, userToken } from '../helper.ts'
 import { focused, openBell, publish, violations } from './bell-page.ts'
-import { bundleReactApp, launch, startHost, until } from './browser.ts'
+import { bundleReactApp, launch, startHost, untilInPage } from './browser.ts'
 
 const PAGE = 50
 
@@ -24,7 +25,7 @@ async function startProcess(t: Test): Promise<string> {
   child.stdout.on('data', (data) => {
     printed += data
   })
-  return eventually(() => /Demo: (\S+)\n/.exec(printed)?.[1], 'the address of the demo')
+  return until(() => /Demo: (\S+)\n/.exec(printed)?.[1], 'the address of the demo')
 }
 
 t.setTimeout(120_000)
@@ -51,7 +52,7 @@ t.test('the bell, the hooks and the demo', async (t) => {
     await dialog.getByRole('listitem').nth(2).waitFor()
     t.equal(await bell.getAttribute('aria-expanded'), 'true')
     t.equal(await dialog.getByRole('list').count(), 1)
-    await eventually(async () => (await focused(page)) === 'three', 'the focus on the first row')
+    await until(async () => (await focused(page)) === 'three', 'the focus on the first row')
 
     const walk = async (key: string): Promise<string> => {
       await keyboard.press(key)
@@ -68,7 +69,7 @@ t.test('the bell, the hooks and the demo', async (t) => {
     t.equal(await page.evaluate('location.hash'), '#there', 'a reference is a link')
     await keyboard.press('Tab')
     await keyboard.press('Enter')
-    await eventually(async () => (await dialog.getByRole('listitem').count()) === 2, 'the archived one to go')
+    await until(async () => (await dialog.getByRole('listitem').count()) === 2, 'the archived one to go')
     t.equal(await focused(page), 'two', 'the focus goes to the next row')
 
     await keyboard.press('Escape')
@@ -119,7 +120,7 @@ t.test('the bell, the hooks and the demo', async (t) => {
     ] as const) {
       tokens = 0
       await page.goto(`${host.url}/${path}.html`)
-      await until(page, 'bell.client?.state === "connected"')
+      await untilInPage(page, 'bell.client?.state === "connected"')
       await page.getByRole('button', { name, exact: true }).waitFor()
       t.equal(tokens, 1)
     }
@@ -146,7 +147,7 @@ t.test('the bell, the hooks and the demo', async (t) => {
     const lines: string[] = []
     page.on('console', (message) => lines.push(`${message.type()}: ${message.text()}`))
     await page.goto(`${host.url}/signed-out.html`)
-    await until(page, 'errors.length === 2')
+    await untilInPage(page, 'errors.length === 2')
     t.match(
       await page.evaluate('errors[0]'),
       /^BELFRY_CLIENT_TOKEN: TypeError: getToken gave no token: expected a JWT as a string, got other text/
@@ -154,7 +155,7 @@ t.test('the bell, the hooks and the demo', async (t) => {
     t.match(lines, [/^warning: Belfry: getToken gave no token/])
     t.equal(lines.length, 1)
     host.token = token
-    await until(page, 'bell.client.state === "connected"')
+    await untilInPage(page, 'bell.client.state === "connected"')
   })
 
   await t.test('many: the badge, pages as one scrolls, one sentence for a burst', async (t) => {
@@ -163,8 +164,8 @@ t.test('the bell, the hooks and the demo', async (t) => {
     await page.getByText('99+').waitFor()
     await page.getByRole('button', { name: 'Notifications, 150 unread' }).click()
     const rows = page.getByRole('dialog').getByRole('listitem')
-    await eventually(async () => (await rows.count()) >= PAGE, 'a page')
-    await eventually(async () => {
+    await until(async () => (await rows.count()) >= PAGE, 'a page')
+    await until(async () => {
       await rows.last().scrollIntoViewIfNeeded()
       return (await rows.count()) === 150
     }, 'the last page')
@@ -172,7 +173,7 @@ t.test('the bell, the hooks and the demo', async (t) => {
     t.equal(await rows.last().locator('.title').textContent(), 'number 0')
     await publish(service, 'many', 'a', 'b', 'c')
     await page.getByText('3 new notifications').waitFor({ state: 'attached' })
-    await eventually(async () => (await rows.first().locator('.title').textContent()) === 'c', 'the newest on top')
+    await until(async () => (await rows.first().locator('.title').textContent()) === 'c', 'the newest on top')
   })
 
   await t.test('empty, away and closed for good are said; a click outside closes; right to left', async (t) => {
@@ -190,13 +191,13 @@ t.test('the bell, the hooks and the demo', async (t) => {
     await page.getByRole('button', { name: 'الإشعارات، 0 غير مقروء' }).click()
     await page.getByText('The connection was closed.').waitFor()
     await page.getByRole('button', { name: 'Reconnect' }).click()
-    await until(page, 'bell.client.state === "connected"')
+    await untilInPage(page, 'bell.client.state === "connected"')
     await page.getByText('The connection was closed.').waitFor({ state: 'hidden' })
 
     const proxy = await TcpProxy.start(Number(new URL(service.url).port))
     t.teardown(() => proxy.stop())
     await page.evaluate(`bell.setAttribute('url', 'http://127.0.0.1:${proxy.port}')`)
-    await until(page, `bell.client.url.endsWith(':${proxy.port}') && bell.client.state === 'connected'`)
+    await untilInPage(page, `bell.client.url.endsWith(':${proxy.port}') && bell.client.state === 'connected'`)
     await page.getByText('Offline. Reconnecting…').waitFor({ state: 'hidden' })
     proxy.refuse(true)
     await page.getByText('Offline. Reconnecting…').waitFor()
@@ -212,7 +213,7 @@ t.test('the bell, the hooks and the demo', async (t) => {
       t.same(await violations(page), [], 'closed')
       await page.getByRole('button', { name: /^Notifications/ }).click()
       await page.getByRole('dialog').getByRole('listitem').first().waitFor()
-      await until(page, 'bell.shadowRoot.getAnimations().length === 0')
+      await untilInPage(page, 'bell.shadowRoot.getAnimations().length === 0')
       t.same(await violations(page), [], 'open')
     })
   }
@@ -226,23 +227,23 @@ t.test('the bell, the hooks and the demo', async (t) => {
     page.on('pageerror', (error) => failures.push(error.message))
     page.on('console', (message) => message.type() === 'error' && failures.push(message.text()))
     await page.goto(`${host.url}/app.html?${new URLSearchParams({ user: 'carol', service: service.url })}`)
-    await until(page, 'document.querySelector("#state")?.textContent === "connected"')
-    await until(page, `document.querySelector('#count').textContent === '${PAGE + 5}'`)
-    await until(page, `document.querySelectorAll('li').length >= ${PAGE}`)
+    await untilInPage(page, 'document.querySelector("#state")?.textContent === "connected"')
+    await untilInPage(page, `document.querySelector('#count').textContent === '${PAGE + 5}'`)
+    await untilInPage(page, `document.querySelectorAll('li').length >= ${PAGE}`)
     await publish(service, 'carol', 'live')
     await page.getByRole('button', { name: 'live' }).waitFor()
-    await until(page, `document.querySelector('#count').textContent === '${PAGE + 6}'`)
+    await untilInPage(page, `document.querySelector('#count').textContent === '${PAGE + 6}'`)
     const renders = await page.evaluate('countRenders')
     await page.getByRole('button', { name: 'live' }).click()
     await page.locator('li.read').waitFor()
-    await until(page, `document.querySelector('#count').textContent === '${PAGE + 5}'`)
+    await untilInPage(page, `document.querySelector('#count').textContent === '${PAGE + 5}'`)
     t.ok(((await page.evaluate('countRenders')) as number) - (renders as number) <= 4, 'the count renders only when it changes')
     await page.locator('#all').click()
-    await until(page, 'document.querySelector("#count").textContent === "0"')
+    await untilInPage(page, 'document.querySelector("#count").textContent === "0"')
     t.equal((await call(service, 'GET', '/v1/users/carol/notifications')).body.unread, 0)
     t.equal((await call(service, 'GET', '/v1/users/carol/connections')).body.items.length, 1, 'strict mode mounts twice, and leaves one')
     await page.locator('#switch').click()
-    await eventually(async () => (await call(service, 'GET', '/v1/users/carol/connections')).body.items.length === 0, 'the end')
+    await until(async () => (await call(service, 'GET', '/v1/users/carol/connections')).body.items.length === 0, 'the end')
     t.same(failures, [])
   })
 
@@ -258,26 +259,26 @@ t.test('the bell, the hooks and the demo', async (t) => {
     const phone = page.frameLocator('iframe[title="Phone 1"]')
     await tab.getByText('shared socket').waitFor()
     await phone.getByText('own socket').waitFor()
-    await until(page, 'document.querySelector("#connections").textContent === "2"')
+    await untilInPage(page, 'document.querySelector("#connections").textContent === "2"')
 
     await page.getByRole('button', { name: 'Send to alice' }).click()
     for (const screen of [tab, phone]) await screen.getByRole('button', { name: 'Sync finished unread: mark read' }).waitFor()
-    await until(page, 'document.querySelector("#latency").textContent.endsWith(" ms")')
+    await untilInPage(page, 'document.querySelector("#latency").textContent.endsWith(" ms")')
     await tab.getByRole('button', { name: /^Sync finished/ }).click()
     await phone.getByRole('button', { name: 'Sync finished read: mark unread' }).waitFor()
 
     await phone.getByRole('button', { name: 'Go offline' }).click()
     await page.getByLabel('Title').fill('Build')
     await page.getByRole('button', { name: 'Burst of 50' }).click()
-    await until(page, 'Number(document.querySelector("#parked").textContent) > 0')
-    await until(page, 'document.querySelector("#parked").textContent === "0"')
+    await untilInPage(page, 'Number(document.querySelector("#parked").textContent) > 0')
+    await untilInPage(page, 'document.querySelector("#parked").textContent === "0"')
     await tab.getByRole('button', { name: 'Build 50 unread: mark read' }).waitFor()
     t.equal(await tab.locator('li').count(), 51)
     t.equal(await phone.locator('li').count(), 1, 'offline')
     await phone.getByRole('button', { name: 'Come back' }).click()
     await phone.getByRole('button', { name: 'Build 50 unread: mark read' }).waitFor()
     await page.getByRole('button', { name: 'Recall last' }).click()
-    for (const screen of [tab, phone]) await eventually(async () => (await screen.locator('li').count()) === 50, 'the recall')
+    for (const screen of [tab, phone]) await until(async () => (await screen.locator('li').count()) === 50, 'the recall')
     t.ok((await page.locator('#frames li').count()) > 50, 'the frames are shown')
     t.notMatch(await page.locator('#frames').textContent(), /eyJ/, 'without tokens')
 

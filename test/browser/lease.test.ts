@@ -1,7 +1,8 @@
 import type { BrowserContext, CDPSession, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { call, eventually, startService, type TestService } from '../helper.ts'
-import { type Host, launch, startHost, until } from './browser.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, startService, type TestService } from '../helper.ts'
+import { type Host, launch, startHost, untilInPage } from './browser.ts'
 
 /** The lease of a leader is 1.6 of it. */
 const HEARTBEAT_MS = 1000
@@ -21,7 +22,7 @@ t.test('a leader that is there and does not run', async (t) => {
     t.teardown(() => context.close())
     const idle = await context.newPage()
     await idle.goto(`${host.url}/tab.html?idle=1`)
-    await until(idle, 'globalThis.loaded')
+    await untilInPage(idle, 'globalThis.loaded')
     const rigged = new Rig(context, host, service, user, idle)
     for (let n = 0; n < 3; n++) await rigged.open()
     t.same(await Promise.all(rigged.pages.map((page) => page.evaluate('tab.belfry.leader'))), [true, false, false])
@@ -40,13 +41,13 @@ t.test('a leader that is there and does not run', async (t) => {
     t.ok(Date.now() - from < 2000, `the others had them after ${Date.now() - from} ms`)
     const opened = await rigged.open()
     await rigged.publish(1)
-    await until(opened, 'tab.heard.ids.length === 1')
+    await untilInPage(opened, 'tab.heard.ids.length === 1')
     await leader.evaluate('history.back()').catch(() => {})
-    await until(leader, 'globalThis.restored === 1')
-    await until(leader, 'tab.belfry.state === "connected"')
+    await untilInPage(leader, 'globalThis.restored === 1')
+    await untilInPage(leader, 'tab.belfry.state === "connected"')
     await rigged.publish(1)
     await rigged.all([leader, ...rest])
-    await until(opened, 'tab.heard.ids.length === 2')
+    await untilInPage(opened, 'tab.heard.ids.length === 2')
     await rigged.settled(t, [leader, ...rest])
   })
 
@@ -61,10 +62,10 @@ t.test('a leader that is there and does not run', async (t) => {
     t.ok(Date.now() - from < 2000, `the others had them after ${Date.now() - from} ms`)
     const opened = await rigged.open()
     await session.send('Page.setWebLifecycleState', { state: 'active' })
-    await until(leader, 'tab.belfry.state === "connected"')
+    await untilInPage(leader, 'tab.belfry.state === "connected"')
     await rigged.publish(1)
     await rigged.all([leader, ...rest])
-    await until(opened, 'tab.heard.ids.length === 1')
+    await untilInPage(opened, 'tab.heard.ids.length === 1')
     await rigged.settled(t, [leader, ...rest])
   })
 
@@ -82,7 +83,7 @@ t.test('a leader that is there and does not run', async (t) => {
     await session.send('Debugger.disable')
     await rigged.publish(1)
     await rigged.all([leader, ...rest])
-    await until(opened, 'tab.heard.ids.length === 1')
+    await untilInPage(opened, 'tab.heard.ids.length === 1')
     // Chromium drops messages to a page in a debugger: to get them it leads for a second time.
     await rigged.settled(t, [leader, ...rest])
   })
@@ -116,8 +117,8 @@ t.test('a leader that is there and does not run', async (t) => {
       await shown.accept()
       await rigged.publish(1)
       await rigged.all([leader, ...rest])
-      await until(opened, 'tab.heard.ids.length === 1')
-      await until(leader, '!tab.belfry.leader && tab.belfry.state === "connected"')
+      await untilInPage(opened, 'tab.heard.ids.length === 1')
+      await untilInPage(leader, '!tab.belfry.leader && tab.belfry.state === "connected"')
       await rigged.settled(t, [leader, ...rest])
     })
   }
@@ -156,7 +157,7 @@ class Rig {
     const page = await this.context.newPage()
     this.pages.push(page)
     await page.goto(`${this.#host.url}/tab.html?${new URLSearchParams({ user: this.#user, service: this.#service.url })}`)
-    await until(page, 'globalThis.tab?.belfry.state === "connected"')
+    await untilInPage(page, 'globalThis.tab?.belfry.state === "connected"')
     return page
   }
 
@@ -169,12 +170,12 @@ class Rig {
 
   /** Resolves when each of the pages has shown all. */
   async all(pages: Page[]): Promise<void> {
-    for (const page of pages) await until(page, `tab.heard.ids.length >= ${this.ids.length}`)
+    for (const page of pages) await untilInPage(page, `tab.heard.ids.length >= ${this.ids.length}`)
   }
 
   /** Everything was shown once, in order, and raised once; one connection is left. */
   async settled(t: Test, pages: Page[]): Promise<void> {
-    await eventually(async () => (await this.#raised()).length >= this.ids.length, 'the toasts')
+    await until(async () => (await this.#raised()).length >= this.ids.length, 'the toasts')
     for (const page of pages) t.same(await page.evaluate('tab.heard.ids'), this.ids, 'shown once, in order')
     t.same((await this.#raised()).toSorted(), this.ids.toSorted(), 'raised once')
     const { items } = (await call(this.#service, 'GET', `/v1/users/${this.#user}/connections`)).body

@@ -1,8 +1,9 @@
 import type { Frame } from 'playwright-core'
 import t from 'tap'
 import { TcpProxy } from '../fixtures/tcp-proxy.ts'
-import { call, eventually, startService, type TestService, temporaryFolder, userToken } from '../helper.ts'
-import { type Host, launch, startHost, until } from './browser.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, startService, type TestService, temporaryFolder, userToken } from '../helper.ts'
+import { type Host, launch, startHost, untilInPage } from './browser.ts'
 
 const CLIENTS = 20
 /** Where nothing listens. */
@@ -49,22 +50,22 @@ t.test('a page whose network goes, whose server is replaced, whose token is refu
     const page = await browser.newPage()
     t.teardown(() => page.close())
     await page.goto(pageUrl(host, `http://127.0.0.1:${proxy.port}`))
-    await until(page, 'globalThis.tab?.belfry.state === "connected"')
+    await untilInPage(page, 'globalThis.tab?.belfry.state === "connected"')
     const ids = [await publish(service, 'before')]
-    await until(page, 'tab.heard.ids.length === 1')
+    await untilInPage(page, 'tab.heard.ids.length === 1')
 
     proxy.refuse(true)
-    await until(page, 'tab.belfry.state === "connecting"')
+    await untilInPage(page, 'tab.belfry.state === "connecting"')
     ids.push(await publish(service, 'away 1'), await publish(service, 'away 2'))
     proxy.refuse(false)
     await page.evaluate('dispatchEvent(new Event("online"))')
-    await until(page, 'tab.heard.ids.length === 3')
+    await untilInPage(page, 'tab.heard.ids.length === 3')
     t.equal(await page.evaluate('tab.belfry.state'), 'connected')
 
     await service.close()
     service = await startService(whole, { ...environment, PORT: portOf(service) })
     ids.push(await publish(service, 'after the drain'))
-    await until(page, 'tab.heard.ids.length === 4')
+    await untilInPage(page, 'tab.heard.ids.length === 4')
     t.same(await page.evaluate('tab.heard.ids'), ids, 'all of them, once, in order')
     t.same(await page.evaluate('tab.heard.gaps'), [])
     t.same(await page.evaluate('tab.heard.terminal ?? null'), null)
@@ -75,58 +76,58 @@ t.test('a page whose network goes, whose server is replaced, whose token is refu
     const page = await browser.newPage()
     t.teardown(() => page.close())
     await page.goto(pageUrl(host, service.url, { idle: '1' }))
-    await until(page, 'globalThis.loaded')
+    await untilInPage(page, 'globalThis.loaded')
     const old = userToken('alice', { iat: Math.floor(Date.now() / 1000) - 5 })
     host.token = () => old
     await page.evaluate(`
       globalThis.all = Array.from({ length: ${CLIENTS} }, (_, n) => follow({ leader: false, deviceId: "device-" + n })); 0
     `)
-    await until(page, 'all.every(({ belfry }) => belfry.state === "connected")')
+    await untilInPage(page, 'all.every(({ belfry }) => belfry.state === "connected")')
     await call(service, 'DELETE', '/v1/users/alice/connections?revoke=true')
-    await until(page, 'all.every(({ heard }) => heard.terminal)')
+    await untilInPage(page, 'all.every(({ heard }) => heard.terminal)')
     t.same(await page.evaluate('[...new Set(all.map(({ heard }) => heard.terminal.code + heard.terminal.reason))]'), ['4001token_revoked'])
 
     host.token = (user) => userToken(user, { iat: Math.floor(Date.now() / 1000) + 2 })
     await page.evaluate('for (const { belfry } of all) belfry.connect()')
-    await until(page, 'all.every(({ belfry }) => belfry.state === "connected")')
+    await untilInPage(page, 'all.every(({ belfry }) => belfry.state === "connected")')
     const attempts = (await page.evaluate('all.map(({ heard }) => heard.attempts)')) as number[]
     t.equal(Math.max(...attempts), 3, 'the first, one with a token fetched anew, one with a good one')
     const id = await publish(service, 'to all')
-    await until(page, `all.every(({ heard }) => heard.ids.at(-1) === '${id}')`)
+    await untilInPage(page, `all.every(({ heard }) => heard.ids.at(-1) === '${id}')`)
   })
 
   await t.test('where WebSockets do not open it goes on by server-sent events, and says so', async (t) => {
     const page = await browser.newPage()
     t.teardown(() => page.close())
     await page.goto(pageUrl(host, service.url, { user: 'bob', idle: '1' }))
-    await until(page, 'globalThis.loaded')
+    await untilInPage(page, 'globalThis.loaded')
     host.token = (user) => userToken(user, {}, 7)
     await page.evaluate(`globalThis.tab = follow({ address: '${NOWHERE}' }); 0`)
-    await until(page, 'tab.belfry.state === "connected"')
+    await untilInPage(page, 'tab.belfry.state === "connected"')
     t.same(await page.evaluate('[tab.heard.transports, tab.heard.attempts]'), [['sse'], 2])
 
     const id = await publish(service, 'streamed', 'bob')
-    await until(page, 'tab.heard.ids.length === 1 && tab.belfry.unread === 1')
+    await untilInPage(page, 'tab.heard.ids.length === 1 && tab.belfry.unread === 1')
     await page.evaluate('tab.belfry.markAllRead()')
-    await until(page, 'tab.belfry.unread === 0')
+    await untilInPage(page, 'tab.belfry.unread === 0')
     t.match(await call(service, 'GET', `/v1/users/bob/notifications/${id}`), { body: { state: 'read' } })
     await t.rejects(page.evaluate('tab.belfry.mark("nothing", "gone")'), { message: /BELFRY_ERR_INVALID_REQUEST|not valid/ })
 
     const connection = async () =>
       (await call(service, 'GET', '/v1/users/bob/connections')).body.items[0]?.connectionId as string | undefined
     const first = await connection()
-    await eventually(async () => {
+    await until(async () => {
       const now = await connection()
       return now !== undefined && now !== first
     }, 'a new token on a new stream')
-    await until(page, 'tab.belfry.state === "connected"')
+    await untilInPage(page, 'tab.belfry.state === "connected"')
     t.same(await page.evaluate('[tab.heard.transports, tab.heard.attempts, tab.heard.terminal ?? null]'), [['sse'], 2, null])
     const second = await publish(service, 'on the new stream', 'bob')
-    await until(page, 'tab.heard.ids.length === 2')
+    await untilInPage(page, 'tab.heard.ids.length === 2')
     t.same(await page.evaluate('tab.heard.ids'), [id, second])
 
     await call(service, 'DELETE', '/v1/users/bob/connections')
-    await until(page, 'tab.heard.terminal')
+    await untilInPage(page, 'tab.heard.terminal')
     t.equal(await page.evaluate('tab.heard.terminal.code'), 4003, 'what the service says at the end is obeyed')
   })
 
@@ -137,9 +138,9 @@ t.test('a page whose network goes, whose server is replaced, whose token is refu
     t.teardown(() => page.close())
     await page.goto(`${host.url}/frame.html`)
     const frame = page.frames()[1] as Frame
-    await until(frame, 'globalThis.tab?.belfry.state === "connected"')
+    await untilInPage(frame, 'globalThis.tab?.belfry.state === "connected"')
     const id = await publish(service, 'alone', 'frank')
-    await until(frame, 'tab.heard.ids.length === 1')
+    await untilInPage(frame, 'tab.heard.ids.length === 1')
     t.same(await frame.evaluate('[tab.heard.ids, tab.belfry.leader, tab.heard.attempts]'), [[id], true, 1])
   })
 
@@ -149,9 +150,9 @@ t.test('a page whose network goes, whose server is replaced, whose token is refu
     const page = await browser.newPage()
     t.teardown(() => page.close())
     await page.goto(`${host.url}/global.html?${new URLSearchParams({ user: 'dave', service: service.url })}`)
-    await until(page, 'belfry.state === "connected"')
+    await untilInPage(page, 'belfry.state === "connected"')
     const id = await publish(service, 'streamed', 'dave')
-    await until(page, 'heard.ids.length === 1')
+    await untilInPage(page, 'heard.ids.length === 1')
     t.same(await page.evaluate('heard'), { ids: [id], transports: ['sse'] })
   })
 })

@@ -1,7 +1,8 @@
 import type { BrowserContext, Page } from 'playwright-core'
 import t from 'tap'
-import { call, eventually, startService, type TestService } from '../helper.ts'
-import { argument, type Host, launch, startHost, until } from './browser.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, startService, type TestService } from '../helper.ts'
+import { argument, type Host, launch, startHost, untilInPage } from './browser.ts'
 
 const TABS = 10
 const BURST = 200
@@ -17,7 +18,7 @@ interface Heard {
 async function open(context: BrowserContext, host: Host, service: TestService, user: string): Promise<Page> {
   const page = await context.newPage()
   await page.goto(`${host.url}/tab.html?${new URLSearchParams({ user, service: service.url })}`)
-  await until(page, 'globalThis.tab?.belfry.state === "connected"')
+  await untilInPage(page, 'globalThis.tab?.belfry.state === "connected"')
   return page
 }
 
@@ -25,7 +26,7 @@ async function open(context: BrowserContext, host: Host, service: TestService, u
 async function watch(context: BrowserContext, host: Host): Promise<() => Promise<string[]>> {
   const page = await context.newPage()
   await page.goto(`${host.url}/tab.html?idle=1`)
-  await until(page, 'globalThis.loaded')
+  await untilInPage(page, 'globalThis.loaded')
   return () => page.evaluate('raised()')
 }
 
@@ -79,17 +80,17 @@ t.test('tabs of one browser', async (t) => {
     t.equal((await Promise.all(pages.map(leads))).filter(Boolean).length, 1)
 
     const [id] = await publish(service, 'alice', 0, 1)
-    for (const page of pages) await until(page, 'tab.heard.ids.length === 1')
-    await eventually(async () => (await toasts()).length > 0, 'the toast')
+    for (const page of pages) await untilInPage(page, 'tab.heard.ids.length === 1')
+    await until(async () => (await toasts()).length > 0, 'the toast')
 
     await pages[3]?.reload()
-    await until(pages[3] as Page, 'globalThis.tab?.belfry.state === "connected"')
+    await untilInPage(pages[3] as Page, 'globalThis.tab?.belfry.state === "connected"')
     const [second] = await publish(service, 'alice', 1, 2)
-    for (const page of pages) await until(page, `tab.heard.ids.includes('${second}')`)
+    for (const page of pages) await untilInPage(page, `tab.heard.ids.includes('${second}')`)
     t.same((await heardBy(pages[3] as Page)).ids, [second], 'a reload resumes after what was shown')
     t.same((await heardBy(pages[0] as Page)).ids, [id, second])
     t.equal(await connections(), 1)
-    await eventually(async () => (await toasts()).length === 2, 'the second toast')
+    await until(async () => (await toasts()).length === 2, 'the second toast')
     t.same(await toasts(), [id, second])
   })
 
@@ -107,16 +108,16 @@ t.test('tabs of one browser', async (t) => {
       })()
       const leader = pages[0] as Page
       t.ok(await leads(leader))
-      await until(leader, 'tab.heard.ids.length >= 20')
+      await untilInPage(leader, 'tab.heard.ids.length >= 20')
       await leader.reload()
       await publishing
-      await until(leader, 'globalThis.tab?.belfry.state === "connected"')
+      await untilInPage(leader, 'globalThis.tab?.belfry.state === "connected"')
       ids.push(...(await publish(service, user, BURST, BURST + 1)))
-      for (const page of pages) await until(page, `globalThis.shown?.().includes('${ids.at(-1)}')`)
+      for (const page of pages) await untilInPage(page, `globalThis.shown?.().includes('${ids.at(-1)}')`)
       t.same(await pages[count - 1]?.evaluate('shown()'), ids)
       const again = (await leader.evaluate('shown()')) as string[]
       t.same(again, [...new Set(again)], 'what the other tab showed while this one was away is not shown again either')
-      await eventually(async () => (await toasts()).length > BURST, `${BURST + 1} toasts`)
+      await until(async () => (await toasts()).length > BURST, `${BURST + 1} toasts`)
       t.same((await toasts()).toSorted(), ids.toSorted())
     })
   }
@@ -139,17 +140,17 @@ t.test('tabs of one browser', async (t) => {
       const leading = await Promise.all(pages.map(leads))
       const leader = pages[leading.indexOf(true)] as Page
       const rest = pages.filter((page) => page !== leader)
-      await until(leader, 'tab.heard.ids.length >= 50')
+      await untilInPage(leader, 'tab.heard.ids.length >= 50')
       const killedAt = await kill(leader, host, run % 2 === 1)
       await publishing
-      for (const page of rest) await until(page, `new Set(tab.heard.ids).size >= ${BURST}`)
-      await eventually(async () => new Set(await toasts()).size >= BURST, `${BURST} toasts`)
+      for (const page of rest) await untilInPage(page, `new Set(tab.heard.ids).size >= ${BURST}`)
+      await until(async () => new Set(await toasts()).size >= BURST, `${BURST} toasts`)
 
       // What comes late of the burst has come when one more is through: tabs hear and raise in order.
       const [after] = (await publish(service, user, BURST, BURST + 1)) as [string]
       ids.push(after)
-      for (const page of rest) await until(page, `tab.heard.ids.includes('${after}')`)
-      await eventually(async () => (await toasts()).includes(after), 'the last toast')
+      for (const page of rest) await untilInPage(page, `tab.heard.ids.includes('${after}')`)
+      await until(async () => (await toasts()).includes(after), 'the last toast')
 
       const heard = await Promise.all(rest.map(heardBy))
       takeovers.push(Math.max(...heard.map(({ leadsAt }) => leadsAt)) - killedAt)

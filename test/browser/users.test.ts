@@ -1,7 +1,8 @@
 import type { BrowserContext, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { call, eventually, startService, type TestService, userToken } from '../helper.ts'
-import { bundleReactApp, type Host, launch, startHost, until } from './browser.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, startService, type TestService, userToken } from '../helper.ts'
+import { bundleReactApp, type Host, launch, startHost, untilInPage } from './browser.ts'
 
 async function publish(service: TestService, user: string, ...titles: string[]): Promise<string[]> {
   const notifications = titles.map((title) => ({ to: user, type: 'a', title }))
@@ -36,7 +37,7 @@ t.test('users of one browser', async (t) => {
     const pages: Page[] = []
     for (const user of users) {
       const page = await open(t, context, host, 'tab', query(user))
-      await until(page, 'globalThis.tab?.belfry.state === "connected"')
+      await untilInPage(page, 'globalThis.tab?.belfry.state === "connected"')
       pages.push(page)
     }
     t.same(await Promise.all(pages.map((page) => page.evaluate('tab.belfry.leader'))), [true, true, false, false])
@@ -44,11 +45,11 @@ t.test('users of one browser', async (t) => {
     const ids = { alice: await publish(service, 'alice', 'alice 1', 'alice 2'), bob: await publish(service, 'bob', 'bob 1') }
     for (const [n, page] of pages.entries()) {
       const own = ids[users[n] as 'alice' | 'bob']
-      await until(page, `tab.heard.ids.length === ${own.length}`)
+      await untilInPage(page, `tab.heard.ids.length === ${own.length}`)
       t.same(await page.evaluate('tab.heard.ids'), own)
       t.equal(await page.evaluate('tab.belfry.unread'), own.length)
     }
-    await eventually(async () => ((await pages[0]?.evaluate('raised().length')) as number) === 3, 'three toasts')
+    await until(async () => ((await pages[0]?.evaluate('raised().length')) as number) === 3, 'three toasts')
     for (const [user, from] of [
       ['alice', 0],
       ['bob', 1]
@@ -60,7 +61,7 @@ t.test('users of one browser', async (t) => {
       t.ok(keys.some((key) => key.endsWith(':last')))
     }
     await pages[0]?.close()
-    await until(pages[2] as Page, 'tab.belfry.leader && tab.belfry.state === "connected"')
+    await untilInPage(pages[2] as Page, 'tab.belfry.leader && tab.belfry.state === "connected"')
     t.equal(await pages[3]?.evaluate('tab.belfry.leader'), false, 'the other user has a leader')
   })
 
@@ -75,17 +76,17 @@ t.test('users of one browser', async (t) => {
     await publish(service, 'carol', ...numbered('carol', 1, 2))
     await publish(service, 'dave', ...numbered('dave', 1, 2))
     const page = await open(t, context, host, 'tab', query('anybody'))
-    await until(page, 'globalThis.tab?.heard.ids.length === 2')
+    await untilInPage(page, 'globalThis.tab?.heard.ids.length === 2')
     await page.evaluate('tab.belfry.disconnect()')
     signedIn = 'dave'
     await page.evaluate('tab.belfry.connect()')
-    await until(page, 'tab.heard.ids.length === 4')
+    await untilInPage(page, 'tab.heard.ids.length === 4')
     t.same(await page.evaluate('tab.heard.titles'), [...numbered('carol', 1, 2), ...numbered('dave', 1, 2)])
     t.same(await page.evaluate('tab.heard.users'), [{ user: 'dave', previous: 'carol' }])
     t.equal(await connectionsOf('carol'), 0)
     await publish(service, 'carol', 'carol 3')
     await publish(service, 'dave', 'dave 3')
-    await until(page, 'tab.heard.titles.at(-1) === "dave 3"')
+    await untilInPage(page, 'tab.heard.titles.at(-1) === "dave 3"')
     t.equal(await page.evaluate('tab.heard.titles.length'), 5)
 
     const keys = (user: string) =>
@@ -97,7 +98,7 @@ t.test('users of one browser', async (t) => {
     t.same(await page.evaluate('[tab.belfry.user, tab.belfry.unread, tab.belfry.state]'), ['', 0, 'disconnected'])
     signedIn = 'carol'
     await page.evaluate('tab.belfry.connect()')
-    await until(page, 'tab.heard.titles.at(-1) === "carol 3"')
+    await untilInPage(page, 'tab.heard.titles.at(-1) === "carol 3"')
     t.equal(await page.evaluate('tab.heard.titles.length'), 6, 'she goes on where she was')
     t.equal(await page.evaluate('tab.belfry.deviceId'), device)
     t.equal(await connectionsOf('dave'), 0)
@@ -117,16 +118,16 @@ t.test('users of one browser', async (t) => {
     const pages: Page[] = []
     for (let n = 0; n < 2; n++) {
       const page = await open(t, context, host, 'tab', query('anybody'))
-      await until(page, 'globalThis.tab?.belfry.state === "connected"')
+      await untilInPage(page, 'globalThis.tab?.belfry.state === "connected"')
       pages.push(page)
     }
-    await until(pages[0] as Page, 'tab.heard.ids.length === 2')
+    await untilInPage(pages[0] as Page, 'tab.heard.ids.length === 2')
     signedIn = 'frank'
-    for (const page of pages) await until(page, 'tab.belfry.user === "frank" && tab.belfry.state === "connected"')
+    for (const page of pages) await untilInPage(page, 'tab.belfry.user === "frank" && tab.belfry.state === "connected"')
     await publish(service, 'erin', 'erin 3')
     await publish(service, 'frank', 'frank 3')
     for (const page of pages) {
-      await until(page, 'tab.heard.titles.at(-1) === "frank 3"')
+      await untilInPage(page, 'tab.heard.titles.at(-1) === "frank 3"')
       const titles = (await page.evaluate('tab.heard.titles')) as string[]
       t.same(
         titles.filter((title) => title.startsWith('frank')),
@@ -135,7 +136,7 @@ t.test('users of one browser', async (t) => {
       t.notOk(titles.includes('erin 3'))
       t.same(await page.evaluate('tab.heard.users'), [{ user: 'frank', previous: 'erin' }])
     }
-    await eventually(async () => (await connectionsOf('erin')) === 0 && (await connectionsOf('frank')) === 1, 'one connection')
+    await until(async () => (await connectionsOf('erin')) === 0 && (await connectionsOf('frank')) === 1, 'one connection')
   })
 
   await t.test('60 missed are one toast', async (t) => {
@@ -143,9 +144,9 @@ t.test('users of one browser', async (t) => {
     t.teardown(() => context.close())
     const ids = await publish(service, 'gil', ...numbered('gil', 1, 60))
     const page = await open(t, context, host, 'tab', query('gil'))
-    await until(page, 'globalThis.tab?.heard.toasts.length === 1 && tab.heard.ids.length === 60')
+    await untilInPage(page, 'globalThis.tab?.heard.toasts.length === 1 && tab.heard.ids.length === 60')
     await publish(service, 'gil', 'gil 61')
-    await until(page, 'tab.heard.toasts.length > 1')
+    await untilInPage(page, 'tab.heard.toasts.length > 1')
     const [first, second, ...more] = (await page.evaluate('tab.heard.toasts')) as { id: string; count?: number }[]
     t.match(first, { id: ids[59], count: 60 })
     t.equal(second?.count, undefined)
@@ -166,29 +167,29 @@ t.test('users of one browser', async (t) => {
     const titles = (): Promise<string[]> =>
       page.evaluate(`[...bell.shadowRoot.querySelectorAll('[role=listitem] .title, li .title')].map(({ textContent }) => textContent)`)
     await page.evaluate('bell.user = "hal"')
-    await until(page, 'bell.unread === 2')
+    await untilInPage(page, 'bell.unread === 2')
     await page.evaluate('bell.open()')
-    await eventually(async () => (await titles()).length === 2, 'the list')
+    await until(async () => (await titles()).length === 2, 'the list')
     await page.evaluate('bell.close()')
 
     await page.evaluate('globalThis.before = bell.client; bell.user = ""')
-    await until(page, 'bell.client === undefined && bell.unread === 0')
+    await untilInPage(page, 'bell.client === undefined && bell.unread === 0')
     t.same(await titles(), [], 'nothing of them is left in the document, though the panel is closed')
     t.equal(await page.evaluate('before.state'), 'disconnected')
-    await eventually(async () => (await connectionsOf('hal')) === 0, 'no connection')
+    await until(async () => (await connectionsOf('hal')) === 0, 'no connection')
 
     signedIn = 'ida'
     await page.evaluate('bell.setAttribute("user", "ida")')
-    await until(page, 'bell.client !== before && bell.unread === 3')
+    await untilInPage(page, 'bell.client !== before && bell.unread === 3')
     await page.evaluate('bell.open()')
-    await eventually(async () => (await titles()).length === 3, 'the list')
+    await until(async () => (await titles()).length === 3, 'the list')
     t.same((await titles()).toSorted(), numbered('ida', 1, 3))
 
     signedIn = 'hal'
     const seen = await page.evaluate(`bell.client.token(true).then(() => [bell.unread, bell.client.user])`)
     t.same(seen, [0, 'hal'], 'a token of another user empties it as well')
-    await until(page, 'bell.unread === 2')
-    await eventually(async () => (await titles()).length === 2, 'the list of the other')
+    await untilInPage(page, 'bell.unread === 2')
+    await until(async () => (await titles()).length === 2, 'the list of the other')
     t.same((await titles()).toSorted(), numbered('hal', 1, 2))
   })
 
@@ -204,15 +205,15 @@ t.test('users of one browser', async (t) => {
     await publish(service, 'jan', ...numbered('jan', 1, 3))
     await publish(service, 'kim', ...numbered('kim', 1, 2))
     const page = await open(t, context, host, 'app', query('jan'))
-    const count = (n: number) => until(page, `document.querySelectorAll('li').length === ${n}`)
+    const count = (n: number) => untilInPage(page, `document.querySelectorAll('li').length === ${n}`)
     await count(3)
     signedIn = 'kim'
     await page.evaluate('signIn("kim")')
     await count(2)
     await page.evaluate('signIn(null)')
-    await until(page, `document.querySelector('#state')?.textContent === 'disconnected'`)
+    await untilInPage(page, `document.querySelector('#state')?.textContent === 'disconnected'`)
     await count(0)
-    await eventually(async () => (await connectionsOf('jan')) + (await connectionsOf('kim')) === 0, 'nobody is connected')
+    await until(async () => (await connectionsOf('jan')) + (await connectionsOf('kim')) === 0, 'nobody is connected')
     signedIn = 'jan'
     await page.evaluate('signIn("jan")')
     await count(3)

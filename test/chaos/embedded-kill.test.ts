@@ -10,7 +10,8 @@ import { EmbeddedStore } from '../../services/store/embedded/embedded-store.ts'
 import { idsIn, retractedOffset, rowId, rowKind } from '../../services/store/row.ts'
 import { IDEMPOTENCY_WINDOW } from '../../services/store/store.ts'
 import { temporaryFolder } from '../conformance/embedded-setup.ts'
-import { idOf, Recorder, until } from '../conformance/stage.ts'
+import { idOf, Recorder } from '../conformance/stage.ts'
+import { until } from '../fixtures/wait.ts'
 import { chaosSettings, chaosUsers, type Told } from './embedded-child.ts'
 
 const CYCLES = 22

@@ -4,9 +4,9 @@ import { Client } from '../../packages/client/src/client.ts'
 import type { Platform } from '../../packages/client/src/platform.ts'
 import type { BelfryEvents, BelfryOptions, ConnectionState, EventName } from '../../packages/client/src/types.ts'
 import type { ServerFrame } from '../../services/protocol/index.ts'
+import { until } from '../fixtures/wait.ts'
 import { FakeClock, FakePage, FakeStorage, nodePlatform, tokenOf } from './fake-platform.ts'
 import { EPOCH, FakeServer, helloFrame, notificationOf, rowOf } from './fake-server.ts'
-import { until } from './wait.ts'
 
 interface Rig {
   server: FakeServer

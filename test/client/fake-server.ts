@@ -20,7 +20,7 @@ import {
   type ServerFrame,
   SUBPROTOCOL
 } from '../../services/protocol/index.ts'
-import { until } from './wait.ts'
+import { until } from '../fixtures/wait.ts'
 
 export const EPOCH = 'k3f9'
 

@@ -3,9 +3,9 @@ import { Client } from '../../packages/client/src/client.ts'
 import { Inbox, type InboxItem } from '../../packages/client/src/inbox.ts'
 import type { BelfryOptions } from '../../packages/client/src/types.ts'
 import type { State } from '../../services/protocol/index.ts'
+import { until } from '../fixtures/wait.ts'
 import { FakeClock, nodePlatform, tokenOf } from './fake-platform.ts'
 import { FakeServer, notificationOf, rowOf } from './fake-server.ts'
-import { until } from './wait.ts'
 
 interface Rig {
   server: FakeServer

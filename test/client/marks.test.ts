@@ -6,11 +6,11 @@ import { standardPlatform } from '../../packages/client/src/platform.ts'
 import type { FetchLike } from '../../packages/client/src/types.ts'
 import type { ClientFrame, State } from '../../services/protocol/index.ts'
 import { TcpProxy } from '../fixtures/tcp-proxy.ts'
-import { call, eventually, startService, userToken } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, startService, userToken } from '../helper.ts'
 import { FakeBrowser } from './fake-browser.ts'
 import { FakeClock, nodePlatform, tokenOf } from './fake-platform.ts'
 import { type FakeConnection, FakeServer, notificationOf } from './fake-server.ts'
-import { until } from './wait.ts'
 
 interface Rig {
   server: FakeServer
@@ -154,9 +154,9 @@ t.test('a mark whose answer was lost does not undo what another device did since
     for (const passage of proxy.passages()) passage.blackHole(...(heard ? (['down'] as const) : (['up', 'down'] as const)))
     const madeAt = Date.now()
     const marked = phone.mark(id, 'read')
-    if (heard) await eventually(async () => (await stateOf()) === 'read', 'the mark')
+    if (heard) await until(async () => (await stateOf()) === 'read', 'the mark')
     // Later by the service's clock, which counts milliseconds.
-    await eventually(() => Date.now() > madeAt + 2, 'a later time')
+    await until(() => Date.now() > madeAt + 2, 'a later time')
     const path = '/v1/me/notifications/mark'
     await call(service, 'POST', path, { ids: [id], state: 'archived' }, { token: userToken('alice') })
     for (const passage of proxy.passages()) {

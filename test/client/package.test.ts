@@ -10,9 +10,9 @@ import { publint } from 'publint'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import type { Belfry as BelfryClass } from '../../packages/client/src/index.ts'
+import { until } from '../fixtures/wait.ts'
 import { tokenOf } from './fake-platform.ts'
 import { FakeServer } from './fake-server.ts'
-import { until } from './wait.ts'
 
 /** What gzips differ by: some make the core 40 bytes more than Node's. */
 const MARGIN_BYTES = 50

@@ -7,11 +7,11 @@ import { Memory } from '../../packages/client/src/storage.ts'
 import type { BelfryEvents, BelfryOptions, EventName } from '../../packages/client/src/types.ts'
 import type { NotificationFrame } from '../../services/protocol/index.ts'
 import { RedisServer } from '../fixtures/redis.ts'
-import { call, eventually, startService, userToken } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, startService, userToken } from '../helper.ts'
 import { FakeBrowser, type Tab } from './fake-browser.ts'
 import { FakeClock, FakePage, FakeStorage, nodePlatform, tokenOf } from './fake-platform.ts'
 import { type FakeConnection, FakeServer, helloFrame, notificationOf, rowOf } from './fake-server.ts'
-import { until } from './wait.ts'
 
 /** Rows of the largest log: LOG_MAX_ENTRIES at its maximum, and a tenth. */
 const LARGEST_LOG = 110_000
@@ -362,7 +362,7 @@ t.test('Redis loses the tail of a log of 1,100 rows: all of it comes again, and 
   await until(() => titles.length === 1100, '1,100')
   await redis.kill()
   await redis.run()
-  await eventually(async () => (await call(service, 'GET', '/health/ready')).status === 200, 'the service is ready')
+  await until(async () => (await call(service, 'GET', '/health/ready')).status === 200, 'the service is ready')
   await publish(1101, 1101)
   await until(() => titles.includes('number 1101'), 'one more')
   t.same(titles, named(1, 1101))

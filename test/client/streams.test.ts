@@ -4,9 +4,9 @@ import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { Client } from '../../packages/client/src/client.ts'
 import type { TransportName } from '../../packages/client/src/types.ts'
-import { call, eventually, startService, type TestService, userToken } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, startService, type TestService, userToken } from '../helper.ts'
 import { FakeClock, nodePlatform } from './fake-platform.ts'
-import { until } from './wait.ts'
 
 /** Timers of the client run this much faster. */
 const SPEED = 20
@@ -91,7 +91,7 @@ t.test('after a short outage a client that fell back to an event stream returns 
   t.same([transports, gaps, client.state], [['sse', 'websocket'], [], 'connected'])
   t.ok(network.attempts - attempts <= 2, `${network.attempts - attempts} attempts`)
   t.equal(await client.mark({ upTo: client.lastEventId }), 0, 'calls go over it')
-  await eventually(async () => {
+  await until(async () => {
     const { items } = (await call(service, 'GET', '/v1/users/alice/connections')).body
     return items.length === 1
   }, 'one connection is left')

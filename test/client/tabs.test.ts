@@ -1,9 +1,9 @@
 import t, { type Test } from 'tap'
 import type { TabMessage } from '../../packages/client/src/tabs.ts'
 import type { BelfryOptions } from '../../packages/client/src/types.ts'
+import { until } from '../fixtures/wait.ts'
 import { FakeBrowser, type Tab } from './fake-browser.ts'
 import { FakeServer, notificationOf } from './fake-server.ts'
-import { until } from './wait.ts'
 
 interface Rig {
   server: FakeServer

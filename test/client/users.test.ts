@@ -4,10 +4,10 @@ import { Feed } from '../../packages/client/src/feed.ts'
 import { Inbox } from '../../packages/client/src/inbox.ts'
 import type { BelfryEvents, BelfryOptions, EventName } from '../../packages/client/src/types.ts'
 import { formatEventId, type NotificationFrame } from '../../services/protocol/index.ts'
+import { until } from '../fixtures/wait.ts'
 import { FakeBrowser, type Tab } from './fake-browser.ts'
 import { FakeClock, FakePage, FakeStorage, nodePlatform, tokenOf } from './fake-platform.ts'
 import { type FakeConnection, FakeServer, helloFrame } from './fake-server.ts'
-import { until } from './wait.ts'
 
 /** A row of the user's own log: `<user>` is the epoch, and part of the title. */
 function rowOf(user: string, n: number): NotificationFrame {

@@ -3,7 +3,8 @@ import { Balancer, type BalancerName } from '../fixtures/balancer.ts'
 import { ServerProcess } from '../fixtures/node-process.ts'
 import { send } from '../fixtures/raw.ts'
 import { RedisServer } from '../fixtures/redis.ts'
-import { connect, eventually, SECRET, serviceToken } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { connect, SECRET, serviceToken } from '../helper.ts'
 
 const PUBLISHES = 500
 const PUBLISH_INTERVAL_MS = 20
@@ -127,7 +128,7 @@ t.test('a draining node is not ready and answers; a stopping one answers health 
   const { nodes } = await startGround(t, 'haproxy.cfg')
   const [node] = nodes
   node.signal('SIGTERM')
-  await eventually(async () => !(await node.ready()), 'the node to drain')
+  await until(async () => !(await node.ready()), 'the node to drain')
   const start = Date.now()
   t.match(await (await fetch(`${node.url}/health/ready`)).json(), { ready: false, checks: { node: 'draining' } })
   const headers = { authorization: `Bearer ${serviceToken()}`, 'content-type': 'application/json' }

@@ -1,7 +1,8 @@
 import t from 'tap'
 import { ServerProcess } from '../fixtures/node-process.ts'
 import { RedisServer } from '../fixtures/redis.ts'
-import { call, connect, eventually, ready, SECRET, type TestService, userToken } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, connect, ready, SECRET, type TestService, userToken } from '../helper.ts'
 
 const SETTINGS = { MAX_CONNECTIONS_PER_USER: '2', JWT_SECRET: SECRET, LOG_LEVEL: 'silent' }
 
@@ -25,7 +26,7 @@ t.test('the connection limit over nodes, one of which dies', async (t) => {
 
   await ready(t, two, 'alice', { deviceId: 'phone' })
   t.same(await phone.whenClosed(), { code: 4004, reason: 'connection limit: a newer connection of the device took this place' })
-  await eventually(async () => (await devices()).join() === 'laptop,phone')
+  await until(async () => (await devices()).join() === 'laptop,phone')
 
   const refused = await connect(t, two, 'alice', { deviceId: 'tablet' })
   t.same(await refused.whenClosed(), { code: 4004, reason: 'connection limit' }, 'for good while every node is alive')

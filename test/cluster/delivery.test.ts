@@ -1,5 +1,6 @@
 import t from 'tap'
-import { call, connect, eventually, serviceToken, type TestClient, userToken } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, connect, serviceToken, type TestClient, userToken } from '../helper.ts'
 import { startCluster } from './three-nodes.ts'
 
 function titles(client: TestClient): string[] {
@@ -78,7 +79,7 @@ t.test('marks, recalls and closings reach the other nodes', async (t) => {
   const phoneId = listed.items.find(({ deviceId }: { deviceId: string }) => deviceId === 'phone').connectionId
   t.match(await call(c, 'DELETE', `/v1/users/carol/connections/${phoneId}?reason=bye`), { status: 200, body: { disconnected: 1 } })
   t.same(await phone.whenClosed(), { code: 4003, reason: 'bye' })
-  await eventually(async () => (await call(a, 'GET', '/v1/users/carol/connections')).body.items.length === 1)
+  await until(async () => (await call(a, 'GET', '/v1/users/carol/connections')).body.items.length === 1)
 
   t.match(await call(a, 'DELETE', '/v1/users/carol/connections?revoke=true'), { status: 200, body: { disconnected: 1 } })
   t.same(await laptop.whenClosed(), { code: 4001, reason: 'token_revoked' })

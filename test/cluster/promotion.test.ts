@@ -2,19 +2,9 @@ import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Keys, SLOTS, slotOfUser } from '../../services/store/redis/keys.ts'
 import { ServerProcess } from '../fixtures/node-process.ts'
-import { RedisCluster, type RedisClusterOptions, type RedisServer, until } from '../fixtures/redis.ts'
-import {
-  call,
-  connect,
-  eventually,
-  ready,
-  SECRET,
-  serviceToken,
-  startService,
-  type TestClient,
-  type TestService,
-  temporaryFolder
-} from '../helper.ts'
+import { RedisCluster, type RedisClusterOptions, type RedisServer } from '../fixtures/redis.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, connect, ready, SECRET, serviceToken, startService, type TestClient, type TestService, temporaryFolder } from '../helper.ts'
 
 /** Users of the other masters are held up for so long at most, milliseconds. */
 const HELD_UP_MS = 3000
@@ -128,7 +118,7 @@ async function readiness(node: TestService): Promise<{ status: number; store: st
 }
 
 async function allReady(nodes: TestService[]): Promise<void> {
-  for (const node of nodes) await eventually(async () => (await readiness(node)).store === 'ok', 'ready')
+  for (const node of nodes) await until(async () => (await readiness(node)).store === 'ok', 'ready')
 }
 
 /** `CLUSTER SLOTS` that the masters have answered. */
@@ -152,7 +142,7 @@ for (const fullCoverage of [true, false]) {
     const asked = cluster.servers.slice(1)
     const before = await mapsAsked(asked)
 
-    await eventually(async () => (await readiness(nodes[0] as TestService)).store !== 'ok', 'noticed')
+    await until(async () => (await readiness(nodes[0] as TestService)).store !== 'ok', 'noticed')
     t.ok(performance.now() - killed < 1000, 'at once')
     t.same(await readiness(nodes[0] as TestService), { status: 200, store: 'partly away: slots 0-5461' }, 'the node stays ready')
     const began = performance.now()
@@ -176,7 +166,7 @@ for (const fullCoverage of [true, false]) {
     const witness = await ready(t, fresh, dead.user)
     const [, device] = devices[0] as [TestClient, TestClient]
     const seen = device.all('notification').length
-    await eventually(() => device.all('notification').length > seen, 'wake-ups go on by themselves')
+    await until(() => device.all('notification').length > seen, 'wake-ups go on by themselves')
     await witness.next('notification')
     for (const load of others) {
       const gap = load.longestGap(killed)
@@ -237,7 +227,7 @@ t.test('all masters are restarted: all is well within 5 s of their return', asyn
   const scene = await start(t, {})
   const { cluster, loads, nodes } = scene
   await Promise.all(cluster.servers.map((server) => server.kill()))
-  for (const node of nodes) await eventually(async () => (await readiness(node)).status === 503, 'not ready: nobody can be served')
+  for (const node of nodes) await until(async () => (await readiness(node)).status === 503, 'not ready: nobody can be served')
   await Promise.all(cluster.servers.map((server) => server.run()))
   const back = performance.now()
   await allReady(nodes)

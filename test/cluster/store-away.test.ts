@@ -1,6 +1,7 @@
 import t from 'tap'
 import { RedisServer } from '../fixtures/redis.ts'
-import { call, connect, eventually, startService } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, connect, startService } from '../helper.ts'
 import { startCluster } from './three-nodes.ts'
 
 const DURABLE = { appendonly: 'yes', appendfsync: 'always' } as const
@@ -23,7 +24,7 @@ t.test('Redis killed and back: 503 meanwhile, sockets stay, nothing is lost, all
   t.match(refused, { status: 503, body: { code: 'BELFRY_ERR_STORE_UNAVAILABLE' } })
   t.ok(refused.headers.get('retry-after'))
   t.ok(Date.now() - began < 3000, 'it answers within the command timeout')
-  for (const node of nodes) await eventually(async () => (await call(node, 'GET', '/health/ready')).status === 503, 'not ready')
+  for (const node of nodes) await until(async () => (await call(node, 'GET', '/health/ready')).status === 503, 'not ready')
   t.equal((await call(nodes[0], 'GET', '/health/live')).status, 200)
   t.equal((await call(nodes[0], 'GET', '/v1/users/alice/notifications')).status, 503)
   await t.rejects(connect(t, nodes[2], 'bob'), /503/, 'new connections are for another node')
@@ -34,7 +35,7 @@ t.test('Redis killed and back: 503 meanwhile, sockets stay, nothing is lost, all
 
   await redis.run()
   const back = Date.now()
-  for (const node of nodes) await eventually(async () => (await call(node, 'GET', '/health/ready')).status === 200, 'ready again')
+  for (const node of nodes) await until(async () => (await call(node, 'GET', '/health/ready')).status === 200, 'ready again')
   t.ok(Date.now() - back < 5000, 'within 5 s of its return')
   t.equal((await publish(nodes[2], 'after')).status, 202)
   for (const client of clients) await client.until(() => (client.all('notification').length >= accepted.length ? true : undefined))
@@ -54,7 +55,7 @@ t.test('Redis emptied under open sockets: every device is told of the new epoch,
   await Promise.all(clients.map((client) => client.next('notification')))
   await redis.kill()
   await redis.run()
-  for (const node of nodes) await eventually(async () => (await call(node, 'GET', '/health/ready')).status === 200, 'ready again')
+  for (const node of nodes) await until(async () => (await call(node, 'GET', '/health/ready')).status === 200, 'ready again')
   for (const client of clients) t.equal((await client.next('gap')).reason, 'epoch')
   await call(nodes[1], 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'after' })
   for (const client of clients) t.equal((await client.next('notification')).notification.title, 'after')
@@ -75,9 +76,9 @@ t.test('Redis hangs: publishes answer 503 in time, and what comes after is deliv
   )
   t.equal(refused.status, 503)
   t.ok(Date.now() - began < 3000)
-  await eventually(async () => (await call(nodes[1], 'GET', '/health/ready')).status === 503, 'not ready')
+  await until(async () => (await call(nodes[1], 'GET', '/health/ready')).status === 503, 'not ready')
   redis.resume()
-  await eventually(async () => (await call(nodes[1], 'GET', '/health/ready')).status === 200, 'ready again')
+  await until(async () => (await call(nodes[1], 'GET', '/health/ready')).status === 200, 'ready again')
   const retried = await call(
     nodes[1],
     'POST',
@@ -99,7 +100,7 @@ t.test('a start while Redis is away: the process starts, is not ready, and becom
   t.match(await call(service, 'GET', '/health/ready'), { status: 503, body: { ready: false } })
   t.equal((await call(service, 'POST', '/v1/notifications', { to: 'a', type: 't', title: 't' })).status, 503)
   await redis.run()
-  await eventually(async () => (await call(service, 'GET', '/health/ready')).status === 200, 'ready')
+  await until(async () => (await call(service, 'GET', '/health/ready')).status === 200, 'ready')
   t.equal((await call(service, 'POST', '/v1/notifications', { to: 'a', type: 't', title: 't' })).status, 202)
 })
 

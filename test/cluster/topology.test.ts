@@ -10,7 +10,8 @@ import { listen } from '../../cli/listen.ts'
 import { Output } from '../../cli/output.ts'
 import { ServerProcess } from '../fixtures/node-process.ts'
 import { freePort, RedisServer } from '../fixtures/redis.ts'
-import { connect, eventually, SECRET, serviceToken, temporaryFolder, userToken } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { connect, SECRET, serviceToken, temporaryFolder, userToken } from '../helper.ts'
 
 const PASSWORD = 'lettersAndDigits1'
 const USERS = Array.from({ length: 20 }, (_, index) => `user-${index}`)
@@ -62,7 +63,7 @@ async function startBalancer(t: Test, nodes: ServerProcess[]) {
     await gone
   })
   const url = `http://127.0.0.1:${port}`
-  await eventually(
+  await until(
     () =>
       fetch(`${url}/health/ready`).then(
         ({ ok }) => ok,
@@ -128,7 +129,7 @@ t.test('two nodes behind the balancer: a publish through it reaches the devices 
     }
   }
   const publishers = Array.from({ length: PUBLISHERS }, load)
-  await eventually(() => count > 60, 'the load')
+  await until(() => count > 60, 'the load')
 
   const witness = await connect(t, node2, 'batch-0')
   await witness.next('caughtUp')
@@ -152,13 +153,13 @@ t.test('two nodes behind the balancer: a publish through it reaches the devices 
   t.equal(there.closed, undefined, 'the other node keeps its connections')
 
   const before = count
-  await eventually(() => count > before + 60, 'more load')
+  await until(() => count > before + 60, 'more load')
   loaded = false
   await Promise.all(publishers)
   t.same(failures, [], 'the balancer hid the end of the node from publishers')
   for (const [user, titles] of published) {
     const got = received.get(user) ?? []
-    await eventually(() => got.length >= titles.size, `all of ${user}`)
+    await until(() => got.length >= titles.size, `all of ${user}`)
     t.same([...got].sort(), [...titles].sort(), `${user} got each once`)
   }
   const back = await connect(t, balancer, 'alice', { deviceId: 'laptop' })

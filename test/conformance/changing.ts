@@ -1,7 +1,8 @@
 import type { State } from '../../services/protocol/index.ts'
 import { encodeRow, NO_TAG, rowId, tails } from '../../services/store/row.ts'
 import type { LogPlace } from '../../services/store/store.ts'
-import { idOf, marked, numbers, pageOf, type Stage, texts, untagged, until } from './stage.ts'
+import { until } from '../fixtures/wait.ts'
+import { idOf, marked, numbers, pageOf, type Stage, texts, untagged } from './stage.ts'
 import type { Example } from './store.ts'
 
 const free = { rateLimit: 0 }

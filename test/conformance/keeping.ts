@@ -1,6 +1,7 @@
 import { COUNT_ID, encodeRow, NO_TAG, rowKind, tails } from '../../services/store/row.ts'
 import { MAX_CHANGES } from '../../services/store/store.ts'
-import { idOf, numbers, pageOf, type Stage, texts, until } from './stage.ts'
+import { until } from '../fixtures/wait.ts'
+import { idOf, numbers, pageOf, type Stage, texts } from './stage.ts'
 import type { Example } from './store.ts'
 
 const free = { rateLimit: 0 }

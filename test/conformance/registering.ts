@@ -1,6 +1,7 @@
 import { encodeRow, NO_TAG, rowKind } from '../../services/store/row.ts'
 import { type ConnectionInfo, INLINE_MAX } from '../../services/store/store.ts'
-import { idOf, untagged, until } from './stage.ts'
+import { until } from '../fixtures/wait.ts'
+import { idOf, untagged } from './stage.ts'
 
 import type { Example } from './store.ts'
 

@@ -1,6 +1,7 @@
 import { encodeRow, NO_TAG, rowKind, rowTime, tails } from '../../services/store/row.ts'
 import type { SweepResult } from '../../services/store/store.ts'
-import { idOf, numbers, tailOf, texts, until } from './stage.ts'
+import { until } from '../fixtures/wait.ts'
+import { idOf, numbers, tailOf, texts } from './stage.ts'
 import type { Example } from './store.ts'
 
 export const releasing: Example[] = [

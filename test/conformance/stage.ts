@@ -66,15 +66,6 @@ export class Recorder implements StoreEvents {
   }
 }
 
-/** Resolves as soon as the condition holds; rejects after `ms` milliseconds. */
-export async function until(condition: () => boolean | Promise<boolean>, what: string, ms = 5000): Promise<void> {
-  const deadline = Date.now() + ms
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`not within ${ms} ms: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 2))
-  }
-}
-
 export const baseSettings: StoreSettings = {
   rateLimit: 3,
   rateWindowMs: 1000,

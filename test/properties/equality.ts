@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import type { Test } from 'tap'
 import type { Position, State } from '../../services/protocol/index.ts'
 import type { Kick, Seen, Start, Store, StoreSettings } from '../../services/store/store.ts'
-import { baseSettings, Clock, type Cluster, idOf, Recorder, type Setup, tailOf, until } from '../conformance/stage.ts'
+import { baseSettings, Clock, type Cluster, idOf, Recorder, type Setup, tailOf } from '../conformance/stage.ts'
+import { until } from '../fixtures/wait.ts'
 import { Names } from './names.ts'
 
 /** A position as a command names it: it means the same on both sides, whatever epochs and ids they made. */

@@ -8,7 +8,8 @@ import t from 'tap'
 import { KeySet } from '../../services/auth/key-set.ts'
 import { TokenError, type VerifyToken } from '../../services/auth/tokens.ts'
 import { isProblem } from '../fixtures/problem.ts'
-import { call, connect, eventually, SECRET, serviceToken, startService, type TestService, userToken } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, connect, SECRET, serviceToken, startService, type TestService, userToken } from '../helper.ts'
 
 type Algorithm = 'RS256' | 'ES256' | 'EdDSA' | 'PS256'
 
@@ -257,7 +258,7 @@ t.test('JWKS rotation: a new kid is found, and unknown ones make one request per
   t.match(refusal, { code: 'BELFRY_ERR_KEY_UNKNOWN', statusCode: 503 }, 'within the cooldown there is no verdict')
   t.ok('retryAfterMs' in refusal && refusal.retryAfterMs > 0 && refusal.retryAfterMs <= cooldownMs)
   t.equal(set.requests(), 1)
-  const claims = await eventually(() => verify(rotated).catch(() => undefined))
+  const claims = await until(() => verify(rotated).catch(() => undefined))
   t.equal(claims.sub, 'alice')
   t.ok(Date.now() - since >= cooldownMs - 50)
   t.equal(set.requests(), 2)
@@ -267,7 +268,7 @@ t.test('JWKS rotation: a new kid is found, and unknown ones make one request per
 
   keys = undefined
   const unknown = await sign(after.privateKey, 'ES256', { kid: 'unknown' })
-  await eventually(() =>
+  await until(() =>
     verify(unknown).then(
       () => false,
       (error: { code?: string }) => error.code === 'BELFRY_ERR_KEYS_UNAVAILABLE'
@@ -282,7 +283,7 @@ t.test('JWKS rotation: a new kid is found, and unknown ones make one request per
 
 /** The verdict once the cooldown is over: '' or the reason of a refusal. */
 function verdictAfterCooldown(verify: VerifyToken, token: string): Promise<string> {
-  return eventually(async () => {
+  return until(async () => {
     const error: unknown = await verify(token).then(
       () => '',
       (reason: unknown) => reason
@@ -321,7 +322,7 @@ t.test('JWKS: a made-up kid every few milliseconds does not keep a new key out f
     await verify(await sign(before.privateKey, 'ES256', { kid: `made-up-${madeUp++}` })).catch(() => undefined)
   }, 10)
   t.teardown(() => clearInterval(attack))
-  await eventually(() => set.requests() >= 3, 'two refreshes that the attack caused')
+  await until(() => set.requests() >= 3, 'two refreshes that the attack caused')
   const since = performance.now()
   const requests = set.requests()
   keys.push(await jwk(after.publicKey, 'after', 'ES256'))
@@ -365,7 +366,7 @@ t.test('a key set that is away is 503 until it is there: no verdict on the token
   t.ok(Number(away.headers.get('retry-after')) >= 1)
   await t.rejects(connect(t, service, 'alice', { token }), { message: /503/ }, 'the socket too, in HTTP')
   keys = [await jwk(publicKey, 'k', 'ES256')]
-  await eventually(async () => (await call(service, 'GET', '/v1/me/notifications', undefined, { token })).status === 200)
+  await until(async () => (await call(service, 'GET', '/v1/me/notifications', undefined, { token })).status === 200)
   t.equal(await verdictOf(t, service, token), '')
   t.equal(await verdictOf(t, service, await sign(privateKey, 'ES256', { kid: 'k' }, { iss: 'us' })), 'token_invalid')
   t.equal(await verdictOf(t, service, await sign(privateKey, 'ES256', { kid: 'k' }, { aud: 'belfry' })), 'token_invalid')

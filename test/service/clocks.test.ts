@@ -1,5 +1,6 @@
 import t from 'tap'
-import { call, connect, eventually, ready, startService } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, connect, ready, startService } from '../helper.ts'
 
 const HOUR = 3_600_000
 
@@ -33,6 +34,6 @@ t.test(
     const { items } = (await call(service, 'GET', '/v1/users/alice/notifications?limit=100')).body
     t.ok(items.length >= 11, 'the row from before is not trimmed')
     step = 0
-    await eventually(async () => (await parked()) === 0, 'the release of all that was parked')
+    await until(async () => (await parked()) === 0, 'the release of all that was parked')
   }
 )

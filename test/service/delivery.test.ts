@@ -1,5 +1,6 @@
 import t from 'tap'
-import { call, connect, eventually, startService, userToken } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, connect, startService, userToken } from '../helper.ts'
 
 t.test('a publish reaches every device, and what was missed comes on return', async (t) => {
   const service = await startService(t)
@@ -15,10 +16,10 @@ t.test('a publish reaches every device, and what was missed comes on return', as
   t.equal(live.eventId, published.body.results[0].eventId)
   t.equal(live.replay, undefined)
   t.match(live.notification, { id: published.body.id, type: 'a', title: 'One', data: { n: 1 } })
-  await eventually(async () => (await call(service, 'GET', '/v1/users/alice/queue')).body.devices[0]?.lag === 0)
+  await until(async () => (await call(service, 'GET', '/v1/users/alice/queue')).body.devices[0]?.lag === 0)
   await laptop.close()
 
-  await eventually(async () => (await call(service, 'GET', '/v1/users/alice/connections')).body.items.length === 0)
+  await until(async () => (await call(service, 'GET', '/v1/users/alice/connections')).body.items.length === 0)
   const missed = await call(service, 'POST', '/v1/notifications', { to: ['alice', 'bob'], type: 'b', title: 'Two' })
   t.same(
     missed.body.results.map(({ nodes }: { nodes: number }) => nodes),

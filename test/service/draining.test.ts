@@ -5,7 +5,8 @@ import type { AddressInfo } from 'node:net'
 import { exportJWK, SignJWT } from 'jose'
 import t, { type Test } from 'tap'
 import { rawPeer, upgradeRequest } from '../fixtures/raw.ts'
-import { call, eventually, startService } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, startService } from '../helper.ts'
 
 /** A service whose keys are a while in coming: those who connect wait for `answer`. */
 async function slowKeys(t: Test) {
@@ -52,14 +53,14 @@ t.test('what was on its way in when a stop began is answered with 503, and holds
       return { name, ...peer }
     })
   )
-  await eventually(() => begun === 2 && asked(), 'both wait for the keys')
+  await until(() => begun === 2 && asked(), 'both wait for the keys')
   const start = Date.now()
   const closing = service.close()
-  await eventually(() => service.app.health.draining)
+  await until(() => service.app.health.draining)
   peers.at(-1)?.socket.write(`host: localhost\r\nauthorization: Bearer ${token}\r\n\r\n`)
   answer()
   for (const { name, received } of peers) {
-    await eventually(() => received().includes('BELFRY_ERR_DRAINING'), `the answer to the ${name}`)
+    await until(() => received().includes('BELFRY_ERR_DRAINING'), `the answer to the ${name}`)
     t.match(received().toString(), /^HTTP\/1\.1 503 [\s\S]*retry-after: \d/i, name)
   }
   await closing
@@ -76,15 +77,15 @@ t.test('a node that stops answers /metrics and /health on the connections that a
       return { path, status, ...peer }
     })
   )
-  await eventually(
+  await until(
     () => new Promise<boolean>((resolve) => service.app.server.getConnections((_, count) => resolve(count === peers.length))),
     'every connection'
   )
   const closing = service.close()
-  await eventually(() => service.app.health.stopping)
+  await until(() => service.app.health.stopping)
   for (const { socket } of peers) socket.write('host: localhost\r\n\r\n')
   for (const { path, status, received } of peers) {
-    await eventually(() => received().includes('\r\n\r\n'), `the answer to ${path}`)
+    await until(() => received().includes('\r\n\r\n'), `the answer to ${path}`)
     t.match(received().toString(), new RegExp(`^HTTP/1.1 ${status} [\\s\\S]*connection: close`, 'i'), path)
   }
   await closing
@@ -100,10 +101,10 @@ t.test('who has gone while the keys were fetched is no connection', async (t) =>
     const { socket } = await rawPeer(t, service.url)
     socket.write(request)
     await begun
-    await eventually(asked, 'the keys to be asked for')
+    await until(asked, 'the keys to be asked for')
     socket.resetAndDestroy()
   }
-  await eventually(() => new Promise<boolean>((resolve) => service.app.server.getConnections((_, count) => resolve(count === 0))))
+  await until(() => new Promise<boolean>((resolve) => service.app.server.getConnections((_, count) => resolve(count === 0))))
   const own = call(service, 'GET', '/v1/me/notifications', undefined, { token })
   answer()
   t.equal((await own).status, 200, 'whoever is still there goes on')

@@ -4,7 +4,8 @@ import t from 'tap'
 import { errors } from '../../services/errors.ts'
 import { parseEventId } from '../../services/protocol/index.ts'
 import { rawPeer, rawWebSocket, streamRequest, upgradeRequest } from '../fixtures/raw.ts'
-import { call, connect, eventually, ready, startService, userToken } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, connect, ready, startService, userToken } from '../helper.ts'
 
 t.test('the heartbeat', async (t) => {
   await t.test('ping frames and pings; a peer that answers in either way stays, a silent one is 4201', async (t) => {
@@ -48,7 +49,7 @@ t.test('a socket that takes nothing is closed with 4104, and what it missed is s
   }
   let sent = 0
   let most = 0
-  await eventually(async () => {
+  await until(async () => {
     if (sent < 4000) {
       const notifications = Array.from({ length: 500 }, (_, n) => ({ to: 'slow', title: String(sent + n), ...filler }))
       t.equal((await call(service, 'POST', '/v1/notifications/batch', { notifications })).status, 202)
@@ -90,7 +91,7 @@ t.test('a socket that takes something, however slowly, stays', async (t) => {
       if (chunk !== null) tail = Buffer.concat([tail, chunk]).subarray(-8192)
     }, 15)
     t.teardown(() => clearInterval(sip))
-    await eventually(() => tail.includes(`"title":"${count - 1}"`), 'the last row')
+    await until(() => tail.includes(`"title":"${count - 1}"`), 'the last row')
     t.ok(Date.now() - start > 2000, `longer than a stall may last: ${Date.now() - start} ms`)
     socket.destroy()
   }
@@ -159,12 +160,12 @@ t.test('an established connection outlives a newcomer that is one too many', asy
     return result
   }
   const newcomer = await connect(t, service, 'alice', { deviceId: 'newcomer' })
-  await eventually(() => held.length === 1)
+  await until(() => held.length === 1)
   service.app.fanout.suspect(() => true)
-  await eventually(() => answers.includes('d limit'))
+  await until(() => answers.includes('d limit'))
   for (const release of held) release()
   t.same(await newcomer.whenClosed(), { code: 4004, reason: 'connection limit' })
-  await eventually(() => answers.includes('d attached'))
+  await until(() => answers.includes('d attached'))
   await call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'After it' })
   t.match(await client.next('notification'), { notification: { title: 'After it' } })
   t.equal(client.closed, undefined)
@@ -185,14 +186,14 @@ t.test('a device that returns takes the place of its own stale connection', asyn
   const peer = await rawPeer(t, service.url)
   peer.socket.write(streamRequest('alice', '&device_id=phone'))
   t.match(await returned.whenClosed(), { code: 4004 }, 'whatever the transport')
-  await eventually(() => peer.received().includes('caughtUp'))
+  await until(() => peer.received().includes('caughtUp'))
 })
 
 t.test('a dozen connections of one device at once: the limit holds, and the newest stay', async (t) => {
   const service = await startService(t, { MAX_CONNECTIONS_PER_USER: '3' })
   const clients = await Promise.all(Array.from({ length: 12 }, () => connect(t, service, 'bob', { deviceId: 'd' })))
-  await eventually(() => clients.filter(({ closed }) => closed === undefined).length === 3)
-  await eventually(async () => (await call(service, 'GET', '/v1/users/bob/connections')).body.items.length === 3)
+  await until(() => clients.filter(({ closed }) => closed === undefined).length === 3)
+  await until(async () => (await call(service, 'GET', '/v1/users/bob/connections')).body.items.length === 3)
   for (const { closed } of clients) if (closed !== undefined) t.equal(closed.code, 4004)
   await call(service, 'POST', '/v1/notifications', { to: 'bob', type: 'a', title: 'Once each' })
   for (const client of clients.filter(({ closed }) => closed === undefined)) await client.next('notification')

@@ -5,7 +5,8 @@ import t from 'tap'
 import { descriptorLimit, socketLimits } from '../../services/node/descriptors.ts'
 import { ServerProcess } from '../fixtures/node-process.ts'
 import { isProblem } from '../fixtures/problem.ts'
-import { call, connect, eventually, SECRET, startService, temporaryFolder } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, connect, SECRET, startService, temporaryFolder } from '../helper.ts'
 
 const NOTE = { to: 'alice', type: 'a', title: 'x' }
 
@@ -60,12 +61,12 @@ t.test('out of file descriptors, the node refuses newcomers, keeps its connectio
   t.teardown(() => {
     for (const socket of flood) socket.destroy()
   })
-  await eventually(() => readdirSync(`/proc/${pid}/fd`).length >= limit - 1, 'the descriptors to be used up')
+  await until(() => readdirSync(`/proc/${pid}/fd`).length >= limit - 1, 'the descriptors to be used up')
   // Longer than every timer of the process that may open a file.
-  const until = performance.now() + 2500
-  await eventually(() => performance.now() > until && server.running, 'some seconds without descriptors')
+  const end = performance.now() + 2500
+  await until(() => performance.now() > end && server.running, 'some seconds without descriptors')
   for (const socket of flood) socket.destroy()
-  await eventually(
+  await until(
     () =>
       call(server, 'POST', '/v1/notifications', NOTE).then(
         ({ status }) => status === 202,
@@ -88,7 +89,7 @@ t.test('MAX_CONNECTIONS: the connection beyond it is answered 503, on both trans
   t.ok(Number(answer.headers.get('retry-after')) >= 1)
   t.equal((await call(service, 'POST', '/v1/notifications', NOTE)).status, 202, 'the REST API has room')
   await clients[0]?.close()
-  const late = await eventually(() => connect(t, service, 'late').catch(() => undefined), 'room')
+  const late = await until(() => connect(t, service, 'late').catch(() => undefined), 'room')
   await late.next('caughtUp')
 })
 

@@ -5,7 +5,8 @@ import type { Test } from 'tap'
 import t from 'tap'
 import { endWithProcess } from '../fixtures/children.ts'
 import { freePort, RedisServer } from '../fixtures/redis.ts'
-import { call, connect, eventually, SECRET, startService, type TestService, temporaryFolder } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, connect, SECRET, startService, type TestService, temporaryFolder } from '../helper.ts'
 
 const SERVER = join(import.meta.dirname, '..', '..', 'server.js')
 const NOTIFICATION = { to: 'alice', type: 't', title: 'x', data: { text: 'x'.repeat(4000) } }
@@ -47,7 +48,7 @@ async function demand(t: Test, service: Pick<TestService, 'url' | 'socketUrl'>, 
   }
   t.match(refused, { status: 507, body: { code: 'BELFRY_ERR_STORE_FULL' } })
   t.ok(accepted > 0)
-  await eventually(async () => (await call(service, 'GET', '/metrics', undefined, { token: '' })).body.includes('belfry_store_full 1'))
+  await until(async () => (await call(service, 'GET', '/metrics', undefined, { token: '' })).body.includes('belfry_store_full 1'))
   t.match(await call(service, 'GET', '/health/ready', undefined, { token: '' }), { status: 200 })
   t.match(await call(service, 'POST', '/v1/notifications', NOTIFICATION), { status: 507 })
   t.match(await call(service, 'GET', '/v1/users/alice/notifications?limit=1'), { status: 200, body: { unread: accepted } })
@@ -56,8 +57,8 @@ async function demand(t: Test, service: Pick<TestService, 'url' | 'socketUrl'>, 
   await after.next('caughtUp')
   t.match(await (await connect(t, service, 'newcomer', { deviceId: 'd' })).next('hello'), { type: 'hello' })
   await makeRoom()
-  await eventually(async () => (await call(service, 'POST', '/v1/notifications', NOTIFICATION)).status === 202)
-  await eventually(async () => (await call(service, 'GET', '/metrics', undefined, { token: '' })).body.includes('belfry_store_full 0'))
+  await until(async () => (await call(service, 'POST', '/v1/notifications', NOTIFICATION)).status === 202)
+  await until(async () => (await call(service, 'GET', '/metrics', undefined, { token: '' })).body.includes('belfry_store_full 0'))
   return accepted + 1
 }
 
@@ -81,7 +82,7 @@ t.test('a full data disk: publishes 507, everything else works, and it recovers 
       output += data
     })
     const ended = new Promise<void>((resolve) => child.on('exit', () => resolve()))
-    await eventually(async () => (await fetch(`http://127.0.0.1:${port}/health/ready`).catch(() => undefined))?.ok === true)
+    await until(async () => (await fetch(`http://127.0.0.1:${port}/health/ready`).catch(() => undefined))?.ok === true)
     return { child, output: () => output, ended }
   }
   const service = { url: `http://127.0.0.1:${port}`, socketUrl: `ws://127.0.0.1:${port}` }

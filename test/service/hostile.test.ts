@@ -1,6 +1,7 @@
 import t from 'tap'
 import { clientFrame, closeCodeIn, type RawAnswer, type RawPeer, rawPeer, rawWebSocket, send, upgradeRequest } from '../fixtures/raw.ts'
-import { call, connect, eventually, serviceToken, startService, userToken } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, connect, serviceToken, startService, userToken } from '../helper.ts'
 
 const service = await startService(t, { RATE_LIMIT_MAX: '0' })
 const { url } = service
@@ -149,7 +150,7 @@ for (const [name, bytes, close] of [
   t.test(`${name}: ${close}`, async (t) => {
     const peer = await rawWebSocket(t, url, 'hostile')
     peer.socket.write(bytes)
-    await eventually(() => closeCodeIn(peer.received()) !== 0, 'a close frame')
+    await until(() => closeCodeIn(peer.received()) !== 0, 'a close frame')
     t.equal(closeCodeIn(peer.received()), close)
     peer.socket.destroy()
   })

@@ -1,7 +1,8 @@
 import t, { type Test } from 'tap'
 import { parseEventId } from '../../services/protocol/index.ts'
 import { RedisServer } from '../fixtures/redis.ts'
-import { call, connect, eventually, ready, startService, type TestClient, type TestService } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, connect, ready, startService, type TestClient, type TestService } from '../helper.ts'
 
 // What the log of a user keeps, and what devices are told of it, over the wire and on both stores.
 
@@ -42,14 +43,14 @@ t.test('trimming by count: the service, a client and the answer to a mark have o
     const service = await start({ LOG_MAX_ENTRIES: '10', RATE_LIMIT_MAX: '0' })
     const client = await ready(t, service, 'alice', { deviceId: 'd', acks: true })
     for (let n = 0; n < 40; n++) await publish(service, 'alice', { title: String(n) })
-    await eventually(() => client.all('notification').length === 40)
+    await until(() => client.all('notification').length === 40)
     const { unread, items } = await inboxOf(service, 'alice')
     t.equal(unread, items.length)
     t.equal(countOf(client), unread)
     const ids = items.slice(0, 3).map(({ id }) => id)
     client.send({ type: 'mark', ref: 1, ids, state: 'read' })
     t.match(await client.next('ok'), { ref: 1, unread: unread - 3 })
-    await eventually(() => (client.all('state') as Frame[]).some((frame) => frame.ids?.length === 3))
+    await until(() => (client.all('state') as Frame[]).some((frame) => frame.ids?.length === 3))
     t.equal(countOf(client), unread - 3)
     t.equal((await inboxOf(service, 'alice')).unread, unread - 3)
   })
@@ -63,9 +64,9 @@ t.test('trimming by age: every device is told, though nobody publishes', (t) =>
       await ready(t, service, 'alice', { deviceId: 'b', acks: true })
     ]
     for (let n = 0; n < 5; n++) await publish(service, 'alice', { title: String(n) })
-    await eventually(() => clients.every((client) => client.all('notification').length === 5))
+    await until(() => clients.every((client) => client.all('notification').length === 5))
     t.same(clients.map(countOf), [5, 5])
-    await eventually(() => clients.every((client) => countOf(client) === 0), 'every client has 0')
+    await until(() => clients.every((client) => countOf(client) === 0), 'every client has 0')
     t.equal((await inboxOf(service, 'alice')).unread, 0)
   })
 )
@@ -91,11 +92,11 @@ t.test('a device exists from its first hello, the shared one too', (t) =>
     const service = await start({ RATE_LIMIT_MAX: '0' })
     const [phone, shared] = [await ready(t, service, 'alice', { deviceId: 'phone' }), await ready(t, service, 'alice', {})]
     await Promise.all([phone.close(), shared.close()])
-    await eventually(() => service.app.connections.count === 0)
+    await until(() => service.app.connections.count === 0)
     const laptop = await ready(t, service, 'alice', { deviceId: 'laptop', acks: true })
     for (let n = 0; n < 3; n++) await publish(service, 'alice', { title: String(n) })
-    await eventually(() => laptop.all('notification').length === 3)
-    await eventually(async () => {
+    await until(() => laptop.all('notification').length === 3)
+    await until(async () => {
       const { body } = await call(service, 'GET', '/v1/users/alice/queue')
       return body.devices.find(({ deviceId }: { deviceId: string }) => deviceId === 'laptop')?.lag === 0
     })
@@ -124,7 +125,7 @@ t.test('an Idempotency-Key means one body, whatever became of the notification',
     const recalled = await publish(service, 'alice', {}, key('recalled'))
     t.match([folded.body.results[0].status, recalled.body.results[0].status], ['parked', 'parked'])
     await call(service, 'DELETE', `/v1/users/alice/notifications/${recalled.body.id}`)
-    await eventually(async () => {
+    await until(async () => {
       const { body } = await call(service, 'GET', `/v1/users/alice/notifications/${folded.body.id}`)
       return body.state === 'folded'
     })
@@ -135,7 +136,7 @@ t.test('an Idempotency-Key means one body, whatever became of the notification',
     t.match(again, { status: 200, body: { id: recalled.body.id, results: [{ status: 'accepted' }] } })
     t.notOk(again.body.results[0].eventId, 'it never had a place')
 
-    await eventually(async () => {
+    await until(async () => {
       await publish(service, 'alice')
       const { body } = await call(service, 'GET', `/v1/users/alice/notifications/${first.body.id}`)
       return body.status === 404

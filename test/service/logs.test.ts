@@ -5,7 +5,8 @@ import { ConnectionLog } from '../../services/connection/connection-log.ts'
 import { errors } from '../../services/errors.ts'
 import { userHash } from '../../services/users.ts'
 import { rawPeer, send, upgradeRequest } from '../fixtures/raw.ts'
-import { call, connect, eventually, serviceToken, startService, type TestService, userToken } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, connect, serviceToken, startService, type TestService, userToken } from '../helper.ts'
 
 interface Line {
   level: number
@@ -89,7 +90,7 @@ t.test('connections are logged at debug, with the hash of the user, device, and 
   await client.next('caughtUp')
   await client.close()
   const about = { user: userHash('alice'), device: 'phone' }
-  const closed = await eventually(() => lines.find(({ msg }) => msg === 'a connection was closed'), 'the line')
+  const closed = await until(() => lines.find(({ msg }) => msg === 'a connection was closed'), 'the line')
   t.match(closed, { ...about, level: 20, code: 1005 })
   t.match(
     lines.find(({ msg }) => msg === 'a device connected'),
@@ -119,7 +120,7 @@ t.test('a client that goes away is no error: during its body, before its answer,
     await abandon(t, service, upgradeRequest('/v1/ws', { authorization: `Bearer ${userToken('alice')}` }))
     await abandon(t, service, `GET /v1/sse?token=${userToken('alice')} HTTP/1.1\r\nhost: x\r\n\r\n`)
   }
-  await eventually(() => service.app.connections.count === 0, 'every connection to end')
+  await until(() => service.app.connections.count === 0, 'every connection to end')
   t.equal((await call(service, 'GET', '/health/live')).status, 200)
   t.same(
     lines.filter(({ level }) => level >= WARN),

@@ -7,7 +7,8 @@ import { RedisStore } from '../../services/store/redis/redis-store.ts'
 import type { Store, StoreSettings } from '../../services/store/store.ts'
 import { Follower } from '../fixtures/follower.ts'
 import { ServerProcess } from '../fixtures/node-process.ts'
-import { RedisServer, until } from '../fixtures/redis.ts'
+import { RedisServer } from '../fixtures/redis.ts'
+import { until } from '../fixtures/wait.ts'
 import { SECRET, serviceToken, temporaryFolder } from '../helper.ts'
 
 const PARKED = 20_000

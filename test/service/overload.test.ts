@@ -7,14 +7,15 @@ const { monitorEventLoopDelay } = perfHooks
 perfHooks.monitorEventLoopDelay = (options) => Object.defineProperty(monitorEventLoopDelay(options), 'mean', { get: () => mean })
 
 const { isProblem } = await import('../fixtures/problem.ts')
-const { call, eventually, startService } = await import('../helper.ts')
+const { until } = await import('../fixtures/wait.ts')
+const { call, startService } = await import('../helper.ts')
 
 t.test('a node that cannot keep up sheds requests with 503, and says how it is', async (t) => {
   const service = await startService(t)
   const publish = () => call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'x' })
   t.equal((await publish()).status, 202)
   mean = 3e9
-  const shed = await eventually(async () => {
+  const shed = await until(async () => {
     const answer = await publish()
     return answer.status === 503 && answer
   }, 'shedding')
@@ -23,5 +24,5 @@ t.test('a node that cannot keep up sheds requests with 503, and says how it is',
   for (const path of ['/v1/ws', '/v1/sse']) isProblem(t, await call(service, 'GET', path), 503, 'OVERLOADED')
   for (const path of ['/health/live', '/health/ready', '/metrics']) t.equal((await call(service, 'GET', path)).status, 200, path)
   mean = 0
-  await eventually(async () => (await publish()).status === 202, 'the end of it')
+  await until(async () => (await publish()).status === 202, 'the end of it')
 })

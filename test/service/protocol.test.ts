@@ -1,6 +1,7 @@
 import t from 'tap'
 import { formatEventId, parseEventId, type ServerFrame } from '../../services/protocol/index.ts'
-import { call, connect, eventually, ready, startService, type TestClient, type TestService, userToken } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, connect, ready, startService, type TestClient, type TestService, userToken } from '../helper.ts'
 
 const NO_LIMIT = { RATE_LIMIT_MAX: '0' }
 
@@ -61,7 +62,7 @@ t.test('resume', async (t) => {
     const phone = await ready(t, service, 'bea', { deviceId: 'phone', acks: true })
     await publishMany(service, 'bea', 3)
     await phone.until(() => phone.all('notification')[2])
-    await eventually(async () => (await lagOf(service, 'bea', 'phone')) === 0)
+    await until(async () => (await lagOf(service, 'bea', 'phone')) === 0)
     await phone.close()
     await publish(service, 'bea', 'four')
 
@@ -69,7 +70,7 @@ t.test('resume', async (t) => {
     t.match((await tablet.next('hello')).resume, { status: 'fresh', pending: 1 })
     await tablet.next('caughtUp')
     t.same(titles(tablet), ['four'])
-    await eventually(async () => (await lagOf(service, 'bea', 'tablet')) === 0)
+    await until(async () => (await lagOf(service, 'bea', 'tablet')) === 0)
 
     const again = await connect(t, service, 'bea', { deviceId: 'phone' })
     const { resume } = await again.next('hello')
@@ -231,7 +232,7 @@ t.test('live', async (t) => {
     t.equal(client.all('hello')[0]?.deviceId, 'default')
     await publishMany(service, 'ina', 12)
     await client.until(() => client.all('notification')[11])
-    await eventually(async () => (await lagOf(service, 'ina', 'default')) === 0)
+    await until(async () => (await lagOf(service, 'ina', 'default')) === 0)
     await client.close()
     await publish(service, 'ina', 'later')
     const back = await connect(t, service, 'ina')
@@ -245,7 +246,7 @@ t.test('live', async (t) => {
     const ids = await publishMany(service, 'jon', 3)
     for (const client of [one, two]) await client.until(() => client.all('notification')[2])
     one.send({ type: 'ack', eventId: ids[2] })
-    await eventually(async () => (await lagOf(service, 'jon', 'd')) === 0)
+    await until(async () => (await lagOf(service, 'jon', 'd')) === 0)
     await publishMany(service, 'jon', 4)
     await one.until(() => one.all('notification')[6])
     await two.until(() => two.all('notification')[4])
@@ -264,7 +265,7 @@ t.test('live', async (t) => {
     for (const tab of tabs) t.match(await tab.until(() => tab.all('state')[0]), { ids: [id], state: 'read', unread: 0 })
     for (const tab of tabs) t.equal(tab.all('notification').length, 1)
     await tabs[0]?.close()
-    await eventually(async () => (await call(service, 'GET', '/v1/users/kim/connections')).body.items.length === 9)
+    await until(async () => (await call(service, 'GET', '/v1/users/kim/connections')).body.items.length === 9)
     await ready(t, service, 'kim', { deviceId: 'tab10' })
   })
 

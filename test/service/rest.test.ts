@@ -1,7 +1,8 @@
 import t from 'tap'
 import { errors } from '../../services/errors.ts'
 import { isProblem } from '../fixtures/problem.ts'
-import { call, connect, eventually, serviceToken, startService, type TestService, userToken } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, connect, serviceToken, startService, type TestService, userToken } from '../helper.ts'
 
 const NO_LIMIT = { RATE_LIMIT_MAX: '0' }
 const NOTE = { type: 'sync.done', title: 'Sync finished' }
@@ -306,7 +307,7 @@ t.test('connections and the queue', async (t) => {
   const published = await publish(service, { to: 'alice', ...NOTE })
   t.equal(published.body.results[0].nodes, 1)
   const { eventId } = published.body.results[0]
-  const queue = await eventually(async () => {
+  const queue = await until(async () => {
     const { body } = await call(service, 'GET', '/v1/users/alice/queue')
     return body.devices[1]?.lag === 0 && body
   })

@@ -1,7 +1,8 @@
 import t, { type Test } from 'tap'
 import type { Connection } from '../../services/connection/connection.ts'
 import { clientFrame, closeCodeIn, type RawPeer, rawPeer, rawWebSocket, streamRequest, upgradeRequest } from '../fixtures/raw.ts'
-import { call, connect, eventually, ready, startService, type TestService, userToken } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, connect, ready, startService, type TestService, userToken } from '../helper.ts'
 
 const SETTINGS = { RATE_LIMIT_MAX: '0', LOG_MAX_ENTRIES: '1000', MAX_UNACKED: '10000', MAX_CONNECTIONS_PER_USER: '0' }
 
@@ -39,7 +40,7 @@ async function deafPeer(t: Test, service: TestService, transport: string, user: 
 /** Resolves when the network took nothing for a while of what each of these connections holds. */
 async function stalled(connections: () => Connection[], count: number): Promise<void> {
   const taken = new Map<Connection, { bytes: number; since: number }>()
-  await eventually(() => {
+  await until(() => {
     const still = connections().filter((connection) => {
       const { taken: bytes, buffered } = connection.transport
       const before = taken.get(connection)
@@ -75,7 +76,7 @@ for (const transport of ['WebSocket', 'event stream']) {
     peer.socket.write(
       transport === 'WebSocket' ? upgradeRequest(`/v1/ws?token=${userToken('live')}${query}`) : streamRequest('live', query)
     )
-    await eventually(() => peer.received().includes('caughtUp'))
+    await until(() => peer.received().includes('caughtUp'))
     peer.socket.pause()
     let most = 0
     const connections = (): Connection[] => [...service.app.connections.connections()]
@@ -96,14 +97,14 @@ for (const transport of ['WebSocket', 'event stream']) {
     await stalled(connections, 1)
     const sent = connections()[0]?.sent.offset ?? 0
     t.ok(sent < LONG_ROWS, 'the reader was too slow for the log')
-    const written = await eventually(async () => {
+    const written = await until(async () => {
       const one = await cursorOf(service, 'reset', 'default')
       await new Promise((resolve) => setTimeout(resolve, 200))
       return one > 0 && one === (await cursorOf(service, 'reset', 'default')) && one
     }, 'a cursor that stands still')
     t.ok(written < sent, `the cursor stands at ${written} of ${sent} sent`)
     peer.socket.resetAndDestroy()
-    await eventually(() => service.app.connections.count === 0)
+    await until(() => service.app.connections.count === 0)
     t.equal(await cursorOf(service, 'reset', 'default'), written, 'the end of the connection moves no cursor')
     const again = await connect(t, service, 'reset')
     t.match(await again.next('hello'), { resume: { status: 'resumed', pending: LONG_ROWS - written } })
@@ -115,11 +116,11 @@ t.test("a row published after the client's close frame comes to the next connect
   const service = await startService(t, SETTINGS)
   const peer = await rawWebSocket(t, service.url, 'closing', '', { allowHalfOpen: true })
   peer.socket.write(clientFrame(8, Buffer.from([0x03, 0xe8])))
-  await eventually(() => closeCodeIn(peer.received()) === 1000, 'the answer to the close frame')
+  await until(() => closeCodeIn(peer.received()) === 1000, 'the answer to the close frame')
   t.equal(service.app.connections.count, 1, 'TCP has not ended')
   await call(service, 'POST', '/v1/notifications', { to: 'closing', type: 'a', title: 'Between' })
   peer.socket.end()
-  await eventually(() => service.app.connections.count === 0)
+  await until(() => service.app.connections.count === 0)
   t.notMatch(peer.received().toString(), 'Between')
   const next = await connect(t, service, 'closing')
   t.match(await next.next('notification'), { notification: { title: 'Between' } })
@@ -131,11 +132,11 @@ t.test('rows published while an event stream ends reach the wire or the next str
     const user = `ending-${round}`
     const peer = await rawPeer(t, service.url, { allowHalfOpen: true })
     peer.socket.write(streamRequest(user))
-    await eventually(() => peer.received().includes('caughtUp'))
+    await until(() => peer.received().includes('caughtUp'))
     peer.socket.end()
     const titles = Array.from({ length: 10 }, (_, n) => `Row ${round}-${n}.`)
     for (const title of titles) await call(service, 'POST', '/v1/notifications', { to: user, type: 'a', title })
-    await eventually(() => service.app.connections.find(user) === undefined)
+    await until(() => service.app.connections.find(user) === undefined)
     const next = await ready(t, service, user)
     const got = [...next.all('notification').map(({ notification }) => notification.title), peer.received().toString()].join()
     for (const title of titles) t.ok(got.includes(title), title)
@@ -147,8 +148,8 @@ t.test('a socket that takes nothing is closed with 4104, also where its pings go
   await publishLong(service, 'stuck', LONG_ROWS)
   await deafPeer(t, service, 'WebSocket', 'stuck', '&device_id=d')
   await deafPeer(t, service, 'event stream', 'stuck', '&device_id=e')
-  await eventually(() => service.app.connections.count === 2)
-  await eventually(() => service.app.connections.count === 0)
+  await until(() => service.app.connections.count === 2)
+  await until(() => service.app.connections.count === 0)
   t.same([...service.app.counters.disconnects], [[4104, 2]])
 })
 

@@ -1,7 +1,8 @@
 import t, { type Test } from 'tap'
 import type { ServerFrame } from '../../services/protocol/index.ts'
 import { rawPeer, streamRequest } from '../fixtures/raw.ts'
-import { call, eventually, startService, type TestService, userToken } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, startService, type TestService, userToken } from '../helper.ts'
 
 interface Event {
   id: string
@@ -36,7 +37,7 @@ async function stream(t: Test, service: TestService, user: string, query = '', h
     state.ended = true
   }
   read().catch(() => undefined)
-  const next = (type: ServerFrame['type']) => eventually(() => events.find(({ frame }) => frame.type === type), `a ${type} event`)
+  const next = (type: ServerFrame['type']) => until(() => events.find(({ frame }) => frame.type === type), `a ${type} event`)
   return { response, events, next, state, abort }
 }
 
@@ -51,24 +52,22 @@ t.test('the same connection over server-sent events', async (t) => {
   t.match(pending, { id: /^\w+\.1\./, frame: { replay: true, notification: { title: 'Pending' } } })
 
   await call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'Live' })
-  const live = await eventually(() =>
-    first.events.find(({ frame }) => frame.type === 'notification' && frame.notification.title === 'Live')
-  )
+  const live = await until(() => first.events.find(({ frame }) => frame.type === 'notification' && frame.notification.title === 'Live'))
   t.match(await call(service, 'GET', '/v1/users/alice/connections'), { body: { items: [{ deviceId: 'laptop' }] } })
-  await eventually(
+  await until(
     async () => (await call(service, 'GET', '/v1/users/alice/queue')).body.devices[0]?.eventId === live.id,
     'the cursor moving by itself'
   )
 
   first.abort.abort()
-  await eventually(async () => (await call(service, 'GET', '/v1/users/alice/connections')).body.items.length === 0)
+  await until(async () => (await call(service, 'GET', '/v1/users/alice/connections')).body.items.length === 0)
   const again = await stream(t, service, 'alice', '?device_id=laptop', { 'last-event-id': pending.id })
   t.match(await again.next('hello'), { frame: { resume: { status: 'resumed', pending: 1 } } })
   t.equal((await again.next('notification')).id, live.id)
 
   await call(service, 'DELETE', '/v1/users/alice/connections')
   t.match(await again.next('bye'), { frame: { code: 4003 } })
-  await eventually(() => again.state.ended, 'the end of the stream')
+  await until(() => again.state.ended, 'the end of the stream')
 })
 
 t.test('what cannot be admitted is told by status', async (t) => {
@@ -98,7 +97,7 @@ t.test('caughtUp has an id: an EventSource that asked for latest loses nothing b
   const caughtUp = await first.next('caughtUp')
   t.match(caughtUp, { id: /^\w+\.1\./, frame: { eventId: caughtUp.id } })
   first.abort.abort()
-  await eventually(() => service.app.connections.count === 0)
+  await until(() => service.app.connections.count === 0)
   await call(service, 'POST', '/v1/notifications', { to: 'gil', type: 'a', title: 'While away' })
   const again = await stream(t, service, 'gil', '?device_id=page&last_event_id=latest', { 'last-event-id': caughtUp.id })
   t.match(await again.next('notification'), { frame: { notification: { title: 'While away' } } })
@@ -119,9 +118,9 @@ t.test('retry comes with hello and bye, a comment with each ping, and every bloc
   const service = await startService(t, { WS_PING_INTERVAL_MS: '100' })
   const peer = await rawPeer(t, service.url)
   peer.socket.write(streamRequest('ida'))
-  await eventually(() => peer.received().toString().split('"type":"ping"').length > 3, 'three pings')
+  await until(() => peer.received().toString().split('"type":"ping"').length > 3, 'three pings')
   await call(service, 'DELETE', '/v1/users/ida/connections')
-  await eventually(() => peer.received().toString().endsWith(LAST_CHUNK), 'the end of the stream')
+  await until(() => peer.received().toString().endsWith(LAST_CHUNK), 'the end of the stream')
   const blocks = blocksIn(peer.received()).filter((lines) => lines.some((line) => line.startsWith('data:') || line.startsWith('retry:')))
   for (const lines of blocks)
     t.ok(
@@ -141,7 +140,7 @@ t.test('a draining node tells a stream when to come back', async (t) => {
   const service = await startService(t)
   const peer = await rawPeer(t, service.url)
   peer.socket.write(streamRequest('jon'))
-  await eventually(() => peer.received().includes('caughtUp'))
+  await until(() => peer.received().includes('caughtUp'))
   void service.close()
   await peer.closed
   const [, reconnectInMs] = /"reconnectInMs":(\d+)/.exec(peer.received().toString()) ?? []
@@ -153,13 +152,13 @@ t.test('a stream ends after a time, since its client has no way to show life, an
   const peer = await rawPeer(t, service.url)
   const openedAt = performance.now()
   peer.socket.write(streamRequest('kim', '&device_id=d'))
-  await eventually(() => peer.received().toString().endsWith(LAST_CHUNK), 'the end of the stream')
+  await until(() => peer.received().toString().endsWith(LAST_CHUNK), 'the end of the stream')
   const lastedMs = performance.now() - openedAt
   t.ok(lastedMs >= 500 && lastedMs < 5000, `${lastedMs} ms: pings that nobody can answer do not end it`)
   const text = peer.received().toString()
   t.match(text, /retry: 100\ndata: \{"type":"bye","code":4201/)
   t.ok(text.split('"type":"ping"').length > 3)
-  await eventually(() => service.app.connections.count === 0)
+  await until(() => service.app.connections.count === 0)
   await call(service, 'POST', '/v1/notifications', { to: 'kim', type: 'a', title: 'Between' })
   const again = await stream(t, service, 'kim', '?device_id=d')
   t.match(await again.next('notification'), { frame: { notification: { title: 'Between' } } })

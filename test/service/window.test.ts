@@ -2,7 +2,8 @@ import t from 'tap'
 import { formatEventId, parseEventId } from '../../services/protocol/index.ts'
 import { clientFrame, closeCodeIn, rawPeer, rawWebSocket, upgradeRequest } from '../fixtures/raw.ts'
 import { RedisServer } from '../fixtures/redis.ts'
-import { call, connect, eventually, ready, startService, type TestClient, type TestService, userToken } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, connect, ready, startService, type TestClient, type TestService, userToken } from '../helper.ts'
 
 const NO_LIMIT = { RATE_LIMIT_MAX: '0' }
 
@@ -61,11 +62,11 @@ t.test('attaching again with a full window sends nothing over it', async (t) => 
     const service = await startService(t, { ...NO_LIMIT, MAX_UNACKED: '2', ...environment })
     await publishMany(service, 'ann', 6)
     const client = await connect(t, service, 'ann', { deviceId: 'd' })
-    await eventually(() => client.all('notification').length === 2)
+    await until(() => client.all('notification').length === 2)
     for (let round = 0; round < 4; round++) {
       const { reads } = service.app.counters
       service.app.fanout.suspect(() => true)
-      await eventually(() => service.app.counters.reads > reads)
+      await until(() => service.app.counters.reads > reads)
     }
     await call(service, 'GET', '/v1/users/ann/queue')
     t.equal(client.all('notification').length, 2)
@@ -83,7 +84,7 @@ t.test('an acknowledgement moves the stored cursor wherever the connection stand
   await t.test('at the place of resuming', async (t) => {
     const client = await ready(t, service, 'cat', { deviceId: 'a', lastEventId: at(4) })
     client.send({ type: 'ack', eventId: at(4) })
-    await eventually(async () => (await cursorOf(service, 'cat', 'a')) === 4)
+    await until(async () => (await cursorOf(service, 'cat', 'a')) === 4)
     await client.close()
     t.match((await (await connect(t, service, 'cat', { deviceId: 'a' })).next('hello')).resume, { pending: 2 })
   })
@@ -92,7 +93,7 @@ t.test('an acknowledgement moves the stored cursor wherever the connection stand
     await (await ready(t, service, 'cat', { deviceId: 'b', lastEventId: 'earliest' })).close()
     const client = await ready(t, service, 'cat', { deviceId: 'b', lastEventId: at(6) })
     client.send({ type: 'ack', eventId: at(2) })
-    await eventually(async () => (await cursorOf(service, 'cat', 'b')) === 2)
+    await until(async () => (await cursorOf(service, 'cat', 'b')) === 2)
     t.equal(client.closed, undefined)
   })
 
@@ -100,7 +101,7 @@ t.test('an acknowledgement moves the stored cursor wherever the connection stand
     const client = await connect(t, service, 'cat', { deviceId: 'c', lastEventId: 'latest' })
     const { eventId } = await client.next('caughtUp')
     client.send({ type: 'ack', eventId })
-    await eventually(async () => (await cursorOf(service, 'cat', 'c')) === 6)
+    await until(async () => (await cursorOf(service, 'cat', 'c')) === 6)
     t.match(await call(service, 'GET', '/metrics'), { body: /belfry_bad_acks_total 0/ })
   })
 })
@@ -115,16 +116,16 @@ for (const [kind, deviceId, acks] of [
     const client = await connect(t, service, 'dot', { deviceId })
     await client.next('notification')
     if (acks) client.send({ type: 'ack', eventId: first?.eventId })
-    await eventually(async () => (await cursorOf(service, 'dot', deviceId)) === 1)
+    await until(async () => (await cursorOf(service, 'dot', deviceId)) === 1)
     await client.close()
     await publishMany(service, 'dot', 3)
     const retained = async (): Promise<number> => (await call(service, 'GET', '/v1/users/dot/notifications')).body.items.length
-    await eventually(async () => (await retained()) === 0, 'every row expires')
+    await until(async () => (await retained()) === 0, 'every row expires')
     const told = await connect(t, service, 'dot', { deviceId })
     t.match(await told.next('gap'), { reason: 'trimmed' })
     const { eventId } = await told.next('caughtUp')
     if (acks) told.send({ type: 'ack', eventId })
-    await eventually(async () => (await cursorOf(service, 'dot', deviceId)) === 4)
+    await until(async () => (await cursorOf(service, 'dot', deviceId)) === 4)
     await told.close()
     const again = await connect(t, service, 'dot', { deviceId })
     t.match((await again.next('hello')).resume, { status: 'resumed', pending: 0 })
@@ -194,7 +195,7 @@ t.test('acknowledging is no flood', async (t) => {
     const client = await connect(t, service, 'gus', { deviceId: 'd' })
     acknowledgeEvery(client, 1)
     await client.next('caughtUp')
-    await eventually(async () => (await cursorOf(service, 'gus', 'd')) === 400)
+    await until(async () => (await cursorOf(service, 'gus', 'd')) === 400)
     t.equal(client.all('notification').length, 400)
     t.equal(client.closed, undefined)
   })
@@ -237,7 +238,7 @@ t.test('acknowledging is no flood', async (t) => {
       const peer = await rawWebSocket(t, service.url, `jim-${name}`)
       const marks = Array.from({ length: 26 }, () => clientFrame(1, '{"type":"mark","ids":["x"],"state":"read"}'))
       peer.socket.write(Buffer.concat([...marks, ...Array.from({ length: 40 }, () => clientFrame(opcode, 'x'))]))
-      await eventually(() => closeCodeIn(peer.received()) !== 0, 'a close frame')
+      await until(() => closeCodeIn(peer.received()) !== 0, 'a close frame')
       t.equal(closeCodeIn(peer.received()), 4102)
     })
   }
@@ -260,18 +261,18 @@ t.test('a frame that comes with the handshake waits for hello, and is carried ou
   const mark = clientFrame(1, JSON.stringify({ type: 'mark', ref: 1, ids: [row?.id], state: 'read' }))
   const ack = clientFrame(1, JSON.stringify({ type: 'ack', eventId: row?.eventId }))
   peer.socket.write(Buffer.concat([Buffer.from(upgradeRequest(`/v1/ws?token=${userToken('kim')}&device_id=d`)), mark, ack]))
-  await eventually(() => service.app.connections.count === 1)
+  await until(() => service.app.connections.count === 1)
   peer.socket.write(clientFrame(1, JSON.stringify({ type: 'mark', ref: 2, ids: ['x'], state: 'read' })))
   const { body } = await call(service, 'GET', '/v1/users/kim/notifications')
   t.equal(body.unread, 1)
   t.notMatch(peer.received().toString(), '"type"')
   admit()
-  await eventually(() => peer.received().includes('"ref":2'), 'the answer to the second mark')
+  await until(() => peer.received().includes('"ref":2'), 'the answer to the second mark')
   const text = peer.received().toString()
   t.ok(text.indexOf('"type":"hello"') < text.indexOf('"type":"ok"'))
   t.ok(text.indexOf('"ref":1') < text.indexOf('"ref":2'))
   t.equal((await call(service, 'GET', '/v1/users/kim/notifications')).body.unread, 0)
-  await eventually(async () => (await cursorOf(service, 'kim', 'd')) === 1)
+  await until(async () => (await cursorOf(service, 'kim', 'd')) === 1)
   t.equal(service.app.counters.badAcks, 0)
 })
 

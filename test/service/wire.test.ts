@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { type AddressInfo, connect as connectTcp } from 'node:net'
 import t, { type Test } from 'tap'
 import { rawPeer, send, upgradeRequest } from '../fixtures/raw.ts'
-import { call, connect, eventually, ready, serviceToken, startService, userToken } from '../helper.ts'
+import { until } from '../fixtures/wait.ts'
+import { call, connect, ready, serviceToken, startService, userToken } from '../helper.ts'
 
 const service = await startService(t, { RATE_LIMIT_MAX: '0' })
 const { url } = service
@@ -24,7 +25,7 @@ async function answersTo(t: Test, bytes: string | Buffer, count: number, to = ur
   const { socket, received } = await rawPeer(t, to)
   socket.write(bytes)
   let answers: Answer[] = []
-  await eventually(
+  await until(
     () => {
       answers = parseAnswers(received().toString('latin1'))
       return answers.length >= count
@@ -83,7 +84,7 @@ t.test('an upgrade that is no WebSocket is ignored, with and without a body', as
     inPieces.socket.write(piece)
     await new Promise((resolve) => setTimeout(resolve, 30))
   }
-  await eventually(() => inPieces.received().includes('202 Accepted'), 'the answer to a publish in pieces')
+  await until(() => inPieces.received().includes('202 Accepted'), 'the answer to a publish in pieces')
 })
 
 t.test('h2c on the socket’s path is no handshake: 426; WebSocket among other protocols is one', async (t) => {
@@ -198,11 +199,11 @@ t.test('Expect: a body is asked for when it is wanted; any other expectation is 
   const known = `authorization: Bearer ${serviceToken()}\r\n`
   const { socket, received } = await rawPeer(t, url)
   socket.write(waiting(known, body.length))
-  await eventually(() => received().includes('100 Continue'))
+  await until(() => received().includes('100 Continue'))
   socket.write(body)
-  await eventually(() => received().includes('202 Accepted'))
+  await until(() => received().includes('202 Accepted'))
   socket.write(LIVE)
-  await eventually(() => received().includes('"ok"'), 'the connection goes on')
+  await until(() => received().includes('"ok"'), 'the connection goes on')
   for (const [name, request, status] of [
     ['no token', waiting('', 500), 401],
     ['too large', waiting(known, 1_000_000_000), 413]
@@ -262,7 +263,7 @@ t.test('a peer that takes nothing of an answer loses its connection; one that wa
   stalled.app.server.timeout = 1000
   const stream = await rawPeer(t, stalled.url)
   stream.socket.write(`GET /v1/sse HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${userToken('quiet')}\r\n\r\n`)
-  await eventually(() => stream.received().includes('caughtUp'))
+  await until(() => stream.received().includes('caughtUp'))
   const accepted = once(stalled.app.server, 'connection')
   const peer = await rawPeer(t, stalled.url)
   const [socket] = await accepted
@@ -296,7 +297,7 @@ t.test('both loopbacks of localhost are one server', async (t) => {
       () => false
     )
   }
-  await eventually(listens, 'the second loopback to listen')
+  await until(listens, 'the second loopback to listen')
   const onSecond = async (bytes: string): Promise<string> => {
     const socket = connectTcp(port, '::1')
     t.teardown(() => socket.destroy())
@@ -305,7 +306,7 @@ t.test('both loopbacks of localhost are one server', async (t) => {
       text += data
     })
     socket.write(bytes)
-    await eventually(() => text.includes('\r\n\r\n'))
+    await until(() => text.includes('\r\n\r\n'))
     return text
   }
   t.match(await onSecond(LIVE), /^HTTP\/1.1 200 [\s\S]*"ok"/)

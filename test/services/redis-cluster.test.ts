@@ -3,8 +3,9 @@ import { newId } from '../../services/ids.ts'
 import { bucketOf, Keys, slotOf } from '../../services/store/redis/keys.ts'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
 import { Follower } from '../fixtures/follower.ts'
-import { RedisCluster, until } from '../fixtures/redis.ts'
+import { RedisCluster } from '../fixtures/redis.ts'
 import { settings } from '../fixtures/redis-ground.ts'
+import { until } from '../fixtures/wait.ts'
 
 const cluster = await RedisCluster.start()
 t.teardown(() => cluster.stop())

@@ -2,9 +2,10 @@ import t from 'tap'
 import { bucketOf } from '../../services/store/redis/keys.ts'
 import type { PublishResult } from '../../services/store/store.ts'
 import type { Follower } from '../fixtures/follower.ts'
-import { RedisServer, until } from '../fixtures/redis.ts'
+import { RedisServer } from '../fixtures/redis.ts'
 import { command, on, own, UNAVAILABLE } from '../fixtures/redis-ground.ts'
 import { TcpProxy } from '../fixtures/tcp-proxy.ts'
+import { until } from '../fixtures/wait.ts'
 
 /** Publishes without a break until stopped; every one that was accepted is told to `accepted`. */
 function load(node: Follower, users: string[], publishers = 4) {

@@ -1,7 +1,8 @@
 import t from 'tap'
 import { BUCKETS, bucketOf } from '../../services/store/redis/keys.ts'
-import { type RedisServer, until } from '../fixtures/redis.ts'
+import type { RedisServer } from '../fixtures/redis.ts'
 import { command, own } from '../fixtures/redis-ground.ts'
+import { until } from '../fixtures/wait.ts'
 
 async function memoryOf(server: RedisServer): Promise<number> {
   return Number(/used_memory:(\d+)/.exec(await server.admin().info('memory'))?.[1])

@@ -1,8 +1,9 @@
 import t from 'tap'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
-import { RedisServer, until } from '../fixtures/redis.ts'
+import { RedisServer } from '../fixtures/redis.ts'
 import { command, on, own, settings, UNAVAILABLE } from '../fixtures/redis-ground.ts'
 import { TcpProxy } from '../fixtures/tcp-proxy.ts'
+import { until } from '../fixtures/wait.ts'
 
 const shared = await RedisServer.start()
 t.teardown(() => shared.stop())

@@ -1,9 +1,10 @@
 import { cp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { RedisServer, until } from '../fixtures/redis.ts'
+import { RedisServer } from '../fixtures/redis.ts'
 import { command, on, own } from '../fixtures/redis-ground.ts'
 import { TcpProxy } from '../fixtures/tcp-proxy.ts'
+import { until } from '../fixtures/wait.ts'
 
 const shared = await RedisServer.start()
 t.teardown(() => shared.stop())

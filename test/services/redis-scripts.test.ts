@@ -8,8 +8,9 @@ import { rowId } from '../../services/store/row.ts'
 import { META_TTL_MS, type Wake } from '../../services/store/store.ts'
 import { marked } from '../conformance/stage.ts'
 import { Follower } from '../fixtures/follower.ts'
-import { RedisServer, until } from '../fixtures/redis.ts'
+import { RedisServer } from '../fixtures/redis.ts'
 import { command, own } from '../fixtures/redis-ground.ts'
+import { until } from '../fixtures/wait.ts'
 
 const files = readdirSync(new URL('../../services/store/redis/lua/', import.meta.url)).map((file) => file.replace(/\.lua$/, ''))
 

@@ -5,8 +5,9 @@ import { newId } from '../../services/ids.ts'
 import type { RedisStoreOptions } from '../../services/store/redis/clients.ts'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
 import { Follower } from '../fixtures/follower.ts'
-import { RedisCluster, RedisSentinel, until } from '../fixtures/redis.ts'
+import { RedisCluster, RedisSentinel } from '../fixtures/redis.ts'
 import { settings } from '../fixtures/redis-ground.ts'
+import { until } from '../fixtures/wait.ts'
 
 const access = { username: 'belfry', password: 'hunter2' }
 

@@ -2,8 +2,9 @@ import t from 'tap'
 import { newId } from '../../services/ids.ts'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
 import { Follower } from '../fixtures/follower.ts'
-import { RedisSentinel, until } from '../fixtures/redis.ts'
+import { RedisSentinel } from '../fixtures/redis.ts'
 import { settings } from '../fixtures/redis-ground.ts'
+import { until } from '../fixtures/wait.ts'
 
 t.test('a replica confirms publishes, is promoted when the master dies, and nothing confirmed is lost', async (t) => {
   const group = await RedisSentinel.start()

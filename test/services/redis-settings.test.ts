@@ -2,8 +2,9 @@ import t, { type Test } from 'tap'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
 import type { StoreSettings } from '../../services/store/store.ts'
 import { Follower } from '../fixtures/follower.ts'
-import { RedisServer, until } from '../fixtures/redis.ts'
+import { RedisServer } from '../fixtures/redis.ts'
 import { command, settings } from '../fixtures/redis-ground.ts'
+import { until } from '../fixtures/wait.ts'
 
 const server = await RedisServer.start()
 t.teardown(() => server.stop())

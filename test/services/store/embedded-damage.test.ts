@@ -10,7 +10,8 @@ import { checkFiles } from '../../../services/store/embedded/level-files.ts'
 import { rowId, rowKind } from '../../../services/store/row.ts'
 import type { Backlog } from '../../../services/store/store.ts'
 import { temporaryFolder } from '../../conformance/embedded-setup.ts'
-import { baseSettings, Clock, idOf, Recorder, tailOf, until } from '../../conformance/stage.ts'
+import { baseSettings, Clock, idOf, Recorder, tailOf } from '../../conformance/stage.ts'
+import { until } from '../../fixtures/wait.ts'
 
 const clock = new Clock()
 const settings = { ...baseSettings, rateLimit: 0, maxEntries: 1000, clock: () => clock.now }

@@ -8,7 +8,8 @@ import { type EmbeddedOptions, EmbeddedStore } from '../../../services/store/emb
 import { emptyState } from '../../../services/store/state.ts'
 import { META_TTL_MS, type PublishCommand } from '../../../services/store/store.ts'
 import { temporaryFolder } from '../../conformance/embedded-setup.ts'
-import { baseSettings, Clock, idOf, pageOf, Recorder, tailOf, until } from '../../conformance/stage.ts'
+import { baseSettings, Clock, idOf, pageOf, Recorder, tailOf } from '../../conformance/stage.ts'
+import { until } from '../../fixtures/wait.ts'
 
 const clock = new Clock()
 const settings = { ...baseSettings, rateLimit: 0, clock: () => clock.now }
