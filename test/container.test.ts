@@ -80,9 +80,9 @@ t.test('Dockerfile: what npm start runs, as a user without rights, with an envir
 })
 
 t.test('dist holds the service, and nothing of the tests and the benchmark', async (t) => {
-  // Without NODE_OPTIONS, through which tap loads its own loader into every child process.
-  const { PATH = '' } = process.env
-  const { stdout } = await promisify(execFile)('node_modules/.bin/tsc', ['-p', 'tsconfig.build.json', '--listFilesOnly'], { env: { PATH } })
+  // tap loads its module loader into every child process through NODE_OPTIONS; the compiler does not start with it.
+  const compiler = ['-u', 'NODE_OPTIONS', 'node_modules/.bin/tsc', '-p', 'tsconfig.build.json', '--listFilesOnly']
+  const { stdout } = await promisify(execFile)('env', compiler)
   const compiled = stdout.split('\n').flatMap((path) => (path === '' || path.includes('node_modules') ? [] : [relative('.', path)]))
   t.ok(compiled.includes('server.ts'))
   const shelves = ['cli', 'plugins', 'routes', 'services']
