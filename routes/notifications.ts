@@ -1,13 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyError } from 'fastify'
-import { type BatchEntry, carryOutBatch } from '../services/delivery/batch.ts'
-import type { PublishRequest } from '../services/delivery/publisher.ts'
-import { errors } from '../services/errors.ts'
+import type { FastifyError, FastifyRequest } from 'fastify'
+import type { BatchItem, PublishRequest } from '../services/delivery/publisher.ts'
 import { type JsonProblem, refusalOf } from '../services/node/exact-json.ts'
 import { bodyErrors, described, problems, serviceErrors, serviceSecurity } from './schemas/common.ts'
 import {
   BatchAnswerSchema,
-  type BatchItem,
+  type BatchItemBody,
   BatchItemSchema,
   BatchSchema,
   PublishAnswerSchema,
@@ -76,33 +74,29 @@ const notifications: FastifyPluginAsyncTypebox = async (app) => {
       }
     },
     async (request, reply) => {
-      const validate = request.compileValidationSchema(BatchItemSchema, 'body')
-      const problems = problemsByItem(request.bodyProblems ?? [])
-      const publish = async (item: unknown, index: number) => {
-        try {
-          const unkept = problems.get(index)
-          if (unkept !== undefined) throw refusalOf(unkept)
-          if (!validate(item)) throw Object.assign(new Error(describe(validate.errors)), { validation: validate.errors })
-          const { idempotencyKey, ...notification } = item as BatchItem
-          const { answer } = await app.publisher.publish(
-            notification as PublishRequest,
-            request.publisher,
-            idempotencyKey && unquoted(idempotencyKey)
-          )
-          return answer
-        } catch (error) {
-          return { problem: app.problemOf(error as FastifyError, request.id) }
-        }
-      }
-      const results = await carryOutBatch(request.body.notifications.map(batchEntry), publish)
-      if (results.every((result) => 'problem' in result && result.problem.code === 'BELFRY_ERR_STORE_UNAVAILABLE'))
-        throw new errors.StoreUnavailable()
-      return reply.code(202).send({ results })
+      const results = await app.publisher.publishBatch(batchItems(request, request.body.notifications), request.publisher)
+      const answers = results.map((result) =>
+        'error' in result ? { problem: app.problemOf(result.error as FastifyError, request.id) } : result
+      )
+      return reply.code(202).send({ results: answers })
     }
   )
 }
 
 export default notifications
+
+/** Validates each item on its own, so that an invalid item is refused alone. */
+function batchItems(request: FastifyRequest, notifications: unknown[]): BatchItem[] {
+  const validate = request.compileValidationSchema(BatchItemSchema, 'body')
+  const problems = problemsByItem(request.bodyProblems ?? [])
+  return notifications.map((item, index) => {
+    const inexact = problems.get(index)
+    if (inexact !== undefined) return { error: refusalOf(inexact) }
+    if (!validate(item)) return { error: Object.assign(new Error(describe(validate.errors)), { validation: validate.errors }) }
+    const { idempotencyKey, ...notification } = item as BatchItemBody
+    return { request: notification as PublishRequest, key: idempotencyKey && unquoted(idempotencyKey) }
+  })
+}
 
 const ITEM = /^\/notifications\/(\d+)/
 
@@ -124,13 +118,6 @@ function problemsByItem(problems: JsonProblem[]): Map<number, JsonProblem[]> {
   }
   if (others.length > 0) throw refusalOf(others)
   return byItem
-}
-
-/** The item has not been validated. A keyed item for several users asks for the first of them before the others. */
-function batchEntry(item: unknown): BatchEntry<unknown> {
-  const { to, idempotencyKey } = item as { to?: unknown; idempotencyKey?: unknown }
-  const users = [to].flat().filter((user) => typeof user === 'string')
-  return { item, users, isGradual: users.length > 1 && idempotencyKey !== undefined }
 }
 
 /** The key of a structured-field string (RFC 8941 §3.3.3), or of a bare one. */

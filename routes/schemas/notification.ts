@@ -98,7 +98,7 @@ export const BatchItemSchema = Type.Object(
   { additionalProperties: false }
 )
 
-export type BatchItem = Static<typeof BatchItemSchema>
+export type BatchItemBody = Static<typeof BatchItemSchema>
 
 export const BatchSchema = Type.Object(
   {
@@ -182,8 +182,6 @@ export const MarkSchema = Type.Object(
     examples: [{ ids: ['qk3mTnHc0Vd5Yx1LbR2w'], state: 'read' }]
   }
 )
-
-export type MarkBody = Static<typeof MarkSchema>
 
 export const MarkAnswerSchema = Type.Object({
   ids: Type.Array(NotificationIdSchema, { description: 'Those whose state changed' }),

@@ -15,12 +15,12 @@ export interface BatchEntry<Item> {
  */
 export function carryOutBatch<Item, Result>(
   entries: readonly BatchEntry<Item>[],
-  carryOut: (item: Item, index: number) => Promise<Result>
+  carryOut: (item: Item) => Promise<Result>
 ): Promise<Result[]> {
   const blockerByUser = new Map<string, Promise<unknown>>()
-  const results = entries.map(({ item, users, isGradual }, index) => {
+  const results = entries.map(({ item, users, isGradual }) => {
     const blockers = new Set(users.flatMap((user) => blockerByUser.get(user) ?? []))
-    const result = blockers.size === 0 ? carryOut(item, index) : Promise.all(blockers).then(() => carryOut(item, index))
+    const result = blockers.size === 0 ? carryOut(item) : Promise.all(blockers).then(() => carryOut(item))
     if (isGradual || blockers.size > 0) for (const user of users) blockerByUser.set(user, result)
     return result
   })

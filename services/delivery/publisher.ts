@@ -4,6 +4,7 @@ import type { Counters } from '../node/counters.ts'
 import { retryAfterOf } from '../problem.ts'
 import { formatEventId } from '../protocol/index.ts'
 import type { Durability, PublishResult, Store } from '../store/store.ts'
+import { carryOutBatch } from './batch.ts'
 import type { Releaser } from './releaser.ts'
 
 /** Largest `data`, bytes of JSON. */
@@ -41,6 +42,12 @@ export interface PublishOutcome {
   replayed: boolean
 }
 
+/** One item of a batch: a valid request with its Idempotency-Key, or the error that refuses the item. */
+export type BatchItem = { request: PublishRequest; key: string | undefined } | { error: Error }
+
+/** The result of one item of a batch. */
+export type BatchResult = PublishAnswer | { error: Error }
+
 /**
  * Publishes: append, then wake whoever is there, in one step of the store for each recipient. Whether the user is online is never asked.
  */
@@ -64,7 +71,7 @@ export class Publisher {
    * @throws TooLarge, IdempotencyConflict, ParkedFull (one recipient), StoreUnavailable, StoreFull
    */
   async publish(request: PublishRequest, publisher: string, key: string | undefined): Promise<PublishOutcome> {
-    const users = typeof request.to === 'string' ? [request.to] : [...new Set(request.to)]
+    const users = recipientsOf(request)
     const tail = tailOf(request)
     const id = key === undefined ? newId() : keyedId(publisher, key, JSON.stringify([users, canonical(request)]))
     const command = { id, keyed: key !== undefined, tail, halfLife: request.halfLife ?? 0 }
@@ -95,6 +102,31 @@ export class Publisher {
     }
   }
 
+  /**
+   * Publishes the items of a batch side by side. Items for the same user reach the store in the order of the batch, and an item that fails does
+   * not stop the others.
+   *
+   * @returns the results, in the order of the items
+   * @throws StoreUnavailable if every item failed with it
+   */
+  async publishBatch(items: readonly BatchItem[], publisher: string): Promise<BatchResult[]> {
+    const publishItem = async (item: BatchItem): Promise<BatchResult> => {
+      if ('error' in item) return item
+      try {
+        return (await this.publish(item.request, publisher, item.key)).answer
+      } catch (error) {
+        return { error: error as Error }
+      }
+    }
+    const entries = items.map((item) => {
+      const users = 'error' in item ? [] : recipientsOf(item.request)
+      return { item, users, isGradual: users.length > 1 && 'key' in item && item.key !== undefined }
+    })
+    const results = await carryOutBatch(entries, publishItem)
+    if (results.every((result) => 'error' in result && result.error instanceof errors.StoreUnavailable)) throw new errors.StoreUnavailable()
+    return results
+  }
+
   #settle(user: string, result: Outcome): RecipientResult {
     const counters = this.#counters
     if ('replayed' in result && result.replayed) counters.replayed += 1
@@ -118,6 +150,11 @@ export class Publisher {
         return { user, status: 'rejected', code: result.error.code, retryAfterMs: retryAfterOf(result.error) as number, nodes: 0 }
     }
   }
+}
+
+/** Returns each recipient once, in the order of the request. */
+function recipientsOf({ to }: PublishRequest): string[] {
+  return typeof to === 'string' ? [to] : [...new Set(to)]
 }
 
 function failed(error: unknown): Outcome {
