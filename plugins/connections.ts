@@ -1,10 +1,13 @@
 import fp from 'fastify-plugin'
+import { ConnectionDirectory } from '../services/connection/connection-directory.ts'
 import { Registry } from '../services/connection/registry.ts'
 import { descriptorLimit, socketLimits } from '../services/node/descriptors.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     connections: Registry
+    /** Lists and closes the connections of a user on all nodes. */
+    connectionDirectory: ConnectionDirectory
     /** Connections this node takes. */
     maxConnections: number
   }
@@ -15,6 +18,7 @@ export default fp(
   async (app) => {
     const registry = new Registry(app.store, app.config.WS_PING_INTERVAL_MS, app.config.RETENTION_SECONDS * 1000)
     app.decorate('connections', registry)
+    app.decorate('connectionDirectory', new ConnectionDirectory(app.store))
     const descriptors = descriptorLimit()
     const limits = socketLimits(descriptors, app.config.MAX_CONNECTIONS)
     if (app.config.MAX_CONNECTIONS > limits.sockets) {

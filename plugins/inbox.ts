@@ -10,7 +10,7 @@ declare module 'fastify' {
 /** The retained notifications with their state, for the service's routes and the user's own. */
 export default fp(
   async (app) => {
-    app.decorate('inbox', new Inbox(app.store))
+    app.decorate('inbox', new Inbox(app.store, app.counters))
   },
-  { name: 'inbox', fastify: '5.x', dependencies: ['store'] }
+  { name: 'inbox', fastify: '5.x', dependencies: ['store', 'metrics'] }
 )

@@ -1,7 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { errors } from '../services/errors.ts'
-import { formatEventId } from '../services/protocol/index.ts'
 import {
   bodyErrors,
   DurabilitySchema,
@@ -129,7 +127,6 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const durability = await app.inbox.recall(request.params.user, request.params.id)
-      app.counters.recalled += 1
       return reply.code(204).header('belfry-durability', durability).send(null)
     }
   )
@@ -146,7 +143,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
         response: { 200: ConnectionsSchema, ...problems(...serviceErrors) }
       }
     },
-    async (request) => ({ items: await app.store.connections(request.params.user) })
+    (request) => app.connectionDirectory.list(request.params.user)
   )
 
   app.delete(
@@ -162,11 +159,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
         response: { 200: DisconnectedSchema, ...problems(...serviceErrors) }
       }
     },
-    async (request) => {
-      const { user } = request.params
-      const disconnected = await app.store.disconnect({ user, connectionId: undefined, ...request.query })
-      return { disconnected, durability: app.store.status().durability }
-    }
+    (request) => app.connectionDirectory.closeAll(request.params.user, request.query)
   )
 
   app.delete(
@@ -182,12 +175,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
         response: { 200: DisconnectedSchema, ...problems(...serviceErrors, 404) }
       }
     },
-    async (request) => {
-      const { user, id } = request.params
-      const disconnected = await app.store.disconnect({ user, connectionId: id, reason: request.query.reason, revoke: false })
-      if (disconnected === 0) throw new errors.NotFound('There is no such connection')
-      return { disconnected, durability: app.store.status().durability }
-    }
+    (request) => app.connectionDirectory.close(request.params.user, request.params.id, request.query.reason)
   )
 
   app.get(
@@ -202,16 +190,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
         response: { 200: QueueSchema, ...problems(...serviceErrors) }
       }
     },
-    async (request) => {
-      const { head, first, parked, unread, devices } = await app.store.queue(request.params.user)
-      return {
-        head: formatEventId(head),
-        first: formatEventId(first),
-        parked,
-        unread,
-        devices: devices.map(({ deviceId, position, lag, at }) => ({ deviceId, eventId: formatEventId(position), lag, acknowledgedAt: at }))
-      }
-    }
+    (request) => app.inbox.queue(request.params.user)
   )
 }
 

@@ -1,4 +1,5 @@
 import { errors } from '../errors.ts'
+import type { Counters } from '../node/counters.ts'
 import { formatEventId, type Notification, parseEventId, type State } from '../protocol/index.ts'
 import { rowId, rowId8, rowTail } from '../store/row.ts'
 import type { Durability, MarkResult, Store, InboxItem as StoredItem } from '../store/store.ts'
@@ -25,12 +26,24 @@ export type FoundNotification =
   | (Notification & { state: 'parked'; releaseAt: number })
   | { id: string; state: 'folded'; eventId: string }
 
+/** The queue of a user. `head` and `first` are the newest row and the oldest retained row, '' while there is no log. */
+export interface QueueAnswer {
+  head: string
+  first: string
+  parked: number
+  unread: number
+  /** `eventId` is the cursor, `lag` the number of rows after it, `acknowledgedAt` the time it last moved, Unix milliseconds. */
+  devices: { deviceId: string; eventId: string; lag: number; acknowledgedAt: number }[]
+}
+
 /** The retained notifications of a user with their state, as REST shows them. */
 export class Inbox {
   readonly #store: Store
+  readonly #counters: Counters
 
-  constructor(store: Store) {
+  constructor(store: Store, counters: Counters) {
     this.#store = store
+    this.#counters = counters
   }
 
   /**
@@ -86,7 +99,20 @@ export class Inbox {
   async recall(user: string, id: string): Promise<Durability> {
     const result = await this.#store.retract(user, id, 'recalled')
     if (result === 'unknown' || result === 'folded') throw new errors.NotFound('There is no such notification')
+    this.#counters.recalled += 1
     return this.#store.status().durability
+  }
+
+  /** Returns the state of the log, the number of parked notifications, and the cursor of each device. */
+  async queue(user: string): Promise<QueueAnswer> {
+    const { head, first, parked, unread, devices } = await this.#store.queue(user)
+    return {
+      head: formatEventId(head),
+      first: formatEventId(first),
+      parked,
+      unread,
+      devices: devices.map(({ deviceId, position, lag, at }) => ({ deviceId, eventId: formatEventId(position), lag, acknowledgedAt: at }))
+    }
   }
 }
 
