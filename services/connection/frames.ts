@@ -1,5 +1,5 @@
-import { formatEventId, type ServerFrame, type State } from '../protocol/index.ts'
-import { retractedOffset, rowId, rowId8, rowKind, rowTail, tailStart } from '../store/row.ts'
+import { type DigestFrame, formatEventId, type RetractFrame, type ServerFrame, type StateFrame } from '../protocol/index.ts'
+import { digestIn, retractedOffset, retractionIn, rowId, rowId8, rowKind, rowTail, stateChangeIn } from '../store/row.ts'
 import type { Backlog } from '../store/store.ts'
 
 const TEXT_FRAME = 0x81
@@ -25,8 +25,8 @@ export class Frame {
    */
   constructor(eventId: string, head: string, row?: Buffer, end = '') {
     const headLength = row === undefined ? Buffer.byteLength(head) : head.length
-    const tailLength = row === undefined ? 0 : row.length - tailStart(row)
-    const length = headLength + tailLength + end.length
+    const tail = row === undefined ? undefined : rowTail(row)
+    const length = headLength + (tail?.length ?? 0) + end.length
     const start = length < 126 ? 2 : length < 65_536 ? 4 : 10
     const ws = Buffer.allocUnsafe(start + length)
     ws[0] = TEXT_FRAME
@@ -39,7 +39,7 @@ export class Frame {
       ws.writeBigUInt64BE(BigInt(length), 2)
     }
     ws.write(head, start, row === undefined ? 'utf8' : 'latin1')
-    row?.copy(ws, start + headLength, row.length - tailLength)
+    tail?.copy(ws, start + headLength)
     for (let i = 0; i < end.length; i++) ws[start + length - end.length + i] = end.charCodeAt(i)
     this.ws = ws
     this.eventId = eventId
@@ -105,13 +105,12 @@ export class Replay {
   #change(index: number, eventId: string, kind: 's' | 'r' | 'd', row: Buffer): Frame | undefined {
     const { resumed, start, states, unread } = this.#backlog
     if (kind === 'r' && !resumed && retractedOffset(row) > start.offset) return undefined
-    const rest = JSON.parse(`{${rowTail(row)}`) as { ids: string[]; state: State }
-    if (kind === 's') {
-      const sent = this.#idsBefore(index)
-      rest.ids = rest.ids.filter((id) => !sent.has(id) && (states.get(id) ?? 'unread') === rest.state)
-      if (rest.ids.length === 0) return undefined
-    }
-    return new Frame(eventId, JSON.stringify({ type: HEADS[kind], eventId, replay: true, ...rest, unread }))
+    if (kind === 'r') return changeFrame({ type: 'retract', eventId, replay: true, ...retractionIn(row), unread })
+    if (kind === 'd') return changeFrame({ type: 'digest', eventId, replay: true, ...digestIn(row), unread })
+    const change = stateChangeIn(row)
+    const sent = this.#idsBefore(index)
+    const ids = change.ids.filter((id) => !sent.has(id) && (states.get(id) ?? 'unread') === change.state)
+    return ids.length === 0 ? undefined : changeFrame({ type: 'state', eventId, replay: true, ...change, ids, unread })
   }
 
   #idsBefore(index: number): Set<string> {
@@ -121,6 +120,10 @@ export class Replay {
     }
     return this.#ids
   }
+}
+
+function changeFrame(frame: StateFrame | RetractFrame | DigestFrame): Frame {
+  return new Frame(frame.eventId, JSON.stringify(frame))
 }
 
 function notificationFrame(eventId: string, flags: string, row: Buffer): Frame {

@@ -1,7 +1,7 @@
 import { errors } from '../errors.ts'
 import type { Counters } from '../node/counters.ts'
 import { formatEventId, type Notification, parseEventId, type State } from '../protocol/index.ts'
-import { rowId, rowId8, rowTail } from '../store/row.ts'
+import { notificationIn, rowId8 } from '../store/row.ts'
 import type { Durability, MarkResult, Store, InboxItem as StoredItem } from '../store/store.ts'
 
 export interface InboxItem extends Notification {
@@ -70,7 +70,7 @@ export class Inbox {
       case 'log':
         return itemOf(found.item)
       case 'parked':
-        return { ...notificationOf(found.row), state: 'parked', releaseAt: found.releaseAt }
+        return { ...notificationIn(found.row), state: 'parked', releaseAt: found.releaseAt }
       case 'digest':
         return { id, state: 'folded', eventId: formatEventId(found.position) }
       default:
@@ -117,9 +117,5 @@ export class Inbox {
 }
 
 function itemOf({ epoch, offset, row, state }: StoredItem): InboxItem {
-  return { ...notificationOf(row), state, eventId: formatEventId({ epoch, offset, id8: rowId8(row) }) }
-}
-
-function notificationOf(row: Buffer): Notification {
-  return JSON.parse(`{"id":"${rowId(row)}",${rowTail(row)}`) as Notification
+  return { ...notificationIn(row), state, eventId: formatEventId({ epoch, offset, id8: rowId8(row) }) }
 }

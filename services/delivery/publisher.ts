@@ -3,6 +3,7 @@ import { keyedId, newId } from '../ids.ts'
 import type { Counters } from '../node/counters.ts'
 import { retryAfterOf } from '../problem.ts'
 import { formatEventId } from '../protocol/index.ts'
+import { tails } from '../store/row.ts'
 import type { Durability, PublishResult, Store } from '../store/store.ts'
 import { carryOutBatch } from './batch.ts'
 import type { Releaser } from './releaser.ts'
@@ -169,9 +170,7 @@ function parkedFull(retryAfterMs: number): Error {
 
 /** The notification's JSON without its opening brace and its id: what the store keeps and sockets get. */
 function tailOf({ type, title, timestamp = Date.now(), ref, data }: PublishRequest): string {
-  const head = JSON.stringify({ type, title, timestamp, ref })
-  if (data === undefined) return head.slice(1)
-  return `${head.slice(1, -1)},"data":${dataOf(data)}}`
+  return tails.notification({ type, title, timestamp, ref }, data === undefined ? undefined : dataOf(data))
 }
 
 function dataOf(data: Record<string, unknown>): string {

@@ -5,7 +5,7 @@ import { freeSlots, releaseAt, worthless } from './rate.ts'
 import { backlogOf, expiresIn, positionOf } from './reading.ts'
 import { floorByAge, floorByCount, superseded } from './retention.ts'
 import { isRevoked } from './revocation.ts'
-import { COUNT_ID, encodeRow, idsIn, LOST_ID, NO_TAG, type RowKind, rewriteRow, rowId, rowKind, rowTail, tagAfter, tails } from './row.ts'
+import { COUNT_ID, digestIn, emptyRow, encodeRow, LOST_ID, NO_TAG, type RowKind, rowId, rowKind, rowTail, tagAfter, tails } from './row.ts'
 import { countsAsUnread, type Effect, evolve, type KeyPlace, type Parked, rowAt, type UserState } from './state.ts'
 import {
   type AttachCommand,
@@ -202,7 +202,7 @@ export class Machine {
     const offset = state.floor + 1 + index
     const row = state.rows[index] as Buffer
     const unread = state.unread - (countsAsUnread(state.states.get(id)) ? 1 : 0)
-    this.#emit({ type: 'replace', offset, row: rewriteRow(row, 'x', '') })
+    this.#emit({ type: 'replace', offset, row: emptyRow(row, 'x') })
     this.#emit({ type: 'state', id, state: 'unread' })
     this.#emit({ type: 'unread', unread })
     this.#append('r', this.#context.newId, tails.retract(offset, id, reason, unread))
@@ -376,7 +376,7 @@ export class Machine {
 
   /** The offset of the digest that names the id; 0: none does. */
   #digestOf(id: string): number {
-    const index = this.#state.rows.findIndex((row) => rowKind(row) === 'd' && idsIn(row).includes(id))
+    const index = this.#state.rows.findIndex((row) => rowKind(row) === 'd' && digestIn(row).ids.includes(id))
     return index < 0 ? 0 : this.#state.floor + 1 + index
   }
 }

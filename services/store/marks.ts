@@ -1,5 +1,5 @@
 import type { Position, State } from '../protocol/index.ts'
-import { idsIn, rowId, rowKind, rowTime } from './row.ts'
+import { rowId, rowKind, rowTime, stateChangeIn } from './row.ts'
 import type { UserState } from './state.ts'
 
 const RANK: Record<State, number> = { unread: 0, seen: 1, read: 2, archived: 3 }
@@ -32,7 +32,7 @@ export function markedAfter(state: UserState, ms: number): Set<string> {
   for (let index = state.rows.length - 1; index >= 0; index--) {
     const row = state.rows[index] as Buffer
     if (rowTime(row) <= ms) break
-    if (rowKind(row) === 's') for (const id of idsIn(row)) ids.add(id)
+    if (rowKind(row) === 's') for (const id of stateChangeIn(row).ids) ids.add(id)
   }
   return ids
 }

@@ -1,4 +1,4 @@
-import { idsIn, isEntry, rewriteRow, rowKind, rowTime, withIds } from './row.ts'
+import { emptyRow, isEntry, rowKind, rowTime, stateChangeIn, withIds } from './row.ts'
 import { rowAt, type UserState } from './state.ts'
 import { MAX_CHANGES, type StoreSettings } from './store.ts'
 
@@ -43,11 +43,11 @@ export function superseded(state: UserState): { offset: number; row: Buffer }[] 
   for (let offset = state.top; offset > state.floor; offset--) {
     const row = rowAt(state, offset) as Buffer
     if (rowKind(row) !== 's') continue
-    const ids = idsIn(row)
+    const { ids } = stateChangeIn(row)
     const left = ids.filter((id) => !named.has(id))
     for (const id of left) named.add(id)
-    if (left.length > 0 && left.length < ids.length) replaced.push({ offset, row: rewriteRow(row, 's', withIds(row, left)) })
-    else if (left.length === 0 && offset < state.top) replaced.push({ offset, row: rewriteRow(row, '-', '') })
+    if (left.length > 0 && left.length < ids.length) replaced.push({ offset, row: withIds(row, left) })
+    else if (left.length === 0 && offset < state.top) replaced.push({ offset, row: emptyRow(row, '-') })
   }
   return replaced
 }

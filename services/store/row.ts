@@ -1,121 +1,175 @@
 import { hash } from 'node:crypto'
 import { ID_LENGTH } from '../ids.ts'
-import type { State } from '../protocol/index.ts'
+import type { Notification, State } from '../protocol/index.ts'
 
 /**
- * The kinds of row.
- * `n` a notification, `s` a change of state, `r` a retraction, `d` a digest.
- * Rows without a payload, which make no frame: `x` a notification that was recalled, `-` a change of state that later ones
- * superseded, `~` a row the store lost.
+ * The kind of a row.
+ *
+ * - `n`: a notification
+ * - `s`: a change of state
+ * - `r`: a retraction
+ * - `d`: a digest, which takes the place of notifications that were folded
+ *
+ * Three kinds have no tail and make no frame:
+ *
+ * - `x`: a notification that was recalled
+ * - `-`: a change of state that later changes superseded
+ * - `~`: a row that the store lost
  */
 export type RowKind = 'n' | 's' | 'r' | 'd' | 'x' | '-' | '~'
 
 /** The id of rows of kind `~`. */
 export const LOST_ID = '~'.repeat(ID_LENGTH)
 
-/** The id of rows of kind `s` that name no notification and only tell the unread count. */
+/** The id of `s` rows that name no notification and only carry the unread count. */
 export const COUNT_ID = '='.repeat(ID_LENGTH)
 
-/** The tag of a row that is not in a log: a parked notification has none yet. */
+/** The tag of a parked notification, which is in no log yet. */
 export const NO_TAG = '-'.repeat(8)
 
-const MS_END = 14
-const ID_END = MS_END + ID_LENGTH
-const HEADER = ID_END + NO_TAG.length
+const TIME_DIGITS = 13
+const TIME_END = 1 + TIME_DIGITS
+const ID_END = TIME_END + ID_LENGTH
+const HEADER_LENGTH = ID_END + NO_TAG.length
+
+/** The content of a notification without its id and its data. */
+export interface NotificationHead {
+  type: string
+  title: string
+  timestamp: number
+  ref?: string | undefined
+}
+
+/** The tail of an `s` row: `ids` changed to `state`. */
+export interface StateChange {
+  ids: string[]
+  state: State
+  unread: number
+}
+
+/** The tail of an `r` row: the notification `id` was taken back. */
+export interface Retraction {
+  id: string
+  reason: string
+  unread: number
+}
+
+/** The tail of a `d` row: the notifications `ids` were folded. */
+export interface Digest {
+  count: number
+  ids: string[]
+  unread: number
+}
 
 /**
- * Encodes a row as it is stored and sent over the wake-up channel, the same bytes in every driver:
+ * Encodes a row. Every driver stores these bytes, and every wake-up carries them:
  *
- *     kind (1) | milliseconds (13 digits) | id (20) | tag (8) | [offset of the row retracted, `r` only] | tail
+ *     kind (1) | time (13 digits) | id (20) | tag (8) | [offset of the retracted row, `r` only] | tail
  *
- * The tail is the end of the row's frame, from after the id (`n`) or the event id (others) to the last brace:
- * it is made once, when the row is written, and copied to sockets unread.
+ * The tail is the end of the row's frame: the JSON after the id (`n`), or after the event id (`s`, `r`, `d`).
+ * It is encoded once, by `tails`, and copied to the sockets as it is.
  *
+ * @param timeMs Unix milliseconds
  * @param tag the last part of the row's event id, from `tagAfter`
  */
-export function encodeRow(kind: RowKind, ms: number, id: string, tag: string, tail: string): Buffer {
-  return Buffer.from(`${kind}${padded(ms)}${id}${tag}${tail}`)
+export function encodeRow(kind: RowKind, timeMs: number, id: string, tag: string, tail: string): Buffer {
+  return Buffer.from(`${kind}${timeDigits(timeMs)}${id}${tag}${tail}`)
 }
 
 /**
- * Returns the tag of a row: a hash over its time, its id and the tag of the row before it, so over every row before it.
- * Two histories of a log that differ anywhere have different tags from there on, whatever is appended later.
- * The kind and the tail take no part: rows are emptied in place, and keep their tag.
+ * Returns the tag of a row: a hash over its time, its id and the tag of the row before it, and thereby over all rows before it.
+ * From the first row in which two histories of a log differ, all their tags differ, whatever is appended later.
+ * Kind and tail take no part in the hash, because a row that is emptied in place keeps its tag.
  *
- * @param previous the tag of the row before it; for the first row of a log, the log's epoch
+ * @param previous the tag of the row before; for the first row, the epoch of the log
  */
-export function tagAfter(previous: string, ms: number, id: string): string {
-  return hash('sha1', `${previous}${padded(ms)}${id}`, 'hex').slice(0, NO_TAG.length)
+export function tagAfter(previous: string, timeMs: number, id: string): string {
+  return hash('sha1', `${previous}${timeDigits(timeMs)}${id}`, 'hex').slice(0, NO_TAG.length)
 }
 
-function padded(ms: number): string {
-  return String(ms).padStart(13, '0')
+function timeDigits(timeMs: number): string {
+  return String(timeMs).padStart(TIME_DIGITS, '0')
 }
 
 export function rowKind(row: Buffer): RowKind {
   return String.fromCharCode(row[0] as number) as RowKind
 }
 
-/** The store's time when the row took its offset, Unix milliseconds. */
+/** Returns the store's time when the row was appended, Unix milliseconds. */
 export function rowTime(row: Buffer): number {
-  return Number(row.toString('latin1', 1, MS_END))
+  return Number(row.toString('latin1', 1, TIME_END))
 }
 
 export function rowId(row: Buffer): string {
-  return row.toString('latin1', MS_END, ID_END)
+  return row.toString('latin1', TIME_END, ID_END)
 }
 
-/** The row's tag, which is the last part of its event id. */
+/** Returns the tag of the row, which is the last part of its event id. */
 export function rowId8(row: Buffer): string {
-  return row.toString('latin1', ID_END, HEADER)
+  return row.toString('latin1', ID_END, HEADER_LENGTH)
 }
 
-/** Encodes the row once more, in place of itself: time, id and tag stay. */
-export function rewriteRow(row: Buffer, kind: RowKind, tail: string): Buffer {
-  return encodeRow(kind, rowTime(row), rowId(row), rowId8(row), tail)
-}
-
-/** Returns whether the row is one that `maxEntries` bounds: a notification, or a digest, which stands for some. */
+/** Returns whether `maxEntries` counts the row: a notification, or the digest that stands for some. */
 export function isEntry(row: Buffer): boolean {
   const kind = rowKind(row)
   return kind === 'n' || kind === 'd'
 }
 
-/** Where the frame's end begins; in `r` rows the offset of the row retracted is before it. */
-export function tailStart(row: Buffer): number {
-  return rowKind(row) === 'r' ? row.indexOf('"', HEADER) : HEADER
-}
-
-/** The frame's end. */
+/** Returns the tail of the row, without a copy. */
 export function rowTail(row: Buffer): Buffer {
-  return row.subarray(tailStart(row))
+  return row.subarray(rowKind(row) === 'r' ? row.indexOf('"', HEADER_LENGTH) : HEADER_LENGTH)
 }
 
-/** The offset an `r` row retracts. */
+/** Returns the row without its tail, as a row of another kind. Time, id and tag stay. */
+export function emptyRow(row: Buffer, kind: 'x' | '-'): Buffer {
+  return encodeRow(kind, rowTime(row), rowId(row), rowId8(row), '')
+}
+
+/** Returns an `s` row that names these ids instead of its own. */
+export function withIds(row: Buffer, ids: string[]): Buffer {
+  const { state, unread } = stateChangeIn(row)
+  return encodeRow('s', rowTime(row), rowId(row), rowId8(row), tails.state(ids, state, unread))
+}
+
+/** Returns the content of an `n` row. */
+export function notificationIn(row: Buffer): Notification {
+  return JSON.parse(`{"id":"${rowId(row)}",${rowTail(row)}`) as Notification
+}
+
+/** Returns the content of an `s` row. */
+export function stateChangeIn(row: Buffer): StateChange {
+  return JSON.parse(`{${rowTail(row)}`) as StateChange
+}
+
+/** Returns the content of an `r` row. */
+export function retractionIn(row: Buffer): Retraction {
+  return JSON.parse(`{${rowTail(row)}`) as Retraction
+}
+
+/** Returns the content of a `d` row. */
+export function digestIn(row: Buffer): Digest {
+  return JSON.parse(`{${rowTail(row)}`) as Digest
+}
+
+/** Returns the offset of the row that an `r` row retracts. */
 export function retractedOffset(row: Buffer): number {
-  return Number(row.toString('latin1', HEADER, row.indexOf('"', HEADER)))
+  return Number(row.toString('latin1', HEADER_LENGTH, row.indexOf('"', HEADER_LENGTH)))
 }
 
-/** The ids an `s` or `d` row names. */
-export function idsIn(row: Buffer): string[] {
-  return (JSON.parse(`{${rowTail(row).toString()}`) as { ids: string[] }).ids
-}
-
-/** Returns the tail of an `s` row with other ids in it. */
-export function withIds(row: Buffer, ids: string[]): string {
-  return rowTail(row)
-    .toString()
-    .replace(/^"ids":\[[^\]]*\]/, () => `"ids":[${quoted(ids)}]`)
-}
-
-/** Tails of the rows the store writes by itself. Drivers in other languages make the same bytes. */
+/** Encodes the tails of rows. The Lua scripts make the same bytes for the rows they write. */
 export const tails = {
+  /** @param data the JSON of the notification's data */
+  notification: ({ type, title, timestamp, ref }: NotificationHead, data: string | undefined): string => {
+    const json = JSON.stringify({ type, title, timestamp, ref })
+    return data === undefined ? json.slice(1) : `${json.slice(1, -1)},"data":${data}}`
+  },
   state: (ids: string[], state: State, unread: number): string => `"ids":[${quoted(ids)}],"state":"${state}","unread":${unread}}`,
   retract: (offset: number, id: string, reason: string, unread: number): string =>
     `${offset}"id":"${id}","reason":${JSON.stringify(reason)},"unread":${unread}}`,
   digest: (ids: string[], unread: number): string => `"count":${ids.length},"ids":[${quoted(ids)}],"unread":${unread}}`
 }
 
+/** Ids contain no character that JSON escapes. */
 function quoted(ids: string[]): string {
   return ids.length === 0 ? '' : `"${ids.join('","')}"`
 }

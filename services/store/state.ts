@@ -1,5 +1,5 @@
 import type { Position, State } from '../protocol/index.ts'
-import { idsIn, isEntry, rowId, rowId8, rowKind, rowTime } from './row.ts'
+import { isEntry, rowId, rowId8, rowKind, rowTime, stateChangeIn } from './row.ts'
 import { MAX_DEVICES } from './store.ts'
 
 /** A device's cursor; `at` is when it last moved, Unix milliseconds. */
@@ -137,7 +137,7 @@ export function statesOf(state: UserState, rows: Buffer[]): Map<string, State> {
   }
   for (const row of rows) {
     if (rowKind(row) === 'n') add(rowId(row))
-    if (rowKind(row) === 's') for (const id of idsIn(row)) add(id)
+    if (rowKind(row) === 's') for (const id of stateChangeIn(row).ids) add(id)
   }
   return found
 }

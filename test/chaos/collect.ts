@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { EmbeddedStore } from '../../services/store/embedded/embedded-store.ts'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
-import { idsIn, rowId, rowKind, rowTail, rowTime } from '../../services/store/row.ts'
+import { digestIn, retractionIn, rowId, rowKind, rowTime, stateChangeIn } from '../../services/store/row.ts'
 import type { Backlog, Store } from '../../services/store/store.ts'
 import type { Ghost, LogRow, UserLog } from './journal.ts'
 import { RATE_LIMIT, RATE_WINDOW_MS, type World } from './world.ts'
@@ -125,16 +125,16 @@ function logRow(row: Buffer): LogRow {
   const common = { kind: rowKind(row), at: rowTime(row), id: rowId(row) }
   switch (common.kind) {
     case 's': {
-      const { state, unread } = JSON.parse(`{${rowTail(row)}`) as Pick<Required<LogRow>, 'state' | 'unread'>
-      return { ...common, ids: idsIn(row), state, unread }
+      const { ids, state, unread } = stateChangeIn(row)
+      return { ...common, ids, state, unread }
     }
     case 'r': {
-      const { id, unread } = JSON.parse(`{${rowTail(row)}`) as { id: string; unread: number }
+      const { id, unread } = retractionIn(row)
       return { ...common, ids: [id], unread }
     }
     case 'd': {
-      const { unread } = JSON.parse(`{${rowTail(row)}`) as { unread: number }
-      return { ...common, ids: idsIn(row), unread }
+      const { ids, unread } = digestIn(row)
+      return { ...common, ids, unread }
     }
     default:
       return common

@@ -7,7 +7,7 @@ import type { Test } from 'tap'
 import t from 'tap'
 import type { State } from '../../services/protocol/index.ts'
 import { EmbeddedStore } from '../../services/store/embedded/embedded-store.ts'
-import { idsIn, retractedOffset, rowId, rowKind } from '../../services/store/row.ts'
+import { retractedOffset, rowId, rowKind, stateChangeIn } from '../../services/store/row.ts'
 import { IDEMPOTENCY_WINDOW } from '../../services/store/store.ts'
 import { temporaryFolder } from '../conformance/embedded-setup.ts'
 import { idOf, Recorder } from '../conformance/stage.ts'
@@ -56,7 +56,7 @@ async function check(t: Test, store: EmbeddedStore, user: string, ledger: Ledger
   let stateRows = 0
   for (const [index, row] of rows.entries()) {
     const kind = rowKind(row)
-    if (kind === 's') stateRows += idsIn(row).length
+    if (kind === 's') stateRows += stateChangeIn(row).ids.length
     if (kind === 'r' && rowKind(rows[retractedOffset(row) - 1] as Buffer) !== 'x') wrong.push(`${index + 1} retracts what is still there`)
     if (kind !== 'n' && kind !== 'x') continue
     const id = rowId(row)

@@ -1,4 +1,4 @@
-import { COUNT_ID, encodeRow, NO_TAG, rowKind, tails } from '../../services/store/row.ts'
+import { COUNT_ID, encodeRow, NO_TAG, rowKind, stateChangeIn, tails } from '../../services/store/row.ts'
 import { MAX_CHANGES } from '../../services/store/store.ts'
 import { until } from '../fixtures/wait.ts'
 import { idOf, numbers, pageOf, type Stage, texts } from './stage.ts'
@@ -45,13 +45,10 @@ export const keeping: Example[] = [
       const { rows, states } = await stage.log()
       t.equal(rows.filter((row) => rowKind(row) === '-').length, 126)
       const changes = rows.filter((row) => rowKind(row) === 's')
-      t.same(
-        texts(changes).map((text) => JSON.parse(`{${text.slice(42)}`)),
-        [
-          { ids: [idOf(2)], state: 'seen', unread: 3 },
-          { ids: [idOf(1)], state: 'read', unread: 2 }
-        ]
-      )
+      t.same(changes.map(stateChangeIn), [
+        { ids: [idOf(2)], state: 'seen', unread: 3 },
+        { ids: [idOf(1)], state: 'read', unread: 2 }
+      ])
       t.same([...states].sort(), [
         [idOf(1), 'read'],
         [idOf(2), 'seen']
@@ -115,7 +112,7 @@ export const keeping: Example[] = [
       t.same(answer, { ids: [idOf(5)], unread: 4 })
       const { rows, unread } = await stage.log()
       t.equal(unread, 4)
-      const told = texts(rows.filter((row) => rowKind(row) === 's')).map((text) => JSON.parse(`{${text.slice(42)}`).unread)
+      const told = rows.filter((row) => rowKind(row) === 's').map((row) => stateChangeIn(row).unread)
       t.same(told, [5, 4])
     }
   },

@@ -1,5 +1,5 @@
 import { KEY_LENGTH } from '../../ids.ts'
-import { idsIn, NO_TAG, rowId, rowId8, rowKind } from '../row.ts'
+import { digestIn, NO_TAG, rowId, rowId8, rowKind } from '../row.ts'
 import type { KeyPlace, Parked } from '../state.ts'
 import { seal } from './checksum.ts'
 import { encodeParked, encodePlace, userRange } from './codec.ts'
@@ -102,7 +102,7 @@ function movedParked(no: number, value: Buffer): Parked {
 function movedPlace(key: string, place: number, rows: Map<number, Buffer>, parked: Map<number, Parked>): KeyPlace | undefined {
   const row = place > 0 ? rows.get(place) : parked.get(-place)?.row
   if (row === undefined) return undefined
-  const ids = rowKind(row) === 'd' ? idsIn(row) : [rowId(row)]
+  const ids = rowKind(row) === 'd' ? digestIn(row).ids : [rowId(row)]
   const id = ids.find((candidate) => candidate.startsWith(key))
   return id === undefined ? undefined : { in: place > 0 ? 'log' : 'parked', at: Math.abs(place), body: id.slice(KEY_LENGTH) }
 }
