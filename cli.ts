@@ -40,13 +40,13 @@ async function run(command: Command, output: Output): Promise<void> {
   }
 }
 
-/** Where the service of this environment listens, as seen from this machine. */
+/** Returns the origin of the service that this environment configures, as seen from this machine. */
 function originOf({ HOST, PORT }: ClientConfig): string {
   const host = ['0.0.0.0', '::', '127.0.0.1'].includes(HOST) ? 'localhost' : HOST
   return `http://${host.includes(':') ? `[${host}]` : host}:${PORT}`
 }
 
-/** Aborted by Ctrl-C and by SIGTERM; a second one ends the process at once. */
+/** Returns a signal that Ctrl-C or SIGTERM aborts. A second Ctrl-C ends the process at once. */
 function interruption(): AbortSignal {
   const controller = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort())
@@ -59,6 +59,10 @@ async function main(argv: string[]): Promise<number> {
     await run(readArguments(argv), output)
     return 0
   } catch (error) {
+    if (argv.length === 0) {
+      process.stderr.write(helpText(''))
+      return 2
+    }
     if (error instanceof UsageError) {
       output.error(`belfry: ${error.message}`)
       output.talk('belfry --help tells the commands, belfry <command> --help their options')
@@ -70,7 +74,7 @@ async function main(argv: string[]): Promise<number> {
   }
 }
 
-// A reader that has seen enough (`belfry listen … | head -1`) is no failure.
+// The reader of a pipe may end first (`belfry listen … | head -1`): the next write fails with EPIPE, which is not an error of the command.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
 
 process.exitCode = await main(process.argv.slice(2))

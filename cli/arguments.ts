@@ -2,16 +2,16 @@ import { type ParseArgsConfig, parseArgs } from 'node:util'
 import { TOKEN_SECONDS } from '../services/auth/signing.ts'
 import { isUser } from '../services/users.ts'
 
-/** The command line cannot be used as it is: exit code 2. */
+/** The command line is wrong: the command ends with exit code 2. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-/** What every command that calls a service takes. */
+/** Options of every command that calls a service. */
 interface Calling {
-  /** Origin of the service; undefined: as the environment says. */
+  /** Origin of the service; undefined for the one that the environment configures. */
   url: string | undefined
-  /** Undefined: signed with the secret of the service. */
+  /** Undefined for a token that is signed with the secret of the service. */
   token: string | undefined
 }
 
@@ -39,7 +39,7 @@ export interface PublishCommand extends Calling {
 export interface ListenCommand extends Calling {
   name: 'listen'
   json: boolean
-  /** Undefined with a token, which says who it is for. */
+  /** May be undefined if there is a token, which names the user. */
   user: string | undefined
   device: string | undefined
   from: string | undefined
@@ -68,13 +68,14 @@ const SECONDS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 }
 const MAX_RECIPIENTS = 1000
 
 /**
- * What the command line asks for.
+ * Parses the command line.
  *
  * @param argv without the executable and the script
  * @throws UsageError
  */
 export function readArguments(argv: string[]): Command {
-  const [name = '--help', ...rest] = argv
+  const [name, ...rest] = argv
+  if (name === undefined) throw new UsageError('a command is needed')
   if (name === '--version') return { name: 'version' }
   if (['--help', '-h', 'help'].includes(name)) return { name: 'help', topic: rest[0] ?? '' }
   switch (name) {
@@ -181,7 +182,7 @@ function positive(value: string | undefined, name: string): number | undefined {
   return number
 }
 
-/** `90s`, `15m`, `24h`, `7d`; a bare number is seconds. */
+/** Parses `90s`, `15m`, `24h` or `7d` into seconds; a number without a unit is seconds. */
 function durationOf(value: string | undefined): number {
   if (value === undefined) return TOKEN_SECONDS
   const [, amount, unit = 's'] = /^([1-9]\d{0,8})([smhd])?$/.exec(value) ?? []

@@ -1,12 +1,12 @@
 import { readGeneratedSecret, SecretError } from '../services/auth/generated-secret.ts'
 import { signToken } from '../services/auth/signing.ts'
 
-/** A command that cannot do its job: exit code 1, and the message on stderr. */
+/** A command failed: it ends with exit code 1 and the message on stderr. */
 export class CommandError extends Error {
   override readonly name = 'CommandError'
 }
 
-/** Where tokens come from when none is given. */
+/** The settings of the service that decide how a token is signed. */
 export interface KeySource {
   JWT_SECRET: string
   JWT_PUBLIC_KEY: string
@@ -17,9 +17,9 @@ export interface KeySource {
 }
 
 /**
- * Signs with the secret of the service, as the service would check it.
+ * Signs a token with the secret of the service, with the issuer and audience that the service checks.
  *
- * @param seconds how long it holds; default 24 h
+ * @param seconds lifetime of the token; default 24 h
  * @throws CommandError when there is no secret to sign with
  */
 export function sign(source: KeySource, sub: string, scope: string, seconds?: number): string {

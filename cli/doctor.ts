@@ -4,7 +4,7 @@ import type { DoctorCommand } from './arguments.ts'
 import { CommandError } from './credentials.ts'
 import type { Output } from './output.ts'
 
-/** Users that are listed by name of hash; of more only the number is told. */
+/** At most this many damaged users are listed, by hash; of the others only the number is printed. */
 const LISTED = 20
 
 /**

@@ -1,27 +1,22 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { EARLIEST, LATEST, parseEventId, type ServerFrame, verdictOf } from '../services/protocol/index.ts'
+import { Belfry, type ClientStorage } from '../packages/client/src/index.ts'
+import { closeCodes, DEFAULT_DEVICE, EARLIEST, LATEST, parseEventId } from '../services/protocol/index.ts'
 import { type ListenCommand, UsageError } from './arguments.ts'
 import { CommandError } from './credentials.ts'
-import { type Ending, follow } from './follow.ts'
+import { observedWebSocket } from './observed-socket.ts'
 import type { Output } from './output.ts'
 
-/** The back-off: full jitter below a ceiling that doubles with each attempt, milliseconds. */
-const BACKOFF_FIRST_MS = 500
-const BACKOFF_CEILING_MS = 30_000
-
-/** Where a listener gets its tokens. */
 export interface TokenSource {
-  /** Called for each connection. */
+  /** Called for each token that the client needs. */
   token: () => string
-  /** Whether another call gives another token: an expired one is no reason to stop then. */
+  /** Whether another call gives another token. If not, a refused token ends the command. */
   renewable: boolean
 }
 
 /**
- * Prints what a user gets until `signal` is aborted. Comes back by the verdict of each close code, and resumes after the last event it saw.
+ * Prints the notifications of a user, and what happens to them, until `signal` is aborted. The SDK connects, resumes and acknowledges.
  *
  * @param origin of the service, http or https
- * @throws CommandError when the service says not to come back; UsageError for a `from` that is no position
+ * @throws CommandError when another attempt would change nothing; UsageError for a `from` that is no position
  */
 export async function listen(
   command: ListenCommand,
@@ -30,61 +25,81 @@ export async function listen(
   output: Output,
   signal: AbortSignal
 ): Promise<void> {
-  const { device, from } = command
+  const { device = DEFAULT_DEVICE, from } = command
   if (from !== undefined && ![EARLIEST, LATEST].includes(from) && parseEventId(from) === undefined) {
     throw new UsageError('--from must be earliest, latest or an event id')
   }
-  let lastEventId = from
-  let attempt = 0
-  const onFrame = (frame: ServerFrame): void => {
-    if (frame.type === 'hello') {
-      attempt = 0
-      const { user, deviceId, resume, unread } = frame
-      output.talk(`connected as ${user} (device ${deviceId}): ${resume.pending} pending, ${resume.parked} parked, ${unread} unread`)
-      if (lastEventId === LATEST) lastEventId = resume.from
-    } else if (frame.type === 'gap') output.frame(frame)
-    else if (frame.type === 'caughtUp') lastEventId = frame.eventId || lastEventId
-    else if ('eventId' in frame) {
-      lastEventId = frame.eventId
-      output.frame(frame)
+  let start = from
+  /** Why the attempt under way failed, as the socket says it. */
+  let problem = ''
+  await new Promise<void>((resolve, reject) => {
+    const WebSocket = observedWebSocket({
+      opening: () => {
+        problem = ''
+      },
+      greeted({ user, deviceId, resume, unread }) {
+        output.talk(`connected as ${user} (device ${deviceId}): ${resume.pending} pending, ${resume.parked} parked, ${unread} unread`)
+        // Only the first connection starts at the end of the log: later ones must not skip what came between.
+        if (start === LATEST) start = resume.from || EARLIEST
+      },
+      refused(status) {
+        problem = `the service refused the connection with ${status}`
+        if (status < 500 && status !== 429) end(new CommandError(problem))
+      },
+      failed: (message) => {
+        problem ||= message
+      }
+    })
+    const belfry = new Belfry(origin, { getToken: tokens.token, deviceId: device, WebSocket, storage: storageFrom(() => start) })
+    const end = (error?: unknown): void => {
+      belfry.disconnect()
+      if (error === undefined) resolve()
+      else reject(error)
     }
-  }
-  while (!signal.aborted) {
-    const ending = await follow(socketUrl(origin, device, lastEventId), tokens.token(), device !== undefined, onFrame, signal)
-    if (signal.aborted) return
-    const waitMs = comeBackIn(ending, attempt, tokens.renewable)
-    attempt += 1
-    output.talk(`${ending.reason}; again in ${(waitMs / 1000).toFixed(1)} s`)
-    await sleep(waitMs, undefined, { signal }).catch(() => undefined)
-  }
+    printEvents(belfry, output)
+    belfry.on('retry', ({ waitMs, code, reason }) => {
+      if (code === closeCodes.unauthorized.code && !tokens.renewable) return end(new CommandError(endingOf(code, reason)))
+      output.talk(`${problem || endingOf(code, reason)}; again in ${(waitMs / 1000).toFixed(1)} s`)
+    })
+    belfry.on('terminal', ({ code, reason }) => end(new CommandError(endingOf(code, reason))))
+    belfry.on('error', ({ code, message, cause }) => {
+      if (code === 'BELFRY_CLIENT_HANDLER') end(cause)
+      else if (code === 'BELFRY_CLIENT_TOKEN' && belfry.state !== 'connected') {
+        end(cause instanceof CommandError ? cause : new CommandError(message))
+      }
+    })
+    signal.addEventListener('abort', () => end())
+    belfry.connect()
+  })
 }
 
-/**
- * How long to wait before the next connection, milliseconds.
- *
- * @param attempt connections since one was greeted
- * @throws CommandError when the verdict is not to come back
- */
-export function comeBackIn(ending: Ending, attempt: number, renewable: boolean, random = Math.random()): number {
-  const backOff = Math.max(ending.retryAfterMs, random * Math.min(BACKOFF_CEILING_MS, BACKOFF_FIRST_MS * 2 ** attempt))
-  if (ending.status !== undefined) {
-    if (ending.status >= 500 || ending.status === 429) return backOff
-    throw new CommandError(ending.reason)
-  }
-  if (renewable && ending.greeted && ending.reason.endsWith('token_expired')) return 0
-  switch (verdictOf(ending.code)) {
-    case 'stop':
-      throw new CommandError(ending.reason)
-    case 'now':
-      return ending.greeted ? ending.reconnectInMs : backOff
-    case 'back-off':
-      return backOff
-  }
+/** Prints each event as the frame that brought it. */
+function printEvents(belfry: Belfry, output: Output): void {
+  const rowOf = ({ eventId, replay }: { eventId: string; replay: boolean }) => ({ eventId, ...(replay ? { replay } : {}) })
+  belfry.on('notification', (ctx) => {
+    const { state, notification } = ctx
+    output.frame({ type: 'notification', ...rowOf(ctx), ...(state === 'unread' ? {} : { state }), notification })
+  })
+  belfry.on('marked', (ctx) => output.frame({ type: 'state', ...rowOf(ctx), ids: ctx.ids, state: ctx.state, unread: ctx.unread }))
+  belfry.on('retract', (ctx) => output.frame({ type: 'retract', ...rowOf(ctx), id: ctx.id, reason: ctx.reason, unread: ctx.unread }))
+  belfry.on('digest', (ctx) => output.frame({ type: 'digest', ...rowOf(ctx), count: ctx.count, ids: ctx.ids, unread: ctx.unread }))
+  belfry.on('gap', ({ reason, from, to, count }) => output.frame({ type: 'gap', reason, from, to, count }))
+  belfry.on('transport', ({ transport }) => {
+    if (transport === 'sse') output.talk('connected by server-sent events, since WebSockets do not open')
+  })
 }
 
-function socketUrl(origin: string, device: string | undefined, lastEventId: string | undefined): string {
-  const url = new URL(`${origin.replace(/^http/, 'ws')}/v1/ws`)
-  if (device !== undefined) url.searchParams.set('device_id', device)
-  if (lastEventId !== undefined) url.searchParams.set('last_event_id', lastEventId)
-  return url.href
+/** Returns how a connection ended, in words. */
+function endingOf(code: number, reason: string): string {
+  if (reason === 'silence') return 'the service fell silent'
+  return code === 1006 ? 'the connection broke' : `closed with ${code} ${reason}`.trimEnd()
+}
+
+/** Returns a storage in memory that gives `start()` as the place in the log until the client has another. */
+function storageFrom(start: () => string | undefined): ClientStorage {
+  const values = new Map<string, string>()
+  return {
+    getItem: (key) => values.get(key) ?? (key.endsWith(':last') ? (start() ?? null) : null),
+    setItem: (key, value) => void values.set(key, value)
+  }
 }

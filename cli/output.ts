@@ -4,7 +4,7 @@ import type { GapFrame, RowFrame } from '../services/protocol/index.ts'
 
 type Style = Parameters<typeof styleText>[0]
 
-/** Data on `stdout`, talk on `stderr`; colour only on a terminal that wants it (`NO_COLOR`). */
+/** Writes data to `stdout` and messages to `stderr`, in colour only on a terminal without `NO_COLOR`. */
 export class Output {
   readonly json: boolean
   readonly #stdout: Writable
@@ -16,7 +16,7 @@ export class Output {
     this.#stderr = stderr
   }
 
-  /** One line of data: `value` as JSON, or `text` for a person. */
+  /** Writes one line of data: `value` as JSON, or `text` for a person. */
   data(value: unknown, text: string): void {
     this.#stdout.write(`${this.json ? JSON.stringify(value) : text}\n`)
   }
@@ -29,7 +29,7 @@ export class Output {
     this.#stderr.write(`${styleText('red', text, { stream: this.#stderr })}\n`)
   }
 
-  /** What a connection brought: a row of the log, or word that rows are missing. */
+  /** Writes a row of the log, or a gap. */
   frame(frame: RowFrame | GapFrame): void {
     this.data(frame, this.#line(frame))
   }
@@ -67,7 +67,7 @@ export class Output {
   }
 }
 
-/** Text from elsewhere must not steer the terminal. */
+/** Replaces control characters: text of a publisher must not control the terminal. */
 function printable(text: string): string {
   return text.replace(/\p{Cc}/gu, ' ')
 }

@@ -3,15 +3,15 @@ import { type PublishCommand, UsageError } from './arguments.ts'
 import { CommandError } from './credentials.ts'
 import { type Output, timeOf } from './output.ts'
 
-/** How long the service may take to answer, milliseconds. */
+/** The request fails if the service does not answer in this time, milliseconds. */
 const ANSWER_MS = 30_000
 
 /**
- * Publishes, and prints what became of it for each recipient.
+ * Publishes a notification, and prints the result for each recipient.
  *
  * @param origin of the service
- * @param readInput what stdin holds, for `--data -`
- * @throws UsageError when `--data` is no JSON object, CommandError when the service did not take it for every recipient
+ * @param readInput reads stdin, for `--data -`
+ * @throws UsageError when `--data` is no JSON object, CommandError when the service rejected the request or a recipient
  */
 export async function publish(
   command: PublishCommand,
@@ -48,7 +48,7 @@ async function post(url: string, headers: Record<string, string>, body: string):
   }
 }
 
-/** Node reports an address that did not answer as an AggregateError without a message. */
+/** Returns the reason of a failed request. Node reports an address that did not answer as an AggregateError without a message. */
 function reasonOf(cause: unknown): string {
   const { message = '', code = '' } = (cause ?? {}) as { message?: string; code?: string }
   return message || code
@@ -59,7 +59,7 @@ function objectOf(json: string): Record<string, unknown> {
     const value: unknown = JSON.parse(json)
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
   } catch {
-    // Said below, as for JSON that is no object.
+    // The error below covers text that is not JSON as well.
   }
   throw new UsageError('--data must be a JSON object')
 }
@@ -75,7 +75,7 @@ function lineOf(id: string, result: RecipientResult): string {
   }
 }
 
-/** What an answer in problem+json says, or its status when it is something else, from a proxy perhaps. */
+/** Returns the code and detail of a problem+json answer, or the status of any other answer, such as a proxy's page. */
 function problemOf(status: number, text: string): string {
   try {
     const { code, detail, title } = JSON.parse(text) as { code?: string; detail?: string; title?: string }

@@ -6,9 +6,7 @@ import { PassThrough } from 'node:stream'
 import { WriteStream } from 'node:tty'
 import t, { type Test } from 'tap'
 import { readArguments } from '../cli/arguments.ts'
-import type { Ending } from '../cli/follow.ts'
 import { helpText } from '../cli/help.ts'
-import { comeBackIn } from '../cli/listen.ts'
 import { Output } from '../cli/output.ts'
 import { NodeProcess } from './fixtures/node-process.ts'
 import { freePort } from './fixtures/redis.ts'
@@ -44,11 +42,11 @@ async function send(service: TestService, to: string, title: string) {
 t.test('help, version and what is not a command line', async (t) => {
   t.match(await belfry(['publish', '--help']), { code: 0, stdout: /--half-life/, stderr: '' })
   t.match(await belfry(['--version']), { code: 0, stdout: /^\d+\.\d+\.\d+\n$/ })
+  t.match(await belfry([]), { code: 2, stdout: '', stderr: /^Usage: belfry <command>/ })
   t.match(await belfry(['post']), { code: 2, stdout: '', stderr: /no command "post"/ })
   t.match(await belfry([...PUBLISH, '--data', '[1]']), { code: 2, stdout: '', stderr: /JSON object/ })
   t.match(await belfry(['listen', '--user', 'alice', '--from', 'here']), { code: 2, stderr: /--from must be/ })
 
-  t.same(readArguments([]), { name: 'help', topic: '' })
   t.same(readArguments(['help', 'listen']), { name: 'help', topic: 'listen' })
   t.same(readArguments(['token', '--version']), { name: 'version' })
   t.match(helpText('listen'), /--from/)
@@ -68,7 +66,8 @@ t.test('help, version and what is not a command line', async (t) => {
     [[...PUBLISH, '--half-life=0'], /above 0/],
     [[...PUBLISH, '--url', 'ftp://x'], /--url/],
     [[...PUBLISH, '--to', Array.from({ length: 1001 }, (_, index) => `u${index}`).join()], /1000 users/],
-    [['listen'], /--user is needed/]
+    [['listen'], /--user is needed/],
+    [[], /a command is needed/]
   ]
   for (const [args, message] of wrong) t.throws(() => readArguments(args), { name: 'UsageError', message }, args.join(' ').slice(0, 60))
 })
@@ -188,14 +187,43 @@ t.test('listen stops where coming back would change nothing', async (t) => {
 
   const statuses = [503, 404]
   const proxy = createServer().on('upgrade', (_request, socket) => {
-    socket.end(`HTTP/1.1 ${statuses.shift()} No\r\nRetry-After: 0\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+    socket.end(`HTTP/1.1 ${statuses.shift()} No\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
   })
   await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
   t.teardown(() => proxy.close())
   const { port } = proxy.address() as AddressInfo
   const cli = listener(t, ['--url', `http://127.0.0.1:${port}/`, '--user', 'alice'])
   t.equal(await cli.exited, 1)
-  t.match(cli.stderr, /refused the connection with 503; again in[\s\S]*with 404/)
+  t.match(
+    cli.stderr,
+    /refused the connection with 503; again in 1\.[2-8] s[\s\S]*with 404/,
+    'the wait is Retry-After and a back-off of 250 to 750 ms'
+  )
+})
+
+t.test('listen --from latest on an empty log gets what was published while the service was away', async (t) => {
+  const folder = temporaryFolder(t)
+  const port = String(await freePort())
+  const first = await startService(t, { DATA_DIR: folder, PORT: port })
+  const cli = listener(t, ['--user', 'alice', '--json', '--from', 'latest'], { ...KEY, PORT: port })
+  await cli.until(() => /connected/.test(cli.stderr), 'the connection')
+  await first.close()
+  await cli.until(() => /again in/.test(cli.stderr), 'the end')
+  const second = await startService(t, { DATA_DIR: folder, PORT: port })
+  await send(second, 'alice', 'While away')
+  await cli.until(() => titlesOf(cli).length === 1, 'the notification')
+  t.same(titlesOf(cli), ['While away'])
+})
+
+t.test('listen ends without a word when the reader of its pipe has ended', async (t) => {
+  const service = await startService(t)
+  await send(service, 'alice', 'One')
+  const cli = listener(t, ['--url', service.url, '--user', 'alice', '--json'])
+  await cli.until(() => titlesOf(cli).length === 1, 'the first line')
+  cli.child.stdout?.destroy()
+  await send(service, 'alice', 'Two')
+  t.equal(await cli.exited, 0)
+  t.match(cli.stderr, /^connected as [^\n]*\n$/)
 })
 
 t.test('colour is for terminals that want it', (t) => {
@@ -227,19 +255,6 @@ t.test('colour is for terminals that want it', (t) => {
   process.env.NO_COLOR = '1'
   t.notMatch(written(), '\u001b')
   t.end()
-})
-
-t.test('the wait before coming back', async (t) => {
-  const ending: Ending = { greeted: true, code: 1006, reason: 'broke', reconnectInMs: 0, retryAfterMs: 0 }
-  t.equal(comeBackIn(ending, 0, true, 0.5), 250)
-  t.equal(comeBackIn(ending, 3, true, 0.5), 2000)
-  t.equal(comeBackIn(ending, 60, true, 0.5), 15_000)
-  t.equal(comeBackIn({ ...ending, code: 4200, reconnectInMs: 1730 }, 0, true, 0.5), 1730)
-  t.equal(comeBackIn({ ...ending, code: 4201, greeted: false }, 1, true, 0.5), 500, 'never in a tight circle')
-  t.equal(comeBackIn({ ...ending, status: 503, retryAfterMs: 9000 }, 0, true, 0.5), 9000)
-  t.equal(comeBackIn({ ...ending, code: 4001, reason: 'closed with 4001 token_expired' }, 0, true), 0)
-  t.throws(() => comeBackIn({ ...ending, code: 4001, reason: 'closed with 4001 token_expired' }, 0, false))
-  t.throws(() => comeBackIn({ ...ending, code: 1009 }, 0, true))
 })
 
 t.test('doctor: a sound folder, a damaged one that is left as it is, and one that is repaired', async (t) => {

@@ -28,6 +28,7 @@ const EVENTS: EventName[] = [
   'gap',
   'caughtUp',
   'error',
+  'retry',
   'terminal'
 ]
 
@@ -463,6 +464,37 @@ t.test('a refused upgrade is retried with back-off', async (t) => {
     clock.advance(wait)
   }
   t.equal(client.state, 'connecting')
+})
+
+t.test('retry: names the wait, the close code and the reason of each attempt that another follows', async (t) => {
+  let calls = 0
+  const getToken = () => {
+    if (++calls === 1) throw new Error('offline')
+    return tokenOf('alice')
+  }
+  const { server, clock, client, heard } = await rig(t, { getToken })
+  client.connect()
+  await until(() => heard('retry').length === 1, 'the first wait')
+  clock.advance(500)
+  await client.ready()
+  clock.advance(10_000)
+  server.last.send({ type: 'bye', code: 4200, reason: 'draining', reconnectInMs: 1730 })
+  server.last.close(4200, 'draining')
+  await until(() => heard('retry').length === 2, 'the second wait')
+  clock.advance(1730)
+  await client.ready()
+  server.last.terminate()
+  await until(() => heard('retry').length === 3, 'the third wait')
+  t.strictSame(heard('retry'), [
+    { waitMs: 500, code: 1006, reason: 'Error: offline' },
+    { waitMs: 1730, code: 4200, reason: 'draining' },
+    { waitMs: 750, code: 1006, reason: '' }
+  ])
+  clock.advance(750)
+  await client.ready()
+  server.last.close(4003)
+  await until(() => client.state === 'disconnected', 'the end')
+  t.equal(heard('retry').length, 3, 'terminal has no retry')
 })
 
 t.test('close codes: bye says when, 4000-4099 and 1009 end it, 4200-4299 come back at once', async (t) => {

@@ -92,9 +92,10 @@ export class Client {
         else this.#delivery.acks.flush()
       },
       frame: (frame) => this.#receive(frame),
-      lost: () => {
+      lost: (retry) => {
         this.#delivery.lost()
         this.#setState('connecting')
+        if (retry) this.#events.emit('retry', retry)
       },
       terminal: (ctx) => {
         this.#tabs?.post({ type: 'terminal', ctx })

@@ -16,12 +16,14 @@ import type { Platform } from './platform.ts'
 import { Stopwatch } from './stopwatch.ts'
 import type { Tokens } from './token.ts'
 import type { OpenTransport, Transport } from './transport.ts'
-import type { FetchLike, TerminalContext, TransportName } from './types.ts'
+import type { FetchLike, RetryContext, TerminalContext, TransportName } from './types.ts'
 
 // The one table of codes would be half a kilobyte here; the types hold these equal to it.
 const UNAUTHORIZED: (typeof closeCodes.unauthorized)['code'] = 4001
 const NO_PONG: (typeof closeCodes.noPong)['code'] = 4201
 const OUT_OF_STEP: (typeof closeCodes.outOfStep)['code'] = 4203
+/** The code a browser gives a connection that ended without a close frame (RFC 6455 §7.4.1). */
+const LOST = 1006
 
 /** From the start of an attempt to its `hello`. */
 const OPEN_MS = 15_000
@@ -50,8 +52,8 @@ export interface ConnectionHost {
   /** The service sent a heartbeat. */
   ping(): void
   frame(frame: DataFrame): void
-  /** The connection was lost, another attempt follows. */
-  lost(): void
+  /** The connection was lost or an attempt failed. Another attempt follows: at once, or after the wait that `retry` names. */
+  lost(retry?: RetryContext): void
   terminal(ctx: TerminalContext): void
   /** An attempt failed on this side; another follows. */
   error(what: 'TOKEN' | 'TRANSPORT', cause: unknown): void
@@ -184,7 +186,7 @@ export class Connection {
       if (current()) {
         this.#misses = 0
         this.#host.error(failing, cause)
-        this.#wait()
+        this.#wait(LOST, String(cause))
       }
       return
     }
@@ -290,12 +292,13 @@ export class Connection {
     }
     if (over) this.#host.terminal({ code, reason, verdict })
     // The service compares revocations by the second: a token of the same second could be refused again.
-    else this.#wait(reason === 'token_revoked' ? Math.max(asked ?? 0, 1000) : asked, verdict === 'now')
+    else this.#wait(code, reason, reason === 'token_revoked' ? Math.max(asked ?? 0, 1000) : asked, verdict === 'now')
   }
 
-  #wait(askedMs?: number, now = false): void {
-    this.#retry = this.#later(() => this.#open(), this.#backoff.next(askedMs, now))
-    this.#host.lost()
+  #wait(code: number, reason: string, askedMs?: number, now = false): void {
+    const waitMs = this.#backoff.next(askedMs, now)
+    this.#retry = this.#later(() => this.#open(), waitMs)
+    this.#host.lost({ waitMs, code, reason })
   }
 
   /** Ends the attempt under way. */

@@ -130,6 +130,13 @@ export interface ErrorContext {
   cause?: unknown
 }
 
+/** The next attempt to connect, and why the last one or the connection ended: its close code, 1006 without one, and the reason. */
+export interface RetryContext {
+  waitMs: number
+  code: number
+  reason: string
+}
+
 /** Why the SDK gave up: the close code, its reason (such as `token_revoked`) and the code's verdict. */
 export interface TerminalContext {
   code: number
@@ -141,6 +148,8 @@ export interface TerminalContext {
 export interface BelfryEvents {
   /** The state of the connection changed. */
   state: { state: ConnectionState; leader: boolean }
+  /** The connection ended, or an attempt failed, and this tab tries again after `waitMs`. Fires only in the tab that holds the connection. */
+  retry: RetryContext
   /** This tab connected by another transport than before. Two WebSockets in a row that did not open make it fall back to `sse`. */
   transport: { transport: TransportName }
   /** Another user takes the place of the one before: show nothing of `previous` any more. Counts are at 0, and nothing of `user` has come. */
