@@ -1,14 +1,20 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { basename, dirname, join } from 'node:path'
+import { parseArgs, promisify } from 'node:util'
 import { endWithProcess } from '../fixtures/children.ts'
 import type { Rule } from './checker.ts'
-import { type Mutation, mutations } from './mutations.ts'
+import { editSource } from './edit-source.ts'
+import { type Edit, type Mutation, mutations } from './mutations.ts'
 import type { Summary } from './report.ts'
 
 const BUILD = join(import.meta.dirname, '..', '..')
+const ROOT = join(BUILD, '..')
+/** Folder of the edited sources, beside what they compile to. */
+const SOURCE = 'source'
+const execute = promisify(execFile)
+
 const SEED = 42
 const SECONDS = 10
 const USERS = 15
@@ -24,22 +30,41 @@ export interface Outcome {
   failure: string
 }
 
-/** A copy of the build with the defect in it. Rejects when a text to be replaced is not there exactly once. */
-export async function mutate(mutation: Pick<Mutation, 'name' | 'edits'>, folder: string): Promise<void> {
+/** Makes a copy of the build with the defect in it. Rejects when an anchor is not in its source exactly once. */
+export async function mutate(mutation: Pick<Mutation, 'edits'>, folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
   const parts = ['app.js', 'cli.js', 'config.js', 'server.js', 'server-options.js', 'plugins', 'routes', 'services', 'packages']
   await Promise.all(parts.map((part) => cp(join(BUILD, part), join(folder, part), { recursive: true })))
-  for (const { file, find, put } of mutation.edits) {
-    const path = join(folder, file)
-    const text = await readFile(path, 'utf8')
-    const matches = text.split(find).length - 1
-    if (matches !== 1) throw new Error(`${mutation.name}: the text to replace is ${matches} times in ${file}: ${find}`)
-    await writeFile(
-      path,
-      text.replace(find, () => put)
-    )
+  await compileEdited([{ edits: mutation.edits, out: '.' }], folder)
+}
+
+/** Writes the edited sources to `<folder>/source/<out>`, and what they compile to, and Lua, to `<folder>/<out>`. */
+export async function compileEdited(variants: { edits: Edit[]; out: string }[], folder: string): Promise<void> {
+  let compiled = false
+  for (const { edits, out } of variants) {
+    for (const file of new Set(edits.map(({ file }) => file))) {
+      const isLua = file.endsWith('.lua')
+      const path = join(folder, isLua ? '' : SOURCE, out, file)
+      await mkdir(dirname(path), { recursive: true })
+      await writeFile(
+        path,
+        editSource(
+          await readFile(join(ROOT, file), 'utf8'),
+          edits.filter((edit) => edit.file === file)
+        )
+      )
+      compiled ||= !isLua
+    }
   }
+  if (!compiled) return
+  // File by file: edits break types on purpose (an unused local, unreachable code), and one file takes a second.
+  const compilerOptions = { noCheck: true, noResolve: true, types: [], incremental: false, rootDir: SOURCE, outDir: '.' }
+  const project = { extends: join(ROOT, 'tsconfig.test.json'), compilerOptions, include: [SOURCE], exclude: [] }
+  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(project))
+  await execute(join(ROOT, 'node_modules/.bin/tsc'), ['-p', folder]).catch((error: { stdout: string }) => {
+    throw new Error(`an edited source does not compile: ${error.stdout}`)
+  })
 }
 
 /** Runs the chaos that is meant for the defect against a copy of the build that has it. */

@@ -1,18 +1,18 @@
 import type { Mutation } from './mutations.ts'
 
 const lua = (name: string): string => `services/store/redis/lua/${name}.lua`
-const CONNECTION = 'services/connection/connection.js'
-const WINDOW = 'services/connection/send-window.js'
+const CONNECTION = 'services/connection/connection.ts'
+const WINDOW = 'services/connection/send-window.ts'
 
 /** Defects of what is promised to clients without the SDK, to publishers that repeat, and of logs near their bounds. */
 export const contractMutations: Mutation[] = [
   {
-    name: 'the end of a connection moves the cursor to the newest row sent',
+    name: 'closing a connection moves the cursor to the newest row sent',
     edits: [
       {
         file: CONNECTION,
-        find: "this.#stage = 'closed';\n        this.#context.queue.settle",
-        put: "if (this.#isSelfMoving && this.#greeted)\n            this.#moveCursor(this.#sent);\n        this.#stage = 'closed';\n        this.#context.queue.settle"
+        find: "this.#stage = 'closed' this.#context.queue.settle",
+        put: "if (this.#isSelfMoving && this.#greeted) this.#moveCursor(this.#sent); this.#stage = 'closed'; this.#context.queue.settle"
       }
     ],
     store: 'redis',
@@ -22,12 +22,12 @@ export const contractMutations: Mutation[] = [
     rules: ['cursor']
   },
   {
-    name: 'rows without a frame take places in the window',
+    name: 'rows without a frame count in the window',
     edits: [
       {
         file: CONNECTION,
-        find: 'if (frame === undefined)\n                continue;\n            this.#window.push(offset);',
-        put: 'this.#window.push(offset);\n            if (frame === undefined)\n                continue;'
+        find: 'if (frame === undefined) continue this.#window.push(offset)',
+        put: 'this.#window.push(offset); if (frame === undefined) continue'
       }
     ],
     store: 'redis',
@@ -37,7 +37,7 @@ export const contractMutations: Mutation[] = [
     rules: ['stalled', 'unhealed']
   },
   {
-    name: 'an acknowledgement at the place of resuming is dropped',
+    name: 'an acknowledgement at the resume position is dropped',
     edits: [
       {
         file: WINDOW,
@@ -59,8 +59,8 @@ export const contractMutations: Mutation[] = [
     name: 'embedded: an attach registers after the detach of its own connection',
     edits: [
       {
-        file: 'services/store/embedded/registry.js',
-        find: 'if (pending !== undefined && pending.writtenBy > number)\n            return false;',
+        file: 'services/store/embedded/registry.ts',
+        find: 'if (pending !== undefined && pending.writtenBy > number) return false',
         put: ''
       }
     ],
@@ -71,7 +71,7 @@ export const contractMutations: Mutation[] = [
     rules: ['ghost']
   },
   {
-    name: 'trimming tells no device of the count',
+    name: 'trimming does not send the new unread count',
     edits: [{ file: lua('prelude'), find: "if #nodes > 0 then append('s', COUNT_ID,", put: "if #nodes < 0 then append('s', COUNT_ID," }],
     store: 'redis',
     faults: [],
@@ -79,7 +79,7 @@ export const contractMutations: Mutation[] = [
     rules: ['unread']
   },
   {
-    name: 'changes push notifications out of the log',
+    name: 'state changes push notifications out of the log',
     edits: [
       {
         file: lua('prelude'),
@@ -94,9 +94,9 @@ export const contractMutations: Mutation[] = [
     rules: ['bounds']
   },
   {
-    name: 'a repeat of what was recalled while it was parked says that it is parked',
+    name: 'a repeat of a notification recalled while parked is answered parked',
     edits: [
-      { file: lua('retract'), find: '      remember(key, top)\n', put: '' },
+      { file: lua('retract'), find: 'remember(key, top)', put: '' },
       {
         file: lua('publish'),
         find: "if not member then return { 'recalled' } end",
@@ -110,14 +110,14 @@ export const contractMutations: Mutation[] = [
     rules: ['answered']
   },
   {
-    name: 'a key is answered with whatever it names, though the body is another',
+    name: 'a used key with another body is not a conflict',
     edits: [{ file: lua('publish'), find: "if first_id(kept, place) ~= id then return { 'conflict' } end", put: '' }],
     store: 'redis',
     faults: [],
     rules: ['idempotency']
   },
   {
-    name: 'a revocation refuses the tokens of its whole second, and the SDK comes back at once',
+    name: 'a revocation refuses tokens of its whole second, and the SDK reconnects at once',
     edits: [
       {
         file: lua('attach'),
@@ -125,7 +125,7 @@ export const contractMutations: Mutation[] = [
         put: ''
       },
       {
-        file: 'packages/client/src/connection.js',
+        file: 'packages/client/src/connection.ts',
         find: "reason === 'token_revoked' ? Math.max(asked ?? 0, 1000) : asked",
         put: 'asked'
       }
@@ -136,7 +136,7 @@ export const contractMutations: Mutation[] = [
     rules: ['terminal']
   },
   {
-    name: 'the tag of a row is made of its id alone',
+    name: 'the tag of a row depends on its id alone',
     edits: [
       {
         file: lua('prelude'),

@@ -1,18 +1,20 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { chaos } from './chaos.ts'
-import { mutate, runMutant } from './mutants.ts'
-import { type Mutation, mutations } from './mutations.ts'
+import { runMutant } from './mutants.ts'
+import { mutations } from './mutations.ts'
 import { countsText, verdict } from './report.ts'
 import { storeKinds } from './schedule.ts'
 
 const BUILD = join(import.meta.dirname, '..', '..')
-/** For the whole file, on a machine with little to spare, milliseconds. */
+// For the whole file, on a loaded machine.
 t.setTimeout(1_800_000)
 
-const QUICK = ['the limit is eleven', 'parked ones go to the front', 'a replay goes from the newest to the oldest']
+const QUICK = [
+  'the rate limit is 11 instead of 10',
+  'a parked notification goes to the front of the queue',
+  'a replay is sent newest first'
+]
 
 for (const store of storeKinds) {
   t.test(`chaos on ${store} is clean`, { timeout: 400_000 }, async (t) => {
@@ -33,26 +35,17 @@ for (const store of storeKinds) {
     const { summary, breaches } = await chaos(options)
     t.comment(countsText(summary))
     t.same(breaches.slice(0, 10), [], verdict(summary))
-    t.ok(summary.accepted > 100 && summary.delivered > 100, 'something was there to be broken')
-    t.ok(Object.keys(summary.faults).length >= 6, 'and something that broke it')
+    t.ok(summary.accepted > 100 && summary.delivered > 100, 'notifications were published and delivered')
+    t.ok(Object.keys(summary.faults).length >= 6, 'at least six kinds of faults happened')
   })
 }
 
-for (const mutation of mutations.filter(({ name }) => QUICK.includes(name))) {
-  t.test(`it bites: ${mutation.name}`, { timeout: 200_000 }, async (t) => {
+for (const quick of QUICK) {
+  t.test(`the run catches a defect: ${quick}`, { timeout: 200_000 }, async (t) => {
+    const mutation = mutations.find(({ name }) => name === quick)
+    if (mutation === undefined) throw new Error(`no mutant has the name ${quick}`)
     const { caughtBy, failure } = await runMutant({ ...mutation, seconds: 6 })
     t.equal(failure, '')
     t.ok(caughtBy.length > 0, `caught by ${caughtBy.join(', ')}`)
   })
 }
-
-t.test('every defect can be put into the build, and a text that is not there exactly once is refused', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'belfry-mutant-'))
-  t.teardown(() => rm(folder, { recursive: true, force: true }))
-  t.ok(mutations.length >= 20)
-  t.equal(new Set(mutations.map(({ name }) => name)).size, mutations.length)
-  for (const mutation of mutations) await mutate(mutation, folder)
-  const edit = (find: string): Pick<Mutation, 'name' | 'edits'> => ({ name: 'x', edits: [{ file: 'server.js', find, put: '' }] })
-  await t.rejects(mutate(edit('not there'), folder), { message: /is 0 times/ })
-  await t.rejects(mutate(edit('import'), folder), { message: /times in server.js/ })
-})
