@@ -62,7 +62,8 @@ export async function compileEdited(variants: { edits: Edit[]; out: string }[], 
   const compilerOptions = { noCheck: true, noResolve: true, types: [], incremental: false, rootDir: SOURCE, outDir: '.' }
   const project = { extends: join(ROOT, 'tsconfig.test.json'), compilerOptions, include: [SOURCE], exclude: [] }
   await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(project))
-  await execute(join(ROOT, 'node_modules/.bin/tsc'), ['-p', folder]).catch((error: { stdout: string }) => {
+  // tap loads its module loader into every child process through NODE_OPTIONS; the compiler does not start with it.
+  await execute('env', ['-u', 'NODE_OPTIONS', join(ROOT, 'node_modules/.bin/tsc'), '-p', folder]).catch((error: { stdout: string }) => {
     throw new Error(`an edited source does not compile: ${error.stdout}`)
   })
 }
