@@ -12,7 +12,7 @@ import type { Publishers } from './publishers.ts'
 import type { Fault, FaultKind } from './schedule.ts'
 import type { World } from './world.ts'
 
-/** Everything is to be itself again so soon after the store has come back, milliseconds: what `design` promises. */
+/** Delivery must be as quick as ever this long after the store came back, milliseconds. */
 const STORE_HEALS_MS = 5000
 /** A node finds out that its wire is dead, and gets another, in this time, milliseconds. */
 const LINK_HEALS_MS = 6000

@@ -19,25 +19,25 @@ function post(headers: string, body = JSON.stringify(NOTE), path = '/v1/notifica
   return `POST ${path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${serviceToken()}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n${headers}\r\n${body}`
 }
 
-t.test('S17 no Host header: 400', async (t) => {
+t.test('no Host header: 400', async (t) => {
   t.equal((await send(t, url, 'GET /health/live HTTP/1.1\r\n\r\n')).status, 400)
 })
 
-t.test('S01 GET of the socket without an upgrade: 426', async (t) => {
+t.test('GET of the socket without an upgrade: 426', async (t) => {
   const answer = await call(service, 'GET', '/v1/ws')
   t.match(answer, { status: 426, body: { code: 'BELFRY_ERR_UPGRADE_REQUIRED' } })
   t.equal(answer.headers.get('upgrade'), 'websocket')
 })
 
 for (const path of ['/health/live', '/health/ready', '/metrics', '/v1/me/notifications', '/v1/users/a/queue', '/v1/sse', '/docs/json']) {
-  t.test(`S02 upgrade on ${path}: 404, no 101`, async (t) => {
+  t.test(`upgrade on ${path}: 404, no 101`, async (t) => {
     const answer = await send(t, url, upgradeRequest(`${path}?token=${token}`, { authorization: `Bearer ${token}` }))
     t.match(JSON.parse(answer.body), { detail: `There is no WebSocket at ${path}` })
     t.same([answer.status, code(answer)], [404, 'BELFRY_ERR_NOT_FOUND'])
   })
 }
 
-t.test('S03 upgrade on an unknown path, or with POST: 404', async (t) => {
+t.test('upgrade on an unknown path, or with POST: 404', async (t) => {
   t.equal((await send(t, url, upgradeRequest(`/nowhere?token=${token}`))).status, 404)
   t.equal((await send(t, url, upgradeRequest(`/v1/ws?token=${token}`, {}, 'POST'))).status, 404)
   t.equal((await send(t, url, upgradeRequest(`/v1/ws/?token=${token}`))).status, 404)
@@ -50,12 +50,12 @@ for (const [name, headers] of Object.entries({
   'protocol a,,b': { 'sec-websocket-protocol': 'belfry.v1,,b' },
   'protocol twice': { 'sec-websocket-protocol': 'belfry.v1, belfry.v1' }
 })) {
-  t.test(`S04 ${name}: 400`, async (t) => {
+  t.test(`${name}: 400`, async (t) => {
     t.equal((await send(t, url, upgradeRequest(`/v1/ws?token=${token}`, headers))).status, 400)
   })
 }
 
-t.test('S06, S07 origins', async (t) => {
+t.test('only an allowed Origin, or none, may open a socket', async (t) => {
   const guarded = await startService(t, { ALLOWED_ORIGINS: 'https://app.example,http://localhost:8080' })
   const status = async (origin: string | undefined): Promise<number> =>
     (await send(t, guarded.url, upgradeRequest(`/v1/ws?token=${token}`, { origin }))).status
@@ -78,7 +78,7 @@ t.test('S06, S07 origins', async (t) => {
   t.equal(code(refused), 'BELFRY_ERR_ORIGIN_FORBIDDEN', 'before the token is looked at')
 })
 
-t.test('S16 headers of 20 KB: 431; 2,100 headers open nothing and break nothing', async (t) => {
+t.test('headers of 20 KB: 431; 2,100 headers open nothing and break nothing', async (t) => {
   const long = await send(t, url, `GET /health/live HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`)
   t.same([long.status, code(long)], [431, 'BELFRY_ERR_HEADERS_TOO_LARGE'])
   t.match(long.head, /application\/problem\+json/)
@@ -89,10 +89,10 @@ t.test('S16 headers of 20 KB: 431; 2,100 headers open nothing and break nothing'
 })
 
 for (const [name, request] of Object.entries({
-  'S17 two Host headers': 'GET /health/live HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n',
-  'S18 Content-Length and Transfer-Encoding':
+  'two Host headers': 'GET /health/live HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n',
+  'Content-Length and Transfer-Encoding':
     'POST /v1/notifications HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n',
-  'S18 two Content-Lengths': 'POST /v1/notifications HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello',
+  'two Content-Lengths': 'POST /v1/notifications HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello',
   'no HTTP at all': 'hello\r\n\r\n',
   'a line end in a header': 'GET / HTTP/1.1\r\nhost: x\r\nx: a\rb\r\n\r\n',
   'a URL that is not one': 'GET /v1/users/%zz/queue HTTP/1.1\r\nhost: x\r\n\r\n',
@@ -105,7 +105,7 @@ for (const [name, request] of Object.entries({
   })
 }
 
-t.test('S24 one address may try to connect so often: 429 with Retry-After', async (t) => {
+t.test('one address may try to connect so often: 429 with Retry-After', async (t) => {
   const limited = await startService(t, { CONNECT_RATE_LIMIT_MAX: '3' })
   const statuses: number[] = []
   for (let n = 0; n < 3; n++) statuses.push((await send(t, limited.url, upgradeRequest('/v1/ws?token=bad'))).status)
@@ -121,31 +121,31 @@ t.test('S24 one address may try to connect so often: 429 with Retry-After', asyn
 const longText = JSON.stringify({ type: 'pong', pad: 'x'.repeat(10_300) })
 const fragments = Array.from({ length: 70 }, (_, n) => clientFrame(n === 0 ? 1 : 0, '', { fin: false }))
 for (const [name, bytes, close] of [
-  ['S25 a text frame over the limit', clientFrame(1, longText), 1009],
-  ['S25 100 MB declared', clientFrame(1, 'x', { declared: 100_000_000 }), 1009],
-  ['S25 2^62 bytes declared', clientFrame(1, 'x', { declared: 2 ** 62 }), 1009],
-  ['S25 fragments that add up', Buffer.concat([clientFrame(1, 'x'.repeat(6000), { fin: false }), clientFrame(0, 'x'.repeat(6000))]), 1009],
-  ['S26 binary', clientFrame(2, '{"type":"pong"}'), 4006],
-  ['S26 text that is no UTF-8', clientFrame(1, Buffer.from([0xff, 0xfe])), 1007],
-  ['S26 unmasked', clientFrame(1, '{"type":"pong"}', { masked: false }), 1002],
-  ['S26 RSV1', clientFrame(1, '{"type":"pong"}', { rsv: 0x40 }), 1002],
-  ['S26 opcode 3', clientFrame(3, 'x'), 1002],
-  ['S26 a ping of 126 bytes', clientFrame(9, 'x'.repeat(126)), 1002],
-  ['S26 close with 1005', clientFrame(8, Buffer.from([0x03, 0xed])), 1002],
-  ['S26 a continuation of nothing', clientFrame(0, 'x'), 1002],
-  ['S27 70 empty fragments', Buffer.concat(fragments), 1008],
-  ['S29 not JSON', clientFrame(1, '{"type":'), 4006],
-  ['S29 an empty frame', clientFrame(1, ''), 4006],
-  ['S29 __proto__', clientFrame(1, '{"__proto__":{"type":"pong"}}'), 4006],
-  ['S29 an unknown type', clientFrame(1, '{"type":"subscribe"}'), 4006],
-  ['S29 a type from Object', clientFrame(1, '{"type":"constructor"}'), 4006],
-  ['S29 no type', clientFrame(1, '{}'), 4006],
-  ['S29 null', clientFrame(1, 'null'), 4006],
-  ['S29 a list', clientFrame(1, '[{"type":"pong"}]'), 4006],
-  ['S29 nested 5,000 deep', clientFrame(1, `${'['.repeat(5000)}${']'.repeat(5000)}`), 4006],
-  ['S29 an ack of no text', clientFrame(1, '{"type":"ack","eventId":7}'), 4006],
-  ['S29 110 messages at once', Buffer.concat(Array.from({ length: 110 }, () => clientFrame(1, '{"type":"pong"}'))), 4102],
-  ['S29 110 pings at once', Buffer.concat(Array.from({ length: 110 }, () => clientFrame(9, ''))), 4102]
+  ['a text frame over the limit', clientFrame(1, longText), 1009],
+  ['100 MB declared', clientFrame(1, 'x', { declared: 100_000_000 }), 1009],
+  ['2^62 bytes declared', clientFrame(1, 'x', { declared: 2 ** 62 }), 1009],
+  ['fragments that add up', Buffer.concat([clientFrame(1, 'x'.repeat(6000), { fin: false }), clientFrame(0, 'x'.repeat(6000))]), 1009],
+  ['binary', clientFrame(2, '{"type":"pong"}'), 4006],
+  ['text that is no UTF-8', clientFrame(1, Buffer.from([0xff, 0xfe])), 1007],
+  ['unmasked', clientFrame(1, '{"type":"pong"}', { masked: false }), 1002],
+  ['RSV1', clientFrame(1, '{"type":"pong"}', { rsv: 0x40 }), 1002],
+  ['opcode 3', clientFrame(3, 'x'), 1002],
+  ['a ping of 126 bytes', clientFrame(9, 'x'.repeat(126)), 1002],
+  ['close with 1005', clientFrame(8, Buffer.from([0x03, 0xed])), 1002],
+  ['a continuation of nothing', clientFrame(0, 'x'), 1002],
+  ['70 empty fragments', Buffer.concat(fragments), 1008],
+  ['not JSON', clientFrame(1, '{"type":'), 4006],
+  ['an empty frame', clientFrame(1, ''), 4006],
+  ['__proto__', clientFrame(1, '{"__proto__":{"type":"pong"}}'), 4006],
+  ['an unknown type', clientFrame(1, '{"type":"subscribe"}'), 4006],
+  ['a type from Object', clientFrame(1, '{"type":"constructor"}'), 4006],
+  ['no type', clientFrame(1, '{}'), 4006],
+  ['null', clientFrame(1, 'null'), 4006],
+  ['a list', clientFrame(1, '[{"type":"pong"}]'), 4006],
+  ['nested 5,000 deep', clientFrame(1, `${'['.repeat(5000)}${']'.repeat(5000)}`), 4006],
+  ['an ack of no text', clientFrame(1, '{"type":"ack","eventId":7}'), 4006],
+  ['110 messages at once', Buffer.concat(Array.from({ length: 110 }, () => clientFrame(1, '{"type":"pong"}'))), 4102],
+  ['110 pings at once', Buffer.concat(Array.from({ length: 110 }, () => clientFrame(9, ''))), 4102]
 ] as const) {
   t.test(`${name}: ${close}`, async (t) => {
     const peer = await rawWebSocket(t, url, 'hostile')
@@ -175,7 +175,7 @@ t.test('frames after the one that closed the connection are not carried out', as
   t.equal((await call(service, 'GET', '/v1/users/late/notifications')).body.unread, 1)
 })
 
-t.test('S28 permessage-deflate is not negotiated', async (t) => {
+t.test('permessage-deflate is not negotiated', async (t) => {
   const answer = await send(t, url, upgradeRequest(`/v1/ws?token=${token}`, { 'sec-websocket-extensions': 'permessage-deflate' }))
   t.equal(answer.status, 101)
   t.notMatch(answer.head, /extensions/i)
@@ -350,14 +350,14 @@ async function startSlowPeers() {
   return { head, body, headAfter: after(head), bodyAfter: after(body), idleAfter: Promise.all(idle.map(after)) }
 }
 
-t.test('S32, S33, S34 slow heads, slow bodies and idle connections are let go of, and the service goes on', async (t) => {
+t.test('slow heads, slow bodies and idle connections are closed, and the service serves others', async (t) => {
   const idle = Math.max(...(await slow.idleAfter))
-  t.ok(idle < 10_800, `S34 300 idle connections: the last after ${idle} ms`)
+  t.ok(idle < 10_800, `300 idle connections: the last after ${idle} ms`)
   const head = await slow.headAfter
-  t.ok(head > 7000 && head < 10_800, `S32 a head that drips: after ${head} ms`)
+  t.ok(head > 7000 && head < 10_800, `a head that drips: after ${head} ms`)
   t.match(slow.head.received().toString(), /^HTTP\/1.1 408 [\s\S]*BELFRY_ERR_REQUEST_TIMEOUT/)
   const body = await slow.bodyAfter
-  t.ok(body > 12_000 && body < 15_800, `S33 a body that drips: after ${body} ms`)
+  t.ok(body > 12_000 && body < 15_800, `a body that drips: after ${body} ms`)
   t.match(slow.body.received().toString(), /^HTTP\/1.1 408 [\s\S]*BELFRY_ERR_REQUEST_TIMEOUT/)
   t.equal((await call(service, 'POST', '/v1/notifications', NOTE)).status, 202)
 })

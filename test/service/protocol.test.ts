@@ -97,7 +97,7 @@ t.test('resume', async (t) => {
     t.same(await from('', 'new'), { status: 'fresh', titles: ['3', '4'], gaps: 0 }, 'd exists since it came back at 2')
   })
 
-  await t.test('S31 every gap has its reason, replays the oldest, and writes nothing', async (t) => {
+  await t.test('every gap names its reason, replays from the oldest retained row, and writes nothing', async (t) => {
     const ids = await publishMany(service, 'dan', 13)
     const [otherId] = await publishMany(service, 'eve', 1)
     const last = parseEventId(ids[12] as string)
@@ -307,7 +307,7 @@ t.test('live', async (t) => {
     t.equal(client.closed, undefined)
   })
 
-  await t.test('S30 acks of what was never sent move nothing; the third closes with 4203', async (t) => {
+  await t.test('acks of what was never sent move nothing; the third closes with 4203', async (t) => {
     const client = await ready(t, service, 'mia', { deviceId: 'd' })
     t.equal(await lagOf(service, 'mia', 'd'), 0, 'where it started')
     const { eventId } = await publish(service, 'mia', 'one')
