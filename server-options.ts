@@ -11,10 +11,10 @@ import type {
 } from 'fastify'
 import type { Config } from './config.ts'
 import { clientAddress, proxyTrust } from './services/connection/client-address.ts'
-import { redactUrl } from './services/connection/upgrade.ts'
 import { afterAnswers } from './services/connection/upgrade-gate.ts'
 import { type BelfryError, errors } from './services/errors.ts'
 import { newId } from './services/ids.ts'
+import { redactUrl } from './services/node/redact-url.ts'
 import { writeProblem } from './services/problem.ts'
 
 /** Fields of a request in the log: never its headers, its body or a token in its URL. */

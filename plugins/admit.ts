@@ -1,9 +1,7 @@
 import fp from 'fastify-plugin'
-import type { Admission } from '../services/connection/accept.ts'
-import { admit } from '../services/connection/admission.ts'
+import { type Admission, admit, originAllowed } from '../services/connection/admission.ts'
 import { clientAddress } from '../services/connection/client-address.ts'
 import { ConnectThrottle } from '../services/connection/connect-throttle.ts'
-import { originAllowed } from '../services/connection/upgrade.ts'
 import { errors } from '../services/errors.ts'
 import { closeCodes } from '../services/protocol/index.ts'
 

@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
 import { ConnectionDirectory } from '../services/connection/connection-directory.ts'
+import { HeartbeatTimer } from '../services/connection/heartbeat-timer.ts'
 import { Registry } from '../services/connection/registry.ts'
 import { descriptorLimit, socketLimits } from '../services/node/descriptors.ts'
 
@@ -16,9 +17,10 @@ declare module 'fastify' {
 /** The registry of this node's connections, their heartbeat, and how many the file descriptors of the process allow. */
 export default fp(
   async (app) => {
-    const registry = new Registry(app.store, app.config.WS_PING_INTERVAL_MS, app.config.RETENTION_SECONDS * 1000)
+    const registry = new Registry(app.store, app.config.RETENTION_SECONDS * 1000)
     app.decorate('connections', registry)
     app.decorate('connectionDirectory', new ConnectionDirectory(app.store))
+    const timer = new HeartbeatTimer(registry, app.store, app.config.WS_PING_INTERVAL_MS)
     const descriptors = descriptorLimit()
     const limits = socketLimits(descriptors, app.config.MAX_CONNECTIONS)
     if (app.config.MAX_CONNECTIONS > limits.sockets) {
@@ -35,7 +37,7 @@ export default fp(
     app.metrics.gauge('belfry_connections', 'Open connections', () => registry.count)
     app.metrics.gauge('belfry_connections_max', 'Connections this node takes', () => limits.connections)
     app.metrics.gauge('belfry_connected_users', 'Users with an open connection', () => registry.userCount)
-    app.addHook('onClose', async () => registry.close())
+    app.addHook('onClose', async () => timer.close())
   },
   { name: 'connections', fastify: '5.x', dependencies: ['store', 'metrics'] }
 )

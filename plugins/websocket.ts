@@ -4,10 +4,11 @@ import type { Socket } from 'node:net'
 import websocket from '@fastify/websocket'
 import fp from 'fastify-plugin'
 import type { WebSocket } from 'ws'
-import type { Admission } from '../services/connection/accept.ts'
 import { acceptSocket, acceptStream, type SocketContext } from '../services/connection/accept.ts'
+import type { Admission } from '../services/connection/admission.ts'
 import { ConnectionLog } from '../services/connection/connection-log.ts'
-import { chooseProtocol } from '../services/connection/upgrade.ts'
+import { drain } from '../services/connection/drain.ts'
+import { chooseProtocol } from '../services/connection/subprotocol.ts'
 import { upgradeGate } from '../services/connection/upgrade-gate.ts'
 import { errors } from '../services/errors.ts'
 
@@ -29,10 +30,6 @@ export const SOCKET_PATH = '/v1/ws'
 const MAX_FRAGMENTS = 16
 /** How long a peer may take to answer a close frame, milliseconds. */
 const CLOSE_TIMEOUT_MS = 2000
-/** Connections told to move are spread over at least this, and this much more for each of them, up to the ceiling; milliseconds. */
-const SPREAD_BASE_MS = 500
-const SPREAD_PER_CONNECTION_MS = 4
-const SPREAD_CEILING_MS = 10_000
 
 /** Long-lived connections: WebSocket upgrades and event streams, and their end: before the server closes, every connection is told `bye` and when to come back. */
 export default fp(
@@ -56,8 +53,7 @@ export default fp(
     await app.register(websocket, {
       options,
       preClose: (done) => {
-        const spread = SPREAD_BASE_MS + app.connections.count * SPREAD_PER_CONNECTION_MS
-        app.connections.drain(Math.min(SPREAD_CEILING_MS, spread))
+        drain(app.connections)
         done()
       }
     })
@@ -65,7 +61,7 @@ export default fp(
       node: app.node,
       store: app.store,
       registry: app.connections,
-      queue: app.offlineQueue,
+      cursors: app.offlineQueue,
       counters: app.counters,
       verify: app.auth.verify,
       maxUnacked: MAX_UNACKED,

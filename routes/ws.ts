@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import type { Admission } from '../services/connection/accept.ts'
+import type { Admission } from '../services/connection/admission.ts'
 import { errors } from '../services/errors.ts'
 import { problems, SocketQuery, userSecurity } from './schemas/common.ts'
 

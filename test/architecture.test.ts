@@ -68,7 +68,7 @@ t.test('the reader of imports sees them', async (t) => {
   t.ok(imports.some(({ from, to }) => from === 'app.ts' && to === 'plugins/store.ts'))
   t.ok(
     imports.some(
-      ({ from, to, typeOnly }) => from === 'services/connection/registry.ts' && to === 'services/connection/connection.ts' && typeOnly
+      ({ from, to, typeOnly }) => from === 'services/connection/accept.ts' && to === 'services/connection/admission.ts' && typeOnly
     )
   )
   t.ok(imports.some(({ to, typeOnly }) => to === 'ioredis' && !typeOnly))

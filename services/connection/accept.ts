@@ -4,6 +4,7 @@ import type { RawData, WebSocket } from 'ws'
 import { newId } from '../ids.ts'
 import { type ByeFrame, closeCodes } from '../protocol/index.ts'
 import type { Start } from '../store/store.ts'
+import type { Admission } from './admission.ts'
 import { type ClientFrameContext, takeClientFrame, takeControlFrame } from './client-frames.ts'
 import { Connection } from './connection.ts'
 import type { ConnectionContext, Identity } from './context.ts'
@@ -11,12 +12,6 @@ import { SseTransport } from './transport-sse.ts'
 import { WebSocketTransport } from './transport-websocket.ts'
 
 export interface SocketContext extends ConnectionContext, ClientFrameContext {}
-
-/** What the checks during the upgrade came to. */
-export type Admission =
-  | { admitted: true; identity: Identity; start: Start }
-  /** Closed at once, since a browser can read a close code but no HTTP status. */
-  | { admitted: false; code: number; reason: string; reconnectInMs?: number }
 
 /** What the end of a stream counts as: going away (RFC 6455 §7.4.1). */
 const GONE = 1001

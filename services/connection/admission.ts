@@ -1,8 +1,14 @@
 import { TokenError, type VerifyToken } from '../auth/tokens.ts'
 import { closeCodes, DEFAULT_DEVICE, EARLIEST, LATEST, parseEventId } from '../protocol/index.ts'
 import type { Start } from '../store/store.ts'
-import type { Admission } from './accept.ts'
-import { readOffer } from './upgrade.ts'
+import type { Identity } from './context.ts'
+import { readOffer } from './subprotocol.ts'
+
+/** What the checks during the upgrade came to. */
+export type Admission =
+  | { admitted: true; identity: Identity; start: Start }
+  /** Closed at once, since a browser can read a close code but no HTTP status. */
+  | { admitted: false; code: number; reason: string; reconnectInMs?: number }
 
 /** What an upgrade request says of who is there. */
 export interface Introduction {
@@ -39,6 +45,11 @@ export async function admit(verify: VerifyToken, introduction: Introduction): Pr
     if (!(error instanceof TokenError)) throw error
     return { admitted: false, code: closeCodes.unauthorized.code, reason: error.refusal }
   }
+}
+
+/** Whether a page of this origin may connect. No origin is no browser, which has no ambient credentials to abuse. */
+export function originAllowed(origin: string | undefined, allowed: string[]): boolean {
+  return allowed.length === 0 || origin === undefined || allowed.includes(origin.toLowerCase())
 }
 
 function startOf(lastEventId: string | undefined): Start {

@@ -97,8 +97,7 @@ async function refresh({ store, verify }: ClientFrameContext, connection: Connec
     const claims = await verify(typeof frame.token === 'string' ? frame.token : '')
     if (claims.sub !== connection.local.user) throw new TokenError('token_invalid')
     if (isRevoked(claims.issuedAt, await store.revokedBefore(claims.sub))) throw new TokenError('token_revoked')
-    connection.issuedAt = claims.issuedAt
-    connection.expiresAt = claims.expiresAt
+    connection.renewToken(claims.issuedAt, claims.expiresAt)
     connection.send(plainFrame({ type: 'ok', ...ref(frame.ref), tokenExpiresAt: claims.expiresAt }))
   } catch (error) {
     refuse(connection, frame.ref, error instanceof TokenError ? refusals[error.refusal]() : error)

@@ -1,20 +1,13 @@
 import { isOfStore } from '../errors.ts'
 import { increment } from '../node/counters.ts'
-import {
-  type CloseName,
-  closeCodes,
-  DEFAULT_DEVICE,
-  formatEventId,
-  type HelloFrame,
-  type Position,
-  parseEventId
-} from '../protocol/index.ts'
+import { type CloseName, closeCodes, DEFAULT_DEVICE, formatEventId, type Position, parseEventId } from '../protocol/index.ts'
 import { rowId8, rowKind } from '../store/row.ts'
-import type { Backlog, ConnectionInfo, ReadCommand, Start } from '../store/store.ts'
+import type { Backlog, ReadCommand, Start } from '../store/store.ts'
 import type { ConnectionContext, Identity } from './context.ts'
 import { Frame, plainFrame, Replay } from './frames.ts'
 import { Heartbeat } from './heartbeat.ts'
-import type { LocalUser } from './registry.ts'
+import { helloFrame } from './hello.ts'
+import type { LocalConnection, LocalUser } from './local-user.ts'
 import { SendWindow } from './send-window.ts'
 import type { Transport, TransportOwner } from './transport.ts'
 
@@ -40,16 +33,13 @@ const DISPLACED = 'connection limit: a newer connection of the device took this 
  * failure) leads to the same place, `#step`: read the log from `sent` until it has caught up, then follow live. So a client sees a
  * contiguous run, and the fan-out cannot make a duplicate.
  */
-export class Connection implements ConnectionInfo, TransportOwner {
+export class Connection implements LocalConnection, TransportOwner {
   readonly connectionId: string
   readonly deviceId: string
   readonly connectedAt: number
   readonly address: string
   readonly local: LocalUser
   readonly heartbeat: Heartbeat
-  /** Issue and expiry of the token in use. */
-  issuedAt: number
-  expiresAt: number
 
   readonly #context: ConnectionContext
   readonly #transport: Transport
@@ -64,6 +54,9 @@ export class Connection implements ConnectionInfo, TransportOwner {
   /** The first refusal for the connection limit, on the monotonic clock; 0: there was none. */
   #overLimitSince = 0
   readonly #start: Start
+  /** Issue and expiry of the token in use, Unix milliseconds. */
+  #issuedAt: number
+  #expiresAt: number
   #sent: Position = { epoch: '', offset: 0, id8: '' }
   readonly #window = new SendWindow()
   #badAcks = 0
@@ -80,8 +73,8 @@ export class Connection implements ConnectionInfo, TransportOwner {
     this.connectionId = connectionId
     this.deviceId = identity.deviceId
     this.address = identity.address
-    this.issuedAt = identity.issuedAt
-    this.expiresAt = identity.expiresAt
+    this.#issuedAt = identity.issuedAt
+    this.#expiresAt = identity.expiresAt
     this.connectedAt = Date.now()
     this.#openedAt = performance.now()
     this.heartbeat = new Heartbeat(context, transport, this.#openedAt)
@@ -147,7 +140,7 @@ export class Connection implements ConnectionInfo, TransportOwner {
 
   /** Pings, closes, or continues after a wait, as the heartbeat says. `now` is on the monotonic clock. */
   beat(now: number, ping: Frame): void {
-    if (Date.now() >= this.expiresAt) return this.close('unauthorized', 'token_expired')
+    if (Date.now() >= this.#expiresAt) return this.close('unauthorized', 'token_expired')
     const action = this.heartbeat.beat(now)
     if (action === 'ping') this.#transport.ping(ping)
     else if (action !== undefined) return this.close(action)
@@ -159,6 +152,12 @@ export class Connection implements ConnectionInfo, TransportOwner {
     if (this.#stage === 'closed') return
     if (this.#isSelfMoving && this.#window.acknowledge(through, this.#sent) === 'moved') this.#moveCursor(through)
     this.#step()
+  }
+
+  /** Uses another token of the same user from now on. Times are Unix milliseconds. */
+  renewToken(issuedAt: number, expiresAt: number): void {
+    this.#issuedAt = issuedAt
+    this.#expiresAt = expiresAt
   }
 
   /** Takes an acknowledgement. Returns whether it is the first for rows that were sent: such a frame is no flood. */
@@ -200,13 +199,13 @@ export class Connection implements ConnectionInfo, TransportOwner {
     if (this.#stage === 'closed') return
     this.#context.log.closed(this, code, reason)
     this.#stage = 'closed'
-    this.#context.queue.settle(this.local.user, this.deviceId)
+    this.#context.cursors.settle(this.local.user, this.deviceId)
     increment(this.#context.counters.disconnects, code)
     this.#context.registry.remove(this.local, this)
   }
 
   #moveCursor(position: Position): void {
-    this.#context.queue.ack(this.local.user, this.deviceId, position)
+    this.#context.cursors.ack(this.local.user, this.deviceId, position)
   }
 
   #hasRoom(): boolean {
@@ -230,7 +229,7 @@ export class Connection implements ConnectionInfo, TransportOwner {
   }
 
   get #isCaughtUp(): boolean {
-    return this.local.epoch === this.#sent.epoch && this.local.top <= this.#sent.offset
+    return this.local.isNewest(this.#sent)
   }
 
   /** Does the next thing there is to do, from whatever stage. */
@@ -276,7 +275,7 @@ export class Connection implements ConnectionInfo, TransportOwner {
       start: this.#greeted ? { at: 'position', position: this.#sent } : this.#start,
       connections: this.local.listed(),
       newcomer: this.#greeted ? undefined : this.connectionId,
-      issuedAt: this.issuedAt,
+      issuedAt: this.#issuedAt,
       seen: this.local.lastSeen(),
       ...this.#bounds()
     })
@@ -318,30 +317,12 @@ export class Connection implements ConnectionInfo, TransportOwner {
   }
 
   #greet(backlog: Backlog): void {
-    const { maxUnacked, maxFrameBytes, pingIntervalMs, timeouts, node } = this.#context
     const isStored = this.#isSelfMoving && this.#start.at === 'device' && backlog.resumed && backlog.gap === undefined
     this.#greeted = true
     this.#window.restart(backlog.start, this.#sent, isStored)
     this.#sent = backlog.start
-    const hello: HelloFrame = {
-      type: 'hello',
-      connectionId: this.connectionId,
-      deviceId: this.deviceId,
-      user: this.local.user,
-      node,
-      serverTime: Date.now(),
-      heartbeat: { intervalMs: pingIntervalMs, timeoutMs: timeouts.pongMs },
-      resume: {
-        status: backlog.gap !== undefined ? 'gap' : backlog.resumed ? 'resumed' : 'fresh',
-        from: formatEventId(backlog.start),
-        to: formatEventId({ epoch: backlog.epoch, offset: backlog.top, id8: backlog.topId8 }),
-        pending: backlog.top - backlog.start.offset,
-        parked: backlog.parked
-      },
-      unread: backlog.unread,
-      tokenExpiresAt: this.expiresAt,
-      limits: { maxFrameBytes, maxUnacked }
-    }
+    const { connectionId, deviceId, local } = this
+    const hello = helloFrame(this.#context, { connectionId, deviceId, user: local.user, tokenExpiresAt: this.#expiresAt }, backlog)
     this.#transport.send(plainFrame(hello))
     this.heartbeat.start(performance.now())
     this.#transport.listen()

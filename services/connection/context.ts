@@ -10,7 +10,7 @@ export interface ConnectionContext extends HeartbeatOptions {
   readonly node: string
   readonly store: Store
   readonly registry: Registry
-  readonly queue: CursorWriter
+  readonly cursors: CursorWriter
   readonly counters: Counters
   readonly maxUnacked: number
   readonly maxFrameBytes: number

@@ -1,4 +1,4 @@
-import { type DigestFrame, formatEventId, type RetractFrame, type ServerFrame, type StateFrame } from '../protocol/index.ts'
+import { type DigestFrame, formatEventId, type Position, type RetractFrame, type ServerFrame, type StateFrame } from '../protocol/index.ts'
 import { digestIn, retractedOffset, retractionIn, rowId, rowId8, rowKind, rowTail, stateChangeIn } from '../store/row.ts'
 import type { Backlog } from '../store/store.ts'
 
@@ -52,9 +52,13 @@ export class Frame {
 
   /** The frame as a server-sent event: the event id as `id`, the JSON as `data`. */
   get event(): Buffer {
-    const head = this.eventId === '' ? 'data: ' : `id: ${this.eventId}\ndata: `
-    this.#event ??= Buffer.concat([Buffer.from(head), this.text, EVENT_END])
+    this.#event ??= this.#encodeEvent()
     return this.#event
+  }
+
+  #encodeEvent(): Buffer {
+    const head = this.eventId === '' ? 'data: ' : `id: ${this.eventId}\ndata: `
+    return Buffer.concat([Buffer.from(head), this.text, EVENT_END])
   }
 }
 
@@ -66,9 +70,9 @@ export function plainFrame(frame: ServerFrame): Frame {
 const HEADS = { s: 'state', r: 'retract', d: 'digest' } as const
 
 /** The live frame of a row, or undefined for a row that has none (recalled, lost). The tail is copied, never parsed. */
-export function rowFrame(epoch: string, offset: number, row: Buffer): Frame | undefined {
+export function rowFrame(position: Position, row: Buffer): Frame | undefined {
   const kind = rowKind(row)
-  const eventId = formatEventId({ epoch, offset, id8: rowId8(row) })
+  const eventId = formatEventId(position)
   if (kind === 'n') return notificationFrame(eventId, '', row)
   if (kind === 's' || kind === 'r' || kind === 'd') return new Frame(eventId, `{"type":"${HEADS[kind]}","eventId":"${eventId}",`, row)
   return undefined

@@ -29,7 +29,7 @@ export class Fanout implements StoreEvents {
 
   kick({ user, connectionId, reason, revoked, displaced }: Kick): void {
     const connections = this.#registry.find(user)?.connections ?? []
-    for (const connection of [...connections]) {
+    for (const connection of connections) {
       if (connectionId !== undefined && connection.connectionId !== connectionId) continue
       if (displaced) connection.displace()
       else if (revoked) connection.close('unauthorized', 'token_revoked')
@@ -38,14 +38,14 @@ export class Fanout implements StoreEvents {
   }
 
   suspect(affected: (user: string) => boolean): void {
-    for (const local of [...this.#registry.users()]) {
+    for (const local of this.#registry.users()) {
       if (!affected(local.user)) continue
-      for (const connection of [...local.connections]) connection.reattach()
+      for (const connection of local.connections) connection.reattach()
     }
   }
 
   status(status: StoreStatus): void {
-    if (status.available) for (const connection of [...this.#registry.connections()]) connection.resume()
+    if (status.available) for (const connection of this.#registry.connections()) connection.resume()
     for (const listener of this.#listeners) listener(status)
   }
 }

@@ -11,8 +11,8 @@ export const contractMutations: Mutation[] = [
     edits: [
       {
         file: CONNECTION,
-        find: "this.#stage = 'closed' this.#context.queue.settle",
-        put: "if (this.#isSelfMoving && this.#greeted) this.#moveCursor(this.#sent); this.#stage = 'closed'; this.#context.queue.settle"
+        find: "this.#stage = 'closed' this.#context.cursors.settle",
+        put: "if (this.#isSelfMoving && this.#greeted) this.#moveCursor(this.#sent); this.#stage = 'closed'; this.#context.cursors.settle"
       }
     ],
     store: 'redis',

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect as connectTcp } from 'node:net'
 import t from 'tap'
+import type { Connection } from '../../services/connection/connection.ts'
 import { errors } from '../../services/errors.ts'
 import { parseEventId } from '../../services/protocol/index.ts'
 import { rawPeer, rawWebSocket, streamRequest, upgradeRequest } from '../fixtures/raw.ts'
@@ -55,7 +56,7 @@ t.test('a socket that takes nothing is closed with 4104, and what it missed is s
       t.equal((await call(service, 'POST', '/v1/notifications/batch', { notifications })).status, 202)
       sent += 500
     }
-    for (const { transport } of service.app.connections.connections()) most = Math.max(most, transport.buffered)
+    for (const { transport } of service.app.connections.connections() as Connection[]) most = Math.max(most, transport.buffered)
     return await closed()
   })
   t.ok(most > 0, 'it did hold back')

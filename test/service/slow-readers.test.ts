@@ -57,7 +57,7 @@ for (const transport of ['WebSocket', 'event stream']) {
     const count = 20
     await publishLong(service, 'slow', LONG_ROWS)
     for (let n = 0; n < count; n++) await deafPeer(t, service, transport, 'slow', `&device_id=d${n}&last_event_id=earliest`)
-    const connections = (): Connection[] => [...service.app.connections.connections()]
+    const connections = (): Connection[] => service.app.connections.connections() as Connection[]
     await stalled(connections, count)
     for (const { transport } of connections()) t.ok(transport.buffered <= HELD_MAX + LONG_ROW_BYTES, `${transport.buffered} bytes`)
     // Live rows do not add to it.
@@ -79,7 +79,7 @@ for (const transport of ['WebSocket', 'event stream']) {
     await until(() => peer.received().includes('caughtUp'))
     peer.socket.pause()
     let most = 0
-    const connections = (): Connection[] => [...service.app.connections.connections()]
+    const connections = (): Connection[] => service.app.connections.connections() as Connection[]
     for (let n = 0; n < LONG_ROWS; n += 50) {
       await publishLong(service, 'live', 50)
       for (const { transport } of connections()) most = Math.max(most, transport.buffered)
@@ -93,7 +93,7 @@ for (const transport of ['WebSocket', 'event stream']) {
     const service = await startService(t, SETTINGS)
     await publishLong(service, 'reset', LONG_ROWS)
     const peer = await deafPeer(t, service, transport, 'reset')
-    const connections = (): Connection[] => [...service.app.connections.connections()]
+    const connections = (): Connection[] => service.app.connections.connections() as Connection[]
     await stalled(connections, 1)
     const sent = connections()[0]?.sent.offset ?? 0
     t.ok(sent < LONG_ROWS, 'the reader was too slow for the log')

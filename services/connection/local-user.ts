@@ -1,0 +1,130 @@
+import type { CloseName, Position } from '../protocol/index.ts'
+import type { ConnectionInfo, LogPlace } from '../store/store.ts'
+import { type Frame, rowFrame } from './frames.ts'
+
+/** Delay of the next read if the oldest row has not expired by the store's clock, milliseconds. */
+const EXPIRY_RETRY_MS = 1000
+
+/** An open connection as the registry, the heartbeat timer and the fan-out use it. `Connection` implements it. */
+export interface LocalConnection extends ConnectionInfo {
+  /** Takes a row of the user's log from a wake-up. `frame` is undefined if the wake-up did not carry the row. */
+  wake(position: Position, frame: Frame | undefined): void
+  /** Reads the log again from the newest row sent. */
+  doubt(): void
+  /** Registers again, and reads the log from the newest row sent. */
+  reattach(): void
+  /** Retries the step that a store failure interrupted. */
+  resume(): void
+  /** Runs one heartbeat. */
+  beat(now: number, ping: Frame): void
+  close(name: CloseName, reason?: string, reconnectInMs?: number): void
+  /** Closes for a newer connection of the same device. */
+  displace(): void
+}
+
+/** A user with connections on this node, and the newest row of the user's log that the node knows. */
+export class LocalUser {
+  readonly user: string
+  readonly #connections: LocalConnection[] = []
+  readonly #retentionMs: number
+  /** Epoch of the log, '' until the store told it, and the offset of the newest row known. */
+  #epoch = ''
+  #top = 0
+  /** The highest offset that a wake-up told in this epoch. */
+  #wokenTop = 0
+  /** The time at which the oldest row expires, on the monotonic clock; undefined while the node knows no row. */
+  #expiresAt: number | undefined
+
+  constructor(user: string, retentionMs: number) {
+    this.user = user
+    this.#retentionMs = retentionMs
+  }
+
+  /** The user's connections on this node, oldest first. A copy: connections may close while the caller iterates. */
+  get connections(): LocalConnection[] {
+    return [...this.#connections]
+  }
+
+  get isEmpty(): boolean {
+    return this.#connections.length === 0
+  }
+
+  add(connection: LocalConnection): void {
+    this.#connections.push(connection)
+  }
+
+  /** Returns false if the connection had been removed before. */
+  remove(connection: LocalConnection): boolean {
+    const index = this.#connections.indexOf(connection)
+    if (index >= 0) this.#connections.splice(index, 1)
+    return index >= 0
+  }
+
+  find(connectionId: string): LocalConnection | undefined {
+    return this.#connections.find((connection) => connection.connectionId === connectionId)
+  }
+
+  /** Returns what the store's registry holds for this node and user. */
+  listed(): ConnectionInfo[] {
+    return this.#connections.map(({ connectionId, deviceId, node, connectedAt, address }) => ({
+      connectionId,
+      deviceId,
+      node,
+      connectedAt,
+      address
+    }))
+  }
+
+  /** Records the top of the log as the store told it. */
+  observe(epoch: string, top: number): void {
+    if (top > 0) this.#expiresAt ??= performance.now() + this.#retentionMs
+    if (epoch === this.#epoch) this.#top = Math.max(this.#top, top)
+    else {
+      this.#epoch = epoch
+      this.#top = top
+      this.#wokenTop = 0
+    }
+  }
+
+  /** Returns the newest place of the log that the store told this node, or undefined before its first answer. */
+  lastSeen(): LogPlace | undefined {
+    return this.#epoch === '' ? undefined : { epoch: this.#epoch, offset: this.#top }
+  }
+
+  /** Returns whether the node knows of no row after the position. */
+  isNewest({ epoch, offset }: Position): boolean {
+    return epoch === this.#epoch && offset >= this.#top
+  }
+
+  /**
+   * Passes a wake-up to the connections, with one frame for all of them. A wake-up that repeats an offset may tell of another row at that offset:
+   * the connections read the log.
+   */
+  wake(position: Position, row: Buffer | undefined): void {
+    const { epoch, offset } = position
+    const isRepeated = epoch === this.#epoch && offset <= this.#wokenTop
+    this.observe(epoch, offset)
+    if (isRepeated) {
+      for (const connection of this.connections) connection.doubt()
+      return
+    }
+    this.#wokenTop = offset
+    const frame = row === undefined ? undefined : rowFrame(position, row)
+    for (const connection of this.connections) connection.wake(position, frame)
+  }
+
+  /** Records when the oldest row expires, as a read told it: milliseconds from now, 0 if the log has no row. */
+  expireIn(ms: number): void {
+    this.#expiresAt = ms > 0 ? performance.now() + ms : undefined
+  }
+
+  /**
+   * Returns whether the log must be read because its oldest row expired. Returns true once per second until a read told the next expiry, since the
+   * clock of the store may be behind this node's.
+   */
+  takeExpiry(now: number): boolean {
+    if (this.#expiresAt === undefined || now < this.#expiresAt) return false
+    this.#expiresAt = now + EXPIRY_RETRY_MS
+    return true
+  }
+}
