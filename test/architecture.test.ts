@@ -14,12 +14,16 @@ interface Import {
   typeOnly: boolean
 }
 
-function sourcesIn(folder: string): string[] {
+function filesIn(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
-    const path = folder === '.' ? entry.name : join(folder, entry.name)
-    if (entry.isDirectory()) return ['node_modules', 'dist', 'build'].includes(entry.name) ? [] : sourcesIn(path)
-    return /\.(ts|mjs)$/.test(entry.name) && !entry.name.endsWith('.d.ts') ? [path] : []
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) return ['node_modules', 'dist', 'build'].includes(entry.name) ? [] : filesIn(path)
+    return [path]
   })
+}
+
+function sourcesIn(folder: string): string[] {
+  return filesIn(folder).filter((path) => /\.(ts|mjs)$/.test(path) && !path.endsWith('.d.ts'))
 }
 
 function importsOf(file: string): Import[] {
@@ -147,7 +151,41 @@ t.test('what may come from outside', async (t) => {
   t.same(readers, ['config.ts'], 'only config.ts reads the environment')
 })
 
-t.test('no file waits for itself', async (t) => {
+/** Shelves of `services/`, and the shelves below each. Files directly in `services/` may be imported by all of them. */
+const SHELVES_BELOW: Record<string, string[]> = {
+  delivery: ['connection', 'store', 'protocol', 'auth', 'node'],
+  reach: ['connection', 'store', 'protocol', 'auth', 'node'],
+  audience: ['connection', 'store', 'protocol', 'auth', 'node'],
+  connection: ['store', 'protocol', 'auth', 'node'],
+  store: ['protocol'],
+  node: ['auth', 'protocol'],
+  auth: ['protocol'],
+  protocol: []
+}
+
+function shelfOf(path: string): string | undefined {
+  return /^services\/([^/]+)\//.exec(path)?.[1]
+}
+
+t.test('inside services every import points to the same shelf or to one below it', async (t) => {
+  t.same(
+    breaking(({ from, to }) => {
+      const [shelf, target] = [shelfOf(from), shelfOf(to)]
+      if (target === undefined || !inside(from, 'services')) return false
+      return shelf === undefined ? target !== 'protocol' : shelf !== target && !SHELVES_BELOW[shelf]?.includes(target)
+    }),
+    []
+  )
+  t.same(
+    readdirSync('services', { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && SHELVES_BELOW[entry.name] === undefined)
+      .map(({ name }) => name),
+    [],
+    'every shelf has a place in the order'
+  )
+})
+
+t.test('no circle of imports, but for types', async (t) => {
   const graph = new Map<string, string[]>()
   for (const { from, to, typeOnly } of imports) if (!typeOnly && isFile(to)) graph.set(from, [...(graph.get(from) ?? []), to])
   const done = new Set<string>()
