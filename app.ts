@@ -15,6 +15,7 @@ import offlineQueue from './plugins/offline-queue.ts'
 import openapi from './plugins/openapi.ts'
 import publisher from './plugins/publisher.ts'
 import rateLimit from './plugins/rate-limit.ts'
+import releaser from './plugins/releaser.ts'
 import security from './plugins/security.ts'
 import store from './plugins/store.ts'
 import websocket from './plugins/websocket.ts'
@@ -66,6 +67,7 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, timeouts }
   await fastify.register(connections)
   await fastify.register(fanout)
   await fastify.register(offlineQueue)
+  await fastify.register(releaser)
   await fastify.register(rateLimit)
   await fastify.register(publisher)
   await fastify.register(inbox)

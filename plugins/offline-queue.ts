@@ -14,5 +14,5 @@ export default fp(
     app.decorate('offlineQueue', queue)
     app.addHook('onClose', () => queue.close())
   },
-  { name: 'offline-queue', fastify: '5.x', dependencies: ['fanout', 'metrics'] }
+  { name: 'offline-queue', fastify: '5.x', dependencies: ['store', 'metrics'] }
 )

@@ -12,5 +12,5 @@ export default fp(
   async (app) => {
     app.decorate('publisher', new Publisher(app.store, app.releaser, app.counters))
   },
-  { name: 'publisher', fastify: '5.x', dependencies: ['fanout', 'rate-limit', 'metrics'] }
+  { name: 'publisher', fastify: '5.x', dependencies: ['store', 'releaser', 'metrics'] }
 )

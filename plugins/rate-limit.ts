@@ -2,13 +2,11 @@ import rateLimit from '@fastify/rate-limit'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { clientAddress } from '../services/connection/client-address.ts'
-import { Releaser } from '../services/delivery/releaser.ts'
 import { errors } from '../services/errors.ts'
 import { RateWindows } from '../services/rate-windows.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    releaser: Releaser
     limits: {
       /** Counts an attempt to connect against its address. Throws TooManyRequests. */
       connect: (request: FastifyRequest) => Promise<void>
@@ -18,17 +16,11 @@ declare module 'fastify' {
   }
 }
 
-/**
- * Rates. Per user: the store decides and parks, the releaser here lets go again. Per publisher and per address: `@fastify/rate-limit`, in this
- * node's memory.
- */
+/** Limits of requests per publisher and per address, in this node's memory. The store limits notifications per user. */
 export default fp(
   async (app) => {
     const { CONNECT_RATE_LIMIT_MAX, PUBLISH_RATE_LIMIT_MAX } = app.config
     await app.register(rateLimit, { global: false, store: RateWindows })
-    const releaser = new Releaser(app.store, app.counters)
-    app.decorate('releaser', releaser)
-    app.addHook('onClose', () => releaser.close())
 
     const limiter = (max: number, timeWindow: number, keyGenerator: (request: FastifyRequest) => string) => {
       if (max === 0) return async (): Promise<void> => undefined
@@ -44,5 +36,5 @@ export default fp(
       publish: limiter(PUBLISH_RATE_LIMIT_MAX, 1000, (request) => request.publisher)
     })
   },
-  { name: 'rate-limit', fastify: '5.x', dependencies: ['fanout', 'auth', 'metrics'] }
+  { name: 'rate-limit', fastify: '5.x', dependencies: ['auth'] }
 )

@@ -1,14 +1,18 @@
 import { join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '../config.ts'
 import { EmbeddedStore } from '../services/store/embedded/embedded-store.ts'
 import { RedisStore } from '../services/store/redis/redis-store.ts'
 import { revocationTtlMs } from '../services/store/revocation.ts'
 import type { Store, StoreSettings } from '../services/store/store.ts'
+import { StoreListeners } from '../services/store/store-listeners.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     store: Store
+    /** Listeners to the store's wake-ups, kicks, suspicions and changes of status. */
+    storeListeners: StoreListeners
   }
 }
 
@@ -16,7 +20,13 @@ function certificatesOf({ REDIS_TLS_CERT: cert, REDIS_TLS_KEY: key, REDIS_TLS_CA
   return { ...(cert === '' ? {} : { cert, key }), ...(ca === '' ? {} : { ca }) }
 }
 
-/** Chooses the store's driver. It is opened by `fanout`, which has somebody to tell of wake-ups. */
+/** Period at which a store that stays full is logged again, milliseconds. */
+const FULL_LOG_MS = 60_000
+
+/**
+ * Opens the store and closes it, after every plugin that uses it. A connection can only be registered after `fanout` has attached its
+ * listener, so no wake-up of a registered connection is lost.
+ */
 export default fp(
   async (app) => {
     const { config } = app
@@ -45,7 +55,9 @@ export default fp(
           log
         })
       : new EmbeddedStore({ folder: join(config.DATA_DIR, 'store'), settings, log })
+    const listeners = new StoreListeners()
     app.decorate('store', store)
+    app.decorate('storeListeners', listeners)
     app.health.add('store', () => {
       const { available, away = [], damage = '' } = store.status()
       if (!available) return 'away'
@@ -64,6 +76,28 @@ export default fp(
     app.metrics.gauge('belfry_store_full', 'Whether publishes are refused because the store has no room', () =>
       Number(store.status().full ?? false)
     )
+    logStatus(app, store, listeners)
+    await store.open(app.node, listeners)
+    app.addHook('onClose', () => store.close())
   },
   { name: 'store', fastify: '5.x', dependencies: ['health', 'metrics'] }
 )
+
+/** Logs each change between available and away, and a full store when it becomes full and once a minute while it stays so. */
+function logStatus(app: FastifyInstance, store: Store, listeners: StoreListeners): void {
+  let loggedFullAt = Number.NEGATIVE_INFINITY
+  const logFull = (): void => {
+    if (!store.status().full || performance.now() - loggedFullAt < FULL_LOG_MS) return
+    loggedFullAt = performance.now()
+    app.log.warn('the store is full: publishes are refused with 507 until there is room')
+  }
+  const logging = setInterval(logFull, FULL_LOG_MS / 60).unref()
+  app.addHook('onClose', async () => clearInterval(logging))
+  listeners.attach({
+    status({ available, full, reason, durability }) {
+      if (full) logFull()
+      else if (available) app.log.info({ durability }, 'the store is available')
+      else app.log.warn({ reason }, 'the store is away')
+    }
+  })
+}

@@ -10,16 +10,10 @@ import type { Kick, StoreEvents, StoreStatus, Wake } from '../store/store.ts'
 export class Fanout implements StoreEvents {
   readonly #registry: Registry
   readonly #counters: Counters
-  readonly #listeners: ((status: StoreStatus) => void)[] = []
 
   constructor(registry: Registry, counters: Counters) {
     this.#registry = registry
     this.#counters = counters
-  }
-
-  /** Hears of every change of the store's status. */
-  onStatus(listener: (status: StoreStatus) => void): void {
-    this.#listeners.push(listener)
   }
 
   wake({ user, epoch, offset, row }: Wake): void {
@@ -44,8 +38,7 @@ export class Fanout implements StoreEvents {
     }
   }
 
-  status(status: StoreStatus): void {
-    if (status.available) for (const connection of this.#registry.connections()) connection.resume()
-    for (const listener of this.#listeners) listener(status)
+  status({ available }: StoreStatus): void {
+    if (available) for (const connection of this.#registry.connections()) connection.resume()
   }
 }
