@@ -15,6 +15,7 @@ import offlineQueue from './plugins/offline-queue.ts'
 import openapi from './plugins/openapi.ts'
 import publisher from './plugins/publisher.ts'
 import rateLimit from './plugins/rate-limit.ts'
+import redis from './plugins/redis.ts'
 import releaser from './plugins/releaser.ts'
 import security from './plugins/security.ts'
 import store from './plugins/store.ts'
@@ -62,6 +63,7 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, timeouts }
   await fastify.register(security)
   await fastify.register(health)
   await fastify.register(metrics)
+  await fastify.register(redis)
   await fastify.register(store)
   await fastify.register(auth)
   await fastify.register(connections)

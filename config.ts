@@ -141,6 +141,24 @@ export function readConfig(environment: Record<string, string | undefined> = pro
   return Object.freeze(config)
 }
 
+/** Returns how the Redis of the store is reached; undefined for the embedded store. */
+export function redisOptionsOf(config: Config) {
+  if (!config.redis) return undefined
+  const { REDIS_TLS_CERT: cert, REDIS_TLS_KEY: key, REDIS_TLS_CA: ca } = config
+  return {
+    ...(config.REDIS_URL === '' ? {} : { url: config.REDIS_URL }),
+    ...(config.REDIS_CLUSTER_NODES.length === 0 ? {} : { clusterNodes: config.REDIS_CLUSTER_NODES }),
+    ...(config.REDIS_SENTINELS.length === 0 ? {} : { sentinels: config.REDIS_SENTINELS, sentinelName: config.REDIS_SENTINEL_NAME }),
+    username: config.REDIS_USERNAME,
+    password: config.REDIS_PASSWORD,
+    sentinelPassword: config.REDIS_SENTINEL_PASSWORD,
+    tls: config.REDIS_TLS,
+    certificates: { ...(cert === '' ? {} : { cert, key }), ...(ca === '' ? {} : { ca }) },
+    keyPrefix: config.REDIS_KEY_PREFIX,
+    waitReplicas: config.REDIS_WAIT_REPLICAS
+  }
+}
+
 /** What the CLI reads: where the service is, and how its tokens are signed. */
 export type ClientConfig = Pick<Environment, (typeof CLIENT_NAMES)[number]>
 

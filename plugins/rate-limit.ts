@@ -1,9 +1,10 @@
-import rateLimit from '@fastify/rate-limit'
-import type { FastifyRequest } from 'fastify'
+import rateLimit, { type RateLimitPluginOptions } from '@fastify/rate-limit'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { clientAddress } from '../services/connection/client-address.ts'
 import { errors } from '../services/errors.ts'
-import { RateWindows } from '../services/rate-windows.ts'
+import { RateWindows } from '../services/node/rate-windows.ts'
+import { SharedLimits } from '../services/node/shared-limits.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -16,25 +17,70 @@ declare module 'fastify' {
   }
 }
 
-/** Limits of requests per publisher and per address, in this node's memory. The store limits notifications per user. */
+type Check = ReturnType<FastifyInstance['createRateLimit']>
+
+interface Limit {
+  /** Part of the Redis keys. */
+  name: string
+  /** Requests per window; 0: any number. */
+  max: number
+  timeWindow: number
+  keyGenerator: (request: FastifyRequest) => string
+}
+
+/**
+ * Limits requests per publisher and per address. On Redis all nodes count together, and each node by itself while Redis is away; on the
+ * embedded store the node counts in its memory. Notifications per user are limited by the store.
+ */
 export default fp(
   async (app) => {
     const { CONNECT_RATE_LIMIT_MAX, PUBLISH_RATE_LIMIT_MAX } = app.config
-    await app.register(rateLimit, { global: false, store: RateWindows })
+    const sharedLimits = new SharedLimits({
+      onFailure: (err) => app.log.warn({ err }, 'requests are limited by this node alone: Redis does not answer'),
+      onRecovery: () => app.log.info('requests are limited across all nodes again')
+    })
 
-    const limiter = (max: number, timeWindow: number, keyGenerator: (request: FastifyRequest) => string) => {
-      if (max === 0) return async (): Promise<void> => undefined
-      const check = app.createRateLimit({ max, timeWindow, keyGenerator })
-      return async (request: FastifyRequest): Promise<void> => {
-        const verdict = await check(request)
+    const limiter = async ({ name, max, timeWindow, keyGenerator }: Limit): Promise<(request: FastifyRequest) => Promise<void>> => {
+      if (max === 0) return async () => undefined
+      const options = { max, timeWindow, keyGenerator }
+      const own = await createCheck(app, { ...options, store: RateWindows })
+      const shared = app.hasDecorator('redis')
+        ? await createCheck(app, { ...options, redis: app.redis, nameSpace: `${app.config.REDIS_KEY_PREFIX}:limit:${name}:` })
+        : own
+      return async (request) => {
+        const verdict = await sharedLimits.check(
+          () => shared(request),
+          () => own(request)
+        )
         if (verdict.isAllowed || !verdict.isExceeded) return
         throw Object.assign(new errors.TooManyRequests(), { retryAfterMs: verdict.ttl })
       }
     }
+
     app.decorate('limits', {
-      connect: limiter(CONNECT_RATE_LIMIT_MAX, 60_000, (request) => clientAddress(request.ip, request.raw.socket.remoteAddress)),
-      publish: limiter(PUBLISH_RATE_LIMIT_MAX, 1000, (request) => request.publisher)
+      connect: await limiter({
+        name: 'connect',
+        max: CONNECT_RATE_LIMIT_MAX,
+        timeWindow: 60_000,
+        keyGenerator: (request) => clientAddress(request.ip, request.raw.socket.remoteAddress)
+      }),
+      publish: await limiter({
+        name: 'publish',
+        max: PUBLISH_RATE_LIMIT_MAX,
+        timeWindow: 1000,
+        keyGenerator: (request) => request.publisher
+      })
     })
   },
-  { name: 'rate-limit', fastify: '5.x', dependencies: ['auth'] }
+  { name: 'rate-limit', fastify: '5.x', dependencies: ['redis', 'auth'] }
 )
+
+/** Registers `@fastify/rate-limit` in a context of its own, since a context has one store, and returns its check. */
+async function createCheck(app: FastifyInstance, options: RateLimitPluginOptions): Promise<Check> {
+  let check: Check | undefined
+  await app.register(async (context) => {
+    await context.register(rateLimit, { global: false, ...options })
+    check = context.createRateLimit()
+  })
+  return check as Check
+}

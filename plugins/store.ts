@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Config } from '../config.ts'
+import { redisOptionsOf } from '../config.ts'
 import { EmbeddedStore } from '../services/store/embedded/embedded-store.ts'
 import { RedisStore } from '../services/store/redis/redis-store.ts'
 import { revocationTtlMs } from '../services/store/revocation.ts'
@@ -14,10 +14,6 @@ declare module 'fastify' {
     /** Listeners to the store's wake-ups, kicks, suspicions and changes of status. */
     storeListeners: StoreListeners
   }
-}
-
-function certificatesOf({ REDIS_TLS_CERT: cert, REDIS_TLS_KEY: key, REDIS_TLS_CA: ca }: Config) {
-  return { ...(cert === '' ? {} : { cert, key }), ...(ca === '' ? {} : { ca }) }
 }
 
 /** Period at which a store that stays full is logged again, milliseconds. */
@@ -40,20 +36,9 @@ export default fp(
       revocationTtlMs: revocationTtlMs(config.MAX_TOKEN_LIFETIME * 1000)
     }
     const log = app.log.child({ component: 'store' })
-    const store: Store = config.redis
-      ? new RedisStore(settings, {
-          ...(config.REDIS_URL === '' ? {} : { url: config.REDIS_URL }),
-          ...(config.REDIS_CLUSTER_NODES.length === 0 ? {} : { clusterNodes: config.REDIS_CLUSTER_NODES }),
-          ...(config.REDIS_SENTINELS.length === 0 ? {} : { sentinels: config.REDIS_SENTINELS, sentinelName: config.REDIS_SENTINEL_NAME }),
-          username: config.REDIS_USERNAME,
-          password: config.REDIS_PASSWORD,
-          sentinelPassword: config.REDIS_SENTINEL_PASSWORD,
-          tls: config.REDIS_TLS,
-          certificates: certificatesOf(config),
-          keyPrefix: config.REDIS_KEY_PREFIX,
-          waitReplicas: config.REDIS_WAIT_REPLICAS,
-          log
-        })
+    const redis = redisOptionsOf(config)
+    const store: Store = redis
+      ? new RedisStore(settings, { ...redis, log })
       : new EmbeddedStore({ folder: join(config.DATA_DIR, 'store'), settings, log })
     const listeners = new StoreListeners()
     app.decorate('store', store)

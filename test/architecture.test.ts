@@ -120,6 +120,7 @@ t.test('everything points down: server, app, plugins and routes, services, store
     breaking(({ from, to }) => inside(to, ...drivers) && !drivers.some((driver) => inside(from, driver) && inside(to, driver))),
     [
       'cli/doctor.ts -> services/store/embedded/doctor.ts',
+      'plugins/redis.ts -> services/store/redis/shared-client.ts',
       'plugins/store.ts -> services/store/embedded/embedded-store.ts',
       'plugins/store.ts -> services/store/redis/redis-store.ts'
     ],

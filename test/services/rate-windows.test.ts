@@ -1,5 +1,5 @@
 import t from 'tap'
-import { RateWindows } from '../../services/rate-windows.ts'
+import { RateWindows } from '../../services/node/rate-windows.ts'
 
 function count(windows: RateWindows, caller: string, now: number): { current: number; ttl: number } | undefined {
   let result: { current: number; ttl: number } | undefined

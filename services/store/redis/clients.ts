@@ -1,5 +1,5 @@
 import { setImmediate, setTimeout } from 'node:timers/promises'
-import { Redis } from 'ioredis'
+import { type Cluster, Redis } from 'ioredis'
 import { parseRedisUrl } from '../redis-url.ts'
 import { gathered } from './scripts.ts'
 
@@ -77,8 +77,9 @@ export function createOnceClient(options: RedisStoreOptions, address: string): R
 }
 
 /** Handles `error` events: the commands they concern reject, and `status` tells the rest. */
-function quiet(client: Redis): Redis {
-  return client.on('error', () => undefined)
+export function quiet<Client extends Redis | Cluster>(client: Client): Client {
+  client.on('error', () => undefined)
+  return client
 }
 
 /**
@@ -105,11 +106,11 @@ export async function probe(client: Redis, command: () => Promise<unknown>): Pro
   }
 }
 
-function access({ username = '', password = '', tls = false, certificates = {} }: RedisStoreOptions) {
+export function access({ username = '', password = '', tls = false, certificates = {} }: RedisStoreOptions) {
   return { ...(username === '' ? {} : { username }), ...(password === '' ? {} : { password }), ...(tls ? { tls: certificates } : {}) }
 }
 
-function connectionOptions(pipelining: boolean) {
+export function connectionOptions(pipelining: boolean) {
   return {
     lazyConnect: true,
     enableAutoPipelining: pipelining,
@@ -128,7 +129,7 @@ function connectionOptions(pipelining: boolean) {
   }
 }
 
-function retryStrategy(attempt: number): number {
+export function retryStrategy(attempt: number): number {
   return Math.min(25 * 2 ** Math.min(attempt, 8), RECONNECT_MAX_MS) * (0.75 + Math.random() / 2)
 }
 
