@@ -98,7 +98,7 @@ export const contractMutations: Mutation[] = [
     edits: [
       { file: lua('retract'), find: 'remember(key, top)', put: '' },
       {
-        file: lua('publish'),
+        file: lua('publish-full'),
         find: "if not member then return { 'recalled' } end",
         put: "if not member then return { 'parked', wall, 1 } end"
       }
@@ -111,7 +111,7 @@ export const contractMutations: Mutation[] = [
   },
   {
     name: 'a used key with another body is not a conflict',
-    edits: [{ file: lua('publish'), find: "if first_id(kept, place) ~= id then return { 'conflict' } end", put: '' }],
+    edits: [{ file: lua('publish-full'), find: "if first_id(kept, place) ~= id then return { 'conflict' } end", put: '' }],
     store: 'redis',
     faults: [],
     rules: ['idempotency']
@@ -139,7 +139,7 @@ export const contractMutations: Mutation[] = [
     name: 'the tag of a row depends on its id alone',
     edits: [
       {
-        file: lua('prelude'),
+        file: lua('prelude-row'),
         find: 'return string.sub(redis.sha1hex(previous .. timed_id), 1, 8)',
         put: 'return string.sub(timed_id, 14, 21)'
       }

@@ -75,7 +75,7 @@ export const redisMutations: Mutation[] = [
     edits: [
       {
         file: lua('release'),
-        find: "append('n', id_of(entry.row), string.sub(entry.row, 43))",
+        find: "append('n', id_of(entry.row), tail_of(entry.row))",
         put: 'popped[#popped + 1] = entry.row count_notification()'
       },
       { file: lua('release'), find: 'local released, folded = 0, 0', put: 'local released, folded, popped = 0, 0, {}' },
@@ -85,7 +85,7 @@ export const redisMutations: Mutation[] = [
         put: 'return { released, folded, parked, parked == 0 and 0 or release_at(0), popped }'
       },
       {
-        file: lua('publish'),
+        file: lua('publish-full'),
         find: 'if parked > 0 or free_slots() == 0 then',
         put: "if half_life ~= '-1' and (parked > 0 or free_slots() == 0) then"
       },
@@ -112,7 +112,7 @@ export const redisMutations: Mutation[] = [
   },
   {
     name: 'a parked notification goes to the front of the queue',
-    edits: [{ file: lua('publish'), find: "redis.call('ZADD', PARKED, park_no,", put: "redis.call('ZADD', PARKED, -park_no," }],
+    edits: [{ file: lua('publish-full'), find: "redis.call('ZADD', PARKED, park_no,", put: "redis.call('ZADD', PARKED, -park_no," }],
     store: 'redis',
     faults: [],
     rate: 200,
@@ -149,7 +149,11 @@ export const redisMutations: Mutation[] = [
   {
     name: 'idempotency keys are not looked up',
     edits: [
-      { file: lua('publish'), find: "local place = keyed and epoch ~= '' and redis.call('ZSCORE', KEYED, key)", put: 'local place = nil' }
+      {
+        file: lua('publish-full'),
+        find: "local place = keyed == '1' and epoch ~= '' and redis.call('ZSCORE', KEYED, key)",
+        put: 'local place = nil'
+      }
     ],
     store: 'redis',
     faults: ['answerDrop'],
@@ -177,8 +181,8 @@ export const redisMutations: Mutation[] = [
     edits: [
       {
         file: STORE,
-        find: "const line = await this.#grouped(this.#publishes, user, keyed ? '1' : '0', String(halfLife), id, tail)",
-        put: "const line = await this.#grouped(this.#publishes, user, keyed ? '1' : '0', String(halfLife), id, tail).catch(() => 'accepted x 1 0 0');"
+        find: 'return publishResult(await this.#guard(() => batcher.add(item), user))',
+        put: "return publishResult(await this.#guard(() => batcher.add(item), user).catch(() => 'accepted x 1 0 0'))"
       }
     ],
     store: 'redis',
@@ -196,7 +200,7 @@ export const redisMutations: Mutation[] = [
   },
   {
     name: 'a recall is not sent to devices',
-    edits: [{ file: lua('retract'), find: "append('r', ARGV[4], int(place)", put: "local _ = ('' .. int(place)" }],
+    edits: [{ file: lua('retract'), find: "append('r', row_id, retraction_tail(place, id, reason, unread))", put: '' }],
     store: 'redis',
     faults: [],
     rate: 200,
@@ -205,7 +209,7 @@ export const redisMutations: Mutation[] = [
   {
     name: 'after the store lost its tail, offsets are reused and row ids are not compared',
     edits: [
-      { file: lua('attach'), find: 'if ARGV[13] == epoch and seen > top then', put: 'if false then' },
+      { file: lua('attach'), find: 'if seen_epoch == epoch and seen > top then', put: 'if false then' },
       { file: lua('attach'), find: 'if not is_of_this_log(offset, id8) then', put: 'if false then' }
     ],
     store: 'redis',

@@ -1,6 +1,7 @@
+import slotOf from 'cluster-key-slot'
 import t from 'tap'
 import { newId } from '../../services/ids.ts'
-import { bucketOf, Keys, slotOf } from '../../services/store/redis/keys.ts'
+import { bucketOf, Keys } from '../../services/store/redis/keys.ts'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
 import { Follower } from '../fixtures/follower.ts'
 import { RedisCluster } from '../fixtures/redis.ts'

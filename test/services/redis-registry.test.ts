@@ -87,7 +87,7 @@ t.test('a disconnect whose message is lost is found like a lost wake-up, and tol
   const kicks = deaf.kicks.length
   await deaf.leave('alice')
   t.equal(await operator.store.disconnect(disconnect), 0)
-  t.equal(await shared.admin().exists(keys.kicks('alice')), 0, 'what was told is forgotten once the connection is gone')
+  t.equal(await shared.admin().exists(keys.ofUser('alice', ['KICKS'])), 0, 'what was told is forgotten once the connection is gone')
   await until(() => deaf.store.status().available, 'available')
   await deaf.follow('alice')
   t.equal(deaf.kicks.length, kicks, 'who comes back is welcome')

@@ -1,35 +1,60 @@
 import { readdirSync } from 'node:fs'
+import slotOf from 'cluster-key-slot'
 import t from 'tap'
 import { newId } from '../../services/ids.ts'
-import { BUCKETS, bucketOf, Keys, slotOf } from '../../services/store/redis/keys.ts'
+import { BUCKETS, bucketOf, Keys } from '../../services/store/redis/keys.ts'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
-import { type ScriptName, scripts, source } from '../../services/store/redis/scripts.ts'
+import { type ScriptName, scriptOf, scripts } from '../../services/store/redis/script-table.ts'
+import { luaName, scriptTexts, source } from '../../services/store/redis/script-texts.ts'
 import { rowId } from '../../services/store/row.ts'
 import { META_TTL_MS, type Wake } from '../../services/store/store.ts'
 import { marked } from '../conformance/stage.ts'
 import { Follower } from '../fixtures/follower.ts'
 import { RedisServer } from '../fixtures/redis.ts'
-import { command, own } from '../fixtures/redis-ground.ts'
+import { command, own, settings } from '../fixtures/redis-ground.ts'
 import { until } from '../fixtures/wait.ts'
 
 const files = readdirSync(new URL('../../services/store/redis/lua/', import.meta.url)).map((file) => file.replace(/\.lua$/, ''))
 
-t.test('each script says what it takes, and takes no other keys', async (t) => {
-  t.same(files.filter((file) => !file.startsWith('prelude')).sort(), Object.keys(scripts).sort())
-  for (const name of files) {
-    const lines = source(name).split('\n')
-    const header = lines.filter((line, i) => line.startsWith('--') && lines.slice(0, i).every((before) => /^(--|#!)/.test(before)))
-    const named = [...header.join('\n').matchAll(/^-- KEYS\[(?:1\.\.)?(\d+)\]/gm)].map((match) => Number(match[1]))
-    const used = [
-      ...lines
-        .filter((line) => !line.startsWith('--'))
-        .join('\n')
-        .matchAll(/KEYS\[(\d+)\]/g)
-    ].map((match) => Number(match[1]))
-    const keys = name.startsWith('prelude') ? (name === 'prelude' ? 10 : 0) : scripts[name as ScriptName].keys
-    t.equal(Math.max(0, ...named), keys, `${name} names its keys`)
-    t.ok(Math.max(0, ...used) <= keys, `${name} uses no others`)
-    if (!name.startsWith('prelude')) t.match(header.join('\n'), /^-- Returns .+/m, `${name} says what it returns`)
+const isPrelude = (name: string): boolean => name.startsWith('prelude')
+
+/** The comments at the head of a Lua file, and the code below them. */
+function split(name: string): { head: string; code: string } {
+  const lines = source(name).split('\n')
+  const end = lines.findIndex((line) => !/^(--|#!)/.test(line))
+  return { head: lines.slice(0, end).join('\n'), code: lines.slice(end).join('\n').replaceAll(/--.*/g, '') }
+}
+
+/** Names that the head of a Lua file explains: `-- @arg id, offset  what they are`. */
+function explained(head: string, what: 'key' | 'arg'): string[] {
+  const lists = [...head.matchAll(new RegExp(`^-- @${what} (\\w+(?:, \\w+)*)`, 'gm'))].map(([, names = '']) => names.split(', '))
+  return lists.flat()
+}
+
+t.test('each script explains its keys and arguments, and reads each of them by its name', async (t) => {
+  t.same(files.filter((file) => !isPrelude(file)).sort(), Object.keys(scripts).sort())
+  const prelude = split('prelude')
+  for (const name of Object.keys(scripts) as ScriptName[]) {
+    const { head, code } = split(name)
+    const { keys, args, rest, log, each } = scriptOf(name)
+    const own = { keys: [...keys], args: [...args, ...(rest === undefined ? [] : [rest])].map(luaName) }
+    if (log) {
+      t.same(own.keys.splice(0, 10), explained(prelude.head, 'key'), `${name}: the keys of a log`)
+      t.same(own.args.splice(0, 3), explained(prelude.head, 'arg'), `${name}: the arguments of a log`)
+    }
+    t.same(explained(head, 'key'), own.keys, `${name}: keys`)
+    t.same(explained(head, 'arg'), own.args, `${name}: arguments`)
+    t.match(head, /^-- Returns .+/m, `${name} says what it returns`)
+    t.notMatch(code, /\b(KEYS|ARGV)\b/, `${name} takes nothing by its number`)
+    // What a batch script does not use of an item, it passes on to the script for one item.
+    if (each === undefined) for (const arg of own.args) t.match(code, new RegExp(`\\b${arg}\\b`), `${name} uses ${arg}`)
+  }
+})
+
+t.test('each script leaves room below Lua’s limit of 200 locals', async (t) => {
+  for (const [name, lua] of scriptTexts(settings)) {
+    const locals = [...lua.matchAll(/^local (?:function )?([\w, ]+?)(?: =|\(|$)/gm)].flatMap(([, names = '']) => names.split(', '))
+    t.ok(locals.length <= 180, `${name} has ${locals.length}`)
   }
 })
 
@@ -128,8 +153,8 @@ t.test('meta expires no sooner than the revocation in it, and other keys as befo
   for (const user of ['alice', 'never seen']) await store.disconnect({ ...revoke, user })
   await store.publish(command('alice'))
   const ttl = (key: string | undefined): Promise<number> => server.admin().pttl(key ?? '')
-  for (const user of ['alice', 'never seen']) t.ok((await ttl(keys.meta(user))) > revocationTtlMs - 60_000, user)
-  const log = await ttl(keys.log('alice')[1])
+  for (const user of ['alice', 'never seen']) t.ok((await ttl(keys.ofUser(user, ['META'])[0])) > revocationTtlMs - 60_000, user)
+  const log = await ttl(keys.ofUser('alice', ['LOG'])[0])
   t.ok(log > META_TTL_MS - 60_000 && log <= META_TTL_MS)
 })
 

@@ -6,7 +6,9 @@ import { ClusterMap } from './cluster-map.ts'
 import { type Keys, SLOT_OF_BUCKET } from './keys.ts'
 import { Master } from './master.ts'
 import { redirectionOf } from './redirection.ts'
-import { type Reply, type ScriptName, type ScriptTexts, scriptTexts } from './scripts.ts'
+import type { Reply } from './reply.ts'
+import type { Args, ScriptName } from './script-table.ts'
+import { type ScriptTexts, scriptTexts } from './script-texts.ts'
 import { checkBuckets, checkPolicy, checkServer, describeFailure, durabilityOf, hiddenFacts } from './server-facts.ts'
 import { redirectAddress, slotsText } from './slot-map.ts'
 import { Unsent } from './unsent.ts'
@@ -132,7 +134,7 @@ export class Availability {
   }
 
   /** Calls a script on the master of a slot. */
-  run(slot: number, name: ScriptName, keys: string[], args: (string | number)[]): Promise<Reply> {
+  run<Name extends ScriptName>(slot: number, name: Name, keys: readonly string[], args: Args<Name>): Promise<Reply> {
     return this.call(slot, ({ scripts }) => scripts.run(name, keys, args))
   }
 
@@ -145,12 +147,12 @@ export class Availability {
   }
 
   /** Calls a script over one key of each bucket given, on the masters that are available. Rejects when that fails on all of them. */
-  async over(name: 'counters' | 'due', buckets: ReadonlySet<number>, keys: readonly string[], args: (string | number)[]): Promise<Reply[]> {
+  async overBuckets(buckets: ReadonlySet<number>, args: Omit<Args<'due'>, 'further'>): Promise<Reply[]> {
     const { available } = this
     if (available.length === 0) throw new Unsent(this.status().reason)
     const calls = available.map((master) => {
-      const own = master.buckets.filter((bucket) => buckets.has(bucket)).map((bucket) => keys[bucket] as string)
-      return master.watch(() => master.scripts.over(name, own, args))
+      const own = master.buckets.filter((bucket) => buckets.has(bucket)).map((bucket) => this.#keys.due[bucket] as string)
+      return master.watch(() => master.scripts.over('due', own, args))
     })
     const results = await Promise.allSettled(calls)
     const [first] = results
@@ -326,7 +328,7 @@ export class Availability {
   /** Rejects where the server would refuse a write. */
   async #askToWrite(master: Master): Promise<void> {
     const [bucket = -1] = master.buckets
-    await master.scripts.run('probe', [this.#keys.counters[bucket] ?? this.#keys.nodes], [])
+    await master.scripts.run('probe', [this.#keys.counters[bucket] ?? this.#keys.nodes], {})
   }
 
   /** Keeps the reason why a master is not available yet. */

@@ -1,7 +1,7 @@
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { type Cluster, Redis } from 'ioredis'
 import { parseRedisUrl } from '../redis-url.ts'
-import { gathered } from './scripts.ts'
+import { batchCommands } from './script-table.ts'
 
 /** Where the database is, and how this driver uses it. Exactly one of `url`, `clusterNodes` and `sentinels` says where. */
 export interface RedisStoreOptions {
@@ -114,7 +114,7 @@ export function connectionOptions(pipelining: boolean) {
   return {
     lazyConnect: true,
     enableAutoPipelining: pipelining,
-    autoPipeliningIgnoredCommands: gathered,
+    autoPipeliningIgnoredCommands: batchCommands,
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,
     commandTimeout: COMMAND_TIMEOUT_MS,

@@ -3,7 +3,8 @@ import { Semaphore } from '../semaphore.ts'
 import type { Durability } from '../store.ts'
 import { createClient, createServerClient, type RedisStoreOptions } from './clients.ts'
 import { Replication } from './replication.ts'
-import { Scripts, type ScriptTexts } from './scripts.ts'
+import type { ScriptTexts } from './script-texts.ts'
+import { Scripts } from './scripts.ts'
 
 /** Attaches under way on one master at once: when everybody returns, a publish waits behind these and no more. */
 const ATTACHES = 32

@@ -2,8 +2,10 @@ import { StoreClock } from '../store-clock.ts'
 import type { Availability } from './availability.ts'
 import { ALL_BUCKETS, type Keys, SLOT_OF_BUCKET } from './keys.ts'
 import type { Master } from './master.ts'
-import { list, number, text } from './replies.ts'
-import { CALLS_AT_ONCE, type Reply, slices } from './scripts.ts'
+import { list, number, type Reply, text } from './reply.ts'
+import type { Args } from './script-table.ts'
+import { CALLS_AT_ONCE } from './scripts.ts'
+import { slices } from './slices.ts'
 
 /** A node that was silent this long is dead, milliseconds. */
 export const DEAD_AFTER_MS = 15_000
@@ -121,8 +123,8 @@ export class Nodes {
     return this.#take(await this.#availability.run(this.#keys.nodesSlot, 'beat', [this.#keys.nodes], this.#args(node)))
   }
 
-  #args(node: string): (string | number)[] {
-    return [node, DEAD_AFTER_MS, FORGET_AFTER_MS, BATCH]
+  #args(node: string): Args<'beat'> {
+    return { node, deadAfterMs: DEAD_AFTER_MS, forgetAfterMs: FORGET_AFTER_MS, maxNodes: BATCH }
   }
 
   #take(reply: Reply): Look {
@@ -151,7 +153,7 @@ export class Nodes {
 
   /** If a master could not be told, the nodes stay silent, and a later beat finds them again. */
   async #bury(nodes: string[]): Promise<void> {
-    const args = [DEAD_COUNTER, ...nodes]
+    const args = { deadCounter: DEAD_COUNTER, nodes }
     const replies = await this.#everywhere(({ scripts }, counters) => scripts.run('bury', [counters], args))
     const marked = nodes.filter((_, index) => replies.some((reply) => number(list(reply)[index]) === 1))
     const unmarked = nodes.filter((node) => !marked.includes(node))

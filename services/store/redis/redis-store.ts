@@ -32,22 +32,11 @@ import { Housekeeping } from './housekeeping.ts'
 import { ALL_BUCKETS, bucketOf, Keys, slotOfUser } from './keys.ts'
 import { type Master, RELEASES } from './master.ts'
 import { Registrations } from './registrations.ts'
-import {
-  attachResult,
-  backlog,
-  found,
-  inboxPage,
-  list,
-  markResult,
-  number,
-  publishLine,
-  publishResult,
-  queueInfo,
-  text
-} from './replies.ts'
+import { attachResult, backlog, found, inboxPage, markResult, publishResult, queueInfo } from './replies.ts'
+import { list, number, type Reply, text } from './reply.ts'
 import { Room } from './room.ts'
 import { ScriptBatcher } from './script-batcher.ts'
-import type { Reply, ScriptName } from './scripts.ts'
+import { type Args, type BatchScript, fieldsOf, type LogScript, type OwnArgs, scripts } from './script-table.ts'
 import { Unsent } from './unsent.ts'
 
 /** Users of one bucket whose notifications one sweep releases. */
@@ -69,7 +58,7 @@ export class RedisStore implements Store {
   readonly #publishes: ScriptBatcher | undefined
   readonly #acks: ScriptBatcher | undefined
   readonly #room = new Room(
-    (user) => this.#availability.run(slotOfUser(user), 'room', [this.#keys.meta(user)], []),
+    (user) => this.#availability.run(slotOfUser(user), 'room', this.#keys.ofUser(user, scripts.room.keys), {}),
     () => this.#events?.status(this.status())
   )
   #events: StoreEvents | undefined
@@ -84,8 +73,8 @@ export class RedisStore implements Store {
     const heard = (bucket: number, counter: number): void => this.#housekeeping?.wakeups.heard(bucket, counter)
     this.#registrations = new Registrations(this.#availability, this.#keys, heard)
     if (options.clusterNodes !== undefined) return
-    this.#acks = this.#group('ack-many')
-    if (options.waitReplicas === 0) this.#publishes = this.#group('publish-many')
+    this.#acks = this.#batcher('ack-usual')
+    if (options.waitReplicas === 0) this.#publishes = this.#batcher('publish-usual')
   }
 
   /** How often wake-ups were found to have been lost, counted in buckets. Each was healed by `suspect`. */
@@ -130,20 +119,21 @@ export class RedisStore implements Store {
 
   async publish(command: PublishCommand): Promise<PublishResult> {
     const { user, id, keyed, tail, halfLife } = command
-    if (this.#publishes !== undefined) {
-      const line = await this.#grouped(this.#publishes, user, keyed ? '1' : '0', String(halfLife), id, tail)
-      return publishLine(line.split(' '))
+    const args = { id, keyed: keyed ? '1' : '0', tail, halfLife }
+    const batcher = this.#publishes
+    if (batcher !== undefined) {
+      const item = { stem: this.#keys.stem(user), user, ...args }
+      return publishResult(await this.#guard(() => batcher.add(item), user))
     }
-    const keys = this.#keys.log(user)
-    const args = [...this.#head(user), id, keyed ? '1' : '0', tail, String(halfLife)]
+    const [keys, full] = this.#inputs('publish-full', user, args)
     const send = ({ replication, scripts }: Master): Promise<Reply> =>
-      replication === undefined ? scripts.run('publish', keys, args) : replication.publish(keys, args)
-    return publishResult(await this.#guard(() => this.#availability.call(slotOfUser(user), send), user))
+      replication === undefined ? scripts.run('publish-full', keys, full) : replication.publish(keys, full)
+    return publishResult(text(await this.#guard(() => this.#availability.call(slotOfUser(user), send), user)))
   }
 
   async release(user: string): Promise<ReleaseResult> {
-    const keys = this.#keys.log(user)
-    const step = ({ releases, scripts }: Master): Promise<Reply> => releases.take(() => scripts.run('release', keys, this.#head(user)))
+    const step = ({ releases, scripts }: Master): Promise<Reply> =>
+      releases.take(() => scripts.run('release', ...this.#inputs('release', user, {})))
     const [released, folded, left, nextAt] = list(await this.#guard(() => this.#availability.call(slotOfUser(user), step)))
     return { released: number(released), folded: number(folded), left: number(left), nextAt: number(nextAt) }
   }
@@ -157,11 +147,10 @@ export class RedisStore implements Store {
 
   async attach(command: AttachCommand): Promise<AttachResult> {
     const { user, connections, issuedAt, deviceId, start } = command
-    const registration = [this.#node, String(connections.length), JSON.stringify(connections), String(issuedAt)]
-    const args = [...registration, ...readArgs(deviceId, start, command), command.newcomer ?? '']
-    const keys = [...this.#keys.log(user), this.#keys.kicks(user)]
-    const step = (master: Master): Promise<Reply> =>
-      master.attaches.take(() => master.scripts.run('attach', keys, [...this.#head(user), ...args]))
+    const registration = { node: this.#node, count: connections.length, connections: JSON.stringify(connections) }
+    const args = { ...readArgs(start, command), ...registration, issuedAt, device: deviceId, newcomer: command.newcomer ?? '' }
+    const step = ({ attaches, scripts }: Master): Promise<Reply> =>
+      attaches.take(() => scripts.run('attach', ...this.#inputs('attach', user, args)))
     const result = await this.#registrations.attach(user, connections, async () => {
       const reply = await this.#guard(() => this.#availability.call(slotOfUser(user), step))
       const { counter, result, kicks } = attachResult(reply, start)
@@ -175,7 +164,7 @@ export class RedisStore implements Store {
   async read(command: ReadCommand): Promise<Backlog> {
     const { user, position } = command
     const start: Start = { at: 'position', position }
-    return backlog(await this.#step('attach', user, '', '0', '', '0', ...readArgs('', start, command), ''), start)
+    return backlog(await this.#step('attach', user, readArgs(start, command)), start)
   }
 
   async detach(user: string, connections: ConnectionInfo[]): Promise<void> {
@@ -184,35 +173,38 @@ export class RedisStore implements Store {
   }
 
   async ack(user: string, deviceId: string, position: Position): Promise<void> {
-    const fields = [deviceId, position.epoch, String(position.offset), position.id8] as const
-    if (this.#acks === undefined) await this.#step('ack', user, ...fields)
-    else await this.#grouped(this.#acks, user, ...fields)
+    const args = { device: deviceId, ackedEpoch: position.epoch, ackedOffset: position.offset, ackedId8: position.id8 }
+    const batcher = this.#acks
+    if (batcher === undefined) await this.#step('ack-full', user, args)
+    else await this.#guard(() => batcher.add({ stem: this.#keys.stem(user), user, ...args }), user)
   }
 
   async mark(command: MarkCommand): Promise<MarkResult | 'restarted'> {
     const { user, target, state, ageMs = 0 } = command
     const upTo = 'upTo' in target ? target.upTo : { epoch: '', offset: 0 }
-    const wanted = 'ids' in target ? target.ids : []
-    const reply = await this.#step('mark', user, newId(), state, upTo.epoch, String(upTo.offset), String(ageMs), ...wanted)
-    return markResult(reply)
+    const wantedIds = 'ids' in target ? target.ids : []
+    return markResult(
+      await this.#step('mark', user, { rowId: newId(), state, upToEpoch: upTo.epoch, upToOffset: upTo.offset, ageMs, wantedIds })
+    )
   }
 
   async retract(user: string, id: string, reason: string): Promise<RetractResult> {
-    return text(await this.#step('retract', user, newId(), id, JSON.stringify(reason))) as RetractResult
+    return text(await this.#step('retract', user, { rowId: newId(), id, reason: JSON.stringify(reason) })) as RetractResult
   }
 
   async inbox(query: InboxQuery): Promise<InboxPage | 'restarted'> {
     const { user, states, before, limit } = query
-    const wanted = states?.length === 0 ? ['none'] : (states ?? [])
-    return inboxPage(await this.#step('inbox', user, before?.epoch ?? '', String(before?.offset ?? 0), String(limit), ...wanted))
+    const wantedStates = states?.length === 0 ? ['none'] : (states ?? [])
+    const args = { beforeEpoch: before?.epoch ?? '', beforeOffset: before?.offset ?? 0, maxItems: limit, wantedStates }
+    return inboxPage(await this.#step('inbox', user, args))
   }
 
   async find(user: string, id: string): Promise<Found | undefined> {
-    return found(await this.#step('find', user, id))
+    return found(await this.#step('find', user, { id }))
   }
 
   async queue(user: string): Promise<QueueInfo> {
-    return queueInfo(await this.#step('queue', user))
+    return queueInfo(await this.#step('queue', user, {}))
   }
 
   async connections(user: string): Promise<ConnectionInfo[]> {
@@ -225,12 +217,12 @@ export class RedisStore implements Store {
 
   async disconnect(command: DisconnectCommand): Promise<number> {
     const { user, connectionId = '', reason, revoke } = command
-    return number(await this.#step('disconnect', user, connectionId, revoke ? '1' : '0', reason))
+    return number(await this.#step('disconnect', user, { connectionId, revoke: revoke ? '1' : '0', reason }))
   }
 
   async revokedBefore(user: string): Promise<number> {
-    const key = this.#keys.meta(user)
-    return Number((await this.#guard(() => this.#availability.call(slotOfUser(user), ({ commands }) => commands.hget(key, 'r')))) ?? 0)
+    const keys = this.#keys.ofUser(user, scripts['revoked-before'].keys)
+    return Number(text(await this.#guard(() => this.#availability.run(slotOfUser(user), 'revoked-before', keys, {}))))
   }
 
   #shareOfBuckets(): Promise<number[]> {
@@ -247,29 +239,27 @@ export class RedisStore implements Store {
   }
 
   async #due(buckets: ReadonlySet<number>, sinceMs: number): Promise<string[]> {
-    const args = [this.#settings.clock?.() ?? '', SWEEP_BATCH, sinceMs]
-    return (await this.#guard(() => this.#availability.over('due', buckets, this.#keys.due, args))).map(text)
+    const args = { clock: this.#settings.clock?.() ?? '', maxUsers: SWEEP_BATCH, overdueMs: sinceMs }
+    return (await this.#guard(() => this.#availability.overBuckets(buckets, args))).map(text)
   }
 
-  #step(name: ScriptName, user: string, ...args: string[]): Promise<Reply> {
-    const keys = name === 'attach' || name === 'disconnect' ? [...this.#keys.log(user), this.#keys.kicks(user)] : this.#keys.log(user)
-    return this.#guard(() => this.#availability.run(slotOfUser(user), name, keys, [...this.#head(user), ...args]), user)
+  #step<Name extends LogScript>(name: Name, user: string, args: OwnArgs<Name>): Promise<Reply> {
+    return this.#guard(() => this.#availability.run(slotOfUser(user), name, ...this.#inputs(name, user, args)), user)
   }
 
-  #group(name: ScriptName): ScriptBatcher {
-    return new ScriptBatcher((items) => this.#availability.run(0, name, [], [this.#clock(), newEpoch(), ...items.flat()]))
+  /** Returns the keys and arguments of a log's script. */
+  #inputs<Name extends LogScript>(name: Name, user: string, args: OwnArgs<Name>): [keys: string[], args: Args<Name>] {
+    const full = { user, clock: this.#clock(), newEpoch: newEpoch(), ...args }
+    return [this.#keys.ofUser(user, scripts[name].keys), full as unknown as Args<Name>]
   }
 
-  #grouped(group: ScriptBatcher, user: string, ...fields: string[]): Promise<string> {
-    return this.#guard(() => group.add(this.#keys.stem(user), user, ...fields), user)
+  #batcher(name: BatchScript): ScriptBatcher {
+    return new ScriptBatcher(fieldsOf(name), (items) =>
+      this.#availability.run(0, name, [], { clock: this.#clock(), newEpoch: newEpoch(), items })
+    )
   }
 
-  /** The arguments every script of a log begins with. */
-  #head(user: string): string[] {
-    return [user, this.#clock(), newEpoch()]
-  }
-
-  /** The clock as scripts take it: see ARGV[2] in prelude.lua. */
+  /** Returns the argument `clock` of the scripts: see `prelude-clock.lua`. */
   #clock(): string {
     if (this.#settings.clock !== undefined) return String(this.#settings.clock())
     const agedTo = this.#housekeeping?.nodes.clock.agedTo()
@@ -294,17 +284,23 @@ function connectionsIn(value: string): ConnectionInfo[] {
   return JSON.parse(value.slice(value.indexOf(' ') + 1)) as ConnectionInfo[]
 }
 
-function readArgs(deviceId: string, start: Start, { seen, limit, bytes }: Pick<ReadCommand, 'seen' | 'limit' | 'bytes'>): string[] {
+/** Arguments of `attach` that only read: no node, no connections, no device. */
+function readArgs(start: Start, { seen, limit, bytes }: Pick<ReadCommand, 'seen' | 'limit' | 'bytes'>): OwnArgs<'attach'> {
   const position = start.at === 'position' ? start.position : { epoch: '', offset: 0, id8: '' }
-  return [
-    deviceId,
-    start.at,
-    position.epoch,
-    String(position.offset),
-    position.id8,
-    seen?.epoch ?? '',
-    String(seen?.offset ?? 0),
-    String(limit),
-    bytes === undefined ? '' : String(bytes)
-  ]
+  return {
+    node: '',
+    count: 0,
+    connections: '',
+    issuedAt: 0,
+    device: '',
+    start: start.at,
+    startEpoch: position.epoch,
+    startOffset: position.offset,
+    startId8: position.id8,
+    seenEpoch: seen?.epoch ?? '',
+    seenOffset: seen?.offset ?? 0,
+    maxRows: limit,
+    maxBytes: bytes ?? '',
+    newcomer: ''
+  }
 }

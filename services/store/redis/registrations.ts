@@ -1,7 +1,8 @@
 import type { AttachResult, ConnectionInfo } from '../store.ts'
 import type { Availability } from './availability.ts'
 import { ALL_BUCKETS, BUCKETS, bucketOf, type Keys, SLOT_OF_BUCKET, slotOfUser } from './keys.ts'
-import { list, number, text } from './replies.ts'
+import { list, number, text } from './reply.ts'
+import { scripts } from './script-table.ts'
 import { maybeCarriedOut } from './unsent.ts'
 
 /** Registrations taken back by one round trip. */
@@ -98,7 +99,7 @@ export class Registrations {
     const missing = new Set<string>()
     const users = [...(this.#byBucket[bucket] as Set<string>)]
     for (let from = 0; from < users.length; from += RENEWED_TOGETHER) {
-      const args = [node, ...users.slice(from, from + RENEWED_TOGETHER)]
+      const args = { node, users: users.slice(from, from + RENEWED_TOGETHER) }
       const reply = await this.#availability.run(SLOT_OF_BUCKET[bucket] as number, 'renew', [this.#keys.counters[bucket] as string], args)
       for (const user of list(reply).map(text)) if (this.#isSettled(user)) missing.add(user)
     }
@@ -126,8 +127,9 @@ export class Registrations {
   }
 
   async #detach(user: string, node: string, connections: ConnectionInfo[]): Promise<number> {
-    const keys = [this.#keys.registry(user), this.#keys.counters[bucketOf(user)] as string]
-    return number(await this.#availability.run(slotOfUser(user), 'detach', keys, [node, connections.length, JSON.stringify(connections)]))
+    const keys = this.#keys.ofUser(user, scripts.detach.keys)
+    const args = { node, count: connections.length, connections: JSON.stringify(connections) }
+    return number(await this.#availability.run(slotOfUser(user), 'detach', keys, args))
   }
 
   #of(user: string): Held {

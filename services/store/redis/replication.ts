@@ -1,13 +1,18 @@
 import type { ChainableCommander, Redis } from 'ioredis'
 import { createClient, type RedisStoreOptions } from './clients.ts'
-import { type Reply, Scripts, type ScriptTexts } from './scripts.ts'
+import type { Reply } from './reply.ts'
+import { type Args, arrange, commandOf, type Value } from './script-table.ts'
+import type { ScriptTexts } from './script-texts.ts'
+import { Scripts } from './scripts.ts'
 
 /** How long replicas are waited for, milliseconds. */
 const WAIT_MS = 100
 
+const PUBLISH = `${commandOf('publish-full')}Buffer` as const
+
 interface Waiting {
   keys: string[]
-  args: string[]
+  args: Value[]
   resolve(reply: Reply): void
   reject(error: Error): void
 }
@@ -29,18 +34,18 @@ export class Replication {
     new Scripts(this.client, texts, false)
   }
 
-  publish(keys: string[], args: string[]): Promise<Reply> {
+  publish(keys: string[], args: Args<'publish-full'>): Promise<Reply> {
     return new Promise((resolve, reject) => {
       if (this.#batch.length === 0) setImmediate(() => this.#flush())
-      this.#batch.push({ keys, args, resolve, reject })
+      this.#batch.push({ keys, args: arrange('publish-full', args), resolve, reject })
     })
   }
 
   #flush(): void {
     const batch = this.#batch
     this.#batch = []
-    const pipeline = this.client.pipeline() as ChainableCommander & { belfrypublishBuffer(...args: string[]): unknown }
-    for (const { keys, args } of batch) pipeline.belfrypublishBuffer(...keys, ...args)
+    const pipeline = this.client.pipeline() as ChainableCommander & Record<typeof PUBLISH, (...args: Value[]) => unknown>
+    for (const { keys, args } of batch) pipeline[PUBLISH](...keys, ...args)
     pipeline.wait(this.#replicas, WAIT_MS)
     pipeline.exec().then(
       (results) => this.#settle(batch, results ?? []),

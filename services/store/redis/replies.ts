@@ -1,35 +1,12 @@
 import type { GapReason, Position, State } from '../../protocol/index.ts'
 import type { AttachResult, Backlog, Found, InboxItem, InboxPage, MarkResult, PublishResult, QueueInfo, Start } from '../store.ts'
-import type { Reply } from './scripts.ts'
+import { bytes, list, number, type Reply, text } from './reply.ts'
 
 /** The scripts' answers as the results of `store.ts`. */
 
-export function list(reply: Reply | undefined): Reply[] {
-  if (!Array.isArray(reply)) throw new TypeError('a script answered something else than a list')
-  return reply
-}
-
-export function text(reply: Reply | undefined): string {
-  if (!Buffer.isBuffer(reply)) throw new TypeError('a script answered something else than text')
-  return reply.toString()
-}
-
-export function bytes(reply: Reply | undefined): Buffer {
-  if (!Buffer.isBuffer(reply)) throw new TypeError('a script answered something else than text')
-  return reply
-}
-
-export function number(reply: Reply | undefined): number {
-  if (typeof reply !== 'number') throw new TypeError('a script answered something else than a number')
-  return reply
-}
-
-export function publishResult(reply: Reply): PublishResult {
-  return publishLine(list(reply).map((part) => (typeof part === 'number' ? String(part) : text(part))))
-}
-
-/** The same from the parts of a line. */
-export function publishLine([status = '', a = '', b = '', c = '', d = '', e = '']: string[]): PublishResult {
+/** Reads the line that `publish-full` and `publish-usual` reply with. */
+export function publishResult(line: string): PublishResult {
+  const [status = '', a = '', b = '', c = '', d = '', e = ''] = line.split(' ')
   switch (status) {
     case 'accepted':
       return { status: 'accepted', epoch: a, offset: Number(b), id8: e, nodes: Number(c), replayed: d === '1' }

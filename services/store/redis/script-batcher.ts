@@ -1,11 +1,11 @@
-import { list, text } from './replies.ts'
-import type { Reply } from './scripts.ts'
+import { list, type Reply, text } from './reply.ts'
+import type { Value } from './script-table.ts'
 
 /** Most items of one call: a script holds the server up while it runs. */
 const MAX_ITEMS = 64
 
 interface Waiting {
-  item: string[]
+  item: Readonly<Record<string, Value>>
   resolve(line: string): void
   reject(error: Error): void
 }
@@ -15,18 +15,23 @@ interface Waiting {
  * call waits for nothing; under load groups grow by themselves, and what each costs falls.
  */
 export class ScriptBatcher {
-  readonly #send: (items: string[][]) => Promise<Reply>
+  readonly #fields: readonly string[]
+  readonly #send: (items: Value[]) => Promise<Reply>
   #waiting: Waiting[] = []
   #scheduled = false
   #underWay = 0
 
-  /** @param send carries out some items, each as its fields, and answers with a line for each */
-  constructor(send: (items: string[][]) => Promise<Reply>) {
+  /**
+   * @param fields names of an item's fields, in the order of the script
+   * @param send carries out items, given as the fields of one after the other, and replies with a line for each
+   */
+  constructor(fields: readonly string[], send: (items: Value[]) => Promise<Reply>) {
+    this.#fields = fields
     this.#send = send
   }
 
   /** Resolves with the line of this item. Rejects with its error, or when the call is lost. */
-  add(...item: string[]): Promise<string> {
+  add(item: Readonly<Record<string, Value>>): Promise<string> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject })
       if (this.#scheduled) return
@@ -48,7 +53,8 @@ export class ScriptBatcher {
 
   async #carryOut(group: Waiting[]): Promise<void> {
     try {
-      const lines = list(await this.#send(group.map(({ item }) => item)))
+      const fields = group.flatMap(({ item }) => this.#fields.map((name) => item[name] as Value))
+      const lines = list(await this.#send(fields))
       group.forEach(({ resolve, reject }, index) => {
         const line = text(lines[index])
         if (line.startsWith('error ')) reject(new Error(line.slice('error '.length)))

@@ -1,7 +1,7 @@
 import type { StoreEvents } from '../store.ts'
 import { BUCKETS, bucketOf, type Keys } from './keys.ts'
 import type { Master } from './master.ts'
-import { number } from './replies.ts'
+import { number } from './reply.ts'
 
 const SPACE = 0x20
 const WAKE = 0x77
@@ -145,14 +145,14 @@ export class Wakeups {
 
   async #counters(master: Master, buckets: readonly number[]): Promise<number[]> {
     const keys = buckets.map((bucket) => this.#keys.counters[bucket] as string)
-    return (await master.scripts.over('counters', keys, [this.#node])).map(number)
+    return (await master.scripts.over('counters', keys, { node: this.#node })).map(number)
   }
 
   async #rebase(master: Master, bucket: number): Promise<void> {
     const tally = this.#tally(bucket)
     const heard: number[] = []
     tally.heard = heard
-    const base = number(await master.scripts.run('counter', [this.#keys.counters[bucket] as string], [this.#node]))
+    const base = number(await master.scripts.run('counter', [this.#keys.counters[bucket] as string], { node: this.#node }))
     if (tally.heard !== heard) return
     tally.base = base
     tally.past = heard.filter((counter) => counter > base)

@@ -1,26 +1,23 @@
 #!lua flags=allow-oom
 -- Registers the node for the user and reads the backlog from where the cursor is, in one step; a device that has no cursor gets the one
 -- it starts from, unless there is a gap. Without a node: only reads.
--- KEYS[1..10] as in prelude.lua
--- KEYS[11] kicks, as in disconnect.lua
--- ARGV[1..3] as in prelude.lua
--- ARGV[4] node; '' to read only
--- ARGV[5] how many connections the node has of the user
--- ARGV[6] JSON of those
--- ARGV[7] when the token was issued, Unix milliseconds
--- ARGV[8] device
--- ARGV[9] where to start: position | earliest | latest | device | unknown
--- ARGV[10..12] epoch, offset and id8 of a position
--- ARGV[13] ARGV[14] epoch and offset of the newest row this node got from the store; '' and 0 for none
--- ARGV[15] rows to return at most
--- ARGV[16] the rows end with the first that brings their sum to this many bytes; '' for no bound
--- ARGV[17] the new one of the node's connections; '' for none
+-- @key KICKS  as in disconnect.lua
+-- @arg node         '' to read only
+-- @arg count        number of connections of the user that the node has
+-- @arg connections  JSON of those
+-- @arg issued_at    when the token was issued, Unix milliseconds
+-- @arg device
+-- @arg start        where to start: position | earliest | latest | device | unknown
+-- @arg start_epoch, start_offset, start_id8  the position, if `start` says so
+-- @arg seen_epoch, seen_offset  the newest row that this node got from the store; '' and 0 for none
+-- @arg max_rows
+-- @arg max_bytes    the rows end with the first that brings their sum to this many bytes; '' for no bound
+-- @arg newcomer     the new one of the node's connections; '' for none
 -- Returns {'revoked'} | {'limit'}
 --         | {'attached', counter, epoch, top, top id8, start offset, start id8, resumed, unread, parked, rows, states, gap, displaced, kicks,
 --            milliseconds until the oldest row leaves by age, or 0},
---         displaced: connections of this node that lost their place; kicks: {connection of ARGV[6] that was told to close, reason, ...};
---         states: {id, state, ...}; gap: {} or {reason, from, to, count}; start: that of ARGV[10..12] when there is no gap
-local node, device, start = ARGV[4], ARGV[8], ARGV[9]
+--         displaced: connections of this node that lost their place; kicks: {connection of the node that was told to close, reason, ...};
+--         states: {id, state, ...}; gap: {} or {reason, from, to, count}; start: the position given if there is no gap
 
 -- As isRevoked in revocation.ts: a time of whole seconds is compared by seconds.
 local function is_revoked(issued)
@@ -29,11 +26,11 @@ local function is_revoked(issued)
   return issued <= revoked
 end
 
-if node ~= '' and is_revoked(tonumber(ARGV[7])) then
+if node ~= '' and is_revoked(tonumber(issued_at)) then
   save()
   return { 'revoked' }
 end
-local count, others = tonumber(ARGV[5]), {}
+local total, others = tonumber(count), {}
 if node ~= '' and MAX_CONNECTIONS > 0 then
   local registered = redis.call('HGETALL', REGISTRY)
   for i = 1, #registered, 2 do
@@ -41,7 +38,7 @@ if node ~= '' and MAX_CONNECTIONS > 0 then
       if tonumber(redis.call('HGET', COUNTERS, registered[i]) or 0) < 0 then
         redis.call('HDEL', REGISTRY, registered[i])
       else
-        count = count + tonumber(string.match(registered[i + 1], '^%d+'))
+        total = total + tonumber(string.match(registered[i + 1], '^%d+'))
         others[registered[i]] = registered[i + 1]
       end
     end
@@ -50,9 +47,9 @@ end
 
 -- The oldest connections of the newcomer's device, as many as there are too many; nil if there are too few. As services/store/displace.ts.
 local function oldest_of_device(over)
-  local own, device, candidates = cjson.decode(ARGV[6]), nil, {}
+  local own, device, candidates = cjson.decode(connections), nil, {}
   for _, connection in ipairs(own) do
-    if connection.connectionId == ARGV[17] then device = connection.deviceId end
+    if connection.connectionId == newcomer then device = connection.deviceId end
   end
   local function add(connection, of)
     if connection.deviceId ~= device then return end
@@ -62,7 +59,7 @@ local function oldest_of_device(over)
     for _, connection in ipairs(cjson.decode(string.match(value, '^%d+ (.*)$'))) do add(connection, of) end
   end
   for _, connection in ipairs(own) do
-    if connection.connectionId == ARGV[17] then break end
+    if connection.connectionId == newcomer then break end
     add(connection, node)
   end
   if not device or #candidates < over then return nil end
@@ -81,12 +78,12 @@ local function displace(of, id)
   end
   others[of] = #kept .. ' ' .. (#kept == 0 and '[]' or cjson.encode(kept))
   if #kept == 0 then redis.call('HDEL', REGISTRY, of) else redis.call('HSET', REGISTRY, of, others[of]) end
-  tell(of, 'k', '2 ' .. id .. ' ' .. #USER .. ' ' .. USER)
+  tell(of, REGISTRY, COUNTERS, 'k', ' 2 ' .. id .. ' ' .. #user .. ' ' .. user, '')
 end
 
 local displaced = {}
-if node ~= '' and MAX_CONNECTIONS > 0 and count > MAX_CONNECTIONS then
-  local oldest = oldest_of_device(count - MAX_CONNECTIONS)
+if node ~= '' and MAX_CONNECTIONS > 0 and total > MAX_CONNECTIONS then
+  local oldest = oldest_of_device(total - MAX_CONNECTIONS)
   if not oldest then
     save()
     return { 'limit' }
@@ -97,8 +94,8 @@ if node ~= '' and MAX_CONNECTIONS > 0 and count > MAX_CONNECTIONS then
 end
 
 begin()
-local seen = tonumber(ARGV[14])
-if ARGV[13] == epoch and seen > top then
+local seen = tonumber(seen_offset)
+if seen_epoch == epoch and seen > top then
   if seen - top > MAX_FENCE then
     reset()
   else
@@ -113,20 +110,20 @@ if node ~= '' then
     counter = 2
     redis.call('HSET', COUNTERS, node, 2)
   end
-  if ARGV[5] == '0' then
+  if count == '0' then
     redis.call('HDEL', REGISTRY, node)
   else
-    redis.call('HSET', REGISTRY, node, ARGV[5] .. ' ' .. ARGV[6])
+    redis.call('HSET', REGISTRY, node, count .. ' ' .. connections)
     redis.call('PEXPIRE', REGISTRY, REGISTRY_TTL_MS)
   end
 end
 
 -- The message may have been lost, or be on its way.
 local kicks = {}
-if node ~= '' and redis.call('EXISTS', KEYS[11]) == 1 then
-  local told = redis.call('HGETALL', KEYS[11])
+if node ~= '' and redis.call('EXISTS', KICKS) == 1 then
+  local told = redis.call('HGETALL', KICKS)
   for i = 1, #told, 2 do
-    if string.find(ARGV[6], '"connectionId":"' .. told[i] .. '"', 1, true) then
+    if string.find(connections, '"connectionId":"' .. told[i] .. '"', 1, true) then
       kicks[#kicks + 1] = told[i]
       kicks[#kicks + 1] = told[i + 1]
     end
@@ -167,7 +164,7 @@ end
 local from, gap, resumed = floor, nil, 0
 if start == 'position' then
   resumed = 1
-  from, gap = continue(ARGV[10], tonumber(ARGV[11]), ARGV[12])
+  from, gap = continue(start_epoch, tonumber(start_offset), start_id8)
 elseif start == 'latest' then
   from = top
 elseif start == 'unknown' then
@@ -189,12 +186,12 @@ end
 -- Long rows are read a few at a time: those over the bound would be copied out of the list for nothing.
 local READ_AHEAD = 32
 local rows, bytes = {}, 0
-local last, max_bytes = math.min(top, from + tonumber(ARGV[15])), tonumber(ARGV[16]) or math.huge
-local ahead = max_bytes == math.huge and last - from or READ_AHEAD
-while from + #rows < last and bytes < max_bytes do
+local last, bound = math.min(top, from + tonumber(max_rows)), tonumber(max_bytes) or math.huge
+local ahead = bound == math.huge and last - from or READ_AHEAD
+while from + #rows < last and bytes < bound do
   local first = from + #rows
   for _, row in ipairs(redis.call('LRANGE', LOG, first - floor, math.min(first + ahead, last) - floor - 1)) do
-    if bytes >= max_bytes then break end
+    if bytes >= bound then break end
     rows[#rows + 1] = row
     bytes = bytes + #row
   end

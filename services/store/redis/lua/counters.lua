@@ -1,9 +1,9 @@
 #!lua flags=no-writes
--- The node's counters in some buckets.
--- KEYS[1] counters
--- ARGV[1] node
--- ARGV[2..] counters of further buckets; not in a Cluster
--- Returns {counter, ...}; 0 for one that is not there
-local reply = { tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or 0) }
-for i = 2, #ARGV do reply[i] = tonumber(redis.call('HGET', ARGV[i], ARGV[1]) or 0) end
+-- Reads the node's counters in some buckets.
+-- @key COUNTERS
+-- @arg node
+-- @arg further  keys of the counters of further buckets; none in a Cluster
+-- Returns {counter, ...}; 0 for a missing one
+local reply = { tonumber(redis.call('HGET', COUNTERS, node) or 0) }
+for i, counters in ipairs(further) do reply[i + 1] = tonumber(redis.call('HGET', counters, node) or 0) end
 return reply

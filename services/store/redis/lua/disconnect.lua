@@ -1,16 +1,13 @@
 #!lua flags=allow-oom
--- Tells the nodes that hold the user, or the one connection, to close it; refuses the user's tokens from before, too, if asked.
--- What is told is kept until the connections have left the registry: a node that lost the message finds it at its next attach. A revocation
--- needs no such note, since an attach with an older token is refused.
--- KEYS[1..10] as in prelude.lua
--- KEYS[11] kicks     hash: connection that was told to close -> reason
--- ARGV[1..3] as in prelude.lua
--- ARGV[4] connection; '' for all
--- ARGV[5] '1' to refuse the tokens issued up to now
--- ARGV[6] the reason
+-- Tells nodes to close one connection of a user, or all; revokes the user's tokens if asked.
+-- The order to close is kept until the connection has left the registry: a node that lost the message gets the order at its next attach. A
+-- revocation needs no such order, because an attach with an older token is refused.
+-- @key KICKS  hash: connection that was told to close -> reason
+-- @arg connection_id  '' for all
+-- @arg revoke         '1' to refuse the tokens issued up to now
+-- @arg reason
 -- Returns how many connections were told
-local KICKS = KEYS[11]
-if ARGV[5] == '1' then
+if revoke == '1' then
   begin()
   revoked = math.max(wall, revoked)
 end
@@ -26,18 +23,18 @@ for _, connection in ipairs(redis.call('HKEYS', KICKS)) do
   if not open then redis.call('HDEL', KICKS, connection) end
 end
 
-local body = ARGV[5] .. ' ' .. (ARGV[4] == '' and '*' or ARGV[4]) .. ' ' .. #USER .. ' ' .. USER .. ARGV[6]
+local head = ' ' .. revoke .. ' ' .. (connection_id == '' and '*' or connection_id) .. ' ' .. #user .. ' ' .. user
 local told = 0
 for i = 1, #registered, 2 do
   local count, list = string.match(registered[i + 1], '^(%d+) (.*)$')
-  if ARGV[4] == '' or names(list, ARGV[4]) then
+  if connection_id == '' or names(list, connection_id) then
     for _, connection in ipairs(cjson.decode(list)) do
-      if ARGV[5] ~= '1' and (ARGV[4] == '' or connection.connectionId == ARGV[4]) then
-        redis.call('HSET', KICKS, connection.connectionId, ARGV[6])
+      if revoke ~= '1' and (connection_id == '' or connection.connectionId == connection_id) then
+        redis.call('HSET', KICKS, connection.connectionId, reason)
         redis.call('PEXPIRE', KICKS, REGISTRY_TTL_MS)
       end
     end
-    if tell(registered[i], 'k', body) then told = told + (ARGV[4] == '' and tonumber(count) or 1) end
+    if tell(registered[i], REGISTRY, COUNTERS, 'k', head, reason) then told = told + (connection_id == '' and tonumber(count) or 1) end
   end
 end
 save()

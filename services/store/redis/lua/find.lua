@@ -1,10 +1,7 @@
 #!lua flags=allow-oom
--- Where one notification is.
--- KEYS[1..10] as in prelude.lua
--- ARGV[1..3] as in prelude.lua
--- ARGV[4] id
+-- Finds one notification: in the log, parked, or folded into a digest.
+-- @arg id
 -- Returns {} | {'log', epoch, offset, row, state} | {'parked', row, release at} | {'digest', epoch, offset, id8}
-local id = ARGV[4]
 
 local function find()
   for from = 0, parked - 1, CHUNK do

@@ -1,23 +1,20 @@
 #!lua flags=allow-oom
--- One page of the retained notifications, newest first.
--- KEYS[1..10] as in prelude.lua
--- ARGV[1..3] as in prelude.lua
--- ARGV[4] epoch of the place before which to read; '' to read from the newest
--- ARGV[5] offset of that place
--- ARGV[6] items at most
--- ARGV[7..] states wanted; none given: all
--- Returns {epoch, unread, next | 0, offset, row, state, ...} | {}: the epoch is another's
-if ARGV[4] ~= '' and ARGV[4] ~= epoch then
+-- Reads one page of the retained notifications, newest first.
+-- @arg before_epoch, before_offset  the place before which to read; '' and 0 to read from the newest
+-- @arg max_items
+-- @arg wanted_states                none given: all
+-- Returns {epoch, unread, next | 0, offset, row, state, ...} | {} if `before_epoch` is not that of the log
+if before_epoch ~= '' and before_epoch ~= epoch then
   save()
   return {}
 end
-local limit, wanted = tonumber(ARGV[6]), nil
-if #ARGV >= 7 then
+local limit, wanted = tonumber(max_items), nil
+if #wanted_states > 0 then
   wanted = {}
-  for i = 7, #ARGV do wanted[ARGV[i]] = true end
+  for _, state in ipairs(wanted_states) do wanted[state] = true end
 end
 local reply, items, more = { epoch, unread, 0 }, 0, false
-local last = ARGV[4] == '' and top or math.min(top, tonumber(ARGV[5]) - 1)
+local last = before_epoch == '' and top or math.min(top, tonumber(before_offset) - 1)
 while last > floor and not more do
   local first = math.max(floor + 1, last - CHUNK + 1)
   local rows = redis.call('LRANGE', LOG, first - floor - 1, last - floor - 1)

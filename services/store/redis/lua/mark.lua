@@ -1,28 +1,25 @@
 #!lua flags=allow-oom
 -- Sets the state of notifications and tells every device by one `s` row.
--- KEYS[1..10] as in prelude.lua
--- ARGV[1..3] as in prelude.lua
--- ARGV[4] id for the row
--- ARGV[5] the state: unread | seen | read | archived
--- ARGV[6] epoch up to which to mark; '' when ids are given
--- ARGV[7] offset up to which to mark, or 0
--- ARGV[8] milliseconds since the mark was made: what was marked later than that stays
--- ARGV[9..] ids
--- Returns {unread, ids}: the ids whose state changed | {}: the epoch is another's
-if ARGV[6] ~= '' and ARGV[6] ~= epoch then
+-- @arg row_id                      id for the `s` row
+-- @arg state                       unread | seen | read | archived
+-- @arg up_to_epoch, up_to_offset   the place up to which to mark; '' and 0 if ids are given
+-- @arg age_ms                      milliseconds since the mark was made: notifications that were marked later keep their state
+-- @arg wanted_ids
+-- Returns {unread, ids whose state changed} | {} if `up_to_epoch` is not that of the log
+if up_to_epoch ~= '' and up_to_epoch ~= epoch then
   save()
   return {}
 end
 local RANK = { unread = 0, seen = 1, read = 2, archived = 3 }
-local to, ids, states_before, later = ARGV[5], {}, {}, {}
+local ids, states_before, later = {}, {}, {}
 
-local function add(id, state)
+local function add(id, from)
   if later[id] then return end
   ids[#ids + 1] = id
-  states_before[id] = state
+  states_before[id] = from
 end
 
--- The wanted ids that are in the log; looks from the newest row back, since marks go to what was shown last.
+-- Returns the wanted ids that are in the log. Reads from the newest row back, because most marks concern recent notifications.
 local function known(wanted, missing)
   local found = {}
   local last = top
@@ -41,7 +38,7 @@ local function known(wanted, missing)
 end
 
 -- Times never fall: reads from the newest row back to the first that is not later than the mark.
-local made = now - tonumber(ARGV[8])
+local made = now - tonumber(age_ms)
 local last_later = latest > made and top or floor
 while last_later > floor do
   local first = math.max(floor + 1, last_later - CHUNK + 1)
@@ -58,31 +55,31 @@ while last_later > floor do
   end
 end
 
--- Fills `ids` with those whose state changes.
+-- Fills `ids` with those whose state changes, and `states_before`.
 local function find()
   ids, states_before = {}, {}
-  if ARGV[6] == '' and #ARGV >= 9 then
+  if up_to_epoch == '' and #wanted_ids > 0 then
     local wanted, distinct = {}, {}
-    for i = 9, #ARGV do
-      if not wanted[ARGV[i]] then
-        wanted[ARGV[i]] = true
-        distinct[#distinct + 1] = ARGV[i]
+    for _, id in ipairs(wanted_ids) do
+      if not wanted[id] then
+        wanted[id] = true
+        distinct[#distinct + 1] = id
       end
     end
     local found, states = known(wanted, #distinct), states_of(distinct)
     for _, id in ipairs(distinct) do
       local from = states[id] or 'unread'
-      if found[id] and from ~= to and (to ~= 'seen' or from == 'unread') then add(id, from) end
+      if found[id] and from ~= state and (state ~= 'seen' or from == 'unread') then add(id, from) end
     end
-  elseif ARGV[6] ~= '' then
+  elseif up_to_epoch ~= '' then
     local candidates = {}
-    each_row(math.min(tonumber(ARGV[7]), top), function(row)
+    each_row(math.min(tonumber(up_to_offset), top), function(row)
       if kind_of(row) == 'n' then candidates[#candidates + 1] = id_of(row) end
     end)
     local states = states_of(candidates)
     for _, id in ipairs(candidates) do
       local from = states[id] or 'unread'
-      if from ~= 'archived' and ((to == 'unread' and from ~= 'unread') or (to ~= 'unread' and RANK[from] < RANK[to])) then
+      if from ~= 'archived' and ((state == 'unread' and from ~= 'unread') or (state ~= 'unread' and RANK[from] < RANK[state])) then
         add(id, from)
       end
     end
@@ -93,12 +90,12 @@ find()
 if #ids > 0 and make_room(false) then find() end
 for _, id in ipairs(ids) do
   if counts_as_unread(states_before[id]) then unread = unread - 1 end
-  if counts_as_unread(to) then unread = unread + 1 end
-  if to == 'unread' then redis.call('HDEL', STATES, id) else redis.call('HSET', STATES, id, to) end
+  if counts_as_unread(state) then unread = unread + 1 end
+  if state == 'unread' then redis.call('HDEL', STATES, id) else redis.call('HSET', STATES, id, state) end
 end
 if #ids > 0 then
-  if to ~= 'unread' then redis.call('PEXPIRE', STATES, META_TTL_MS, 'NX') end
-  append('s', ARGV[4], '"ids":[' .. quoted(ids) .. '],"state":"' .. to .. '","unread":' .. int(unread) .. '}')
+  if state ~= 'unread' then redis.call('PEXPIRE', STATES, META_TTL_MS, 'NX') end
+  append('s', row_id, state_tail(ids, state, unread))
 end
 save()
 return { unread, ids }

@@ -1,27 +1,23 @@
--- One user's log, loaded: every script that touches it begins with this, put in front by scripts.ts together with the settings
--- as locals (RATE_LIMIT, RATE_WINDOW_MS, PARKED_MAX, RETENTION_MS, MAX_ENTRIES, ...). Ends by trimming the rows past retention.
--- A script that changes anything calls save() last. The behaviour is that of services/store/machine.ts, byte for byte.
+-- Loads the log of one user. Every script of a log begins with this text, and ends with `save()` if it may have changed anything. Loading
+-- trims the rows past retention. The behaviour is that of services/store/machine.ts, byte for byte.
 --
--- KEYS[1] meta      hash: e epoch, t top, f floor, u unread, a latest time, o time of the oldest row, l limiter times,
---                   n number of the latest parked, q how many are parked, r revoked before, x when to renew the expiry,
---                   g tag of the row at t, c rows that are neither notifications nor digests
--- KEYS[2] log       list of rows; the row of offset f + 1 + i is at index i
--- KEYS[3] states    hash: id -> seen | read | archived
--- KEYS[4] keyed     zset: first 12 of an id -> offset, or minus the number it is parked under; when it was recalled while parked,
---                   the log's top at that time
--- KEYS[5] parked    zset: '<number> <half-life> <row>' -> number
--- KEYS[6] cursors   hash: device -> '<epoch> <offset> <id8> <at>'
--- KEYS[7] registry  hash: node -> '<count> <JSON of its connections>'
--- KEYS[8] due       zset of the bucket: user -> when the next one is released
--- KEYS[9] counters  hash of the bucket: node -> wake-ups, attaches and detaches so far; below zero once the node was found dead
--- KEYS[10] bodies   hash: first 12 of an id that no row holds any more -> 'l' (it was in the log) or 'r' (recalled while parked), and the
---                   id's end
--- ARGV[1] user
--- ARGV[2] the clock, Unix milliseconds; '' for the server's own; '<' and Unix milliseconds: the server's own, and rows have aged up to
---         that time at most, since a step of the clock is not age
--- ARGV[3] identity for the log, should it have to be started afresh
-local META, LOG, STATES, KEYED, PARKED, CURSORS, REGISTRY, DUE, COUNTERS, BODIES = unpack(KEYS)
-local USER = ARGV[1]
+-- @key META      hash: e epoch, t top, f floor, u unread, a latest time, o time of the oldest row, l limiter times,
+--                n number of the latest parked, q how many are parked, r revoked before, x when to renew the expiry,
+--                g tag of the row at t, c rows that are neither notifications nor digests
+-- @key LOG       list of rows; the row of offset f + 1 + i is at index i
+-- @key STATES    hash: id -> seen | read | archived
+-- @key KEYED     zset: first 12 of an id -> offset; minus the number it is parked under; if it was recalled while parked, the log's top
+--                at that time
+-- @key PARKED    zset: '<number> <half-life> <row>' -> number
+-- @key CURSORS   hash: device -> '<epoch> <offset> <id8> <at>'
+-- @key REGISTRY  hash: node -> '<count> <JSON of its connections>'
+-- @key DUE       zset of the bucket: user -> time of the next release
+-- @key COUNTERS  hash of the bucket: node -> wake-ups, attaches and detaches so far; below zero once the node was found dead
+-- @key BODIES    hash: first 12 of an id that no row holds any more -> 'l' (it was in the log) or 'r' (recalled while parked), and the
+--                rest of the id
+-- @arg user
+-- @arg clock      see prelude-clock.lua
+-- @arg new_epoch  identity for the log, should it have to start afresh
 local CHUNK = 128
 
 local function int(number)
@@ -37,54 +33,10 @@ local chain, changes = meta[12] or epoch, tonumber(meta[13] or 0)
 local limiter, fresh
 local nodes
 
--- `wall` is the clock, which the rate limit follows; `aged` is the time up to which rows have aged; `now` is the log's time, which never runs back.
-local wall = tonumber(ARGV[2])
-local aged = wall
-if not wall then
-  local time = redis.call('TIME')
-  wall = time[1] * 1000 + math.floor(time[2] / 1000)
-  aged = math.min(wall, tonumber(string.sub(ARGV[2], 2)) or wall)
-end
+-- `wall` is the clock, which the rate limit follows; `aged` is the time up to which rows have aged; `now` is the time of new rows, which never
+-- runs back.
+local wall, aged = read_clock()
 local now = math.max(wall, latest)
-
-local function kind_of(row)
-  return string.sub(row, 1, 1)
-end
-
-local function time_of(row)
-  return tonumber(string.sub(row, 2, 14))
-end
-
-local function id_of(row)
-  return string.sub(row, 15, 34)
-end
-
-local function id8_of(row)
-  return string.sub(row, 35, 42)
-end
-
-local function is_entry(row)
-  local kind = kind_of(row)
-  return kind == 'n' or kind == 'd'
-end
-
--- The tag of a row that follows one with the tag `previous`; `timed_id` is its time, 13 digits, and its id.
-local function tag_after(previous, timed_id)
-  return string.sub(redis.sha1hex(previous .. timed_id), 1, 8)
-end
-
--- The row with another kind and tail. Time, id and tag stay.
-local function rewritten(row, kind, tail)
-  return kind .. string.sub(row, 2, 42) .. tail
-end
-
--- The ids an `s` or `d` row names.
-local function ids_in(row)
-  local ids = {}
-  local list = string.match(row, '"ids":%[([^%]]*)%]', 43) or ''
-  for id in string.gmatch(list, '"([^"]*)"') do ids[#ids + 1] = id end
-  return ids
-end
 
 local function row_at(offset)
   return offset > floor and offset <= top and redis.call('LINDEX', LOG, offset - floor - 1) or nil
@@ -93,10 +45,6 @@ end
 local function id8_at(offset)
   local row = row_at(offset)
   return row and id8_of(row) or (offset > 0 and offset == top and chain) or ''
-end
-
-local function quoted(ids)
-  return #ids == 0 and '' or '"' .. table.concat(ids, '","') .. '"'
 end
 
 local function counts_as_unread(state)
@@ -189,7 +137,7 @@ local function reset()
     end
   end
   redis.call('PEXPIRE', KEYED, META_TTL_MS, 'NX')
-  epoch, top, floor, unread, oldest, changes = ARGV[3], 0, 0, 0, 0, 0
+  epoch, top, floor, unread, oldest, changes = new_epoch, 0, 0, 0, 0, 0
   chain = epoch
 end
 
@@ -197,7 +145,7 @@ end
 local function begin()
   if epoch ~= '' then return end
   redis.call('DEL', KEYED, BODIES, PARKED)
-  redis.call('ZREM', DUE, USER)
+  redis.call('ZREM', DUE, user)
   reset()
 end
 
@@ -241,28 +189,10 @@ local function release_at(index)
   return first + math.floor(index / RATE_LIMIT) * RATE_WINDOW_MS
 end
 
--- Sends a message to a node and counts it. A node that was found dead is taken out of the registry: false.
-local function tell(node, kind, body)
-  local count = redis.call('HINCRBY', COUNTERS, node, 1)
-  if count < 0 then
-    redis.call('HDEL', REGISTRY, node)
-    return false
-  end
-  redis.call('SPUBLISH', COUNTERS .. ':' .. node, kind .. int(count) .. ' ' .. body)
-  return true
-end
-
--- Wakes the nodes that hold the user; how many.
+-- Wakes the nodes that hold connections of the user. Returns how many.
 local function wake(row)
-  nodes = nodes or redis.call('HKEYS', REGISTRY)
-  if #nodes == 0 then return 0 end
-  local body = int(top) .. ' ' .. epoch .. ' ' .. #USER .. ' ' .. USER .. (#row <= INLINE_MAX and row or '')
-  local told = {}
-  for _, node in ipairs(nodes) do
-    if tell(node, 'w', body) then told[#told + 1] = node end
-  end
-  nodes = told
-  return #told
+  nodes = wake_nodes(nodes or redis.call('HKEYS', REGISTRY), REGISTRY, COUNTERS, user, top, epoch, row)
+  return #nodes
 end
 
 -- Forgets the keys up to the offset.
@@ -284,8 +214,7 @@ local function coalesce()
     end
     for _, id in ipairs(left) do named[id] = true end
     if #left > 0 and #left < #ids then
-      local rest = string.match(row, '^"ids":%[[^%]]*%](.*)$', 43)
-      redis.call('LSET', LOG, offset - floor - 1, rewritten(row, 's', '"ids":[' .. quoted(left) .. ']' .. rest))
+      redis.call('LSET', LOG, offset - floor - 1, with_ids(row, left))
     elseif #left == 0 and offset < top then
       redis.call('LSET', LOG, offset - floor - 1, rewritten(row, '-', ''))
     end
@@ -317,7 +246,7 @@ local function trim(to)
   drop(to)
   if unread == before then return end
   nodes = nodes or redis.call('HKEYS', REGISTRY)
-  if #nodes > 0 then append('s', COUNT_ID, '"ids":[],"state":"read","unread":' .. int(unread) .. '}') end
+  if #nodes > 0 then append('s', COUNT_ID, state_tail({}, 'read', unread)) end
 end
 
 local function excess(count, bound)
@@ -371,7 +300,7 @@ end
 
 -- Tells the bucket when the user's next parked notification is due.
 local function schedule()
-  if parked == 0 then redis.call('ZREM', DUE, USER) else redis.call('ZADD', DUE, release_at(0), USER) end
+  if parked == 0 then redis.call('ZREM', DUE, user) else redis.call('ZADD', DUE, release_at(0), user) end
 end
 
 local function times_text()
@@ -407,10 +336,9 @@ local function save()
   if renew then put('x', int(now + math.floor(META_TTL_MS / 16)), 11) end
   if #fields > 0 then redis.call('HSET', META, unpack(fields)) end
   if not renew then return end
-  for i = 2, 6 do redis.call('PEXPIRE', KEYS[i], META_TTL_MS) end
+  for _, key in ipairs({ LOG, STATES, KEYED, PARKED, CURSORS, BODIES }) do redis.call('PEXPIRE', key, META_TTL_MS) end
   -- Meta keeps the revocation, which lives as long as a token from before it may.
-  redis.call('PEXPIRE', KEYS[1], revoked == 0 and META_TTL_MS or math.max(META_TTL_MS, int(revoked + REVOCATION_TTL_MS - wall)))
-  redis.call('PEXPIRE', BODIES, META_TTL_MS)
+  redis.call('PEXPIRE', META, revoked == 0 and META_TTL_MS or math.max(META_TTL_MS, int(revoked + REVOCATION_TTL_MS - wall)))
 end
 
 -- A list that is not as long as meta says lost a part: what is left cannot be told apart, so it is another log from here.

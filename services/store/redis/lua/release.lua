@@ -1,11 +1,10 @@
 #!lua flags=allow-oom
--- Moves what is due from parked to the log, in publish order and within the rate; what lost its worth is folded into digests.
--- KEYS[1..10] as in prelude.lua
--- ARGV[1..3] as in prelude.lua
+-- Moves parked notifications to the log, in publish order and as far as the rate has room. Folds those that are many half-lives old into
+-- digests.
 -- Returns {released, folded, left, next at}
 local queue, taken = {}, 0
 
--- The parked notification at this place behind those taken, 1 is the next; nil past the last.
+-- Returns the parked notification at a place behind those taken; 1 is the next. Returns nil past the last.
 local function peek(place)
   local index = taken + place
   if index > #queue and #queue < taken + parked then
@@ -18,7 +17,7 @@ local function peek(place)
   return queue[index]
 end
 
--- Its key follows it to the offset that comes next.
+-- Takes a notification off the queue. Its idempotency key follows it to the next offset.
 local function leave(entry)
   local key = string.sub(id_of(entry.row), 1, 12)
   local place = redis.call('ZSCORE', KEYED, key)
@@ -27,7 +26,7 @@ local function leave(entry)
   taken, parked = taken + 1, parked - 1
 end
 
-local function worthless(entry)
+local function is_worthless(entry)
   return entry.half_life ~= 0 and aged - time_of(entry.row) > FOLD_AFTER_HALF_LIVES * entry.half_life * 1000
 end
 
@@ -39,18 +38,18 @@ while parked > 0 and free_slots() > 0 and released < RELEASE_BATCH do
     break
   end
   make_room(true)
-  if worthless(entry) then
+  if is_worthless(entry) then
     local ids = {}
-    while entry and worthless(entry) do
+    while entry and is_worthless(entry) do
       ids[#ids + 1] = id_of(entry.row)
       leave(entry)
       entry = peek(1)
     end
-    append('d', ids[1], '"count":' .. #ids .. ',"ids":[' .. quoted(ids) .. '],"unread":' .. int(unread) .. '}')
+    append('d', ids[1], digest_tail(ids, unread))
     folded = folded + #ids
   else
     leave(entry)
-    append('n', id_of(entry.row), string.sub(entry.row, 43))
+    append('n', id_of(entry.row), tail_of(entry.row))
   end
   released = released + 1
 end

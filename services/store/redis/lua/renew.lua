@@ -1,23 +1,23 @@
 #!lua flags=allow-oom
 -- Checks that the node is registered for some users of a bucket, keeps their registries from expiring, and removes dead nodes from them.
--- KEYS[1] counters
--- ARGV[1] node
--- ARGV[2..] users; their registries have the tag of the counters
+-- @key COUNTERS
+-- @arg node
+-- @arg users  their registries have the hash tag of the counters
 -- Returns {user, ...}: those for whom the node is not registered
-local stem = string.sub(KEYS[1], 1, -2)
+local stem = string.sub(COUNTERS, 1, -1 - #COUNTERS_KIND)
 local missing = {}
-for i = 2, #ARGV do
-  local registry = stem .. 'r:' .. ARGV[i]
+for _, user in ipairs(users) do
+  local registry = stem .. REGISTRY_KIND .. user
   local found = false
-  for _, node in ipairs(redis.call('HKEYS', registry)) do
-    if node == ARGV[1] then
+  for _, registered in ipairs(redis.call('HKEYS', registry)) do
+    if registered == node then
       found = true
-    elseif tonumber(redis.call('HGET', KEYS[1], node) or 0) < 0 then
-      redis.call('HDEL', registry, node)
+    elseif tonumber(redis.call('HGET', COUNTERS, registered) or 0) < 0 then
+      redis.call('HDEL', registry, registered)
     end
   end
   if not found then
-    missing[#missing + 1] = ARGV[i]
+    missing[#missing + 1] = user
   elseif redis.call('PTTL', registry) < REGISTRY_TTL_MS / 2 then
     redis.call('PEXPIRE', registry, REGISTRY_TTL_MS)
   end

@@ -1,12 +1,9 @@
 #!lua flags=allow-oom
--- Takes a notification back: off the parked ones, or out of the log with an `r` row that tells every device.
--- KEYS[1..10] as in prelude.lua
--- ARGV[1..3] as in prelude.lua
--- ARGV[4] id for the row
--- ARGV[5] id of the notification
--- ARGV[6] the reason, quoted as JSON
+-- Recalls a notification: removes it from the parked ones, or empties its row and appends an `r` row that tells every device.
+-- @arg row_id  id for the `r` row
+-- @arg id      id of the notification
+-- @arg reason  JSON
 -- Returns 'retracted' | 'unparked' | 'unknown' | 'folded'
-local id = ARGV[5]
 
 local function parked_member()
   for from = 0, parked - 1, CHUNK do
@@ -52,7 +49,7 @@ local function retract()
   redis.call('HDEL', STATES, id)
   redis.call('LSET', LOG, place - floor - 1, rewritten(found, 'x', ''))
   changes = changes + 1
-  append('r', ARGV[4], int(place) .. '"id":"' .. id .. '","reason":' .. ARGV[6] .. ',"unread":' .. int(unread) .. '}')
+  append('r', row_id, retraction_tail(place, id, reason, unread))
   return 'retracted'
 end
 

@@ -1,5 +1,5 @@
 #!lua
--- Finds out whether there is room: the server refuses a script that has not the flag allow-oom while its memory is full.
--- KEYS[1] a key of the server in question
+-- Does nothing. While the server's memory is full, the server refuses this script, because it lacks the flag allow-oom.
+-- @key META  a key of the server in question
 -- Returns 1
 return 1

@@ -1,16 +1,13 @@
--- Appends a notification, parks it over the rate, or finds that it is there already.
--- KEYS[1..10] as in prelude.lua
--- ARGV[1..3] as in prelude.lua
--- ARGV[4] id
--- ARGV[5] '1' when an Idempotency-Key made the id
--- ARGV[6] the row's tail
--- ARGV[7] half-life, seconds; 0: none
--- Returns {'accepted', epoch, offset, nodes woken, replayed, id8} | {'parked', release at, replayed}
---         | {'recalled'} | {'full', retry after ms} | {'conflict'}
-local id, keyed, tail, half_life = ARGV[4], ARGV[5] == '1', ARGV[6], ARGV[7]
+-- Publishes one notification: appends it, parks it over the rate, or finds that it was published before.
+-- @arg id
+-- @arg keyed      '1' if an Idempotency-Key made the id
+-- @arg tail       the row's tail
+-- @arg half_life  seconds; 0: none
+-- Returns a line: 'accepted <epoch> <offset> <nodes woken> <replayed> <id8>' | 'parked <release at> <replayed>' | 'recalled'
+--         | 'full <retry after ms>' | 'conflict'
 local key = string.sub(id, 1, 12)
 
--- The id that the key made: in BODIES, or in the row at its place, which is its own or the digest it was folded into.
+-- Returns the id that the key made first: from BODIES, or from the row at its place, which is its own or the digest it was folded into.
 local function first_id(kept, place)
   if kept then return key .. string.sub(kept, 2) end
   local row = row_at(place)
@@ -32,11 +29,11 @@ local function replayed(place)
   return { 'accepted', epoch, place, 0, 1, id8_at(place) }
 end
 
-local place = keyed and epoch ~= '' and redis.call('ZSCORE', KEYED, key)
+local place = keyed == '1' and epoch ~= '' and redis.call('ZSCORE', KEYED, key)
 if place then
   local result = replayed(tonumber(place))
   save()
-  return result
+  return table.concat(result, ' ')
 end
 
 begin()
@@ -44,19 +41,19 @@ if parked > 0 or free_slots() == 0 then
   local at = release_at(parked)
   if parked >= PARKED_MAX then
     save()
-    return { 'full', at - wall }
+    return 'full ' .. at - wall
   end
   park_no, parked, latest = park_no + 1, parked + 1, now
   local row = 'n' .. string.format('%013.0f', now) .. id .. NO_TAG .. tail
   redis.call('ZADD', PARKED, park_no, int(park_no) .. ' ' .. half_life .. ' ' .. row)
   redis.call('PEXPIRE', PARKED, META_TTL_MS, 'NX')
-  if keyed then remember(key, -park_no) end
+  if keyed == '1' then remember(key, -park_no) end
   schedule()
   save()
-  return { 'parked', at, 0 }
+  return 'parked ' .. at .. ' 0'
 end
 make_room(true)
-if keyed then remember(key, top + 1) end
+if keyed == '1' then remember(key, top + 1) end
 local woken = append('n', id, tail)
 save()
-return { 'accepted', epoch, top, woken, 0, chain }
+return table.concat({ 'accepted', epoch, top, woken, 0, chain }, ' ')

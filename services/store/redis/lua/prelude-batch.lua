@@ -1,0 +1,55 @@
+-- Begins the scripts that carry out many items, of any users, in one call. script-texts.ts puts in front of it: `item_keys(stem, user)`, the
+-- keys of a user, and `each(keys, argv)`, the script that carries out one item in full. In the script, `@item` stands for the names of an
+-- item's fields. Not for a Cluster: the keys of the users lie in any slots.
+-- @arg clock      see prelude-clock.lua
+-- @arg new_epoch  identity for a log that must start afresh
+-- @arg items      the fields of each item in turn; the first two are the beginning of the user's keys, and the user
+local call = redis.call
+local wall, aged = read_clock()
+
+-- Messages of this call by node: those for one node leave together, on the channel of the first.
+local bundles = {}
+
+send = function(node, counters, head, body)
+  local bundle = bundles[node]
+  if not bundle then
+    bundle = { channel = counters .. ':' .. node }
+    bundles[node] = bundle
+  end
+  local count = #bundle
+  bundle[count + 1], bundle[count + 2], bundle[count + 3] = #head + #body .. ' ', head, body
+end
+
+-- Sends the bundles: a single message as it is; several behind an 'm', each with its length in bytes and a space before it.
+local function flush()
+  for _, bundle in pairs(bundles) do
+    bundle[1] = #bundle > 3 and 'm' .. bundle[1] or ''
+    call('SPUBLISH', bundle.channel, table.concat(bundle))
+  end
+  bundles = {}
+end
+
+-- Carries out the item at `at` by `each`, which sends its own messages: the bundles leave before them, so that messages stay in order.
+-- `each` reads the clock, and the clock is read again for the items that follow: a log must not be ahead of it.
+local function in_full(at)
+  flush()
+  local stem, user = ARGV[at], ARGV[at + 1]
+  local line = each(item_keys(stem, user), { user, clock, new_epoch, unpack(ARGV, at + 2, at + ITEM_SIZE - 1) })
+  wall, aged = read_clock()
+  return line
+end
+
+-- Carries out every item: by `usual` if that returns a line, else in full. An item that fails does not concern the others.
+local function carry_out(usual)
+  local function act(at)
+    return usual(unpack(ARGV, at, at + ITEM_SIZE - 1)) or in_full(at)
+  end
+  local replies = {}
+  for at = FIRST_ITEM, #ARGV, ITEM_SIZE do
+    local done, reply = pcall(act, at)
+    if not done then reply = 'error ' .. (type(reply) == 'table' and reply.err or tostring(reply)) end
+    replies[#replies + 1] = reply
+  end
+  flush()
+  return replies
+end

@@ -1,0 +1,141 @@
+import { readFileSync } from 'node:fs'
+import { changesBound } from '../retention.ts'
+import { COUNT_ID, LOST_ID, NO_TAG } from '../row.ts'
+import {
+  COALESCE_EVERY,
+  FOLD_AFTER_HALF_LIVES,
+  FORGET_EVERY,
+  IDEMPOTENCY_WINDOW,
+  INLINE_MAX,
+  MAX_DEVICES,
+  MAX_FENCE,
+  META_TTL_MS,
+  RELEASE_BATCH,
+  type StoreSettings
+} from '../store.ts'
+import { isBucketKey, KEY_KINDS, type UserKey } from './keys.ts'
+import { type BatchScript, fieldsOf, type ScriptName, scriptOf, scripts } from './script-table.ts'
+
+/** Time until a registry that no node renews expires, milliseconds. */
+const REGISTRY_TTL_MS = 24 * 3600 * 1000
+
+/** Files that begin each script of a log, and those that begin each batch script. */
+const LOG_PRELUDE = ['prelude-clock', 'prelude-row', 'prelude-wake', 'prelude']
+const BATCH_PRELUDE = ['prelude-clock', 'prelude-wake', 'prelude-batch']
+
+/** Stands in a batch script for the names of an item's fields, where they are the parameters of a function. */
+const ITEM = '@item'
+
+/** The Lua text of every script. */
+export type ScriptTexts = ReadonlyMap<ScriptName, string>
+
+/** Assembles the scripts: in front of each come the constants it uses, its keys and arguments as locals, and its preludes. */
+export function scriptTexts(settings: StoreSettings): ScriptTexts {
+  const constants = constantsOf(settings)
+  const names = Object.keys(scripts) as ScriptName[]
+  return new Map(names.map((name) => [name, assemble(name, constants)]))
+}
+
+/** Returns the text of a file in `lua/`. */
+export function source(name: string): string {
+  return readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8')
+}
+
+/** Returns the Lua name of an argument. */
+export function luaName(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+}
+
+function assemble(name: ScriptName, constants: Constants): string {
+  const { flags, body } = parts(name)
+  const { each } = scriptOf(name)
+  const preludes = each === undefined ? logPrelude(name) : batchPrelude(name as BatchScript, constants)
+  const named =
+    each === undefined
+      ? body
+      : body.replace(
+          ITEM,
+          fieldsOf(name as BatchScript)
+            .map(luaName)
+            .join(', ')
+        )
+  return `${flags}${withConstants(constants, `${locals(name)}${preludes}${named}`)}`
+}
+
+function logPrelude(name: ScriptName): string {
+  return scriptOf(name).log === true ? LOG_PRELUDE.map(source).join('') : ''
+}
+
+/**
+ * The script for one item is a function, `each`. It has constants of its own: Lua makes the function at every call of the batch script,
+ * and would bind each constant from outside anew.
+ */
+function batchPrelude(name: BatchScript, constants: Constants): string {
+  const { each } = scripts[name]
+  const single = withConstants(constants, `${locals(each)}${logPrelude(each)}${parts(each).body}`)
+  return `${itemKeys(each)}local function each(KEYS, ARGV)\n${single}end\n${BATCH_PRELUDE.map(source).join('')}`
+}
+
+/** Declares the constants that a text uses in front of it. */
+function withConstants(constants: Constants, text: string): string {
+  const words = new Set(text.match(/\b[A-Z][A-Z_]+\b/g))
+  const used = Object.keys(constants).filter((name) => words.has(name))
+  return used.length === 0 ? text : `local ${used.join(', ')} = ${used.map((name) => constants[name]).join(', ')}\n${text}`
+}
+
+/** Declares the keys and arguments of a script as Lua locals. */
+function locals(name: ScriptName): string {
+  const { keys, args, rest, each } = scriptOf(name)
+  const from = args.length
+  let text = ''
+  if (keys.length > 0) text += `local ${keys.join(', ')} = unpack(KEYS)\n`
+  if (from > 0) text += `local ${args.map(luaName).join(', ')} = unpack(ARGV, 1, ${from})\n`
+  if (each !== undefined) return `${text}local FIRST_ITEM, ITEM_SIZE = ${from + 1}, ${fieldsOf(name as BatchScript).length}\n`
+  // Lua's stack is too short to unpack a long list at once.
+  if (rest !== undefined) text += `local ${luaName(rest)} = {}\nfor i = ${from + 1}, #ARGV do ${luaName(rest)}[i - ${from}] = ARGV[i] end\n`
+  return text
+}
+
+/** Declares `item_keys`, which returns the `KEYS` of a script for one user. */
+function itemKeys(name: ScriptName): string {
+  const keys = (scriptOf(name).keys as UserKey[]).map((key) => `stem .. '${KEY_KINDS[key]}'${isBucketKey(key) ? '' : ' .. user'}`)
+  return `local function item_keys(stem, user) return { ${keys.join(', ')} } end\n`
+}
+
+/** Separates a script's first line from the rest if that line has flags for the server. */
+function parts(name: string): { flags: string; body: string } {
+  const text = source(name)
+  const flagsEnd = text.startsWith('#!') ? text.indexOf('\n') + 1 : 0
+  return { flags: text.slice(0, flagsEnd), body: text.slice(flagsEnd) }
+}
+
+/** Lua constants of every script, by name: settings, bounds, and the kinds of keys for scripts that make names of keys. */
+type Constants = Readonly<Record<string, number | string>>
+
+function constantsOf(settings: StoreSettings): Constants {
+  const kinds = Object.entries(KEY_KINDS).map(([name, kind]) => [`${name}_KIND`, `'${kind}'`] as const)
+  return {
+    ...Object.fromEntries(kinds),
+    RATE_LIMIT: settings.rateLimit,
+    RATE_WINDOW_MS: settings.rateWindowMs,
+    PARKED_MAX: settings.parkedMax,
+    RETENTION_MS: settings.retentionMs,
+    MAX_ENTRIES: settings.maxEntries,
+    CHANGES_BOUND: changesBound(settings.maxEntries),
+    COALESCE_EVERY,
+    MAX_CONNECTIONS: settings.maxConnections,
+    META_TTL_MS,
+    REVOCATION_TTL_MS: settings.revocationTtlMs,
+    REGISTRY_TTL_MS,
+    MAX_DEVICES,
+    IDEMPOTENCY_WINDOW,
+    FORGET_EVERY,
+    FOLD_AFTER_HALF_LIVES,
+    RELEASE_BATCH,
+    MAX_FENCE,
+    INLINE_MAX,
+    LOST_ID: `'${LOST_ID}'`,
+    COUNT_ID: `'${COUNT_ID}'`,
+    NO_TAG: `'${NO_TAG}'`
+  }
+}
