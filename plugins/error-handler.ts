@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyBaseLogger, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { errors } from '../services/errors.ts'
+import { errors, isBelfryError } from '../services/errors.ts'
 import { type Problem, retryAfterOf } from '../services/problem.ts'
 
 declare module 'fastify' {
@@ -85,7 +85,7 @@ function logProblem(log: FastifyBaseLogger, { code, status }: Problem, error: Fa
 }
 
 function ours(error: FastifyError): FastifyError {
-  if (error.code?.startsWith('BELFRY_ERR_')) return error
+  if (isBelfryError(error)) return error
   if (error.validation !== undefined) {
     const tooMany = error.validation.some(({ keyword }) => keyword === 'maxItems')
     return tooMany ? new errors.TooLarge(`Too many items: ${error.message}`) : new errors.InvalidRequest(error.message)

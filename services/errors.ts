@@ -48,6 +48,12 @@ export interface BelfryError extends Error {
   statusCode?: number
 }
 
+/** Returns whether an error is one of the table above. The text of any other error must not leave the process. */
+export function isBelfryError(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: unknown }
+  return typeof code === 'string' && code.startsWith('BELFRY_ERR_')
+}
+
 /** Whether it is the store that is away or full, which passes; anything else is a fault of this process. */
 export function isOfStore(error: unknown): boolean {
   return error instanceof errors.StoreUnavailable || error instanceof errors.StoreFull

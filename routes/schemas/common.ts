@@ -1,4 +1,5 @@
 import { type TSchema, Type } from 'typebox'
+import { STATES } from '../../services/protocol/index.ts'
 import { DEVICE_PATTERN, USER_PATTERN } from '../../services/users.ts'
 import { ProblemSchema } from './problem.ts'
 
@@ -26,8 +27,6 @@ export const DurabilitySchema = Type.Enum(['fsync', 'replicated', 'os', 'none'],
   type: 'string',
   description: 'How safe it was when this was answered: on disk, on a replica, in the hands of the operating system, in memory only'
 })
-
-export const STATES = ['unread', 'seen', 'read', 'archived'] as const
 
 export const StateSchema = Type.Enum(STATES, { type: 'string', description: 'seen is not read: it still counts as unread' })
 

@@ -1,10 +1,10 @@
 import { type Static, Type } from 'typebox'
+import { STATES } from '../../services/protocol/index.ts'
 import {
   DurabilitySchema,
   EventIdSchema,
   MillisecondsSchema,
   NotificationIdSchema,
-  STATES,
   StateSchema,
   TimestampSchema,
   UserSchema

@@ -1,16 +1,14 @@
 import { TokenError, type VerifyToken } from '../auth/tokens.ts'
-import { type BelfryError, errors, refusals } from '../errors.ts'
+import { type BelfryError, errors, isBelfryError, refusals } from '../errors.ts'
 import type { Counters } from '../node/counters.ts'
-import { type MarkFrame, parseEventId, type RefreshFrame, type State } from '../protocol/index.ts'
+import { type MarkFrame, parseEventId, type RefreshFrame, STATES, type State } from '../protocol/index.ts'
 import { isRevoked } from '../store/revocation.ts'
 import type { MarkCommand, Store } from '../store/store.ts'
 import type { Connection } from './connection.ts'
 import { plainFrame } from './frames.ts'
 
-/** When a frame that could not be carried out for now may be sent again, milliseconds. */
+/** Delay after which a client may repeat a frame that failed temporarily, if the error names none, milliseconds. */
 const RETRY_AFTER_MS = 1000
-
-const STATES: readonly unknown[] = ['unread', 'seen', 'read', 'archived'] satisfies State[]
 
 export interface ClientFrameContext {
   readonly store: Store
@@ -19,8 +17,8 @@ export interface ClientFrameContext {
 }
 
 /**
- * Takes one text frame of a client. Text that is no frame of the protocol closes the connection with 4006, too many frames with 4102. A frame
- * that could not be carried out is answered with `error`.
+ * Takes one text frame of a client. Text that is not a frame of the protocol closes the connection with 4006, and more than 50 frames in a second
+ * with 4102. A frame that fails is answered with `error`.
  *
  * @param now on the monotonic clock, milliseconds
  */
@@ -48,13 +46,13 @@ export function takeClientFrame(context: ClientFrameContext, connection: Connect
   }
 }
 
-/** Takes a control frame of a client that counts as its text frames do: a ping, or a pong that answers no ping of ours. */
+/** Takes a control frame of a client. A ping, and a pong that answers no ping of this node, count towards the limit on frames. */
 export function takeControlFrame(connection: Connection, kind: 'ping' | 'pong', now: number): void {
   connection.heartbeat.heard()
   if (kind === 'ping' || !connection.heartbeat.answersPing('control')) countFrame(connection, now)
 }
 
-/** Counts a frame. Returns false if the connection is closed, or is closed for this one. */
+/** Counts a frame, and closes the connection if the frame exceeds the limit. Returns whether the connection is open. */
 function countFrame(connection: Connection, now: number): boolean {
   if (connection.open && !connection.heartbeat.countFrame(now)) connection.close('tooManyFrames')
   return connection.open
@@ -71,19 +69,23 @@ function parse(text: string): Record<string, unknown> | undefined {
 
 async function mark({ store }: ClientFrameContext, connection: Connection, frame: Partial<MarkFrame>): Promise<void> {
   const target = targetOf(frame)
-  const { ageMs } = frame
-  if (target === undefined || !STATES.includes(frame.state) || !(ageMs === undefined || (Number.isSafeInteger(ageMs) && ageMs >= 0))) {
+  const { ageMs, state } = frame
+  if (target === undefined || !isState(state) || !(ageMs === undefined || (Number.isSafeInteger(ageMs) && ageMs >= 0))) {
     refuse(connection, frame.ref, new errors.InvalidRequest('mark needs ids or upTo, a state, and no ageMs or one that is 0 or more'))
     return
   }
   try {
-    const result = await store.mark({ user: connection.local.user, target, state: frame.state as State, ageMs })
+    const result = await store.mark({ user: connection.local.user, target, state, ageMs })
     if (result === 'restarted') throw new errors.LogRestarted()
     const { durability } = store.status()
     connection.send(plainFrame({ type: 'ok', ...ref(frame.ref), unread: result.unread, durability }))
   } catch (error) {
     refuse(connection, frame.ref, error)
   }
+}
+
+function isState(value: unknown): value is State {
+  return (STATES as readonly unknown[]).includes(value)
 }
 
 function targetOf({ ids, upTo }: Partial<MarkFrame>): MarkCommand['target'] | undefined {
@@ -104,7 +106,7 @@ async function refresh({ store, verify }: ClientFrameContext, connection: Connec
   }
 }
 
-/** Says why a frame was not carried out. Only what is away for a while is worth another try. */
+/** Answers a frame with its error. Only errors of status 503 are temporary. */
 function refuse(connection: Connection, number: unknown, error: unknown): void {
   const { code, message, statusCode } = shown(error)
   const temporary = statusCode === 503
@@ -112,10 +114,8 @@ function refuse(connection: Connection, number: unknown, error: unknown): void {
   connection.send(plainFrame({ type: 'error', ...ref(number), code, message, temporary, ...(temporary ? { retryAfterMs } : {}) }))
 }
 
-/** Text of errors that are not ours never leaves the process. */
 function shown(error: unknown): BelfryError {
-  const { code } = error as { code?: unknown }
-  return typeof code === 'string' && code.startsWith('BELFRY_ERR_') ? (error as BelfryError) : new errors.Internal()
+  return isBelfryError(error) ? (error as BelfryError) : new errors.Internal()
 }
 
 function ref(number: unknown): { ref?: number } {

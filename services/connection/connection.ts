@@ -12,26 +12,27 @@ import { SendWindow } from './send-window.ts'
 import type { Transport, TransportOwner } from './transport.ts'
 
 /**
- * `attach`: the connection is to be registered, and its backlog read; `behind`: the log is to be read from `sent`;
- * `live`: `sent` is the top, and wake-ups are sent as they come; `closed`.
+ * The state of a connection.
+ * `attach`: the connection must register in the store and read its backlog. `behind`: it must read the log after `sent`.
+ * `live`: `sent` is the newest row, and wake-ups are forwarded as they arrive. `closed`: final.
  */
 type Stage = 'attach' | 'behind' | 'live' | 'closed'
 
-/** A socket that holds this much is sent nothing more until it drains, bytes. */
+/** Bytes a socket may hold. A connection at this bound sends nothing more until its socket drains. */
 const MAX_BUFFERED = 65_536
-/** Acknowledgements of rows that were never sent, before the connection is closed. */
+/** Acknowledgements of rows that were never sent. At this number the connection closes. */
 const MAX_BAD_ACKS = 3
-/** Reads in a row that end in a gap, or return nothing though the log goes on, before the connection is closed. */
+/** Consecutive reads that end in a gap, or return no row although the log has more. Above this number the connection closes. */
 const MAX_FRUITLESS_READS = 5
-/** The reason sent to a connection whose place a newer one took. */
+/** The reason sent to a connection that a newer connection of the same device displaces. */
 const DISPLACED = 'connection limit: a newer connection of the device took this place'
 
 /**
- * One connection of a device: a cursor over its user's log.
+ * One connection of a device: a cursor over the log of its user.
  *
- * It has a position, `sent`, and no queue. Whatever brought it out of step (a new socket, a full window, a slow peer, a lost wake-up, a store
- * failure) leads to the same place, `#step`: read the log from `sent` until it has caught up, then follow live. So a client sees a
- * contiguous run, and the fan-out cannot make a duplicate.
+ * A connection keeps the position of the newest row sent, `sent`, and no queue of rows. Every interruption (a new socket, a full window, a slow
+ * peer, a lost wake-up, a store failure) is handled by the same method, `#step`: it reads the log after `sent` until the connection is caught up,
+ * then forwards wake-ups. So a client receives a contiguous run of rows, and the fan-out cannot cause a duplicate.
  */
 export class Connection implements LocalConnection, TransportOwner {
   readonly connectionId: string
@@ -46,12 +47,12 @@ export class Connection implements LocalConnection, TransportOwner {
   /** On the monotonic clock, milliseconds. */
   readonly #openedAt: number
   #stage: Stage = 'attach'
-  /** A store call is under way: its answer steps on. */
+  /** A store call is in progress. The next step runs after its answer. */
   #busy = false
   #greeted = false
-  /** `reattach` was called while a store call was under way: an attach that began before it does not count. */
+  /** `reattach` was called during a store call: an attach that began earlier may be lost, and is repeated. */
   #attachAgain = false
-  /** The first refusal for the connection limit, on the monotonic clock; 0: there was none. */
+  /** Time of the first refusal for the connection limit, on the monotonic clock; 0: none. */
   #overLimitSince = 0
   readonly #start: Start
   /** Issue and expiry of the token in use, Unix milliseconds. */
@@ -61,9 +62,9 @@ export class Connection implements LocalConnection, TransportOwner {
   readonly #window = new SendWindow()
   #badAcks = 0
   #fruitlessReads = 0
-  /** The unread count at the end of the last read. */
+  /** The unread count that the last read returned. */
   #unread = 0
-  /** The log must be read although no newer row is known: it may hold other rows than those sent. */
+  /** The log must be read although the node knows no newer row: the log may hold other rows than those sent. */
   #doubt = false
 
   constructor(context: ConnectionContext, transport: Transport, identity: Identity, start: Start, connectionId: string) {
@@ -102,7 +103,7 @@ export class Connection implements LocalConnection, TransportOwner {
     return this.#sent
   }
 
-  /** Takes a row of the user's log from a wake-up. It is sent if it is the next one, and dropped if it was sent; else the log is read. */
+  /** Takes a row from a wake-up. The connection sends the row if it is the next one, drops a row that it sent before, and otherwise reads the log. */
   wake(position: Position, frame: Frame | undefined): void {
     if (this.#stage !== 'live') return
     const { epoch, offset } = position
@@ -118,14 +119,14 @@ export class Connection implements LocalConnection, TransportOwner {
     this.#transport.send(frame)
   }
 
-  /** Reads the log again from `sent`: it may hold other rows than those sent. */
+  /** Reads the log again after `sent`: the log may hold other rows than those sent. */
   doubt(): void {
     this.#doubt = true
     if (this.#stage === 'live') this.#stage = 'behind'
     this.#step()
   }
 
-  /** Attaches again from `sent`: the registration may be lost. */
+  /** Attaches again from `sent`: the registration in the store may be lost. */
   reattach(): void {
     if (this.#stage === 'closed') return
     this.#stage = 'attach'
@@ -133,12 +134,12 @@ export class Connection implements LocalConnection, TransportOwner {
     this.#step()
   }
 
-  /** Continues after a wait: the store is available again. */
+  /** Retries the step that a store failure interrupted. */
   resume(): void {
     this.#step()
   }
 
-  /** Pings, closes, or continues after a wait, as the heartbeat says. `now` is on the monotonic clock. */
+  /** Closes or pings if that is due, and retries a step that failed. `now` is on the monotonic clock. */
   beat(now: number, ping: Frame): void {
     if (Date.now() >= this.#expiresAt) return this.close('unauthorized', 'token_expired')
     const action = this.heartbeat.beat(now)
@@ -147,7 +148,7 @@ export class Connection implements LocalConnection, TransportOwner {
     this.#step()
   }
 
-  /** The cursor of the shared device, or of a client that cannot answer, moves for bytes that the socket reported written, and for no others. */
+  /** Moves a cursor that no client acknowledges. A row counts as received only when the socket reported its bytes as written. */
   written(through: Position): void {
     if (this.#stage === 'closed') return
     if (this.#isSelfMoving && this.#window.acknowledge(through, this.#sent) === 'moved') this.#moveCursor(through)
@@ -160,7 +161,7 @@ export class Connection implements LocalConnection, TransportOwner {
     this.#expiresAt = expiresAt
   }
 
-  /** Takes an acknowledgement. Returns whether it is the first for rows that were sent: such a frame is no flood. */
+  /** Takes an acknowledgement. Returns whether it is the first one for rows that were sent: the limit on frames does not count those. */
   ack(eventId: string): boolean {
     const position = parseEventId(eventId)
     const outcome = position === undefined ? 'unknown' : this.#window.acknowledge(position, this.#sent)
@@ -181,7 +182,7 @@ export class Connection implements LocalConnection, TransportOwner {
     if (this.#stage !== 'closed') this.#transport.send(frame)
   }
 
-  /** Says `bye`, closes, and leaves the registry. */
+  /** Sends `bye`, closes the transport, and removes the connection from the registry. */
   close(name: CloseName, reason: string = closeCodes[name].reason, reconnectInMs = 0): void {
     if (this.#stage === 'closed') return
     const { code } = closeCodes[name]
@@ -194,7 +195,7 @@ export class Connection implements LocalConnection, TransportOwner {
     this.close('connectionLimit', DISPLACED)
   }
 
-  /** The transport has ended. No cursor moves for what it had not reported written. */
+  /** Called when the transport ended. Rows that it did not report as written move no cursor. */
   closed(code: number, reason = ''): void {
     if (this.#stage === 'closed') return
     this.#context.log.closed(this, code, reason)
@@ -212,17 +213,18 @@ export class Connection implements LocalConnection, TransportOwner {
     return this.#room() > 0 && this.#transport.buffered < MAX_BUFFERED
   }
 
+  /** No client acknowledges: an event stream is one-way, and the default device is shared. Bytes that were written move the cursor. */
   get #isSelfMoving(): boolean {
     return this.#transport.oneWay || this.deviceId === DEFAULT_DEVICE
   }
 
-  /** Frames that may be sent. Where no client acknowledges, the bound is that on bytes: twice the window is about 64 KB of usual rows. */
+  /** Returns how many frames may be sent. Twice the window of typical rows is about 64 KB, so that `MAX_BUFFERED` bounds a cursor that moves itself. */
   #room(): number {
     const { maxUnacked } = this.#context
     return (this.#isSelfMoving ? 2 * maxUnacked : maxUnacked) - this.#window.inFlight
   }
 
-  /** The bounds of a read: what the connection may hold. */
+  /** Returns the bounds of a read: what the window and the socket have room for. */
   #bounds(): Pick<ReadCommand, 'limit' | 'bytes'> {
     const bytes = MAX_BUFFERED - this.#transport.buffered
     return { limit: bytes > 0 ? Math.max(0, this.#room()) : 0, bytes: Math.max(1, bytes) }
@@ -232,7 +234,7 @@ export class Connection implements LocalConnection, TransportOwner {
     return this.local.isNewest(this.#sent)
   }
 
-  /** Does the next thing there is to do, from whatever stage. */
+  /** Runs the next step of the current stage, unless a store call is in progress. */
   #step(): void {
     if (this.#busy || this.#stage === 'live' || this.#stage === 'closed') return
     if (this.#stage === 'attach') void this.#ask(() => this.#attach())
@@ -252,13 +254,13 @@ export class Connection implements LocalConnection, TransportOwner {
     try {
       await step()
     } catch (error) {
-      if (isOfStore(error)) return this.#storeAway()
+      if (isOfStore(error)) return this.#failStep()
       this.#context.onFault(error)
       this.close('serverError')
     }
   }
 
-  #storeAway(): void {
+  #failStep(): void {
     this.#busy = false
     this.#doubt = true
     if (!this.#greeted && performance.now() - this.#openedAt > this.#context.timeouts.attachMs) this.close('storeAway')
@@ -290,9 +292,11 @@ export class Connection implements LocalConnection, TransportOwner {
   }
 
   /**
-   * A newcomer over the limit is refused for good once every node that holds connections of the user was heard after the first refusal:
-   * those connections are not left over from a dead node. Without that the refusal is temporary. An older connection waits longer: a
-   * newcomer over the limit counts until its own attach is refused.
+   * Closes, or retries later, after an attach that the store refused for the connection limit.
+   *
+   * The refusal of a new connection is final when every node that holds connections of the user sent a heartbeat after the first refusal: then
+   * none of them is left over from a dead node. If a node stays silent, the refusal is temporary. An older connection retries for longer, because
+   * a new connection over the limit counts until its own attach is refused.
    */
   #overLimit(silentMs: number | undefined, askedAt: number): void {
     this.#busy = false
@@ -311,7 +315,7 @@ export class Connection implements LocalConnection, TransportOwner {
     const isFruitless = backlog.gap !== undefined || (backlog.rows.length === 0 && backlog.top > backlog.start.offset)
     this.#fruitlessReads = isFruitless ? this.#fruitlessReads + 1 : 0
     if (this.#fruitlessReads > MAX_FRUITLESS_READS) {
-      throw new Error(`The log does not go on from ${formatEventId(command.position)}: ${MAX_FRUITLESS_READS} reads made no progress`)
+      throw new Error(`${MAX_FRUITLESS_READS} reads of the log after ${formatEventId(command.position)} made no progress`)
     }
     this.#take(backlog)
   }
@@ -343,7 +347,7 @@ export class Connection implements LocalConnection, TransportOwner {
     this.#step()
   }
 
-  /** Sends the frames of rows that were read. If the network does not take what the socket may hold at once, the rest is read again later. */
+  /** Sends the rows that were read. If the socket is full before the last row, the connection reads the remaining rows again later. */
   #replay(backlog: Backlog): void {
     const { epoch, start, rows } = backlog
     const replay = new Replay(backlog)
@@ -365,6 +369,7 @@ export class Connection implements LocalConnection, TransportOwner {
     if (lost > 0) this.#lost(epoch, offset, lost)
   }
 
+  /** Reports `count` lost rows, which end at the offset `last`. Returns the new number of unreported ones, 0. */
   #lost(epoch: string, last: number, count: number): number {
     const at = (offset: number): string => formatEventId({ epoch, offset, id8: '' })
     this.#gap({ reason: 'lost', from: at(last - count + 1), to: at(last), count })

@@ -8,8 +8,10 @@ export interface Notification {
   data?: Record<string, unknown>
 }
 
-/** Where a notification stands for its user. `seen` is not `read`: it still counts as unread. */
-export type State = 'unread' | 'seen' | 'read' | 'archived'
+/** The states of a notification, in the order in which a user moves through them. `seen` is not `read`: it still counts as unread. */
+export const STATES = ['unread', 'seen', 'read', 'archived'] as const
+
+export type State = (typeof STATES)[number]
 
 /**
  * Why rows are missing.

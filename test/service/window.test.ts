@@ -276,7 +276,7 @@ t.test('a frame that comes with the handshake waits for hello, and is carried ou
   t.equal(service.app.counters.badAcks, 0)
 })
 
-t.test('a log that does not go on closes with 4100 instead of being read for ever', async (t) => {
+t.test('a log whose reads make no progress closes the connection with 4100', async (t) => {
   const service = await startService(t, NO_LIMIT)
   const faults: string[] = []
   service.app.log.error = ({ err }: { err: Error }) => void faults.push(err.message)
@@ -292,5 +292,5 @@ t.test('a log that does not go on closes with 4100 instead of being read for eve
   for (const connection of service.app.connections.connections()) connection.doubt()
   t.match(await client.whenClosed(), { code: 4100 })
   t.ok(reads < 10, `${reads} reads`)
-  t.match(faults, [/does not go on/])
+  t.match(faults, [/reads of the log after \S+ made no progress/])
 })
