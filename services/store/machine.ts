@@ -1,260 +1,241 @@
 import { KEY_LENGTH } from '../ids.ts'
 import type { Position } from '../protocol/index.ts'
+import { COALESCE_EVERY, FORGET_EVERY, IDEMPOTENCY_WINDOW, MAX_FENCE, RELEASE_BATCH } from './limits.ts'
 import { markable, markableUpTo, markedAfter } from './marks.ts'
+import { digestOffsetOf, inboxPage, itemAt, offsetOf, queueInfo } from './queries.ts'
 import { freeSlots, releaseAt, worthless } from './rate.ts'
 import { backlogOf, expiresIn, positionOf } from './reading.ts'
 import { floorByAge, floorByCount, superseded } from './retention.ts'
-import { isRevoked } from './revocation.ts'
-import { COUNT_ID, digestIn, emptyRow, encodeRow, LOST_ID, NO_TAG, type RowKind, rowId, rowKind, rowTail, tagAfter, tails } from './row.ts'
+import { COUNT_ID, emptyRow, encodeRow, LOST_ID, NO_TAG, type RowKind, rowId, rowKind, rowTail, tagAfter, tails } from './row.ts'
 import { countsAsUnread, type Effect, evolve, type KeyPlace, type Parked, rowAt, type UserState } from './state.ts'
-import {
-  type AttachCommand,
-  type Backlog,
-  COALESCE_EVERY,
-  FORGET_EVERY,
-  type Found,
-  IDEMPOTENCY_WINDOW,
-  type InboxItem,
-  type InboxPage,
-  type InboxQuery,
-  MAX_FENCE,
-  type MarkCommand,
-  type MarkResult,
-  type PublishCommand,
-  type PublishResult,
-  type QueueInfo,
-  RELEASE_BATCH,
-  type ReadCommand,
-  type ReleaseResult,
-  type RetractResult,
-  type Seen,
-  type Start,
-  type StoreSettings
+import type {
+  AttachCommand,
+  Backlog,
+  FindResult,
+  InboxItem,
+  InboxPage,
+  InboxQuery,
+  LogPlace,
+  MarkCommand,
+  MarkResult,
+  PublishCommand,
+  PublishResult,
+  QueueInfo,
+  ReadBounds,
+  ReadCommand,
+  ReleaseResult,
+  RetractResult,
+  Start,
+  StoreSettings
 } from './store.ts'
 
-/** What a step is given beside its arguments. */
-export interface StepContext {
-  /**
-   * The store's clock, Unix milliseconds. If the clock ran back, rows take the log's latest time; the rate limit does not wait for it.
-   */
+/** The input of a step that comes from outside the user's state: time and randomness. */
+interface StepContext {
+  /** The store's clock, Unix milliseconds. It may run backwards. */
   now: number
-  /** The time up to which rows have aged: earlier than `now` after a step of the clock, which is not age. Default: `now`. */
+  /** The time up to which rows have aged. It is earlier than `now` after the clock was set forward, because a step of the clock is not age. Default: `now`. */
   agedTo?: number
-  /** The log's identity, if it has to be started afresh. */
+  /** The epoch of the log, if the step starts one. */
   newEpoch: string
-  /** 20 characters for the row of a mark or a retraction. */
+  /** The id of the row that a mark or a retraction appends. */
   newId: string
-  /** A connection of the user is registered: devices are told when trimming changes the unread count. */
+  /** A connection of the user is registered. */
   listening: boolean
 }
 
 /**
- * The log of one user as a deterministic state machine: the reference every driver must be equal to.
+ * The log of one user as a deterministic state machine: the specification of both drivers. `store.ts` says what each step promises; this
+ * class says how.
  *
- * Each method is one step. It changes `state` through `evolve` alone, leaves in `effects` what it changed, and depends on
- * nothing but the state, its arguments and its context, so that a step can be stored, replayed and compared.
- * The rows among the effects (`append`) are the wake-ups.
+ * A machine carries out one step: it is constructed, and one of its methods is called. The step changes the state through `evolve` alone and records each
+ * change in `effects`, so that a driver can store the effects, and replay them. It depends on nothing but the state, the command, the settings
+ * and the context. The rows of its `append` effects are the wake-ups.
  *
- * Each step trims first: rows past retention, then those for which there is no room beside the row to come. So every count that
- * a row or an answer tells is the count after the step.
+ * The state and every step keep these invariants:
+ *
+ * - **Gapless.** Offsets grow by one with each append. The log holds the rows from `floor + 1` to `top`, and no other.
+ * - **Never twice.** Within an epoch no offset is given to two rows, not even after the store lost the first (`#fence`).
+ * - **Trim first.** A step trims expired rows, then those in the way of the row it appends, before it reads a count. Each count in a row or
+ *   a result is therefore the count after the step.
+ * - **Two clocks.** The times of rows never run backwards (`#logTimeMs`); the rate limit follows the store's clock (`#clockMs`).
+ * - **Publish order.** While notifications are parked, a new one is parked behind them.
  */
 export class Machine {
   readonly effects: Effect[] = []
   readonly #state: UserState
   readonly #settings: StoreSettings
-  readonly #now: number
-  readonly #wall: number
-  readonly #agedTo: number
   readonly #context: StepContext
+  readonly #clockMs: number
+  readonly #logTimeMs: number
+  readonly #agedToMs: number
 
   constructor(state: UserState, settings: StoreSettings, context: StepContext) {
     this.#state = state
     this.#settings = settings
-    this.#now = Math.max(context.now, state.lastMs)
-    this.#wall = context.now
-    this.#agedTo = Math.min(context.agedTo ?? context.now, context.now)
     this.#context = context
-    this.#trim(floorByAge(state, settings, this.#agedTo))
+    this.#clockMs = context.now
+    this.#logTimeMs = Math.max(context.now, state.lastMs)
+    this.#agedToMs = Math.min(context.agedTo ?? context.now, context.now)
+    this.#trim(floorByAge(state, settings, this.#agedToMs))
     this.#clampLimiter()
   }
 
-  publish(command: PublishCommand): PublishResult {
+  /** Key known: the first outcome again. Over the rate, or others parked: parked, or refused as full. Else: appended. */
+  publish({ id, keyed, tail, halfLife }: PublishCommand): PublishResult {
     const state = this.#state
-    const key = command.id.slice(0, KEY_LENGTH)
-    const place = command.keyed ? state.keys.get(key) : undefined
-    if (place !== undefined) return this.#replayed(command.id, place)
-    this.#begin()
-    const body = command.id.slice(KEY_LENGTH)
-    if (state.parked.length > 0 || freeSlots(state, this.#settings, this.#wall) === 0) {
+    const key = id.slice(0, KEY_LENGTH)
+    const body = id.slice(KEY_LENGTH)
+    const place = keyed ? state.keys.get(key) : undefined
+    if (place !== undefined) return this.#replayed(body, place)
+    this.#startLog()
+    if (state.parked.length > 0 || this.#freeSlots() === 0) {
       const releaseAt = this.#releaseAt(state.parked.length)
-      if (state.parked.length >= this.#settings.parkedMax) return { status: 'full', retryAfterMs: releaseAt - this.#wall }
-      const row = encodeRow('n', this.#now, command.id, NO_TAG, command.tail)
-      const parked = { no: state.parkNo + 1, halfLife: command.halfLife, row }
+      if (state.parked.length >= this.#settings.parkedMax) return { status: 'full', retryAfterMs: releaseAt - this.#clockMs }
+      const parked = { no: state.parkNo + 1, halfLife, row: encodeRow('n', this.#logTimeMs, id, NO_TAG, tail) }
       this.#emit({ type: 'park', parked })
-      if (command.keyed) this.#emit({ type: 'key', key, place: { in: 'parked', at: parked.no, body } })
+      if (keyed) this.#emit({ type: 'key', key, place: { in: 'parked', at: parked.no, body } })
       return { status: 'parked', releaseAt, replayed: false }
     }
     this.#makeRoom('entry')
-    if (command.keyed) this.#emit({ type: 'key', key, place: { in: 'log', at: state.top + 1, body } })
-    this.#append('n', command.id, command.tail)
+    if (keyed) this.#emit({ type: 'key', key, place: { in: 'log', at: state.top + 1, body } })
+    this.#append('n', id, tail)
     return { status: 'accepted', ...positionOf(state, state.top), nodes: 0, replayed: false }
   }
 
+  /** Appends parked notifications from the oldest on while the rate has free slots. A run of worthless ones becomes one digest, in one slot. */
   release(): ReleaseResult {
     const state = this.#state
     let released = 0
     let folded = 0
-    while (state.parked.length > 0 && freeSlots(state, this.#settings, this.#wall) > 0 && released < RELEASE_BATCH) {
+    while (state.parked.length > 0 && this.#freeSlots() > 0 && released < RELEASE_BATCH) {
       this.#makeRoom('entry')
-      const run = worthless(state, this.#agedTo)
+      const run = worthless(state, this.#agedToMs)
       if (run.length > 0) {
         const ids = run.map((parked) => rowId(parked.row))
-        for (const parked of run) this.#leave(parked, 'log', state.top + 1)
+        for (const parked of run) this.#unpark(parked, 'log', state.top + 1)
         this.#append('d', ids[0] as string, tails.digest(ids, state.unread))
         folded += run.length
       } else {
         const parked = state.parked[0] as Parked
-        this.#leave(parked, 'log', state.top + 1)
+        this.#unpark(parked, 'log', state.top + 1)
         this.#append('n', rowId(parked.row), rowTail(parked.row).toString())
       }
       released += 1
     }
-    return { released, folded, left: state.parked.length, nextAt: this.nextAt() }
+    return { released, folded, parked: state.parked.length, nextAt: this.nextAt() }
   }
 
-  /** When the next parked notification is due, Unix milliseconds; 0 when none is left. */
+  /** Returns when the next parked notification is due, Unix milliseconds; 0 if none is parked. */
   nextAt(): number {
     return this.#state.parked.length === 0 ? 0 : this.#releaseAt(0)
   }
 
   /**
-   * The log's part of an attach; 'revoked' when the token is too old. Who is registered is the driver's business.
-   * A device that has no cursor gets the one it starts from: what it misses from now on is pending for it. Where it cannot start there
-   * is a gap, and nothing is written.
+   * Fences lost offsets off, then reads the backlog. A device without a cursor gets the one it starts from, so that what it misses from
+   * now on is pending for it; but not if there is a gap. The driver keeps the registry, and asks `admit` before this step.
    */
-  attach(command: Pick<AttachCommand, 'deviceId' | 'start' | 'issuedAt' | 'seen' | 'limit' | 'bytes'>): Backlog | 'revoked' {
-    if (isRevoked(command.issuedAt, this.#state.revokedBefore)) return 'revoked'
-    this.#begin()
-    this.#fence(command.seen)
+  attach(command: Pick<AttachCommand, 'deviceId' | 'start'> & ReadBounds): Backlog {
     const { deviceId, start } = command
+    this.#startLog()
+    this.#fence(command.seen)
     const backlog = this.#backlog(start, deviceId, command)
     if (backlog.gap === undefined && !this.#state.cursors.has(deviceId)) {
-      const position = positionOf(this.#state, backlog.start.offset)
-      this.#emit({ type: 'cursor', deviceId, cursor: { position, at: this.#now } })
+      this.#moveCursor(deviceId, positionOf(this.#state, backlog.start.offset))
     }
     return backlog
   }
 
-  read(command: Pick<ReadCommand, 'position' | 'seen' | 'limit' | 'bytes'>): Backlog {
-    this.#begin()
+  /** Fences lost offsets off, then reads the backlog. */
+  read(command: Pick<ReadCommand, 'position'> & ReadBounds): Backlog {
+    this.#startLog()
     this.#fence(command.seen)
     return this.#backlog({ at: 'position', position: command.position }, '', command)
   }
 
-  /** Says to every device that rows may be missing, by one that stands for them: the store was damaged. */
+  /** Appends a lost row, which tells every device that rows may be missing. For a driver that found damage. */
   lose(): void {
-    this.#begin()
+    this.#startLog()
     this.#append('~', LOST_ID, '')
   }
 
+  /**
+   * Moves a cursor forward to a position of this log. A position at the cursor's own offset is taken if it corrects the tag: the cursor
+   * stood on a row that was lost.
+   */
   ack(deviceId: string, position: Position): void {
-    const state = this.#state
-    if (position.epoch !== state.epoch || position.offset > state.top) return
-    const held = state.cursors.get(deviceId)?.position
-    if (held?.epoch === position.epoch && held.offset >= position.offset && !this.#corrects(held, position)) return
-    this.#emit({ type: 'cursor', deviceId, cursor: { position, at: this.#now } })
+    const { epoch, top, cursors } = this.#state
+    if (position.epoch !== epoch || position.offset > top) return
+    const cursor = cursors.get(deviceId)?.position
+    const isPassed = cursor?.epoch === epoch && cursor.offset >= position.offset
+    if (!isPassed || this.#correctsTag(cursor, position)) this.#moveCursor(deviceId, position)
   }
 
-  mark(command: Pick<MarkCommand, 'target' | 'state' | 'ageMs'>): MarkResult | 'restarted' {
+  /** Sets the state of each markable id that was not marked after the mark was made, and appends one row that names those ids. */
+  mark({ target, state: to, ageMs = 0 }: Pick<MarkCommand, 'target' | 'state' | 'ageMs'>): MarkResult | 'restarted' {
     const state = this.#state
-    const { target, ageMs = 0 } = command
     if ('upTo' in target && target.upTo.epoch !== state.epoch) return 'restarted'
-    const later = markedAfter(state, this.#now - ageMs)
+    const markedLater = markedAfter(state, this.#logTimeMs - ageMs)
     const find = (): string[] => {
-      const ids = 'ids' in target ? markable(state, target.ids, command.state) : markableUpTo(state, target.upTo, command.state)
-      return ids.filter((id) => !later.has(id))
+      const ids = 'ids' in target ? markable(state, target.ids, to) : markableUpTo(state, target.upTo, to)
+      return ids.filter((id) => !markedLater.has(id))
     }
     let ids = find()
     if (ids.length > 0 && this.#makeRoom('change')) ids = find()
-    let unread = state.unread
+    let { unread } = state
     for (const id of ids) {
       if (countsAsUnread(state.states.get(id))) unread -= 1
-      if (countsAsUnread(command.state)) unread += 1
-      this.#emit({ type: 'state', id, state: command.state })
+      if (countsAsUnread(to)) unread += 1
+      this.#emit({ type: 'state', id, state: to })
     }
     if (ids.length > 0) {
       this.#emit({ type: 'unread', unread })
-      this.#append('s', this.#context.newId, tails.state(ids, command.state, unread))
+      this.#append('s', this.#context.newId, tails.state(ids, to, unread))
     }
     return { ids, unread: state.unread }
   }
 
+  /** Parked: taken from the parked ones. In the log: its row is emptied in place, and a retraction is appended. */
   retract(id: string, reason: string): RetractResult {
     const state = this.#state
-    const parked = state.parked.find((candidate) => rowId(candidate.row) === id)
+    const parked = state.parked.find(({ row }) => rowId(row) === id)
     if (parked !== undefined) {
-      this.#leave(parked, 'recalled', state.top)
+      this.#unpark(parked, 'recalled', state.top)
       return 'unparked'
     }
-    let index = this.#indexOf(id)
-    if (index >= 0 && this.#makeRoom('change')) index = this.#indexOf(id)
-    if (index < 0) return this.#digestOf(id) > 0 ? 'folded' : 'unknown'
-    const offset = state.floor + 1 + index
-    const row = state.rows[index] as Buffer
+    let offset = offsetOf(state, id)
+    if (offset !== undefined && this.#makeRoom('change')) offset = offsetOf(state, id)
+    if (offset === undefined) return digestOffsetOf(state, id) === undefined ? 'unknown' : 'folded'
     const unread = state.unread - (countsAsUnread(state.states.get(id)) ? 1 : 0)
-    this.#emit({ type: 'replace', offset, row: emptyRow(row, 'x') })
+    this.#emit({ type: 'replace', offset, row: emptyRow(rowAt(state, offset) as Buffer, 'x') })
     this.#emit({ type: 'state', id, state: 'unread' })
     this.#emit({ type: 'unread', unread })
     this.#append('r', this.#context.newId, tails.retract(offset, id, reason, unread))
     return 'retracted'
   }
 
+  /** Revokes the tokens issued up to now. A revocation never moves back. */
   revoke(): void {
-    this.#begin()
-    this.#emit({ type: 'revoke', before: Math.max(this.#wall, this.#state.revokedBefore) })
+    this.#startLog()
+    this.#emit({ type: 'revoke', before: Math.max(this.#clockMs, this.#state.revokedBefore) })
   }
 
   inbox(query: Pick<InboxQuery, 'states' | 'before' | 'limit'>): InboxPage | 'restarted' {
-    const state = this.#state
-    if (query.before !== undefined && query.before.epoch !== state.epoch) return 'restarted'
-    const items: InboxItem[] = []
-    let offset = Math.min(state.top, (query.before?.offset ?? state.top + 1) - 1)
-    for (; offset > state.floor; offset--) {
-      const item = this.#item(offset)
-      if (item === undefined || (query.states !== undefined && !query.states.includes(item.state))) continue
-      if (items.length === query.limit) break
-      items.push(item)
-    }
-    const last = items.at(-1)
-    const next = offset > state.floor && last !== undefined ? { epoch: state.epoch, offset: last.offset } : undefined
-    return { items, next, unread: state.unread }
+    const isOfThisLog = query.before === undefined || query.before.epoch === this.#state.epoch
+    return isOfThisLog ? inboxPage(this.#state, query) : 'restarted'
   }
 
-  find(id: string): Found | undefined {
+  find(id: string): FindResult | undefined {
     const state = this.#state
-    const at = state.parked.findIndex((candidate) => rowId(candidate.row) === id)
-    if (at >= 0) return { in: 'parked', row: (state.parked[at] as Parked).row, releaseAt: this.#releaseAt(at) }
-    const index = this.#indexOf(id)
-    if (index >= 0) return { in: 'log', item: this.#item(state.floor + 1 + index) as InboxItem }
-    const digest = this.#digestOf(id)
-    return digest > 0 ? { in: 'digest', position: positionOf(state, digest) } : undefined
+    const index = state.parked.findIndex(({ row }) => rowId(row) === id)
+    if (index >= 0) return { in: 'parked', row: (state.parked[index] as Parked).row, releaseAt: this.#releaseAt(index) }
+    const offset = offsetOf(state, id)
+    if (offset !== undefined) return { in: 'log', item: itemAt(state, offset) as InboxItem }
+    const digest = digestOffsetOf(state, id)
+    return digest === undefined ? undefined : { in: 'digest', position: positionOf(state, digest) }
   }
 
   queue(): QueueInfo {
-    const state = this.#state
-    const devices = [...state.cursors].map(([deviceId, { position, at }]) => {
-      const from = position.epoch === state.epoch ? Math.max(position.offset, state.floor) : state.floor
-      return { deviceId, position, lag: state.top - from, at }
-    })
-    devices.sort((a, b) => (a.deviceId < b.deviceId ? -1 : 1))
-    const first = state.top > state.floor ? positionOf(state, state.floor + 1) : { epoch: state.epoch, offset: 0, id8: '' }
-    return { head: positionOf(state, state.top), first, parked: state.parked.length, unread: state.unread, devices }
-  }
-
-  /** A cursor at a row that was lost has another tag than the row that took its place: an acknowledgement of that row puts it right. */
-  #corrects(held: Position, position: Position): boolean {
-    const { id8 } = position
-    return held.offset === position.offset && held.id8 !== id8 && id8 !== '' && positionOf(this.#state, position.offset).id8 === id8
+    return queueInfo(this.#state)
   }
 
   #emit(effect: Effect): void {
@@ -262,39 +243,52 @@ export class Machine {
     this.effects.push(effect)
   }
 
-  #begin(): void {
-    if (this.#state.epoch === '') this.#reset()
+  /** Gives the log its first epoch, if it has none. */
+  #startLog(): void {
+    if (this.#state.epoch === '') this.#resetLog()
   }
 
-  /** Appends a row for which `#makeRoom` made room. */
+  /** Starts the log afresh: a new epoch, offsets from 1. Parked notifications, their keys, keys of recalled ones, and cursors stay. */
+  #resetLog(): void {
+    const state = this.#state
+    this.#drop(state.top)
+    this.#forgetKeys(state.top, 'log')
+    for (const [key, place] of [...state.keys]) if (place.in === 'recalled') this.#emit({ type: 'key', key, place: { ...place, at: 0 } })
+    if (state.unread > 0) this.#emit({ type: 'unread', unread: 0 })
+    this.#emit({ type: 'reset', epoch: this.#context.newEpoch })
+  }
+
+  /**
+   * Keeps the invariant "never twice" after the store lost rows: offsets that this node got, and that the log no longer reaches, are taken by
+   * lost rows. If there are more than `MAX_FENCE`, the log starts afresh.
+   */
+  #fence(seen: LogPlace | undefined): void {
+    const state = this.#state
+    if (seen === undefined || seen.epoch !== state.epoch || seen.offset <= state.top) return
+    if (seen.offset - state.top > MAX_FENCE) this.#resetLog()
+    else while (state.top < seen.offset) this.#append('~', LOST_ID, '')
+  }
+
+  /** Appends a row, for which `#makeRoom` has made room, and does the maintenance that is due at its offset. */
   #append(kind: RowKind, id: string, tail: string): void {
     const state = this.#state
     const { rateLimit, rateWindowMs } = this.#settings
-    const row = encodeRow(kind, this.#now, id, tagAfter(state.chain, this.#now, id), tail)
-    this.#emit({ type: 'append', row, at: this.#wall, windowMs: rateLimit === 0 ? 0 : rateWindowMs })
-    if (state.top % FORGET_EVERY === 0) this.#forget(Math.min(state.top - IDEMPOTENCY_WINDOW, state.floor), 'log', 'recalled')
+    const row = encodeRow(kind, this.#logTimeMs, id, tagAfter(state.chain, this.#logTimeMs, id), tail)
+    this.#emit({ type: 'append', row, at: this.#clockMs, windowMs: rateLimit === 0 ? 0 : rateWindowMs })
+    if (state.top % FORGET_EVERY === 0) this.#forgetKeys(Math.min(state.top - IDEMPOTENCY_WINDOW, state.floor), 'log', 'recalled')
     if (kind === 's' && state.changes % COALESCE_EVERY === 0) {
       for (const replaced of superseded(state)) this.#emit({ type: 'replace', ...replaced })
     }
   }
 
-  /** Trims so that one more row fits; returns whether any left. */
+  /** Trims until one more row fits. Returns whether rows were trimmed: what was read before may be gone. */
   #makeRoom(added: 'entry' | 'change'): boolean {
     const { floor } = this.#state
     this.#trim(floorByCount(this.#state, this.#settings, added))
     return this.#state.floor > floor
   }
 
-  #reset(): void {
-    const state = this.#state
-    this.#drop(state.top)
-    this.#forget(state.top, 'log')
-    for (const [key, place] of [...state.keys]) if (place.in === 'recalled') this.#emit({ type: 'key', key, place: { ...place, at: 0 } })
-    if (state.unread > 0) this.#emit({ type: 'unread', unread: 0 })
-    this.#emit({ type: 'reset', epoch: this.#context.newEpoch })
-  }
-
-  /** Drops the rows up to the floor. If that changes the unread count, a row of its own tells the devices that are connected. */
+  /** Drops the rows up to a floor. If the unread count changes and devices are connected, a row without ids tells them the count. */
   #trim(floor: number): void {
     const state = this.#state
     const { unread } = state
@@ -305,13 +299,13 @@ export class Machine {
   #drop(floor: number): void {
     const state = this.#state
     if (floor === state.floor) return
-    const leaving = state.states.size === 0 ? [] : state.rows.slice(0, floor - state.floor)
-    const ids = leaving.filter((row) => rowKind(row) === 'n' && state.states.has(rowId(row))).map(rowId)
+    const dropped = state.states.size === 0 ? [] : state.rows.slice(0, floor - state.floor)
+    const ids = dropped.filter((row) => rowKind(row) === 'n' && state.states.has(rowId(row))).map(rowId)
     this.#emit({ type: 'trim', floor, ids })
   }
 
-  /** Forgets the keys in these places up to the offset. */
-  #forget(offset: number, ...places: KeyPlace['in'][]): void {
+  /** Forgets the keys whose place is one of `places`, up to an offset. Keys are in ascending order of it, parked ones apart. */
+  #forgetKeys(offset: number, ...places: KeyPlace['in'][]): void {
     const keys: string[] = []
     for (const [key, place] of this.#state.keys) {
       if (place.in === 'parked') continue
@@ -321,62 +315,49 @@ export class Machine {
     if (keys.length > 0) this.#emit({ type: 'forget', keys })
   }
 
-  /** Offsets this node got and the store no longer has are marked lost, so that they are never handed out twice. */
-  #fence(seen: Seen | undefined): void {
-    const state = this.#state
-    if (seen === undefined || seen.epoch !== state.epoch || seen.offset <= state.top) return
-    if (seen.offset - state.top > MAX_FENCE) {
-      this.#reset()
-      return
-    }
-    while (state.top < seen.offset) this.#append('~', LOST_ID, '')
+  #freeSlots(): number {
+    return freeSlots(this.#state, this.#settings, this.#clockMs)
   }
 
+  /** Returns when the parked notification at this index is due, Unix milliseconds. */
   #releaseAt(index: number): number {
-    return releaseAt(this.#state, this.#settings, this.#wall, index)
+    return releaseAt(this.#state, this.#settings, this.#clockMs, index)
   }
 
-  /** Times ahead of a clock that was set back count as now, so that their slots are free again after one window. */
+  /** Moves times ahead of a clock that was set back to now, so that their slots are free after one window. */
   #clampLimiter(): void {
     const { limiter } = this.#state
-    if ((limiter.at(-1) ?? 0) <= this.#wall) return
-    this.#emit({ type: 'limiter', times: limiter.map((ms) => Math.min(ms, this.#wall)) })
+    if ((limiter.at(-1) ?? 0) <= this.#clockMs) return
+    this.#emit({ type: 'limiter', times: limiter.map((ms) => Math.min(ms, this.#clockMs)) })
   }
 
-  /** Takes a notification off the parked ones; its key follows it. */
-  #leave(parked: Parked, to: 'log' | 'recalled', at: number): void {
+  /** Takes a notification from the parked ones, and notes its new place under its key. */
+  #unpark(parked: Parked, to: 'log' | 'recalled', at: number): void {
     const key = rowId(parked.row).slice(0, KEY_LENGTH)
     const place = this.#state.keys.get(key)
     this.#emit({ type: 'unpark', no: parked.no })
     if (place?.in === 'parked' && place.at === parked.no) this.#emit({ type: 'key', key, place: { ...place, in: to, at } })
   }
 
-  #replayed(id: string, place: KeyPlace): PublishResult {
+  /** Returns the outcome of an earlier publish with the same key. */
+  #replayed(body: string, place: KeyPlace): PublishResult {
     const state = this.#state
-    if (place.body !== id.slice(KEY_LENGTH)) return { status: 'conflict' }
+    if (place.body !== body) return { status: 'conflict' }
     if (place.in === 'log') return { status: 'accepted', ...positionOf(state, place.at), nodes: 0, replayed: true }
     const index = place.in === 'recalled' ? -1 : state.parked.findIndex((parked) => parked.no === place.at)
     return index < 0 ? { status: 'recalled', replayed: true } : { status: 'parked', releaseAt: this.#releaseAt(index), replayed: true }
   }
 
-  #backlog(start: Start, deviceId: string, bounds: Pick<ReadCommand, 'limit' | 'bytes'>): Backlog {
-    const expiresInMs = expiresIn(this.#state, this.#settings.retentionMs, this.#agedTo)
+  #backlog(start: Start, deviceId: string, bounds: ReadBounds): Backlog {
+    const expiresInMs = expiresIn(this.#state, this.#settings.retentionMs, this.#agedToMs)
     return backlogOf(this.#state, start, deviceId, bounds, expiresInMs)
   }
 
-  #item(offset: number): InboxItem | undefined {
-    const row = rowAt(this.#state, offset) as Buffer
-    if (rowKind(row) !== 'n') return undefined
-    return { epoch: this.#state.epoch, offset, row, state: this.#state.states.get(rowId(row)) ?? 'unread' }
+  #moveCursor(deviceId: string, position: Position): void {
+    this.#emit({ type: 'cursor', deviceId, cursor: { position, at: this.#logTimeMs } })
   }
 
-  #indexOf(id: string): number {
-    return this.#state.rows.findIndex((row) => rowKind(row) === 'n' && rowId(row) === id)
-  }
-
-  /** The offset of the digest that names the id; 0: none does. */
-  #digestOf(id: string): number {
-    const index = this.#state.rows.findIndex((row) => rowKind(row) === 'd' && digestIn(row).ids.includes(id))
-    return index < 0 ? 0 : this.#state.floor + 1 + index
+  #correctsTag(cursor: Position, { offset, id8 }: Position): boolean {
+    return cursor.offset === offset && cursor.id8 !== id8 && id8 !== '' && positionOf(this.#state, offset).id8 === id8
   }
 }

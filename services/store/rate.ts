@@ -1,6 +1,7 @@
+import { FOLD_AFTER_HALF_LIVES } from './limits.ts'
 import { rowTime } from './row.ts'
 import type { Parked, UserState } from './state.ts'
-import { FOLD_AFTER_HALF_LIVES, type StoreSettings } from './store.ts'
+import type { StoreSettings } from './store.ts'
 
 /** Notifications the user may still get now. */
 export function freeSlots(state: UserState, settings: StoreSettings, now: number): number {

@@ -1,6 +1,7 @@
+import { MAX_CHANGES } from './limits.ts'
 import { emptyRow, isEntry, rowKind, rowTime, stateChangeIn, withIds } from './row.ts'
 import { rowAt, type UserState } from './state.ts'
-import { MAX_CHANGES, type StoreSettings } from './store.ts'
+import type { StoreSettings } from './store.ts'
 
 /** Returns how many rows a log may hold beside its notifications and digests, before the oldest rows leave. */
 export function changesBound(maxEntries: number): number {

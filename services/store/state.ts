@@ -1,6 +1,6 @@
 import type { Position, State } from '../protocol/index.ts'
+import { MAX_DEVICES } from './limits.ts'
 import { isEntry, rowId, rowId8, rowKind, rowTime, stateChangeIn } from './row.ts'
-import { MAX_DEVICES } from './store.ts'
 
 /** A device's cursor; `at` is when it last moved, Unix milliseconds. */
 export interface Cursor {

@@ -2,56 +2,36 @@ import type { Durability, GapReason, Position, State } from '../protocol/index.t
 
 export type { Durability }
 
-/** What every driver is given. Each node of a cluster must be given the same values. */
+/** Settings of a store. All nodes of a cluster must have the same. */
 export interface StoreSettings {
-  /** Notifications a user may get in any rolling window; 0 turns the limit off, at most 1,000. */
+  /** Notifications that a user may get within any window of `rateWindowMs`, at most 1,000; 0: no limit. */
   rateLimit: number
-  /** Length of that window, milliseconds. */
+  /** Length of the rate window, milliseconds. */
   rateWindowMs: number
-  /** Notifications that may wait for their release, per user. */
+  /** Parked notifications that a user may have. */
   parkedMax: number
-  /** A row older than this is trimmed, milliseconds. */
+  /** Age at which a row is trimmed, milliseconds. */
   retentionMs: number
-  /** Notifications and digests kept per user; trimming starts a tenth above it. */
+  /** Notifications and digests kept per user. Trimming starts when a log holds a tenth more. */
   maxEntries: number
-  /** Connections a user may have over all nodes; 0 for no limit. */
+  /** Connections that a user may have, over all nodes; 0: no limit. */
   maxConnections: number
-  /** How long a revocation is kept, milliseconds: as long as a token from before it may be accepted. */
+  /** Lifetime of a revocation, milliseconds: as long as a token from before it may be accepted. */
   revocationTtlMs: number
-  /** The store's clock, Unix milliseconds. Default: the driver's own (the system's, or Redis `TIME`). */
+  /** The store's clock, Unix milliseconds. Default: the system's (embedded), or Redis `TIME` (redis). */
   clock?: () => number
 }
 
-/** Idle metadata (epoch, cursors) outlives the log by this much. */
-export const META_TTL_MS = 30 * 24 * 3600 * 1000
-/** Devices whose cursor is kept per user; the one longest silent goes first. */
-export const MAX_DEVICES = 20
-/** An idempotency key is remembered for at least this many rows, and as long as the row it names is in the log. */
-export const IDEMPOTENCY_WINDOW = 2000
-/** Older keys are forgotten when the log's top is a multiple of this. */
-export const FORGET_EVERY = 64
-/** Rows a log may hold beside notifications and digests, at least: four for each notification when that is more. */
-export const MAX_CHANGES = 5000
-/** Changes of state that later ones superseded are emptied when the number of changes is a multiple of this. */
-export const COALESCE_EVERY = 128
-/** A parked notification worth less than this when its turn comes is folded into a digest. */
-export const FOLD_BELOW = 1 / 16
-/** Half-lives after which that is so: 2^-4 is 1/16. */
-export const FOLD_AFTER_HALF_LIVES = 4
-/** Rows released by one step while the rate limit is off. */
-export const RELEASE_BATCH = 100
-/** A store that lost more rows of one user than this starts the user's log afresh instead of fencing each off. */
-export const MAX_FENCE = 1000
-/** Rows longer than this do not travel inside the wake-up, bytes. */
-export const INLINE_MAX = 8192
+/** A place in one log, without the tag of its row. An offset means nothing without its epoch. */
+export type LogPlace = Pick<Position, 'epoch' | 'offset'>
 
 export interface PublishCommand {
   user: string
-  /** 20 characters of base64url; the first 12 stand for the key when `keyed`, else all are random. */
+  /** 20 characters of base64url. If `keyed`, the first 12 stand for the key and the rest for the body; else all are random. */
   id: string
-  /** An Idempotency-Key made the id: the same 12 characters are never appended twice. */
+  /** The id was made from an Idempotency-Key: ids with the same first 12 characters are appended once. */
   keyed: boolean
-  /** The row's tail: the notification's JSON without its opening brace and id. */
+  /** The tail of the row, from `tails.notification`. */
   tail: string
   /** Seconds in which a parked notification loses half its worth; 0: never. */
   halfLife: number
@@ -59,20 +39,20 @@ export interface PublishCommand {
 
 export type PublishResult =
   /**
-   * In the log at this position; `nodes` were woken (0 when `replayed`: nothing was written). Of a row that was trimmed since, `id8`
-   * is ''; of a notification that was folded, the position is that of the digest.
+   * The notification is in the log, and `nodes` nodes were woken. If `replayed`, nothing was written: the key was used before, and this is where
+   * the first notification is. Then `id8` is '' if its row was trimmed, and the position is that of the digest if it was folded.
    */
   | { status: 'accepted'; epoch: string; offset: number; id8: string; nodes: number; replayed: boolean }
-  /** Waits for its turn, expected at `releaseAt` (Unix milliseconds). */
+  /** The notification is parked. It is expected to be released at `releaseAt`, Unix milliseconds. */
   | { status: 'parked'; releaseAt: number; replayed: boolean }
-  /** Nothing was written: an earlier publish with the key was recalled while it was parked. */
+  /** Nothing was written: the notification of an earlier publish with the key was recalled while it was parked. */
   | { status: 'recalled'; replayed: true }
-  /** Nothing was written: `parkedMax` wait already; they will have drained in `retryAfterMs`. */
+  /** Nothing was written: `parkedMax` notifications are parked. They will be released within `retryAfterMs`. */
   | { status: 'full'; retryAfterMs: number }
-  /** Nothing was written: the key came with another body before. */
+  /** Nothing was written: the key was used before, with another body. */
   | { status: 'conflict' }
 
-/** One socket, as the registry lists it. `connectedAt` is Unix milliseconds. */
+/** One connection, as the registry lists it. `connectedAt` is Unix milliseconds. */
 export interface ConnectionInfo {
   connectionId: string
   deviceId: string
@@ -81,126 +61,124 @@ export interface ConnectionInfo {
   address: string
 }
 
-/** The highest offset this node itself got from the store for the user: never a client's claim. */
-export interface Seen {
-  epoch: string
-  offset: number
-}
-
-/** Where a cursor starts: at a position, at either end, at the device's stored cursor, or at something that is no event id. */
+/** The start of a cursor: a position, one end of the log, the device's stored cursor, or text that is not an event id (`unknown`). */
 export type Start = { at: 'position'; position: Position } | { at: 'earliest' } | { at: 'latest' } | { at: 'device' } | { at: 'unknown' }
 
-export interface AttachCommand {
+/** Bounds of one read. */
+export interface ReadBounds {
+  /**
+   * The highest place of the user's log that this node got from the store; undefined: none. It is never taken from a client.
+   *
+   * If the log ends below it, the store lost rows. The step then fences the lost offsets off (`MAX_FENCE`), so that no offset is given out twice.
+   */
+  seen: LogPlace | undefined
+  /** Rows to return at most. */
+  limit: number
+  /** The rows end with the one that brings their sum to this many bytes: at least one row is returned. Default: no bound. */
+  bytes?: number | undefined
+}
+
+export interface AttachCommand extends ReadBounds {
   user: string
   deviceId: string
   start: Start
-  /** Every connection of the user on this node, the new one included: what the registry holds for the node from now on. */
+  /** All connections of the user on this node, the new one included. They replace those that the registry holds for this node. */
   connections: ConnectionInfo[]
   /**
-   * The new one of `connections`. If the user has `maxConnections`, it takes the place of the oldest connections of its device: those before
-   * it in `connections`, and those of other nodes. Undefined: it takes no place.
+   * Id of the new connection, if it may take the place of others. When the user has more than `maxConnections`, it displaces the oldest
+   * connections of its device: those before it in `connections`, and those of other nodes.
    */
   newcomer?: string | undefined
-  /** When the token was issued, Unix milliseconds; refused when the user's tokens were revoked since (`isRevoked`). */
+  /** When the token was issued, Unix milliseconds. The attach is refused if the token was revoked since (`isRevoked`). */
   issuedAt: number
-  seen: Seen | undefined
-  /** Rows to return at most. */
-  limit: number
-  /** The rows end with the first that brings their sum to this many bytes, so that at least one is returned. Default: no bound. */
-  bytes?: number | undefined
 }
 
-export interface ReadCommand {
+export interface ReadCommand extends ReadBounds {
   user: string
   position: Position
-  seen: Seen | undefined
-  /** As in `AttachCommand`. */
-  limit: number
-  bytes?: number | undefined
 }
 
-/** Part of a log from a position on. */
+/** A part of a log, from a cursor on. */
 export interface Backlog {
   epoch: string
-  /** The newest offset; 0 while the log is empty. */
+  /** Offset of the newest row; 0 before the first. */
   top: number
-  /** The tag of the newest row; '' when there never was one. */
+  /** Tag of the newest row; '' before the first. */
   topId8: string
-  /** The cursor the rows follow: `rows[i]` has offset `start.offset + 1 + i`. */
+  /** The cursor before the rows: `rows[i]` has offset `start.offset + 1 + i`. */
   start: Position
-  /** Whether the cursor was known: a position was given, or the device had one stored. */
+  /** The cursor was known: a position was given, or the device had one stored. */
   resumed: boolean
-  /** Where the position could not be continued. The rows are the oldest retained ones then. */
+  /** Rows that cannot be delivered: the log does not continue the position asked for. `rows` then begin with the oldest retained row. */
   gap: { reason: GapReason; from: string; to: string; count: number } | undefined
-  /** Contiguous, at most `limit`, within `bytes`. Rows in the format of `row.ts`. */
+  /** Contiguous rows in the format of `row.ts`. */
   rows: Buffer[]
-  /** The state now of every id named by `rows`, where it is not `unread`. */
+  /** The current state of each notification that `rows` name, by id; those that are `unread` are left out. */
   states: Map<string, State>
   unread: number
   parked: number
-  /** When the oldest retained row leaves by age, milliseconds from now; 0 when there is none. */
+  /** Time until the oldest retained row expires, milliseconds; 0 if there is none. */
   expiresInMs: number
 }
 
 export type AttachResult =
-  /** `displaced` are connections of this node whose place the newcomer took: the node closes them. Other nodes are told by `kick`. */
+  /** `displaced` are ids of connections of this node, which has to close them. The other nodes are told by `kick`. */
   | { status: 'attached'; backlog: Backlog; displaced: string[] }
-  /** Not registered: the token was issued at or before the user's revocation. */
+  /** Not registered: the token was revoked. */
   | { status: 'revoked' }
   /**
-   * Not registered: the user has `maxConnections` elsewhere and here. `silentMs` is there if other nodes hold some of them: the time since
-   * the heartbeat of the one silent longest. If that node is dead, its connections are not counted for much longer.
+   * Not registered: the user has `maxConnections` connections. `silentMs` is present if other nodes hold some of them: the time since the last
+   * heartbeat of the node that was silent longest. If that node is dead, its connections will soon be counted no more.
    */
   | { status: 'limit'; silentMs?: number }
 
 export interface MarkCommand {
   user: string
-  /** Ids to mark, or the position up to which all are marked. Unknown ids are passed over. */
+  /** The ids to mark, or the position up to which every notification is marked. Unknown ids are ignored. */
   target: { ids: string[] } | { upTo: Position }
   state: State
   /**
-   * Milliseconds since the user made the mark: it does not change what was marked later than that. Default 0. A mark that was
-   * executed before, and is sent again, changes nothing.
+   * Time since the user made the mark, milliseconds; default 0. Notifications that were marked later keep their state, so that a mark that is
+   * sent twice changes nothing the second time.
    */
   ageMs?: number | undefined
 }
 
-/** `ids` are those whose state changed; none: nothing was written. */
+/** `ids` are the notifications whose state changed. If there are none, nothing was written. */
 export interface MarkResult {
   ids: string[]
   unread: number
 }
 
 /**
- * `retracted`: it was in the log and is taken back on every device; `unparked`: it was parked and never appears;
- * `unknown`: no such notification, or recalled before; `folded`: it is part of a digest already.
+ * - `retracted`: the notification was in the log, and is taken back on every device
+ * - `unparked`: the notification was parked, and will never be released
+ * - `folded`: the notification is part of a digest; nothing was written
+ * - `unknown`: there is no such notification, or it was recalled before; nothing was written
  */
-export type RetractResult = 'retracted' | 'unparked' | 'unknown' | 'folded'
+export type RetractResult = 'retracted' | 'unparked' | 'folded' | 'unknown'
 
+/** `released` rows were appended, digests among them; `folded` notifications are in those digests; `parked` notifications stay parked. */
 export interface ReleaseResult {
   released: number
   folded: number
-  /** Parked after it. */
-  left: number
-  /** When the next is due, Unix milliseconds; 0 when none is left. */
+  parked: number
+  /** When the next is due, Unix milliseconds; 0 if none is parked. */
   nextAt: number
 }
 
-/** What a sweep released, and for whom of those users more is parked; `nextAt` is when the next of it is due, Unix milliseconds. */
+/** The sums of the releases, and the users among theirs who have more parked, due at `nextAt`, Unix milliseconds. */
 export interface SweepResult {
   released: number
   folded: number
   waiting: { user: string; nextAt: number }[]
 }
 
-/** A place in one log: offsets of another epoch mean other rows. */
-export type LogPlace = Pick<Position, 'epoch' | 'offset'>
-
 export interface InboxQuery {
   user: string
-  /** Only notifications in one of these states; undefined: all. */
+  /** The states to list; undefined: all. */
   states: State[] | undefined
-  /** Only rows before this place of the log; undefined: from the newest. */
+  /** The list starts below this place; undefined: at the newest row. */
   before: LogPlace | undefined
   limit: number
 }
@@ -213,40 +191,41 @@ export interface InboxItem {
   state: State
 }
 
-/** Newest first. `next` is the `before` of the following page, undefined on the last. */
+/** Items from the newest to the oldest. `next` is the `before` of the following page; undefined: this is the last page. */
 export interface InboxPage {
   items: InboxItem[]
   next: LogPlace | undefined
   unread: number
 }
 
-export type Found =
+export type FindResult =
   | { in: 'log'; item: InboxItem }
-  /** `row` is in the format of `row.ts`, kind `n`; its time is that of the publish. */
+  /** `row` is an `n` row whose time is that of the publish. */
   | { in: 'parked'; row: Buffer; releaseAt: number }
-  /** Folded into the digest at this position. */
+  /** The notification was folded into the digest at this position. */
   | { in: 'digest'; position: Position }
 
 export interface QueueInfo {
-  /** The newest row and the oldest retained one; offset 0 while there is none. */
+  /** Position of the newest row; offset 0 before the first. */
   head: Position
+  /** Position of the oldest retained row; offset 0 if there is none. */
   first: Position
   parked: number
   unread: number
-  /** `at` is when the device last acknowledged, or first connected, Unix milliseconds. `lag` counts rows after its cursor. */
+  /** `at` is when the device last acknowledged or first connected, Unix milliseconds. `lag` is the number of rows after its cursor. */
   devices: { deviceId: string; position: Position; lag: number; at: number }[]
 }
 
 export interface DisconnectCommand {
   user: string
-  /** undefined: all of the user's connections. */
+  /** undefined: all connections of the user. */
   connectionId: string | undefined
   reason: string
-  /** Refuse every token of the user issued up to now, too. */
+  /** Also revokes all tokens of the user that were issued up to now. */
   revoke: boolean
 }
 
-/** A hint that a user's log grew. `row` is there when it is not longer than `INLINE_MAX`. */
+/** A hint that a user's log grew. `row` is undefined if it is longer than `INLINE_MAX`. */
 export interface Wake {
   user: string
   epoch: string
@@ -254,58 +233,60 @@ export interface Wake {
   row: Buffer | undefined
 }
 
-/** Connections of a user on this node are to be closed: an operator wants it, or a newer connection of the device took the place of one. */
+/** An order to close connections of a user on this node: one, or all if `connectionId` is undefined. */
 export interface Kick {
   user: string
   connectionId: string | undefined
   reason: string
+  /** The user's tokens were revoked, too. */
   revoked: boolean
+  /** A newer connection of the same device took the place of this one. */
   displaced?: true
 }
 
 export interface StoreStatus {
-  /** At least a part of the store can be used. */
+  /** The store, or a part of it, can be used. */
   available: boolean
-  /** Why it is not available, for operators; '' when it is. */
+  /** Why the store is not available, for operators; '' if it is. */
   reason: string
   durability: Durability
-  /** Slots of a Redis Cluster that cannot be used while others can. Absent when the store is whole, or away altogether. */
+  /** The slots of a Redis Cluster that cannot be used, if others can. */
   away?: { slots: string; reason: string }[]
   /** There is no room: publishes reject with `StoreFull`; reads, connections and acknowledgements work. */
   full?: boolean
-  /** What of the store cannot be read, for operators; absent or '' when all can. */
+  /** The part of the data that cannot be read, for operators; '' or absent if all can. */
   damage?: string
 }
 
-/** What a driver tells its node. Called synchronously; the listener must not throw. */
+/** Events that a driver sends to its node. A driver calls the listener synchronously; the listener must not throw. */
 export interface StoreEvents {
-  /** In offset order per user while nothing is lost. May be repeated, late, or missing: never the truth. */
+  /** A hint, never the truth: a wake-up may be repeated, late, or missing. While none is lost, a user's come in order of offset. */
   wake(wake: Wake): void
-  /** Repeated at each attach that still lists a connection which was told to close before: the first message may have been lost. */
+  /** A driver whose messages can be lost repeats the order at each attach that still lists the connection. */
   kick(kick: Kick): void
-  /** Wake-ups of users for whom `affected` is true may have been lost: attach them again from where they are. */
+  /** Wake-ups may have been lost. The node must attach each user for whom `affected` returns true again, from where their cursors are. */
   suspect(affected: (user: string) => boolean): void
   status(status: StoreStatus): void
 }
 
 /**
- * The log, the cursors and the registry of every user.
+ * The log, the cursors and the registry of every user: the contract of both drivers. `Machine` is its reference for the log.
  *
- * Each method is one atomic step: it happens whole or not at all, and no other step of the same user comes between.
- * Each rejects with `StoreUnavailable` when the outcome is not known (the caller may repeat it: publishes with a key,
- * acks, marks, retractions and releases are idempotent), and with `StoreFull` when nothing was written for want of room.
- * Times are the store's own. Those of rows never run backwards inside one log; those of the rate limit follow a clock that is set back.
+ * **Atomicity.** Each method is one step. A step happens as a whole or not at all, and no other step of the same user comes between.
+ *
+ * **Errors.** If the outcome is not known, a method rejects with `StoreUnavailable`. The caller may then repeat the call: publishes with a key,
+ * acks, marks, retractions and releases are idempotent. If there is no room, a method rejects with `StoreFull`, and nothing was written.
+ *
+ * **Time.** All times are the store's. Times of rows never run backwards within a log; the rate limit follows a clock that is set back.
  */
 export interface Store {
-  readonly kind: 'embedded' | 'redis'
-
   /**
-   * Starts the driver for the node. Resolves when the store can be used, or, where that depends on another machine,
-   * when the first attempt is over; `status()` tells. Rejects when it must not be used (wrong policy, damaged, locked).
+   * Starts the driver for this node. Resolves when the store can be used; or, if the data are on another machine, after the first
+   * attempt to reach it, whose outcome is in `status()`. Rejects if the store must not be used (wrong eviction policy, damage, in use).
    */
   open(node: string, events: StoreEvents): Promise<void>
 
-  /** Finishes what is under way, takes the node out of the registry and lets go of everything. */
+  /** Waits for the calls under way, takes the node out of the registry, and releases all resources. */
   close(): Promise<void>
 
   status(): StoreStatus
@@ -313,58 +294,65 @@ export interface Store {
   /** Returns whether the part of the store that holds the user can be used. */
   availableTo(user: string): boolean
 
-  /** The store's clock as this node knows it, Unix milliseconds: what the times of its answers are to be compared with. */
+  /** Returns the store's clock as this node knows it, Unix milliseconds. Times in the store's answers are compared with this clock. */
   now(): number
 
-  /** Live nodes of the store whose settings differ from this node's. */
+  /** Returns the number of live nodes whose settings differ from this node's. */
   differingNodes(): number
 
   /**
-   * Appends a notification, or parks it, or finds that it is there already.
-   * Resolves after it is as safe as `status().durability` says. Wake-ups follow the append, never precede it.
+   * Appends a notification and wakes the nodes that hold the user. If the user is over the rate, or has parked notifications, the notification is
+   * parked. If its key was used before, nothing is written, and the outcome of the first publish is returned.
+   *
+   * Resolves when the write is as safe as `status().durability` says. Wake-ups follow the append, never precede it.
    */
   publish(command: PublishCommand): Promise<PublishResult>
 
-  /** Moves what is due from parked to the log, in publish order, within the rate. Any node may call it at any time. */
+  /** Moves parked notifications to the log, in the order of their publishes and within the rate. Any node may call it at any time. */
   release(user: string): Promise<ReleaseResult>
 
-  /** Releases what is due for this node's share of users; with one node that is everybody. What is left of theirs is the caller's to release. */
+  /**
+   * Releases what is due for this node's share of the users; a single node has all of them. The caller releases the rest, of the users in
+   * `waiting`, when it is due.
+   */
   sweep(): Promise<SweepResult>
 
   /**
-   * Registers the node for the user and reads the backlog in one step: a publish before it is in the rows,
-   * a publish after it wakes the node. A device that has no cursor gets the one it starts from,
-   * unless there is a gap.
+   * Registers the node for the user and reads the backlog, in one step: a publish before the step is in the backlog, and a publish
+   * after it wakes the node. Stores the start of a device that has no cursor, unless there is a gap.
    */
   attach(command: AttachCommand): Promise<AttachResult>
 
-  /** Reads on from a position, without registering. Changes the log only by trimming what is past retention, and by fencing off a lost tail (`seen`). */
+  /** Reads on from a position. Does not register the node. Writes nothing but what every read may: rows are trimmed, lost ones fenced off. */
   read(command: ReadCommand): Promise<Backlog>
 
-  /** Sets what the registry holds for this node and user; none left: the node is no longer woken for the user. */
+  /** Replaces the connections that the registry holds for this node and user. If there are none, the node is no longer woken for the user. */
   detach(user: string, connections: ConnectionInfo[]): Promise<void>
 
-  /** Moves a device's cursor, forward only, within the log. A position of another epoch or past the log is ignored. */
+  /** Moves a device's cursor, forward only. A position of another epoch, or above the newest row, is ignored. */
   ack(user: string, deviceId: string, position: Position): Promise<void>
 
-  /** Resolves with `restarted`, and writes nothing, if `upTo` is of another epoch: the log was started afresh since. */
+  /** Changes the state of notifications and appends the change. Resolves with `restarted`, and writes nothing, if `upTo` is of another epoch. */
   mark(command: MarkCommand): Promise<MarkResult | 'restarted'>
 
+  /** Takes a notification back, from the log or from the parked ones. `reason` is for the devices. */
   retract(user: string, id: string, reason: string): Promise<RetractResult>
 
-  /** Resolves with `restarted` if `before` is of another epoch: the log was started afresh since. */
+  /** Lists retained notifications. Resolves with `restarted` if `before` is of another epoch. */
   inbox(query: InboxQuery): Promise<InboxPage | 'restarted'>
 
-  find(user: string, id: string): Promise<Found | undefined>
+  /** Finds a notification in the log, among the parked ones, or in a digest. Resolves with undefined if it is in none of them. */
+  find(user: string, id: string): Promise<FindResult | undefined>
 
+  /** Resolves with the ends of the log, its counts, and the cursor of each device. */
   queue(user: string): Promise<QueueInfo>
 
-  /** The user's connections on all live nodes. */
+  /** Lists the user's connections on all live nodes. */
   connections(user: string): Promise<ConnectionInfo[]>
 
-  /** Tells the nodes concerned; resolves with how many connections were told to close. A node that does not hear it finds it when it attaches. */
+  /** Tells the nodes that hold the connections to close them. Resolves with the number of those connections. */
   disconnect(command: DisconnectCommand): Promise<number>
 
-  /** When the user's tokens were last revoked, Unix milliseconds; 0: never, or longer ago than any token lives. */
+  /** Resolves with the time of the user's latest revocation, Unix milliseconds; 0 if there was none within `revocationTtlMs`. */
   revokedBefore(user: string): Promise<number>
 }

@@ -33,7 +33,7 @@ export function embeddedSetup(options: Partial<EmbeddedOptions> = {}): Setup {
   }
 }
 
-type Step = Exclude<keyof Store, 'kind' | 'open' | 'close' | 'status' | 'availableTo'>
+type Step = Exclude<keyof Store, 'open' | 'close' | 'status' | 'availableTo'>
 
 /** The embedded store, closed and opened anew before every step; the node registers again what it held. */
 export function restartingSetup(): Setup {
@@ -69,7 +69,6 @@ export function restartingSetup(): Setup {
       }
       const proxy = new Proxy(store, {
         get: (_target, name: keyof Store) => {
-          if (name === 'kind') return store.kind
           if (name === 'status') return () => store.status()
           if (name === 'availableTo') return () => store.availableTo()
           if (name === 'close') return () => store.close()

@@ -1,5 +1,5 @@
+import { MAX_CHANGES } from '../../services/store/limits.ts'
 import { COUNT_ID, encodeRow, NO_TAG, rowKind, stateChangeIn, tails } from '../../services/store/row.ts'
-import { MAX_CHANGES } from '../../services/store/store.ts'
 import { until } from '../fixtures/wait.ts'
 import { idOf, numbers, pageOf, type Stage, texts } from './stage.ts'
 import type { Example } from './store.ts'

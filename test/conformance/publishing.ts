@@ -195,9 +195,9 @@ export const publishing: Example[] = [
       await stage.fill(2, 3)
       stage.clock.advance(499)
       t.same(await stage.send(4), { status: 'parked', releaseAt: stage.clock.now + 1, replayed: false })
-      t.match(await stage.store.release(stage.user), { released: 0, left: 1 })
+      t.match(await stage.store.release(stage.user), { released: 0, parked: 1 })
       stage.clock.advance(1)
-      t.match(await stage.store.release(stage.user), { released: 1, left: 0 })
+      t.match(await stage.store.release(stage.user), { released: 1, parked: 0 })
       t.match(await stage.send(5), { status: 'parked', releaseAt: stage.clock.now + 500 })
     }
   },

@@ -1,9 +1,9 @@
 import { newEpoch, newId } from '../../services/ids.ts'
 import type { Position } from '../../services/protocol/index.ts'
-import { displacedBy } from '../../services/store/displace.ts'
+import { admit } from '../../services/store/admit.ts'
+import { INLINE_MAX } from '../../services/store/limits.ts'
 import { Machine } from '../../services/store/machine.ts'
 import { releaseInTurns } from '../../services/store/release-in-turns.ts'
-import { isRevoked } from '../../services/store/revocation.ts'
 import { rowTime } from '../../services/store/row.ts'
 import { appendedRows, emptyState, type UserState } from '../../services/store/state.ts'
 import type {
@@ -12,7 +12,7 @@ import type {
   Backlog,
   ConnectionInfo,
   DisconnectCommand,
-  Found,
+  FindResult,
   InboxPage,
   InboxQuery,
   MarkCommand,
@@ -29,7 +29,6 @@ import type {
   StoreStatus,
   SweepResult
 } from '../../services/store/store.ts'
-import { INLINE_MAX } from '../../services/store/store.ts'
 import type { Setup } from './stage.ts'
 
 interface Shared {
@@ -40,7 +39,6 @@ interface Shared {
 
 /** The bare machine as a store, in memory, for any number of nodes: what every driver is compared with. */
 class ReferenceStore implements Store {
-  readonly kind = 'embedded'
   readonly #shared: Shared
   #node = ''
 
@@ -89,16 +87,13 @@ class ReferenceStore implements Store {
 
   async attach(command: AttachCommand): Promise<AttachResult> {
     const { user, connections } = command
-    const { maxConnections } = this.#shared.settings
-    const { revokedBefore } = this.#state(user)
-    if (isRevoked(command.issuedAt, revokedBefore)) return { status: 'revoked' }
     const elsewhere = this.#holders(user).filter((name) => name !== this.#node)
     const others = elsewhere.flatMap((name) => this.#shared.nodes.get(name)?.registry.get(user) ?? [])
-    const over = maxConnections > 0 ? others.length + connections.length - maxConnections : 0
-    const displaced = displacedBy(command.newcomer, connections, others, over)
-    if (displaced === undefined) return { status: 'limit', ...(others.length > 0 ? { silentMs: 0 } : {}) }
+    const admission = admit(command, others, this.#state(user).revokedBefore, this.#shared.settings.maxConnections)
+    if (admission.status === 'limit' && others.length > 0) return { status: 'limit', silentMs: 0 }
+    if (admission.status !== 'admitted') return admission
+    const { displaced } = admission
     const backlog = this.#step(user, (machine) => machine.attach(command))
-    if (backlog === 'revoked') return { status: 'revoked' }
     for (const { node, connectionId } of displaced) if (node !== this.#node) this.#displace(user, node, connectionId)
     await this.detach(user, connections)
     return {
@@ -134,7 +129,7 @@ class ReferenceStore implements Store {
     return this.#step(query.user, (machine) => machine.inbox(query))
   }
 
-  async find(user: string, id: string): Promise<Found | undefined> {
+  async find(user: string, id: string): Promise<FindResult | undefined> {
     return this.#step(user, (machine) => machine.find(id))
   }
 

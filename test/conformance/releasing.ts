@@ -14,11 +14,11 @@ export const releasing: Example[] = [
       await stage.fill(2, 4)
       t.match(await stage.send(5), { status: 'parked', releaseAt: stage.clock.now + 1000 })
       stage.clock.advance(-step)
-      t.same(await stage.store.release(stage.user), { released: 0, folded: 0, left: 1, nextAt: stage.clock.now + 1000 })
+      t.same(await stage.store.release(stage.user), { released: 0, folded: 0, parked: 1, nextAt: stage.clock.now + 1000 })
       stage.clock.advance(999)
-      t.match(await stage.store.release(stage.user), { released: 0, left: 1 })
+      t.match(await stage.store.release(stage.user), { released: 0, parked: 1 })
       stage.clock.advance(1)
-      t.match(await stage.store.release(stage.user), { released: 1, left: 0 })
+      t.match(await stage.store.release(stage.user), { released: 1, parked: 0 })
       await stage.fill(6, 7)
       t.match(await stage.send(8), { status: 'parked', releaseAt: stage.clock.now + 1000 })
       const { rows } = await stage.log()
@@ -56,7 +56,7 @@ export const releasing: Example[] = [
   {
     name: 'nothing parked: a release does nothing',
     run: async (t, stage) => {
-      const none = { released: 0, folded: 0, left: 0, nextAt: 0 }
+      const none = { released: 0, folded: 0, parked: 0, nextAt: 0 }
       t.same(await stage.store.release(stage.user), none)
       await stage.send(1)
       t.same(await stage.store.release(stage.user), none)
@@ -69,7 +69,7 @@ export const releasing: Example[] = [
       await stage.send(4)
       const nextAt = stage.clock.now + 1000
       stage.clock.advance(999)
-      t.same(await stage.store.release(stage.user), { released: 0, folded: 0, left: 1, nextAt })
+      t.same(await stage.store.release(stage.user), { released: 0, folded: 0, parked: 1, nextAt })
     }
   },
   {
@@ -78,7 +78,7 @@ export const releasing: Example[] = [
       await stage.fill(1, 3)
       await stage.send(4)
       stage.clock.advance(1500)
-      t.same(await stage.store.release(stage.user), { released: 1, folded: 0, left: 0, nextAt: 0 })
+      t.same(await stage.store.release(stage.user), { released: 1, folded: 0, parked: 0, nextAt: 0 })
       const { rows, unread } = await stage.log()
       t.same(texts(rows.slice(3)), [stage.row(4).toString()])
       t.equal(unread, 4)
@@ -90,8 +90,8 @@ export const releasing: Example[] = [
       await stage.fill(1, 3)
       for (const number of [4, 5, 6, 7]) await stage.send(number)
       stage.clock.advance(10_000)
-      t.same(await stage.store.release(stage.user), { released: 3, folded: 0, left: 1, nextAt: stage.clock.now + 1000 })
-      t.match(await stage.store.release(stage.user), { released: 0, left: 1 })
+      t.same(await stage.store.release(stage.user), { released: 3, folded: 0, parked: 1, nextAt: stage.clock.now + 1000 })
+      t.match(await stage.store.release(stage.user), { released: 0, parked: 1 })
     }
   },
   {
@@ -101,7 +101,7 @@ export const releasing: Example[] = [
       await stage.send(4)
       stage.clock.advance(2000)
       t.same(await stage.send(5), { status: 'parked', releaseAt: stage.clock.now, replayed: false })
-      t.match(await stage.store.release(stage.user), { released: 2, left: 0 })
+      t.match(await stage.store.release(stage.user), { released: 2, parked: 0 })
       t.same(numbers((await stage.log()).rows), [1, 2, 3, 4, 5])
     }
   },
@@ -171,7 +171,7 @@ export const releasing: Example[] = [
       await stage.fill(5, 6)
       await stage.send(7, { halfLife: 1 })
       stage.clock.advance(4001)
-      t.match(await stage.store.release(stage.user), { released: 1, folded: 1, left: 0 })
+      t.match(await stage.store.release(stage.user), { released: 1, folded: 1, parked: 0 })
     }
   },
   {
@@ -184,7 +184,7 @@ export const releasing: Example[] = [
       await stage.send(7, { halfLife: 1 })
       stage.clock.advance(5000)
       const { now } = stage.clock
-      t.same(await stage.store.release(stage.user), { released: 3, folded: 3, left: 0, nextAt: 0 })
+      t.same(await stage.store.release(stage.user), { released: 3, folded: 3, parked: 0, nextAt: 0 })
       const { rows, unread } = await stage.log()
       t.same(texts(rows.slice(3)), [
         encodeRow('d', now, idOf(4), NO_TAG, tails.digest([idOf(4), idOf(5)], 3)).toString(),

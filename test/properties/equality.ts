@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import type { Test } from 'tap'
 import type { Position, State } from '../../services/protocol/index.ts'
-import type { Kick, Seen, Start, Store, StoreSettings } from '../../services/store/store.ts'
+import type { Kick, LogPlace, Start, Store, StoreSettings } from '../../services/store/store.ts'
 import { baseSettings, Clock, type Cluster, idOf, Recorder, type Setup, tailOf } from '../conformance/stage.ts'
 import { until } from '../fixtures/wait.ts'
 import { Names } from './names.ts'
@@ -244,7 +244,7 @@ class Player {
   }
 
   /** Ahead of the log by so many rows; none: the node saw nothing. */
-  #seen({ user, seen }: { user: number; seen: number }): Seen | undefined {
+  #seen({ user, seen }: { user: number; seen: number }): LogPlace | undefined {
     const epoch = this.#epochs[user] as string
     return seen < 0 || epoch === '' ? undefined : { epoch, offset: (this.#tops[user] as number) + seen }
   }

@@ -115,7 +115,7 @@ t.test('a full Redis takes no publish, and everything that makes room', async (t
   const { epoch } = (await follower.store.queue('full-0')).head
   await follower.store.ack('full-0', 'phone', { epoch, offset: 3, id8: '' })
   t.match(await follower.store.queue('full-0'), { devices: [{ position: { offset: 3 } }], parked: 2 })
-  t.match(await follower.store.release('full-0'), { released: 0, left: 2 })
+  t.match(await follower.store.release('full-0'), { released: 0, parked: 2 })
   t.match(await follower.store.mark({ user: 'full-0', target: { upTo: { epoch, offset: 3, id8: '' } }, state: 'read' }), { unread: 2 })
   await follower.leave('full-0')
   t.same(await follower.store.connections('full-0'), [])

@@ -19,7 +19,7 @@ t.afterEach(() => mock.timers.reset())
 
 t.test('a release that found nothing due, on a store whose clock is behind, is not tried again at once', async (t) => {
   const times: number[] = []
-  let answer: ReleaseResult = { released: 0, folded: 0, left: 1, nextAt: Date.now() }
+  let answer: ReleaseResult = { released: 0, folded: 0, parked: 1, nextAt: Date.now() }
   const release = async (): Promise<ReleaseResult> => {
     times.push(Date.now())
     return answer
@@ -34,7 +34,7 @@ t.test('a release that found nothing due, on a store whose clock is behind, is n
   }
   await pass(200)
   t.ok(times.length >= 2 && times.length <= 5, `${times.length} attempts in 200 ms`)
-  answer = { released: 1, folded: 0, left: 1, nextAt: Date.now() }
+  answer = { released: 1, folded: 0, parked: 1, nextAt: Date.now() }
   times.length = 0
   await pass(200)
   t.ok(times.length > 20, 'one that did release goes on when the next is due')
@@ -48,7 +48,7 @@ t.test('what a sweep left of a user whose node is gone is released when it is du
   const release = async (): Promise<ReleaseResult> => {
     times.push(Date.now() - start)
     left -= 1
-    return { released: 10, folded: 0, left: left * 10, nextAt: left > 0 ? Date.now() + 1000 : 0 }
+    return { released: 10, folded: 0, parked: left * 10, nextAt: left > 0 ? Date.now() + 1000 : 0 }
   }
   const sweep = async (): Promise<SweepResult> => {
     if (Date.now() - start > 1000) return { released: 0, folded: 0, waiting: [] }

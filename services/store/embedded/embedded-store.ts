@@ -1,36 +1,34 @@
 import { errors } from '../../errors.ts'
 import { newEpoch, newId } from '../../ids.ts'
 import type { Position } from '../../protocol/index.ts'
-import { displacedBy } from '../displace.ts'
+import { admit } from '../admit.ts'
+import { INLINE_MAX, META_TTL_MS } from '../limits.ts'
 import { Machine } from '../machine.ts'
 import { releaseInTurns } from '../release-in-turns.ts'
-import { isRevoked } from '../revocation.ts'
 import { Semaphore } from '../semaphore.ts'
 import { appendedRows, type Effect, emptyState } from '../state.ts'
-import {
-  type AttachCommand,
-  type AttachResult,
-  type Backlog,
-  type ConnectionInfo,
-  type DisconnectCommand,
-  type Found,
-  INLINE_MAX,
-  type InboxPage,
-  type InboxQuery,
-  type MarkCommand,
-  type MarkResult,
-  META_TTL_MS,
-  type PublishCommand,
-  type PublishResult,
-  type QueueInfo,
-  type ReadCommand,
-  type ReleaseResult,
-  type RetractResult,
-  type Store,
-  type StoreEvents,
-  type StoreSettings,
-  type StoreStatus,
-  type SweepResult
+import type {
+  AttachCommand,
+  AttachResult,
+  Backlog,
+  ConnectionInfo,
+  DisconnectCommand,
+  FindResult,
+  InboxPage,
+  InboxQuery,
+  MarkCommand,
+  MarkResult,
+  PublishCommand,
+  PublishResult,
+  QueueInfo,
+  ReadCommand,
+  ReleaseResult,
+  RetractResult,
+  Store,
+  StoreEvents,
+  StoreSettings,
+  StoreStatus,
+  SweepResult
 } from '../store.ts'
 import { StoreClock } from '../store-clock.ts'
 import type { Entry } from './cache.ts'
@@ -71,7 +69,6 @@ export interface EmbeddedOptions {
  * there again when a write succeeds.
  */
 export class EmbeddedStore implements Store {
-  readonly kind = 'embedded'
   readonly #settings: StoreSettings
   readonly #upkeepMs: number
   readonly #clock: () => number
@@ -156,12 +153,12 @@ export class EmbeddedStore implements Store {
     const drain = async (user: string): Promise<ReleaseResult> => {
       const result = await this.release(user)
       let last = result
-      while (last.released > 0 && last.left > 0 && last.nextAt <= now) {
+      while (last.released > 0 && last.parked > 0 && last.nextAt <= now) {
         last = await this.release(user)
         result.released += last.released
         result.folded += last.folded
       }
-      return { ...result, left: last.left, nextAt: last.nextAt }
+      return { ...result, parked: last.parked, nextAt: last.nextAt }
     }
     return await releaseInTurns(users, SWEEP_SLICE, drain)
   }
@@ -173,15 +170,12 @@ export class EmbeddedStore implements Store {
     let before: ConnectionInfo[] | undefined
     try {
       return await this.#step<AttachResult>(user, (machine, { state }) => {
-        const revoked = isRevoked(command.issuedAt, state.revokedBefore)
-        const over = maxConnections > 0 ? connections.length - maxConnections : 0
-        const displaced = displacedBy(command.newcomer, connections, [], over)
-        if (!revoked && displaced === undefined) return { status: 'limit' }
+        const admission = admit(command, [], state.revokedBefore, maxConnections)
+        if (admission.status !== 'admitted') return admission
         const backlog = machine.attach(command)
-        if (backlog === 'revoked') return { status: 'revoked' }
         const held = this.#registry.get(user)
         if (this.#registry.write(call, connections)) before = held
-        return { status: 'attached', backlog, displaced: displaced?.map(({ connectionId }) => connectionId) ?? [] }
+        return { status: 'attached', backlog, displaced: admission.displaced.map(({ connectionId }) => connectionId) }
       })
     } catch (error) {
       if (before !== undefined) this.#registry.write(call, before)
@@ -217,7 +211,7 @@ export class EmbeddedStore implements Store {
     return await this.#step(query.user, (machine) => machine.inbox(query))
   }
 
-  async find(user: string, id: string): Promise<Found | undefined> {
+  async find(user: string, id: string): Promise<FindResult | undefined> {
     return await this.#step(user, (machine) => machine.find(id))
   }
 

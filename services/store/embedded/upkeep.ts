@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { META_TTL_MS } from '../store.ts'
+import { META_TTL_MS } from '../limits.ts'
 import { decodeAge, userOf, userRange, usersRange } from './codec.ts'
 import type { SessionDatabase } from './session.ts'
 

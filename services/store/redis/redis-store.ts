@@ -8,7 +8,7 @@ import type {
   Backlog,
   ConnectionInfo,
   DisconnectCommand,
-  Found,
+  FindResult,
   InboxPage,
   InboxQuery,
   MarkCommand,
@@ -47,7 +47,6 @@ const OVERDUE_MS = 2000
 
 /** The store of any number of nodes that share a Redis: each method is one script there. */
 export class RedisStore implements Store {
-  readonly kind = 'redis'
   readonly #settings: StoreSettings
   readonly #log: RedisStoreOptions['log']
   readonly #keys: Keys
@@ -135,7 +134,7 @@ export class RedisStore implements Store {
     const step = ({ releases, scripts }: Master): Promise<Reply> =>
       releases.take(() => scripts.run('release', ...this.#inputs('release', user, {})))
     const [released, folded, left, nextAt] = list(await this.#guard(() => this.#availability.call(slotOfUser(user), step)))
-    return { released: number(released), folded: number(folded), left: number(left), nextAt: number(nextAt) }
+    return { released: number(released), folded: number(folded), parked: number(left), nextAt: number(nextAt) }
   }
 
   async sweep(): Promise<SweepResult> {
@@ -199,7 +198,7 @@ export class RedisStore implements Store {
     return inboxPage(await this.#step('inbox', user, args))
   }
 
-  async find(user: string, id: string): Promise<Found | undefined> {
+  async find(user: string, id: string): Promise<FindResult | undefined> {
     return found(await this.#step('find', user, { id }))
   }
 

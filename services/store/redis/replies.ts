@@ -1,5 +1,5 @@
 import type { GapReason, Position, State } from '../../protocol/index.ts'
-import type { AttachResult, Backlog, Found, InboxItem, InboxPage, MarkResult, PublishResult, QueueInfo, Start } from '../store.ts'
+import type { AttachResult, Backlog, FindResult, InboxItem, InboxPage, MarkResult, PublishResult, QueueInfo, Start } from '../store.ts'
 import { bytes, list, number, type Reply, text } from './reply.ts'
 
 /** The scripts' answers as the results of `store.ts`. */
@@ -86,7 +86,7 @@ export function inboxPage(reply: Reply): InboxPage | 'restarted' {
   return { items, next: next === 0 ? undefined : { epoch, offset: number(next) }, unread: number(unread) }
 }
 
-export function found(reply: Reply): Found | undefined {
+export function found(reply: Reply): FindResult | undefined {
   const [place, a, b, c, d] = list(reply)
   if (place === undefined) return undefined
   switch (text(place)) {

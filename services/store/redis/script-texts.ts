@@ -1,6 +1,4 @@
 import { readFileSync } from 'node:fs'
-import { changesBound } from '../retention.ts'
-import { COUNT_ID, LOST_ID, NO_TAG } from '../row.ts'
 import {
   COALESCE_EVERY,
   FOLD_AFTER_HALF_LIVES,
@@ -10,9 +8,11 @@ import {
   MAX_DEVICES,
   MAX_FENCE,
   META_TTL_MS,
-  RELEASE_BATCH,
-  type StoreSettings
-} from '../store.ts'
+  RELEASE_BATCH
+} from '../limits.ts'
+import { changesBound } from '../retention.ts'
+import { COUNT_ID, LOST_ID, NO_TAG } from '../row.ts'
+import type { StoreSettings } from '../store.ts'
 import { isBucketKey, KEY_KINDS, type UserKey } from './keys.ts'
 import { type BatchScript, fieldsOf, type ScriptName, scriptOf, scripts } from './script-table.ts'
 

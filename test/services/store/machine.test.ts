@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
 import { formatEventId, parseEventId } from '../../../services/protocol/index.ts'
+import { MAX_FENCE } from '../../../services/store/limits.ts'
 import { Machine } from '../../../services/store/machine.ts'
 import { rowId, rowKind } from '../../../services/store/row.ts'
 import { countsAsUnread, type Effect, emptyState, evolve, type UserState } from '../../../services/store/state.ts'
-import { MAX_FENCE } from '../../../services/store/store.ts'
 import { baseSettings, idOf, tailOf } from '../../conformance/stage.ts'
 
 const settings = { ...baseSettings, maxEntries: 100 }
@@ -36,7 +36,7 @@ function step(machine: Machine, state: UserState, number: number, pick: (limit: 
       return
     case 4: {
       const seen = pick(40) === 0 ? { epoch: state.epoch, offset: state.top + (pick(2) === 0 ? 5 : MAX_FENCE + 1) } : undefined
-      machine.attach({ deviceId: 'd', start: { at: 'device' }, issuedAt: 9e15, seen, limit: 5 })
+      machine.attach({ deviceId: 'd', start: { at: 'device' }, seen, limit: 5 })
       return
     }
     case 5:
@@ -93,7 +93,7 @@ t.test('what a step takes away is named in its effects', async (t) => {
   )
   play(publish(2))
   play((machine) => machine.mark({ target: { ids: [idOf(2)] }, state: 'read' }))
-  const fence = { deviceId: 'd', start: { at: 'latest' as const }, issuedAt: now, seen: { epoch: 'epoch2', offset: 5000 }, limit: 1 }
+  const fence = { deviceId: 'd', start: { at: 'latest' as const }, seen: { epoch: 'epoch2', offset: 5000 }, limit: 1 }
   const keys = [idOf(1).slice(0, 12), idOf(2).slice(0, 12)]
   t.same(
     play((machine) => machine.attach(fence)),

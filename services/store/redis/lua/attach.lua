@@ -45,7 +45,7 @@ if node ~= '' and MAX_CONNECTIONS > 0 then
   end
 end
 
--- The oldest connections of the newcomer's device, as many as there are too many; nil if there are too few. As services/store/displace.ts.
+-- The oldest connections of the newcomer's device, as many as there are too many; nil if there are too few. As services/store/admit.ts.
 local function oldest_of_device(over)
   local own, device, candidates = cjson.decode(connections), nil, {}
   for _, connection in ipairs(own) do

@@ -1,0 +1,50 @@
+import { positionOf } from './reading.ts'
+import { digestIn, rowId, rowKind } from './row.ts'
+import { rowAt, type UserState } from './state.ts'
+import type { InboxItem, InboxPage, InboxQuery, QueueInfo } from './store.ts'
+
+/** Returns the offset of a notification in the log, or undefined. */
+export function offsetOf({ rows, floor }: UserState, id: string): number | undefined {
+  const index = rows.findIndex((row) => rowKind(row) === 'n' && rowId(row) === id)
+  return index < 0 ? undefined : floor + 1 + index
+}
+
+/** Returns the offset of the digest that names a notification, or undefined. */
+export function digestOffsetOf({ rows, floor }: UserState, id: string): number | undefined {
+  const index = rows.findIndex((row) => rowKind(row) === 'd' && digestIn(row).ids.includes(id))
+  return index < 0 ? undefined : floor + 1 + index
+}
+
+/** Returns the notification at an offset with its state, or undefined if the row is of another kind. */
+export function itemAt(state: UserState, offset: number): InboxItem | undefined {
+  const row = rowAt(state, offset)
+  if (row === undefined || rowKind(row) !== 'n') return undefined
+  return { epoch: state.epoch, offset, row, state: state.states.get(rowId(row)) ?? 'unread' }
+}
+
+/** Reads one page of the inbox. `before` must be of this log. */
+export function inboxPage(state: UserState, { states, before, limit }: Pick<InboxQuery, 'states' | 'before' | 'limit'>): InboxPage {
+  const items: InboxItem[] = []
+  let offset = Math.min(state.top, (before?.offset ?? state.top + 1) - 1)
+  for (; offset > state.floor; offset--) {
+    const item = itemAt(state, offset)
+    if (item === undefined || (states !== undefined && !states.includes(item.state))) continue
+    if (items.length === limit) break
+    items.push(item)
+  }
+  const last = items.at(-1)
+  const next = offset > state.floor && last !== undefined ? { epoch: state.epoch, offset: last.offset } : undefined
+  return { items, next, unread: state.unread }
+}
+
+/** Describes the ends of the log and the cursors of the devices. The lag of a cursor of another log counts all rows. */
+export function queueInfo(state: UserState): QueueInfo {
+  const { epoch, top, floor, parked, unread } = state
+  const devices = [...state.cursors].map(([deviceId, { position, at }]) => {
+    const from = position.epoch === epoch ? Math.max(position.offset, floor) : floor
+    return { deviceId, position, lag: top - from, at }
+  })
+  devices.sort((a, b) => (a.deviceId < b.deviceId ? -1 : 1))
+  const first = top > floor ? positionOf(state, floor + 1) : { epoch, offset: 0, id8: '' }
+  return { head: positionOf(state, top), first, parked: parked.length, unread, devices }
+}
