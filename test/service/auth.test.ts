@@ -34,14 +34,14 @@ async function sign(key: KeyObject, alg: Algorithm, header: Record<string, unkno
     .sign(await importPKCS8(pkcs8, alg))
 }
 
-/** Signs whatever it is given, the way an attacker would. */
+/** Signs any header and payload, as an attacker would. */
 function forge(header: unknown, payload: unknown, secret: string | Buffer | null = SECRET): string {
   const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url')
   const head = `${encode(header)}.${encode(payload)}`
   return `${head}.${secret === null ? '' : createHmac('sha256', secret).update(head).digest('base64url')}`
 }
 
-/** What a token comes to: '' when the socket greets and `/v1/me` answers 200, else the reason and the code, which must agree. */
+/** Returns '' if the socket sends `hello` and `/v1/me` answers 200, else the reason of the refusal. Close code and problem must agree. */
 async function verdictOf(t: Test, service: TestService, token: string, user = 'alice'): Promise<string> {
   const client = await connect(t, service, user, { token })
   const { status, body } = await call(service, 'GET', '/v1/me/notifications', undefined, { token })
@@ -56,14 +56,14 @@ async function verdictOf(t: Test, service: TestService, token: string, user = 'a
   t.same(
     client.frames.filter(({ type }) => type !== 'bye'),
     [],
-    'nothing is told to who is not known'
+    'a client that is not authenticated receives nothing'
   )
   t.equal(status, 401)
   t.equal(body.code, `BELFRY_ERR_${client.closed.reason.toUpperCase()}`)
   return client.closed.reason
 }
 
-t.test('HS256: what is taken, and each refusal', async (t) => {
+t.test('HS256: accepted tokens, and the reason of each refusal', async (t) => {
   const service = await startService(t, { JWT_ISSUER: 'https://issuer.example', JWT_AUDIENCE: 'belfry' })
   const good = { sub: 'alice', iss: 'https://issuer.example', aud: 'belfry', exp: now() + 600 }
   const hs256 = { alg: 'HS256', typ: 'JWT' }
@@ -139,30 +139,33 @@ t.test('no token: 4001 token_missing on the socket, 401 on REST', async (t) => {
   t.equal(basic.body.code, 'BELFRY_ERR_TOKEN_MISSING')
 })
 
-t.test('the token: header before subprotocol before query; the answer never repeats it', async (t) => {
-  const service = await startService(t)
-  const url = (user: string): string => `${service.socketUrl}/v1/ws?token=${userToken(user)}`
-  const open = async (address: string, protocols: string[], headers: Record<string, string> = {}) => {
-    const client = await connect(t, { socketUrl: address.replace(/\/v1\/ws.*/, '') }, '', {
-      protocols,
-      headers,
-      ...(address.includes('?token=') ? { query: { token: address.split('?token=')[1] as string } } : {})
+t.test(
+  'the header has precedence over the subprotocol, and the subprotocol over the query; the answer never repeats the token',
+  async (t) => {
+    const service = await startService(t)
+    const url = (user: string): string => `${service.socketUrl}/v1/ws?token=${userToken(user)}`
+    const open = async (address: string, protocols: string[], headers: Record<string, string> = {}) => {
+      const client = await connect(t, { socketUrl: address.replace(/\/v1\/ws.*/, '') }, '', {
+        protocols,
+        headers,
+        ...(address.includes('?token=') ? { query: { token: address.split('?token=')[1] as string } } : {})
+      })
+      const { user } = await client.next('hello')
+      return { user, protocol: client.socket.protocol }
+    }
+    const protocols = ['belfry.v1', `bearer.${userToken('from-protocol')}`]
+    t.same(await open(url('from-query'), protocols, { authorization: `Bearer ${userToken('from-header')}` }), {
+      user: 'from-header',
+      protocol: 'belfry.v1'
     })
-    const { user } = await client.next('hello')
-    return { user, protocol: client.socket.protocol }
+    t.same(await open(url('from-query'), protocols.toReversed()), { user: 'from-protocol', protocol: 'belfry.v1' })
+    t.same(await open(url('from-query'), ['belfry.v1']), { user: 'from-query', protocol: 'belfry.v1' })
+    t.same(await open(url('from-query'), []), { user: 'from-query', protocol: '' })
+    const other = await connect(t, service, 'alice', { protocols: ['belfry.v2', `bearer.${userToken('alice')}`] })
+    t.same(await other.whenClosed(), { code: 4005, reason: 'unsupported version' })
+    t.equal(other.socket.protocol, 'belfry.v2', 'a browser can read the close code')
   }
-  const protocols = ['belfry.v1', `bearer.${userToken('from-protocol')}`]
-  t.same(await open(url('from-query'), protocols, { authorization: `Bearer ${userToken('from-header')}` }), {
-    user: 'from-header',
-    protocol: 'belfry.v1'
-  })
-  t.same(await open(url('from-query'), protocols.toReversed()), { user: 'from-protocol', protocol: 'belfry.v1' })
-  t.same(await open(url('from-query'), ['belfry.v1']), { user: 'from-query', protocol: 'belfry.v1' })
-  t.same(await open(url('from-query'), []), { user: 'from-query', protocol: '' })
-  const other = await connect(t, service, 'alice', { protocols: ['belfry.v2', `bearer.${userToken('alice')}`] })
-  t.same(await other.whenClosed(), { code: 4005, reason: 'unsupported version' })
-  t.equal(other.socket.protocol, 'belfry.v2', 'so that a browser reads the close code')
-})
+)
 
 for (const algorithm of ['RS256', 'ES256', 'EdDSA'] as const) {
   t.test(`${algorithm} with JWT_PUBLIC_KEY`, async (t) => {
@@ -182,7 +185,7 @@ for (const algorithm of ['RS256', 'ES256', 'EdDSA'] as const) {
   })
 }
 
-/** A server of keys that counts who asks. */
+/** Starts a server of a key set that counts its requests. */
 async function keyServer(t: Test, keys: () => JWK[] | undefined): Promise<{ url: string; requests: () => number }> {
   let requests = 0
   const server = createServer((_request, response) => {
@@ -203,7 +206,7 @@ async function jwk(key: KeyObject, kid: string, alg: string): Promise<JWK> {
   return { ...(await exportJWK(key)), kid, alg, use: 'sig' }
 }
 
-t.test('JWKS: fetched once; unknown kids and what a header points to cause no request', async (t) => {
+t.test('JWKS: the set is fetched once; an unknown kid, or a URL in a header, causes no request', async (t) => {
   const [one, two, three] = [keyPair('RS256'), keyPair('ES256'), keyPair('EdDSA')]
   const keys = [
     await jwk(one.publicKey, 'one', 'RS256'),
@@ -243,7 +246,7 @@ t.test('JWKS: fetched once; unknown kids and what a header points to cause no re
   t.equal(evil.requests(), 0)
 })
 
-t.test('JWKS rotation: a new kid is found, and unknown ones make one request per cooldown, set there or not', async (t) => {
+t.test('JWKS rotation: a new kid is found; unknown kids cause one request per cooldown, whether the set is available or not', async (t) => {
   const [before, after] = [keyPair('ES256'), keyPair('ES256')]
   let keys: JWK[] | undefined = [await jwk(before.publicKey, 'before', 'ES256')]
   const set = await keyServer(t, () => keys)
@@ -278,10 +281,10 @@ t.test('JWKS rotation: a new kid is found, and unknown ones make one request per
   for (let n = 0; n < 20; n++) await t.rejects(verify(unknown), { code: 'BELFRY_ERR_KEYS_UNAVAILABLE' })
   t.equal(set.requests(), 4)
   t.equal(failures.length, 1)
-  t.match(await verify(rotated), { sub: 'alice' }, 'keys at hand go on')
+  t.match(await verify(rotated), { sub: 'alice' }, 'the keys fetched before stay valid')
 })
 
-/** The verdict once the cooldown is over: '' or the reason of a refusal. */
+/** Returns the verdict on a token after the cooldown: '' or the reason of the refusal. */
 function verdictAfterCooldown(verify: VerifyToken, token: string): Promise<string> {
   return until(async () => {
     const error: unknown = await verify(token).then(
@@ -293,7 +296,7 @@ function verdictAfterCooldown(verify: VerifyToken, token: string): Promise<strin
   }, 'a verdict')
 }
 
-t.test('JWKS: keys without a kid are tried in turn, and a key that the set gained is found', async (t) => {
+t.test('JWKS: keys without a kid are tried in turn, and a key added to the set is found', async (t) => {
   const [one, two, three] = [keyPair('ES256'), keyPair('ES256'), keyPair('ES256')]
   const anonymous = async (key: KeyObject): Promise<JWK> => ({ ...(await exportJWK(key)), alg: 'ES256', use: 'sig' })
   const keys = [await anonymous(one.publicKey), await anonymous(two.publicKey)]
@@ -310,7 +313,7 @@ t.test('JWKS: keys without a kid are tried in turn, and a key that the set gaine
   await t.rejects(verify(await expired.sign(two.privateKey)), { message: 'token_expired' })
 })
 
-t.test('JWKS: a made-up kid every few milliseconds does not keep a new key out for longer than a cooldown', async (t) => {
+t.test('JWKS: a flood of invented kids delays a new key by one cooldown at most', async (t) => {
   const [before, after] = [keyPair('ES256'), keyPair('ES256')]
   const keys = [await jwk(before.publicKey, 'before', 'ES256')]
   const set = await keyServer(t, () => keys)
@@ -327,11 +330,11 @@ t.test('JWKS: a made-up kid every few milliseconds does not keep a new key out f
   const requests = set.requests()
   keys.push(await jwk(after.publicKey, 'after', 'ES256'))
   t.equal(await verdictAfterCooldown(verify, await sign(after.privateKey, 'ES256', { kid: 'after' })), 'accepted')
-  t.ok(set.requests() - requests <= 1 + Math.ceil((performance.now() - since) / cooldownMs), 'one request a cooldown')
+  t.ok(set.requests() - requests <= 1 + Math.ceil((performance.now() - since) / cooldownMs), 'one request per cooldown')
   t.ok(madeUp > 20)
 })
 
-t.test('a key that the set does not have yet closes a WebSocket with 4100 and a time, and is 503 in HTTP', async (t) => {
+t.test('a key that is not in the set yet closes a WebSocket with 4100 and a delay, and is 503 in HTTP', async (t) => {
   const [known, fresh] = [keyPair('ES256'), keyPair('ES256')]
   const keys = [await jwk(known.publicKey, 'known', 'ES256')]
   const set = await keyServer(t, () => keys)
@@ -355,7 +358,7 @@ t.test('a key that the set does not have yet closes a WebSocket with 4100 and a 
   t.equal(live.closed, undefined, 'the connection stays')
 })
 
-t.test('a key set that is away is 503 until it is there: no verdict on the token', async (t) => {
+t.test('while the key set is unavailable, tokens get 503 and no verdict', async (t) => {
   const { publicKey, privateKey } = keyPair('ES256')
   let keys: JWK[] | undefined
   const set = await keyServer(t, () => keys)
@@ -372,7 +375,7 @@ t.test('a key set that is away is 503 until it is there: no verdict on the token
   t.equal(await verdictOf(t, service, await sign(privateKey, 'ES256', { kid: 'k' }, { aud: 'belfry' })), 'token_invalid')
 })
 
-t.test('who may publish: API keys and scopes (P01, P03, P10)', async (t) => {
+t.test('API keys and the scopes publish and admin may publish', async (t) => {
   const service = await startService(t, { API_KEYS: 'first-key-of-a-publisher, second-key' })
   const publish = (token: string) => call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'b' }, { token })
   const answer = async (token: string): Promise<string> => {
@@ -381,7 +384,7 @@ t.test('who may publish: API keys and scopes (P01, P03, P10)', async (t) => {
   }
   t.equal(await answer('first-key-of-a-publisher'), '202')
   t.equal(await answer('second-key'), '202')
-  t.equal(await answer('second-key '), '202', 'space around it is no part of a header')
+  t.equal(await answer('second-key '), '202', 'space around a header value is not part of the key')
   t.equal(await answer('second-ke'), '401 BELFRY_ERR_TOKEN_INVALID')
   t.equal(await answer('first-key-of-a-publisher,second-key'), '401 BELFRY_ERR_TOKEN_INVALID')
   t.equal(await answer(''), '401 BELFRY_ERR_TOKEN_MISSING')
@@ -390,16 +393,16 @@ t.test('who may publish: API keys and scopes (P01, P03, P10)', async (t) => {
   t.equal(await answer(userToken('svc', { scope: ['x', 'publish', 7] })), '202', 'a list of scopes')
   t.equal(await answer(userToken('svc', { scope: 'publisher' })), '403 BELFRY_ERR_SCOPE_MISSING')
   t.equal(await answer(userToken('svc', { scope: { publish: true } })), '403 BELFRY_ERR_SCOPE_MISSING')
-  t.equal(await answer(userToken('alice')), '403 BELFRY_ERR_SCOPE_MISSING', 'a user is no publisher')
+  t.equal(await answer(userToken('alice')), '403 BELFRY_ERR_SCOPE_MISSING', 'a user token cannot publish')
   t.equal(await answer(userToken('svc', { scope: 'publish' }, -1)), '401 BELFRY_ERR_TOKEN_EXPIRED')
 
-  t.equal(await verdictOf(t, service, 'second-key'), 'token_invalid', 'an API key is nobody')
+  t.equal(await verdictOf(t, service, 'second-key'), 'token_invalid', 'an API key does not authenticate a user')
   for (const path of ['notifications', 'queue', 'connections', 'notifications/x']) {
     t.equal((await call(service, 'GET', `/v1/users/alice/${path}`, undefined, { token: userToken('alice') })).status, 403, path)
   }
 })
 
-t.test('idempotency keys of two publishers never meet', async (t) => {
+t.test('the same idempotency key of two publishers is two keys', async (t) => {
   const service = await startService(t, { API_KEYS: 'one,two' })
   const headers = { 'idempotency-key': 'same' }
   const publish = (token: string) => call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'b' }, { token, headers })
@@ -414,7 +417,7 @@ t.test('idempotency keys of two publishers never meet', async (t) => {
   t.equal(new Set(ids.map(([, id]) => id)).size, 3)
 })
 
-t.test('a token that expires while the socket is open: 4001 within a second; a refresh before it goes on', async (t) => {
+t.test('a token that expires closes the socket with 4001 within a second; a refresh before that keeps it open', async (t) => {
   const service = await startService(t)
   const exp = now() + 2
   const [stays, leaves] = await Promise.all(
@@ -451,7 +454,7 @@ t.test('a refresh that is refused changes nothing', async (t) => {
   t.equal(client.closed, undefined)
 })
 
-t.test('revocation: sockets close, old tokens are refused everywhere, new ones are taken', async (t) => {
+t.test('a revocation closes sockets; older tokens are refused everywhere, newer ones are accepted', async (t) => {
   const service = await startService(t)
   const old = userToken('alice', { iat: now() - 10 })
   const clients = await Promise.all([0, 1, 2].map((n) => connect(t, service, 'alice', { token: old, deviceId: `d${n}` })))
@@ -469,7 +472,7 @@ t.test('revocation: sockets close, old tokens are refused everywhere, new ones a
     body: { code: 'BELFRY_ERR_TOKEN_REVOKED' }
   })
   const withoutIat = userToken('alice', { iat: undefined })
-  t.equal(await verdictOf(t, service, withoutIat), 'token_revoked', 'a token that does not say when it was issued is an old one')
+  t.equal(await verdictOf(t, service, withoutIat), 'token_revoked', 'a token without iat counts as old')
 
   const fresh = userToken('alice', { iat: now() })
   const back = await connect(t, service, 'alice', { token: fresh })
@@ -479,7 +482,7 @@ t.test('revocation: sockets close, old tokens are refused everywhere, new ones a
   t.match(await back.next('error'), { ref: 2, code: 'BELFRY_ERR_TOKEN_REVOKED', temporary: false })
 })
 
-t.test('a token that says milliseconds is compared by milliseconds with a revocation', async (t) => {
+t.test('a token whose iat has milliseconds is compared with a revocation by milliseconds', async (t) => {
   const service = await startService(t)
   const before = Date.now() - 1
   await call(service, 'DELETE', '/v1/users/alice/connections?revoke=true')
@@ -489,12 +492,12 @@ t.test('a token that says milliseconds is compared by milliseconds with a revoca
   t.equal(await at(Date.now() + 2), '')
 })
 
-t.test('a user token that would outlive its revocation is refused; those of services cannot be revoked', async (t) => {
+t.test('a user token that would outlive its revocation is refused; a service token may, since it cannot be revoked', async (t) => {
   const service = await startService(t, { MAX_TOKEN_LIFETIME: '3600' })
   const lasting = (seconds: number, iat: number | undefined) => userToken('alice', { iat, exp: now() + seconds })
   t.equal(await verdictOf(t, service, lasting(3600, now())), '')
   t.equal(await verdictOf(t, service, lasting(3700, now())), 'token_invalid')
-  t.equal(await verdictOf(t, service, lasting(3500, undefined)), '', 'without iat it lives from now on')
+  t.equal(await verdictOf(t, service, lasting(3500, undefined)), '', 'without iat its life is counted from now')
   t.equal(await verdictOf(t, service, lasting(3700, undefined)), 'token_invalid')
   t.equal(await verdictOf(t, service, lasting(3600, now() - 200)), 'token_invalid')
   const note = { to: 'alice', type: 'a', title: 'b' }

@@ -8,7 +8,7 @@ const { version } = JSON.parse(await readFile('packages/client/package.json', 'u
 const sources: Record<string, string> = { 'belfry.global.js': 'packages/client/dist/belfry.global.js' }
 const built = (file: string): Promise<Buffer> => readFile(sources[file] ?? `packages/client/dist/complete/${file}`)
 
-t.test('the client as it is built, for pages of every origin', async (t) => {
+t.test('the built client is served to pages of every origin', async (t) => {
   const service = await startService(t, { CORS_ORIGIN: 'https://app.example.com' })
   for (const file of FILES) {
     const reply = await fetch(`${service.url}/client/${file}`, {
@@ -30,7 +30,7 @@ t.test('the client as it is built, for pages of every origin', async (t) => {
   }
 })
 
-t.test('caches keep a file by its version', async (t) => {
+t.test('a file with its version is cached for a year', async (t) => {
   const service = await startService(t)
   const caching = async (query: string): Promise<string | null> =>
     (await fetch(`${service.url}/client/bell.js${query}`)).headers.get('cache-control')
@@ -50,7 +50,7 @@ t.test('HEAD, conditional requests and compression', async (t) => {
   t.equal(zipped.headers['content-encoding'], 'gzip')
   t.equal(zipped.headers.vary, 'accept-encoding')
   t.same(gunzipSync(zipped.rawPayload), plain.rawPayload)
-  t.not(zipped.headers.etag, plain.headers.etag, 'a tag for each coding')
+  t.not(zipped.headers.etag, plain.headers.etag, 'each coding has its own tag')
   t.equal((await ask({ 'accept-encoding': 'gzip;q=0, identity' })).headers['content-encoding'], undefined)
   t.equal((await ask({ 'accept-encoding': '*' })).headers['content-encoding'], 'gzip')
   const etag = String(plain.headers.etag)

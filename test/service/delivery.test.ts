@@ -2,7 +2,7 @@ import t from 'tap'
 import { until } from '../fixtures/wait.ts'
 import { call, connect, startService, userToken } from '../helper.ts'
 
-t.test('a publish reaches every device, and what was missed comes on return', async (t) => {
+t.test('a publish reaches every device; a device that returns gets the rows it missed', async (t) => {
   const service = await startService(t)
   const laptop = await connect(t, service, 'alice', { deviceId: 'laptop', acks: true })
   const hello = await laptop.next('hello')

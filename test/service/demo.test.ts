@@ -14,7 +14,7 @@ function request(headers: Record<string, string>): string {
   return `POST /demo/session HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${BODY}`
 }
 
-t.test('the demo of a made secret signs for this machine alone', async (t) => {
+t.test('with a generated secret, the demo signs tokens for this machine only', async (t) => {
   const server = await ServerProcess.start({ LOG_LEVEL: 'silent', HOST: '0.0.0.0', DEMO: 'true' }, temporaryFolder(t))
   t.teardown(() => server.kill())
   const status = async (headers: Record<string, string>): Promise<number> => (await send(t, server.url, request(headers))).status
@@ -48,7 +48,7 @@ t.test('the demo of a made secret signs for this machine alone', async (t) => {
   t.match(String(answer), /^HTTP\/1\.1 404 /, 'from another address')
 })
 
-t.test('a recall of the demo is counted as any other', async (t) => {
+t.test('a recall by the demo is counted like any other', async (t) => {
   const server = await ServerProcess.start({ LOG_LEVEL: 'silent' }, temporaryFolder(t))
   t.teardown(() => server.kill())
   const post = (path: string, body: object): Promise<Response> =>
@@ -60,7 +60,7 @@ t.test('a recall of the demo is counted as any other', async (t) => {
   t.match(await (await fetch(`${server.url}/metrics`)).text(), /^belfry_recalled_total 1$/m)
 })
 
-t.test('DEMO=false turns it off, and an address that others reach does not turn it on', async (t) => {
+t.test('the demo is off with DEMO=false, and by default on an address that other machines can reach', async (t) => {
   for (const environment of [{ DEMO: 'false' }, { HOST: '0.0.0.0' }]) {
     const server = await ServerProcess.start({ LOG_LEVEL: 'silent', ...environment }, temporaryFolder(t))
     t.teardown(() => server.kill())

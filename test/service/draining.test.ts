@@ -8,7 +8,7 @@ import { rawPeer, upgradeRequest } from '../fixtures/raw.ts'
 import { until } from '../fixtures/wait.ts'
 import { call, startService } from '../helper.ts'
 
-/** A service whose keys are a while in coming: those who connect wait for `answer`. */
+/** Starts a service whose key set is answered only by `answer()`: clients that connect wait for it. */
 async function slowKeys(t: Test) {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const keys = JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: 'one', alg: 'ES256', use: 'sig' }] })
@@ -31,7 +31,7 @@ async function slowKeys(t: Test) {
   return { service, token, asked: () => answer !== undefined, answer: () => answer?.() }
 }
 
-t.test('what was on its way in when a stop began is answered with 503, and holds nothing up', async (t) => {
+t.test('a request that was arriving when the stop began is answered with 503, and does not delay the stop', async (t) => {
   const { service, token, asked, answer } = await slowKeys(t)
   let begun = 0
   service.app.server.on('upgrade', () => {
@@ -67,7 +67,7 @@ t.test('what was on its way in when a stop began is answered with 503, and holds
   t.ok(Date.now() - start < 8000, `${Date.now() - start} ms`)
 })
 
-t.test('a node that stops answers /metrics and /health on the connections that are left, and nothing else', async (t) => {
+t.test('a stopping node answers /metrics and /health on open connections, and 503 to other requests', async (t) => {
   const service = await startService(t, { CLOSE_GRACE_SECONDS: '20' })
   const paths = { '/metrics?x=1': 200, '/health/live': 200, '/health/ready': 503, '/docs/json': 503, '/health/else': 503 }
   const peers = await Promise.all(
@@ -91,7 +91,7 @@ t.test('a node that stops answers /metrics and /health on the connections that a
   await closing
 })
 
-t.test('who has gone while the keys were fetched is no connection', async (t) => {
+t.test('a client that disconnects while the keys are fetched leaves no connection', async (t) => {
   const { service, token, asked, answer } = await slowKeys(t)
   for (const [begin, request] of [
     ['upgrade', upgradeRequest(`/v1/ws?token=${token}`)],
@@ -107,6 +107,6 @@ t.test('who has gone while the keys were fetched is no connection', async (t) =>
   await until(() => new Promise<boolean>((resolve) => service.app.server.getConnections((_, count) => resolve(count === 0))))
   const own = call(service, 'GET', '/v1/me/notifications', undefined, { token })
   answer()
-  t.equal((await own).status, 200, 'whoever is still there goes on')
+  t.equal((await own).status, 200, 'a waiting request is answered')
   t.equal(service.app.connections.count, 0)
 })

@@ -9,7 +9,7 @@ import { until } from '../fixtures/wait.ts'
 import { call, connect, ready, startService, userToken } from '../helper.ts'
 
 t.test('the heartbeat', async (t) => {
-  await t.test('ping frames and pings; a peer that answers in either way stays, a silent one is 4201', async (t) => {
+  await t.test('a peer that answers ping frames or ping control frames stays, a silent one is closed with 4201', async (t) => {
     const service = await startService(t, { WS_PING_INTERVAL_MS: '100' }, { timeouts: { pongMs: 400 } })
     const answering = await ready(t, service, 'alice')
     const silent = await connect(t, service, 'alice', { autoPong: false })
@@ -25,7 +25,7 @@ t.test('the heartbeat', async (t) => {
     const after = Date.now() - start
     t.ok(after >= 400 && after < 3000, `${after} ms`)
     t.match(silent.all('bye')[0], { code: 4201, reconnectInMs: 0 })
-    t.ok(pings >= 2, 'pings between do not put the end off')
+    t.ok(pings >= 2, 'later pings do not extend the deadline')
     t.ok(silent.all('ping').length >= 2)
     t.ok(Math.abs((silent.all('ping')[0]?.time ?? 0) - Date.now()) < 10_000)
     const count = answering.all('ping').length
@@ -35,7 +35,7 @@ t.test('the heartbeat', async (t) => {
   })
 })
 
-t.test('a socket that takes nothing is closed with 4104, and what it missed is still there', async (t) => {
+t.test('a socket that takes no bytes is closed with 4104, and the log keeps its rows', async (t) => {
   const service = await startService(
     t,
     { RATE_LIMIT_MAX: '0', MAX_UNACKED: '10000', LOG_MAX_ENTRIES: '5000', WS_PING_INTERVAL_MS: '200' },
@@ -59,13 +59,13 @@ t.test('a socket that takes nothing is closed with 4104, and what it missed is s
     for (const { transport } of service.app.connections.connections() as Connection[]) most = Math.max(most, transport.buffered)
     return await closed()
   })
-  t.ok(most > 0, 'it did hold back')
-  t.ok(most < 8_000_000, `and did not buffer without bound: ${most}`)
+  t.ok(most > 0, 'the node stopped sending')
+  t.ok(most < 8_000_000, `${most} bytes were buffered at most`)
   const { body } = await call(service, 'GET', '/v1/users/slow/queue')
-  t.equal(parseEventId(body.head)?.offset, sent, 'all is in the log')
+  t.equal(parseEventId(body.head)?.offset, sent, 'the log has every row')
 })
 
-t.test('a socket that takes something, however slowly, stays', async (t) => {
+t.test('a socket that takes bytes slowly stays open', async (t) => {
   const service = await startService(
     t,
     { RATE_LIMIT_MAX: '0', MAX_UNACKED: '10000', LOG_MAX_ENTRIES: '5000', WS_PING_INTERVAL_MS: '200' },
@@ -93,35 +93,32 @@ t.test('a socket that takes something, however slowly, stays', async (t) => {
     }, 15)
     t.teardown(() => clearInterval(sip))
     await until(() => tail.includes(`"title":"${count - 1}"`), 'the last row')
-    t.ok(Date.now() - start > 2000, `longer than a stall may last: ${Date.now() - start} ms`)
+    t.ok(Date.now() - start > 2000, `${Date.now() - start} ms are longer than the stall timeout`)
     socket.destroy()
   }
   t.notMatch((await call(service, 'GET', '/metrics')).body, /code="4104"/)
 })
 
-t.test(
-  'a stopped node says bye, with times to come back that differ, and takes nobody new; a peer that says nothing does not hold it up',
-  async (t) => {
-    const service = await startService(t, { CLOSE_GRACE_SECONDS: '2' })
-    const clients = await Promise.all(Array.from({ length: 12 }, (_, n) => ready(t, service, `user${n}`)))
-    const mute = connectTcp(Number(new URL(service.url).port), '127.0.0.1')
-    t.teardown(() => mute.destroy())
-    await once(mute, 'connect')
-    const closing = service.close()
-    for (const client of clients) {
-      t.same(await client.whenClosed(), { code: 4200, reason: 'draining' })
-      const [bye] = client.all('bye')
-      t.match(bye, { code: 4200, reason: 'draining' })
-      t.ok((bye?.reconnectInMs ?? -1) >= 0 && (bye?.reconnectInMs ?? 0) <= 10_000)
-    }
-    t.ok(new Set(clients.map((client) => client.all('bye')[0]?.reconnectInMs)).size > 3)
-    t.equal(service.app.health.readiness().ready, false)
-    await closing
-    await t.rejects(connect(t, service, 'alice'))
+t.test('a stopping node sends bye with different delays, accepts no client, and does not wait for a silent peer', async (t) => {
+  const service = await startService(t, { CLOSE_GRACE_SECONDS: '2' })
+  const clients = await Promise.all(Array.from({ length: 12 }, (_, n) => ready(t, service, `user${n}`)))
+  const mute = connectTcp(Number(new URL(service.url).port), '127.0.0.1')
+  t.teardown(() => mute.destroy())
+  await once(mute, 'connect')
+  const closing = service.close()
+  for (const client of clients) {
+    t.same(await client.whenClosed(), { code: 4200, reason: 'draining' })
+    const [bye] = client.all('bye')
+    t.match(bye, { code: 4200, reason: 'draining' })
+    t.ok((bye?.reconnectInMs ?? -1) >= 0 && (bye?.reconnectInMs ?? 0) <= 10_000)
   }
-)
+  t.ok(new Set(clients.map((client) => client.all('bye')[0]?.reconnectInMs)).size > 3)
+  t.equal(service.app.health.readiness().ready, false)
+  await closing
+  await t.rejects(connect(t, service, 'alice'))
+})
 
-t.test('a connection by an operator: 4003 with the reason given', async (t) => {
+t.test('an operator closes a connection with 4003 and a reason', async (t) => {
   const service = await startService(t)
   const client = await ready(t, service, 'alice', { deviceId: 'd' })
   const { connectionId } = client.all('hello')[0] ?? {}
@@ -130,7 +127,7 @@ t.test('a connection by an operator: 4003 with the reason given', async (t) => {
   t.match(client.all('bye')[0], { code: 4003, reason: 'maintenance', reconnectInMs: 0 })
 })
 
-t.test("a store that is away: the client's frames wait for the attach, and 4103 when it lasts", async (t) => {
+t.test("while the store is unavailable the client's frames wait for the attach; after the timeout the close code is 4103", async (t) => {
   const service = await startService(t, { WS_PING_INTERVAL_MS: '100' }, { timeouts: { attachMs: 500 } })
   let attempts = 0
   service.app.store.attach = async () => {
@@ -143,11 +140,11 @@ t.test("a store that is away: the client's frames wait for the attach, and 4103 
   t.same(await client.whenClosed(), { code: 4103, reason: 'store away too long' })
   t.same(client.all('error'), [])
   t.ok(Date.now() - start >= 500)
-  t.ok(attempts > 2, 'it was tried again')
+  t.ok(attempts > 2, 'the attach was retried')
   t.same(client.all('hello'), [])
 })
 
-t.test('an established connection outlives a newcomer that is one too many', async (t) => {
+t.test('an established connection outlives a new one over the limit', async (t) => {
   const service = await startService(t, { MAX_CONNECTIONS_PER_USER: '1', WS_PING_INTERVAL_MS: '100' })
   const client = await ready(t, service, 'alice', { deviceId: 'd' })
   const { store } = service.app
@@ -172,7 +169,7 @@ t.test('an established connection outlives a newcomer that is one too many', asy
   t.equal(client.closed, undefined)
 })
 
-t.test('a device that returns takes the place of its own stale connection', async (t) => {
+t.test('a device that returns displaces its own stale connection', async (t) => {
   const service = await startService(t, { MAX_CONNECTIONS_PER_USER: '2' })
   const laptop = await ready(t, service, 'alice', { deviceId: 'laptop' })
   const stale = await ready(t, service, 'alice', { deviceId: 'phone' })
@@ -186,7 +183,7 @@ t.test('a device that returns takes the place of its own stale connection', asyn
   for (const client of [laptop, returned]) t.match(await client.next('notification'), { notification: { title: 'To both' } })
   const peer = await rawPeer(t, service.url)
   peer.socket.write(streamRequest('alice', '&device_id=phone'))
-  t.match(await returned.whenClosed(), { code: 4004 }, 'whatever the transport')
+  t.match(await returned.whenClosed(), { code: 4004 }, 'a stream displaces a WebSocket')
   await until(() => peer.received().includes('caughtUp'))
 })
 
@@ -200,7 +197,7 @@ t.test('a dozen connections of one device at once: the limit holds, and the newe
   for (const client of clients.filter(({ closed }) => closed === undefined)) await client.next('notification')
 })
 
-t.test('one whose place was taken while it was away is 4004 in the end', async (t) => {
+t.test('a connection that cannot attach again for the limit is closed with 4004 after the timeout', async (t) => {
   const service = await startService(t, { WS_PING_INTERVAL_MS: '100' }, { timeouts: { attachMs: 300 } })
   const client = await ready(t, service, 'alice', { deviceId: 'd' })
   service.app.store.attach = async () => ({ status: 'limit' })
@@ -208,7 +205,7 @@ t.test('one whose place was taken while it was away is 4004 in the end', async (
   t.same(await client.whenClosed(), { code: 4004, reason: 'connection limit' })
 })
 
-t.test('a fault costs the connection it came about in: 4100, and the log says why', async (t) => {
+t.test('an unexpected error closes its connection with 4100 and is logged', async (t) => {
   const service = await startService(t)
   const faults: unknown[] = []
   service.app.log.error = ({ err }: { err: Error }) => void faults.push(err.message)

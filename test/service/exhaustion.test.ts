@@ -10,7 +10,7 @@ import { call, connect, SECRET, startService, temporaryFolder } from '../helper.
 
 const NOTE = { to: 'alice', type: 'a', title: 'x' }
 
-t.test('a log that cannot be written: the service goes on, lines are dropped and counted, SIGTERM stops it', async (t) => {
+t.test('if the log cannot be written, the service drops and counts its lines, works on, and stops on SIGTERM', async (t) => {
   const full = openSync('/dev/full', 'w')
   const environment = { JWT_SECRET: SECRET, DATA_DIR: temporaryFolder(t), LOG_LEVEL: 'trace' }
   const server = await ServerProcess.start(environment, undefined, { stdoutTo: full })
@@ -32,11 +32,11 @@ t.test('a log that cannot be written: the service goes on, lines are dropped and
   t.equal(await server.exited, 0)
 })
 
-t.test('a reader of the log that stops reading does not stop the service', async (t) => {
+t.test('the service works on when the reader of its log stops reading', async (t) => {
   const server = await ServerProcess.start({ JWT_SECRET: SECRET, DATA_DIR: temporaryFolder(t), LOG_LEVEL: 'trace' })
   t.teardown(() => server.kill())
   server.child.stdout?.pause()
-  // Many times what a pipe holds.
+  // Many times the capacity of a pipe.
   for (let n = 0; n < 600; n++) t.equal((await fetch(`${server.url}/nowhere/${'x'.repeat(400)}`)).status, 404)
   t.equal((await call(server, 'POST', '/v1/notifications', NOTE)).status, 202)
   server.child.stdout?.resume()
@@ -44,7 +44,7 @@ t.test('a reader of the log that stops reading does not stop the service', async
   t.equal(await server.exited, 0)
 })
 
-t.test('out of file descriptors, the node refuses newcomers, keeps its connections, and recovers by itself', async (t) => {
+t.test('without file descriptors, the node refuses new connections, keeps the open ones, and recovers by itself', async (t) => {
   const server = await ServerProcess.start({
     JWT_SECRET: SECRET,
     DATA_DIR: temporaryFolder(t),
@@ -61,7 +61,7 @@ t.test('out of file descriptors, the node refuses newcomers, keeps its connectio
   t.teardown(() => {
     for (const socket of flood) socket.destroy()
   })
-  await until(() => readdirSync(`/proc/${pid}/fd`).length >= limit - 1, 'the descriptors to be used up')
+  await until(() => readdirSync(`/proc/${pid}/fd`).length >= limit - 1, 'no descriptor is left')
   // Longer than every timer of the process that may open a file.
   const end = performance.now() + 2500
   await until(() => performance.now() > end && server.running, 'some seconds without descriptors')
@@ -78,7 +78,7 @@ t.test('out of file descriptors, the node refuses newcomers, keeps its connectio
   t.ok(server.running)
 })
 
-t.test('MAX_CONNECTIONS: the connection beyond it is answered 503, on both transports, and has room again after one left', async (t) => {
+t.test('MAX_CONNECTIONS: one more is answered with 503 on both transports, until a connection closes', async (t) => {
   const service = await startService(t, { MAX_CONNECTIONS: '3' })
   const clients = []
   for (let n = 0; n < 3; n++) clients.push(await connect(t, service, `user-${n}`))
@@ -93,7 +93,7 @@ t.test('MAX_CONNECTIONS: the connection beyond it is answered 503, on both trans
   await late.next('caughtUp')
 })
 
-t.test('many that connect at the same moment do not overshoot MAX_CONNECTIONS', async (t) => {
+t.test('simultaneous clients do not exceed MAX_CONNECTIONS', async (t) => {
   const service = await startService(t, { MAX_CONNECTIONS: '5' })
   const outcomes = await Promise.all(
     Array.from({ length: 40 }, (_, n) =>

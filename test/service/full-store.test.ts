@@ -11,7 +11,7 @@ import { call, connect, SECRET, startService, type TestService, temporaryFolder 
 const SERVER = join(import.meta.dirname, '..', '..', 'server.js')
 const NOTIFICATION = { to: 'alice', type: 't', title: 'x', data: { text: 'x'.repeat(4000) } }
 
-/** A data folder on a disk of 8 MiB, or one whose files may have 1 MiB, and how to make room. */
+/** A data folder on a disk of 8 MiB, or with files of 1 MiB at most, and a function that makes room in it. */
 interface Confined {
   folder: string
   /** The command that runs the service, and its first arguments. */
@@ -19,7 +19,7 @@ interface Confined {
   makeRoom(pid: number): void
 }
 
-/** A tmpfs needs the right to mount; without it the size of files is limited, which fails writes with EFBIG instead of ENOSPC. */
+/** Mounts a tmpfs. Without the right to mount, limits the size of files instead, so that writes fail with EFBIG and not with ENOSPC. */
 function confined(t: Test): Confined {
   const folder = join(temporaryFolder(t), 'disk')
   mkdirSync(folder)
@@ -35,7 +35,7 @@ function confined(t: Test): Confined {
   }
 }
 
-/** Demands of a service that is made full by `fill`: it refuses publishes, and nothing else; and recovers after `makeRoom`. */
+/** Asserts that a service refuses publishes, and nothing else, after `fill`, and recovers after `makeRoom`. */
 async function demand(t: Test, service: Pick<TestService, 'url' | 'socketUrl'>, makeRoom: () => void | Promise<void>): Promise<number> {
   const before = await connect(t, service, 'alice', { deviceId: 'before', acks: true })
   await before.next('hello')
@@ -62,7 +62,7 @@ async function demand(t: Test, service: Pick<TestService, 'url' | 'socketUrl'>, 
   return accepted + 1
 }
 
-t.test('a full data disk: publishes 507, everything else works, and it recovers by itself; nothing is lost', async (t) => {
+t.test('on a full data disk publishes get 507, everything else works, and the node recovers by itself without a loss', async (t) => {
   const { folder, command, makeRoom } = confined(t)
   const port = await freePort()
   const environment = {
@@ -100,7 +100,7 @@ t.test('a full data disk: publishes 507, everything else works, and it recovers 
   await second.ended
 })
 
-t.test('a Redis at maxmemory: the same', async (t) => {
+t.test('with Redis at maxmemory publishes get 507, everything else works, and the node recovers by itself without a loss', async (t) => {
   const redis = await RedisServer.start()
   t.teardown(() => redis.stop())
   const admin = redis.client()

@@ -8,7 +8,7 @@ const { url } = service
 const token = userToken('alice')
 const NOTE = { to: 'alice', type: 'a', title: 'b' }
 
-/** Peers that take their time, from the start of the file on; looked at in its last test. */
+/** Slow peers. They start with the file, since their deadlines are long; the last test reads the results. */
 const slow = await startSlowPeers()
 
 function code({ body }: RawAnswer): string {
@@ -23,7 +23,7 @@ t.test('no Host header: 400', async (t) => {
   t.equal((await send(t, url, 'GET /health/live HTTP/1.1\r\n\r\n')).status, 400)
 })
 
-t.test('GET of the socket without an upgrade: 426', async (t) => {
+t.test('GET /v1/ws without an upgrade: 426', async (t) => {
   const answer = await call(service, 'GET', '/v1/ws')
   t.match(answer, { status: 426, body: { code: 'BELFRY_ERR_UPGRADE_REQUIRED' } })
   t.equal(answer.headers.get('upgrade'), 'websocket')
@@ -75,7 +75,7 @@ t.test('only an allowed Origin, or none, may open a socket', async (t) => {
   for (const origin of ['https://app.example', 'https://APP.example', 'http://localhost:8080', undefined])
     t.equal(await status(origin), 101, String(origin))
   const refused = await send(t, guarded.url, upgradeRequest('/v1/ws', { origin: 'https://evil.example' }))
-  t.equal(code(refused), 'BELFRY_ERR_ORIGIN_FORBIDDEN', 'before the token is looked at')
+  t.equal(code(refused), 'BELFRY_ERR_ORIGIN_FORBIDDEN', 'before the token is verified')
 })
 
 t.test('headers of 20 KB: 431; 2,100 headers open nothing and break nothing', async (t) => {
@@ -105,11 +105,11 @@ for (const [name, request] of Object.entries({
   })
 }
 
-t.test('one address may try to connect so often: 429 with Retry-After', async (t) => {
+t.test('an address over the limit of connection attempts: 429 with Retry-After', async (t) => {
   const limited = await startService(t, { CONNECT_RATE_LIMIT_MAX: '3' })
   const statuses: number[] = []
   for (let n = 0; n < 3; n++) statuses.push((await send(t, limited.url, upgradeRequest('/v1/ws?token=bad'))).status)
-  t.same(statuses, [101, 101, 101], 'bad tokens count, too')
+  t.same(statuses, [101, 101, 101], 'attempts with a bad token count')
   const spoofed = { 'x-forwarded-for': '203.0.113.9' }
   const answer = await send(t, limited.url, upgradeRequest(`/v1/ws?token=${token}`, spoofed))
   t.same([answer.status, code(answer)], [429, 'BELFRY_ERR_TOO_MANY_REQUESTS'])
@@ -156,7 +156,7 @@ for (const [name, bytes, close] of [
   })
 }
 
-t.test('what stays open: nesting in a known frame, unknown fields, 50 frames in a second', async (t) => {
+t.test('nesting in a known frame, unknown fields and 50 frames in a second do not close a connection', async (t) => {
   const client = await connect(t, service, 'patient', { deviceId: 'd' })
   await client.next('caughtUp')
   client.send(`{"type":"pong","time":${'['.repeat(1000)}${']'.repeat(1000)},"more":1,"__proto__":{"x":1}}`)
@@ -165,7 +165,7 @@ t.test('what stays open: nesting in a known frame, unknown fields, 50 frames in 
   t.match(await client.next('ok'), { ref: 1 })
 })
 
-t.test('frames after the one that closed the connection are not carried out', async (t) => {
+t.test('frames after a frame that closed the connection have no effect', async (t) => {
   const { body } = await call(service, 'POST', '/v1/notifications', { ...NOTE, to: 'late' })
   const peer = await rawWebSocket(t, url, 'late', '&device_id=d')
   const mark = JSON.stringify({ type: 'mark', ids: [body.id], state: 'read' })
@@ -181,7 +181,7 @@ t.test('permessage-deflate is not negotiated', async (t) => {
   t.notMatch(answer.head, /extensions/i)
 })
 
-t.test('P04 bodies and data over their limit: 413', async (t) => {
+t.test('bodies and data over their limit: 413', async (t) => {
   const large = await send(t, url, post('content-type: application/json\r\n', JSON.stringify({ ...NOTE, title: 'x'.repeat(262_144) })))
   t.same([large.status, code(large)], [413, 'BELFRY_ERR_TOO_LARGE'])
   const announced = await send(
@@ -189,7 +189,7 @@ t.test('P04 bodies and data over their limit: 413', async (t) => {
     url,
     `POST /v1/notifications HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${serviceToken()}\r\ncontent-type: application/json\r\ncontent-length: 1000000000\r\n\r\n`
   )
-  t.equal(announced.status, 413, 'before it is sent')
+  t.equal(announced.status, 413, 'before the body is sent')
   const publish = (data: unknown) => call(service, 'POST', '/v1/notifications', { ...NOTE, data })
   const frame = JSON.stringify({ t: '' }).length
   t.equal((await publish({ t: 'x'.repeat(4096 - frame) })).status, 202)
@@ -211,13 +211,13 @@ for (const [name, headers] of Object.entries({
   'a form': 'content-type: application/x-www-form-urlencoded\r\n',
   nothing: ''
 })) {
-  t.test(`P05 Content-Type ${name}: 415`, async (t) => {
+  t.test(`Content-Type ${name}: 415`, async (t) => {
     const answer = await send(t, url, post(headers))
     t.same([answer.status, code(answer)], [415, 'BELFRY_ERR_UNSUPPORTED_MEDIA_TYPE'])
   })
 }
 
-t.test('P05 no spelling of a content type gets round the schema: 400', async (t) => {
+t.test('no spelling of a content type bypasses the schema: 400', async (t) => {
   for (const type of ['application/json\t;x', ' application/json', 'application/json;', 'APPLICATION/JSON; charset=utf-8']) {
     const answer = await send(t, url, post(`content-type: ${type}\r\n`, JSON.stringify({ ...NOTE, unknown: 1 })))
     t.same([answer.status, code(answer)], [400, 'BELFRY_ERR_INVALID_REQUEST'], type)
@@ -231,13 +231,13 @@ for (const [name, key] of Object.entries({
   'a quote alone': '"',
   'half quoted': '"abc'
 })) {
-  t.test(`P07 an Idempotency-Key ${name}: 400`, async (t) => {
+  t.test(`an Idempotency-Key ${name}: 400`, async (t) => {
     const answer = await send(t, url, post(`content-type: application/json\r\nidempotency-key: ${key}\r\n`))
     t.same([answer.status, code(answer)], [400, 'BELFRY_ERR_INVALID_REQUEST'])
   })
 }
 
-t.test('P08 users: what is no user is 400, everywhere; what only looks odd is one', async (t) => {
+t.test('an invalid user is 400 in every route; an unusual one works', async (t) => {
   for (const user of ['a\u0000b', 'a\u001fb', '\u200b', '\ud800', 'x'.repeat(129), '']) {
     const answer = await call(service, 'POST', '/v1/notifications', { ...NOTE, to: [user] })
     t.match(answer, { status: 400, body: { code: 'BELFRY_ERR_INVALID_REQUEST' } }, JSON.stringify(user).slice(0, 20))
@@ -255,7 +255,7 @@ t.test('P08 users: what is no user is 400, everywhere; what only looks odd is on
   }
 })
 
-t.test('lone surrogates and line separators in what is shown arrive as they were sent', async (t) => {
+t.test('lone surrogates and line separators in title and data arrive unchanged', async (t) => {
   const body = { ...NOTE, to: 'odd', title: '\ud800 \u2028 \u0000 "', data: { '\udfff': '\ud83d' } }
   const client = await connect(t, service, 'odd')
   await client.next('caughtUp')
@@ -263,7 +263,7 @@ t.test('lone surrogates and line separators in what is shown arrive as they were
   t.match(await client.next('notification'), { notification: { title: body.title, data: body.data } })
 })
 
-t.test('prototypes cannot be reached by a body', async (t) => {
+t.test('a body cannot reach a prototype', async (t) => {
   for (const text of [
     '{"to":"alice","type":"a","title":"b","__proto__":{"halfLife":1}}',
     '{"to":"alice","type":"a","title":"b","data":{"__proto__":{"x":1}}}',
@@ -275,7 +275,7 @@ t.test('prototypes cannot be reached by a body', async (t) => {
   t.equal(({} as { x?: number }).x, undefined)
 })
 
-t.test('P09 X-Forwarded-For counts from a trusted proxy only', async (t) => {
+t.test('X-Forwarded-For counts from a trusted proxy only', async (t) => {
   const addressOf = async (from: typeof service): Promise<string> => {
     const client = await connect(t, from, 'fwd', { headers: { 'x-forwarded-for': '198.51.100.1, 203.0.113.9' } })
     await client.next('hello')
@@ -284,10 +284,14 @@ t.test('P09 X-Forwarded-For counts from a trusted proxy only', async (t) => {
   }
   t.equal(await addressOf(service), '127.0.0.1')
   t.equal(await addressOf(await startService(t, { TRUST_PROXY: '10.0.0.0/8' })), '127.0.0.1')
-  t.equal(await addressOf(await startService(t, { TRUST_PROXY: '127.0.0.1/32' })), '203.0.113.9', 'the last one a trusted proxy saw')
+  t.equal(
+    await addressOf(await startService(t, { TRUST_PROXY: '127.0.0.1/32' })),
+    '203.0.113.9',
+    'the last address that a trusted proxy saw'
+  )
 })
 
-t.test('P09 ports and brackets in X-Forwarded-For: the address counts', async (t) => {
+t.test('ports and brackets in X-Forwarded-For are not part of the address', async (t) => {
   const behind = await startService(t, { TRUST_PROXY: '127.0.0.1,10.0.0.0/8', CONNECT_RATE_LIMIT_MAX: '2' })
   const statusOf = async (forwarded: string): Promise<number> =>
     (await send(t, behind.url, upgradeRequest('/v1/ws?token=bad', { 'x-forwarded-for': forwarded }))).status
@@ -303,7 +307,7 @@ t.test('P09 ports and brackets in X-Forwarded-For: the address counts', async (t
   t.equal((await call(behind, 'GET', '/v1/users/fwd/connections')).body.items[0].address, '2001:db8::2')
 })
 
-t.test('P11 1,001 recipients or items: 413', async (t) => {
+t.test('1,001 recipients or items: 413', async (t) => {
   const many = Array.from({ length: 1001 }, (_, n) => `u${n}`)
   t.match(await call(service, 'POST', '/v1/notifications', { ...NOTE, to: many }), { status: 413, body: { code: 'BELFRY_ERR_TOO_LARGE' } })
   t.match(await call(service, 'POST', '/v1/notifications/batch', { notifications: many.map(() => NOTE) }), {
@@ -312,7 +316,7 @@ t.test('P11 1,001 recipients or items: 413', async (t) => {
   })
 })
 
-t.test('P13 an error of our own tells nothing of the inside', async (t) => {
+t.test('an internal error reveals nothing', async (t) => {
   const broken = await startService(t)
   broken.app.store.queue = async () => {
     throw Object.assign(new Error('WRONGTYPE secret of the store'), { command: 'HGETALL' })
@@ -350,14 +354,14 @@ async function startSlowPeers() {
   return { head, body, headAfter: after(head), bodyAfter: after(body), idleAfter: Promise.all(idle.map(after)) }
 }
 
-t.test('slow heads, slow bodies and idle connections are closed, and the service serves others', async (t) => {
+t.test('slow heads, slow bodies and idle connections are closed, and the service answers others', async (t) => {
   const idle = Math.max(...(await slow.idleAfter))
   t.ok(idle < 10_800, `300 idle connections: the last after ${idle} ms`)
   const head = await slow.headAfter
-  t.ok(head > 7000 && head < 10_800, `a head that drips: after ${head} ms`)
+  t.ok(head > 7000 && head < 10_800, `a slow head: closed after ${head} ms`)
   t.match(slow.head.received().toString(), /^HTTP\/1.1 408 [\s\S]*BELFRY_ERR_REQUEST_TIMEOUT/)
   const body = await slow.bodyAfter
-  t.ok(body > 12_000 && body < 15_800, `a body that drips: after ${body} ms`)
+  t.ok(body > 12_000 && body < 15_800, `a slow body: closed after ${body} ms`)
   t.match(slow.body.received().toString(), /^HTTP\/1.1 408 [\s\S]*BELFRY_ERR_REQUEST_TIMEOUT/)
   t.equal((await call(service, 'POST', '/v1/notifications', NOTE)).status, 202)
 })

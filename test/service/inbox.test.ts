@@ -73,7 +73,7 @@ t.test('the inbox, by the service and by the user', async (t) => {
       durability: 'fsync'
     })
     t.match(await client.next('state'), { ids: [ids[6]], state: 'read', unread: 6 })
-    t.same((await mark({ ids: [ids[6]], state: 'read' })).body, { ids: [], unread: 6, durability: 'fsync' }, 'it is read already')
+    t.same((await mark({ ids: [ids[6]], state: 'read' })).body, { ids: [], unread: 6, durability: 'fsync' }, 'already read')
     t.same((await mark({ ids: [ids[0]], state: 'archived' }, me, mine)).body, { ids: [ids[0]], unread: 5, durability: 'fsync' })
     const { body } = await call(service, 'GET', `/v1/users/alice/notifications/${ids[2]}`)
     t.same((await mark({ upTo: body.eventId, state: 'read' })).body, { ids: [ids[1], ids[2]], unread: 3, durability: 'fsync' })
@@ -83,7 +83,7 @@ t.test('the inbox, by the service and by the user', async (t) => {
       t.same(
         (await mark(late, path, path === me ? mine : {})).body,
         { ids: [], unread: 4, durability: 'fsync' },
-        'an hour ago: it was marked since'
+        'a mark made an hour ago does not undo a later one'
       )
     }
     const by = async (state: string) =>
@@ -93,7 +93,7 @@ t.test('the inbox, by the service and by the user', async (t) => {
     t.same(await by('unread'), ['6', '5', '4', '3'])
     await mark({ ids: [ids[5]], state: 'seen' })
     t.same(await by('seen'), ['6'])
-    t.same(await by('unread'), ['6', '5', '4', '3'], 'what was seen is not read')
+    t.same(await by('unread'), ['6', '5', '4', '3'], 'seen is not read')
     for (const bad of [
       { state: 'read' },
       { ids: [], state: 'read' },
@@ -112,7 +112,7 @@ t.test('the inbox, by the service and by the user', async (t) => {
     isProblem(t, await mark({ ids: Array.from({ length: 1001 }, () => 'x'), state: 'read' }), 413, 'TOO_LARGE')
   })
 
-  await t.test("nobody sees another's inbox", async (t) => {
+  await t.test('a user cannot see the inbox of another user', async (t) => {
     const bob = { token: userToken('bob') }
     t.same((await call(service, 'GET', '/v1/me/notifications', undefined, bob)).body, { items: [], nextCursor: null, unread: 0 })
     isProblem(t, await call(service, 'GET', `/v1/me/notifications/${ids[0]}`, undefined, bob), 404, 'NOT_FOUND')
@@ -125,7 +125,7 @@ t.test('the inbox, by the service and by the user', async (t) => {
   })
 })
 
-t.test('a page or an upTo of an earlier log is 409: its offsets name other rows', async (t) => {
+t.test('a cursor or an upTo of an earlier log is 409, since its offsets name other rows', async (t) => {
   const service = await startService(t, NO_LIMIT)
   for (let n = 0; n < 3; n++) await publish(service, { to: 'alice', ...NOTE })
   const path = '/v1/users/alice/notifications'

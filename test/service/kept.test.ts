@@ -16,7 +16,7 @@ function publish(service: TestService, body: string) {
   return call(service, 'POST', '/v1/notifications', body)
 }
 
-/** The `data` of every event of a stream whose `id:` says that it is a row, once `count` came. */
+/** Returns the notifications of an event stream, once `count` of them arrived. */
 async function streamed(service: TestService, user: string, count: number): Promise<unknown[]> {
   const response = await fetch(`${service.url}/v1/sse?device_id=stream&last_event_id=earliest`, {
     headers: { authorization: `Bearer ${userToken(user)}` }
@@ -36,7 +36,7 @@ async function streamed(service: TestService, user: string, count: number): Prom
   throw new Error('the stream ended')
 }
 
-/** Holds that a content comes out of the inbox, a live and a replaying WebSocket, and an event stream as it went in. */
+/** Asserts that the inbox, a live and a replaying WebSocket and an event stream return each content as it was published. */
 async function holdKept(t: Test, service: TestService, user: string, contents: Record<string, unknown>[]): Promise<void> {
   const live = await ready(t, service, user, { deviceId: 'live', acks: true })
   for (const content of contents) {
@@ -67,7 +67,7 @@ async function holdKept(t: Test, service: TestService, user: string, contents: R
   const inbox = await call(service, 'GET', `/v1/users/${user}/notifications?limit=200`)
   t.same(inbox.body.items.map(shown).reverse(), expected, 'in the inbox')
   const one = await call(service, 'GET', `/v1/users/${user}/notifications/${inbox.body.items[0].id}`)
-  t.equal(shown(one.body), expected.at(-1), 'found by its id')
+  t.equal(shown(one.body), expected.at(-1), 'by its id')
 }
 
 const NUMBERS = [0, 0.1, -1.5e300, 5e-324, Number.MAX_VALUE, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER, 0.1 + 0.2]
@@ -94,9 +94,9 @@ const CONTENTS = [
 ]
 
 for (const [name, service] of Object.entries(stores)) {
-  t.test(`${name}: what is accepted comes out as it went in`, (t) => holdKept(t, service, 'kept', CONTENTS))
+  t.test(`${name}: accepted content is returned unchanged`, (t) => holdKept(t, service, 'kept', CONTENTS))
 
-  t.test(`${name}: any JSON`, async (t) => {
+  t.test(`${name}: random JSON is returned unchanged`, async (t) => {
     const text = fc.string({ unit: fc.integer({ min: 0, max: 0xffff }).map((code) => String.fromCharCode(code)), maxLength: 12 })
     const key = text.filter((name) => name !== '__proto__')
     const number = fc.oneof(fc.double({ noDefaultInfinity: true, noNaN: true }), fc.maxSafeInteger()).map((n) => (Object.is(n, -0) ? 0 : n))
@@ -123,7 +123,7 @@ for (const [name, service] of Object.entries(stores)) {
     )
   })
 
-  t.test(`${name}: what would not is 400 with its place, and nothing is stored`, async (t) => {
+  t.test(`${name}: JSON that would not be returned unchanged is 400 with its place, and nothing is stored`, async (t) => {
     const refused: [string, string][] = [
       ['"data":{"orderId":738529527931269425}', '/data/orderId'],
       ['"data":{"a":[{"b":9007199254740993}]}', '/data/a/0/b'],
@@ -158,7 +158,7 @@ for (const [name, service] of Object.entries(stores)) {
     t.match((await call(service, 'GET', '/v1/users/refused/notifications')).body, { items: [], unread: 0 })
   })
 
-  t.test(`${name}: one bad item of a batch fails alone`, async (t) => {
+  t.test(`${name}: a bad item of a batch does not fail the others`, async (t) => {
     const item = (data: string): string => `{"to":"batch","type":"t","title":"x","data":${data}}`
     const items = ['{"n":1}', '{"__proto__":1}', '{"n":738529527931269425}', '{"n":{"m":-0}}', '{"n":1,"n":2}', '{"n":2}']
     const answer = await call(service, 'POST', '/v1/notifications/batch', `{"notifications":[${items.map(item).join(',')}]}`)
@@ -182,7 +182,7 @@ for (const [name, service] of Object.entries(stores)) {
   })
 }
 
-t.test('numbers of other languages that are doubles are kept', async (t) => {
+t.test('numbers that other languages write for doubles are accepted', async (t) => {
   const { embedded } = stores as { embedded: TestService }
   const literals = [
     '1e20',
@@ -203,7 +203,7 @@ t.test('numbers of other languages that are doubles are kept', async (t) => {
 
 const { embedded } = stores as { embedded: TestService }
 
-t.test('more problems than are listed: 400 for the whole', async (t) => {
+t.test('a body with more problems than an answer lists is refused as a whole: 400', async (t) => {
   const many = await publish(embedded, `{"to":"a","type":"t","title":"x","data":{"n":[${Array(5000).fill('-0').join(',')}]}}`)
   t.match(many, { status: 400, body: { errors: [{ pointer: '' }] } })
   const some = await publish(embedded, `{"to":"a","type":"t","title":"x","data":{"n":[${Array(50).fill('-0').join(',')}]}}`)
@@ -220,7 +220,7 @@ async function post(body: Buffer, headers: Record<string, string>, isChunked: bo
   return { status: answer.status, headers: answer.headers, body: (await answer.json()) as { code: string; detail: string } }
 }
 
-t.test('bodies that are not UTF-8, in another charset or coded: 400 and 415, chunked too', async (t) => {
+t.test('a body that is not UTF-8 is 400; another charset or a coding is 415, also when chunked', async (t) => {
   const text = JSON.stringify({ to: 'bytes', type: 't', title: 'Café' })
   const utf8 = Buffer.from(text)
   const latin1 = Buffer.from(text, 'latin1')
@@ -255,19 +255,15 @@ t.test('bodies that are not UTF-8, in another charset or coded: 400 and 415, chu
       { 'content-encoding': 'identity' }
     ])
       t.equal((await post(utf8, headers as Record<string, string>, isChunked)).status, 202, JSON.stringify(headers))
-    t.equal(
-      (await post(Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), utf8]), {}, isChunked)).status,
-      202,
-      'a byte order mark is left out'
-    )
+    t.equal((await post(Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), utf8]), {}, isChunked)).status, 202, 'a byte order mark is removed')
   }
   const transfer = `POST /v1/notifications HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${serviceToken()}\r\ncontent-type: application/json\r\ntransfer-encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n`
-  t.equal((await send(t, embedded.url, transfer)).status, 415, 'a transfer coding but chunked')
+  t.equal((await send(t, embedded.url, transfer)).status, 415, 'a transfer coding other than chunked')
   const { body } = await call(embedded, 'GET', '/v1/users/bytes/notifications')
   t.ok(body.items.every(({ title }: { title: string }) => title === 'Café'))
 })
 
-t.test('an empty body is no body, whatever its type', async (t) => {
+t.test('an empty body counts as no body, with any content type', async (t) => {
   const { body } = await publish(embedded, JSON.stringify({ to: 'empty', type: 't', title: 'x' }))
   for (const type of ['application/json', 'text/plain', 'application/x-www-form-urlencoded', 'nonsense']) {
     const answer = await call(embedded, 'DELETE', `/v1/users/empty/notifications/${body.id}`, '', { headers: { 'content-type': type } })
@@ -276,7 +272,7 @@ t.test('an empty body is no body, whatever its type', async (t) => {
   }
 })
 
-t.test('users . and .. are refused wherever a user is named', async (t) => {
+t.test('the users . and .. are refused in every place that names a user', async (t) => {
   for (const user of ['.', '..']) {
     t.equal((await publish(embedded, JSON.stringify({ to: user, type: 't', title: 'x' }))).status, 400)
     t.equal((await publish(embedded, JSON.stringify({ to: ['a', user], type: 't', title: 'x' }))).status, 400)
@@ -285,7 +281,7 @@ t.test('users . and .. are refused wherever a user is named', async (t) => {
     t.equal(
       (await call(embedded, 'GET', `/v1/users/${user.replaceAll('.', '%252e')}/queue`)).status,
       200,
-      'what only looks like one is another'
+      'similar names are ordinary users'
     )
     for (const path of [user, encodeURIComponent(user).replaceAll('.', '%2E')]) {
       const request = `GET /v1/users/${path}/queue HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${serviceToken()}\r\n\r\n`

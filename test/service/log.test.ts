@@ -4,11 +4,11 @@ import { RedisServer } from '../fixtures/redis.ts'
 import { until } from '../fixtures/wait.ts'
 import { call, connect, ready, startService, type TestClient, type TestService } from '../helper.ts'
 
-// What the log of a user keeps, and what devices are told of it, over the wire and on both stores.
+// Trimming, states, cursors and idempotency keys, over the wire and on both stores.
 
 type Frame = { type: string; unread?: number; ids?: string[] }
 
-/** The unread count as a client has it that does what docs/guides/consuming.md says. */
+/** Returns the unread count of a client that follows docs/guides/consuming.md. */
 function countOf(client: TestClient): number {
   let unread = 0
   for (const frame of client.frames as Frame[]) {
@@ -38,7 +38,7 @@ async function onBothStores(
   })
 }
 
-t.test('trimming by count: the service, a client and the answer to a mark have one count', (t) =>
+t.test('after trimming by count, the service, a client and the answer to a mark have the same unread count', (t) =>
   onBothStores(t, async (t, start) => {
     const service = await start({ LOG_MAX_ENTRIES: '10', RATE_LIMIT_MAX: '0' })
     const client = await ready(t, service, 'alice', { deviceId: 'd', acks: true })
@@ -56,7 +56,7 @@ t.test('trimming by count: the service, a client and the answer to a mark have o
   })
 )
 
-t.test('trimming by age: every device is told, though nobody publishes', (t) =>
+t.test('trimming by age reaches every device without a publish', (t) =>
   onBothStores(t, async (t, start) => {
     const service = await start({ RETENTION_SECONDS: '2', RATE_LIMIT_MAX: '0' })
     const clients = [
@@ -71,7 +71,7 @@ t.test('trimming by age: every device is told, though nobody publishes', (t) =>
   })
 )
 
-t.test('changes of state push nothing out: a device that was away gets every notification', (t) =>
+t.test('changes of state trim no notification: an offline device gets every one', (t) =>
   onBothStores(t, async (t, start) => {
     const service = await start({ LOG_MAX_ENTRIES: '100', RATE_LIMIT_MAX: '0' })
     await (await ready(t, service, 'alice', { deviceId: 'phone', acks: true })).close()
@@ -87,7 +87,7 @@ t.test('changes of state push nothing out: a device that was away gets every not
   })
 )
 
-t.test('a device exists from its first hello, the shared one too', (t) =>
+t.test('a device has a cursor from its first hello, the default device too', (t) =>
   onBothStores(t, async (t, start) => {
     const service = await start({ RATE_LIMIT_MAX: '0' })
     const [phone, shared] = [await ready(t, service, 'alice', { deviceId: 'phone' }), await ready(t, service, 'alice', {})]
@@ -111,7 +111,7 @@ t.test('a device exists from its first hello, the shared one too', (t) =>
   })
 )
 
-t.test('an Idempotency-Key means one body, whatever became of the notification', (t) =>
+t.test('an Idempotency-Key stands for one body, also after the notification was trimmed, folded or recalled', (t) =>
   onBothStores(t, async (t, start) => {
     const service = await start({ LOG_MAX_ENTRIES: '10', RATE_LIMIT_MAX: '5', RATE_LIMIT_WINDOW_MS: '1000' })
     const key = (name: string) => ({ 'idempotency-key': name })
@@ -134,7 +134,7 @@ t.test('an Idempotency-Key means one body, whatever became of the notification',
     t.match(await publish(service, 'alice', { halfLife: 0.01 }, key('folded')), { status: 200, body: { id: folded.body.id } })
     const again = await publish(service, 'alice', {}, key('recalled'))
     t.match(again, { status: 200, body: { id: recalled.body.id, results: [{ status: 'accepted' }] } })
-    t.notOk(again.body.results[0].eventId, 'it never had a place')
+    t.notOk(again.body.results[0].eventId, 'a recalled parked notification never had an event id')
 
     await until(async () => {
       await publish(service, 'alice')
@@ -144,6 +144,6 @@ t.test('an Idempotency-Key means one body, whatever became of the notification',
     t.match(await publish(service, 'alice', other, key('trimmed')), { status: 422 })
     const repeat = await publish(service, 'alice', { data }, key('trimmed'))
     t.match(repeat, { status: 200, body: { id: first.body.id } })
-    t.match(parseEventId(repeat.body.results[0].eventId), { offset: 1, id8: '' }, 'the tag of a row that was trimmed is not known')
+    t.match(parseEventId(repeat.body.results[0].eventId), { offset: 1, id8: '' }, 'a trimmed row has no tag')
   })
 )

@@ -17,7 +17,7 @@ interface Line {
 const INFO = 30
 const WARN = 40
 
-/** A service whose log lines are read. */
+/** Starts a service and collects its log lines. */
 async function startLogged(
   t: Test,
   level: string,
@@ -34,7 +34,7 @@ async function startLogged(
   return { service, lines }
 }
 
-t.test('a refused request is logged with its code and its cause, and the id of its answer', async (t) => {
+t.test('a refused request is logged with its code, its cause and the id in its answer', async (t) => {
   const { service, lines } = await startLogged(t, 'info')
   const answer = await call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 7 })
   t.equal(answer.status, 400)
@@ -50,7 +50,7 @@ t.test('a refused request is logged with its code and its cause, and the id of i
   t.ok(lines.filter(({ code }) => code === 'BELFRY_ERR_INVALID_REQUEST').length >= 2, 'an upgrade too')
 })
 
-t.test('a failure of the store is logged with its reason', async (t) => {
+t.test('a store failure is logged with its reason', async (t) => {
   const { service, lines } = await startLogged(t, 'warn')
   service.app.store.publish = async () => {
     throw new errors.StoreUnavailable({ cause: new Error('the disk is on fire') })
@@ -63,7 +63,7 @@ t.test('a failure of the store is logged with its reason', async (t) => {
   )
 })
 
-t.test('request ids: a sane one of the caller is taken and returned, others are replaced by a unique one', async (t) => {
+t.test('a valid request id of the caller is used and returned; any other is replaced by a unique one', async (t) => {
   const [{ service }, other] = [await startLogged(t, 'info'), await startLogged(t, 'info')]
   const idOf = async (target: TestService, given?: string): Promise<string> => {
     const headers = given === undefined ? {} : { 'x-request-id': given }
@@ -84,7 +84,7 @@ t.test('request ids: a sane one of the caller is taken and returned, others are 
   t.match((await call(service, 'GET', '/v1/%zz')).headers.get('x-request-id'), /./, 'also where no route is found')
 })
 
-t.test('connections are logged at debug, with the hash of the user, device, and close code', async (t) => {
+t.test('connections are logged at debug with the hash of the user, the device and the close code', async (t) => {
   const { service, lines } = await startLogged(t, 'debug')
   const client = await connect(t, service, 'alice', { deviceId: 'phone' })
   await client.next('caughtUp')
@@ -99,7 +99,7 @@ t.test('connections are logged at debug, with the hash of the user, device, and 
   t.notMatch(JSON.stringify(lines), /"alice"/)
 })
 
-t.test('a close that is a fault is logged at info, others are not', async (t) => {
+t.test('only closes for a fault are logged at info', async (t) => {
   const { service, lines } = await startLogged(t, 'info')
   const [bad, good] = [await connect(t, service, 'alice'), await connect(t, service, 'bob')]
   for (const client of [bad, good]) await client.next('caughtUp')
@@ -111,7 +111,7 @@ t.test('a close that is a fault is logged at info, others are not', async (t) =>
   t.equal(about.length, 1)
 })
 
-t.test('a client that goes away is no error: during its body, before its answer, during its upgrade', async (t) => {
+t.test('a client that disconnects is not logged as an error: during its body, before its answer, during its upgrade', async (t) => {
   const { service, lines } = await startLogged(t, 'info')
   const head = 'host: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n'
   const token = `authorization: Bearer ${serviceToken()}\r\n`
@@ -135,7 +135,7 @@ async function abandon(t: Test, service: TestService, request: string): Promise<
   socket.resetAndDestroy()
 }
 
-t.test('a line of a connection costs no hash where it is not written', async (t) => {
+t.test('no user is hashed for a line that the level leaves out', async (t) => {
   const written: string[] = []
   const write = (_facts: object, message: string): void => void written.push(message)
   const log = new ConnectionLog({ level: 'info', debug: write, info: write })

@@ -8,7 +8,7 @@ import { serviceToken, startService, TestClient, userToken } from '../helper.ts'
 
 const PREFIX = '/tools/belfry'
 
-/** A proxy that takes a path prefix away, as `handle_path` of Caddy and `proxy_pass` of nginx do. */
+/** Starts a proxy that removes a path prefix, as `handle_path` of Caddy and `proxy_pass` of nginx do. */
 async function startProxy(t: Test, target: string): Promise<string> {
   const { hostname, port } = new URL(target)
   const server = createServer((incoming, outgoing) => {
@@ -36,7 +36,7 @@ async function startProxy(t: Test, target: string): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}${PREFIX}`
 }
 
-/** Every address that a page names in `src` and `href`, resolved as a browser does. */
+/** Returns the addresses in `src` and `href` of a page, resolved as in a browser. */
 function linksOf(html: string, page: string): string[] {
   return [...html.matchAll(/(?:src|href)="([^"#]+)"/g)].map(([, link = '']) => new URL(link, page).href)
 }

@@ -7,7 +7,7 @@ import { signToken } from '../../services/auth/signing.ts'
 import { send, upgradeRequest } from '../fixtures/raw.ts'
 import { call, connect, type TestService, temporaryFolder } from '../helper.ts'
 
-/** A free port, for a setting that takes no 0. */
+/** Returns a free port, for a setting that does not accept 0. */
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -17,7 +17,7 @@ async function freePort(): Promise<number> {
   return typeof address === 'object' && address !== null ? address.port : 0
 }
 
-t.test('L01, P12: a real process at LOG_LEVEL=trace logs no token, key or payload; /metrics has its own port', async (t) => {
+t.test('a real process at LOG_LEVEL=trace logs no token, key or payload; /metrics has its own port', async (t) => {
   const canary = (name: string): string => `canary-${name}-4f1d9b7c`
   const secret = canary('secret-that-is-long-enough-for-anyone')
   const keys = { right: canary('right-api-key'), wrong: canary('wrong-api-key') }
@@ -115,7 +115,7 @@ t.test('L01, P12: a real process at LOG_LEVEL=trace logs no token, key or payloa
   }
 })
 
-t.test('D01 what is installed for production runs no script, but for the embedded database, whose binary is in its package', async (t) => {
+t.test('production dependencies run no install script, except the embedded database, whose package has its binary', async (t) => {
   const lock = JSON.parse(readFileSync('package-lock.json', 'utf8')) as {
     packages: Record<string, { dev?: boolean; hasInstallScript?: boolean }>
   }

@@ -17,7 +17,7 @@ async function publishMany(service: TestService, to: string, count: number): Pro
   return body.results.map((result: { results: { eventId: string }[] }) => result.results[0]?.eventId)
 }
 
-/** What its rows are called, in the order they came. */
+/** Returns the titles of the notifications that a client received, in order. */
 function titles(client: TestClient): string[] {
   return client.all('notification').map(({ notification }) => notification.title)
 }
@@ -58,7 +58,7 @@ t.test('resume', async (t) => {
     t.equal(client.frames[0]?.type, 'hello')
   })
 
-  await t.test('a new device gets what no device has received; a known one what it has not', async (t) => {
+  await t.test('a new device gets the rows that no device has received; a known device those after its cursor', async (t) => {
     const phone = await ready(t, service, 'bea', { deviceId: 'phone', acks: true })
     await publishMany(service, 'bea', 3)
     await phone.until(() => phone.all('notification')[2])
@@ -104,7 +104,7 @@ t.test('resume', async (t) => {
     if (last === undefined) throw new Error('no event id')
     const { body: before } = await call(service, 'GET', '/v1/users/dan/queue')
     const floor = offsetOf(before.first) - 1
-    t.ok(floor > 0, 'something was trimmed')
+    t.ok(floor > 0, 'rows were trimmed')
     const retained = Array.from({ length: 13 - floor }, (_, n) => String(floor + 1 + n))
     const cases: [lastEventId: string, gap: Record<string, unknown>][] = [
       [ids[0] as string, { reason: 'trimmed', from: `${last.epoch}.2`, to: `${last.epoch}.${floor}`, count: floor - 1 }],
@@ -129,7 +129,7 @@ t.test('resume', async (t) => {
     t.same(after.devices, before.devices)
   })
 
-  await t.test('what was recalled never appears in a replay, what was read arrives with its state', async (t) => {
+  await t.test('a replay leaves out recalled notifications, and carries the state of the others', async (t) => {
     const [one, two, three] = [
       await publish(service, 'fay', 'one'),
       await publish(service, 'fay', 'two'),
@@ -158,7 +158,7 @@ t.test('resume', async (t) => {
     t.equal(late.all('notification')[0]?.notification.id, three.id)
   })
 
-  await t.test('what was shown, not acknowledged, and recalled meanwhile is taken back when the device returns', async (t) => {
+  await t.test('a notification that was shown, not acknowledged, and then recalled is retracted when the device returns', async (t) => {
     const one = await publish(service, 'flo', 'one')
     const client = await connect(t, service, 'flo', { deviceId: 'd' })
     await client.next('caughtUp')
@@ -177,7 +177,7 @@ t.test('resume', async (t) => {
 t.test('live', async (t) => {
   const service = await startService(t, { ...NO_LIMIT, MAX_UNACKED: '5', MAX_CONNECTIONS_PER_USER: '10' })
 
-  await t.test('after caughtUp event ids have no hole, whatever the rows are', async (t) => {
+  await t.test('after caughtUp the event ids have no hole, for every kind of row', async (t) => {
     const client = await ready(t, service, 'gil', { deviceId: 'd', acks: true })
     const one = await publish(service, 'gil', 'one')
     await publish(service, 'gil', 'two')
@@ -201,7 +201,7 @@ t.test('live', async (t) => {
     t.match(rows[3], { id: one.id, reason: 'recalled', unread: 1 })
   })
 
-  await t.test('the window: no more than MAX_UNACKED in flight, and on after an ack', async (t) => {
+  await t.test('at most MAX_UNACKED frames are in flight; an acknowledgement makes room for more', async (t) => {
     const client = await ready(t, service, 'hal', { deviceId: 'd' })
     const ids = await publishMany(service, 'hal', 12)
     await client.until(() => client.all('notification')[4])
@@ -240,20 +240,23 @@ t.test('live', async (t) => {
     t.equal((await back.next('notification')).notification.title, 'later')
   })
 
-  await t.test('two connections of a device: each is its own cursor, an ack by one moves the device', async (t) => {
-    const one = await ready(t, service, 'jon', { deviceId: 'd' })
-    const two = await ready(t, service, 'jon', { deviceId: 'd' })
-    const ids = await publishMany(service, 'jon', 3)
-    for (const client of [one, two]) await client.until(() => client.all('notification')[2])
-    one.send({ type: 'ack', eventId: ids[2] })
-    await until(async () => (await lagOf(service, 'jon', 'd')) === 0)
-    await publishMany(service, 'jon', 4)
-    await one.until(() => one.all('notification')[6])
-    await two.until(() => two.all('notification')[4])
-    t.equal(two.all('notification').length, 5, "the other's window is its own")
-  })
+  await t.test(
+    'two connections of a device have separate positions; an acknowledgement of either moves the cursor of the device',
+    async (t) => {
+      const one = await ready(t, service, 'jon', { deviceId: 'd' })
+      const two = await ready(t, service, 'jon', { deviceId: 'd' })
+      const ids = await publishMany(service, 'jon', 3)
+      for (const client of [one, two]) await client.until(() => client.all('notification')[2])
+      one.send({ type: 'ack', eventId: ids[2] })
+      await until(async () => (await lagOf(service, 'jon', 'd')) === 0)
+      await publishMany(service, 'jon', 4)
+      await one.until(() => one.all('notification')[6])
+      await two.until(() => two.all('notification')[4])
+      t.equal(two.all('notification').length, 5, "the other's window is its own")
+    }
+  )
 
-  await t.test('ten tabs get each notification once, and see what one of them reads; the eleventh is 4004', async (t) => {
+  await t.test('ten tabs get each notification once and the marks of each other; the eleventh is closed with 4004', async (t) => {
     const tabs = await Promise.all(Array.from({ length: 10 }, (_, n) => ready(t, service, 'kim', { deviceId: `tab${n}`, acks: true })))
     const eleventh = await connect(t, service, 'kim')
     t.same(await eleventh.whenClosed(), { code: 4004, reason: 'connection limit' })
@@ -269,7 +272,7 @@ t.test('live', async (t) => {
     await ready(t, service, 'kim', { deviceId: 'tab10' })
   })
 
-  await t.test('mark: by ids and upTo, without a ref, and what cannot be marked', async (t) => {
+  await t.test('mark: by ids, by upTo, without a ref; invalid marks', async (t) => {
     const client = await ready(t, service, 'lea', { deviceId: 'd', acks: true })
     const sent = [await publish(service, 'lea', 'one'), await publish(service, 'lea', 'two'), await publish(service, 'lea', 'three')]
     client.send({ type: 'mark', upTo: sent[1]?.eventId, state: 'seen' })
@@ -280,7 +283,7 @@ t.test('live', async (t) => {
     client.send({ type: 'mark', ref: 2, ids: ['unknown'], state: 'read' })
     t.same(await client.next('ok'), { type: 'ok', ref: 2, unread: 2, durability: 'fsync' })
     client.send({ type: 'mark', ref: 3, ids: [sent[2]?.id], state: 'unread', ageMs: 3600_000 })
-    t.same(await client.next('ok'), { type: 'ok', ref: 3, unread: 2, durability: 'fsync' }, 'it was archived since')
+    t.same(await client.next('ok'), { type: 'ok', ref: 3, unread: 2, durability: 'fsync' }, 'archived before')
     for (const frame of [
       { state: 'read' },
       { ids: ['x'] },
@@ -307,9 +310,9 @@ t.test('live', async (t) => {
     t.equal(client.closed, undefined)
   })
 
-  await t.test('acks of what was never sent move nothing; the third closes with 4203', async (t) => {
+  await t.test('acknowledgements of rows that were never sent move nothing; the third closes with 4203', async (t) => {
     const client = await ready(t, service, 'mia', { deviceId: 'd' })
-    t.equal(await lagOf(service, 'mia', 'd'), 0, 'where it started')
+    t.equal(await lagOf(service, 'mia', 'd'), 0, 'the place where the cursor started')
     const { eventId } = await publish(service, 'mia', 'one')
     await client.next('notification')
     const at = parseEventId(eventId)
@@ -326,7 +329,7 @@ t.test('live', async (t) => {
     t.match(body, /belfry_disconnects_total\{code="4203"\} 1/)
   })
 
-  await t.test('wake-ups that repeat, skip or bring no row end in a read of the log, and never in a frame too many', async (t) => {
+  await t.test('wake-ups that repeat, skip or carry no row cause a read of the log, and no extra frame', async (t) => {
     const client = await ready(t, service, 'nat', { deviceId: 'd', acks: true })
     const { eventId } = await publish(service, 'nat', 'one')
     await client.next('notification')
@@ -341,7 +344,7 @@ t.test('live', async (t) => {
     t.same(titles(client), ['one', 'two'])
   })
 
-  await t.test('a row too long for the wake-up is read from the log', async (t) => {
+  await t.test('a row that is too long for a wake-up is read from the log', async (t) => {
     const client = await ready(t, service, 'oda', { deviceId: 'd', acks: true })
     const ref = `/${'r'.repeat(2047)}`
     const body = { to: 'oda', type: 'a', title: '€'.repeat(1024), ref, data: { text: 'd'.repeat(4000) } }

@@ -16,7 +16,7 @@ function publish(service: TestService, body: unknown, headers: Record<string, st
 t.test('publish', async (t) => {
   const service = await startService(t, NO_LIMIT)
 
-  await t.test('to one: 202, with everything a notification can carry', async (t) => {
+  await t.test('to one user: 202, with every field of a notification', async (t) => {
     const full = { ...NOTE, timestamp: 1_754_000_000_000, ref: '/syncs/77', data: { files: 12, nested: { ünï: ['😀'] } } }
     const answer = await publish(service, { to: 'alice', ...full, halfLife: 0.5 })
     t.equal(answer.status, 202)
@@ -32,10 +32,10 @@ t.test('publish', async (t) => {
     const before = Date.now()
     const { body } = await publish(service, { to: 'alice', ...NOTE })
     const { timestamp } = (await call(service, 'GET', `/v1/users/alice/notifications/${body.id}`)).body
-    t.ok(timestamp >= before && timestamp <= Date.now(), 'the time of the publish where none is given')
+    t.ok(timestamp >= before && timestamp <= Date.now(), 'the default is the time of the publish')
   })
 
-  await t.test('to many: each once, in the order given', async (t) => {
+  await t.test('to many users: each once, in the order of the request', async (t) => {
     const answer = await publish(service, { to: ['a', 'b', 'a', 'ünï/cö?d'], ...NOTE })
     t.equal(answer.status, 202)
     t.same(
@@ -52,7 +52,7 @@ t.test('publish', async (t) => {
     t.equal(thousand.body.results.filter(({ status }: { status: string }) => status === 'accepted').length, 1000)
   })
 
-  await t.test('what cannot be published', async (t) => {
+  await t.test('invalid requests', async (t) => {
     const good = { to: 'alice', ...NOTE }
     const { title: _title, ...noTitle } = good
     const bad: [name: string, body: unknown][] = [
@@ -84,7 +84,7 @@ t.test('publish', async (t) => {
     t.same(Object.keys((await publish(service, good)).body), ['id', 'durability', 'results'])
   })
 
-  await t.test('a batch: each item for itself, answered in order', async (t) => {
+  await t.test('a batch: items succeed and fail separately, and results keep the order', async (t) => {
     const notifications = [
       { to: 'batch', ...NOTE, title: 'first' },
       { to: 'batch', ...NOTE, title: '' },
@@ -106,11 +106,11 @@ t.test('publish', async (t) => {
     t.match(results[4], { problem: { status: 400 } })
     t.match(results[5].results, [{ status: 'accepted' }])
     t.match(results[6], { problem: { status: 400, errors: [{ pointer: '/idempotencyKey' }] } })
-    t.match(results[7], { problem: { status: 413, code: 'BELFRY_ERR_TOO_LARGE' } }, 'as it is alone')
+    t.match(results[7], { problem: { status: 413, code: 'BELFRY_ERR_TOO_LARGE' } }, 'as in a single publish')
     const again = await call(service, 'POST', '/v1/notifications/batch', {
       notifications: [notifications[2], { ...notifications[5], title: 'changed' }]
     })
-    t.equal(again.body.results[0].id, results[2].id, 'a repeat is the first one')
+    t.equal(again.body.results[0].id, results[2].id, 'a repeat has the first id')
     t.match(again.body.results[1], { problem: { status: 422, code: 'BELFRY_ERR_IDEMPOTENCY_CONFLICT' } })
     const inbox = await call(service, 'GET', '/v1/users/batch/notifications')
     t.same(inbox.body.items.map(({ title }: { title: string }) => title).toReversed(), ['first', NOTE.title, 'other body'])
@@ -119,7 +119,7 @@ t.test('publish', async (t) => {
     }
   })
 
-  await t.test('P06 idempotency: the same request again is 200 with the first id, another body 422', async (t) => {
+  await t.test('idempotency: a repeated request is 200 with the first id; another body with the key is 422', async (t) => {
     const headers = { 'idempotency-key': 'sync-77-done' }
     const body = { to: 'ida', ...NOTE, data: { a: 1 } }
     const first = await publish(service, body, headers)
@@ -157,7 +157,7 @@ t.test('publish', async (t) => {
     t.equal((await call(service, 'GET', '/v1/users/race/notifications')).body.items.length, 1)
   })
 
-  await t.test('one of many meets a key of its own: rejected, and the others are not', async (t) => {
+  await t.test('a recipient who has the key with another body is rejected, the others are not', async (t) => {
     const headers = { 'idempotency-key': 'shared' }
     await publish(service, { to: 'lou', ...NOTE }, headers)
     const answer = await publish(service, { to: ['max', 'lou'], ...NOTE }, headers)
@@ -168,7 +168,7 @@ t.test('publish', async (t) => {
     ])
   })
 
-  await t.test('a store that fails for some: they are rejected; for all: 503, and the repeat completes it', async (t) => {
+  await t.test('a store failure for some recipients rejects those; for all it is 503, and a repeat completes the publish', async (t) => {
     const { store } = service.app
     const append = store.publish
     let failing = ['mia']
@@ -203,7 +203,7 @@ t.test('publish', async (t) => {
   })
 })
 
-t.test('rate: the excess is parked, released in order, and 429 when too many wait', async (t) => {
+t.test('notifications over the rate are parked and released in order; too many parked ones are 429', async (t) => {
   const service = await startService(t, { RATE_LIMIT_MAX: '2', RATE_LIMIT_WINDOW_MS: '700', PARKED_MAX: '4' })
   const client = await connect(t, service, 'alice', { deviceId: 'd', acks: true })
   await client.next('caughtUp')
@@ -221,7 +221,7 @@ t.test('rate: the excess is parked, released in order, and 429 when too many wai
     releases.toSorted((a, b) => a - b)
   )
   t.ok((releases[0] as number) >= before + 700 && (releases[3] as number) >= before + 1400)
-  t.equal(answers[2]?.body.results[0].eventId, undefined, 'it has no place yet')
+  t.equal(answers[2]?.body.results[0].eventId, undefined, 'a parked notification has no event id')
   const repeat = await publish(service, { to: 'alice', ...NOTE, title: '3' }, { 'idempotency-key': 'n3' })
   t.match(repeat, { status: 200, body: { id: answers[2]?.body.id, results: [{ status: 'parked' }] } })
   isProblem(t, await publish(service, { to: 'alice', ...NOTE }, { 'idempotency-key': 'n3' }), 422, 'IDEMPOTENCY_CONFLICT')
@@ -259,7 +259,7 @@ t.test('rate: the excess is parked, released in order, and 429 when too many wai
   t.match(metrics, /belfry_rejected_total 3\n/)
 })
 
-t.test('half-life: what lost its worth while it was parked is folded, and said', async (t) => {
+t.test('parked notifications that outlive their half-lives are folded into a digest', async (t) => {
   const service = await startService(t, { RATE_LIMIT_MAX: '1', RATE_LIMIT_WINDOW_MS: '600' })
   const client = await connect(t, service, 'alice', { deviceId: 'd', acks: true })
   await client.next('caughtUp')
@@ -332,7 +332,7 @@ t.test('connections and the queue', async (t) => {
   const long = await connect(t, service, 'alice')
   await long.next('caughtUp')
   t.equal((await call(service, 'DELETE', `/v1/users/alice/connections?reason=${encodeURIComponent('€'.repeat(100))}`)).status, 200)
-  t.same(await long.whenClosed(), { code: 4003, reason: '€'.repeat(41) }, 'as much of it as a close frame takes')
+  t.same(await long.whenClosed(), { code: 4003, reason: '€'.repeat(41) }, 'cut to the length of a close frame')
 })
 
 t.test('operations and documents', async (t) => {
@@ -347,7 +347,7 @@ t.test('operations and documents', async (t) => {
   const sound = { full: false, damage: '' }
   service.app.store.status = () => ({ ...sound, available: false, reason: 'connect ECONNREFUSED 192.0.2.7:6379', durability: 'fsync' })
   const away = await call(service, 'GET', '/health/ready', undefined, open)
-  t.same([away.status, away.body], [503, { ready: false, checks: { node: 'ok', store: 'away' } }], 'and no address')
+  t.same([away.status, away.body], [503, { ready: false, checks: { node: 'ok', store: 'away' } }], 'the answer names no address')
   service.app.store.status = () => ({ ...status.call(service.app.store), damage: '000005.ldb at byte 0: damaged' })
   const damaged = await call(service, 'GET', '/health/ready', undefined, open)
   t.same([damaged.status, damaged.body.checks.store], [503, '000005.ldb at byte 0: damaged'])
@@ -381,7 +381,7 @@ t.test('operations and documents', async (t) => {
   isProblem(t, await call(service, 'PATCH', '/v1/notifications', undefined), 404, 'NOT_FOUND')
 })
 
-t.test('limits of a publisher, and pages that may call', async (t) => {
+t.test('the limit per publisher, and CORS', async (t) => {
   const service = await startService(t, { ...NO_LIMIT, PUBLISH_RATE_LIMIT_MAX: '3', CORS_ORIGIN: 'https://app.example' })
   const answers: Answer[] = []
   for (let n = 0; n < 4; n++) answers.push(await publish(service, { to: 'alice', ...NOTE }))
@@ -398,7 +398,7 @@ t.test('limits of a publisher, and pages that may call', async (t) => {
     { to: 'alice', ...NOTE },
     { token: userToken('other', { scope: 'admin' }) }
   )
-  t.equal(other.status, 202, 'another publisher has its own')
+  t.equal(other.status, 202, 'another publisher has a limit of its own')
   const allowed = (origin: string) => call(service, 'GET', '/health/live', undefined, { token: '', headers: { origin } })
   t.equal((await allowed('https://app.example')).headers.get('access-control-allow-origin'), 'https://app.example')
   t.equal((await allowed('https://evil.example')).headers.get('access-control-allow-origin'), null)

@@ -9,7 +9,7 @@ interface Event {
   frame: ServerFrame
 }
 
-/** An event stream read as a browser would. */
+/** Opens an event stream and parses it as a browser does. */
 async function stream(t: Test, service: TestService, user: string, query = '', headers: Record<string, string> = {}) {
   const abort = new AbortController()
   t.teardown(() => abort.abort())
@@ -41,7 +41,7 @@ async function stream(t: Test, service: TestService, user: string, query = '', h
   return { response, events, next, state, abort }
 }
 
-t.test('the same connection over server-sent events', async (t) => {
+t.test('an event stream has the frames, the resume and the cursor of a WebSocket', async (t) => {
   const service = await startService(t, { CORS_ORIGIN: 'https://app.example' })
   await call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'Pending' })
   const first = await stream(t, service, 'alice', '?device_id=laptop', { origin: 'https://app.example' })
@@ -56,7 +56,7 @@ t.test('the same connection over server-sent events', async (t) => {
   t.match(await call(service, 'GET', '/v1/users/alice/connections'), { body: { items: [{ deviceId: 'laptop' }] } })
   await until(
     async () => (await call(service, 'GET', '/v1/users/alice/queue')).body.devices[0]?.eventId === live.id,
-    'the cursor moving by itself'
+    'the cursor moves without an acknowledgement'
   )
 
   first.abort.abort()
@@ -70,7 +70,7 @@ t.test('the same connection over server-sent events', async (t) => {
   await until(() => again.state.ended, 'the end of the stream')
 })
 
-t.test('what cannot be admitted is told by status', async (t) => {
+t.test('a stream that is refused gets an HTTP status', async (t) => {
   const service = await startService(t, { ALLOWED_ORIGINS: 'https://app.example' })
   const missing = await call(service, 'GET', '/v1/sse', undefined, { token: '' })
   t.match(missing, { status: 401, body: { code: 'BELFRY_ERR_TOKEN_MISSING' } })
@@ -83,14 +83,14 @@ t.test('what cannot be admitted is told by status', async (t) => {
 
 const LAST_CHUNK = '\r\n0\r\n\r\n'
 
-/** The blocks of a raw answer that has chunks, each with its lines. */
+/** Returns the blocks of a raw chunked answer, each as a list of lines. */
 function blocksIn(received: Buffer): string[][] {
   const body = received.toString().split('\r\n\r\n').slice(1).join('\r\n\r\n')
   const text = body.replace(/(^|\r\n)[0-9a-f]+\r\n/g, '')
   return text.split('\n\n').map((block) => block.trim().split('\n'))
 }
 
-t.test('caughtUp has an id: an EventSource that asked for latest loses nothing between two streams', async (t) => {
+t.test('caughtUp has an id, so that an EventSource with latest loses nothing between two streams', async (t) => {
   const service = await startService(t)
   await call(service, 'POST', '/v1/notifications', { to: 'gil', type: 'a', title: 'Old' })
   const first = await stream(t, service, 'gil', '?device_id=page&last_event_id=latest')
@@ -103,7 +103,7 @@ t.test('caughtUp has an id: an EventSource that asked for latest loses nothing b
   t.match(await again.next('notification'), { frame: { notification: { title: 'While away' } } })
 })
 
-t.test('an id of caughtUp on an empty log resumes too', async (t) => {
+t.test('the id of caughtUp on an empty log resumes', async (t) => {
   const service = await startService(t)
   const first = await stream(t, service, 'hal', '?last_event_id=latest')
   const { id } = await first.next('caughtUp')
@@ -114,7 +114,7 @@ t.test('an id of caughtUp on an empty log resumes too', async (t) => {
   t.match(await again.next('notification'), { frame: { notification: { title: 'First' } } })
 })
 
-t.test('retry comes with hello and bye, a comment with each ping, and every block has data', async (t) => {
+t.test('hello and bye carry retry, each ping carries a comment, and every block has data', async (t) => {
   const service = await startService(t, { WS_PING_INTERVAL_MS: '100' })
   const peer = await rawPeer(t, service.url)
   peer.socket.write(streamRequest('ida'))
@@ -132,11 +132,11 @@ t.test('retry comes with hello and bye, a comment with each ping, and every bloc
     return Number(/^retry: (\d+)$/.exec(block.find((line) => line.startsWith('retry:')) ?? '')?.[1])
   }
   t.ok(retryOf('hello') >= 2000 && retryOf('hello') <= 4000, `${retryOf('hello')} ms`)
-  t.equal(retryOf('bye'), 60_000, '4003 says not to reconnect')
+  t.equal(retryOf('bye'), 60_000, '4003 means: do not reconnect')
   for (const lines of blocks) if (lines.some((line) => line.includes('"type":"ping"'))) t.ok(lines.includes(': heartbeat'))
 })
 
-t.test('a draining node tells a stream when to come back', async (t) => {
+t.test('a draining node sends a stream its delay to reconnect', async (t) => {
   const service = await startService(t)
   const peer = await rawPeer(t, service.url)
   peer.socket.write(streamRequest('jon'))
@@ -147,14 +147,14 @@ t.test('a draining node tells a stream when to come back', async (t) => {
   t.match(peer.received().toString(), new RegExp(`retry: ${Math.max(100, Number(reconnectInMs))}\n`))
 })
 
-t.test('a stream ends after a time, since its client has no way to show life, and the client loses nothing', async (t) => {
+t.test('a stream ends after its lifetime, since its client cannot show that it is alive, and the client loses nothing', async (t) => {
   const service = await startService(t, { WS_PING_INTERVAL_MS: '100' }, { timeouts: { streamMs: 700, pongMs: 200 } })
   const peer = await rawPeer(t, service.url)
   const openedAt = performance.now()
   peer.socket.write(streamRequest('kim', '&device_id=d'))
   await until(() => peer.received().toString().endsWith(LAST_CHUNK), 'the end of the stream')
   const lastedMs = performance.now() - openedAt
-  t.ok(lastedMs >= 500 && lastedMs < 5000, `${lastedMs} ms: pings that nobody can answer do not end it`)
+  t.ok(lastedMs >= 500 && lastedMs < 5000, `${lastedMs} ms: unanswered pings do not end a stream`)
   const text = peer.received().toString()
   t.match(text, /retry: 100\ndata: \{"type":"bye","code":4201/)
   t.ok(text.split('"type":"ping"').length > 3)
@@ -164,7 +164,7 @@ t.test('a stream ends after a time, since its client has no way to show life, an
   t.match(await again.next('notification'), { frame: { notification: { title: 'Between' } } })
 })
 
-t.test('a version that is not spoken here is refused as one', async (t) => {
+t.test('an unsupported version is refused with its own error', async (t) => {
   const service = await startService(t)
   const headers = { 'sec-websocket-protocol': 'belfry.v9' }
   const refused = await call(service, 'GET', '/v1/sse', undefined, { token: userToken('lea'), headers })

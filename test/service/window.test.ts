@@ -22,7 +22,7 @@ async function cursorOf(service: TestService, user: string, deviceId: string): P
   return device === undefined ? undefined : parseEventId(device.eventId)?.offset
 }
 
-/** Acknowledges every `step`th frame of a row, those that came already included. */
+/** Acknowledges every `step`th row frame, including the frames that have arrived. */
 function acknowledgeEvery(client: TestClient, step: number): void {
   let looked = 0
   let rows = 0
@@ -38,7 +38,7 @@ function acknowledgeEvery(client: TestClient, step: number): void {
   look()
 }
 
-t.test('the window counts frames: rows that make none take no place in it', async (t) => {
+t.test('the window counts frames: rows without a frame take no room in it', async (t) => {
   const service = await startService(t, { ...NO_LIMIT, MAX_UNACKED: '15' })
   const rows = await publishMany(service, 'ann', 40)
   const recalled = rows.filter((_, index) => index % 4 !== 0)
@@ -46,7 +46,7 @@ t.test('the window counts frames: rows that make none take no place in it', asyn
   const client = await connect(t, service, 'ann', { deviceId: 'd' })
   acknowledgeEvery(client, 10)
   await client.next('caughtUp')
-  t.equal(client.all('notification').length, 10, 'four frames in the first fifteen rows did not fill it')
+  t.equal(client.all('notification').length, 10, 'the four frames of the first fifteen rows do not fill the window')
 
   await publishMany(service, 'bob', 51)
   const patient = await connect(t, service, 'bob', { deviceId: 'd' })
@@ -55,7 +55,7 @@ t.test('the window counts frames: rows that make none take no place in it', asyn
   t.equal(patient.all('notification').length, 51)
 })
 
-t.test('attaching again with a full window sends nothing over it', async (t) => {
+t.test('an attach with a full window sends nothing more', async (t) => {
   const redis = await RedisServer.start()
   t.teardown(() => redis.stop())
   for (const environment of [{}, { REDIS_URL: redis.url }]) {
@@ -76,12 +76,12 @@ t.test('attaching again with a full window sends nothing over it', async (t) => 
   }
 })
 
-t.test('an acknowledgement moves the stored cursor wherever the connection stands', async (t) => {
+t.test('an acknowledgement moves the stored cursor before, at and after the start of the window', async (t) => {
   const service = await startService(t, NO_LIMIT)
   const rows = await publishMany(service, 'cat', 6)
   const at = (offset: number): string => rows[offset - 1]?.eventId as string
 
-  await t.test('at the place of resuming', async (t) => {
+  await t.test('at the start of the window', async (t) => {
     const client = await ready(t, service, 'cat', { deviceId: 'a', lastEventId: at(4) })
     client.send({ type: 'ack', eventId: at(4) })
     await until(async () => (await cursorOf(service, 'cat', 'a')) === 4)
@@ -89,7 +89,7 @@ t.test('an acknowledgement moves the stored cursor wherever the connection stand
     t.match((await (await connect(t, service, 'cat', { deviceId: 'a' })).next('hello')).resume, { pending: 2 })
   })
 
-  await t.test('before it', async (t) => {
+  await t.test('before the start of the window', async (t) => {
     await (await ready(t, service, 'cat', { deviceId: 'b', lastEventId: 'earliest' })).close()
     const client = await ready(t, service, 'cat', { deviceId: 'b', lastEventId: at(6) })
     client.send({ type: 'ack', eventId: at(2) })
@@ -97,7 +97,7 @@ t.test('an acknowledgement moves the stored cursor wherever the connection stand
     t.equal(client.closed, undefined)
   })
 
-  await t.test('caughtUp, without a row after the cursor', async (t) => {
+  await t.test('of caughtUp, without a row after the cursor', async (t) => {
     const client = await connect(t, service, 'cat', { deviceId: 'c', lastEventId: 'latest' })
     const { eventId } = await client.next('caughtUp')
     client.send({ type: 'ack', eventId })
@@ -108,9 +108,9 @@ t.test('an acknowledgement moves the stored cursor wherever the connection stand
 
 for (const [kind, deviceId, acks] of [
   ['a device that acknowledges caughtUp', 'd', true],
-  ['the shared device', 'default', false]
+  ['the default device', 'default', false]
 ] as const) {
-  t.test(`a log whose rows all expired tells ${kind} of it once`, async (t) => {
+  t.test(`a log whose rows all expired sends ${kind} one gap`, async (t) => {
     const service = await startService(t, { ...NO_LIMIT, RETENTION_SECONDS: '1' })
     const [first] = await publishMany(service, 'dot', 1)
     const client = await connect(t, service, 'dot', { deviceId })
@@ -134,7 +134,7 @@ for (const [kind, deviceId, acks] of [
   })
 }
 
-t.test('acknowledgements of rows sent before the log was started afresh are no bad ones', async (t) => {
+t.test('acknowledgements of rows of an earlier log do not count as bad', async (t) => {
   const redis = await RedisServer.start()
   t.teardown(() => redis.stop())
   const service = await startService(t, { ...NO_LIMIT, REDIS_URL: redis.url })
@@ -153,7 +153,7 @@ t.test('acknowledgements of rows sent before the log was started afresh are no b
   t.equal(service.app.counters.badAcks, 0)
 })
 
-t.test('late acknowledgements after a gap: each is free once, moves nothing, and the third does not close', async (t) => {
+t.test('the first late acknowledgement of each row before a gap is free, moves nothing and closes nothing', async (t) => {
   const service = await startService(t, NO_LIMIT)
   const { store } = service.app
   const client = await ready(t, service, 'fay', { deviceId: 'd' })
@@ -184,13 +184,13 @@ t.test('late acknowledgements after a gap: each is free once, moves nothing, and
   const last = parseEventId(rows[79]?.eventId as string)
   if (last === undefined) throw new Error('no event id')
   for (let n = 0; n < 3; n++) client.send({ type: 'ack', eventId: formatEventId({ ...last, offset: 81 + n }) })
-  t.match(await client.whenClosed(), { code: 4203 }, 'what was never sent still is')
+  t.match(await client.whenClosed(), { code: 4203 }, 'acknowledgements of rows that were never sent are still bad')
 })
 
-t.test('acknowledging is no flood', async (t) => {
+t.test('the limit on frames and acknowledgements', async (t) => {
   const service = await startService(t, { ...NO_LIMIT, WS_PING_INTERVAL_MS: '100' })
 
-  await t.test('a client that acknowledges each frame of a long backlog stays', async (t) => {
+  await t.test('a client that acknowledges each frame of a long backlog stays connected', async (t) => {
     await publishMany(service, 'gus', 400)
     const client = await connect(t, service, 'gus', { deviceId: 'd' })
     acknowledgeEvery(client, 1)
@@ -200,21 +200,21 @@ t.test('acknowledging is no flood', async (t) => {
     t.equal(client.closed, undefined)
   })
 
-  await t.test('the same acknowledgement again counts', async (t) => {
+  await t.test('a repeated acknowledgement counts', async (t) => {
     const [row] = await publishMany(service, 'hal', 1)
     const client = await ready(t, service, 'hal', { deviceId: 'd' })
     for (let n = 0; n < 52; n++) client.send({ type: 'ack', eventId: row?.eventId })
     t.match(await client.whenClosed(), { code: 4102 })
   })
 
-  await t.test('so does one that lies before the place of resuming', async (t) => {
+  await t.test('an acknowledgement before the start of the window counts', async (t) => {
     const rows = await publishMany(service, 'hub', 60)
     const client = await ready(t, service, 'hub', { deviceId: 'd', lastEventId: 'latest' })
     for (const { eventId } of rows.slice(0, 55)) client.send({ type: 'ack', eventId })
     t.match(await client.whenClosed(), { code: 4102 })
   })
 
-  await t.test('pongs to pings do not count, others do', async (t) => {
+  await t.test('pongs that answer a ping do not count, others do', async (t) => {
     const client = await connect(t, service, 'ida', { deviceId: 'd' })
     let pings = 0
     client.socket.on('message', (data) => {
@@ -225,7 +225,7 @@ t.test('acknowledging is no flood', async (t) => {
       for (let n = 0; n < 4; n++) client.send({ type: 'pong' })
     })
     await client.until(() => (pings > 12 ? true : undefined))
-    t.equal(client.closed, undefined, 'some forty frames a second that count, and twenty that do not')
+    t.equal(client.closed, undefined, 'about forty frames a second count, twenty do not')
     for (let n = 0; n < 60; n++) client.send({ type: 'pong' })
     t.match(await client.whenClosed(), { code: 4102 })
   })
@@ -234,7 +234,7 @@ t.test('acknowledging is no flood', async (t) => {
     ['pong', 10],
     ['ping', 9]
   ] as const) {
-    await t.test(`${name} control frames that answer nothing count, on top of text frames`, async (t) => {
+    await t.test(`unsolicited ${name} control frames count together with text frames`, async (t) => {
       const peer = await rawWebSocket(t, service.url, `jim-${name}`)
       const marks = Array.from({ length: 26 }, () => clientFrame(1, '{"type":"mark","ids":["x"],"state":"read"}'))
       peer.socket.write(Buffer.concat([...marks, ...Array.from({ length: 40 }, () => clientFrame(opcode, 'x'))]))
@@ -244,7 +244,7 @@ t.test('acknowledging is no flood', async (t) => {
   }
 })
 
-t.test('a frame that comes with the handshake waits for hello, and is carried out', async (t) => {
+t.test('a frame that arrives with the handshake waits for hello and then takes effect', async (t) => {
   const service = await startService(t, NO_LIMIT)
   const [row] = await publishMany(service, 'kim', 1)
   const { store } = service.app

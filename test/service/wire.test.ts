@@ -20,7 +20,7 @@ interface Answer {
   body: string
 }
 
-/** Sends bytes; resolves with the answers once there are `count` of them. Their bodies must have lengths. */
+/** Sends bytes and returns the first `count` answers. Their bodies must have a content length. */
 async function answersTo(t: Test, bytes: string | Buffer, count: number, to = url): Promise<Answer[]> {
   const { socket, received } = await rawPeer(t, to)
   socket.write(bytes)
@@ -61,13 +61,13 @@ function holdProblem(t: Test, { head, body, status }: Answer, code: string): voi
   t.match(JSON.parse(body || '{}'), { status, code })
 }
 
-/** An upgrade behind a request whose answer never ends, from the start of the file on; looked at in its last test. */
+/** An upgrade behind a request whose answer never ends. It starts with the file, since its deadline is long; the last test reads the result. */
 const behindStream = await rawPeer(t, url)
 behindStream.socket.write(
   `GET /v1/sse HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${userToken('endless')}\r\n\r\n${upgradeRequest('/v1/ws')}`
 )
 
-t.test('an upgrade that is no WebSocket is ignored, with and without a body', async (t) => {
+t.test('an upgrade other than to WebSocket is ignored, with and without a body', async (t) => {
   for (const [name, request] of Object.entries({
     'a GET': `GET /health/live HTTP/1.1\r\nhost: x\r\n${OFFER}\r\n`,
     'a publish': publishRequest(OFFER),
@@ -76,7 +76,7 @@ t.test('an upgrade that is no WebSocket is ignored, with and without a body', as
   })) {
     const [first, second] = (await answersTo(t, request + LIVE, 2)) as [Answer, Answer]
     t.equal(first.status, name.includes('publish') ? 202 : 200, name)
-    t.same([second.status, second.body], [200, '{"status":"ok"}'], `${name}: the connection goes on`)
+    t.same([second.status, second.body], [200, '{"status":"ok"}'], `${name}: the connection stays open`)
   }
   const inPieces = await rawPeer(t, url)
   const request = publishRequest(OFFER)
@@ -87,7 +87,7 @@ t.test('an upgrade that is no WebSocket is ignored, with and without a body', as
   await until(() => inPieces.received().includes('202 Accepted'), 'the answer to a publish in pieces')
 })
 
-t.test('h2c on the socket’s path is no handshake: 426; WebSocket among other protocols is one', async (t) => {
+t.test('an upgrade of /v1/ws to h2c is 426; websocket in a list of protocols is a handshake', async (t) => {
   const token = userToken('alice')
   t.equal((await send(t, url, upgradeRequest(`/v1/ws?token=${token}`, { upgrade: 'h2c' }))).status, 426)
   t.equal((await send(t, url, upgradeRequest(`/v1/ws?token=${token}`, { upgrade: 'h2c, WebSocket' }))).status, 101)
@@ -102,7 +102,7 @@ t.test('an upgrade in HTTP/1.0 is ignored: 426, and nothing connects', async (t)
   t.same((await call(service, 'GET', '/v1/users/old/connections')).body.items, [])
 })
 
-t.test('a handshake that is refused ends its connection, whichever check refused it', async (t) => {
+t.test('a refused handshake ends its connection, after every check', async (t) => {
   for (const request of [
     upgradeRequest('/v1/ws', { host: undefined }),
     upgradeRequest('/v1/ws', { expect: 'x' }),
@@ -138,11 +138,11 @@ t.test('an upgrade behind other requests in one packet waits for their answers',
   t.same(
     closing.map(({ status }) => status),
     [200],
-    'after a request that ends the connection nothing is upgraded'
+    'after a request that ends the connection, an upgrade is ignored'
   )
 })
 
-t.test('a HEAD has the head of its GET, ends, and takes nothing', async (t) => {
+t.test('a HEAD has the head of its GET, ends, and moves no cursor', async (t) => {
   const user = 'head'
   for (let n = 0; n < 3; n++) await call(service, 'POST', '/v1/notifications', { ...NOTE, to: user })
   const headers = { authorization: `Bearer ${userToken(user)}` }
@@ -152,7 +152,7 @@ t.test('a HEAD has the head of its GET, ends, and takes nothing', async (t) => {
   t.same((await call(service, 'GET', `/v1/users/${user}/queue`)).body.devices, [])
   t.same((await call(service, 'GET', `/v1/users/${user}/connections`)).body.items, [])
   const client = await ready(t, service, user, { deviceId: 'phone' })
-  t.equal(client.all('notification').length, 3, 'the device still gets everything')
+  t.equal(client.all('notification').length, 3, 'the device still gets every notification')
   await client.close()
   t.equal((await fetch(`${url}/v1/ws`, { method: 'HEAD' })).status, 426)
   for (const path of ['/health/live', '/health/ready', '/metrics', '/v1/me/notifications', '/docs/json', '/docs/asyncapi.json', '/docs']) {
@@ -164,7 +164,7 @@ t.test('a HEAD has the head of its GET, ends, and takes nothing', async (t) => {
   }
 })
 
-t.test('methods that no route has: a problem each, and the connection of CONNECT ends', async (t) => {
+t.test('a method without a route gets a problem, and CONNECT ends its connection', async (t) => {
   for (const method of ['OPTIONS', 'TRACE', 'PUT', 'PATCH', 'PROPFIND', 'PURGE', 'SEARCH', 'LINK']) {
     const answer = await send(t, url, `${method} /v1/notifications HTTP/1.1\r\nhost: x\r\n\r\n`)
     t.equal(answer.status, 404, method)
@@ -183,16 +183,16 @@ t.test('methods that no route has: a problem each, and the connection of CONNECT
   t.same([first?.status, second?.status], [200, 404], 'in order')
 })
 
-t.test('with CORS an OPTIONS without a preflight’s headers is answered, not refused in plain text', async (t) => {
+t.test('with CORS, OPTIONS without the headers of a preflight gets an answer and no plain-text error', async (t) => {
   const open = await startService(t, { CORS_ORIGIN: 'HTTPS://App.Example' })
   const answer = await fetch(`${open.url}/v1/notifications`, { method: 'OPTIONS' })
   t.equal(answer.status, 204)
   const headers = { origin: 'https://app.example', 'access-control-request-method': 'POST' }
   const preflight = await fetch(`${open.url}/v1/notifications`, { method: 'OPTIONS', headers })
-  t.equal(preflight.headers.get('access-control-allow-origin'), 'https://app.example', 'an origin in capitals is the same')
+  t.equal(preflight.headers.get('access-control-allow-origin'), 'https://app.example', 'the case of an origin does not matter')
 })
 
-t.test('Expect: a body is asked for when it is wanted; any other expectation is 417', async (t) => {
+t.test('Expect: 100 Continue is sent when a route reads the body; any other expectation is 417', async (t) => {
   const waiting = (authorization: string, length: number): string =>
     `POST /v1/notifications HTTP/1.1\r\nhost: x\r\n${authorization}content-type: application/json\r\nexpect: 100-continue\r\ncontent-length: ${length}\r\n\r\n`
   const body = JSON.stringify(NOTE)
@@ -203,7 +203,7 @@ t.test('Expect: a body is asked for when it is wanted; any other expectation is 
   socket.write(body)
   await until(() => received().includes('202 Accepted'))
   socket.write(LIVE)
-  await until(() => received().includes('"ok"'), 'the connection goes on')
+  await until(() => received().includes('"ok"'), 'the connection stays open')
   for (const [name, request, status] of [
     ['no token', waiting('', 500), 401],
     ['too large', waiting(known, 1_000_000_000), 413]
@@ -218,7 +218,7 @@ t.test('Expect: a body is asked for when it is wanted; any other expectation is 
   holdProblem(t, other, 'BELFRY_ERR_EXPECTATION_FAILED')
 })
 
-t.test('what is no HTTP: a problem, after the answers to what was', async (t) => {
+t.test('bytes that are not HTTP get a problem, after the answers to earlier requests', async (t) => {
   for (const [name, bytes, status] of [
     ['no Host', 'GET /health/live HTTP/1.1\r\n\r\n', 400],
     ['no Host in an upgrade', upgradeRequest('/v1/ws', { host: undefined }), 400],
@@ -234,9 +234,9 @@ t.test('what is no HTTP: a problem, after the answers to what was', async (t) =>
     t.equal(answer?.status, status, name)
     t.match(answer?.head, /content-type: application\/problem\+json/i, name)
   }
-  t.equal((await answersTo(t, 'GET /health/live HTTP/1.0\r\n\r\n', 1))[0]?.status, 200, 'HTTP/1.0 has no Host')
+  t.equal((await answersTo(t, 'GET /health/live HTTP/1.0\r\n\r\n', 1))[0]?.status, 200, 'HTTP/1.0 needs no Host')
   const [published, broken] = await answersTo(t, `${publishRequest()}nonsense\r\n\r\n`, 2)
-  t.same([published?.status, broken?.status], [202, 400], 'a publish is not answered with the error of what follows it')
+  t.same([published?.status, broken?.status], [202, 400], 'a publish does not get the error of the bytes after it')
 })
 
 t.test('trailers of a chunked body are ignored', async (t) => {
@@ -251,12 +251,12 @@ t.test('trailers of a chunked body are ignored', async (t) => {
   )
 })
 
-t.test('a range that a file does not have: a problem, not a fault', async (t) => {
+t.test('a range outside a file is a problem and not an internal error', async (t) => {
   const answer = await fetch(`${url}/docs/static/index.css`, { headers: { range: 'bytes=900000-' } })
   t.match(await answer.json(), { status: 400, code: 'BELFRY_ERR_INVALID_REQUEST' })
 })
 
-t.test('a peer that takes nothing of an answer loses its connection; one that waits for events does not', async (t) => {
+t.test('a peer that reads nothing of an answer loses its connection; one that waits for events does not', async (t) => {
   const stalled = await startService(t, { RATE_LIMIT_MAX: '0', CLOSE_GRACE_SECONDS: '2', WS_PING_INTERVAL_MS: '300000' })
   const notifications = Array.from({ length: 400 }, () => ({ ...NOTE, data: { text: 'x'.repeat(4000) } }))
   t.equal((await call(stalled, 'POST', '/v1/notifications/batch', { notifications })).status, 202)
@@ -274,7 +274,7 @@ t.test('a peer that takes nothing of an answer loses its connection; one that wa
   t.equal(stalled.app.connections.count, 1, 'the stream is open')
 })
 
-t.test('both loopbacks of localhost are one server', async (t) => {
+t.test('both loopback addresses of localhost have the same server', async (t) => {
   const lookup = dns.lookup
   t.teardown(() => {
     dns.lookup = lookup
@@ -328,7 +328,7 @@ t.test('both loopbacks of localhost are one server', async (t) => {
   t.equal(error.code, 'ECONNREFUSED')
 })
 
-t.test('an upgrade behind an answer that never ends: the connection is closed', async (t) => {
+t.test('an upgrade behind an answer that never ends is closed after the deadline', async (t) => {
   const after = (await behindStream.closed) - behindStream.openedAt
   t.ok(after > 12_000 && after < 16_000, `after ${after} ms`)
 })

@@ -3,7 +3,7 @@ import { type BatchEntry, carryOutBatch } from '../../services/delivery/batch.ts
 
 const entry = (item: string, users: string[], isGradual = false): BatchEntry<string> => ({ item, users, isGradual })
 
-/** Carries out items whose ends the test decides. */
+/** Carries out items that end when the test calls `end`. */
 class Calls {
   readonly begun: string[] = []
   readonly #ends = new Map<string, () => void>()
@@ -20,7 +20,7 @@ class Calls {
   }
 }
 
-t.test('items run side by side, keyed ones for several users too, and results keep their order', async (t) => {
+t.test('items run side by side, also gradual ones, and results keep the order of the items', async (t) => {
   const calls = new Calls()
   const results = carryOutBatch([entry('a', ['1', '2'], true), entry('b', ['3', '4'], true), entry('c', ['5'])], calls.carryOut)
   t.same(calls.begun, ['a', 'b', 'c'])
@@ -28,7 +28,7 @@ t.test('items run side by side, keyed ones for several users too, and results ke
   t.same(await results, ['A', 'B', 'C'])
 })
 
-t.test('an item waits for an earlier gradual one of the same user, and later ones of its users wait for it', async (t) => {
+t.test('an item waits for an earlier gradual item of one of its users; later items of its users wait for it', async (t) => {
   const calls = new Calls()
   const entries = [entry('a', ['1', '2'], true), entry('b', ['2', '3']), entry('c', ['3']), entry('d', ['4']), entry('e', ['1'])]
   const results = carryOutBatch(entries, calls.carryOut)
@@ -41,7 +41,7 @@ t.test('an item waits for an earlier gradual one of the same user, and later one
   t.same(await results, ['A', 'B', 'C', 'D', 'E'])
 })
 
-t.test('items of one user that are not gradual do not wait for each other', async (t) => {
+t.test('items of the same user that are not gradual do not wait for each other', async (t) => {
   const calls = new Calls()
   const results = carryOutBatch([entry('a', ['1']), entry('b', ['1', '2']), entry('c', ['2'])], calls.carryOut)
   t.same(calls.begun, ['a', 'b', 'c'])

@@ -2,7 +2,7 @@ import { mock } from 'node:test'
 import t from 'tap'
 import { ConnectThrottle } from '../../services/connection/connect-throttle.ts'
 
-/** Lets what was resolved go on. */
+/** Runs the continuations of resolved promises. */
 async function settle(): Promise<void> {
   for (let turn = 0; turn < 10; turn++) await Promise.resolve()
 }
@@ -10,39 +10,39 @@ async function settle(): Promise<void> {
 t.beforeEach(() => mock.timers.enable({ apis: ['setTimeout'] }))
 t.afterEach(() => mock.timers.reset())
 
-t.test('a crowd goes on six at a time, in order, with a millisecond between', async (t) => {
+t.test('a crowd is admitted in order, six callers per millisecond', async (t) => {
   const throttle = new ConnectThrottle()
-  const went: number[] = []
-  for (let caller = 0; caller < 20; caller++) void throttle.take().then(() => went.push(caller))
+  const admitted: number[] = []
+  for (let caller = 0; caller < 20; caller++) void throttle.take().then(() => admitted.push(caller))
   const counts: number[] = []
   for (let ms = 0; ms < 4; ms++) {
     await settle()
-    counts.push(went.length)
+    counts.push(admitted.length)
     mock.timers.tick(1)
   }
   t.same(counts, [6, 12, 18, 20])
   t.same(
-    went,
+    admitted,
     Array.from({ length: 20 }, (_, caller) => caller)
   )
 })
 
-t.test('who comes when few do waits for nothing, and who comes into a crowd stands behind it', async (t) => {
+t.test('a single caller does not wait; a caller behind a crowd waits for its turn', async (t) => {
   const throttle = new ConnectThrottle()
-  const went: string[] = []
-  const take = (name: string): void => void throttle.take().then(() => went.push(name))
+  const admitted: string[] = []
+  const take = (name: string): void => void throttle.take().then(() => admitted.push(name))
   take('alone')
   await settle()
-  t.same(went, ['alone'])
+  t.same(admitted, ['alone'])
   mock.timers.tick(5)
   for (let caller = 0; caller < 8; caller++) take(`crowd ${caller}`)
   await settle()
-  t.equal(went.length, 7)
+  t.equal(admitted.length, 7)
   mock.timers.tick(1)
   take('late')
   await settle()
-  t.same(went.slice(-3), ['crowd 6', 'crowd 7', 'late'])
+  t.same(admitted.slice(-3), ['crowd 6', 'crowd 7', 'late'])
   for (let caller = 0; caller < 6; caller++) take(`next ${caller}`)
   await settle()
-  t.equal(went.length, 13, 'what those took who waited is not free any more')
+  t.equal(admitted.length, 13, 'places taken by waiting callers are not free')
 })

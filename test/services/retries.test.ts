@@ -9,7 +9,7 @@ import type { ReleaseResult, Store, SweepResult } from '../../services/store/sto
 
 const NOTHING: SweepResult = { released: 0, folded: 0, waiting: [] }
 
-/** Lets what was called answer. */
+/** Runs the continuations of resolved promises. */
 async function settle(): Promise<void> {
   for (let turn = 0; turn < 10; turn++) await Promise.resolve()
 }
@@ -17,7 +17,7 @@ async function settle(): Promise<void> {
 t.beforeEach(() => mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'], now: 1_754_000_000_000 }))
 t.afterEach(() => mock.timers.reset())
 
-t.test('a release that found nothing due, on a store whose clock is behind, is not tried again at once', async (t) => {
+t.test('if the clock of the store is behind, a release that found nothing due is retried after a delay', async (t) => {
   const times: number[] = []
   let answer: ReleaseResult = { released: 0, folded: 0, parked: 1, nextAt: Date.now() }
   const release = async (): Promise<ReleaseResult> => {
@@ -37,11 +37,11 @@ t.test('a release that found nothing due, on a store whose clock is behind, is n
   answer = { released: 1, folded: 0, parked: 1, nextAt: Date.now() }
   times.length = 0
   await pass(200)
-  t.ok(times.length > 20, 'one that did release goes on when the next is due')
+  t.ok(times.length > 20, 'after a release the next one starts when it is due')
   await releaser.close()
 })
 
-t.test('what a sweep left of a user whose node is gone is released when it is due, not at the next sweep', async (t) => {
+t.test('what a sweep leaves of a user is released when it is due, and not at the next sweep', async (t) => {
   const times: number[] = []
   const start = Date.now()
   let left = 3
@@ -65,7 +65,7 @@ t.test('what a sweep left of a user whose node is gone is released when it is du
   await releaser.close()
 })
 
-t.test('an acknowledgement the store did not take is written again after a second', async (t) => {
+t.test('a cursor that the store did not write is written again after a second', async (t) => {
   const counters = new Counters()
   const written: number[] = []
   let away = true
@@ -95,7 +95,7 @@ t.test('an acknowledgement the store did not take is written again after a secon
   await queue.close()
 })
 
-t.test('of very many acknowledgements a part is written at a time, the oldest first, and each device has the latest', async (t) => {
+t.test('a large backlog of cursors is written in parts, oldest first, with the latest position of each device', async (t) => {
   const written: string[] = []
   const ack = async (user: string, _device: string, { offset }: Position): Promise<void> => {
     written.push(`${user} ${offset}`)
@@ -116,11 +116,15 @@ t.test('of very many acknowledgements a part is written at a time, the oldest fi
     mock.timers.tick(50)
     await settle()
   }
-  t.same(written.slice(100).sort(), Array.from({ length: 2000 }, (_, user) => `user-${user} 2`).sort(), 'what waited was overtaken')
+  t.same(
+    written.slice(100).sort(),
+    Array.from({ length: 2000 }, (_, user) => `user-${user} 2`).sort(),
+    'later positions replaced waiting ones'
+  )
   for (let user = 0; user < 64; user++) queue.ack(`user-${user}`, 'd', { epoch: 'e', offset: 3, id8: 'x' })
   mock.timers.tick(50)
   await settle()
-  t.equal(written.length, 2164, 'few are written at once')
+  t.equal(written.length, 2164, 'a small number is written in one flush')
   queue.ack('alice', 'd', { epoch: 'e', offset: 1, id8: 'x' })
   await queue.close()
   t.equal(written.at(-1), 'alice 1')
