@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { type Admission, admit, originAllowed } from '../services/connection/admission.ts'
+import { type Admission, admit, isOriginAllowed } from '../services/connection/admission.ts'
 import { clientAddress } from '../services/connection/client-address.ts'
 import { ConnectThrottle } from '../services/connection/connect-throttle.ts'
 import { errors } from '../services/errors.ts'
@@ -33,7 +33,7 @@ export default fp(
     }
     app.decorate('admit', {
       upgrade: async (request) => {
-        if (!originAllowed(request.headers.origin, allowed)) throw new errors.OriginForbidden()
+        if (!isOriginAllowed(request.headers.origin, allowed)) throw new errors.OriginForbidden()
         refuseWhenFull()
         await app.limits.connect(request)
         await throttle.take()

@@ -13,8 +13,8 @@ import { WebSocketTransport } from './transport-websocket.ts'
 
 export interface SocketContext extends ConnectionContext, ClientFrameContext {}
 
-/** What the end of a stream counts as: going away (RFC 6455 §7.4.1). */
-const GONE = 1001
+/** Close code that the end of an event stream is counted under: going away (RFC 6455 §7.4.1). */
+const STREAM_END_CODE = 1001
 
 /** Headers of an event stream. */
 export const STREAM_HEADERS = { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' }
@@ -22,14 +22,14 @@ export const STREAM_HEADERS = { 'content-type': 'text/event-stream', 'cache-cont
 const kConnection = Symbol('belfry.connection')
 const kContext = Symbol('belfry.context')
 
-/** Listeners are shared by all sockets and find the connection here: none has a closure of its own. */
+/** A WebSocket with its connection. All sockets share the same listeners, which find the connection here: a closure for each socket would cost memory. */
 interface OwnedWebSocket extends WebSocket {
   [kConnection]: Connection
   [kContext]: SocketContext
 }
 
 interface UpgradedSocket extends Socket {
-  /** Where Node keeps the response of the upgrade request. */
+  /** The response of the upgrade request, where Node keeps it. */
   _httpMessage?: ServerResponse | null
 }
 
@@ -39,7 +39,7 @@ interface UpgradedSocket extends Socket {
  * @param socket the TCP or TLS socket under it
  */
 export function acceptSocket(context: SocketContext, webSocket: WebSocket, socket: Socket, admission: Admission): void {
-  letGoOfUpgrade(webSocket, socket as UpgradedSocket)
+  releaseUpgrade(webSocket, socket as UpgradedSocket)
   if (!admission.admitted) {
     const { code, reason, reconnectInMs } = admission
     context.counters.upgradesRefused += 1
@@ -58,7 +58,11 @@ export function acceptSocket(context: SocketContext, webSocket: WebSocket, socke
   webSocket.on('close', onClose)
 }
 
-/** Takes over a response for server-sent events, whose head it writes with `headers`; nothing, when the client has gone meanwhile. */
+/**
+ * Takes over a response for server-sent events and writes its head. Does nothing if the client has disconnected.
+ *
+ * @param headers headers of the response besides `STREAM_HEADERS`
+ */
 export function acceptStream(
   context: SocketContext,
   response: ServerResponse,
@@ -70,11 +74,11 @@ export function acceptStream(
   response.socket?.setTimeout(0)
   response.writeHead(200, { ...headers, ...STREAM_HEADERS })
   const connection = new Connection(context, new SseTransport(response), identity, start, newId())
-  response.on('close', () => connection.closed(GONE))
+  response.on('close', () => connection.closed(STREAM_END_CODE))
 }
 
-/** The upgrade leaves a listener and a response behind that hold request, reply and headers: some 3 KB a connection for as long as it lives. */
-function letGoOfUpgrade(webSocket: WebSocket, socket: UpgradedSocket): void {
+/** Releases a listener and a response that the upgrade left behind. They hold request, reply and headers: about 3 KB for the life of a connection. */
+function releaseUpgrade(webSocket: WebSocket, socket: UpgradedSocket): void {
   webSocket.removeAllListeners('error')
   webSocket.on('error', onError)
   socket._httpMessage?.detachSocket(socket)
@@ -86,7 +90,7 @@ function onMessage(this: WebSocket, data: RawData, isBinary: boolean): void {
   else takeClientFrame(context, connection, data.toString(), performance.now())
 }
 
-/** `ws` answers each ping with a pong, which a peer that reads nothing would pile up here: pings count. */
+/** Counts a ping towards the limit on frames. `ws` answers each ping with a pong, and the pongs of a peer that reads nothing pile up in this process. */
 function onPing(this: WebSocket): void {
   takeControlFrame((this as OwnedWebSocket)[kConnection], 'ping', performance.now())
 }
@@ -99,5 +103,5 @@ function onClose(this: WebSocket, code: number): void {
   ;(this as OwnedWebSocket)[kConnection].closed(code || closeCodes.serverError.code)
 }
 
-/** `ws` closes the socket itself, with the code that goes with the error (1002, 1007, 1009), and 'close' follows. */
+/** Does nothing: `ws` closes the socket with the code of the error (1002, 1007, 1009) and then emits 'close'. */
 function onError(): void {}

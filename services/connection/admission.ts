@@ -4,14 +4,14 @@ import type { Start } from '../store/store.ts'
 import type { Identity } from './context.ts'
 import { readOffer } from './subprotocol.ts'
 
-/** What the checks during the upgrade came to. */
+/** The result of the checks during an upgrade. */
 export type Admission =
   | { admitted: true; identity: Identity; start: Start }
-  /** Closed at once, since a browser can read a close code but no HTTP status. */
+  /** The socket is closed after the upgrade, since a browser can read a close code but not an HTTP status. */
   | { admitted: false; code: number; reason: string; reconnectInMs?: number }
 
-/** What an upgrade request says of who is there. */
-export interface Introduction {
+/** The parts of a request that identify the user, the device and the start of the cursor. */
+export interface ConnectRequest {
   authorization: string | undefined
   protocols: string | undefined
   token: string | undefined
@@ -21,25 +21,27 @@ export interface Introduction {
 }
 
 /**
- * Who a socket belongs to and where its cursor starts. Token, first found wins: the `Authorization` header, the subprotocol, the query.
- * Never throws for what a client sent: the answer is a close code then.
+ * Verifies the token of a request, and returns the user, the device and the start of the cursor, or the close code of a refusal. The token is
+ * the first found of the `Authorization` header, the subprotocol and the query.
+ *
+ * @throws KeyUnknown or KeysUnavailable if the key of the token cannot be looked up now
  */
-export async function admit(verify: VerifyToken, introduction: Introduction): Promise<Admission> {
-  const offer = readOffer(introduction.protocols)
-  if (!offer.supported) return { admitted: false, ...closeCodes.unsupportedVersion }
-  const header = /^Bearer +(\S+)$/i.exec(introduction.authorization ?? '')?.[1]
+export async function admit(verify: VerifyToken, request: ConnectRequest): Promise<Admission> {
+  const offer = readOffer(request.protocols)
+  if (!offer.isSupported) return { admitted: false, ...closeCodes.unsupportedVersion }
+  const header = /^Bearer +(\S+)$/i.exec(request.authorization ?? '')?.[1]
   try {
-    const claims = await verify(header ?? (offer.token || (introduction.token ?? '')))
+    const claims = await verify(header ?? (offer.token || (request.token ?? '')))
     return {
       admitted: true,
       identity: {
         user: claims.sub,
-        deviceId: own(introduction.deviceId ?? DEFAULT_DEVICE),
+        deviceId: copyOf(request.deviceId ?? DEFAULT_DEVICE),
         issuedAt: claims.issuedAt,
         expiresAt: claims.expiresAt,
-        address: own(introduction.address)
+        address: copyOf(request.address)
       },
-      start: startOf(introduction.lastEventId)
+      start: startOf(request.lastEventId)
     }
   } catch (error) {
     if (!(error instanceof TokenError)) throw error
@@ -47,8 +49,8 @@ export async function admit(verify: VerifyToken, introduction: Introduction): Pr
   }
 }
 
-/** Whether a page of this origin may connect. No origin is no browser, which has no ambient credentials to abuse. */
-export function originAllowed(origin: string | undefined, allowed: string[]): boolean {
+/** Returns whether a page of this origin may connect. A request without an origin is not from a browser: no page can abuse its credentials. */
+export function isOriginAllowed(origin: string | undefined, allowed: string[]): boolean {
   return allowed.length === 0 || origin === undefined || allowed.includes(origin.toLowerCase())
 }
 
@@ -60,7 +62,7 @@ function startOf(lastEventId: string | undefined): Start {
   return position === undefined ? { at: 'unknown' } : { at: 'position', position }
 }
 
-/** A copy of its own: a piece of a URL would keep the whole of it, token and all, alive as long as the connection. */
-function own(text: string): string {
+/** Copies text. A substring of a URL would keep the whole URL, token included, in memory for the life of the connection. */
+function copyOf(text: string): string {
   return Buffer.from(text).toString()
 }

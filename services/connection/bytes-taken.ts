@@ -1,14 +1,14 @@
 import type { Socket } from 'node:net'
 
-/** What Node's own idle timeout of a socket looks at: the bytes given to the system, and those of them it did not take yet. */
+/** The fields that Node's idle timeout of a socket reads: bytes passed to the system, and those of them that the system has not taken. */
 interface Handle {
   readonly bytesWritten?: unknown
   readonly writeQueueSize?: unknown
 }
 
 /**
- * Bytes the system took of what was written to a socket. Its `writableLength` does not tell: it falls when a whole write was taken, and a
- * replay is one write of up to a megabyte.
+ * Returns the bytes written to a socket that the system took. `writableLength` does not show them: it falls only when a whole write was taken,
+ * and a replay is one write of up to a megabyte.
  */
 export function bytesTakenBy(socket: Socket | null): number {
   if (socket === null) return 0

@@ -1,12 +1,12 @@
 import { BlockList, isIP } from 'node:net'
 
-/** An IPv4 address with a port, an IPv6 address in brackets with or without one: both as some proxies write them. */
+/** An IPv4 address with a port, or an IPv6 address in brackets with or without a port, as some proxies write them. */
 const WITH_PORT = /^(?:(\d{1,3}(?:\.\d{1,3}){3}):\d{1,5}|\[([^\]]+)\](?::\d{1,5})?)$/
 
-/** An IPv4 address as a socket of IPv6 shows it. */
+/** An IPv4 address as an IPv6 socket shows it. */
 const MAPPED = /^::ffff:(\d{1,3}(?:\.\d{1,3}){3})$/i
 
-/** Returns the address of an entry of `X-Forwarded-For`, without a port and brackets; '' when the entry has none. */
+/** Returns the address of an entry of `X-Forwarded-For`, without a port and brackets; '' if the entry has none. */
 export function addressIn(entry: string): string {
   const match = WITH_PORT.exec(entry.trim())
   const address = match?.[1] ?? match?.[2] ?? entry.trim()
@@ -14,17 +14,17 @@ export function addressIn(entry: string): string {
 }
 
 /**
- * Returns the address that a client is counted and shown by.
+ * Returns the address of a client for rate limits, the log and lists of connections.
  *
- * @param forwarded the last address that no trusted proxy has, as the header has it; undefined once the peer reset the socket
- * @param peer the address of the socket, which counts when the header has none
+ * @param forwarded the last entry of the header that is not a trusted proxy; undefined once the peer reset the socket
+ * @param peer the address of the socket, used if the header has no address
  */
 export function clientAddress(forwarded: string | undefined, peer: string | undefined): string {
   return addressIn(forwarded ?? '') || addressIn(peer ?? '') || (forwarded ?? '')
 }
 
 /**
- * Returns a function that says whether an address is one of the trusted proxies.
+ * Returns a function that tells whether an address is a trusted proxy.
  *
  * @param networks addresses and CIDRs
  */

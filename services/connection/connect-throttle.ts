@@ -1,28 +1,25 @@
-/** How many go on at a time, and the time between, milliseconds. */
-const AT_A_TIME = 6
-const PAUSE_MS = 1
+/** Callers admitted in each interval, and its length, milliseconds. */
+const CALLERS_PER_INTERVAL = 6
+const INTERVAL_MS = 1
 
-/**
- * Lets callers go on a few at a time, first come, first served, with a moment between in which the event loop serves everybody else. Whoever comes
- * alone waits for nothing.
- */
+/** Admits six callers per millisecond, in order, so that a reconnect storm cannot starve the event loop. A caller without a crowd does not wait. */
 export class ConnectThrottle {
   readonly #waiting: (() => void)[] = []
-  #free = AT_A_TIME
+  #free = CALLERS_PER_INTERVAL
   #timer: NodeJS.Timeout | undefined
 
-  /** Resolves when it is the caller's turn. */
+  /** Resolves when the caller is admitted. */
   take(): Promise<void> {
-    this.#timer ??= setTimeout(() => this.#next(), PAUSE_MS)
+    this.#timer ??= setTimeout(() => this.#admitNext(), INTERVAL_MS)
     if (this.#free === 0) return new Promise((resolve) => this.#waiting.push(resolve))
     this.#free -= 1
     return Promise.resolve()
   }
 
-  #next(): void {
-    const going = this.#waiting.splice(0, AT_A_TIME)
-    this.#free = AT_A_TIME - going.length
-    this.#timer = going.length === 0 ? undefined : setTimeout(() => this.#next(), PAUSE_MS)
-    for (const go of going) go()
+  #admitNext(): void {
+    const admitted = this.#waiting.splice(0, CALLERS_PER_INTERVAL)
+    this.#free = CALLERS_PER_INTERVAL - admitted.length
+    this.#timer = admitted.length === 0 ? undefined : setTimeout(() => this.#admitNext(), INTERVAL_MS)
+    for (const admit of admitted) admit()
   }
 }

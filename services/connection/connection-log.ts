@@ -1,7 +1,7 @@
 import { closeCodes } from '../protocol/index.ts'
 import { userHash } from '../users.ts'
 
-/** The part of a logger that is used here. */
+/** The part of a logger that the log of connections uses. */
 export interface Logger {
   level: string
   debug(facts: object, message: string): void
@@ -20,8 +20,8 @@ interface LoggedConnection {
 const DEBUG_LEVELS = ['debug', 'trace']
 
 /**
- * Close codes of a peer or a network at fault: the peer broke the protocol (1002, 1007, 1009, 4006), sent too much (4102), took or answered
- * nothing (4104, 4201), or this node failed it (4100, 4101, 4103, 4203).
+ * Close codes of faults: the peer broke the protocol (1002, 1007, 1009, 4006), sent too many frames (4102), read or answered nothing (4104, 4201),
+ * or this node failed (4100, 4101, 4103, 4203).
  */
 const FAULTS = [1002, 1007, 1009, 4006, 4100, 4101, 4102, 4103, 4104, 4201, 4203]
 

@@ -2,29 +2,31 @@ import type { Counters } from '../node/counters.ts'
 import type { Position } from '../protocol/index.ts'
 import type { Store } from '../store/store.ts'
 
-/** Acknowledgements are gathered for this long: only the latest of each device is written, milliseconds. */
-const ACK_DELAY_MS = 50
-/** So many cursors are written at a time; of more, those that wait longest, and so large a part that all are written within a second. */
-const USUAL = 64
-const PARTS = 1000 / ACK_DELAY_MS
-/** What the store did not take is tried again after this, milliseconds. */
+/** Time between two flushes, milliseconds. Of the acknowledgements that a device sends in it, only the latest is written. */
+const FLUSH_INTERVAL_MS = 50
+/** Cursors that a flush writes at least. */
+const MIN_FLUSH = 64
+const FLUSHES_PER_SECOND = 1000 / FLUSH_INTERVAL_MS
+/** Delay before a write that the store refused is retried, milliseconds. */
 const RETRY_DELAY_MS = 1000
 
-interface Ack {
+interface Cursor {
   user: string
   deviceId: string
   position: Position
 }
 
 /**
- * What a user has not received yet: the log's cursors. The cursor of a device moves some 50 ms after its acknowledgement, and within about
- * a second when very many do at once, since what waits is overtaken by the device's next and need not be written. An acknowledgement
- * the store did not take is tried again a second later, and if it is lost the rows come twice, which clients expect.
+ * Writes cursors: how far each device has received the log.
+ *
+ * Each flush writes the oldest 64 cursors, or a twentieth of the backlog if that is more, so that every cursor is written within a second. A newer
+ * acknowledgement of a device replaces the waiting one. If a cursor is lost with its node, the device receives the rows after the stored one
+ * again, which clients expect.
  */
 export class CursorWriter {
   readonly #store: Store
   readonly #counters: Counters
-  readonly #acks = new Map<string, Ack>()
+  readonly #cursorByDevice = new Map<string, Cursor>()
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
@@ -33,61 +35,63 @@ export class CursorWriter {
     this.#counters = counters
   }
 
-  /** The device received everything up to and with the position. */
+  /** Records that the device received everything up to and with the position. */
   ack(user: string, deviceId: string, position: Position): void {
-    this.#gather(user, deviceId, position, ACK_DELAY_MS)
+    this.#put(user, deviceId, position, FLUSH_INTERVAL_MS)
   }
 
-  #gather(user: string, deviceId: string, position: Position, delayMs: number): void {
+  #put(user: string, deviceId: string, position: Position, delayMs: number): void {
     const key = keyOf(user, deviceId)
-    const held = this.#acks.get(key)?.position
-    const isBehind = held?.epoch === position.epoch && held.offset >= position.offset
-    if (isBehind && !(held.offset === position.offset && held.id8 !== position.id8)) return
-    this.#acks.set(key, { user, deviceId, position })
-    this.#wait(delayMs)
+    const waiting = this.#cursorByDevice.get(key)?.position
+    const isBehind = waiting?.epoch === position.epoch && waiting.offset >= position.offset
+    // The same offset with another tag is another row, which took the place of a lost one: the newer tag is right.
+    const isReplaced = waiting?.offset === position.offset && waiting.id8 !== position.id8
+    if (isBehind && !isReplaced) return
+    this.#cursorByDevice.set(key, { user, deviceId, position })
+    this.#schedule(delayMs)
   }
 
-  /** Writes at once what was gathered for a device: it may come back in a moment, and must not get again what it has. */
+  /** Writes the waiting cursor of a device at once: the device may reconnect immediately, and must not receive the same rows again. */
   settle(user: string, deviceId: string): void {
-    const ack = this.#acks.get(keyOf(user, deviceId))
-    if (ack === undefined) return
-    this.#acks.delete(keyOf(user, deviceId))
-    void this.#write(ack)
+    const cursor = this.#cursorByDevice.get(keyOf(user, deviceId))
+    if (cursor === undefined) return
+    this.#cursorByDevice.delete(keyOf(user, deviceId))
+    void this.#write(cursor)
   }
 
-  /** Writes what is left, once. Resolves when the store has answered; never rejects. */
+  /** Writes every waiting cursor, once. Resolves when the store has answered; never rejects. */
   async close(): Promise<void> {
     this.#closed = true
     clearTimeout(this.#timer)
-    await this.#flush(this.#acks.size)
+    await this.#flush(this.#cursorByDevice.size)
   }
 
-  #wait(delayMs: number): void {
-    if (!this.#closed) this.#timer ??= setTimeout(() => this.#next(), delayMs)
+  #schedule(delayMs: number): void {
+    if (!this.#closed) this.#timer ??= setTimeout(() => this.#flushOldest(), delayMs)
   }
 
-  #next(): void {
+  #flushOldest(): void {
     this.#timer = undefined
-    void this.#flush(Math.max(USUAL, this.#acks.size / PARTS))
-    if (this.#acks.size > 0) this.#wait(ACK_DELAY_MS)
+    void this.#flush(Math.max(MIN_FLUSH, this.#cursorByDevice.size / FLUSHES_PER_SECOND))
+    if (this.#cursorByDevice.size > 0) this.#schedule(FLUSH_INTERVAL_MS)
   }
 
   async #flush(count: number): Promise<void> {
-    const acks: Ack[] = []
-    for (const [key, ack] of this.#acks) {
-      if (acks.length >= count) break
-      this.#acks.delete(key)
-      acks.push(ack)
+    const cursors: Cursor[] = []
+    for (const [key, cursor] of this.#cursorByDevice) {
+      if (cursors.length >= count) break
+      this.#cursorByDevice.delete(key)
+      cursors.push(cursor)
     }
-    await Promise.all(acks.map((ack) => this.#write(ack)))
+    await Promise.all(cursors.map((cursor) => this.#write(cursor)))
   }
 
-  async #write({ user, deviceId, position }: Ack): Promise<void> {
+  async #write({ user, deviceId, position }: Cursor): Promise<void> {
     try {
       await this.#store.ack(user, deviceId, position)
     } catch {
       this.#counters.acksFailed += 1
-      this.#gather(user, deviceId, position, RETRY_DELAY_MS)
+      this.#put(user, deviceId, position, RETRY_DELAY_MS)
     }
   }
 }

@@ -1,18 +1,18 @@
-/** Something that gathers writes during one turn of the event loop. */
+/** An object that collects writes during one turn of the event loop. */
 export interface Flushable {
-  /** Writes what was gathered. */
+  /** Writes what was collected. */
   flush(): void
 }
 
-let waiting: Flushable[] = []
+let scheduled: Flushable[] = []
 
 function flushAll(): void {
-  const flushables = waiting
-  waiting = []
+  const flushables = scheduled
+  scheduled = []
   for (const flushable of flushables) flushable.flush()
 }
 
-/** Has it flushed at the end of this turn: one timer of the event loop for everybody who gathered something. */
+/** Flushes an object at the end of this turn of the event loop. All objects of a turn share one `setImmediate`. */
 export function flushThisTurn(flushable: Flushable): void {
-  if (waiting.push(flushable) === 1) setImmediate(flushAll)
+  if (scheduled.push(flushable) === 1) setImmediate(flushAll)
 }

@@ -7,7 +7,7 @@ const TEXT_FRAME = 0x81
 const EVENT_END = Buffer.from('\n\n')
 
 /**
- * One message to a client, encoded once and shared by every socket it goes to.
+ * One message to clients. It is encoded once for each transport, and shared by every socket that sends it.
  *
  * `ws` is a whole unmasked WebSocket text frame (RFC 6455 §5.2), `text` the JSON inside it, without a copy.
  */
@@ -18,9 +18,9 @@ export class Frame {
   #event: Buffer | undefined
 
   /**
-   * JSON text, joined: the head, a row's tail, copied unread, and the end.
+   * Joins JSON text from a head, the tail of a row, which is copied and not parsed, and an end.
    *
-   * @param head with a row: ASCII
+   * @param head ASCII if there is a row
    * @param end ASCII
    */
   constructor(eventId: string, head: string, row?: Buffer, end = '') {
@@ -50,7 +50,7 @@ export class Frame {
     return this.ws.subarray(this.#start)
   }
 
-  /** The frame as a server-sent event: the event id as `id`, the JSON as `data`. */
+  /** The message as a server-sent event: the event id as `id`, the JSON as `data`. */
   get event(): Buffer {
     this.#event ??= this.#encodeEvent()
     return this.#event
@@ -62,14 +62,14 @@ export class Frame {
   }
 }
 
-/** A frame that is no row of the log. */
+/** Returns a frame that is not a row of the log. */
 export function plainFrame(frame: ServerFrame): Frame {
   return new Frame('', JSON.stringify(frame))
 }
 
 const HEADS = { s: 'state', r: 'retract', d: 'digest' } as const
 
-/** The live frame of a row, or undefined for a row that has none (recalled, lost). The tail is copied, never parsed. */
+/** Returns the live frame of a row, or undefined if the row has none (recalled, superseded, lost). The tail is copied and not parsed. */
 export function rowFrame(position: Position, row: Buffer): Frame | undefined {
   const kind = rowKind(row)
   const eventId = formatEventId(position)
@@ -79,21 +79,22 @@ export function rowFrame(position: Position, row: Buffer): Frame | undefined {
 }
 
 /**
- * The frames of one read, which say the final truth only. A notification comes with the state it has now, a change of state only for ids that
- * still have it and did not come with it already, a retraction only for what may have been seen (a client that comes back may have shown
- * more than it acknowledged); counts are those of now.
+ * Makes the frames of one read. They show the present state of the log, not its history:
+ * a notification carries its state of now; a change of state names only the ids that still have that state and are not in the replay themselves;
+ * a retraction is sent only if the client may have shown the notification, since a client that returns may have shown more than it acknowledged;
+ * counts are those of now.
  */
 export class Replay {
   readonly #backlog: Backlog
-  /** Ids of the notifications before row `#looked`: found out when a change of state asks for them. */
+  /** Ids of the notifications among the first `#scanned` rows. Collected when a change of state needs them. */
   readonly #ids = new Set<string>()
-  #looked = 0
+  #scanned = 0
 
   constructor(backlog: Backlog) {
     this.#backlog = backlog
   }
 
-  /** The frame of a row, by its place among the rows read, or undefined for one that has nothing to say any more. */
+  /** Returns the frame of a row, by its index among the rows read, or undefined if the row changes nothing any more. */
   frame(index: number): Frame | undefined {
     const { epoch, start, rows, states } = this.#backlog
     const row = rows[index] as Buffer
@@ -118,8 +119,8 @@ export class Replay {
   }
 
   #idsBefore(index: number): Set<string> {
-    for (; this.#looked < index; this.#looked++) {
-      const row = this.#backlog.rows[this.#looked] as Buffer
+    for (; this.#scanned < index; this.#scanned++) {
+      const row = this.#backlog.rows[this.#scanned] as Buffer
       if (rowKind(row) === 'n') this.#ids.add(rowId(row))
     }
     return this.#ids

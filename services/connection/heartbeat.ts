@@ -6,10 +6,10 @@ import type { Transport } from './transport.ts'
 export const MAX_FRAMES_PER_SECOND = 50
 const SECOND_MS = 1000
 
-/** Pings whose pongs may still come: the pongs of a slow network may arrive together. */
+/** Pings whose pongs may still arrive. The pongs of a slow network may arrive together. */
 const MAX_PONGS_DUE = 50
 
-/** A part of the longest life of a stream: streams that began together do not end together. */
+/** Part of the lifetime of a stream that is random, so that streams which began together do not end together. */
 const STREAM_SPREAD = 0.2
 
 export interface HeartbeatOptions {
@@ -18,22 +18,22 @@ export interface HeartbeatOptions {
 }
 
 /**
- * The signs of life of one peer, and its limit on frames. Every time is on the monotonic clock, milliseconds: a step of the wall clock neither
+ * Tracks whether one peer is alive, and counts its frames. Every time is on the monotonic clock, milliseconds: a step of the wall clock neither
  * ends a connection nor keeps a dead one.
  */
 export class Heartbeat {
   readonly #options: HeartbeatOptions
   readonly #transport: Transport
-  /** The end of a stream on which no sign of life can come. */
+  /** End of an event stream, whose client cannot show that it is alive. */
   readonly #endAt: number
-  /** The last ping, or the `hello`. Infinite before `hello`: until then the client's frames are not read. */
+  /** Time of the last ping, or of `hello`. Infinite before `hello`: until then the node does not read the client's frames. */
   #pingedAt = Number.POSITIVE_INFINITY
-  /** The first ping since the peer was last heard; 0: none. */
+  /** Time of the first ping after the last sign of life; 0: none. */
   #unansweredSince = 0
-  /** The first beat since which the network took nothing of what is buffered; 0: it took something. */
+  /** Time of the first beat at which the network had taken no buffered byte; 0: it takes bytes, or none is buffered. */
   #stalledSince = 0
-  #takenBytes = 0
-  /** Pings not answered yet by a `pong` frame, and by a control frame. */
+  #bytesTaken = 0
+  /** Pings that no `pong` frame, and no control frame, has answered yet. */
   #framePongsDue = 0
   #controlPongsDue = 0
   /** Times of the frames counted in the last second, ascending. */
@@ -46,23 +46,23 @@ export class Heartbeat {
     this.#endAt = transport.oneWay ? now + streamMs * (1 - STREAM_SPREAD * Math.random()) : Number.POSITIVE_INFINITY
   }
 
-  /** Begins to ping, from `hello` on. */
+  /** Starts to ping. Called when `hello` was sent. */
   start(now: number): void {
     this.#pingedAt = now
   }
 
-  /** Takes note of a sign of life. */
+  /** Records a sign of life. */
   heard(): void {
     this.#unansweredSince = 0
   }
 
-  /** Returns whether a pong answers a ping of ours, once for each ping and kind. */
+  /** Returns whether a pong answers a ping of this node. Each ping is answered once by each kind. */
   answersPing(kind: 'frame' | 'control'): boolean {
     if (kind === 'frame') return this.#framePongsDue > 0 && this.#framePongsDue-- > 0
     return this.#controlPongsDue > 0 && this.#controlPongsDue-- > 0
   }
 
-  /** Counts a frame of the client. Returns false if it is one too many in a second. */
+  /** Counts a frame of the client. Returns false if the frame exceeds the limit of a second. */
   countFrame(now: number): boolean {
     this.#frames ??= []
     const frames = this.#frames
@@ -71,7 +71,7 @@ export class Heartbeat {
     return frames.length <= MAX_FRAMES_PER_SECOND
   }
 
-  /** Returns what the connection has to do now: send a ping, or close. */
+  /** Returns the action that the connection must take now: a ping, a close, or none. */
   beat(now: number): 'ping' | CloseName | undefined {
     const { pingIntervalMs, timeouts } = this.#options
     this.#observeStall(now)
@@ -79,11 +79,11 @@ export class Heartbeat {
     if (this.#unansweredSince > 0 && now - this.#unansweredSince >= timeouts.pongMs) return 'noPong'
     if (now >= this.#endAt) return 'noPong'
     if (now - this.#pingedAt < pingIntervalMs) return undefined
-    this.#notePing(now)
+    this.#recordPing(now)
     return 'ping'
   }
 
-  #notePing(now: number): void {
+  #recordPing(now: number): void {
     this.#pingedAt = now
     if (this.#transport.oneWay) return
     this.#unansweredSince ||= now
@@ -91,14 +91,14 @@ export class Heartbeat {
     this.#controlPongsDue = Math.min(MAX_PONGS_DUE, this.#controlPongsDue + 1)
   }
 
-  /** Notes whether the network took anything since the last beat. A ping that waits behind a stall cannot be answered: 4104 has precedence. */
+  /** Records whether the network took bytes since the last beat. The peer cannot answer a ping that waits behind a stall: 4104 takes precedence. */
   #observeStall(now: number): void {
-    const { buffered, taken } = this.#transport
-    if (buffered === 0 || taken !== this.#takenBytes) this.#stalledSince = 0
+    const { buffered, bytesTaken } = this.#transport
+    if (buffered === 0 || bytesTaken !== this.#bytesTaken) this.#stalledSince = 0
     else {
       this.#stalledSince ||= now
       if (this.#unansweredSince > 0) this.#unansweredSince = now
     }
-    this.#takenBytes = taken
+    this.#bytesTaken = bytesTaken
   }
 }

@@ -2,26 +2,27 @@ import type { Position } from '../protocol/index.ts'
 
 /**
  * The outcome of an acknowledgement.
- * `moved`: it gets further than any before it, at or after the place the cursor started from.
- * `behind`: it lies before that place, and gets further than any before it.
- * `late`: it is the first for a row sent before a gap, and moves nothing.
- * `repeated`: nothing new. `unknown`: no such row was sent.
+ * `moved`: it goes further than every earlier one, to the start of the window or after it.
+ * `behind`: it goes further than every earlier one, but lies before the start of the window.
+ * `late`: it is the first one for a row that was sent before a gap. It moves nothing.
+ * `repeated`: it tells nothing new. `unknown`: the connection sent no such row.
  */
 export type AckOutcome = 'moved' | 'behind' | 'late' | 'repeated' | 'unknown'
 
-/** Rows sent one after the other without a gap. `sent` and `acked` are offsets. */
+/** Rows that were sent without a gap between them. `sent` and `acked` are offsets. */
 interface Run {
   epoch: string
   sent: number
   acked: number
 }
 
-/** Runs before a gap whose acknowledgements may still arrive. */
+/** Earlier runs whose acknowledgements may still arrive. */
 const MAX_FORMER_RUNS = 4
 
 /**
- * The frames of a connection that were sent and not acknowledged yet, and the acknowledgements that may come. Rows without a frame take no place.
- * The device's stored cursor is another thing: an acknowledgement moves it wherever this window stands.
+ * The frames that a connection has sent and the client has not acknowledged. Rows without a frame take no room in the window.
+ *
+ * The window is not the stored cursor of the device: an acknowledgement behind the window moves that cursor, too.
  */
 export class SendWindow {
   /** Offsets of the frames in flight, ascending. */
@@ -35,20 +36,20 @@ export class SendWindow {
   }
 
   /**
-   * Starts at a position: that of `hello`, or the end of a gap.
+   * Restarts the window at a position: that of `hello`, or the end of a gap.
    *
    * @param sent the newest row sent before
-   * @param stored the position is the device's stored cursor, so that an acknowledgement of it is nothing new
+   * @param isStored the position is the stored cursor of the device, so that an acknowledgement of it tells nothing new
    */
-  restart(start: Position, sent: Position, stored = false): void {
+  restart(start: Position, sent: Position, isStored = false): void {
     if (sent.epoch !== '')
       this.#former = [...(this.#former ?? []), { epoch: sent.epoch, sent: sent.offset, acked: this.#acked }].slice(-MAX_FORMER_RUNS)
     this.#inFlight = []
     this.#start = start.offset
-    this.#acked = stored ? start.offset : -1
+    this.#acked = isStored ? start.offset : -1
   }
 
-  /** Takes note of a frame that was sent. */
+  /** Records a frame that was sent. */
   push(offset: number): void {
     this.#inFlight.push(offset)
   }
@@ -79,7 +80,7 @@ export class SendWindow {
 
   #advance(offset: number): void {
     this.#acked = offset
-    const left = this.#inFlight.findIndex((sent) => sent > offset)
-    this.#inFlight.splice(0, left < 0 ? this.#inFlight.length : left)
+    const acknowledged = this.#inFlight.findIndex((sent) => sent > offset)
+    this.#inFlight.splice(0, acknowledged < 0 ? this.#inFlight.length : acknowledged)
   }
 }

@@ -1,14 +1,14 @@
 /** Deadlines of connections, milliseconds. */
 export interface Timeouts {
-  /** The peer may be silent after a ping. */
+  /** Longest silence of a peer after a ping. */
   pongMs: number
-  /** A socket may take nothing. */
+  /** Longest time in which a socket takes no byte of what it holds. */
   stallMs: number
-  /** A connection may wait for its first attach. */
+  /** Longest wait of a connection for its first attach. */
   attachMs: number
-  /** A connection over the limit may wait until the other nodes were heard of. Longer than two of their heartbeats in the store. */
+  /** Longest wait of a connection over the limit for a heartbeat of the other nodes. Nodes send more than two in that time. */
   limitMs: number
-  /** An event stream may last: HTTP gives its client no way to show life. */
+  /** Lifetime of an event stream: HTTP gives its client no way to show that it is alive. */
   streamMs: number
 }
 

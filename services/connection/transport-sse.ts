@@ -10,19 +10,19 @@ const CLOSE_TIMEOUT_MS = 2000
 /** Idle time after which the kernel probes the peer, milliseconds. */
 const KEEP_ALIVE_MS = 10_000
 
-/** Delay before a browser reconnects a stream that broke: this much, and up to as much again by chance, milliseconds. */
+/** Delay before a browser reconnects a broken stream, plus a random part of up to the same length, milliseconds. */
 const RETRY_MS = 2000
-/** The same after a `bye` whose verdict is back-off, and after one whose verdict is stop: `EventSource` reconnects after any end. */
+/** The delays after a `bye` with the verdicts back-off and stop. `EventSource` reconnects after any end. */
 const RETRY_BACK_OFF_MS = 5000
 const RETRY_STOP_MS = 60_000
-/** The least delay after a `bye` that asks for none, so that a stream that is closed again and again cannot spin. */
+/** Shortest delay after any `bye`, so that a client whose streams are closed at once does not reconnect in a tight loop, milliseconds. */
 const RETRY_NOW_MS = 100
 
 const HEARTBEAT_COMMENT = Buffer.from(': heartbeat\n')
 
 /**
- * Server-sent events (WHATWG HTML §9.2) over a response whose head was written. Each frame is one event. `retry` travels in the event of the
- * first frame and of `bye`, the heartbeat's comment in the event of `ping`, so that every block a client reads has data.
+ * Sends server-sent events (WHATWG HTML §9.2) over a response whose head was written. Each frame is one event. The events of the first frame and of
+ * `bye` carry `retry`, and that of `ping` carries the comment of the heartbeat, so that every block has data.
  */
 export class SseTransport implements Transport, Flushable {
   owner: TransportOwner | undefined
@@ -41,7 +41,7 @@ export class SseTransport implements Transport, Flushable {
     return this.#response.writableLength + this.#pendingBytes
   }
 
-  get taken(): number {
+  get bytesTaken(): number {
     return bytesTakenBy(this.#response.socket)
   }
 
@@ -76,7 +76,7 @@ export class SseTransport implements Transport, Flushable {
     if (!response.writable || response.destroyed) return
     const through = this.owner?.sent
     response.write(pending.length === 1 ? (pending[0] as Buffer) : Buffer.concat(pending), (error) => {
-      // Node reports a write that was under way when the socket was destroyed without an error.
+      // If the socket is destroyed during a write, Node calls back without an error.
       if (!error && !response.destroyed && response.socket?.destroyed === false && through !== undefined) this.owner?.written(through)
     })
   }

@@ -12,8 +12,8 @@ const PING = Buffer.from([0x89, 0x00])
 const MAX_REASON_BYTES = 123
 
 /**
- * Writes ready-made WebSocket frames to the TCP socket under a `ws` WebSocket, past its sender, which would frame each message again and
- * write it alone. That is sound because compression is off: a frame is whole in one write, and `ws` writes its own (pong, close) whole too.
+ * Writes encoded WebSocket frames to the TCP socket under a `ws` WebSocket. The sender of `ws` would encode each message for each socket again, and
+ * write it separately. Bypassing it is safe because compression is off: both this class and `ws` (pong, close) write whole frames only.
  */
 export class WebSocketTransport implements Transport, Flushable {
   owner: TransportOwner | undefined
@@ -34,7 +34,7 @@ export class WebSocketTransport implements Transport, Flushable {
     return this.#socket.writableLength + this.#pendingBytes
   }
 
-  get taken(): number {
+  get bytesTaken(): number {
     return bytesTakenBy(this.#socket)
   }
 
@@ -55,7 +55,7 @@ export class WebSocketTransport implements Transport, Flushable {
     this.send(plainFrame(bye))
     this.flush()
     this.#webSocket.close(bye.code, truncateReason(bye.reason))
-    // The peer's close frame must be read, even if the connection ends before `hello`.
+    // `ws` must read the peer's close frame, even if the connection ends before `hello`.
     this.listen()
   }
 
@@ -68,7 +68,7 @@ export class WebSocketTransport implements Transport, Flushable {
     if (!socket.writable || this.#webSocket.readyState !== this.#webSocket.OPEN) return
     const through = this.owner?.sent
     socket.write(pending.length === 1 ? (pending[0] as Buffer) : Buffer.concat(pending), (error) => {
-      // Node reports a write that was under way when the socket was destroyed without an error.
+      // If the socket is destroyed during a write, Node calls back without an error.
       if (!error && !socket.destroyed && through !== undefined) this.owner?.written(through)
     })
   }
@@ -80,7 +80,7 @@ export class WebSocketTransport implements Transport, Flushable {
   }
 }
 
-/** Returns as much of a reason as a close frame takes (RFC 6455 §5.5), in whole characters. */
+/** Returns a reason cut to the length that a close frame allows (RFC 6455 §5.5), in whole characters. */
 function truncateReason(reason: string): string {
   if (reason.length * 3 <= MAX_REASON_BYTES) return reason
   const { read } = new TextEncoder().encodeInto(reason, new Uint8Array(MAX_REASON_BYTES))

@@ -1,28 +1,26 @@
 import type { ByeFrame, Position } from '../protocol/index.ts'
 import type { Frame } from './frames.ts'
 
-/** The sender over a transport. */
+/** The connection that sends over a transport. */
 export interface TransportOwner {
-  /** The newest row given to the transport so far. */
+  /** The newest row passed to the transport. */
   readonly sent: Position
 
-  /** Called when the network reported as written every byte up to and with the row at this position. */
+  /** Called when the network reported every byte up to and with the row at this position as written. */
   written(through: Position): void
 }
 
-/**
- * The network side of a connection. No method throws; after `close` every call is ignored.
- */
+/** The network side of a connection. No method throws. After `close` every call is ignored. */
 export interface Transport {
   owner: TransportOwner | undefined
 
-  /** Takes a frame for the network. The frames of one turn of the event loop leave in one write, in order. */
+  /** Takes a frame for the network. The frames of one turn of the event loop are written together, in order. */
   send(frame: Frame): void
 
-  /** Sends the `ping` frame, and what keeps a silent network path open: a control frame or a comment. */
+  /** Sends the `ping` frame, and with it a control frame or a comment, which keeps an idle network path open. */
   ping(frame: Frame): void
 
-  /** Writes what was taken now, not at the end of the turn. */
+  /** Writes the frames taken so far now, not at the end of the turn. */
   flush(): void
 
   /** Starts to read the client's frames. Until then they wait in the network. */
@@ -31,12 +29,12 @@ export interface Transport {
   /** Sends `bye`, then closes with its code and reason. */
   close(bye: ByeFrame): void
 
-  /** The client cannot answer: bytes the network took count as received. */
+  /** The client cannot answer: bytes that the network took count as received. */
   readonly oneWay: boolean
 
-  /** Bytes held for the network. 0: every byte was handed over. */
+  /** Bytes waiting for the network. 0: every byte was handed over. */
   readonly buffered: number
 
-  /** Bytes the network took so far. If this stands still while some are `buffered`, the peer takes nothing. */
-  readonly taken: number
+  /** Bytes that the network took so far. If this number stays the same while bytes are `buffered`, the peer reads nothing. */
+  readonly bytesTaken: number
 }

@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
-/** Time for the answers to the requests before one on the same socket, milliseconds: as long as a request may take. */
+/** Deadline for the answers to earlier requests on the same socket, milliseconds: as long as a request may take. */
 const PIPELINE_DEADLINE_MS = 13_000
 
 /** Headers that go with an upgrade to HTTP/2 (RFC 7540 §3.2.1), and the upgrade itself. */
@@ -12,12 +12,12 @@ interface HttpSocket extends Socket {
   _httpMessage?: ServerResponse | null
 }
 
-/** Takes a request with `Upgrade`, its socket and the bytes after its head, as Node's event of that name has them. */
+/** Takes the arguments of Node's `upgrade` event: the request, its socket, and the bytes after its head. */
 export type UpgradeListener = (request: IncomingMessage, socket: Socket, head: Buffer) => void
 
 /**
- * Returns a listener for `upgrade` of a server. It passes WebSocket handshakes on. Any other upgrade is one that a server may ignore
- * (RFC 9110 §7.8), `h2c` for example, and one in HTTP/1.0 must be ignored: the request goes back to the server without it.
+ * Returns a listener for the `upgrade` event of a server. The listener passes WebSocket handshakes on. A server may ignore any other upgrade, for
+ * example to `h2c` (RFC 9110 §7.8), and must ignore one in HTTP/1.0: the listener passes such a request to the server again, without its upgrade.
  */
 export function upgradeGate(server: Server, acceptHandshake: UpgradeListener): UpgradeListener {
   return (request, socket, head) => {
@@ -31,8 +31,8 @@ export function upgradeGate(server: Server, acceptHandshake: UpgradeListener): U
 }
 
 /**
- * Calls `next` when every complete request of a socket has its answer, so that answers keep the order of pipelined requests (RFC 9112 §9.3.2).
- * Closes the socket instead, if they take too long.
+ * Calls `next` when every complete request of a socket is answered, so that answers keep the order of pipelined requests (RFC 9112 §9.3.2).
+ * If that takes too long, closes the socket instead.
  */
 export function afterAnswers(socket: HttpSocket, next: () => void): void {
   const response = socket._httpMessage
@@ -52,7 +52,7 @@ export function afterAnswers(socket: HttpSocket, next: () => void): void {
   })
 }
 
-/** Closes a socket whose handshake is answered in HTTP: Node reads no further request from it. */
+/** Closes a socket after an HTTP answer to its handshake: Node reads no further request from such a socket. */
 function endWithAnswer(socket: HttpSocket): void {
   const response = socket._httpMessage
   if (response == null) return
@@ -67,7 +67,7 @@ function isHandshake(request: IncomingMessage): boolean {
   return true
 }
 
-/** Gives a request to the server again, as a new connection whose first bytes are its head without the upgrade. */
+/** Passes a request to the server again, as a new connection whose first bytes are the request's head without the upgrade. */
 function replay(server: Server, request: IncomingMessage, socket: Socket, head: Buffer): void {
   const { method, url, httpVersion, rawHeaders } = request
   const lines = [`${method} ${url} HTTP/${httpVersion}`]

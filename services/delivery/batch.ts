@@ -1,8 +1,8 @@
-/** An item of a batch and the users it is for. */
+/** An item of a batch and its users. */
 export interface BatchEntry<Item> {
   item: Item
   users: readonly string[]
-  /** The item asks the store for one of its users first, and for the others after the answer. */
+  /** The item calls the store for its first user, and for the others after that answer. */
   isGradual: boolean
 }
 

@@ -4,8 +4,7 @@ import { rowId8 } from '../store/row.ts'
 import type { Kick, StoreEvents, StoreStatus, Wake } from '../store/store.ts'
 
 /**
- * Carries what the store says to the connections of this node. Nothing is decided here: a wake-up is a hint, and whoever
- * cannot use it reads the log.
+ * Passes the events of the store to the connections of this node. A wake-up is only a hint: a connection that cannot use it reads the log.
  */
 export class Fanout implements StoreEvents {
   readonly #registry: Registry

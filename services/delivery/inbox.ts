@@ -15,12 +15,12 @@ export interface InboxPage {
   unread: number
 }
 
-/** The ids whose state changed, the count after it, and how safe both are. */
+/** The ids whose state changed, the unread count after the change, and the durability of the write. */
 export interface MarkAnswer extends MarkResult {
   durability: Durability
 }
 
-/** A notification wherever it is. */
+/** A notification in the log, a parked one, or one that a digest took the place of. */
 export type FoundNotification =
   | InboxItem
   | (Notification & { state: 'parked'; releaseAt: number })
@@ -36,7 +36,7 @@ export interface QueueAnswer {
   devices: { deviceId: string; eventId: string; lag: number; acknowledgedAt: number }[]
 }
 
-/** The retained notifications of a user with their state, as REST shows them. */
+/** Reads and marks the retained notifications of a user, in the form that REST shows. */
 export class Inbox {
   readonly #store: Store
   readonly #counters: Counters
@@ -47,10 +47,10 @@ export class Inbox {
   }
 
   /**
-   * Lists newest first. Asking for `unread` includes `seen`, so that the list and the count agree.
+   * Lists notifications, newest first. The state `unread` includes `seen`, so that the list agrees with the unread count.
    *
-   * @param query `cursor` is the `nextCursor` of the page before
-   * @throws LogRestarted if the cursor is of an earlier log
+   * @param query `cursor` is the `nextCursor` of the previous page
+   * @throws LogRestarted if the cursor belongs to an earlier log
    */
   async list(user: string, query: { state?: State; limit: number; cursor?: string }): Promise<InboxPage> {
     const { state, limit, cursor } = query
@@ -78,7 +78,7 @@ export class Inbox {
     }
   }
 
-  /** @throws InvalidRequest if there are neither or both of `ids` and `upTo`; LogRestarted if `upTo` is of an earlier log */
+  /** @throws InvalidRequest unless exactly one of `ids` and `upTo` is given; LogRestarted if `upTo` belongs to an earlier log */
   async mark(user: string, request: { ids?: string[]; upTo?: string; state: State; ageMs?: number }): Promise<MarkAnswer> {
     const { ids, upTo, state, ageMs } = request
     if ((ids === undefined) === (upTo === undefined)) throw new errors.InvalidRequest('give either ids or upTo')
@@ -91,10 +91,10 @@ export class Inbox {
   }
 
   /**
-   * Takes a notification back: parked or pending, it never appears; shown, it is retracted on every device.
+   * Recalls a notification. A parked or pending one never appears; one that was shown is retracted on every device.
    *
-   * @returns how safely it is taken back
-   * @throws NotFound if there is no such notification, or only as part of a digest
+   * @returns the durability of the recall
+   * @throws NotFound if there is no such notification, or if it is part of a digest
    */
   async recall(user: string, id: string): Promise<Durability> {
     const result = await this.#store.retract(user, id, 'recalled')

@@ -8,10 +8,10 @@ import type { Durability, PublishResult, Store } from '../store/store.ts'
 import { carryOutBatch } from './batch.ts'
 import type { Releaser } from './releaser.ts'
 
-/** Largest `data`, bytes of JSON. */
-export const DATA_MAX_BYTES = 4096
+/** Maximum size of `data`, bytes of JSON. */
+const DATA_MAX_BYTES = 4096
 
-/** What a publisher asks for, as the routes validated it. `timestamp` is Unix milliseconds, `halfLife` seconds. */
+/** A valid request to publish. `timestamp` is Unix milliseconds, `halfLife` seconds. */
 export interface PublishRequest {
   to: string | string[]
   type: string
@@ -22,7 +22,7 @@ export interface PublishRequest {
   halfLife?: number
 }
 
-/** What became of it for one recipient. */
+/** The result of a publish for one recipient. */
 export type RecipientResult =
   | { user: string; status: 'accepted'; eventId?: string; nodes: number }
   | { user: string; status: 'parked'; releaseAt: number; nodes: number }
@@ -34,10 +34,10 @@ export interface PublishAnswer {
   results: RecipientResult[]
 }
 
-/** `failed`: the store did not take it, or did not say so. */
+/** `failed`: the store refused the publish, or its answer was lost. */
 type Outcome = PublishResult | { status: 'failed'; error: BelfryError }
 
-/** `replayed`: an earlier request with the same key had been carried out, and nothing was written. */
+/** `replayed`: an earlier request with the same key was carried out, and this one wrote nothing. */
 export interface PublishOutcome {
   answer: PublishAnswer
   replayed: boolean
@@ -50,7 +50,8 @@ export type BatchItem = { request: PublishRequest; key: string | undefined } | {
 export type BatchResult = PublishAnswer | { error: Error }
 
 /**
- * Publishes: append, then wake whoever is there, in one step of the store for each recipient. Whether the user is online is never asked.
+ * Publishes notifications. For each recipient, one step of the store appends the row and wakes the nodes that hold the user. The publisher never
+ * asks whether a user is online.
  */
 export class Publisher {
   readonly #store: Store
@@ -64,11 +65,11 @@ export class Publisher {
   }
 
   /**
-   * Publishes to each recipient once. When it resolves, what was accepted or parked is in the store, as safe as `durability` says; recipients whom
-   * the store failed are rejected with its error. When it failed all of them, so does this.
+   * Publishes to each recipient once. When the promise resolves, every accepted or parked notification is in the store with the `durability` of
+   * the answer. If the store fails for some recipients, their results have its error. If the store fails for all, the promise rejects.
    *
-   * @param publisher whom idempotency keys belong to
-   * @param key the Idempotency-Key, if any. It is looked up per recipient, the first one first: a conflict there ends the request
+   * @param publisher owner of the idempotency keys
+   * @param key the Idempotency-Key, if any. The store looks it up for the first recipient before the others: a conflict there ends the request
    * @throws TooLarge, IdempotencyConflict, ParkedFull (one recipient), StoreUnavailable, StoreFull
    */
   async publish(request: PublishRequest, publisher: string, key: string | undefined): Promise<PublishOutcome> {
@@ -163,12 +164,12 @@ function failed(error: unknown): Outcome {
   return { status: 'failed', error: error as BelfryError }
 }
 
-/** 429 with the time until there is nothing left to wait behind, in `retryAfterMs`. */
+/** Returns the 429 of a user with `parkedMax` parked notifications. `retryAfterMs` is the time until all of them are released. */
 function parkedFull(retryAfterMs: number): Error {
   return Object.assign(new errors.ParkedFull(), { retryAfterMs })
 }
 
-/** The notification's JSON without its opening brace and its id: what the store keeps and sockets get. */
+/** Returns the row's tail: the JSON of the notification without its opening brace and its id. */
 function tailOf({ type, title, timestamp = Date.now(), ref, data }: PublishRequest): string {
   return tails.notification({ type, title, timestamp, ref }, data === undefined ? undefined : dataOf(data))
 }
@@ -179,7 +180,7 @@ function dataOf(data: Record<string, unknown>): string {
   throw new errors.TooLarge(`data may have ${DATA_MAX_BYTES} bytes of JSON: keep a document elsewhere and send a ref to it`)
 }
 
-/** undefined when it is nested so deep that the stack does not reach, which needs far more than `DATA_MAX_BYTES`. */
+/** Returns undefined if the nesting exhausts the stack. Such data is far larger than `DATA_MAX_BYTES`. */
 function serialized(data: Record<string, unknown>): string | undefined {
   try {
     return JSON.stringify(data)
@@ -188,12 +189,12 @@ function serialized(data: Record<string, unknown>): string | undefined {
   }
 }
 
-/** The request with its keys, and those of every object in its data, in one order, but for the recipients. */
+/** Returns the request without its recipients, in a form that does not depend on the order of the keys in it. */
 function canonical({ type, title, timestamp, ref, data, halfLife }: PublishRequest): unknown {
   return [type, title, timestamp ?? null, ref ?? null, sorted(data ?? null), halfLife ?? 0]
 }
 
-/** A JSON value in which the entries of every object are a list in order of their keys. Within `DATA_MAX_BYTES`, nesting is not too deep. */
+/** Returns a JSON value whose objects are lists of entries, sorted by key. Nesting within `DATA_MAX_BYTES` cannot exhaust the stack. */
 function sorted(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return value.map(sorted)

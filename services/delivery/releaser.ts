@@ -3,22 +3,24 @@ import type { Store } from '../store/store.ts'
 
 const SWEEP_INTERVAL_MS = 1000
 
-/** Timers are set this much late, so that a release finds its row due, milliseconds. */
+/** Delay added to every timer, so that the row is due when the timer fires, milliseconds. */
 const TIMER_SLACK_MS = 2
 
-/** The least time to the next attempt after one that found nothing due: the store's clock may be behind this node's, milliseconds. */
+/** Shortest delay after a release that found no row due, milliseconds: the clock of the store may be behind this node's. */
 const RETRY_MS = 50
 
-/** `dueAt` is in milliseconds of the monotonic clock; while a release is under way nothing is nearer. */
+/** `dueAt` is on the monotonic clock, milliseconds. During the release it is -Infinity, so that no other timer is set. */
 interface ReleaseTimer {
   dueAt: number
   timeout: NodeJS.Timeout
 }
 
 /**
- * Sees to it that parked notifications are released in time. The node that parked one sets a timer for its user; every node sweeps its share
- * of users each second, which is what releases them when that node is gone, and sets the timers from then on. Both only call `Store.release`,
- * which is safe to call by anyone at any time.
+ * Releases parked notifications in time.
+ *
+ * The node that parked a notification sets a timer for its user. If that node dies, another node finds the user: every node sweeps its share of
+ * the users each second, and sets timers for those with more parked notifications. The store decides what is due, so that any node may release at
+ * any time.
  */
 export class Releaser {
   readonly #store: Store
@@ -40,18 +42,18 @@ export class Releaser {
   }
 
   /**
-   * Notes that something of the user's is parked. A timer that is set for later is brought forward.
+   * Schedules a release for a user. If a timer is set for an earlier time, does nothing.
    *
-   * @param at when it is due, Unix milliseconds on the store's clock
-   * @param leastMs how long to wait at least, milliseconds
+   * @param at time at which the next notification is due, Unix milliseconds on the store's clock
+   * @param minDelayMs shortest delay, milliseconds
    */
-  schedule(user: string, at: number, leastMs = 0): void {
+  schedule(user: string, at: number, minDelayMs = 0): void {
     if (this.#closed) return
-    const delayMs = Math.max(leastMs, at - this.#store.now()) + TIMER_SLACK_MS
+    const delayMs = Math.max(minDelayMs, at - this.#store.now()) + TIMER_SLACK_MS
     const dueAt = performance.now() + delayMs
-    const held = this.#timers.get(user)
-    if (held !== undefined && held.dueAt <= dueAt) return
-    clearTimeout(held?.timeout)
+    const current = this.#timers.get(user)
+    if (current !== undefined && current.dueAt <= dueAt) return
+    clearTimeout(current?.timeout)
     const timeout = setTimeout(() => void this.#release(user), delayMs)
     timeout.unref()
     this.#timers.set(user, { dueAt, timeout })
@@ -86,7 +88,7 @@ export class Releaser {
       this.#counters.folded += folded
       for (const { user, nextAt } of waiting) this.schedule(user, nextAt)
     } catch {
-      // The store is away: what is due stays due, and the next sweep finds it.
+      // The store is unavailable. The notifications stay due, and a later sweep releases them.
     } finally {
       this.#sweeping = undefined
     }

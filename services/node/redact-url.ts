@@ -1,7 +1,7 @@
-/** Parameters whose values may be logged. No other may: a token is one too under a name that is percent-encoded, or mistaken. */
+/** Parameters whose values may be logged. Any other value may be a token, whose name the client percent-encoded or misspelled. */
 const LOGGED_PARAMETERS = ['device_id', 'last_event_id', 'limit', 'state', 'cursor', 'revoke']
 
-/** A URL fit for a log: what may be a token is gone. */
+/** Returns a URL for the log. Values that may be a token are replaced. */
 export function redactUrl(url: string): string {
   const start = url.indexOf('?')
   if (start < 0) return url

@@ -9,9 +9,9 @@ const SETTINGS = { RATE_LIMIT_MAX: '0', LOG_MAX_ENTRIES: '1000', MAX_UNACKED: '1
 /** A notification that takes 12.4 KB as a row: control characters take six bytes each in JSON. */
 const LONG = { type: 'a', title: '\u0001'.repeat(1024), ref: `/${'r'.repeat(2047)}`, data: { text: 'd'.repeat(4080) } }
 const LONG_ROW_BYTES = 12_800
-const HELD_MAX = 65_536
+const MAX_BUFFERED = 65_536
 
-/** More rows than the kernel's buffers of one connection take. */
+/** More rows than the kernel buffers of a connection can hold. */
 const LONG_ROWS = 900
 
 async function publishLong(service: TestService, to: string, count: number): Promise<void> {
@@ -28,7 +28,7 @@ async function cursorOf(service: TestService, user: string, deviceId: string): P
   return device === undefined ? 0 : Number(device.eventId.split('.')[1])
 }
 
-/** A peer that reads nothing. */
+/** Connects a peer that reads nothing. */
 async function deafPeer(t: Test, service: TestService, transport: string, user: string, query = ''): Promise<RawPeer> {
   const peer = await rawPeer(t, service.url)
   peer.socket.pause()
@@ -37,12 +37,12 @@ async function deafPeer(t: Test, service: TestService, transport: string, user: 
   return peer
 }
 
-/** Resolves when the network took nothing for a while of what each of these connections holds. */
+/** Resolves when no byte that these connections hold was taken by the network for 250 ms. */
 async function stalled(connections: () => Connection[], count: number): Promise<void> {
   const taken = new Map<Connection, { bytes: number; since: number }>()
   await until(() => {
     const still = connections().filter((connection) => {
-      const { taken: bytes, buffered } = connection.transport
+      const { bytesTaken: bytes, buffered } = connection.transport
       const before = taken.get(connection)
       if (before?.bytes !== bytes) taken.set(connection, { bytes, since: performance.now() })
       return before?.bytes === bytes && buffered > 0 && performance.now() - before.since > 250
@@ -52,15 +52,15 @@ async function stalled(connections: () => Connection[], count: number): Promise<
 }
 
 for (const transport of ['WebSocket', 'event stream']) {
-  t.test(`${transport}: a connection that takes nothing holds 64 KB and one row at most`, async (t) => {
+  t.test(`${transport}: a replaying connection whose peer reads nothing holds 64 KB and one row at most`, async (t) => {
     const service = await startService(t, SETTINGS)
     const count = 20
     await publishLong(service, 'slow', LONG_ROWS)
     for (let n = 0; n < count; n++) await deafPeer(t, service, transport, 'slow', `&device_id=d${n}&last_event_id=earliest`)
     const connections = (): Connection[] => service.app.connections.connections() as Connection[]
     await stalled(connections, count)
-    for (const { transport } of connections()) t.ok(transport.buffered <= HELD_MAX + LONG_ROW_BYTES, `${transport.buffered} bytes`)
-    // Live rows do not add to it.
+    for (const { transport } of connections()) t.ok(transport.buffered <= MAX_BUFFERED + LONG_ROW_BYTES, `${transport.buffered} bytes`)
+    // Live rows are not added.
     const held = connections().map(({ transport }) => transport.buffered)
     await publishLong(service, 'slow', 20)
     t.same(
@@ -69,7 +69,7 @@ for (const transport of ['WebSocket', 'event stream']) {
     )
   })
 
-  t.test(`${transport}: a live connection that takes nothing holds 64 KB and one row at most`, async (t) => {
+  t.test(`${transport}: a live connection whose peer reads nothing holds 64 KB and one row at most`, async (t) => {
     const service = await startService(t, SETTINGS)
     const peer = await rawPeer(t, service.url)
     const query = '&device_id=d'
@@ -86,10 +86,10 @@ for (const transport of ['WebSocket', 'event stream']) {
     }
     await stalled(connections, 1)
     t.ok(most > 0)
-    t.ok(most <= HELD_MAX + LONG_ROW_BYTES, `${most} bytes`)
+    t.ok(most <= MAX_BUFFERED + LONG_ROW_BYTES, `${most} bytes`)
   })
 
-  t.test(`${transport}: a reader that resets gets again what the node still held`, async (t) => {
+  t.test(`${transport}: a reader that resets gets the rows again that the node still held`, async (t) => {
     const service = await startService(t, SETTINGS)
     await publishLong(service, 'reset', LONG_ROWS)
     const peer = await deafPeer(t, service, transport, 'reset')
@@ -112,7 +112,7 @@ for (const transport of ['WebSocket', 'event stream']) {
   })
 }
 
-t.test("a row published after the client's close frame comes to the next connection", async (t) => {
+t.test("a row published after the client's close frame is delivered on the next connection", async (t) => {
   const service = await startService(t, SETTINGS)
   const peer = await rawWebSocket(t, service.url, 'closing', '', { allowHalfOpen: true })
   peer.socket.write(clientFrame(8, Buffer.from([0x03, 0xe8])))
@@ -126,7 +126,7 @@ t.test("a row published after the client's close frame comes to the next connect
   t.match(await next.next('notification'), { notification: { title: 'Between' } })
 })
 
-t.test('rows published while an event stream ends reach the wire or the next stream', async (t) => {
+t.test('rows published while an event stream ends are delivered on that stream or the next one', async (t) => {
   const service = await startService(t, SETTINGS)
   for (let round = 0; round < 5; round++) {
     const user = `ending-${round}`
@@ -143,7 +143,7 @@ t.test('rows published while an event stream ends reach the wire or the next str
   }
 })
 
-t.test('a socket that takes nothing is closed with 4104, also where its pings go unanswered', async (t) => {
+t.test('a socket that takes no bytes is closed with 4104, and not with 4201 for its unanswered pings', async (t) => {
   const service = await startService(t, { ...SETTINGS, WS_PING_INTERVAL_MS: '100' }, { timeouts: { stallMs: 1500, pongMs: 300 } })
   await publishLong(service, 'stuck', LONG_ROWS)
   await deafPeer(t, service, 'WebSocket', 'stuck', '&device_id=d')
