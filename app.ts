@@ -32,6 +32,7 @@ import { shared } from './routes/schemas/common.ts'
 import sseRoutes from './routes/sse.ts'
 import userRoutes from './routes/users.ts'
 import wsRoutes from './routes/ws.ts'
+import { isLoopback } from './services/auth/loopback.ts'
 import { TIMEOUTS, type Timeouts } from './services/connection/timeouts.ts'
 import { newId } from './services/ids.ts'
 
@@ -41,18 +42,23 @@ declare module 'fastify' {
     /** This process's incarnation, new at each start. */
     node: string
     timeouts: Timeouts
+    /** The secret of tokens that Belfry generated itself; '' if the environment has a key. */
+    generatedSecret: string
   }
 }
 
 export interface AppOptions {
   config: Config
+  /** Secret of tokens to use where the environment has no key. Only the demo may sign with it. */
+  generatedSecret?: string
   /** Other deadlines than the usual ones. */
   timeouts?: Partial<Timeouts>
 }
 
 /** The service as one plugin. Top to bottom this is the order in which things need each other; it closes bottom to top. */
-const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, timeouts }) => {
+const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, generatedSecret = '', timeouts }) => {
   fastify.decorate('config', config)
+  fastify.decorate('generatedSecret', generatedSecret)
   fastify.decorate('node', newId().slice(0, 10))
   fastify.decorate('timeouts', { ...TIMEOUTS, ...timeouts })
   validateStrictly(fastify)
@@ -87,7 +93,7 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, timeouts }
   await fastify.register(sseRoutes)
   await fastify.register(asyncapiRoutes)
   await fastify.register(clientRoutes)
-  if (config.DEMO === 'true') await fastify.register(demoRoutes)
+  if (config.DEMO ?? (generatedSecret !== '' && isLoopback(config.HOST))) await fastify.register(demoRoutes)
 }
 
 /** Not encapsulated: the server's own errors are answered like all others, and whoever registers it meets its decorators. */

@@ -7,7 +7,8 @@ import { helpText } from './cli/help.ts'
 import { listen } from './cli/listen.ts'
 import { Output } from './cli/output.ts'
 import { publish } from './cli/publish.ts'
-import { type ClientConfig, ConfigError, readClientConfig } from './config.ts'
+import { ConfigError, readClientConfig } from './config.ts'
+import { localOrigin } from './services/auth/loopback.ts'
 import { PROJECT_VERSION } from './services/node/version.ts'
 
 async function run(command: Command, output: Output): Promise<void> {
@@ -27,7 +28,7 @@ async function run(command: Command, output: Output): Promise<void> {
     case 'publish': {
       const config = readClientConfig()
       const token = command.token ?? sign(config, 'belfry-cli', 'publish')
-      return await publish(command, command.url ?? originOf(config), token, () => text(process.stdin), output)
+      return await publish(command, command.url ?? localOrigin(config.HOST, config.PORT), token, () => text(process.stdin), output)
     }
     case 'doctor':
       return await doctor(command, readClientConfig().DATA_DIR, output)
@@ -35,15 +36,9 @@ async function run(command: Command, output: Output): Promise<void> {
       const config = readClientConfig()
       const { token, user = '' } = command
       const source = { token: () => token ?? sign(config, user, ''), renewable: token === undefined }
-      return await listen(command, command.url ?? originOf(config), source, output, interruption())
+      return await listen(command, command.url ?? localOrigin(config.HOST, config.PORT), source, output, interruption())
     }
   }
-}
-
-/** Returns the origin of the service that this environment configures, as seen from this machine. */
-function originOf({ HOST, PORT }: ClientConfig): string {
-  const host = ['0.0.0.0', '::', '127.0.0.1'].includes(HOST) ? 'localhost' : HOST
-  return `http://${host.includes(':') ? `[${host}]` : host}:${PORT}`
 }
 
 /** Returns a signal that Ctrl-C or SIGTERM aborts. A second Ctrl-C ends the process at once. */

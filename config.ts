@@ -71,31 +71,27 @@ export const environmentSchema = Type.Object({
   METRICS_PORT: whole(0, 0, 65535, 'Port of /metrics alone; 0: on the main port'),
   CLOSE_GRACE_SECONDS: whole(25, 1, 600, 'Time to stop in: connections are told to move within it'),
   DRAIN_DELAY_MS: whole(2000, 0, 60_000, 'After SIGTERM a node answers this much longer while it is not ready, milliseconds'),
-  DEMO: Type.Union([Type.Literal('true'), Type.Literal('false'), Type.Literal('')], {
-    default: '',
-    description: 'Serve /demo, true or false; empty: on loopback, with a secret that Belfry made'
-  })
+  DEMO: Type.Optional(Type.Boolean({ description: 'Serve /demo, true or false; empty: on loopback, with a secret that Belfry made' }))
 })
 
 export type Environment = Static<typeof environmentSchema>
 
-/** The effective configuration: the environment with its lists split and its keys read. */
+/** Variables that are lists. */
+const LIST_NAMES = ['TRUST_PROXY', 'API_KEYS', 'ALLOWED_ORIGINS', 'CORS_ORIGIN', 'REDIS_CLUSTER_NODES', 'REDIS_SENTINELS'] as const
+
+/** Variables whose unit or window the name does not say. `Config` says it. */
+type Unclear = 'CONNECT_RATE_LIMIT_MAX' | 'PUBLISH_RATE_LIMIT_MAX' | 'RATE_LIMIT_MAX' | 'MAX_TOKEN_LIFETIME'
+
+/** The effective configuration: the environment with its lists split, its keys read, and a unit or a window in each name that needs one. */
 export interface Config
-  extends Omit<
-    Environment,
-    'LOG_LEVEL' | 'TRUST_PROXY' | 'API_KEYS' | 'ALLOWED_ORIGINS' | 'CORS_ORIGIN' | 'REDIS_CLUSTER_NODES' | 'REDIS_SENTINELS'
-  > {
+  extends Omit<Environment, 'LOG_LEVEL' | Unclear | (typeof LIST_NAMES)[number]>,
+    Record<(typeof LIST_NAMES)[number], string[]> {
   LOG_LEVEL: string
-  TRUST_PROXY: string[]
-  API_KEYS: string[]
-  ALLOWED_ORIGINS: string[]
-  CORS_ORIGIN: string[]
-  REDIS_CLUSTER_NODES: string[]
-  REDIS_SENTINELS: string[]
-  /** Whether the store is Redis. */
-  redis: boolean
-  /** Whether Belfry made the secret of its tokens itself: the demo may sign with it. Set by the process, never by the environment. */
-  secretMade: boolean
+  CONNECT_RATE_LIMIT_PER_MINUTE: number
+  PUBLISH_RATE_LIMIT_PER_SECOND: number
+  /** Notifications per `RATE_LIMIT_WINDOW_MS`. */
+  RATE_LIMIT_PER_WINDOW: number
+  MAX_TOKEN_LIFETIME_SECONDS: number
 }
 
 /** The environment cannot be used. `problems` has one line for each thing wrong; none of them shows a value that may be secret. */
@@ -118,32 +114,34 @@ export class ConfigError extends Error {
 export function readConfig(environment: Record<string, string | undefined> = process.env): Config {
   const problems = unknownNames(environment)
   const env = validate(environment, problems)
+  const { CONNECT_RATE_LIMIT_MAX, PUBLISH_RATE_LIMIT_MAX, RATE_LIMIT_MAX, MAX_TOKEN_LIFETIME, ...clear } = env
   const config: Config = {
-    ...env,
-    TRUST_PROXY: split(env.TRUST_PROXY),
-    API_KEYS: split(env.API_KEYS),
-    ALLOWED_ORIGINS: split(env.ALLOWED_ORIGINS),
-    CORS_ORIGIN: split(env.CORS_ORIGIN),
+    ...clear,
+    ...splitLists(env),
+    CONNECT_RATE_LIMIT_PER_MINUTE: CONNECT_RATE_LIMIT_MAX,
+    PUBLISH_RATE_LIMIT_PER_SECOND: PUBLISH_RATE_LIMIT_MAX,
+    RATE_LIMIT_PER_WINDOW: RATE_LIMIT_MAX,
+    MAX_TOKEN_LIFETIME_SECONDS: MAX_TOKEN_LIFETIME,
     PUBLIC_URL: env.PUBLIC_URL.trim().replace(/\/+$/, ''),
     REDIS_URL: env.REDIS_URL.trim(),
-    REDIS_CLUSTER_NODES: split(env.REDIS_CLUSTER_NODES),
-    REDIS_SENTINELS: split(env.REDIS_SENTINELS),
     REDIS_TLS_CERT: readPem('REDIS_TLS_CERT', env.REDIS_TLS_CERT, problems),
     REDIS_TLS_KEY: readPem('REDIS_TLS_KEY', env.REDIS_TLS_KEY, problems),
     REDIS_TLS_CA: readPem('REDIS_TLS_CA', env.REDIS_TLS_CA, problems),
     JWT_SECRET: readSecret(env.JWT_SECRET, problems),
-    JWT_PUBLIC_KEY: readPublicKey(env.JWT_PUBLIC_KEY, problems),
-    redis: env.REDIS_URL.trim() !== '' || env.REDIS_CLUSTER_NODES !== '' || env.REDIS_SENTINELS !== '',
-    secretMade: false
+    JWT_PUBLIC_KEY: readPublicKey(env.JWT_PUBLIC_KEY, problems)
   }
   check(config, problems)
   if (problems.length > 0) throw new ConfigError(problems)
   return Object.freeze(config)
 }
 
+function usesRedis({ REDIS_URL, REDIS_CLUSTER_NODES, REDIS_SENTINELS }: Config): boolean {
+  return REDIS_URL !== '' || REDIS_CLUSTER_NODES.length > 0 || REDIS_SENTINELS.length > 0
+}
+
 /** Returns how the Redis of the store is reached; undefined for the embedded store. */
 export function redisOptionsOf(config: Config) {
-  if (!config.redis) return undefined
+  if (!usesRedis(config)) return undefined
   const { REDIS_TLS_CERT: cert, REDIS_TLS_KEY: key, REDIS_TLS_CA: ca } = config
   return {
     ...(config.REDIS_URL === '' ? {} : { url: config.REDIS_URL }),
@@ -227,7 +225,7 @@ function check(config: Config, problems: string[]): void {
 
   const keys = [config.JWT_SECRET, config.JWT_PUBLIC_KEY, config.JWKS_URL].filter((key) => key !== '')
   if (keys.length > 1) problems.push('only one of JWT_SECRET, JWT_PUBLIC_KEY and JWKS_URL may be set')
-  if (keys.length === 0 && config.redis) problems.push('with Redis one of JWT_SECRET, JWT_PUBLIC_KEY and JWKS_URL must be set')
+  if (keys.length === 0 && usesRedis(config)) problems.push('with Redis one of JWT_SECRET, JWT_PUBLIC_KEY and JWKS_URL must be set')
   if (config.JWKS_URL !== '' && !isUrl(config.JWKS_URL, ['https:', 'http:'])) problems.push('JWKS_URL must be an http:// or https:// URL')
 
   for (const origin of config.ALLOWED_ORIGINS) {
@@ -305,6 +303,11 @@ function readPublicKey(value: string, problems: string[]): string {
 
 function isSet(value: string | undefined): boolean {
   return value !== undefined && value !== ''
+}
+
+function splitLists(env: Environment): Record<(typeof LIST_NAMES)[number], string[]> {
+  const entries = LIST_NAMES.map((name) => [name, split(env[name])])
+  return Object.fromEntries(entries) as Record<(typeof LIST_NAMES)[number], string[]>
 }
 
 function split(list: string): string[] {

@@ -26,6 +26,9 @@ const serializers = {
   })
 }
 
+/** Largest body that a route takes unless it names a limit of its own, bytes. */
+const BODY_LIMIT = 262_144
+
 /** The deadlines of requests are looked after this often, so that they hold within as much, milliseconds. */
 const CHECKING_INTERVAL_MS = 1000
 
@@ -55,7 +58,7 @@ export function serverOptions(config: Config, log?: { write(line: string): void 
     genReqId: requestId,
     trustProxy: config.TRUST_PROXY.length === 0 ? false : proxyTrust(config.TRUST_PROXY),
     serverFactory,
-    bodyLimit: 262_144,
+    bodyLimit: BODY_LIMIT,
     pluginTimeout: PLUGIN_TIMEOUT_MS,
     routerOptions: { maxParamLength: 512 },
     return503OnClosing: false,

@@ -7,7 +7,6 @@ import { type Config, ConfigError, readConfig } from './config.ts'
 import metricsRoutes from './routes/metrics.ts'
 import { clientErrorHandler, sendProblem, serverOptions } from './server-options.ts'
 import { generatedSecret, SecretError, secretPath } from './services/auth/generated-secret.ts'
-import { isLoopback } from './services/auth/loopback.ts'
 import { errors } from './services/errors.ts'
 import { greeting } from './services/node/greeting.ts'
 import { LogSink } from './services/node/log-sink.ts'
@@ -17,16 +16,15 @@ import { StoreUnusable } from './services/store/unusable.ts'
 const LEAVE_MS = 5000
 
 async function start(): Promise<void> {
-  const read = readConfig()
-  const keyed = read.JWT_SECRET !== '' || read.JWT_PUBLIC_KEY !== '' || read.JWKS_URL !== ''
-  const own = keyed ? undefined : generatedSecret(read.DATA_DIR)
-  const demo = read.DEMO === '' && isLoopback(read.HOST) ? 'true' : read.DEMO
-  const config: Config = own === undefined ? read : { ...read, JWT_SECRET: own.secret, secretMade: true, DEMO: demo }
+  const config = readConfig()
+  const hasKey = config.JWT_SECRET !== '' || config.JWT_PUBLIC_KEY !== '' || config.JWKS_URL !== ''
+  const own = hasKey ? undefined : generatedSecret(config.DATA_DIR)
   const sink = new LogSink(process.stdout.fd)
   process.on('exit', () => sink.flush())
   const fastify = Fastify(serverOptions(config, sink))
   const metricsServer = config.METRICS_PORT === 0 ? undefined : Fastify({ logger: false, clientErrorHandler })
   try {
+    await fastify.register(app, { config, ...(own === undefined ? {} : { generatedSecret: own.secret }) })
     await serve(fastify, metricsServer, config, sink)
   } catch (error) {
     // The node has joined the store by now, perhaps: it leaves again, so that a start under a restart policy leaves nothing there.
@@ -34,11 +32,13 @@ async function start(): Promise<void> {
     throw error
   }
   if (own !== undefined) {
-    const { address, family, port } = fastify.server.address() as AddressInfo
-    const secretFile = secretPath(read.DATA_DIR)
+    const { address, port } = fastify.server.address() as AddressInfo
+    const secretFile = secretPath(config.DATA_DIR)
     // What is printed elsewhere is kept: log files, collectors. A token for 24 h does not belong there.
     const secret = process.stdout.isTTY ? own.secret : undefined
-    process.stdout.write(greeting({ address, family, port, secretFile, generated: own.generated, secret, demo: config.DEMO === 'true' }))
+    process.stdout.write(
+      greeting({ address, port, secretFile, generated: own.generated, secret, demo: fastify.hasRoute({ method: 'GET', url: '/demo' }) })
+    )
   }
 }
 
@@ -49,7 +49,6 @@ async function start(): Promise<void> {
 const FAULTS = ['SIGSEGV', 'SIGBUS', 'SIGFPE', 'SIGILL', 'SIGTRAP', 'SIGABRT'] as const
 
 async function serve(fastify: FastifyInstance, metricsServer: FastifyInstance | undefined, config: Config, sink: LogSink): Promise<void> {
-  await fastify.register(app, { config })
   sink.countIn(fastify.counters)
   if (metricsServer !== undefined) {
     metricsServer.decorate('metrics', fastify.metrics)

@@ -5,10 +5,18 @@ import { ApiKeys } from '../services/auth/api-keys.ts'
 import { KeySet } from '../services/auth/key-set.ts'
 import { publicKeyAlgorithm } from '../services/auth/public-key.ts'
 import { cachedVerifier } from '../services/auth/token-cache.ts'
-import { type Claims, checkClaims, checkHeader, checkRevocable, TokenError, type VerifyToken } from '../services/auth/tokens.ts'
+import {
+  bearerToken,
+  type Claims,
+  checkClaims,
+  checkHeader,
+  checkRevocable,
+  TokenError,
+  type VerifyToken
+} from '../services/auth/tokens.ts'
 import { errors, refusals } from '../services/errors.ts'
 import type { UnauthorizedReason } from '../services/protocol/index.ts'
-import { isRevoked } from '../services/store/revocation.ts'
+import { isRevokedIn } from '../services/store/revocation.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -40,7 +48,7 @@ const SERVICE_SCOPES = ['publish', 'admin']
 /** Who is asking. Algorithms are pinned by the kind of key configured, `exp` is required, `sub` must be a user. */
 export default fp(
   async (app) => {
-    const { JWT_SECRET, JWT_PUBLIC_KEY, JWKS_URL, JWT_ISSUER, JWT_AUDIENCE, MAX_TOKEN_LIFETIME, API_KEYS } = app.config
+    const { JWT_PUBLIC_KEY, JWKS_URL, JWT_ISSUER, JWT_AUDIENCE, MAX_TOKEN_LIFETIME_SECONDS, API_KEYS } = app.config
     const apiKeys = new ApiKeys(API_KEYS)
     let verify: VerifyToken
     if (JWKS_URL !== '') {
@@ -49,7 +57,7 @@ export default fp(
       app.decorateRequest('user')
     } else {
       await app.register(jwt, {
-        secret: JWT_PUBLIC_KEY === '' ? JWT_SECRET : { public: JWT_PUBLIC_KEY },
+        secret: JWT_PUBLIC_KEY === '' ? app.config.JWT_SECRET || app.generatedSecret : { public: JWT_PUBLIC_KEY },
         verify: {
           algorithms: [JWT_PUBLIC_KEY === '' ? 'HS256' : publicKeyAlgorithm(JWT_PUBLIC_KEY)],
           requiredClaims: ['exp', 'sub', ...(JWT_ISSUER === '' ? [] : ['iss']), ...(JWT_AUDIENCE === '' ? [] : ['aud'])],
@@ -67,7 +75,7 @@ export default fp(
     }
     const ofUser: VerifyToken = async (token) => {
       const claims = await ofAnyone(token)
-      checkRevocable(claims, MAX_TOKEN_LIFETIME * 1000)
+      checkRevocable(claims, MAX_TOKEN_LIFETIME_SECONDS * 1000)
       return claims
     }
     const ofService = cachedVerifier(ofAnyone)
@@ -76,7 +84,7 @@ export default fp(
     app.decorate('auth', {
       verify: ofUser,
       service: async (request) => {
-        const credential = bearerOf(request)
+        const credential = credentialOf(request)
         const holder = apiKeys.holderOf(credential)
         if (holder !== undefined) {
           request.publisher = holder
@@ -87,8 +95,8 @@ export default fp(
         request.publisher = `sub:${claims.sub}`
       },
       user: async (request) => {
-        const claims = await ofUser(bearerOf(request)).catch(refuse)
-        if (isRevoked(claims.issuedAt, await app.store.revokedBefore(claims.sub))) throw new errors.TokenRevoked()
+        const claims = await ofUser(credentialOf(request)).catch(refuse)
+        if (await isRevokedIn(app.store, claims)) throw new errors.TokenRevoked()
         request.user = claims
       },
       refusal: (refusal) => refusals[refusal]()
@@ -97,8 +105,8 @@ export default fp(
   { name: 'auth', fastify: '5.x', dependencies: ['error-handler', 'store'] }
 )
 
-function bearerOf(request: FastifyRequest): string {
-  return /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? ''
+function credentialOf({ headers }: FastifyRequest): string {
+  return bearerToken(headers.authorization) ?? ''
 }
 
 function refuse(error: unknown): never {

@@ -34,7 +34,7 @@ interface Limit {
  */
 export default fp(
   async (app) => {
-    const { CONNECT_RATE_LIMIT_MAX, PUBLISH_RATE_LIMIT_MAX } = app.config
+    const { CONNECT_RATE_LIMIT_PER_MINUTE, PUBLISH_RATE_LIMIT_PER_SECOND } = app.config
     const sharedLimits = new SharedLimits({
       onFailure: (err) => app.log.warn({ err }, 'requests are limited by this node alone: Redis does not answer'),
       onRecovery: () => app.log.info('requests are limited across all nodes again')
@@ -60,13 +60,13 @@ export default fp(
     app.decorate('limits', {
       connect: await limiter({
         name: 'connect',
-        max: CONNECT_RATE_LIMIT_MAX,
+        max: CONNECT_RATE_LIMIT_PER_MINUTE,
         timeWindow: 60_000,
         keyGenerator: (request) => clientAddress(request.ip, request.raw.socket.remoteAddress)
       }),
       publish: await limiter({
         name: 'publish',
-        max: PUBLISH_RATE_LIMIT_MAX,
+        max: PUBLISH_RATE_LIMIT_PER_SECOND,
         timeWindow: 1000,
         keyGenerator: (request) => request.publisher
       })

@@ -27,13 +27,13 @@ export default fp(
   async (app) => {
     const { config } = app
     const settings: StoreSettings = {
-      rateLimit: config.RATE_LIMIT_MAX,
+      rateLimit: config.RATE_LIMIT_PER_WINDOW,
       rateWindowMs: config.RATE_LIMIT_WINDOW_MS,
       parkedMax: config.PARKED_MAX,
       retentionMs: config.RETENTION_SECONDS * 1000,
       maxEntries: config.LOG_MAX_ENTRIES,
       maxConnections: config.MAX_CONNECTIONS_PER_USER,
-      revocationTtlMs: revocationTtlMs(config.MAX_TOKEN_LIFETIME * 1000)
+      revocationTtlMs: revocationTtlMs(config.MAX_TOKEN_LIFETIME_SECONDS * 1000)
     }
     const log = app.log.child({ component: 'store' })
     const redis = redisOptionsOf(config)

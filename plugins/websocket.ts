@@ -11,6 +11,7 @@ import { drain } from '../services/connection/drain.ts'
 import { chooseProtocol } from '../services/connection/subprotocol.ts'
 import { upgradeGate } from '../services/connection/upgrade-gate.ts'
 import { errors } from '../services/errors.ts'
+import { SOCKET_PATH } from '../services/protocol/index.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -22,9 +23,6 @@ declare module 'fastify' {
     }
   }
 }
-
-/** The path of the one route that takes upgrades. */
-export const SOCKET_PATH = '/v1/ws'
 
 /** Fragments a message may come in. */
 const MAX_FRAGMENTS = 16

@@ -13,7 +13,7 @@ import {
   PublishSchema
 } from './schemas/notification.ts'
 
-const BODY_LIMIT = 262_144
+/** Largest body of a batch, bytes. Other bodies have the limit of the server. */
 const BATCH_BODY_LIMIT = 8_388_608
 
 const notifications: FastifyPluginAsyncTypebox = async (app) => {
@@ -23,7 +23,6 @@ const notifications: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/v1/notifications',
     {
-      bodyLimit: BODY_LIMIT,
       schema: {
         operationId: 'publish',
         summary: 'Publish a notification',

@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { STREAM_HEADERS } from '../services/connection/accept.ts'
 import { errors } from '../services/errors.ts'
-import { closeCodes, type UnauthorizedReason } from '../services/protocol/index.ts'
+import { closeCodes, STREAM_PATH, type UnauthorizedReason } from '../services/protocol/index.ts'
 import { problems, SocketQuery, userErrors, userSecurity } from './schemas/common.ts'
 
 const StreamHeaders = Type.Object({ 'last-event-id': Type.Optional(Type.String({ maxLength: 4096 })) })
@@ -11,7 +11,7 @@ const StreamHeaders = Type.Object({ 'last-event-id': Type.Optional(Type.String({
 /** The same connection over server-sent events, for networks that break WebSockets. */
 const sse: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
-    '/v1/sse',
+    STREAM_PATH,
     {
       schema: {
         operationId: 'stream',

@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { Admission } from '../services/connection/admission.ts'
 import { errors } from '../services/errors.ts'
+import { SOCKET_PATH } from '../services/protocol/index.ts'
 import { problems, SocketQuery, userSecurity } from './schemas/common.ts'
 
 declare module 'fastify' {
@@ -17,7 +18,7 @@ const ws: FastifyPluginAsyncTypebox = async (app) => {
 
   app.route({
     method: 'GET',
-    url: '/v1/ws',
+    url: SOCKET_PATH,
     schema: {
       operationId: 'connect',
       summary: 'Open a WebSocket',

@@ -48,7 +48,11 @@ interface Variable {
 }
 
 const schemas = environmentSchema.properties as unknown as Record<string, Variable>
-const variables = Object.entries(schemas).map(([name, { default: value, description }]) => ({ name, value: String(value), description }))
+const variables = Object.entries(schemas).map(([name, { default: value = '', description }]) => ({
+  name,
+  value: String(value),
+  description
+}))
 
 t.test('.env.example lists the variables, their defaults and what they are, in order', async (t) => {
   const listed = [...read('.env.example').matchAll(/^# (.+)\n([A-Z_]+)=(.*)$/gm)].map(([, description, name, value]) => ({

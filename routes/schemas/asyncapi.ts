@@ -1,5 +1,5 @@
 import type { TSchema } from 'typebox'
-import { BEARER_PREFIX, closeCodes, SUBPROTOCOL, verdictOf } from '../../services/protocol/index.ts'
+import { BEARER_PREFIX, closeCodes, SOCKET_PATH, SUBPROTOCOL, verdictOf } from '../../services/protocol/index.ts'
 import { SocketQuery } from './common.ts'
 import { clientFrames, serverFrames } from './frames.ts'
 
@@ -28,7 +28,7 @@ export function asyncApi(version: string, base: URL): Record<string, unknown> {
     servers: { here: { ...server, security: ['header', 'subprotocol', 'query'].map((name) => ref('securitySchemes', name)) } },
     channels: {
       socket: {
-        address: '/v1/ws',
+        address: SOCKET_PATH,
         servers: [{ $ref: '#/servers/here' }],
         messages: Object.fromEntries(names().map((name) => [name, ref('messages', name)])),
         bindings: { ws: { method: 'GET', query: SocketQuery, bindingVersion: '0.1.0' } }

@@ -8,6 +8,15 @@ const AUTHORITY = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/i
 /** What proxies add. */
 const FORWARDED = /^(?:forwarded|x-forwarded-.*|x-real-ip|via)$/
 
+/** Addresses whose services a browser on this machine reaches as `localhost`. */
+const NAMED_LOCALHOST = ['0.0.0.0', '::', '127.0.0.1']
+
+/** Returns the origin at which this machine reaches a service that listens on an address or a name. */
+export function localOrigin(host: string, port: number): string {
+  if (NAMED_LOCALHOST.includes(host)) return `http://localhost:${port}`
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
 /** Whether only this machine reaches who listens there. */
 export function isLoopback(host: string): boolean {
   return HOSTS.includes(host)

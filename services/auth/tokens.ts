@@ -16,6 +16,11 @@ const MAX_SECONDS = 1e11
 /** `typ` of tokens that say who is there (RFC 7519 §5.1, RFC 9068 §2.1); refresh and other tokens do not. */
 const TYPES = ['jwt', 'application/jwt', 'at+jwt', 'application/at+jwt']
 
+/** Returns the token of an `Authorization` header; undefined if the header has another scheme, or none. */
+export function bearerToken(authorization: string | undefined): string | undefined {
+  return /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1]
+}
+
 /** What a checked token says. Times are Unix milliseconds. */
 export interface Claims {
   sub: string

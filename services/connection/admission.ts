@@ -1,4 +1,4 @@
-import { TokenError, type VerifyToken } from '../auth/tokens.ts'
+import { bearerToken, TokenError, type VerifyToken } from '../auth/tokens.ts'
 import { closeCodes, DEFAULT_DEVICE, EARLIEST, LATEST, parseEventId } from '../protocol/index.ts'
 import type { Start } from '../store/store.ts'
 import type { Identity } from './context.ts'
@@ -29,7 +29,7 @@ export interface ConnectRequest {
 export async function admit(verify: VerifyToken, request: ConnectRequest): Promise<Admission> {
   const offer = readOffer(request.protocols)
   if (!offer.isSupported) return { admitted: false, ...closeCodes.unsupportedVersion }
-  const header = /^Bearer +(\S+)$/i.exec(request.authorization ?? '')?.[1]
+  const header = bearerToken(request.authorization)
   try {
     const claims = await verify(header ?? (offer.token || (request.token ?? '')))
     return {

@@ -2,7 +2,7 @@ import { TokenError, type VerifyToken } from '../auth/tokens.ts'
 import { type BelfryError, errors, isBelfryError, refusals } from '../errors.ts'
 import type { Counters } from '../node/counters.ts'
 import { type MarkFrame, parseEventId, type RefreshFrame, STATES, type State } from '../protocol/index.ts'
-import { isRevoked } from '../store/revocation.ts'
+import { isRevokedIn } from '../store/revocation.ts'
 import type { MarkCommand, Store } from '../store/store.ts'
 import type { Connection } from './connection.ts'
 import { plainFrame } from './frames.ts'
@@ -98,7 +98,7 @@ async function refresh({ store, verify }: ClientFrameContext, connection: Connec
   try {
     const claims = await verify(typeof frame.token === 'string' ? frame.token : '')
     if (claims.sub !== connection.local.user) throw new TokenError('token_invalid')
-    if (isRevoked(claims.issuedAt, await store.revokedBefore(claims.sub))) throw new TokenError('token_revoked')
+    if (await isRevokedIn(store, claims)) throw new TokenError('token_revoked')
     connection.renewToken(claims.issuedAt, claims.expiresAt)
     connection.send(plainFrame({ type: 'ok', ...ref(frame.ref), tokenExpiresAt: claims.expiresAt }))
   } catch (error) {

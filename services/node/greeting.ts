@@ -1,9 +1,10 @@
+import { localOrigin } from '../auth/loopback.ts'
 import { signToken } from '../auth/signing.ts'
+import { SOCKET_PATH } from '../protocol/index.ts'
 
 export interface GreetingFacts {
   /** The address the server listens on, as Node reports it. */
   address: string
-  family: string
   port: number
   secretFile: string
   /** Whether this start generated the secret. */
@@ -15,10 +16,8 @@ export interface GreetingFacts {
 }
 
 /** Returns the text of a start on a generated secret: commands ready to paste. Tokens in it are valid for 24 hours. */
-export function greeting({ address, family, port, secretFile, generated, secret, demo }: GreetingFacts): string {
-  const named = family === 'IPv6' ? `[${address}]` : address
-  const host = ['0.0.0.0', '::', '127.0.0.1'].includes(address) ? 'localhost' : named
-  const origin = `http://${host}:${port}`
+export function greeting({ address, port, secretFile, generated, secret, demo }: GreetingFacts): string {
+  const origin = localOrigin(address, port)
   const lines = [
     generated ? `Generated a secret for tokens: ${secretFile} (mode 0600)` : `Tokens are signed with the secret in ${secretFile}`,
     '',
@@ -35,7 +34,7 @@ export function greeting({ address, family, port, secretFile, generated, secret,
 function commandsWithTokens(origin: string, secret: string): string[] {
   return [
     'or from any WebSocket client:',
-    `  ${origin.replace('http', 'ws')}/v1/ws?token=${signToken(secret, 'alice')}`,
+    `  ${origin.replace('http', 'ws')}${SOCKET_PATH}?token=${signToken(secret, 'alice')}`,
     '',
     'Publish, in another:',
     `  curl -X POST ${origin}/v1/notifications \\`,

@@ -1,6 +1,12 @@
 /** The WebSocket subprotocol, and the version of everything in this folder. */
 export const SUBPROTOCOL = 'belfry.v1'
 
+/** Path of the WebSocket. */
+export const SOCKET_PATH = '/v1/ws'
+
+/** Path of the same frames as server-sent events. */
+export const STREAM_PATH = '/v1/sse'
+
 /** A subprotocol entry with this prefix carries the token, `bearer.<jwt>`; it is never answered back. */
 export const BEARER_PREFIX = 'bearer.'
 

@@ -1,3 +1,5 @@
+import type { Store } from './store.ts'
+
 /** Leeway of clocks on both ends of a token's life, milliseconds: `iat` may lie 30 s ahead, and so may the clock that `exp` is compared with. */
 const LEEWAY_MS = 60_000
 
@@ -13,6 +15,14 @@ const LEEWAY_MS = 60_000
 export function isRevoked(issuedAt: number, revokedBefore: number): boolean {
   if (revokedBefore === 0) return false
   return issuedAt % 1000 === 0 ? issuedAt < revokedBefore - (revokedBefore % 1000) : issuedAt <= revokedBefore
+}
+
+/** Asks the store whether the tokens of a user were revoked after this one was issued. */
+export async function isRevokedIn(
+  store: Pick<Store, 'revokedBefore'>,
+  { sub, issuedAt }: { sub: string; issuedAt: number }
+): Promise<boolean> {
+  return isRevoked(issuedAt, await store.revokedBefore(sub))
 }
 
 /** Returns how long a revocation is kept after it was made, milliseconds: as long as a token from before it may be accepted. */
