@@ -13,6 +13,7 @@ import { serverOptions } from '../server-options.ts'
 import { signToken } from '../services/auth/signing.ts'
 import type { Timeouts } from '../services/connection/timeouts.ts'
 import type { ServerFrame } from '../services/protocol/index.ts'
+import { signPayload } from './fixtures/token.ts'
 import { until } from './fixtures/wait.ts'
 
 export const SECRET = 'a secret for tests only, and long enough'
@@ -66,7 +67,8 @@ export async function startService(
 }
 
 export function userToken(user: string, claims: Record<string, unknown> = {}, seconds = 3600): string {
-  return signToken(SECRET, user, '', seconds, claims)
+  const now = Math.floor(Date.now() / 1000)
+  return signPayload(SECRET, { sub: user, iat: now, exp: now + seconds, ...claims })
 }
 
 export function serviceToken(scope = 'publish'): string {
