@@ -3,7 +3,7 @@ import type { Platform } from './platform.ts'
 const EVERY_ROWS = 20
 const EVERY_MS = 500
 
-/** Cumulative acknowledgements, sent every 20 rows, at half of what the service lets be unacknowledged, or after 500 ms. */
+/** Sends cumulative acknowledgements: every 20 rows, or earlier at half of the unacknowledged rows that the service allows, or after 500 ms. */
 export class Acks {
   readonly #platform: Platform
   readonly #send: (eventId: string) => boolean
@@ -12,18 +12,18 @@ export class Acks {
   #rows = 0
   #timer: unknown
 
-  /** @param send tells whether it was sent; when not, the acknowledgement waits for the next flush */
+  /** @param send returns false if there is no connection: the acknowledgement waits for the next flush */
   constructor(platform: Platform, send: (eventId: string) => boolean) {
     this.#platform = platform
     this.#send = send
   }
 
-  /** Sets how many rows the service sends without an acknowledgement. */
+  /** Sets the number of rows that the service sends without an acknowledgement. */
   limit(maxUnacked: number): void {
     this.#everyRows = Math.min(EVERY_ROWS, maxUnacked / 2)
   }
 
-  /** Everything up to and with the event id was received. */
+  /** Acknowledges every row up to and including the event id. */
   moved(eventId: string): void {
     if (!eventId) return
     this.#pending = eventId
@@ -36,7 +36,7 @@ export class Acks {
     if (this.#pending && this.#send(this.#pending)) this.#pending = ''
   }
 
-  /** Forgets what was not sent: its place in the log is gone. */
+  /** Forgets the acknowledgement that waits: after a gap its position is not valid any more. */
   drop(): void {
     this.#stop()
     this.#pending = ''

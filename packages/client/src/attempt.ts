@@ -1,4 +1,4 @@
-/** What it returns; undefined when it throws. */
+/** Returns the result of `run`, or undefined if it throws. */
 export function attempt<T>(run: () => T): T | undefined {
   try {
     return run()

@@ -1,15 +1,15 @@
 import type { ErrorFrame, MarkFrame, OkFrame, RefreshFrame } from '../../../services/protocol/index.ts'
-import { BelfryError } from './errors.ts'
+import { BelfryError, disconnected } from './errors.ts'
 import type { Platform } from './platform.ts'
 import { Stopwatch } from './stopwatch.ts'
 
 const DEADLINE_MS = 10_000
 
-export type CallFrame = MarkFrame | RefreshFrame
+type CallFrame = MarkFrame | RefreshFrame
 
 interface Call {
   frame: CallFrame
-  /** How old it was when it was made here: another tab's mark has an age already. */
+  /** The age of the frame when `call()` got it: a mark of another tab is older. */
   ageMs: number
   made: Stopwatch
   resolve(ok: OkFrame): void
@@ -17,7 +17,7 @@ interface Call {
   timer: unknown
 }
 
-/** Frames that are answered. They are idempotent: what has no answer when the connection is lost is sent again on the next. */
+/** Frames that the service answers. They are idempotent: those without an answer are sent again over the next connection. */
 export class Calls {
   readonly #platform: Platform
   readonly #send: (frame: CallFrame) => boolean
@@ -29,11 +29,14 @@ export class Calls {
     this.#send = send
   }
 
-  /** Resolves with the answer; rejects with the service's error, or when there is no answer in 10 s. */
+  /** Sends the frame and resolves with the answer. Rejects with the service's error, or after 10 s without an answer. */
   call(frame: CallFrame): Promise<OkFrame> {
     return new Promise((resolve, reject) => {
       const ref = ++this.#ref
-      const timer = this.#platform.setTimeout(() => this.#fail(ref, 'TIMEOUT', 'no answer in 10 s'), DEADLINE_MS)
+      const timer = this.#platform.setTimeout(
+        () => this.#take(ref)?.reject(new BelfryError('BELFRY_CLIENT_TIMEOUT', 'no answer in 10 s')),
+        DEADLINE_MS
+      )
       const { ageMs = 0 } = frame as MarkFrame
       const call = { frame: { ...frame, ref }, ageMs, made: new Stopwatch(this.#platform), resolve, reject, timer }
       this.#open.set(ref, call)
@@ -41,7 +44,7 @@ export class Calls {
     })
   }
 
-  /** Whether the frame answers a call. */
+  /** Settles the call that the frame answers. Returns false if there is none. */
   answer(frame: OkFrame | ErrorFrame): boolean {
     const call = this.#take(frame.ref)
     if (frame.type === 'ok') call?.resolve(frame)
@@ -49,20 +52,16 @@ export class Calls {
     return call !== undefined
   }
 
-  /** There is a new connection. Marks go with their age: what another device marked since is not undone. */
+  /** Sends the open calls over a new connection. A mark has its age, so that it does not undo a later mark of another device. */
   resend(): void {
     for (const { frame, ageMs, made } of this.#open.values()) {
       this.#send(frame.type === 'mark' ? { ...frame, ageMs: Math.round(ageMs + made.elapsedMs) } : frame)
     }
   }
 
-  /** There will be no connection. */
+  /** Rejects the open calls: there will be no connection. */
   failAll(): void {
-    for (const ref of this.#open.keys()) this.#fail(ref, 'DISCONNECTED', 'disconnected')
-  }
-
-  #fail(ref: number, code: string, message: string): void {
-    this.#take(ref)?.reject(new BelfryError(`BELFRY_CLIENT_${code}`, message))
+    for (const ref of this.#open.keys()) this.#take(ref)?.reject(disconnected())
   }
 
   #take(ref = 0): Call | undefined {

@@ -1,16 +1,14 @@
 import type { ErrorFrame, MarkFrame, State } from '../../../services/protocol/index.ts'
-import { Acks } from './acks.ts'
 import { attempt } from './attempt.ts'
 import { Calls } from './calls.ts'
 import { Connection, type DataFrame } from './connection.ts'
 import { Delivery, notificationContext } from './delivery.ts'
-import { BelfryError } from './errors.ts'
+import { type BelfryError, disconnected } from './errors.ts'
 import { Events } from './events.ts'
 import { watchLifecycle } from './lifecycle.ts'
-import type { Platform } from './platform.ts'
+import { type Platform, randomId } from './platform.ts'
 import { escapeColons, Memory, memoryStorage } from './storage.ts'
 import { type TabMessage, Tabs } from './tabs.ts'
-import { Toasts } from './toasts.ts'
 import { Tokens } from './token.ts'
 import { webSocketTransport } from './transport.ts'
 import type {
@@ -25,16 +23,16 @@ import type {
   TransportName
 } from './types.ts'
 
-/** `Belfry` on a platform of one's choice: puts the parts together. */
+/** The client without its platform: `Belfry` is this class on the standard one, tests give their own. */
 export class Client {
-  /** The service's, http(s), without a slash at its end. */
+  /** The service's http(s) address, without a slash at the end. */
   readonly url: string
-  /** What an `Inbox` asks the service with. */
+  /** Used by an `Inbox` for its requests. */
   readonly fetch: FetchLike | undefined
-  /** Where the device keeps its cursor on the service. */
+  /** The name of the device, whose cursor the service keeps. */
   readonly deviceId: string
   readonly #platform: Platform
-  readonly #share: boolean
+  readonly #sharesConnection: boolean
   readonly #events: Events<BelfryEvents>
   readonly #tokens: Tokens
   readonly #memory: Memory
@@ -42,13 +40,13 @@ export class Client {
   readonly #connection: Connection
   #state: ConnectionState = 'disconnected'
   #user = ''
-  /** The user's own: another user gets another. */
+  /** Belongs to `#user`: replaced when the user changes. */
   #delivery: Delivery
   #transport: TransportName | undefined
   #tabs: Tabs | undefined
-  /** The page is frozen, or in the back/forward cache. */
-  #suspended = false
-  #unwatch: (() => void) | undefined
+  /** The page is frozen or in the back/forward cache. */
+  #isSuspended = false
+  #stopWatching: (() => void) | undefined
 
   constructor(url: string, options: BelfryOptions, platform: Platform) {
     const base = url.replace(/^ws/, 'http').replace(/\/+$/, '')
@@ -59,15 +57,15 @@ export class Client {
     this.fetch = options.fetch ?? platform.fetch
     this.#platform = platform
     this.#events = new Events((event, cause) => {
-      if (event !== 'error') this.#error('HANDLER', `a handler of '${event}' threw: ${cause}`, cause)
+      if (event !== 'error') this.#emitError('HANDLER', `a handler of '${event}' threw: ${cause}`, cause)
     })
-    this.#share = options.leader ?? platform.page !== undefined
+    this.#sharesConnection = options.leader ?? platform.page !== undefined
     this.#tokens = new Tokens(platform, options.getToken, (user) => this.#identify(user))
     this.#memory = new Memory(options.storage ?? platform.storage ?? memoryStorage(), `belfry:${base}:`)
-    this.deviceId = options.deviceId ?? (this.#memory.get('device') || this.#newId())
+    this.deviceId = options.deviceId ?? (this.#memory.get('device') || randomId(platform))
     if (!options.deviceId) this.#memory.set('device', this.deviceId)
     this.#calls = new Calls(platform, (frame) => this.#sendCall(frame as MarkFrame))
-    this.#delivery = this.#deliveryOf('')
+    this.#delivery = this.#newDelivery('')
     const parts = {
       base,
       platform,
@@ -77,19 +75,17 @@ export class Client {
       deviceId: this.deviceId
     }
     this.#connection = new Connection(parts, {
-      turn: () => this.#turn(),
+      waitForLead: () => this.#waitForLead(),
       guard: (run) => this.#guard(run),
       lastEventId: () => this.#delivery.resumeAt(),
-      ping: () => this.#tellStatus(),
+      ping: () => this.#sendStatus(),
       hello: (frame, transport) => {
-        // Of a token that cannot be read the service knows the user.
+        // If the token cannot be read here, the service names the user.
         if (!this.#tokens.user && this.#identify(frame.user)) return
         this.#delivery.hello(frame)
         if (transport !== this.#transport) this.#events.emit('transport', { transport })
         this.#transport = transport
         this.#setState('connected')
-        if (frame.resume.status === 'gap') this.#delivery.acks.drop()
-        else this.#delivery.acks.flush()
       },
       frame: (frame) => this.#receive(frame),
       lost: (retry) => {
@@ -101,7 +97,7 @@ export class Client {
         this.#tabs?.post({ type: 'terminal', ctx })
         this.#terminate(ctx)
       },
-      error: (what, cause) => this.#error(what, String(cause), cause),
+      error: (what, cause) => this.#emitError(what, String(cause), cause),
       refresh: async (token) => (await this.#calls.call({ type: 'refresh', token })).tokenExpiresAt
     })
   }
@@ -110,32 +106,32 @@ export class Client {
     return this.#state
   }
 
-  /** Whether this tab holds the connection; without tabs to share with, true from the start. */
+  /** True if this tab holds the connection; always true without tabs to share with. */
   get leader(): boolean {
-    return this.#tabs?.leading ?? true
+    return this.#tabs?.isLeader ?? true
   }
 
-  /** Whose notifications these are: the token's `sub`; '' until it is known. */
+  /** The user: the token's `sub`; '' until it is known. */
   get user(): string {
     return this.#user
   }
 
-  /** The newest event id handed over, '' when there is none. */
+  /** The newest event id handed to the handlers; '' for none. */
   get lastEventId(): string {
     return this.#delivery.last
   }
 
-  /** Notifications unread or seen; 0 before the first connection. */
+  /** The number of notifications that are unread or seen; 0 before the first connection. */
   get unread(): number {
     return this.#delivery.unread
   }
 
-  /** Connects, and stays connected until `disconnect()` or a `terminal` event. Nothing when it is at it already. */
+  /** Connects, and stays connected until `disconnect()` or a `terminal` event. Does nothing if that was called before. */
   connect(): void {
     if (this.#state !== 'disconnected') return
     this.#setState('connecting')
-    this.#suspended = false
-    this.#unwatch = watchLifecycle(this.#platform, {
+    this.#isSuspended = false
+    this.#stopWatching = watchLifecycle(this.#platform, {
       tick: () => this.#tabs?.tick(),
       hidden: () => this.#tabs?.announce(),
       wake: () => this.#wake(() => this.#connection.wake()),
@@ -147,12 +143,12 @@ export class Client {
     this.#connection.start()
   }
 
-  /** Closes the connection, or leaves it to another tab, and drops the token. Calls without an answer are rejected. */
+  /** Closes the connection, or leaves it to another tab, and drops the token. Calls that have no answer yet reject. */
   disconnect(): void {
     this.#tokens.drop('connect')
-    this.#unwatch?.()
-    this.#unwatch = undefined
-    this.#keep()
+    this.#stopWatching?.()
+    this.#stopWatching = undefined
+    this.#save()
     this.#connection.stop()
     this.#delivery.clear()
     this.#tabs?.leave()
@@ -160,7 +156,7 @@ export class Client {
     this.#calls.failAll()
   }
 
-  /** Disconnects, and removes what this browser keeps of the user: places in the log and ids shown. The device's id stays. */
+  /** Disconnects, and removes what this browser stores about the user: positions and shown ids. The id of the device stays. */
   forget(): void {
     this.disconnect()
     this.#delivery.memory.clear()
@@ -168,15 +164,15 @@ export class Client {
   }
 
   /**
-   * Calls the handler at every such event, with one context object.
+   * Calls the handler at each event of this name, with one context object.
    *
-   * @returns a function that takes it off
+   * @returns a function that removes the handler
    */
   on<E extends EventName>(event: E, handler: Handler<E>): () => void {
     return this.#events.on(event, handler)
   }
 
-  /** Resolves when connected. Rejects with a `BelfryError` when disconnected, now or before it comes to that. */
+  /** Resolves when connected. Rejects with a `BelfryError` if the client is or gets disconnected before. */
   async ready(): Promise<void> {
     while (this.#state === 'connecting') {
       await new Promise<void>((resolve) => {
@@ -190,9 +186,9 @@ export class Client {
   }
 
   /**
-   * The user's token, for requests to the service's REST API. Rejects with what `getToken` threw.
+   * Returns the user's token, for requests to the service's REST API. Rejects with the error of `getToken`.
    *
-   * @param refused the one given before was
+   * @param refused true if the service refused the last token: another is fetched
    */
   token(refused = false): Promise<string> {
     if (refused) this.#tokens.drop('unauthorized')
@@ -200,8 +196,8 @@ export class Client {
   }
 
   /**
-   * Sets the state of notifications on every device of the user; resolves with the unread count after it, where the service
-   * tells. While the connection is away the mark waits for the next, 10 s at most. Rejects with a `BelfryError`.
+   * Sets the state of notifications on every device of the user. Resolves with the unread count after it, if the service names it. Without
+   * a connection the mark waits for the next one, 10 s at most. Rejects with a `BelfryError`.
    */
   async mark(target: MarkTarget, state: State = 'read'): Promise<number | undefined> {
     if (this.#state === 'disconnected') throw disconnected()
@@ -209,28 +205,28 @@ export class Client {
     return (await this.#calls.call({ type: 'mark', state, ...what })).unread
   }
 
-  /** Marks as read all that has arrived. Rejects with a `BelfryError`. */
+  /** Marks all notifications that have arrived as read. Rejects with a `BelfryError`. */
   async markAllRead(): Promise<void> {
     const upTo = this.lastEventId
     if (upTo) await this.mark({ upTo })
   }
 
-  /** The page may not run for long: gives up the connection, and the lead to a tab that does. */
+  /** Closes the connection and leaves the lead to another tab, because this page stops running. */
   #suspend(): void {
-    if (this.#suspended) return
-    this.#suspended = true
+    if (this.#isSuspended) return
+    this.#isSuspended = true
     this.#delivery.toasts.release()
-    this.#keep()
+    this.#save()
     this.#connection.stop()
     this.#delivery.lost()
-    this.#delivery.away = true
+    this.#delivery.isBehind = true
     this.#tabs?.leave()
     this.#setState('connecting')
   }
 
   #restore(): void {
-    if (!this.#suspended) return
-    this.#suspended = false
+    if (!this.#isSuspended) return
+    this.#isSuspended = false
     this.#connection.start()
   }
 
@@ -241,54 +237,53 @@ export class Client {
     })
   }
 
-  /** Runs it: at once, or after the browser told whether this tab still leads. */
+  /** Calls `run`: at once, or after the browser confirmed which tab leads. */
   #guard(run: () => void): void {
     if (this.#tabs) this.#tabs.guard(run)
     else run()
   }
 
-  #keep(): void {
+  #save(): void {
     this.#delivery.save()
     this.#delivery.acks.flush()
   }
 
-  /** Tabs are joined as soon as the user is known; only the one that leads goes on. */
-  async #turn(): Promise<boolean> {
+  /** Joins the tabs of the user and resolves when this one leads, with true if that took waiting. The user is known from the token. */
+  async #waitForLead(): Promise<boolean> {
     const { user } = this.#tokens
-    if (!user) return false
-    if (this.#tabs?.leading) return false
-    if (!this.#tabs || this.#tabs.left) this.#tabs = this.#join(user)
+    if (!user || this.#tabs?.isLeader) return false
+    if (!this.#tabs || this.#tabs.hasLeft) this.#tabs = this.#join(user)
     const tabs = this.#tabs
     if (!tabs) return false
     await tabs.lead()
     if (tabs === this.#tabs) {
       this.#setState('connecting')
-      this.#tellStatus()
+      this.#sendStatus()
     }
     return true
   }
 
   #join(user: string): Tabs | undefined {
     const { locks, BroadcastChannel } = this.#platform
-    if (!this.#share || !locks || !BroadcastChannel) return undefined
+    if (!this.#sharesConnection || !locks || !BroadcastChannel) return undefined
     const name = `belfry:${this.url}:${escapeColons(user)}`
-    // Browsers may refuse it: to frames without an origin, to pages that may not keep anything.
+    // Browsers refuse channels to frames without an origin and to pages that may not store anything.
     const channel = attempt(() => new BroadcastChannel(name))
     if (!channel) return undefined
     this.#delivery.load()
-    return new Tabs(this.#platform, locks, channel, name, this.#newId(), {
-      message: (message) => this.#hear(message),
-      lost: (tab) => this.#delivery.toasts.lost(tab),
-      ousted: () => {
+    return new Tabs(this.#platform, locks, channel, name, randomId(this.#platform), {
+      message: (message) => this.#receiveFromTab(message),
+      tabEnded: (tab) => this.#delivery.toasts.tabEnded(tab),
+      demoted: () => {
         this.#connection.restart()
         this.#delivery.lost()
-        this.#delivery.toasts.drop()
+        this.#delivery.toasts.dropReplayed()
         this.#setState('connecting')
       }
     })
   }
 
-  /** Takes up the user. When there was another, drops everything of theirs in this turn and connects anew; returns whether that is so. */
+  /** Sets the user. If there was another, drops everything of theirs in this turn and connects again. Returns true in that case. */
   #identify(user: string): boolean {
     const previous = this.#user
     if (user === previous) return false
@@ -296,7 +291,7 @@ export class Client {
     this.#tabs = undefined
     this.#delivery.close()
     this.#user = user
-    this.#delivery = this.#deliveryOf(user)
+    this.#delivery = this.#newDelivery(user)
     if (!previous) return false
     this.#calls.failAll()
     this.#events.emit('user', { user, previous })
@@ -307,13 +302,12 @@ export class Client {
     return true
   }
 
-  #deliveryOf(user: string): Delivery {
-    const acks = new Acks(this.#platform, (eventId) => {
-      this.#delivery.save()
-      return this.#connection.send({ type: 'ack', eventId })
+  #newDelivery(user: string): Delivery {
+    return new Delivery(this.#platform, this.#events, this.#memory.of(user, this.deviceId), {
+      tabs: () => this.#tabs,
+      ack: (eventId) => this.#connection.send({ type: 'ack', eventId }),
+      hole: () => this.#connection.resume()
     })
-    const toasts = new Toasts(this.#events, () => this.#tabs)
-    return new Delivery(this.#events, this.#memory.of(user, this.deviceId), acks, toasts, () => this.#connection.resume())
   }
 
   #receive(frame: DataFrame): void {
@@ -324,36 +318,53 @@ export class Client {
     }
   }
 
-  #hear(message: TabMessage): void {
+  /** A tab that leads ignores what another tab sends as the leader. */
+  #receiveFromTab(message: TabMessage): void {
     const { toasts } = this.#delivery
-    if (message.type === 'toasted') for (const id of message.ids) toasts.raised(id)
-    else if (message.type === 'terminal') {
-      // Where locks are refused each tab leads, with a connection of its own.
-      if (!this.#tabs?.leading || this.#state !== 'connected') this.#terminate(message.ctx)
-    } else if (this.#tabs?.leading) {
-      if (message.type === 'here') {
-        this.#tellStatus()
-        if (message.wake) this.#connection.wake()
-      } else if (message.type === 'call') this.#callFor(message.from, message.frame)
-    } else if (message.type === 'status') {
-      if (message.state === 'connected') this.#delivery.count(message.unread)
-      this.#setState(message.state)
-      // Without a way to get those rows from the leader, this tab gets them as the leader.
-      if (this.#delivery.missed(message.last)) this.#tabs?.takeOver()
-    } else if (message.type === 'row') {
-      const { frame, unread, toast } = message
-      if (toast && frame.type === 'notification') toasts.given(toast, [notificationContext(frame, false)])
-      this.#delivery.push({ frame, shared: { unread, toast } })
-    } else if (message.type === 'toast') {
-      toasts.given(message.to, message.ctxs)
-      if (message.to === toasts.tab) toasts.raise(message.ctxs)
-    } else if (message.type === 'answer' && message.to === toasts.tab) this.#calls.answer(message.frame)
+    const isLeader = this.#tabs?.isLeader === true
+    switch (message.type) {
+      case 'toasted':
+        for (const id of message.ids) toasts.raised(id)
+        return
+      case 'terminal':
+        // If the browser refuses locks, each tab leads with a connection of its own.
+        if (!isLeader || this.#state !== 'connected') this.#terminate(message.ctx)
+        return
+      case 'here':
+        if (isLeader) this.#sendStatus()
+        if (isLeader && message.wake) this.#connection.wake()
+        return
+      case 'call':
+        if (isLeader) this.#callFor(message.from, message.frame)
+        return
+    }
+    if (isLeader) return
+    switch (message.type) {
+      case 'status':
+        if (message.state === 'connected') this.#delivery.count(message.unread)
+        this.#setState(message.state)
+        // The leader cannot send the missed rows again. The service can, to the tab that leads.
+        if (this.#delivery.missed(message.last)) this.#tabs?.takeOver()
+        return
+      case 'row': {
+        const { frame, unread, toast } = message
+        if (toast && frame.type === 'notification') toasts.assigned(toast, [notificationContext(frame, false)])
+        this.#delivery.push({ frame, shared: { unread, toast } })
+        return
+      }
+      case 'toast':
+        toasts.assigned(message.to, message.ctxs)
+        if (message.to === toasts.tab) toasts.raise(message.ctxs)
+        return
+      case 'answer':
+        if (message.to === toasts.tab) this.#calls.answer(message.frame)
+    }
   }
 
-  #tellStatus(): void {
-    const { id, leading } = this.#tabs ?? {}
+  #sendStatus(): void {
+    const { id, isLeader } = this.#tabs ?? {}
     const { silenceMs: leaseMs } = this.#connection
-    if (id && leading)
+    if (id && isLeader)
       this.#tabs?.post({ type: 'status', from: id, state: this.#state, unread: this.unread, last: this.lastEventId, leaseMs })
   }
 
@@ -378,22 +389,12 @@ export class Client {
   #setState(state: ConnectionState): void {
     if (state === this.#state) return
     this.#state = state
-    this.#tellStatus()
+    this.#sendStatus()
     if (state === 'connected') this.#calls.resend()
     this.#events.emit('state', { state, leader: this.leader })
   }
 
-  #error(what: string, message: string, cause: unknown): void {
+  #emitError(what: string, message: string, cause: unknown): void {
     this.#events.emit('error', { code: `BELFRY_CLIENT_${what}`, message, temporary: true, cause })
   }
-
-  /** Random enough to tell devices and tabs apart. */
-  #newId(): string {
-    const part = () => this.#platform.random().toString(36).slice(2)
-    return part() + part()
-  }
-}
-
-function disconnected(): BelfryError {
-  return new BelfryError('BELFRY_CLIENT_DISCONNECTED', 'disconnected')
 }

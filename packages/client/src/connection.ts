@@ -18,36 +18,39 @@ import type { Tokens } from './token.ts'
 import type { OpenTransport, Transport } from './transport.ts'
 import type { FetchLike, RetryContext, TerminalContext, TransportName } from './types.ts'
 
-// The one table of codes would be half a kilobyte here; the types hold these equal to it.
+// Importing the table of codes would cost half a kilobyte. The types keep these equal to it.
 const UNAUTHORIZED: (typeof closeCodes.unauthorized)['code'] = 4001
 const NO_PONG: (typeof closeCodes.noPong)['code'] = 4201
 const OUT_OF_STEP: (typeof closeCodes.outOfStep)['code'] = 4203
 /** The code a browser gives a connection that ended without a close frame (RFC 6455 §7.4.1). */
 const LOST = 1006
 
-/** From the start of an attempt to its `hello`. */
+/** The longest time from the start of an attempt to its `hello`. */
 const OPEN_MS = 15_000
+/** After this time a connection counts as stable, and the back-off starts over. */
 const STABLE_MS = 10_000
-/** Silence of so many heartbeats is the end of a connection. */
+/** A connection that is silent for this many heartbeats is dead. */
 const SILENT_HEARTBEATS = 1.6
+/** The token is refreshed at this part of its life, or `REFRESH_BEFORE_MS` before its end if that is later. */
 const REFRESH_AT = 0.8
 const REFRESH_BEFORE_MS = 30_000
+/** The longest `setTimeout`: a longer one fires at once. */
 const TIMER_MAX_MS = 2 ** 31 - 1
-/** WebSockets in a row without a `hello`, before an event stream is tried. */
-const MISSES = 2
-/** After a change of the network or of the page, a connection that heard nothing for longer is replaced. */
-const FRESH_MS = 3000
+/** After this many WebSockets in a row without a `hello`, the SDK tries an event stream. */
+const MAX_FAILED_WEBSOCKETS = 2
+/** After a change of the network or of the page, a connection that was silent for longer is replaced. */
+const MAX_SILENCE_ON_WAKE_MS = 3000
 
-/** Frames the connection does not deal with itself. */
+/** Frames that the connection passes on. */
 export type DataFrame = RowFrame | GapFrame | CaughtUpFrame | OkFrame | ErrorFrame
 
-export interface ConnectionHost {
-  /** Resolves when this tab may open a connection, with whether that took waiting. The token, and so its user, is known. */
-  turn(): Promise<boolean>
-  /** Runs it, at once or after the browser confirmed that this tab still leads. */
+interface ConnectionHost {
+  /** Resolves when this tab may open a connection, with true if that took waiting. Called when the token, and so the user, is known. */
+  waitForLead(): Promise<boolean>
+  /** Calls `run`: at once, or after the browser confirmed that this tab still leads. */
   guard(run: () => void): void
   lastEventId(): string
-  /** Called for each `hello`: a transport that changes from an event stream to a WebSocket has two. */
+  /** Called for each `hello`. A transport that changes from an event stream to a WebSocket has two. */
   hello(frame: HelloFrame, transport: TransportName): void
   /** The service sent a heartbeat. */
   ping(): void
@@ -57,64 +60,67 @@ export interface ConnectionHost {
   terminal(ctx: TerminalContext): void
   /** An attempt failed on this side; another follows. */
   error(what: 'TOKEN' | 'TRANSPORT', cause: unknown): void
-  /** Gives the service a new token over this connection; resolves with when it expires, Unix milliseconds. */
+  /** Sends a new token over the connection. Resolves with the time at which it expires, Unix milliseconds. */
   refresh(token: string): Promise<number | undefined>
 }
 
-export interface ConnectionParts {
+interface ConnectionParts {
   /** The service's http(s) address, without a slash at its end. */
   base: string
   platform: Platform
   tokens: Tokens
   open: OpenTransport
-  /** For event streams. */
+  /** Used by event streams. */
   fetch: FetchLike | undefined
   deviceId: string
 }
 
-/** Keeps one connection up: opens, watches, refreshes and reopens it until it is stopped or told to stop. */
+/** Keeps one connection up: opens it, watches it, refreshes its token and reopens it, until `stop()` or a close code that forbids another. */
 export class Connection {
   readonly #platform: Platform
   readonly #parts: ConnectionParts
   readonly #host: ConnectionHost
   readonly #backoff: Backoff
-  /** Grows with every attempt: what belongs to an earlier one is ignored. */
+  /** The number of the attempt. Callbacks of earlier attempts are ignored. */
   #attempt = 0
   #transport: Transport | undefined
-  #misses = 0
-  #greeted = false
-  #refused = false
-  /** Tokens fetched when the last attempt began. */
+  #failedWebSockets = 0
+  /** The connection has its `hello`. */
+  #isOpen = false
+  /** The service refused the last token. */
+  #wasRefused = false
+  /** `Tokens.fetches` when the last attempt began. */
   #fetches = 0
-  /** The token of the last attempt was fetched for it. A token left from an earlier attempt may have been revoked since. */
-  #fresh = false
+  /** The token of the last attempt was fetched for it. A token that is older may have been revoked since. */
+  #tokenIsFresh = false
+  /** The wait that the service asked for, by `bye`. */
   #askedMs: number | undefined
-  readonly #heard: Stopwatch
-  /** Silence of this length, in milliseconds, is the end of a connection. */
+  readonly #sinceFrame: Stopwatch
+  /** A connection that is silent for this long is dead, milliseconds. */
   silenceMs = OPEN_MS
-  #retry: unknown
-  #watchdog: unknown
-  #stable: unknown
-  #refresh: unknown
+  #retryTimer: unknown
+  #silenceTimer: unknown
+  #stableTimer: unknown
+  #refreshTimer: unknown
 
   constructor(parts: ConnectionParts, host: ConnectionHost) {
     this.#parts = parts
     this.#platform = parts.platform
     this.#host = host
     this.#backoff = new Backoff(parts.platform.random)
-    this.#heard = new Stopwatch(parts.platform)
+    this.#sinceFrame = new Stopwatch(parts.platform)
   }
 
   start(): void {
-    this.#refused = false
+    this.#wasRefused = false
     this.#backoff.reset()
     this.#open()
   }
 
   stop(): void {
     this.#end()
-    this.#platform.clearTimeout(this.#retry)
-    this.#retry = undefined
+    this.#platform.clearTimeout(this.#retryTimer)
+    this.#retryTimer = undefined
   }
 
   /** Ends the connection or the attempt under way, and starts another at once. */
@@ -123,23 +129,23 @@ export class Connection {
     this.#open()
   }
 
-  /** Whether the frame went out: only after `hello`. */
+  /** Sends a frame. Returns false before `hello` and without a connection. */
   send(frame: ClientFrame): boolean {
-    if (this.#greeted) this.#transport?.send(frame)
-    return this.#greeted
+    if (this.#isOpen) this.#transport?.send(frame)
+    return this.#isOpen
   }
 
-  /** Cuts a wait short, and replaces a connection that heard nothing for 3 s: called when the connection may have died unnoticed. */
+  /** Called when the connection may have died unnoticed: ends a wait, and replaces a connection that was silent for 3 s. */
   wake(): void {
-    const silent = this.#transport !== undefined && this.#heard.elapsedMs > FRESH_MS
-    if (!silent && this.#retry === undefined) return
+    const silent = this.#transport !== undefined && this.#sinceFrame.elapsedMs > MAX_SILENCE_ON_WAKE_MS
+    if (!silent && this.#retryTimer === undefined) return
     this.restart()
     if (silent) this.#host.lost()
   }
 
-  /** There is a network, maybe another one: what the last one taught does not count. */
+  /** There is a network, maybe another one: forgets the failures of the last one. */
   online(): void {
-    this.#misses = 0
+    this.#failedWebSockets = 0
     this.#backoff.reset()
     this.wake()
   }
@@ -149,13 +155,13 @@ export class Connection {
     if (this.#transport) this.#lose(NO_PONG, 'offline')
   }
 
-  /** Drops the connection and resumes on another. */
+  /** Drops the connection and resumes over another. */
   resume(): void {
     this.#lose(OUT_OF_STEP, 'out of step')
   }
 
   async #open(): Promise<void> {
-    this.#retry = undefined
+    this.#retryTimer = undefined
     const attempt = ++this.#attempt
     const { platform, tokens, open, fetch } = this.#parts
     const current = () => attempt === this.#attempt
@@ -163,16 +169,16 @@ export class Connection {
     let failing: 'TOKEN' | 'TRANSPORT' = 'TOKEN'
     try {
       let token = await tokens.get()
-      // The turn may come hours later: the token is looked at again then.
-      if (current() && (await this.#host.turn())) token = await tokens.get()
+      // Another tab may have led for hours: the token may have expired.
+      if (current() && (await this.#host.waitForLead())) token = await tokens.get()
       failing = 'TRANSPORT'
       if (current()) {
-        this.#fresh = tokens.fetches > this.#fetches
+        this.#tokenIsFresh = tokens.fetches > this.#fetches
         this.#fetches = tokens.fetches
       }
       let start = open
-      if (this.#misses >= MISSES) {
-        // Most networks never need it: it is loaded when one does.
+      if (this.#failedWebSockets >= MAX_FAILED_WEBSOCKETS) {
+        // Most networks never need event streams: the module is loaded only then.
         const { eventStreamTransport } = await deadline(platform, OPEN_MS, import('./sse.ts'), 'event streams did not load in 15 s')
         start = eventStreamTransport(fetch, platform, open)
       }
@@ -184,19 +190,19 @@ export class Connection {
       })
     } catch (cause) {
       if (current()) {
-        this.#misses = 0
+        this.#failedWebSockets = 0
         this.#host.error(failing, cause)
         this.#wait(LOST, String(cause))
       }
       return
     }
     this.silenceMs = OPEN_MS
-    this.#heard.restart()
+    this.#sinceFrame.restart()
     this.#watch()
   }
 
   #receive(frame: ServerFrame): void {
-    this.#heard.restart()
+    this.#sinceFrame.restart()
     if (frame.type === 'hello') this.#hello(frame)
     else if (frame.type === 'ping') {
       this.send({ type: 'pong', time: frame.time })
@@ -208,28 +214,28 @@ export class Connection {
   #hello(frame: HelloFrame): void {
     const { name } = this.#transport as Transport
     this.#clearTimers()
-    this.#greeted = true
-    this.#refused = false
-    if (name === 'websocket') this.#misses = 0
+    this.#isOpen = true
+    this.#wasRefused = false
+    if (name === 'websocket') this.#failedWebSockets = 0
     this.silenceMs = frame.heartbeat.intervalMs * SILENT_HEARTBEATS
     this.#watch()
-    this.#stable = this.#later(() => {
+    this.#stableTimer = this.#later(() => {
       this.#backoff.reset()
-      // An event stream that was stable is followed by one attempt with a WebSocket.
-      this.#misses &&= 1
+      // After an event stream that was stable, the next attempt is a WebSocket.
+      this.#failedWebSockets &&= 1
     }, STABLE_MS)
     this.#refreshIn(frame.tokenExpiresAt, frame.serverTime)
     this.#host.hello(frame, name)
   }
 
-  /** Looks again only when the silence could be long enough: frames cost no timer. A step of the wall clock is no silence. */
+  /** Ends a silent connection. The timer is set for the earliest end, not at each frame. A step of the wall clock is not silence. */
   #watch(): void {
-    const leftMs = this.silenceMs - this.#heard.runMs
+    const leftMs = this.silenceMs - this.#sinceFrame.runMs
     if (leftMs <= 0) this.#lose(NO_PONG, 'silence')
-    else this.#watchdog = this.#later(() => this.#watch(), leftMs)
+    else this.#silenceTimer = this.#later(() => this.#watch(), leftMs)
   }
 
-  /** Runs it later, unless the attempt is over by then. */
+  /** Calls `run` after `ms`, unless the attempt has ended by then. */
   #later(run: () => void, ms: number): unknown {
     const attempt = this.#attempt
     return this.#platform.setTimeout(() => this.#host.guard(() => attempt === this.#attempt && run()), ms)
@@ -237,15 +243,17 @@ export class Connection {
 
   /** @param now the service's clock */
   #refreshIn(expiresAt: number, now: number): void {
-    const life = expiresAt - now
-    if (!(life > 0)) return
-    const wait = Math.max(life * REFRESH_AT, life - REFRESH_BEFORE_MS)
+    const lifeMs = expiresAt - now
+    // Not a number if the service names no end.
+    const hasEnd = lifeMs > 0
+    if (!hasEnd) return
+    const wait = Math.max(lifeMs * REFRESH_AT, lifeMs - REFRESH_BEFORE_MS)
     const skew = now - this.#platform.monotonic()
-    this.#refresh = this.#later(() => this.#renew(expiresAt, skew), Math.min(wait, TIMER_MAX_MS))
+    this.#refreshTimer = this.#later(() => this.#renew(expiresAt, skew), Math.min(wait, TIMER_MAX_MS))
   }
 
   /**
-   * Replaces the token in use. If `getToken` fails, asks again before the one in use expires.
+   * Replaces the token in use. If `getToken` fails, tries again before the token in use expires.
    *
    * @param skew the service's clock minus the monotonic clock
    */
@@ -257,7 +265,7 @@ export class Connection {
     tokens.drop('refresh')
     try {
       token = await tokens.get()
-      // It may be another user's: then this connection is no more.
+      // The token of another user has ended this connection.
       if (attempt !== this.#attempt) return
       end = await this.#host.refresh(token)
     } catch (cause) {
@@ -279,25 +287,25 @@ export class Connection {
 
   #closed(code: number, reason: string): void {
     const asked = this.#askedMs
-    if (!this.#greeted) this.#misses = this.#transport?.name === 'sse' ? 0 : this.#misses + 1
+    if (!this.#isOpen) this.#failedWebSockets = this.#transport?.name === 'sse' ? 0 : this.#failedWebSockets + 1
     this.#transport = undefined
     this.#end()
     const verdict = verdictOf(code)
     const unauthorized = code === UNAUTHORIZED
-    const over = verdict === 'stop' && (!unauthorized || (this.#refused && this.#fresh))
+    const over = verdict === 'stop' && (!unauthorized || (this.#wasRefused && this.#tokenIsFresh))
     if (unauthorized) {
-      this.#refused = true
-      this.#misses = 0
+      this.#wasRefused = true
+      this.#failedWebSockets = 0
       this.#parts.tokens.drop('unauthorized')
     }
     if (over) this.#host.terminal({ code, reason, verdict })
-    // The service compares revocations by the second: a token of the same second could be refused again.
+    // The service compares revocations by the second: a token of the same second would be refused again.
     else this.#wait(code, reason, reason === 'token_revoked' ? Math.max(asked ?? 0, 1000) : asked, verdict === 'now')
   }
 
   #wait(code: number, reason: string, askedMs?: number, now = false): void {
     const waitMs = this.#backoff.next(askedMs, now)
-    this.#retry = this.#later(() => this.#open(), waitMs)
+    this.#retryTimer = this.#later(() => this.#open(), waitMs)
     this.#host.lost({ waitMs, code, reason })
   }
 
@@ -306,12 +314,12 @@ export class Connection {
     this.#attempt++
     this.#transport?.close(1000, '')
     this.#transport = undefined
-    this.#greeted = false
+    this.#isOpen = false
     this.#askedMs = undefined
     this.#clearTimers()
   }
 
   #clearTimers(): void {
-    for (const timer of [this.#watchdog, this.#stable, this.#refresh]) this.#platform.clearTimeout(timer)
+    for (const timer of [this.#silenceTimer, this.#stableTimer, this.#refreshTimer]) this.#platform.clearTimeout(timer)
   }
 }

@@ -1,66 +1,64 @@
-import { ahead } from './order.ts'
+import { isAtOrBefore, isEventId, isNext } from './order.ts'
 import { Recent } from './recent.ts'
 import type { Memory } from './storage.ts'
 
-/** Below this number all ids are written at once; above it so many of the newest are written apart, then merged. */
+/** With fewer ids than this, all are written each time. With more, only new ids are written, under `recent`, and merged at this number. */
 const MERGE_IDS = 1000
 
 /**
- * What to do with a row. `new`: show it; `shown`: its id was shown before, under another offset; `old`: at or below the last;
- * `hole`: rows before it are missing.
+ * The result of `check()`. `new`: show the row; `shown`: the notification was shown before, at another offset; `old`: the row is at or
+ * before the position; `hole`: rows before it are missing.
  */
-export type Check = 'new' | 'shown' | 'old' | 'hole'
+type Check = 'new' | 'shown' | 'old' | 'hole'
 
-/** Where the log has been read to, and the ids of the notifications whose handlers have finished. */
+/** The position up to which the log was read, and the ids of the notifications whose handlers have finished. */
 export class Dedupe {
-  /** The last event id, '' when there is none. */
+  /** The last event id; '' for none. */
   last = ''
   readonly #ids = new Recent()
-  /** At least those that `shown` does not hold. */
-  #fresh: string[] = []
+  /** Ids that are not written under `shown` yet. Some of them may be. */
+  #unmerged: string[] = []
 
   load(memory: Memory): void {
     const last = memory.get('last')
-    // What is no event id has no distance to itself.
-    this.last = ahead(last, last) === 0 ? last : ''
-    this.#fresh.push(...memory.get('recent').split(' '))
-    for (const id of memory.get('shown').split(' ').concat(this.#fresh)) if (id) this.#ids.see(id)
+    this.last = isEventId(last) ? last : ''
+    this.#unmerged.push(...memory.get('recent').split(' '))
+    for (const id of memory.get('shown').split(' ').concat(this.#unmerged)) if (id) this.#ids.see(id)
   }
 
-  /** Writes the settled ids. A `recent` that is older than `shown` is part of it. */
+  /** Writes the settled ids. `recent` is not cleared when `shown` is written: its ids are in `shown` then. */
   save(memory: Memory): void {
-    if (this.#fresh.length >= MERGE_IDS || this.#ids.size < MERGE_IDS) {
-      this.#fresh = []
+    if (this.#unmerged.length >= MERGE_IDS || this.#ids.size < MERGE_IDS) {
+      this.#unmerged = []
       memory.set('shown', [...this.#ids].join(' '))
-    } else memory.set('recent', this.#fresh.join(' '))
+    } else memory.set('recent', this.#unmerged.join(' '))
   }
 
   /**
-   * Moves the position to a row, unless it is `old` or a `hole`.
+   * Moves the position to a row, unless the row is `old` or after a `hole`.
    *
-   * @param id the notification's, undefined for other rows
-   * @param gapless whether a hole matters: live rows of a connection follow each other, replayed ones need not
+   * @param id of the notification; undefined for other rows
+   * @param gapless true for live rows, which follow each other without a hole; replays may skip rows
    */
   check(eventId: string, id: string | undefined, gapless: boolean): Check {
-    const steps = ahead(eventId, this.last)
-    if (steps <= 0) return 'old'
-    if (this.last && gapless && steps !== 1) return 'hole'
+    if (isAtOrBefore(eventId, this.last)) return 'old'
+    if (this.last && gapless && !isNext(eventId, this.last)) return 'hole'
     this.last = eventId
     return id && this.#ids.has(id) ? 'shown' : 'new'
   }
 
-  /** The handlers of the notification have finished: it is not shown again. */
+  /** Remembers a notification whose handlers have finished, so that it is not shown again. */
   settle(id: string): void {
     this.#ids.see(id)
-    this.#fresh.push(id)
+    this.#unmerged.push(id)
   }
 
-  /** The replay is over: rows before this place will not come any more. */
+  /** Moves the position to the end of a replay: rows that the replay skipped do not come any more. */
   caughtUp(eventId: string): void {
-    if (eventId && !(ahead(eventId, this.last) <= 0)) this.last = eventId
+    if (eventId && !isAtOrBefore(eventId, this.last)) this.last = eventId
   }
 
-  /** Offsets start anew with the next row; ids still count. */
+  /** Forgets the position: after a gap, the next row starts anew. The ids stay. */
   gap(): void {
     this.last = ''
   }

@@ -1,48 +1,61 @@
 import type { CaughtUpFrame, GapFrame, HelloFrame, NotificationFrame, RowFrame } from '../../../services/protocol/index.ts'
-import type { Acks } from './acks.ts'
+import { Acks } from './acks.ts'
 import { Dedupe } from './dedupe.ts'
 import type { Events } from './events.ts'
-import { ahead } from './order.ts'
+import { isAfter, isAtOrBefore } from './order.ts'
+import type { Platform } from './platform.ts'
 import type { Memory } from './storage.ts'
-import type { Toasts } from './toasts.ts'
+import type { Tabs } from './tabs.ts'
+import { Toasts } from './toasts.ts'
 import type { BelfryEvents, NotificationContext } from './types.ts'
 
-/** A frame on its way to the handlers; `unread` and `toast` are given with those that another tab received. */
-export interface Item {
+interface Item {
   frame: RowFrame | CaughtUpFrame | GapFrame
+  /** The unread count and the tab that raises the toast. Set for a frame that came from the leader, not over a connection of this tab. */
   shared?: { unread: number; toast: string }
 }
 
-/** One user's frames on their way to the handlers: one by one, each row once, with the place in the log moving behind them. */
+interface DeliveryHost {
+  /** Returns undefined in a client that does not share its connection. */
+  tabs(): Tabs | undefined
+  /** Sends an acknowledgement. Returns false if there is no connection. */
+  ack(eventId: string): boolean
+  /** Live rows are missing. */
+  hole(): void
+}
+
+/** Hands the frames of one user to the handlers: one after the other, each row once. The position in the log moves after the handlers. */
 export class Delivery {
   readonly #events: Events<BelfryEvents>
-  readonly #hole: () => void
+  readonly #host: DeliveryHost
   readonly #dedupe = new Dedupe()
   readonly memory: Memory
   readonly acks: Acks
   readonly toasts: Toasts
   #queue: Item[] = []
-  #busy = false
-  #closed = false
-  /** The newest row that the unread count of `hello` knew of. */
-  #counted = ''
-  /** Up to here all toasts were raised before this connection, by whichever tab led. */
-  #raised = ''
-  /** The place in storage when this tab last connected: it only moves forward, also under a leader that is behind other tabs. */
-  #stored = ''
-  /** The newest event id received, or taken over from the leader when this tab joined; undefined before. */
+  #isDraining = false
+  #isClosed = false
+  /** The newest row that the unread count of `hello` includes. */
+  #countedTo = ''
+  /** The position up to which all toasts were raised before this connection, by any tab. */
+  #toastedTo = ''
+  /** The position in storage when this tab last connected. It only moves forward, even if this tab is behind other tabs. */
+  #storedAt = ''
+  /** The newest event id that this tab received, or the leader's position when this tab joined; undefined before that. */
   #received: string | undefined
-  /** This tab missed rows, or may have: those of the leader are ignored until its status is that of this tab, or this tab leads. */
-  away = false
+  /** This tab may have missed rows. It ignores those of the leader until it has the leader's position, or leads itself. */
+  isBehind = false
   unread = 0
 
-  /** @param hole told when rows are missing */
-  constructor(events: Events<BelfryEvents>, memory: Memory, acks: Acks, toasts: Toasts, hole: () => void) {
+  constructor(platform: Platform, events: Events<BelfryEvents>, memory: Memory, host: DeliveryHost) {
     this.#events = events
     this.memory = memory
-    this.acks = acks
-    this.toasts = toasts
-    this.#hole = hole
+    this.#host = host
+    this.acks = new Acks(platform, (eventId) => {
+      this.save()
+      return host.ack(eventId)
+    })
+    this.toasts = new Toasts(events, host.tabs)
     this.load()
   }
 
@@ -51,20 +64,16 @@ export class Delivery {
   }
 
   /**
-   * Where the next connection goes on. A leader that crashed may have moved the place kept for all tabs past rows that never
-   * reached this one: what this tab itself has seen counts.
+   * Returns the position that the next connection resumes from: that of this tab before the one in storage. A leader that crashed may have
+   * stored a position past rows that never reached this tab.
    */
   resumeAt(): string {
-    this.#raised = this.memory.get('toasted')
-    this.#stored = this.memory.get('last')
-    return this.last || this.#stored
+    this.#toastedTo = this.memory.get('toasted')
+    this.#storedAt = this.memory.get('last')
+    return this.last || this.#storedAt
   }
 
-  get #leads(): boolean {
-    return this.toasts.tabs()?.leading ?? true
-  }
-
-  /** Takes up what was remembered of the user, but in a tab that comes back: it goes on where it was. */
+  /** Loads the position and ids from storage. A tab that joins again has its own position and keeps it. */
   load(): void {
     if (this.#received === undefined) this.#dedupe.load(this.memory)
     this.toasts.clear()
@@ -72,17 +81,20 @@ export class Delivery {
 
   hello({ resume, unread, limits }: HelloFrame): void {
     this.acks.limit(limits.maxUnacked)
-    this.#counted = resume.to
+    // After a gap the position of an acknowledgement that waits is not valid any more.
+    if (resume.status === 'gap') this.acks.drop()
+    else this.acks.flush()
+    this.#countedTo = resume.to
     this.#received ??= this.last
-    this.away = false
+    this.isBehind = false
     this.count(unread)
   }
 
-  /** Returns whether the leader is at a place that this tab should have heard of. */
-  missed(place: string): boolean {
-    this.#received ??= place
-    this.away = place !== '' && !(ahead(place, this.#received) <= 0)
-    return this.away
+  /** Compares this tab with the leader's position. Returns true if this tab missed rows. */
+  missed(position: string): boolean {
+    this.#received ??= position
+    this.isBehind = position !== '' && !isAtOrBefore(position, this.#received)
+    return this.isBehind
   }
 
   count(unread: number): void {
@@ -92,55 +104,59 @@ export class Delivery {
   }
 
   push(item: Item): void {
-    if (this.away && item.shared) return
+    if (this.isBehind && item.shared) return
     this.#queue.push(item)
     if (item.frame.type !== 'gap') this.#received = item.frame.eventId || this.#received
-    if (!this.#busy) this.#drain()
+    if (!this.#isDraining) this.#drain()
   }
 
-  /** What the lost connection brought and no handler has seen comes again with the next one. */
+  /** Drops the queued frames of the lost connection: the next one replays them. */
   lost(): void {
     this.#queue = this.#queue.filter((item) => item.shared)
     const tail = this.#queue.at(-1)?.frame
     if (this.#received) this.#received = (tail && 'eventId' in tail && tail.eventId) || this.last
   }
 
-  /** Nothing more goes to the handlers. */
+  /** Empties the queue. */
   clear(): void {
     this.#queue = []
     this.#received = undefined
-    this.away = false
+    this.isBehind = false
   }
 
-  /** Another user takes over: handlers that are still at work change nothing any more. */
+  /** Ends the delivery, because the user changed. Handlers that are still running do not move the position. */
   close(): void {
-    this.#closed = true
+    this.#isClosed = true
     this.clear()
     this.acks.drop()
   }
 
-  /** Keeps what is only in memory. */
+  /** Writes the shown ids to storage. */
   save(): void {
-    if (this.#leads) this.#dedupe.save(this.memory)
+    if (this.#isLeader) this.#dedupe.save(this.memory)
+  }
+
+  get #isLeader(): boolean {
+    return this.#host.tabs()?.isLeader ?? true
   }
 
   async #drain(): Promise<void> {
-    this.#busy = true
+    this.#isDraining = true
     while (this.#queue.length) {
-      const checked = this.toasts.tabs()?.check()
+      const checked = this.#host.tabs()?.check()
       if (checked) await checked
       const item = this.#queue.shift()
       if (item) await this.#deliver(item)
     }
-    this.#busy = false
+    this.#isDraining = false
   }
 
   async #deliver({ frame, shared }: Item): Promise<void> {
     const leader = !shared
     if (frame.type === 'gap') {
       this.#dedupe.gap()
-      this.#raised = ''
-      this.#stored = ''
+      this.#toastedTo = ''
+      this.#storedAt = ''
       this.acks.drop()
       this.#share(leader, frame)
       const { type, ...ctx } = frame
@@ -156,13 +172,13 @@ export class Delivery {
       await Promise.all([leader && this.toasts.release(), this.#events.emit('caughtUp', { eventId, leader })])
     } else if (eventId) {
       const check = this.#dedupe.check(eventId, id, leader && !frame.replay)
-      if (check === 'hole') return this.#hole()
+      if (check === 'hole') return this.#host.hole()
       if (check !== 'old') this.count(shared ? shared.unread : this.#unreadAfter(frame))
       if (check === 'new') await this.#show(frame, shared)
       else if (shared && shared.toast === this.toasts.tab && frame.type === 'notification')
         this.toasts.raise([notificationContext(frame, false)])
     }
-    if (this.#closed) return
+    if (this.#isClosed) return
     if (id) this.#dedupe.settle(id)
     if (leader) this.#settle(eventId)
   }
@@ -172,7 +188,8 @@ export class Delivery {
     const leader = !shared
     if (frame.type === 'notification') {
       const ctx = notificationContext(frame, leader)
-      const toast = shared ? shared.toast : ctx.state === 'unread' && !within(frame, this.#raised) ? this.toasts.assign(ctx) : undefined
+      const raises = ctx.state === 'unread' && !isAtOrBefore(frame.eventId, this.#toastedTo)
+      const toast = shared ? shared.toast : raises ? this.toasts.assign(ctx) : undefined
       this.#share(leader, frame, toast)
       // Toasts of a replay wait for its end.
       const raised = toast === this.toasts.tab && !(leader && ctx.replay) && this.toasts.raise([ctx])
@@ -186,23 +203,23 @@ export class Delivery {
     await events.emit(type === 'state' ? 'marked' : type, ctx as BelfryEvents['marked' | 'retract' | 'digest'] as never)
   }
 
-  /** Passes a frame of this tab's connection on to the other tabs, before the place in the log moves. */
+  /** Sends a frame of this tab's connection to the other tabs, before the position moves. */
   #share(leader: boolean, frame: Item['frame'], toast = ''): void {
-    if (leader) this.toasts.tabs()?.post({ type: 'row', frame, unread: this.unread, toast })
+    if (leader) this.#host.tabs()?.post({ type: 'row', frame, unread: this.unread, toast })
   }
 
-  /** Rows that `hello` knew of are in its count; what other replayed ones make of it, `caughtUp` tells. */
+  /** Returns the unread count after a row. The count of `hello` includes rows up to `#countedTo`; `caughtUp` corrects that of a replay. */
   #unreadAfter(frame: RowFrame): number {
-    if (within(frame, this.#counted)) return this.unread
+    if (isAtOrBefore(frame.eventId, this.#countedTo)) return this.unread
     if (frame.type !== 'notification') return frame.unread ?? this.unread
     return this.unread + (frame.replay ? 0 : 1)
   }
 
-  /** What another tab leads by now is not this tab's to move. */
+  /** Stores and acknowledges the position, unless another tab leads by now and does so. */
   #settle(eventId: string): void {
-    if (!eventId || !this.#leads) return
-    if (!(ahead(this.#stored, this.last) > 0)) this.memory.set('last', this.last)
-    if (this.toasts.settled && !(ahead(this.#raised, this.last) > 0)) this.memory.set('toasted', this.last)
+    if (!eventId || !this.#isLeader) return
+    if (!isAfter(this.#storedAt, this.last)) this.memory.set('last', this.last)
+    if (this.toasts.settled && !isAfter(this.#toastedTo, this.last)) this.memory.set('toasted', this.last)
     this.acks.moved(eventId)
   }
 }
@@ -210,9 +227,4 @@ export class Delivery {
 export function notificationContext(frame: NotificationFrame, leader: boolean): NotificationContext {
   const { eventId, replay, notification, state = 'unread' } = frame
   return { eventId, notification, state, replay: !!replay, leader }
-}
-
-/** Whether the row is at or before a place in the log. */
-function within({ eventId }: RowFrame, place: string): boolean {
-  return ahead(eventId, place) <= 0
 }

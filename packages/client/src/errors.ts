@@ -1,12 +1,12 @@
-/** The error of a call that failed. */
+/** A failed call. */
 export class BelfryError extends Error {
-  /** Modules that the service serves are complete: a page that loads two of them has two of this class, and `instanceof` takes both. */
+  /** A page that loads two modules from the service has this class twice, since each module is complete. `instanceof` accepts both. */
   static override [Symbol.hasInstance](value: unknown): boolean {
     return value instanceof Error && value.name === 'BelfryError'
   }
 
   override name = 'BelfryError'
-  /** A code of the service, or `BELFRY_CLIENT_…`: DISCONNECTED, TIMEOUT, HTTP. */
+  /** A code of the service, or `BELFRY_CLIENT_` and DISCONNECTED, TIMEOUT or HTTP. */
   readonly code: string
   /** The same call may work later. */
   readonly temporary: boolean
@@ -16,4 +16,8 @@ export class BelfryError extends Error {
     this.code = code
     this.temporary = temporary
   }
+}
+
+export function disconnected(): BelfryError {
+  return new BelfryError('BELFRY_CLIENT_DISCONNECTED', 'disconnected')
 }

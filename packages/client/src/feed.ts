@@ -3,23 +3,23 @@ import { Inbox, type InboxItem } from './inbox.ts'
 import type { Belfry } from './index.ts'
 import type { ConnectionState, MarkTarget } from './types.ts'
 
-/** What a view of the inbox shows. The same object until something of it changes. */
+/** The state of a view of the inbox. Every change makes a new object. */
 export interface FeedSnapshot {
-  /** Newest first; archived ones among them. */
+  /** Newest first, including archived ones. */
   items: readonly InboxItem[]
   unread: number
-  /** There may be older ones: `loadMore()` brings them. */
+  /** There may be older items: `loadMore()` loads them. */
   hasMore: boolean
   state: ConnectionState
-  /** A page is on its way. */
+  /** A page is being loaded. */
   loading: boolean
-  /** Why the last page did not come; undefined once another did. */
+  /** The error of the last load; undefined after a load that succeeded. */
   error: unknown
 }
 
 export const EMPTY_FEED: FeedSnapshot = { items: [], unread: 0, hasMore: false, state: 'disconnected', loading: false, error: undefined }
 
-/** An inbox as a user interface wants it: one snapshot, one listener, and a first page that is loaded once and again after a failure. */
+/** An inbox for user interfaces: one snapshot, one listener, and a first page that is loaded once, and again if that failed. */
 export class Feed {
   readonly #belfry: Belfry
   readonly #inbox: Inbox
@@ -54,13 +54,13 @@ export class Feed {
     return this.#snapshot
   }
 
-  /** Calls the listener after every change; returns a function that takes it off. */
+  /** Calls the listener after every change. Returns a function that removes it. */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
-  /** Somebody looks: loads the first page, once. What goes wrong is in the snapshot. */
+  /** Loads the first page, the first time it is called. The snapshot has the error of a failed load. */
   open(): void {
     if (this.#wanted) return
     this.#wanted = true
@@ -93,7 +93,7 @@ export class Feed {
     return this.#inbox.markAllRead()
   }
 
-  /** Follows no more. */
+  /** Stops following the client. */
   close(): void {
     this.#inbox.close()
     for (const off of this.#off) off()

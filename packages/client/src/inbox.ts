@@ -1,7 +1,7 @@
 import type { Notification, State } from '../../../services/protocol/index.ts'
 import { Events } from './events.ts'
 import type { Belfry } from './index.ts'
-import { ahead } from './order.ts'
+import { isAfter, isAtOrBefore } from './order.ts'
 import { bindMembers } from './proxies.ts'
 import { getJson } from './rest.ts'
 import type { MarkTarget } from './types.ts'
@@ -142,7 +142,7 @@ export class Inbox {
   async #mark(target: MarkTarget, state: State, all: boolean): Promise<void> {
     const hit = (item: InboxItem): boolean =>
       typeof target === 'object' && 'upTo' in target
-        ? raises(item.state, state) && ahead(item.eventId, target.upTo) <= 0
+        ? raises(item.state, state) && isAtOrBefore(item.eventId, target.upTo)
         : [target].flat().includes(item.id) && changes(item.state, state)
     const pending: Pending = { ids: new Map(this.#items.filter(hit).map(({ id }) => [id, true])), state, all }
     this.#pending.add(pending)
@@ -243,9 +243,9 @@ export class Inbox {
   /** Newest first by event id; what cannot be compared goes to the end when it is `older`, else to the top. */
   #insert(item: InboxItem, older: boolean): void {
     const items = this.#known.filter(({ id }) => id !== item.id)
-    const index = items.findIndex((other) => ahead(item.eventId, other.eventId) > 0)
+    const index = items.findIndex((other) => isAfter(item.eventId, other.eventId))
     if (index >= 0) items.splice(index, 0, item)
-    else if (older || ahead(item.eventId, items[0]?.eventId ?? '') <= 0) items.push(item)
+    else if (older || isAtOrBefore(item.eventId, items[0]?.eventId ?? '')) items.push(item)
     else items.unshift(item)
     this.#known = items
   }

@@ -8,8 +8,8 @@ export { BelfryError } from './errors.ts'
 export type * from './types.ts'
 
 /**
- * A user's notifications, live: connects to a Belfry service, resumes after every loss of the network, and hands each
- * notification to the handlers once. Tabs of one browser share one connection.
+ * A user's live notifications. Connects to a Belfry service, resumes after every loss of the network, and passes each notification to
+ * the handlers once. The tabs of a browser share one connection.
  *
  *     const belfry = new Belfry('https://notify.example.com', { getToken: () => fetchToken() })
  *     belfry.on('notification', ({ notification }) => show(notification))
@@ -17,10 +17,10 @@ export type * from './types.ts'
  */
 export class Belfry extends Client {
   /**
-   * Opens nothing yet: see `connect()`.
+   * Does not connect: see `connect()`.
    *
-   * @param url where the service is: http(s) or ws(s), with a path when it is mounted under one
-   * @throws TypeError when the url has another scheme, or the runtime has no WebSocket and none is given
+   * @param url address of the service: http(s) or ws(s), with a path if the service is mounted under one
+   * @throws TypeError if the url has another scheme, or the runtime has no WebSocket and none is given
    */
   constructor(url: string, options: BelfryOptions) {
     super(url, options, standardPlatform())

@@ -3,8 +3,8 @@ import type { ClientStorage, FetchLike, WebSocketConstructor } from './types.ts'
 
 /** The part of the Web Locks API used for elections. */
 export interface Locks {
-  /** Resolves when `held` has settled. Rejects with an AbortError when another request with `steal` takes the lock from its holder. */
-  request(name: string, options: { steal?: boolean }, held: () => Promise<void> | undefined): Promise<unknown>
+  /** Calls `granted` and holds the lock until its promise settles. Rejects with an AbortError if a request with `steal` takes the lock. */
+  request(name: string, options: { steal?: boolean }, granted: () => Promise<void> | undefined): Promise<unknown>
   /** Returns the locks that are held. `clientId` is the same for all locks of one tab. */
   query(): Promise<{ held?: { name?: string; clientId?: string }[] }>
 }
@@ -28,15 +28,15 @@ export interface PageListeners {
 
 export interface Page {
   visible(): boolean
-  /** Returns a function that ends it. */
+  /** Returns a function that removes the listeners. */
   watch(listeners: PageListeners): () => void
 }
 
-/** Everything the SDK takes from where it runs: tests bring their own clock, dice and browser. */
+/** Everything that the SDK needs from its runtime. Tests give their own clock, random numbers and browser. */
 export interface Platform {
   /** Returns Unix milliseconds. The wall clock may step. */
   now(): number
-  /** Returns milliseconds of a clock that never steps, and on some systems stands still while the machine sleeps. */
+  /** Returns milliseconds of a clock that never steps. On some systems it stops while the machine sleeps. */
   monotonic(): number
   random(): number
   setTimeout(run: () => void, ms: number): unknown
@@ -45,23 +45,23 @@ export interface Platform {
   clearInterval(timer: unknown): void
   /** Writes a warning to the console. */
   warn(message: string): void
-  /** Base64 to bytes, one a character. */
+  /** Decodes Base64 into a string with one character per byte. */
   atob(base64: string): string
   WebSocket?: WebSocketConstructor | undefined
   fetch?: FetchLike | undefined
   storage?: ClientStorage | undefined
   locks?: Locks | undefined
   BroadcastChannel?: (new (name: string) => Channel) | undefined
-  /** undefined outside of pages. */
+  /** Undefined outside of pages. */
   page?: Page | undefined
 }
 
 interface Target {
-  addEventListener(type: string, listener: () => void): void
-  removeEventListener(type: string, listener: () => void): void
+  addEventListener(type: string, listener: () => void, capture: boolean): void
+  removeEventListener(type: string, listener: () => void, capture: boolean): void
 }
 
-/** The globals the SDK knows of, all in one place. */
+/** The only globals that the SDK uses. */
 interface Globals extends Partial<Target> {
   setTimeout(run: () => void, ms: number): unknown
   clearTimeout(timer: unknown): void
@@ -74,16 +74,22 @@ interface Globals extends Partial<Target> {
   WebSocket?: WebSocketConstructor
   BroadcastChannel?: new (name: string) => Channel
   navigator?: { locks?: Locks }
-  document?: Target & { hidden: boolean }
+  document?: { hidden: boolean }
   localStorage?: ClientStorage
 }
 
-/** Browsers, workers, Node 20 and later. */
+/** Returns an id with about 100 random bits, which distinguishes devices and tabs. */
+export function randomId({ random }: Platform): string {
+  const part = () => random().toString(36).slice(2)
+  return part() + part()
+}
+
+/** Returns the platform of browsers, workers, and Node 20 and later. */
 export function standardPlatform(): Platform {
   const globals = globalThis as unknown as Globals
   const { document } = globals
   return {
-    now: () => Date.now(),
+    now: Date.now,
     monotonic: () => globals.performance.now(),
     random: Math.random,
     setTimeout: globals.setTimeout.bind(globals),
@@ -94,7 +100,7 @@ export function standardPlatform(): Platform {
     atob: globals.atob.bind(globals),
     WebSocket: globals.WebSocket,
     fetch: globals.fetch?.bind(globals),
-    // Reading the property throws where the page may not keep anything.
+    // Reading the property throws in pages that may not store anything.
     storage: document && attempt(() => globals.localStorage),
     locks: globals.navigator?.locks,
     BroadcastChannel: globals.BroadcastChannel,
@@ -106,12 +112,12 @@ function pageOf(window: Target, document: NonNullable<Globals['document']>): Pag
   return {
     visible: () => !document.hidden,
     watch(listeners) {
-      const each = (act: 'addEventListener' | 'removeEventListener') => {
-        for (const event of ['online', 'offline', 'pagehide', 'pageshow'] as const) window[act](event, listeners[event])
-        for (const event of ['visibilitychange', 'freeze', 'resume'] as const) document[act](event, listeners[event])
+      // Three of the events are fired at the document. A capturing listener of the window gets them as well.
+      const forEach = (act: 'addEventListener' | 'removeEventListener') => {
+        for (const [event, listener] of Object.entries(listeners)) window[act](event, listener, true)
       }
-      each('addEventListener')
-      return () => each('removeEventListener')
+      forEach('addEventListener')
+      return () => forEach('removeEventListener')
     }
   }
 }

@@ -12,26 +12,26 @@ import {
   useSyncExternalStore
 } from 'react'
 import type { State } from '../../../services/protocol/index.ts'
-import { BelfryError } from './errors.ts'
+import { disconnected } from './errors.ts'
 import { EMPTY_FEED, Feed, type FeedSnapshot } from './feed.ts'
 import { Belfry } from './index.ts'
 import type { BelfryOptions, MarkTarget } from './types.ts'
 
 interface ClientProps {
-  /** A client of the app's own: the app connects and disconnects it. */
+  /** A client that the app makes, connects and disconnects. */
   client: Belfry
   children?: ReactNode
 }
 
 interface ServiceProps extends BelfryOptions {
   /**
-   * Where the service is. The provider connects while it is mounted. Another url or user is another client; other options are those of
-   * the client's first render.
+   * The address of the service. The provider is connected while it is mounted. It makes a new client for another `url` or `user`; changes
+   * of the other options are ignored.
    */
   url: string
   /**
-   * Who is signed in, as the app names them: with another one the hooks are empty from that render on, and `getToken` is asked for a
-   * token. null or '': nobody, and nothing is connected. Not given: the token alone decides.
+   * The signed-in user, by any name that the app has for them. With another user the hooks are empty from that render on, and `getToken`
+   * is called. null or '': nobody is signed in, and the provider does not connect. Not given: the token alone names the user.
    */
   user?: string | null | undefined
   children?: ReactNode
@@ -40,15 +40,15 @@ interface ServiceProps extends BelfryOptions {
 export type BelfryProviderProps = ClientProps | ServiceProps
 
 export interface Notifications extends FeedSnapshot {
-  /** Loads the next page. Rejects with a `BelfryError`, or with what `fetch` or `getToken` threw; `error` has it too. */
+  /** Loads the next page. Rejects with a `BelfryError`, or with the error of `fetch` or `getToken`; `error` has it too. */
   loadMore(): Promise<void>
-  /** Shown at once, and taken back when it fails. Rejects with a `BelfryError`. */
+  /** Shows the mark at once, and takes it back if it fails. Rejects with a `BelfryError`. */
   mark(target: MarkTarget, state?: State): Promise<void>
-  /** Marks as read all that has arrived. Rejects as `mark` does. */
+  /** Marks all notifications that have arrived as read. Rejects as `mark` does. */
   markAllRead(): Promise<void>
 }
 
-/** Holds the feed between renders: there is none on a server and before the provider has mounted. */
+/** Holds the feed between renders. There is no feed on a server, and before the provider has mounted. */
 class Store {
   #feed: Feed | undefined
   #off: (() => void) | undefined
@@ -79,7 +79,7 @@ class Store {
     }
   }
 
-  /** The list is looked at. */
+  /** Loads the first page, because a component shows the list. */
   want(): void {
     this.#wanted = true
     this.#feed?.open()
@@ -87,7 +87,7 @@ class Store {
 
   #open(): Feed {
     if (this.#feed) return this.#feed
-    throw new BelfryError('BELFRY_CLIENT_DISCONNECTED', 'disconnected')
+    throw disconnected()
   }
 
   #tell(): void {
@@ -97,13 +97,13 @@ class Store {
 
 const Context = createContext<Store | undefined>(undefined)
 
-/** Gives the hooks below it their client. */
+/** Provides the client of the hooks below it. */
 export function BelfryProvider(props: BelfryProviderProps): ReactElement {
   const client = 'client' in props ? props.client : undefined
   const url = 'client' in props ? undefined : props.url
   const user = 'client' in props ? undefined : props.user
-  // A store for each client: what the hooks show never outlives the client, not even for one render.
-  // biome-ignore lint/correctness/useExhaustiveDependencies: they name the client
+  // A new store for each client: the hooks never show data of the last client, not even for one render.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the dependencies identify the client
   const store = useMemo(() => new Store(), [client, url, user])
   const latest = useRef(props)
   useEffect(() => {
@@ -124,7 +124,7 @@ export function BelfryProvider(props: BelfryProviderProps): ReactElement {
   return createElement(Context.Provider, { value: store }, props.children)
 }
 
-/** The inbox, live, with its actions. Loads the first page by itself. Throws outside of a `BelfryProvider`. */
+/** Returns the live inbox and its actions. Loads the first page. Throws outside of a `BelfryProvider`. */
 export function useNotifications(): Notifications {
   const store = useStore()
   const snapshot = useSyncExternalStore(store.subscribe, store.snapshot, () => EMPTY_FEED)
@@ -133,7 +133,7 @@ export function useNotifications(): Notifications {
   return { ...snapshot, loadMore, mark, markAllRead }
 }
 
-/** How many are unread; renders only when that changes. Throws outside of a `BelfryProvider`. */
+/** Returns the unread count, and renders only when the count changes. Throws outside of a `BelfryProvider`. */
 export function useUnreadCount(): number {
   const store = useStore()
   return useSyncExternalStore(store.subscribe, store.unread, () => 0)

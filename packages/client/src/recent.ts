@@ -1,9 +1,9 @@
-/** As many ids as the largest log may hold (110,000 rows) and a lost tail of 21,072 rows. */
+/** The largest log holds 110,000 rows, and a store may lose 21,072 rows more at its end. */
 const MAX_IDS = 131_072
 
-/** The last 131,072 ids, the least recent first. */
+/** A set of the 131,072 most recent ids, the least recent first. */
 export class Recent extends Set<string> {
-  /** Returns whether the id was known; makes it the most recent. */
+  /** Adds the id as the most recent. Returns true if it was known. */
   see(id: string): boolean {
     const known = this.delete(id)
     this.add(id)

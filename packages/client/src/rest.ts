@@ -1,15 +1,15 @@
 import { BelfryError } from './errors.ts'
 import type { Belfry } from './index.ts'
 
-/** Problem details, as the service answers errors with. */
+/** The body of an error answer (RFC 9457). */
 interface Problem {
   code?: string
   detail?: string
 }
 
 /**
- * What the service answers to a GET as the user. A token that is refused is replaced once.
- * Rejects with a `BelfryError`, with what `fetch` threw, or with what `getToken` threw.
+ * Sends a GET with the user's token and returns the JSON of the answer. If the token is refused, tries once more with a new one.
+ * Rejects with a `BelfryError`, or with the error of `fetch` or `getToken`.
  */
 export async function getJson(belfry: Belfry, path: string): Promise<unknown> {
   const { url, fetch } = belfry

@@ -16,12 +16,12 @@ export class Stopwatch {
     this.#start = this.#platform.monotonic()
   }
 
-  /** Returns milliseconds of the monotonic clock: without the time that the machine slept, on most systems. */
+  /** The elapsed time by the monotonic clock, milliseconds: on most systems without the time in which the machine slept. */
   get runMs(): number {
     return this.#platform.monotonic() - this.#start
   }
 
-  /** Returns milliseconds with the time that the machine slept. A step of the wall clock ahead cannot be told from sleep. */
+  /** The elapsed time including sleep, milliseconds. A wall clock that is set ahead looks like sleep. */
   get elapsedMs(): number {
     return Math.max(this.runMs, this.#platform.now() - this.#wallStart)
   }

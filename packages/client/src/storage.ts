@@ -11,7 +11,7 @@ export function memoryStorage(): ClientStorage {
   return { getItem: (key) => values.get(key) ?? null, setItem: (key, value) => void values.set(key, value) }
 }
 
-/** Values under one prefix of a storage. A storage that throws keeps nothing: the next page starts without them, this page loses no notification. */
+/** Values under one prefix of a storage. If the storage throws, the value is not kept: the next page starts without it, and this page loses no notification. */
 export class Memory {
   readonly #storage: ClientStorage
   readonly #prefix: string
@@ -26,7 +26,7 @@ export class Memory {
     return new Memory(this.#storage, `${this.#prefix}${escapeColons(user)}:${deviceId}:`)
   }
 
-  /** Returns an event id, a device id, or ids with spaces between, oldest first; '' when nothing is kept. */
+  /** Returns an event id, a device id, or ids separated by spaces, oldest first; '' if nothing is stored. */
   get(key: Key): string {
     return attempt(() => this.#storage.getItem(this.#prefix + key)) ?? ''
   }
@@ -35,7 +35,7 @@ export class Memory {
     attempt(() => this.#storage.setItem(this.#prefix + key, value))
   }
 
-  /** Removes all that is kept of the user. */
+  /** Removes everything stored about the user. */
   clear(): void {
     for (const key of PER_USER) {
       this.set(key, '')
@@ -44,7 +44,7 @@ export class Memory {
   }
 }
 
-/** Two users never have the same name here, whatever characters their ids consist of. */
+/** Escapes `:` and `%`, so that the names of two users with colons in them never collide. */
 export function escapeColons(text: string): string {
   return text.replace(/[%:]/g, encodeURIComponent)
 }

@@ -3,20 +3,20 @@ import type { Channel, Locks, Platform } from './platform.ts'
 import { Stopwatch } from './stopwatch.ts'
 import type { ConnectionState, NotificationContext, TerminalContext } from './types.ts'
 
-/** The lease of a leader that has not told its own: 1.6 of the service's default heartbeats. */
+/** The lease of a leader until its first status says another: 1.6 of the service's default heartbeats. */
 const LEASE_MS = 40_000
 /** A leader that runs answers within this time. */
 const ANSWER_MS = 2000
-/** Followers take the lock one after the other rather than together. */
+/** A random part of the wait for an answer, so that followers do not take the lock all together. */
 const SPREAD_MS = 500
-/** A timer this late means that this tab itself did not run, and that the answer may wait in a queue. */
+/** If a timer is this late, this tab itself did not run, and the answer may be in its queue. */
 const LATE_MS = 1000
 /** A leader that did not run for this long, less than `ANSWER_MS`, may have lost the lock. */
 const STALL_MS = 1500
 
 /**
- * A message between tabs of one user. `from` and `to` are tab ids; `toast` is the tab that raises it, '' for none; `wake` says that the
- * connection may have died unnoticed.
+ * A message between the tabs of one user. `from` and `to` are tab ids. `toast` is the id of the tab that raises the toast, '' for none.
+ * `wake`: the connection may have died unnoticed. `ask`: the other tabs answer with their own `here`.
  */
 export type TabMessage =
   | { type: 'here'; from: string; visible: boolean; ask: boolean; wake: boolean }
@@ -28,47 +28,47 @@ export type TabMessage =
   | { type: 'answer'; to: string; frame: OkFrame | ErrorFrame }
   | { type: 'terminal'; ctx: TerminalContext }
 
-export interface TabsHost {
+interface TabsHost {
   message(message: TabMessage): void
   /** Called in the leader: a tab closed, crashed, or did not run while it led. */
-  lost(tab: string): void
-  /** Called when another tab has taken the lead. */
-  ousted(): void
+  tabEnded(tab: string): void
+  /** Another tab has taken the lead from this one. */
+  demoted(): void
 }
 
 /**
- * The tabs of one browser. The tab that holds the lock leads; the browser gives the lock to the next when its holder closes or crashes.
+ * The tabs of one browser and their leader election. The tab that holds the lock leads. When it closes or crashes, the browser gives the
+ * lock to the next tab in line.
  *
- * A holder may be there and not run: in a dialog, in a debugger, in a long computation. So leading is a lease. The leader tells its status
- * at each heartbeat. A follower that misses it asks, and without an answer takes the lock. A leader that did not run for a while asks the
- * browser who holds the lock before it acts.
+ * A leader may hold the lock and not run: in a dialog, in a debugger, in a long computation. Therefore leading is a lease. The leader sends
+ * its status at each heartbeat of the service. A follower that misses the status asks for it, and without an answer takes the lock. A leader
+ * that did not run for a while asks the browser who holds the lock before it acts.
  *
- * Each tab holds a lock of its own too, which tells the leader of its end.
+ * Each tab also holds a lock of its own. The leader waits for these locks: it gets one when the tab of that lock has ended.
  */
 export class Tabs {
   readonly id: string
-  /** Whether this tab holds the connection. */
-  leading = false
-  /** Set for good: another takes its place. */
-  left = false
+  /** This tab holds the connection. */
+  isLeader = false
+  /** Never false again: a tab that comes back is another `Tabs`. */
+  hasLeft = false
   readonly #platform: Platform
   readonly #locks: Locks
   readonly #name: string
   readonly #host: TabsHost
   readonly #channel: Channel
-  /** Whether each of the other tabs is visible. */
-  readonly #others = new Map<string, boolean>()
+  readonly #isVisibleByTab = new Map<string, boolean>()
   #leader = ''
   #leaseMs = LEASE_MS
-  readonly #heard: Stopwatch
-  readonly #ran: Stopwatch
-  #asking: unknown
-  #queued = false
-  #stealing = false
-  #led = (): void => {}
+  readonly #sinceLeader: Stopwatch
+  readonly #sinceRun: Stopwatch
+  #answerTimer: unknown
+  #isQueued = false
+  #isStealing = false
+  #onLead = (): void => {}
   #checking: Promise<void> | undefined
   #release = (): void => {}
-  /** Locks are held until it resolves. */
+  /** This tab holds its locks until the promise resolves. */
   readonly #end = new Promise<void>((resolve) => {
     this.#release = resolve
   })
@@ -80,8 +80,8 @@ export class Tabs {
     this.#host = host
     this.id = id
     this.#channel = channel
-    this.#heard = new Stopwatch(platform)
-    this.#ran = new Stopwatch(platform)
+    this.#sinceLeader = new Stopwatch(platform)
+    this.#sinceRun = new Stopwatch(platform)
     channel.onmessage = ({ data }) => this.guard(() => this.#receive(data as TabMessage))
     const hold = (): Promise<void> => {
       this.announce(true)
@@ -90,68 +90,68 @@ export class Tabs {
     this.#request(this.#lockOf(id), {}, hold).catch(hold)
   }
 
-  /** Resolves when this tab leads; where locks are refused, at once. */
+  /** Resolves when this tab leads. If the browser refuses locks, that is at once. */
   lead(): Promise<void> {
     return new Promise((resolve) => {
-      this.#led = resolve
-      if (!this.#queued) this.#acquire(false)
-      this.#queued = true
+      this.#onLead = resolve
+      if (!this.#isQueued) this.#acquire(false)
+      this.#isQueued = true
     })
   }
 
   /** Takes the lock from the tab that holds it. */
   takeOver(): void {
-    if (this.leading || this.left || this.#stealing) return
-    this.#stealing = true
+    if (this.isLeader || this.hasLeft || this.#isStealing) return
+    this.#isStealing = true
     this.#acquire(true)
   }
 
-  /** Says whether this tab is visible, and asks the leader for its status and the others whether they are visible when `ask`. */
+  /** Tells the other tabs whether this one is visible. The leader answers with its status, and with `ask` every tab with its own `here`. */
   announce(ask = false, wake = false): void {
-    if (this.left) return
-    this.post({ type: 'here', from: this.id, visible: this.#visible, ask, wake })
-    if (!this.leading) this.#expectAnswer()
+    if (this.hasLeft) return
+    this.post({ type: 'here', from: this.id, visible: this.#isVisible, ask, wake })
+    if (!this.isLeader) this.#expectAnswer()
   }
 
-  /** Called every 2 s: asks when the lease of the leader is over. */
+  /** Asks for the leader's status if its lease has expired. Called every 2 s. */
   tick(): void {
-    if (!this.leading && this.#heard.runMs > this.#leaseMs) this.announce()
+    if (!this.isLeader && this.#sinceLeader.runMs > this.#leaseMs) this.announce()
   }
 
   post(message: TabMessage): void {
-    if (!this.left) this.#channel.postMessage(message)
+    if (!this.hasLeft) this.#channel.postMessage(message)
   }
 
-  /** Returns the tab to raise a toast: this one when it is visible, else one that is, else this one. */
+  /** Returns the tab that raises a toast: this one if it is visible, else another visible one, else this one. */
   toaster(): string {
-    if (this.#visible) return this.id
-    for (const [tab, visible] of this.#others) if (visible) return tab
+    if (this.#isVisible) return this.id
+    for (const [tab, isVisible] of this.#isVisibleByTab) if (isVisible) return tab
     return this.id
   }
 
-  /** Lets another tab lead. */
+  /** Leaves the election and releases the locks. */
   leave(): void {
-    this.left = true
-    this.leading = false
-    this.#answered()
+    this.hasLeft = true
+    this.isLeader = false
+    this.#heardLeader()
     this.#channel.close()
     this.#release()
   }
 
-  /** Runs it: in a leader that did not run for a while, after the browser told who leads. */
+  /** Calls `run`: at once, or in a leader that did not run for a while after `check()`. */
   guard(run: () => void): void {
     const checked = this.check()
     if (checked) checked.then(run)
     else run()
   }
 
-  /** Returns a promise for the end of the check that this tab still leads; undefined when none is needed. */
+  /** Asks the browser whether this tab still leads. Returns undefined if there is no doubt. */
   check(): Promise<void> | undefined {
-    if (this.leading && this.#ran.runMs > STALL_MS)
+    if (this.isLeader && this.#sinceRun.runMs > STALL_MS)
       this.#checking ??= this.#confirm().then(() => {
         this.#checking = undefined
       })
-    this.#ran.restart()
+    this.#sinceRun.restart()
     return this.#checking
   }
 
@@ -159,27 +159,27 @@ export class Tabs {
     try {
       const { held = [] } = await this.#locks.query()
       const holderOf = (name: string) => held.find((lock) => lock.name === name)?.clientId
-      if (holderOf(this.#name) !== holderOf(this.#lockOf(this.id))) this.#oust()
+      if (holderOf(this.#name) !== holderOf(this.#lockOf(this.id))) this.#demote()
     } catch {
-      // Where locks are refused each tab leads.
+      // If the browser refuses locks, each tab leads.
     }
   }
 
-  get #visible(): boolean {
+  get #isVisible(): boolean {
     return this.#platform.page?.visible() === true
   }
 
   #receive(message: TabMessage): void {
-    if (this.left) return
+    if (this.hasLeft) return
     const { type } = message
     if (type === 'here') {
-      const known = this.#others.has(message.from)
-      this.#others.set(message.from, message.visible)
-      if (this.leading && !known) this.#watch(message.from)
+      const known = this.#isVisibleByTab.has(message.from)
+      this.#isVisibleByTab.set(message.from, message.visible)
+      if (this.isLeader && !known) this.#watch(message.from)
       if (message.ask) this.announce()
     } else if (type !== 'call' && type !== 'toasted') {
       // Only leaders send these.
-      this.#answered()
+      this.#heardLeader()
       if (type === 'status') {
         this.#leader = message.from
         this.#leaseMs = message.leaseMs
@@ -188,59 +188,59 @@ export class Tabs {
     this.#host.message(message)
   }
 
-  #answered(): void {
-    this.#heard.restart()
-    this.#platform.clearTimeout(this.#asking)
-    this.#asking = undefined
+  #heardLeader(): void {
+    this.#sinceLeader.restart()
+    this.#platform.clearTimeout(this.#answerTimer)
+    this.#answerTimer = undefined
   }
 
-  #expectAnswer(late = false): void {
+  #expectAnswer(isSecond = false): void {
     const waited = new Stopwatch(this.#platform)
     const waitMs = ANSWER_MS + this.#platform.random() * SPREAD_MS
-    this.#asking ??= this.#platform.setTimeout(() => {
-      this.#asking = undefined
-      if (waited.elapsedMs < waitMs + LATE_MS || late) return this.takeOver()
+    this.#answerTimer ??= this.#platform.setTimeout(() => {
+      this.#answerTimer = undefined
+      if (waited.elapsedMs < waitMs + LATE_MS || isSecond) return this.takeOver()
       this.#expectAnswer(true)
       this.announce()
     }, waitMs)
   }
 
   #watch(tab: string): void {
-    const lost = (): undefined => {
-      this.#others.delete(tab)
-      if (this.leading) this.#host.lost(tab)
+    const ended = (): undefined => {
+      this.#isVisibleByTab.delete(tab)
+      if (this.isLeader) this.#host.tabEnded(tab)
     }
-    this.#request(this.#lockOf(tab), {}, lost).catch(() => {})
+    this.#request(this.#lockOf(tab), {}, ended).catch(() => {})
   }
 
   #acquire(steal: boolean): void {
-    let held = false
+    let wasGranted = false
     const hold = (): Promise<void> | undefined => {
-      if (steal) this.#stealing = false
-      else this.#queued = false
-      if (this.left || this.leading) return undefined
-      held = true
-      this.leading = true
-      this.#answered()
-      if (steal) this.#others.delete(this.#leader)
-      for (const tab of this.#others.keys()) this.#watch(tab)
-      this.#led()
-      if (steal) this.#host.lost(this.#leader)
+      if (steal) this.#isStealing = false
+      else this.#isQueued = false
+      if (this.hasLeft || this.isLeader) return undefined
+      wasGranted = true
+      this.isLeader = true
+      this.#heardLeader()
+      if (steal) this.#isVisibleByTab.delete(this.#leader)
+      for (const tab of this.#isVisibleByTab.keys()) this.#watch(tab)
+      this.#onLead()
+      if (steal) this.#host.tabEnded(this.#leader)
       return this.#end
     }
-    // A lock that was held was stolen; a lock that was not is refused.
-    this.#request(this.#name, { steal }, hold).catch(() => (held ? this.#oust() : hold()))
+    // A request that was granted and then rejects: another tab stole the lock. Without a grant: the browser refuses locks, and each tab leads.
+    this.#request(this.#name, { steal }, hold).catch(() => (wasGranted ? this.#demote() : hold()))
   }
 
-  #oust(): void {
-    if (!this.leading) return
-    this.leading = false
-    this.#host.ousted()
+  #demote(): void {
+    if (!this.isLeader) return
+    this.isLeader = false
+    this.#host.demoted()
     this.announce()
   }
 
-  async #request(name: string, options: { steal?: boolean }, held: () => Promise<void> | undefined): Promise<unknown> {
-    return this.#locks.request(name, options, held)
+  async #request(name: string, options: { steal?: boolean }, granted: () => Promise<void> | undefined): Promise<unknown> {
+    return this.#locks.request(name, options, granted)
   }
 
   #lockOf(tab: string): string {

@@ -3,107 +3,111 @@ import { Recent } from './recent.ts'
 import type { Tabs } from './tabs.ts'
 import type { BelfryEvents, NotificationContext } from './types.ts'
 
-/** More than this at once are one toast. */
+/** More notifications than this at once are one toast. */
 const MAX_TOASTS = 3
 
 /**
- * One toast a browser: the leader gives each to one tab. Every tab remembers which are not raised yet, so that whoever leads can
- * hand on those of a tab that is gone, and which are, so that none is raised twice.
+ * Raises each toast in one tab of the browser: the leader assigns it. Every tab keeps the assigned toasts, so that the next leader can
+ * reassign those of a tab that ended, and the ids of raised toasts, so that none is raised twice.
  */
 export class Toasts {
   readonly #events: Events<BelfryEvents>
-  /** undefined where there are none to share with. */
-  readonly tabs: () => Tabs | undefined
-  readonly #open = new Map<string, { tab: string; ctx: NotificationContext }>()
-  /** By any tab. */
+  readonly #tabs: () => Tabs | undefined
+  /** By notification id. */
+  readonly #assigned = new Map<string, { tab: string; ctx: NotificationContext }>()
+  /** Ids of the notifications whose toast was raised, by any tab. */
   readonly #raised = new Recent()
-  /** Of a replay that is not over: the leader's until then. */
-  #held: NotificationContext[] = []
+  /** Toasts of a replay. The leader assigns them when the replay is over. */
+  #replayed: NotificationContext[] = []
 
+  /** @param tabs returns undefined in a client that does not share its connection */
   constructor(events: Events<BelfryEvents>, tabs: () => Tabs | undefined) {
     this.#events = events
-    this.tabs = tabs
+    this.#tabs = tabs
   }
 
-  /** Whether all that were given have been raised. */
+  /** True if every assigned toast has been raised. */
   get settled(): boolean {
-    return this.#open.size === 0
+    return this.#assigned.size === 0
   }
 
-  /** This tab; '' where there are no tabs. */
+  /** The id of this tab; '' without tabs. */
   get tab(): string {
-    return this.tabs()?.id ?? ''
+    return this.#tabs()?.id ?? ''
   }
 
-  /** Returns the tab that is to raise it: of a replay this one, with `release()`. '' where there are no tabs, and when it was raised. */
+  /**
+   * Called in the leader. Returns the tab that raises the toast; '' if it was raised before, and without tabs. A toast of a replay is
+   * assigned to this tab until `release()`.
+   */
   assign(ctx: NotificationContext): string {
     const tab = ctx.replay ? this.tab : this.#toaster
-    this.given(tab, [ctx])
-    if (!this.#open.has(idOf(ctx))) return ''
-    if (ctx.replay) this.#held.push(ctx)
+    this.assigned(tab, [ctx])
+    if (!this.#assigned.has(idOf(ctx))) return ''
+    if (ctx.replay) this.#replayed.push(ctx)
     return tab
   }
 
-  /** The leader has given them to a tab. */
-  given(tab: string, ctxs: NotificationContext[]): void {
+  /** Records that the leader assigned toasts to a tab. */
+  assigned(tab: string, ctxs: NotificationContext[]): void {
     for (const ctx of ctxs) {
-      if (!this.#raised.has(idOf(ctx))) this.#open.set(idOf(ctx), { tab, ctx })
+      if (!this.#raised.has(idOf(ctx))) this.#assigned.set(idOf(ctx), { tab, ctx })
     }
   }
 
-  /** The replay is over: raises what it brought, in the tab that is to raise toasts now. */
+  /** Assigns the toasts of a replay, which is over, to the tab that raises toasts now. */
   release(): Promise<void> {
-    return this.#hand(this.#held.splice(0))
+    return this.#reassign(this.#replayed.splice(0))
   }
 
-  /** Raises here those that no tab has raised: each by itself, or more than three as one. */
+  /** Raises toasts in this tab unless a tab raised them before: each by itself, or more than three as one. */
   async raise(ctxs: NotificationContext[]): Promise<void> {
-    const tabs = this.tabs()
+    const tabs = this.#tabs()
     const fresh = ctxs.filter((ctx) => !this.raised(idOf(ctx)))
     const ids = fresh.map(idOf)
     const count = ids.length
     const many = count > MAX_TOASTS
-    // Before the handlers: one that shows a dialog stops this tab, and another that leads meanwhile must not raise them again. Of all: a
-    // leader that missed that they were raised learns it now.
+    // Told before the handlers run: a handler that shows a dialog stops this tab, and the tab that leads then must not raise the toasts
+    // again. All ids are told, not only the fresh ones: a leader that missed an earlier message learns them now.
     tabs?.post({ type: 'toasted', ids: ctxs.map(idOf) })
     const handled = (many ? fresh.slice(-1) : fresh).map((ctx) =>
-      this.#events.emit('toast', { ...ctx, leader: tabs?.leading ?? true, ...(many && { count, ids }) })
+      this.#events.emit('toast', { ...ctx, leader: tabs?.isLeader ?? true, ...(many && { count, ids }) })
     )
     await Promise.all(handled)
   }
 
-  /** A tab has raised it; returns whether that was known. */
+  /** Records that a tab raised a toast. Returns true if that was known. */
   raised(id: string): boolean {
-    this.#open.delete(id)
+    this.#assigned.delete(id)
     return this.#raised.see(id)
   }
 
-  /** Forgets those of a replay: another tab leads, and raises them. */
-  drop(): void {
-    this.#held = []
+  /** Forgets the toasts of a replay: another tab leads, gets the replay and raises them. */
+  dropReplayed(): void {
+    this.#replayed = []
   }
 
-  /** Forgets what is not raised yet: other tabs see to that. */
+  /** Forgets the toasts that are not raised yet: the other tabs keep them. */
   clear(): void {
-    this.#open.clear()
-    this.drop()
+    this.#assigned.clear()
+    this.dropReplayed()
   }
 
-  /** A tab is gone, and this one leads. */
-  lost(gone: string): void {
-    this.#hand([...this.#open.values()].flatMap(({ tab, ctx }) => (tab === gone ? [ctx] : [])))
+  /** Called in the leader: reassigns the toasts of a tab that ended. */
+  tabEnded(ended: string): void {
+    this.#reassign([...this.#assigned.values()].flatMap(({ tab, ctx }) => (tab === ended ? [ctx] : [])))
   }
 
   get #toaster(): string {
-    return this.tabs()?.toaster() ?? ''
+    return this.#tabs()?.toaster() ?? ''
   }
 
-  async #hand(ctxs: NotificationContext[]): Promise<void> {
+  async #reassign(ctxs: NotificationContext[]): Promise<void> {
     if (!ctxs.length) return
     const to = this.#toaster
-    this.given(to, ctxs)
+    this.assigned(to, ctxs)
     if (to === this.tab) await this.raise(ctxs)
-    else this.tabs()?.post({ type: 'toast', to, ctxs })
+    else this.#tabs()?.post({ type: 'toast', to, ctxs })
   }
 }
 

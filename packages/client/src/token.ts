@@ -3,11 +3,11 @@ import { deadline } from './deadline.ts'
 import type { Platform } from './platform.ts'
 import type { BelfryOptions, TokenContext } from './types.ts'
 
-/** A token this close to its end is not used for a new connection, milliseconds. */
+/** A token that expires within this time is not used for a new connection, milliseconds. */
 const MARGIN_MS = 5000
-/** A request that a half-dead network swallowed never settles. */
+/** A request that a half-dead network lost never settles. */
 const GET_TOKEN_MS = 10_000
-/** The characters of a WebSocket subprotocol (RFC 6455 §4.1): HTML, JSON, `[object Object]` and "Bearer …" have others. */
+/** The characters of a WebSocket subprotocol (RFC 6455 §4.1). HTML, JSON, `[object Object]` and "Bearer …" have others. */
 const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/
 
 interface Claims {
@@ -15,71 +15,81 @@ interface Claims {
   exp?: number
 }
 
-/** The token in use, fetched when there is none, it is about to expire, or it was refused. */
+/** The token in use. Fetches a token if there is none, if it is about to expire, and if it was refused. */
 export class Tokens {
   readonly #platform: Platform
   readonly #getToken: BelfryOptions['getToken']
+  readonly #onUser: (user: string) => void
   #token: string | undefined
-  /** Unix seconds; undefined for never. */
-  #exp: number | undefined
+  /** Unix seconds; undefined for a token that does not expire, or whose end cannot be read. */
+  #expiresAt: number | undefined
   #reason: TokenContext['reason'] = 'connect'
   #fetching: Promise<string> | undefined
-  readonly #found: (user: string) => void
-  #warned = false
-  /** Tokens fetched so far. */
+  #drops = 0
+  #hasWarned = false
+  /** The number of tokens fetched so far. */
   fetches = 0
-  /** The token's `sub`; undefined when it cannot be read. */
+  /** The token's `sub`; undefined if it cannot be read. */
   user: string | undefined
 
-  /** @param found told the user of each new token, before anybody gets the token */
-  constructor(platform: Platform, getToken: BelfryOptions['getToken'], found: (user: string) => void) {
+  /** @param onUser called with the user of each new token, before any caller gets the token */
+  constructor(platform: Platform, getToken: BelfryOptions['getToken'], onUser: (user: string) => void) {
     this.#platform = platform
     this.#getToken = getToken
-    this.#found = found
+    this.#onUser = onUser
   }
 
   /**
-   * Returns the token in use, or fetches one. Rejects with what `getToken` threw, with an Error after 10 s, or with a TypeError if
+   * Returns the token in use, or fetches one. Rejects with the error of `getToken`, with an Error after 10 s, or with a TypeError if
    * `getToken` gave no token, which is written to the console once. Concurrent calls share one fetch.
    */
   async get(): Promise<string> {
-    if (this.#token && !(this.#platform.now() >= (this.#exp as number) * 1000 - MARGIN_MS)) return this.#token
-    if (this.#fetching) return this.#fetching
-    const fetching: Promise<string> = this.#fetch(() => this.#fetching === fetching).finally(() => {
-      if (this.#fetching === fetching) this.#fetching = undefined
-    })
-    this.#fetching = fetching
-    return fetching
+    if (this.#token && !this.#isExpiring()) return this.#token
+    this.#fetching ??= this.#fetch()
+    return this.#fetching
   }
 
-  /** The token at hand is not to be used again, nor the one on its way. */
+  /** Drops the token in use, and the one that is being fetched: neither is used again. */
   drop(reason: TokenContext['reason']): void {
     this.#token = undefined
     this.#fetching = undefined
+    this.#drops++
     this.#reason = reason
   }
 
-  /** @param current whether the token was not dropped while it was on its way */
-  async #fetch(current: () => boolean): Promise<string> {
-    const asked = (async () => this.#getToken({ reason: this.#reason }))()
-    const given: unknown = await deadline(this.#platform, GET_TOKEN_MS, asked, 'getToken did not settle in 10 s')
-    if (!current()) return this.get()
+  #isExpiring(): boolean {
+    return this.#expiresAt !== undefined && this.#platform.now() >= this.#expiresAt * 1000 - MARGIN_MS
+  }
+
+  async #fetch(): Promise<string> {
+    const drops = this.#drops
+    try {
+      const asked = (async () => this.#getToken({ reason: this.#reason }))()
+      const given: unknown = await deadline(this.#platform, GET_TOKEN_MS, asked, 'getToken did not settle in 10 s')
+      return drops === this.#drops ? this.#accept(given) : this.get()
+    } finally {
+      if (drops === this.#drops) this.#fetching = undefined
+    }
+  }
+
+  /** @throws TypeError if the value is not a token */
+  #accept(given: unknown): string {
     const token = typeof given === 'string' ? given.trim() : ''
     if (!TOKEN.test(token)) {
       const message = `getToken gave no token: expected a JWT as a string, got ${typeof given === 'string' ? 'other text' : typeof given}`
-      if (!this.#warned) this.#platform.warn(`Belfry: ${message}`)
-      this.#warned = true
+      if (!this.#hasWarned) this.#platform.warn(`Belfry: ${message}`)
+      this.#hasWarned = true
       throw new TypeError(message)
     }
     const base64 = token.replaceAll('-', '+').replaceAll('_', '/')
-    // Of a token that is no JWT `hello` tells the user.
+    // If the token is not a JWT, `hello` names the user.
     const claims = attempt<Claims>(() => JSON.parse(this.#platform.atob(base64.split('.')[1] as string)))
     this.user = claims?.sub
-    this.#exp = claims?.exp
+    this.#expiresAt = claims?.exp
     this.#reason = 'connect'
     this.#token = token
     this.fetches++
-    if (this.user) this.#found(this.user)
+    if (this.user) this.#onUser(this.user)
     return token
   }
 }
