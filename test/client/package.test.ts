@@ -90,7 +90,11 @@ t.test('what package.json points to is there, and nothing is needed beside it', 
     const needs = [...text.matchAll(/from ['"]([^.'"][^'"]*)['"]/g)].map(([, name]) => name)
     t.same(needs, /(^|\/)react\.(js|d\.ts)$/.test(file) ? ['react'] : [], `${file} imports only its own`)
     t.notMatch(text, /(from|import\() ?['"][^'"]*\.ts['"]/, `${file} names no source`)
-    if (file.endsWith('.d.ts')) t.notMatch(file + text, /services\/|packages\//, `${file} has no path of the repository`)
+  }
+  for (const file of files.filter((name) => /\.(js|map|d\.ts)$/.test(name))) {
+    const text = await readFile(join(installed, file), 'utf8')
+    const shown = file.endsWith('.map') ? JSON.parse(text).sources.join('\n') : text
+    t.notMatch(`${file}\n${shown}`, /services\/|packages\//, `${file} has no path of the repository`)
   }
 })
 

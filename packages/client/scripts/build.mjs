@@ -1,7 +1,7 @@
 // Builds the package into dist or the folder given: node scripts/build.mjs [folder]
 //   *.js, chunks/   ES modules that share their parts, for bundlers and Node
-//   complete/       ES modules that need no other file, minified: the service serves them at /client
-//   belfry.global.js  the same as a script, minified: defines globalThis.Belfry and <belfry-bell>
+//   complete/       minified ES modules, each complete in one file: the service serves them at /client
+//   belfry.global.js  a minified script: defines globalThis.Belfry and <belfry-bell>
 //   types/          declarations
 import { execFileSync } from 'node:child_process'
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
@@ -10,7 +10,7 @@ import { join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
-/** The oldest browsers that are supported; syntax that is newer is compiled. */
+/** The oldest supported browsers. Newer syntax is compiled for them. */
 const TARGETS = ['chrome111', 'edge111', 'firefox113', 'safari16.4']
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -34,9 +34,24 @@ await Promise.all([
   build({ ...common, entryPoints: modules, format: 'esm', minify: true, outdir: join(out, 'complete') }),
   build({ ...common, entryPoints: ['src/bell/global.ts'], format: 'iife', minify: true, outfile: join(out, 'belfry.global.js') })
 ])
+await hideRepositoryPaths()
 await buildTypes()
 
-/** Declarations are emitted at their paths in this repository, and published at paths of the package: those of the protocol in a folder. */
+/** esbuild names sources by their paths in this repository, in comments and source maps: names them as if the package held all of them. */
+async function hideRepositoryPaths() {
+  for (const file of await readdir(out, { recursive: true })) {
+    const path = join(out, file)
+    if (file.endsWith('.js')) {
+      await writeFile(path, (await readFile(path, 'utf8')).replace(/^\/\/ (\.\.\/)+services\/protocol\//gm, '// src/protocol/'))
+    } else if (file.endsWith('.map')) {
+      const map = JSON.parse(await readFile(path, 'utf8'))
+      const sources = map.sources.map((source) => source.replace(/^.*\/(?:services(?=\/protocol\/)|client\/src|\.\.\/src)\//, '../src/'))
+      await writeFile(path, JSON.stringify({ ...map, sources }))
+    }
+  }
+}
+
+/** Emits the declarations. The compiler writes them at their paths in this repository; the package has those of the protocol in `types/protocol`. */
 async function buildTypes() {
   const emitted = await mkdtemp(join(tmpdir(), 'belfry-types-'))
   for (const project of ['tsconfig.json', 'tsconfig.bell.json']) {

@@ -6,14 +6,14 @@ import { bindMembers } from './proxies.ts'
 import { getJson } from './rest.ts'
 import type { MarkTarget } from './types.ts'
 
-/** Live arrivals kept while nobody has loaded the inbox. */
+/** The most live notifications that are kept before the first `load()`. */
 const KEPT_UNLOADED = 1000
-/** In the order in which marking a whole stretch raises them. */
+/** In the order in which `upTo` raises states. */
 const STATES: State[] = ['unread', 'seen', 'read', 'archived']
 
 const PAGE = 50
 
-/** A notification with where it stands. */
+/** A notification with its state and its position in the log. */
 export interface InboxItem extends Notification {
   state: State
   eventId: string
@@ -30,96 +30,96 @@ interface InboxPage {
   unread: number
 }
 
-/** A mark without its answer. */
-interface Pending {
-  /** The ids it changes; false once the service has told a state of the notification since. */
+/** A mark that has no answer yet. */
+interface PendingMark {
+  /** By id: true until the service names a later state of the notification. */
   ids: Map<string, boolean>
   state: State
-  /** It takes in all there is, loaded or not. */
+  /** The mark covers every notification, loaded or not. */
   all: boolean
 }
 
 /**
- * The user's inbox: what arrives, with pages of what came before when asked for, live over tabs and devices.
- * Marks made through it are shown at once and taken back when they fail. Another user's inbox starts empty.
+ * The user's inbox: live notifications, and pages of older ones on demand, in step with the user's other tabs and devices. A mark is shown
+ * at once and taken back if it fails. When the user changes, the inbox is emptied.
  */
 export class Inbox {
   readonly #belfry: Belfry
   readonly #events = new Events<InboxEvents>(() => {})
-  readonly #off: (() => void)[]
-  /** With the states the service told. */
-  #known: readonly InboxItem[] = []
-  /** With the states of marks under way. */
+  readonly #unsubscribe: (() => void)[]
+  /** Items with the states that the service named. */
+  #served: readonly InboxItem[] = []
+  /** The same items with the states of pending marks. */
   #items: readonly InboxItem[] = []
   #cursor: string | undefined
-  #loaded = false
+  #isLoaded = false
   #loading: Promise<void> | undefined
-  /** A gap has come since what is loaded was asked for. */
-  #stale = false
-  /** What happened since the load under way was asked for; undefined states are of those gone. */
-  #meanwhile: Map<string, State | undefined> | undefined
-  /** In the order they were made: the last one that names a notification is its state. */
-  readonly #pending = new Set<Pending>()
-  /** The service's unread count, marks under way aside. */
-  #counted: number
+  /** There was a gap after the loaded pages were requested. */
+  #isStale = false
+  /** States that changed after the page that is being loaded was requested; undefined for removed notifications. */
+  #changedDuringLoad: Map<string, State | undefined> | undefined
+  /** In the order of the calls: the last mark of a notification decides its state. */
+  readonly #pending = new Set<PendingMark>()
+  /** The service's unread count, without pending marks. */
+  #servedUnread: number
 
-  /** Follows from now on what `belfry` hears. */
+  /** Follows the events of `belfry` from now on. */
   constructor(belfry: Belfry) {
     bindMembers(this)
     this.#belfry = belfry
-    this.#counted = belfry.unread
-    this.#off = [
+    this.#servedUnread = belfry.unread
+    this.#unsubscribe = [
       belfry.on('user', () => this.#clear()),
       belfry.on('notification', ({ notification, state, eventId }) => this.#arrived({ ...notification, state, eventId })),
-      belfry.on('marked', ({ ids, state }) => this.#confirm(ids, state)),
+      belfry.on('marked', ({ ids, state }) => this.#serve(ids, state)),
       belfry.on('retract', ({ id }) => this.#remove([id])),
       belfry.on('digest', ({ ids }) => this.#remove(ids)),
       belfry.on('unread', ({ unread }) => this.#count(unread)),
       belfry.on('gap', () => {
-        this.#stale ||= this.#loaded || this.#loading !== undefined
-        this.#renew()
+        this.#isStale ||= this.#isLoaded || this.#loading !== undefined
+        this.#reload()
       }),
-      belfry.on('state', ({ state }) => state === 'connected' && this.#renew())
+      belfry.on('state', ({ state }) => state === 'connected' && this.#reload())
     ]
   }
 
-  /** Calls the handler at every change; returns a function that takes it off. */
+  /** Calls the handler at every change. Returns a function that removes it. */
   on<E extends keyof InboxEvents>(event: E, handler: (ctx: InboxEvents[E]) => unknown): () => void {
     return this.#events.on(event, handler)
   }
 
-  /** Follows no more. */
+  /** Stops following the client. */
   close(): void {
-    for (const off of this.#off) off()
+    for (const off of this.#unsubscribe) off()
   }
 
-  /** Notifications unread or seen, loaded or not; marks under way are counted as done. */
+  /** The number of notifications that are unread or seen, loaded or not. Pending marks count as done. */
   get unread(): number {
-    let unread = this.#counted
+    let unread = this.#servedUnread
     for (const { all } of this.#pending) if (all) return 0
-    for (const [index, { state }] of this.#known.entries()) {
+    for (const [index, { state }] of this.#served.entries()) {
       unread += Number(isUnread((this.#items[index] as InboxItem).state)) - Number(isUnread(state))
     }
     return Math.max(0, unread)
   }
 
-  /** Whether the service has older ones than those loaded. */
+  /** True if the service has older notifications than the loaded ones. */
   get hasMore(): boolean {
-    return !this.#loaded || this.#cursor !== undefined
+    return !this.#isLoaded || this.#cursor !== undefined
   }
 
-  /** What has been loaded or has arrived, newest first. The array is another after every change. */
+  /** Returns the notifications that were loaded or have arrived, newest first. Every change makes a new array. */
   list(): readonly InboxItem[] {
     return this.#items
   }
 
-  /** Loads the first page, after the load under way. Rejects with a `BelfryError`, or with what `fetch` or `getToken` threw. */
+  /** Loads the first page, after the load in progress. Rejects with a `BelfryError`, or with the error of `fetch` or `getToken`. */
   async load(): Promise<void> {
     while (this.#loading) await this.#loading.catch(() => {})
     await this.#load(undefined)
   }
 
-  /** Loads the next page, or the first; nothing when there is none. Rejects as `load()` does. */
+  /** Loads the next page, or the first. Does nothing if there is none. Rejects as `load()` does. */
   async more(): Promise<void> {
     if (!this.hasMore) return
     await this.#load(this.#cursor).catch((error: { code?: string }) => {
@@ -128,12 +128,12 @@ export class Inbox {
     })
   }
 
-  /** Sets a state as `Belfry.mark()` does. Rejects with a `BelfryError` after the change was taken back. */
+  /** Sets a state as `Belfry.mark()` does. If that fails, takes the change back and rejects with a `BelfryError`. */
   mark(target: MarkTarget, state: State = 'read'): Promise<void> {
     return this.#mark(target, state, false)
   }
 
-  /** Marks as read all that has arrived. Rejects as `mark()` does. */
+  /** Marks all notifications that have arrived as read. Rejects as `mark()` does. */
   async markAllRead(): Promise<void> {
     const upTo = this.#belfry.lastEventId || this.#items[0]?.eventId
     if (upTo) await this.#mark({ upTo }, 'read', true)
@@ -144,13 +144,13 @@ export class Inbox {
       typeof target === 'object' && 'upTo' in target
         ? raises(item.state, state) && isAtOrBefore(item.eventId, target.upTo)
         : [target].flat().includes(item.id) && changes(item.state, state)
-    const pending: Pending = { ids: new Map(this.#items.filter(hit).map(({ id }) => [id, true])), state, all }
+    const pending: PendingMark = { ids: new Map(this.#items.filter(hit).map(({ id }) => [id, true])), state, all }
     this.#pending.add(pending)
     this.#changed()
     try {
       const unread = await this.#belfry.mark(target, state)
       if (!this.#pending.has(pending)) return
-      this.#counted = unread ?? this.#counted
+      this.#servedUnread = unread ?? this.#servedUnread
       this.#set((id) => (pending.ids.get(id) ? state : undefined))
     } finally {
       if (this.#pending.delete(pending)) this.#changed()
@@ -158,26 +158,26 @@ export class Inbox {
   }
 
   #count(unread: number): void {
-    this.#counted = unread
+    this.#servedUnread = unread
     this.#changed()
   }
 
   #arrived(item: InboxItem): void {
-    this.#meanwhile?.set(item.id, item.state)
+    this.#changedDuringLoad?.set(item.id, item.state)
     this.#insert(item, false)
-    if (!this.#loaded) this.#known = this.#known.slice(0, KEPT_UNLOADED)
+    if (!this.#isLoaded) this.#served = this.#served.slice(0, KEPT_UNLOADED)
     this.#changed()
   }
 
   #remove(ids: string[]): void {
-    for (const id of ids) this.#meanwhile?.set(id, undefined)
-    this.#known = this.#known.filter(({ id }) => !ids.includes(id))
+    for (const id of ids) this.#changedDuringLoad?.set(id, undefined)
+    this.#served = this.#served.filter(({ id }) => !ids.includes(id))
     this.#changed()
   }
 
-  /** The service's word on states: what is left when marks under way fail, and when they are passed over for a later one. */
-  #confirm(ids: string[], state: State): void {
-    for (const id of ids) this.#meanwhile?.set(id, state)
+  /** Takes states that the service named. They stay if a pending mark fails; a pending mark that is older does not overwrite them. */
+  #serve(ids: string[], state: State): void {
+    for (const id of ids) this.#changedDuringLoad?.set(id, state)
     this.#set((id) => (ids.includes(id) ? state : undefined))
     for (const pending of this.#pending) {
       for (const id of ids) if (pending.ids.has(id)) pending.ids.set(id, false)
@@ -186,27 +186,27 @@ export class Inbox {
     this.#changed()
   }
 
-  /** Another user: nothing of the one before stays, and a page that is on its way is asked for again. */
+  /** Empties the inbox, because the user changed. A page in progress is requested again. */
   #clear(): void {
-    this.#known = []
+    this.#served = []
     this.#cursor = undefined
-    this.#loaded = false
-    this.#stale = false
-    this.#meanwhile = undefined
+    this.#isLoaded = false
+    this.#isStale = false
+    this.#changedDuringLoad = undefined
     this.#pending.clear()
     this.#count(0)
   }
 
-  /** Loads anew what a gap has left out of date; when that fails, again with the next connection. */
-  #renew(): void {
-    if (!this.#stale) return
-    this.#stale = false
+  /** Loads the first page again after a gap. If that fails, the next connection tries again. */
+  #reload(): void {
+    if (!this.#isStale) return
+    this.#isStale = false
     this.load().catch(() => {
-      this.#stale = true
+      this.#isStale = true
     })
   }
 
-  /** One load at a time; those who ask meanwhile get the one under way. */
+  /** Loads a page, or returns the load in progress. */
   #load(cursor: string | undefined): Promise<void> {
     this.#loading ??= this.#fetch(cursor).finally(() => {
       this.#loading = undefined
@@ -215,23 +215,23 @@ export class Inbox {
   }
 
   async #fetch(cursor: string | undefined): Promise<void> {
-    const meanwhile = new Map<string, State | undefined>()
-    this.#meanwhile = meanwhile
+    const changed = new Map<string, State | undefined>()
+    this.#changedDuringLoad = changed
     const page = await this.#page(cursor).catch((error: unknown) => {
-      if (this.#meanwhile === meanwhile) throw error
+      if (this.#changedDuringLoad === changed) throw error
       return undefined
     })
-    // Another user's: theirs is the first page.
-    if (!page || this.#meanwhile !== meanwhile) return this.#fetch(undefined)
-    if (cursor === undefined) this.#known = this.#known.filter(({ id }) => meanwhile.has(id))
+    // The user changed. Load their first page.
+    if (!page || this.#changedDuringLoad !== changed) return this.#fetch(undefined)
+    if (cursor === undefined) this.#served = this.#served.filter(({ id }) => changed.has(id))
     for (const item of page.items) {
-      const state = meanwhile.has(item.id) ? meanwhile.get(item.id) : item.state
+      const state = changed.has(item.id) ? changed.get(item.id) : item.state
       if (state !== undefined) this.#insert({ ...item, state }, true)
     }
-    this.#meanwhile = undefined
+    this.#changedDuringLoad = undefined
     this.#cursor = page.nextCursor ?? undefined
-    this.#loaded = true
-    if (this.#belfry.state !== 'connected') this.#counted = page.unread
+    this.#isLoaded = true
+    if (this.#belfry.state !== 'connected') this.#servedUnread = page.unread
     this.#changed()
   }
 
@@ -240,28 +240,28 @@ export class Inbox {
     return (await getJson(this.#belfry, `/v1/me/notifications?limit=${PAGE}${from}`)) as InboxPage
   }
 
-  /** Newest first by event id; what cannot be compared goes to the end when it is `older`, else to the top. */
+  /** Inserts an item by event id, newest first. If no comparison is possible, an `older` item goes to the end, others to the top. */
   #insert(item: InboxItem, older: boolean): void {
-    const items = this.#known.filter(({ id }) => id !== item.id)
+    const items = this.#served.filter(({ id }) => id !== item.id)
     const index = items.findIndex((other) => isAfter(item.eventId, other.eventId))
     if (index >= 0) items.splice(index, 0, item)
     else if (older || isAtOrBefore(item.eventId, items[0]?.eventId ?? '')) items.push(item)
     else items.unshift(item)
-    this.#known = items
+    this.#served = items
   }
 
   #set(stateOf: (id: string) => State | undefined): void {
-    this.#known = withStates(this.#known, stateOf)
+    this.#served = withStates(this.#served, stateOf)
   }
 
   #changed(): void {
     const marked = new Map([...this.#pending].flatMap(({ ids, state }) => [...ids.keys()].map((id) => [id, state] as const)))
-    this.#items = withStates(this.#known, (id) => marked.get(id))
+    this.#items = withStates(this.#served, (id) => marked.get(id))
     this.#events.emit('change', { items: this.#items, unread: this.unread })
   }
 }
 
-/** Returns another array; items whose state does not change stay the same objects. */
+/** Returns a new array. Items whose state does not change stay the same objects. */
 function withStates(items: readonly InboxItem[], stateOf: (id: string) => State | undefined): InboxItem[] {
   return items.map((item) => {
     const state = stateOf(item.id) ?? item.state
@@ -277,7 +277,7 @@ function changes(from: State, to: State): boolean {
   return from !== to && (to !== 'seen' || from === 'unread')
 }
 
-/** As the service marks a whole stretch: states only rise (or, to unread, fall), archived ones stay. */
+/** Returns true if `upTo` changes the state, by the rule of the service: states only rise (or fall to unread), archived ones stay. */
 function raises(from: State, to: State): boolean {
   if (from === 'archived') return false
   return to === 'unread' ? from !== to : STATES.indexOf(from) < STATES.indexOf(to)

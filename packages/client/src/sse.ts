@@ -8,7 +8,7 @@ interface Decoder {
   decode(bytes: Uint8Array | undefined, options: { stream: boolean }): string
 }
 
-/** What a lost stream closes with; the code a browser gives a WebSocket then. */
+/** The close code of a stream that was lost, as browsers give it to a lost WebSocket. */
 const LOST = 1006
 const UNAUTHORIZED = 4001
 const OVERLOADED = 4101
@@ -16,17 +16,18 @@ const RESUME = 4203
 
 const ERROR_PREFIX = 'BELFRY_ERR_'
 
-/** The first wait before a WebSocket is tried beside the stream, with as much again at random; each next one is twice as long. */
+/** The first wait before a WebSocket is tried beside the stream. A random part of the same length is added; each wait is twice the last. */
 const PROBE_MS = 5000
 const PROBE_MAX_MS = 600_000
-/** From the start of such an attempt to its `hello`. */
+/** The longest time from the start of such an attempt to its `hello`. */
 const PROBE_OPEN_MS = 15_000
 
 /**
- * Carries frames by `GET /v1/sse` (server-sent events, WHATWG HTML §9.2), for networks that break WebSockets. The service moves the cursor
- * by itself, marks go by REST, and a new token takes a new stream.
+ * Carries frames over `GET /v1/sse` (server-sent events, WHATWG HTML §9.2), for networks that break WebSockets. The service moves the cursor
+ * by itself, marks are sent by REST, and a new token needs a new stream.
  *
- * The cause may have been a short outage of the service. So a WebSocket is tried beside the stream, and takes its place after its `hello`.
+ * WebSockets may have failed because of a short outage of the service. Therefore a WebSocket is tried beside the stream, and replaces the
+ * stream after its `hello`.
  *
  * @throws TypeError without `fetch`
  */
@@ -35,24 +36,25 @@ export function eventStreamTransport(fetch: FetchLike | undefined, platform: Pla
   return (to, listeners) => {
     const { base, token, deviceId, lastEventId } = to
     const authorization = `Bearer ${token}`
-    let over = false
+    let isOver = false
     let bye: ByeFrame | undefined
     let cancel = (): void => {}
     /** The newest event id passed on. */
-    let place = lastEventId
-    /** A WebSocket that has no `hello` yet, then the one that took the stream's place. */
+    let position = lastEventId
+    /** The WebSocket that is being tried. */
     let candidate: Transport | undefined
+    /** The WebSocket that replaced the stream. */
     let socket: Transport | undefined
     let probeMs = PROBE_MS
     let timer: unknown
 
     const stop = (): void => {
-      over = true
+      isOver = true
       platform.clearTimeout(timer)
       cancel()
     }
     const end = (code: number, reason: string): void => {
-      if (over) return
+      if (isOver) return
       stop()
       candidate?.close(1000, '')
       listeners.closed(code, reason)
@@ -60,8 +62,8 @@ export function eventStreamTransport(fetch: FetchLike | undefined, platform: Pla
     const receive = (frame: ServerFrame): void => {
       if (frame.type === 'bye') bye = frame
       else if (frame.type === 'hello') probeLater()
-      else if ('eventId' in frame) place = frame.eventId || place
-      if (!over) listeners.frame(frame)
+      else if ('eventId' in frame) position = frame.eventId || position
+      if (!isOver) listeners.frame(frame)
     }
 
     const probeLater = (): void => {
@@ -73,14 +75,14 @@ export function eventStreamTransport(fetch: FetchLike | undefined, platform: Pla
         platform.clearTimeout(timer)
         candidate?.close(1000, '')
         candidate = undefined
-        if (!over) probeLater()
+        if (!isOver) probeLater()
       }
       const opened = attempt(() =>
         openWebSocket(
-          { ...to, lastEventId: place },
+          { ...to, lastEventId: position },
           {
             frame(frame) {
-              if (over || opened !== candidate) return
+              if (isOver || opened !== candidate) return
               if (!socket && frame.type === 'hello') {
                 socket = candidate
                 platform.clearTimeout(timer)
@@ -102,7 +104,7 @@ export function eventStreamTransport(fetch: FetchLike | undefined, platform: Pla
     }
 
     const open = async (): Promise<void> => {
-      // Event ids consist of characters that stay as they are; what else a storage holds must not break the header.
+      // Encoding does not change event ids. Other text from a storage must not break the header.
       const resume = lastEventId ? { 'last-event-id': encodeURIComponent(lastEventId) } : undefined
       const headers = { accept: 'text/event-stream', authorization, ...resume }
       const reply = await fetch(`${base}/v1/sse?device_id=${encodeURIComponent(deviceId)}`, { headers, cache: 'no-store' })
@@ -110,11 +112,11 @@ export function eventStreamTransport(fetch: FetchLike | undefined, platform: Pla
       const reader = reply.body?.getReader()
       if (!reader) return
       cancel = () => void reader.cancel().catch(() => {})
-      if (over) return cancel()
+      if (isOver) return cancel()
       const { TextDecoder } = globalThis as unknown as { TextDecoder: new () => Decoder }
       const decoder = new TextDecoder()
       let text = ''
-      while (!over && !socket) {
+      while (!isOver && !socket) {
         const { done, value } = await reader.read()
         if (done || socket) return
         const events = (text + decoder.decode(value, { stream: true })).split(/\r?\n\r?\n/)
@@ -146,7 +148,7 @@ export function eventStreamTransport(fetch: FetchLike | undefined, platform: Pla
       receive({ type: 'error', ...to, code, message: detail, temporary: reply.status === 429 || reply.status >= 500 })
     }
 
-    // Listeners are not called before this has returned.
+    // The listeners must not be called before this function has returned.
     Promise.resolve()
       .then(open)
       .catch(() => {})
@@ -158,7 +160,7 @@ export function eventStreamTransport(fetch: FetchLike | undefined, platform: Pla
       },
       send(frame: ClientFrame) {
         if (socket) return socket.send(frame)
-        // A mark without an answer is sent again over the next connection.
+        // A mark that fails has no answer, and is sent again over the next connection.
         if (frame.type === 'mark') mark(frame).catch(() => {})
         else if (frame.type === 'refresh') {
           receive({ type: 'ok', ...(frame.ref === undefined ? {} : { ref: frame.ref }) })

@@ -3,12 +3,12 @@ import type { GapReason, Notification, State, Verdict } from '../../../services/
 /** `connecting` covers the first attempt and every later one; `disconnected` is final until `connect()`. */
 export type ConnectionState = 'disconnected' | 'connecting' | 'connected'
 
-/** Why a token is asked for. After `unauthorized` the token given before was refused: a cached one will not do. */
+/** The argument of `getToken`. `unauthorized`: the service refused the last token, so do not return a cached one. */
 export interface TokenContext {
   reason: 'connect' | 'refresh' | 'unauthorized'
 }
 
-/** The part of a WebSocket the SDK uses: the browser's and that of `ws` both have it. */
+/** The part of a WebSocket that the SDK uses. Browsers and the package `ws` have it. */
 export interface WebSocketLike {
   addEventListener(type: 'message', listener: (event: { data: unknown }) => void): void
   addEventListener(type: 'close', listener: (event: { code: number; reason: string }) => void): void
@@ -19,7 +19,7 @@ export interface WebSocketLike {
 
 export type WebSocketConstructor = new (url: string, protocols: string[]) => WebSocketLike
 
-/** The part of a `Response` the SDK uses. */
+/** The part of a `Response` that the SDK uses. */
 export interface FetchReply {
   ok: boolean
   status: number
@@ -28,89 +28,89 @@ export interface FetchReply {
   body: { getReader(): { read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>; cancel(): Promise<unknown> } } | null
 }
 
-/** The part of `fetch` the SDK uses: for an `Inbox`, and where WebSockets do not come about. */
+/** The part of `fetch` that the SDK uses: for an `Inbox`, and for event streams where WebSockets do not open. */
 export type FetchLike = (
   url: string,
   init: { method?: 'POST'; headers: Record<string, string>; body?: string; cache?: 'no-store' }
 ) => Promise<FetchReply>
 
-/** What carries the frames: server-sent events in networks that break WebSockets. */
+/** The transport of the frames: `sse` (server-sent events) in networks that break WebSockets. */
 export type TransportName = 'websocket' | 'sse'
 
-/** The part of Web Storage the SDK uses. What throws is treated as not kept. */
+/** The part of Web Storage that the SDK uses. A storage may throw: its values are not kept then. */
 export interface ClientStorage {
   getItem(key: string): string | null
   setItem(key: string, value: string): void
-  /** Used by `forget()`; without it values become ''. */
+  /** Used by `forget()`. If it is missing, values are set to ''. */
   removeItem?(key: string): void
 }
 
 export interface BelfryOptions {
-  /** Gives a JWT whose `sub` is the user. Called when none is at hand, before it expires, and once after it was refused. */
+  /** Returns a JWT whose `sub` is the user. Called if there is no token, before the token expires, and once after it was refused. */
   getToken: (ctx: TokenContext) => string | Promise<string>
-  /** Keeps the cursor on the service, stable over restarts. Default: a random one, kept in `storage`. */
+  /** The name under which the service keeps this device's cursor. It must survive restarts. Default: a random id, kept in `storage`. */
   deviceId?: string
-  /** Default: the global one. Pass that of `ws` on Node below 22. */
+  /** Default: the global one. On Node below 22 pass that of the package `ws`. */
   WebSocket?: WebSocketConstructor
-  /** Keeps the place in the log, up to where toasts were raised, and the ids shown. Default: `localStorage`, or memory where there is none. */
+  /** Keeps the position in the log, the position of the last toast, and the shown ids. Default: `localStorage`, or memory if there is none. */
   storage?: ClientStorage
   /** Default: the global one. */
   fetch?: FetchLike
   /**
-   * Whether tabs of one origin, user and url share one connection, held by an elected leader.
-   * Default: true in pages, false elsewhere. Where Web Locks or channels are missing every tab has its own.
+   * True: the tabs of one origin, user and url share one connection, which an elected leader holds. Default: true in pages, false
+   * elsewhere. Without Web Locks or channels every tab has its own connection.
    */
   leader?: boolean
 }
 
 interface RowContext {
   eventId: string
-  /** It was waiting when the connection came up, rather than published now. */
+  /** The row was in the log before this device connected. */
   replay: boolean
-  /** Whether this tab holds the connection. */
+  /** True if this tab holds the connection. */
   leader: boolean
 }
 
-/** `state` is not `unread` when another device marked it before this one saw it. */
+/** `state` is not `unread` if another device marked the notification before this one received it. */
 export interface NotificationContext extends RowContext {
   notification: Notification
   state: State
 }
 
-/** One toast. For more than three at once it is the newest, with how many it stands for and their ids, oldest first. */
+/** One toast. More than three at once are one toast: that of the newest, with the `count` and `ids` of all, oldest first. */
 export interface ToastContext extends NotificationContext {
   count?: number
   ids?: string[]
 }
 
-/** The token is of another user than before; '' for nobody. */
+/** The user changed. `user` is '' after `forget()`. */
 export interface UserContext {
   user: string
   previous: string
 }
 
-/** `ids` changed to `state`, here or on another device; `unread` is the count after it. */
+/** `ids` changed to `state`, here or on another device. `unread` is the count after the change. */
 export interface MarkedContext extends RowContext {
   ids: string[]
   state: State
   unread: number
 }
 
-/** A notification that was shown is taken back. */
+/** The service took back a notification that may have been shown. */
 export interface RetractContext extends RowContext {
   id: string
   reason: string
   unread: number
 }
 
-/** `ids` lost their worth while they waited for their turn; this takes their place. */
+/** The notifications `ids` became outdated while they were parked. This row replaces them. */
 export interface DigestContext extends RowContext {
   count: number
   ids: string[]
   unread: number
 }
 
-/** Rows that cannot be delivered any more; `count` is 0 when it cannot be known. */
+/** Rows that can no longer be delivered. `count` is 0 if it is not known. */
 export interface GapContext {
   reason: GapReason
   from: string
@@ -123,10 +123,10 @@ export interface ErrorContext {
   /** A code of the service, or `BELFRY_CLIENT_…`: TOKEN, HANDLER, TRANSPORT. */
   code: string
   message: string
-  /** The SDK goes on by itself. */
+  /** The same call may work later; the SDK itself continues after every error. */
   temporary: boolean
   retryAfterMs?: number
-  /** What was thrown, where something was. */
+  /** The error that was thrown, if there was one. */
   cause?: unknown
 }
 
@@ -137,47 +137,47 @@ export interface RetryContext {
   reason: string
 }
 
-/** Why the SDK gave up: the close code, its reason (such as `token_revoked`) and the code's verdict. */
+/** The end of the connection for good: the close code, its reason (such as `token_revoked`) and the verdict of the code. */
 export interface TerminalContext {
   code: number
   reason: string
   verdict: Verdict
 }
 
-/** Every event with its context. */
+/** The events, each with its context. */
 export interface BelfryEvents {
   /** The state of the connection changed. */
   state: { state: ConnectionState; leader: boolean }
   /** The connection ended, or an attempt failed, and this tab tries again after `waitMs`. Fires only in the tab that holds the connection. */
   retry: RetryContext
-  /** This tab connected by another transport than before. Two WebSockets in a row that did not open make it fall back to `sse`. */
+  /** This tab connected over another transport than before. After two WebSockets in a row that did not open, the SDK tries `sse`. */
   transport: { transport: TransportName }
-  /** Another user takes the place of the one before: show nothing of `previous` any more. Counts are at 0, and nothing of `user` has come. */
+  /** The token is of another user: stop showing data of `previous`. Counts are 0, and no event of `user` has fired yet. */
   user: UserContext
-  /** A notification this device has not shown before. */
+  /** A notification that this device has not shown before. */
   notification: NotificationContext
   /**
-   * Raise one desktop notification: fires in one tab of the browser only, a visible one if any, for unread ones only.
-   * More than three that were missed are one, with a `count`.
+   * Raise one desktop notification. Fires for unread notifications, in one tab of the browser: a visible one if there is one.
+   * More than three that were missed are one toast, with a `count`.
    */
   toast: ToastContext
   retract: RetractContext
   digest: DigestContext
   marked: MarkedContext
-  /** The count of notifications unread or seen changed. */
+  /** The number of notifications that are unread or seen changed. */
   unread: { unread: number }
   gap: GapContext
-  /** All that was waiting has been handed over: what follows is live. */
+  /** The replay is over. The following rows are live. */
   caughtUp: { eventId: string; leader: boolean }
   error: ErrorContext
-  /** Nothing more will come until `connect()` is called again. */
+  /** The SDK has disconnected and fires nothing more until `connect()` is called. */
   terminal: TerminalContext
 }
 
 export type EventName = keyof BelfryEvents
 
-/** When a handler returns a promise, the place in the log moves only after it settles, and the next event waits for it. */
+/** If a handler returns a promise, the next event waits until the promise settles, and only then the position in the log moves. */
 export type Handler<E extends EventName> = (ctx: BelfryEvents[E]) => unknown
 
-/** Ids, one or several, or everything up to and with an event id. */
+/** One id, several ids, or everything up to and including an event id. */
 export type MarkTarget = string | string[] | { upTo: string }

@@ -1,9 +1,9 @@
 import { h, setText } from './dom.ts'
 
-/** Time to take the offer, milliseconds. It does not pass while the pointer or the focus is on the bar. */
+/** The bar is hidden after this time, milliseconds, but never while the pointer or the focus is on it. */
 const SHOWN_MS = 10_000
 
-/** A line at the end of the panel that says what was done, or failed, and offers one action: undo, or try again. */
+/** A line at the end of the panel that reports a change or a failure and offers one action: undo, or try again. */
 export class ActionBar {
   readonly #text = h('span', { role: 'status' })
   readonly #button = h('button', { type: 'button', class: 'text-button', part: 'action' })
@@ -20,7 +20,7 @@ export class ActionBar {
     for (const event of ['pointerleave', 'focusout']) this.element.addEventListener(event, () => this.#wait())
   }
 
-  /** Returns a function that hides the bar, unless it says something else by then. */
+  /** Shows a text and an action. Returns a function that hides the bar, unless it shows another text by then. */
   show(text: string, action: string, run: () => void): () => void {
     this.#run = run
     setText(this.#button, action)

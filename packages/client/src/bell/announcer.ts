@@ -1,10 +1,10 @@
 import { h } from './dom.ts'
 import type { BellMessages } from './messages.ts'
 
-/** A burst is read out as one sentence. */
+/** Notifications within this time are announced in one sentence. */
 const GATHER_MS = 700
 
-/** Says to screen readers what arrived, politely. */
+/** Announces new notifications to screen readers, politely. */
 export class Announcer {
   readonly element = h('div', { class: 'hidden', role: 'status', 'aria-live': 'polite' })
   readonly #messages: () => BellMessages
@@ -20,12 +20,12 @@ export class Announcer {
     this.#timer ??= window.setTimeout(() => this.#say(), GATHER_MS)
   }
 
-  /** Says one sentence at once; what arrived is said after it. */
+  /** Announces one sentence at once, before the notifications that wait. */
   say(text: string): void {
     this.element.textContent = text
   }
 
-  /** Nothing of what arrived is said any more, or can be read. */
+  /** Drops the notifications that wait, and empties the element. */
   stop(): void {
     window.clearTimeout(this.#timer)
     this.#timer = undefined

@@ -5,18 +5,18 @@ import type { FailedChange } from './list.ts'
 import type { BellMessages } from './messages.ts'
 import type { Panel } from './panel.ts'
 
-export interface ChangesHost {
+interface ChangesHost {
   readonly panel: Panel
   feed(): Feed | undefined
   messages(): BellMessages
-  /** Says a sentence to screen readers. */
+  /** Announces a sentence to screen readers. */
   say(text: string): void
-  /** What `failures` holds changed. */
+  /** `failures` changed. */
   changed(): void
   failed(ctx: ErrorContext): void
 }
 
-/** Changes that the user makes in the panel. A change that fails is taken back by the inbox, and said here. */
+/** Makes the changes of the user in the panel. If a change fails, the inbox takes it back and this class reports it. */
 export class Changes {
   readonly #host: ChangesHost
   #failures = new Map<string, FailedChange>()
@@ -25,7 +25,7 @@ export class Changes {
     this.#host = host
   }
 
-  /** Changes that failed, by the id of their notification: shown on the rows until the panel is closed. */
+  /** Failed changes by notification id. The rows show them until the panel is closed. */
   get failures(): ReadonlyMap<string, FailedChange> {
     return this.#failures
   }
@@ -59,18 +59,18 @@ export class Changes {
     )
   }
 
-  /** The panel is closed: failures have been seen. */
-  seen(): void {
+  /** Forgets the failures, because the panel was closed. */
+  clearFailures(): void {
     this.#failures.clear()
   }
 
-  /** Another user: nothing is said of the notifications of the one before, nor of changes under way. */
+  /** Forgets everything, because the user changed: pending changes report nothing any more. */
   clear(): void {
     this.#failures = new Map()
     this.#host.panel.withdrawOffer()
   }
 
-  /** Takes an archiving back. The service makes nothing 'seen' that is archived: 'unread' counts the same. */
+  /** Undoes an archiving. The service does not change 'archived' to 'seen', so 'unread' replaces it: both count as unread. */
   #restore(item: InboxItem): void {
     const { undoFailed, retry } = this.#host.messages()
     this.#host.panel.focusWhenShown(item.id)

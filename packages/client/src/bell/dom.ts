@@ -2,7 +2,7 @@ import { attempt } from '../attempt.ts'
 
 type Attributes = Record<string, string | number | boolean | undefined>
 
-/** An element with attributes (true: present, false and undefined: absent) and children. */
+/** Creates an element with attributes (true: present; false and undefined: absent) and children. */
 export function h<K extends keyof HTMLElementTagNameMap>(
   name: K,
   attributes: Attributes,
@@ -20,14 +20,14 @@ export function setAttribute(element: Element, name: string, value: string | num
     element.setAttribute(name, String(value === true ? '' : value))
 }
 
-/** Leaves the text alone when it is the same, so that nothing is read out or selected anew. */
+/** Sets the text if it differs. Setting the same text would make screen readers repeat it, and lose a selection. */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text
 }
 
 const SVG = 'http://www.w3.org/2000/svg'
 
-/** A decorative 24 px line icon. */
+/** Creates a decorative 24 px line icon. */
 export function icon(...paths: string[]): SVGElement {
   const svg = document.createElementNS(SVG, 'svg')
   svg.setAttribute('viewBox', '0 0 24 24')
@@ -40,7 +40,7 @@ export function icon(...paths: string[]): SVGElement {
   return svg
 }
 
-/** The reference as an address that may be followed: http(s) only, resolved against the page. */
+/** Returns the reference as an http(s) address, resolved against the page; undefined for other schemes, such as `javascript:`. */
 export function linkOf(ref: string | undefined): string | undefined {
   const url = ref === undefined ? undefined : attempt(() => new URL(ref, document.baseURI))
   return url?.protocol === 'https:' || url?.protocol === 'http:' ? url.href : undefined

@@ -13,19 +13,21 @@ import { place } from './place.ts'
 import { styles } from './styles.ts'
 import { tokenFrom } from './token.ts'
 
-/** A connection that is away for less is not worth a word. */
+/** The panel does not report a connection that is lost for less than this. */
 const OFFLINE_MS = 2500
+/** The ages of the rows are updated this often. */
 const AGES_MS = 30_000
 
-/** On servers, where there are no elements, the module can be imported all the same. */
+/** On servers there is no `HTMLElement`; the module must be importable there. */
 const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement
 
 /**
  * `<belfry-bell>`: a bell with the unread count, and a panel with the inbox.
  *
- * Attributes: `url` (where the service is), `token-url` (a GET there answers the user's token, as text or as JSON `{"token": "…"}`),
- * `user` (who is signed in; another one is another client, '' is nobody), `theme` (`light` or `dark`; default: the `color-scheme` of the page), `lang`. Or set the property `getToken` instead of `token-url`, or `client` instead
- * of both. Events bubble: `belfry-notification`, `belfry-toast`, `belfry-error`, `belfry-open`, `belfry-close`, and `belfry-select`, which can be cancelled.
+ * Attributes: `url` (the address of the service), `token-url` (a GET there answers the user's token, as text or as JSON `{"token": "…"}`),
+ * `user` (the signed-in user, '' for nobody; a change makes a new client), `theme` (`light` or `dark`; default: the `color-scheme` of the
+ * page), `lang`. The property `getToken` can replace `token-url`, and `client` both. Events, all of which bubble: `belfry-notification`,
+ * `belfry-toast`, `belfry-error`, `belfry-open`, `belfry-close`, and `belfry-select`, which can be cancelled.
  */
 export class BelfryBell extends Base {
   static readonly observedAttributes = ['url', 'token-url', 'user', 'lang']
@@ -33,7 +35,7 @@ export class BelfryBell extends Base {
   #messages: BellMessages = englishMessages
   #getToken: BelfryOptions['getToken'] | undefined
   #client: Belfry | undefined
-  /** Made here, and so connected and disconnected here. */
+  /** A client that this element made, and therefore connects and disconnects. */
   #own: Belfry | undefined
   #feed: Feed | undefined
   #off: (() => void)[] = []
@@ -89,7 +91,7 @@ export class BelfryBell extends Base {
     })
   }
 
-  /** Every text; those given take the place of the English ones. */
+  /** All texts. The setter takes some of them; the others stay English. */
   get messages(): BellMessages {
     return this.#messages
   }
@@ -100,7 +102,7 @@ export class BelfryBell extends Base {
     this.#changed()
   }
 
-  /** Gives the user's token: see `BelfryOptions`. */
+  /** Returns the user's token: see `BelfryOptions`. */
   get getToken(): BelfryOptions['getToken'] | undefined {
     return this.#getToken
   }
@@ -111,8 +113,8 @@ export class BelfryBell extends Base {
   }
 
   /**
-   * Who is signed in, as the page names them: with another one the bell is empty at once, and asks for a token. '' for nobody: nothing is
-   * connected. null, or without the attribute: the token alone decides.
+   * The signed-in user, by any name that the page has for them. If it changes, the bell is emptied at once and asks for a token. '' for
+   * nobody: the bell does not connect. null, or without the attribute: the token alone names the user.
    */
   get user(): string | null {
     return this.getAttribute('user')
@@ -123,7 +125,7 @@ export class BelfryBell extends Base {
     else this.setAttribute('user', user)
   }
 
-  /** A client of the page's own: the page connects and disconnects it. Else the one made of `url`. */
+  /** The client. If the page sets it, the page connects and disconnects it; else the element makes one from `url`. */
   get client(): Belfry | undefined {
     return this.#belfry
   }
@@ -133,7 +135,7 @@ export class BelfryBell extends Base {
     this.#restart()
   }
 
-  /** Whether the panel is open. */
+  /** True while the panel is open. */
   get opened(): boolean {
     return this.#opened
   }
@@ -143,7 +145,7 @@ export class BelfryBell extends Base {
   }
 
   connectedCallback(): void {
-    // What was set before the element was defined hides the setters.
+    // Properties that were set before the element was defined hide the setters of the class.
     const own = this as Record<string, unknown>
     for (const name of ['messages', 'getToken', 'client', 'user'].filter((name) => Object.hasOwn(own, name))) {
       const value = own[name]
@@ -180,13 +182,13 @@ export class BelfryBell extends Base {
     this.#tell('belfry-open', null)
   }
 
-  /** Closes the panel; the focus goes back to the button when it was inside. */
+  /** Closes the panel. If the focus was inside, it moves to the button. */
   close(): void {
     if (!this.#opened) return
     this.#opened = false
     const inside = this.#panel.element.contains(this.shadowRoot?.activeElement ?? null)
     this.#panel.close()
-    this.#changes.seen()
+    this.#changes.clearFailures()
     window.clearInterval(this.#agesTimer)
     document.removeEventListener('pointerdown', this.#outside, true)
     for (const event of ['resize', 'scroll']) window.removeEventListener(event, this.#moved, { capture: true })
@@ -207,7 +209,7 @@ export class BelfryBell extends Base {
     if (target !== null && !this.shadowRoot?.contains(target as Node)) place(this.#panel.element, this.#button)
   }
 
-  /** Attributes and properties come one by one: they are looked at together. */
+  /** Restarts the client after the changes of this turn: pages set attributes and properties one after the other. */
   #restart(): void {
     if (this.#changing) return
     this.#changing = true
@@ -279,7 +281,7 @@ export class BelfryBell extends Base {
     this.#watch(false)
   }
 
-  /** Drops what was said of the notifications of a user who is not here any more. */
+  /** Drops the announcements and failures of the last user. */
   #clear(): void {
     this.#announcer.stop()
     this.#changes.clear()
@@ -297,7 +299,7 @@ export class BelfryBell extends Base {
     }
   }
 
-  /** Many changes in one turn are one rendering. */
+  /** Schedules one rendering for all changes of this turn. */
   #changed(): void {
     if (this.#scheduled) return
     this.#scheduled = true
@@ -313,7 +315,7 @@ export class BelfryBell extends Base {
     setAttribute(this.#button, 'aria-label', messages.button(feed.unread))
     setAttribute(this.#button, 'aria-expanded', String(this.#opened))
     setText(this.#badge, messages.badge(feed.unread))
-    // A closed panel is rendered only to be emptied: nothing of another user stays in the document.
+    // A closed panel is only rendered to empty it: no notification of the last user must stay in the document.
     if (!this.#opened && (feed.items.length > 0 || this.#shown.items.length === 0)) return
     const animate = this.#shown.items.length > 0 && !this.#shown.loading
     this.#panel.render(feed, { offline: this.#offline, stopped: this.#stopped, animate, failures: this.#changes.failures })
@@ -333,12 +335,12 @@ export class BelfryBell extends Base {
 
   #ring(): void {
     this.#button.classList.remove('ring')
-    // Reading a size makes the animation start anew.
+    // Reading a size makes the browser restart the animation.
     void this.#button.offsetWidth
     this.#button.classList.add('ring')
   }
 
-  /** What fails is shown by the feed. */
+  /** The feed shows a failure. */
   #loadMore(): void {
     this.#feed?.loadMore().catch(() => {})
   }

@@ -7,13 +7,13 @@ export interface BelfryBellEventMap {
   'belfry-toast': CustomEvent<ToastContext>
   /** An error of the SDK, or of a change that the user made in the panel. */
   'belfry-error': CustomEvent<ErrorContext>
-  /** A notification was chosen. `preventDefault()` keeps its link from being followed. */
+  /** The user clicked a notification. `preventDefault()` stops the browser from following its link. */
   'belfry-select': CustomEvent<InboxItem>
   'belfry-open': CustomEvent<null>
   'belfry-close': CustomEvent<null>
 }
 
 declare global {
-  /** The base of the events of elements, documents and windows. */
+  /** The map that elements, documents and windows inherit. */
   interface GlobalEventHandlersEventMap extends BelfryBellEventMap {}
 }

@@ -9,7 +9,7 @@ const members = { Inbox, BelfryBell, BelfryError, englishMessages }
 export type BelfryGlobal = typeof Client & typeof members
 
 declare global {
-  /** Defined by `belfry.global.js`, for pages without a bundler; it also defines `<belfry-bell>`. */
+  /** Defined by `belfry.global.js`, for pages without a bundler. The file also defines `<belfry-bell>`. */
   var Belfry: BelfryGlobal
 }
 

@@ -6,7 +6,7 @@ import type { BellMessages } from './messages.ts'
 
 type Handlers = { [E in keyof BelfryBellEventMap as `on${E}`]?: ((event: BelfryBellEventMap[E]) => void) | undefined }
 
-/** Attributes of `<belfry-bell>`; properties and handlers of its events for frameworks that set those, as React 19 does. */
+/** The attributes of `<belfry-bell>`, and its properties and event handlers for frameworks that set those, as React 19 does. */
 export interface BelfryBellProps extends Handlers {
   url?: string | undefined
   'token-url'?: string | undefined
@@ -17,7 +17,7 @@ export interface BelfryBellProps extends Handlers {
   messages?: Partial<BellMessages> | undefined
 }
 
-// The JSX namespace of React 18.2.8 and later, and of 19. Without React there is nothing to augment; then it is ignored, in the declarations too.
+// The JSX namespace of React 18.2.8 and later, and of 19. Without React there is nothing to augment: the error is ignored, also in the declarations.
 // biome-ignore lint/suspicious/noTsIgnore: with React there is no error to expect
 /** @ts-ignore */
 declare module 'react' {

@@ -3,7 +3,7 @@ import { h, icon, linkOf, setAttribute, setText } from './dom.ts'
 import type { BellMessages } from './messages.ts'
 import { isoTime, timeAgo } from './time-ago.ts'
 
-/** A change of a notification that the service did not make. */
+/** A change of a notification that the service refused or did not answer. */
 export type FailedChange = 'mark' | 'archive'
 
 interface Row {
@@ -20,14 +20,14 @@ interface Row {
 export interface ListHost {
   messages(): BellMessages
   language(): string | undefined
-  /** One was clicked; `event` is the click. */
+  /** The user clicked an item; `event` is the click. */
   chosen(item: InboxItem, event: Event): void
   archived(item: InboxItem): void
 }
 
 /**
- * The items as rows, changed in place, so that focus and scroll stay. One row at a time is in the tab order, arrows, Home and End move
- * between them.
+ * The items as rows. Rows are changed in place, so that the focus and the scroll position stay. One row at a time is in the tab order; the
+ * arrow keys, Home and End move between rows.
  */
 export class List {
   readonly element: HTMLUListElement
@@ -37,7 +37,7 @@ export class List {
   #active: string | undefined
   #failures: ReadonlyMap<string, FailedChange> = new Map()
   /** The id of a notification whose row takes the focus when it appears. */
-  #awaited: string | undefined
+  #focusOnAppear: string | undefined
 
   constructor(host: ListHost) {
     this.#host = host
@@ -45,22 +45,22 @@ export class List {
     this.element.addEventListener('keydown', (event) => this.#key(event))
     this.element.addEventListener('focusin', (event) => {
       const row = this.#rowOf(event.target)
-      this.#awaited = undefined
+      this.#focusOnAppear = undefined
       if (row) this.#activate(row.item.id)
     })
   }
 
   /**
-   * @param animate new rows come in with a movement
-   * @param failures said on their rows, by id
+   * @param animate true if new rows appear with an animation
+   * @param failures by notification id, shown on the rows
    */
   render(items: readonly InboxItem[], animate: boolean, failures: ReadonlyMap<string, FailedChange>): void {
     this.#failures = failures
     const focused = (this.element.getRootNode() as ShadowRoot).activeElement
-    const gone = new Map(this.#rows)
-    for (const { id } of items) gone.delete(id)
-    const next = [...gone.values()].some(({ element }) => element.contains(focused)) ? this.#neighbour(gone) : undefined
-    for (const [id, { element }] of gone) {
+    const removed = new Map(this.#rows)
+    for (const { id } of items) removed.delete(id)
+    const next = [...removed.values()].some(({ element }) => element.contains(focused)) ? this.#neighbour(removed) : undefined
+    for (const [id, { element }] of removed) {
       element.remove()
       this.#rows.delete(id)
     }
@@ -74,30 +74,30 @@ export class List {
     this.#order = items.map(({ id }) => id)
     if (this.#active === undefined || !this.#rows.has(this.#active)) this.#activate(next ?? this.#order[0])
     if (next !== undefined) this.#rows.get(next)?.main.focus()
-    const awaited = this.#rows.get(this.#awaited ?? '')
-    if (awaited) {
-      this.#awaited = undefined
-      awaited.main.focus()
+    const appeared = this.#rows.get(this.#focusOnAppear ?? '')
+    if (appeared) {
+      this.#focusOnAppear = undefined
+      appeared.main.focus()
     }
   }
 
   /** Moves the focus to the row of a notification when it appears. */
   focusWhenShown(id: string): void {
-    this.#awaited = id
+    this.#focusOnAppear = id
   }
 
   /** Makes the newest row the one in the tab order. */
   reset(): void {
-    this.#awaited = undefined
+    this.#focusOnAppear = undefined
     this.#activate(this.#order[0])
   }
 
-  /** Ages move on, and texts may be others. */
+  /** Updates the ages and texts of all rows. */
   refresh(): void {
     for (const row of this.#rows.values()) this.#update(row, row.item)
   }
 
-  /** Whether there was a row to take the focus. */
+  /** Moves the focus to the active row. Returns false if there is no row. */
   focus(): boolean {
     const row = this.#rows.get(this.#active ?? '')
     row?.main.focus()
@@ -139,7 +139,7 @@ export class List {
     setText(row.time, timeAgo(item.timestamp, Date.now(), this.#host.language(), messages.justNow))
     setAttribute(row.time, 'datetime', isoTime(item.timestamp))
     const failed = this.#failures.get(item.id)
-    // Another device may have made the change meanwhile.
+    // Another device may have marked the notification since.
     const markFailed = failed === 'mark' && unread ? messages.markFailed : ''
     setText(row.problem, failed === 'archive' ? messages.archiveFailed : markFailed)
     setAttribute(row.archive, 'aria-label', messages.archive(item.title))
@@ -171,10 +171,10 @@ export class List {
     return [...this.#rows.values()].find(({ element }) => element.contains(target as Node))
   }
 
-  /** The nearest row that stays, below if there is one. */
-  #neighbour(gone: Map<string, Row>): string | undefined {
+  /** Returns the nearest row that is not removed, below if there is one. */
+  #neighbour(removed: Map<string, Row>): string | undefined {
     const at = this.#order.indexOf(this.#active ?? '')
-    const stays = (id: string): boolean => !gone.has(id)
+    const stays = (id: string): boolean => !removed.has(id)
     return this.#order.slice(at).find(stays) ?? this.#order.slice(0, at).findLast(stays)
   }
 }

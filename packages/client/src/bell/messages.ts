@@ -1,6 +1,6 @@
-/** Every text of the bell. */
+/** The texts of the bell. */
 export interface BellMessages {
-  /** The button's name and the panel's title. */
+  /** The title of the panel. */
   title: string
   /** The button's name for a screen reader. */
   button: (unread: number) => string
@@ -8,7 +8,7 @@ export interface BellMessages {
   badge: (unread: number) => string
   markAllRead: string
   archive: (title: string) => string
-  /** Said of an unread one before its title, to screen readers. */
+  /** Read by screen readers before the title of an unread notification. */
   unread: string
   empty: string
   emptyHint: string
@@ -16,20 +16,20 @@ export interface BellMessages {
   failed: string
   retry: string
   offline: string
-  /** The service closed for good: a token that is refused, an operator. */
+  /** The service ended the connection for good: it refused the token, or an operator disconnected the user. */
   stopped: string
   reconnect: string
   justNow: string
-  /** Said after an archiving, with the action that takes it back. */
+  /** Shown after an archiving, with the action `undo`. */
   archived: string
   undo: string
-  /** Said on the row whose change failed and was taken back. */
+  /** Shown on the row of a change that failed and was taken back. */
   markFailed: string
   archiveFailed: string
-  /** Said when "mark all read" failed, and when an archiving could not be taken back. */
+  /** Shown if "mark all read" or an undo failed. */
   markAllFailed: string
   undoFailed: string
-  /** Said to screen readers when something arrived. */
+  /** Announced to screen readers when notifications arrive. */
   arrived: (title: string) => string
   arrivedMany: (count: number) => string
 }

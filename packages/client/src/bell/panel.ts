@@ -3,7 +3,7 @@ import { ActionBar } from './action-bar.ts'
 import { h, icon, setText } from './dom.ts'
 import { type FailedChange, List, type ListHost } from './list.ts'
 
-export interface PanelHost extends ListHost {
+interface PanelHost extends ListHost {
   markAllRead(): void
   /** The end of the list came into view. */
   more(): void
@@ -11,15 +11,15 @@ export interface PanelHost extends ListHost {
   reconnect(): void
 }
 
-/** What `render` shows beside the feed. */
-export interface PanelView {
-  /** The connection has been away long enough to say so. */
+/** The state that `render` shows in addition to the feed. */
+interface PanelView {
+  /** The connection has been lost for long enough to show it. */
   offline: boolean
-  /** The SDK gave up. */
+  /** The SDK has disconnected for good. */
   stopped: boolean
-  /** New rows are arrivals, not a page. */
+  /** True if new rows are live notifications, not a page. */
   animate: boolean
-  /** Changes that failed, by the id of their notification. */
+  /** Failed changes by notification id. */
   failures: ReadonlyMap<string, FailedChange>
 }
 
@@ -68,7 +68,7 @@ export class Panel {
     this.#noticeAction.addEventListener('click', () => host.reconnect())
   }
 
-  /** Shows the panel from the newest row on: rows that came while it was closed are above where it was scrolled to. */
+  /** Shows the panel, scrolled to the newest row: rows that arrived while it was closed are above the last scroll position. */
   open(): void {
     this.#list.reset()
     this.element.classList.add('open')
@@ -97,7 +97,7 @@ export class Panel {
     this.#list.focusWhenShown(id)
   }
 
-  /** Says at the end of the open panel what was done, or failed, and offers an action for a while. Returns a function that withdraws the offer. */
+  /** Shows a text and an action at the end of the open panel, for a while. Returns a function that hides them. */
   offer(text: string, action: string, run: () => void): () => void {
     return this.element.classList.contains('open') ? this.#actionBar.show(text, action, run) : () => {}
   }
@@ -110,9 +110,9 @@ export class Panel {
     const messages = this.#host.messages()
     const items = feed.items.filter(({ state }) => state !== 'archived')
     const root = this.element.getRootNode() as ShadowRoot
-    const held = this.element.contains(root.activeElement)
+    const hadFocus = this.element.contains(root.activeElement)
     this.#list.render(items, view.animate, view.failures)
-    // It opened before there was a row to take the focus.
+    // The panel has the focus if it opened before there was a row.
     if (root.activeElement === this.element) this.#list.focus()
     const failed = feed.error !== undefined && !feed.loading
     const nothing = items.length === 0
@@ -130,17 +130,17 @@ export class Panel {
     setText(this.#retry, messages.retry)
     this.#retry.hidden = !failed
     this.#empty.hidden = !(failed || (nothing && !feed.hasMore))
-    this.#keepLooking(feed)
-    // A control that goes away must not take the focus with it.
-    if (held && !this.element.contains(root.activeElement)) this.focus()
+    this.#observeEnd(feed)
+    // A focused control may have been removed.
+    if (hadFocus && !this.element.contains(root.activeElement)) this.focus()
   }
 
   refresh(): void {
     this.#list.refresh()
   }
 
-  /** The observer speaks only on a change: a short page leaves the end in view. */
-  #keepLooking(feed: FeedSnapshot): void {
+  /** Observes the end of the list again: the observer fires only on a change, and after a short page the end is still in view. */
+  #observeEnd(feed: FeedSnapshot): void {
     if (feed.loading || feed.error !== undefined || !feed.hasMore) return
     this.#observer?.unobserve(this.#end)
     this.#observer?.observe(this.#end)

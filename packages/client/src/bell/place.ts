@@ -1,13 +1,13 @@
 const GAP = 8
 const WIDTH = 384
 
-/** Puts the panel below the button, its inline ends together, or above where there is more room; never out of the window. */
+/** Places the panel below the button with their inline ends aligned, or above if there is more room. The panel never leaves the window. */
 export function place(panel: HTMLElement, button: HTMLElement): void {
   const { innerWidth, innerHeight } = window
   const width = Math.min(WIDTH, innerWidth - 2 * GAP)
   const { left, right, top, bottom } = button.getBoundingClientRect()
   const rightToLeft = getComputedStyle(button).direction === 'rtl'
-  // A button near the inline start would push it out of the window: the other way round, then.
+  // Beside a button near the inline start the panel would leave the window: align the inline starts then.
   const wanted = rightToLeft ? left : right - width
   const fits = wanted >= GAP && wanted + width <= innerWidth - GAP
   const start = fits ? wanted : rightToLeft ? right - width : left

@@ -1,6 +1,6 @@
 /**
- * Distances are multiples of 4 px. Colours, radius and font can be set from outside by a `--belfry-…` property. The `color-scheme` of the page
- * is inherited: a light page on a dark system has a light panel. Browsers without `light-dark()` take system colours, which follow it too.
+ * Distances are multiples of 4 px. The page can set colours, radius and font by `--belfry-…` properties. The element inherits the page's
+ * `color-scheme`: a light page on a dark system has a light panel. Browsers without `light-dark()` use system colours, which follow it too.
  */
 export const styles = `
 :host {
@@ -48,7 +48,7 @@ svg { display: block; flex: none; width: 20px; height: 20px; fill: none; stroke:
 .bell { display: flex; align-items: flex-start; min-width: 40px; height: 40px; padding: 10px; border-radius: 12px; transition: background-color 120ms; }
 .bell:hover, .bell[aria-expanded='true'] { background: color-mix(in srgb, currentColor 8%, transparent); }
 .bell.ring svg { animation: ring 600ms ease-in-out; transform-origin: 50% 10%; }
-/* Begins over the corner of the icon and makes the button wider: it covers neither the bell nor what is beside the button. */
+/* The badge overlaps the corner of the icon and makes the button wider: it covers neither the bell nor the button's neighbour. */
 .badge {
   flex: none; min-width: 16px; height: 16px; margin-block-start: -10px; margin-inline: -6px -10px; padding-inline: 4px;
   border-radius: 8px; background: var(--_badge); color: var(--_badge-text); font-size: 11px; font-weight: 600; line-height: 16px;

@@ -7,14 +7,13 @@ const STEPS: [unit: Intl.RelativeTimeFormatUnit, ms: number][] = [
   ['minute', 60_000]
 ]
 
-/** Formats by language; to make one takes longer than to use it. */
-const formats = new Map<string | undefined, Intl.RelativeTimeFormat>()
+/** Creating a format takes longer than using it. */
+const formatByLanguage = new Map<string | undefined, Intl.RelativeTimeFormat>()
 
 /**
- * Returns the age in the words of `language`; for times ahead `justNow`, and '' for a timestamp that no `Date` can hold.
+ * Returns the age in words; `justNow` for less than a minute and for times in the future; '' for a timestamp that no `Date` can hold.
  *
- * @param language a valid tag; undefined for the browser's
- * @param justNow for less than a minute
+ * @param language a valid tag; undefined for the browser's language
  */
 export function timeAgo(timestamp: number, now: number, language: string | undefined, justNow: string): string {
   if (isoTime(timestamp) === undefined) return ''
@@ -30,7 +29,7 @@ export function isoTime(timestamp: number): string | undefined {
 }
 
 function formatOf(language: string | undefined): Intl.RelativeTimeFormat {
-  const format = formats.get(language) ?? new Intl.RelativeTimeFormat(language, { numeric: 'auto', style: 'short' })
-  formats.set(language, format)
+  const format = formatByLanguage.get(language) ?? new Intl.RelativeTimeFormat(language, { numeric: 'auto', style: 'short' })
+  formatByLanguage.set(language, format)
   return format
 }

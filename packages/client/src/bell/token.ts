@@ -1,4 +1,4 @@
-/** A user's token from the app's own server: text, or JSON with a `token`. Rejects when it answers anything but a success. */
+/** Fetches a user's token from the app's server: text, or JSON with a `token`. Rejects if the status is not 2xx. */
 export async function tokenFrom(url: string): Promise<string> {
   const reply = await fetch(url, { credentials: 'same-origin', cache: 'no-store' })
   if (!reply.ok) throw new Error(`${url} answered ${reply.status}`)
