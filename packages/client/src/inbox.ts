@@ -1,4 +1,4 @@
-import type { Notification, State } from '../../../services/protocol/index.ts'
+import { type Notification, STATES, type State } from '../../../services/protocol/index.ts'
 import { Events } from './events.ts'
 import type { Belfry } from './index.ts'
 import { isAfter, isAtOrBefore } from './order.ts'
@@ -8,8 +8,6 @@ import type { MarkTarget } from './types.ts'
 
 /** The most live notifications that are kept before the first `load()`. */
 const KEPT_UNLOADED = 1000
-/** In the order in which `upTo` raises states. */
-const STATES: State[] = ['unread', 'seen', 'read', 'archived']
 
 const PAGE = 50
 
