@@ -176,10 +176,7 @@ export class Client {
   async ready(): Promise<void> {
     while (this.#state === 'connecting') {
       await new Promise<void>((resolve) => {
-        const off = this.on('state', () => {
-          off()
-          resolve()
-        })
+        const off: () => void = this.on('state', () => resolve(off()))
       })
     }
     if (this.#state === 'disconnected') throw disconnected()
@@ -362,10 +359,10 @@ export class Client {
   }
 
   #sendStatus(): void {
-    const { id, isLeader } = this.#tabs ?? {}
+    const tabs = this.#tabs
+    if (!tabs?.isLeader) return
     const { silenceMs: leaseMs } = this.#connection
-    if (id && isLeader)
-      this.#tabs?.post({ type: 'status', from: id, state: this.#state, unread: this.unread, last: this.lastEventId, leaseMs })
+    tabs.post({ type: 'status', from: tabs.id, state: this.#state, unread: this.unread, last: this.lastEventId, leaseMs })
   }
 
   async #callFor(tab: string, frame: MarkFrame): Promise<void> {
