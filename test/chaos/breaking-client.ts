@@ -1,7 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { signToken } from '../../services/auth/signing.ts'
 import { parseEventId, type ServerFrame } from '../../services/protocol/index.ts'
+import type { ChaosNode } from './chaos-node.ts'
 import type { ClientConnection, ClientJournal, DeviceEvent, DeviceJournal } from './journal.ts'
+import { markOneByOne } from './marking.ts'
 import { openStream, openWebSocket, type Wire, type WireTarget } from './plain-wire.ts'
 import { dice } from './schedule.ts'
 import { SECRET, type World } from './world.ts'
@@ -108,18 +110,23 @@ export class BreakingClient {
 
   async #live(): Promise<void> {
     while (!this.#stopped) {
-      const { listening } = this.#world
-      const node = listening[Math.floor(this.#random() * listening.length)]
+      const node = this.#node()
       if (node !== undefined) await this.#connect(node.index, node.port)
       await this.#absence()
     }
   }
 
-  /** Now and then long enough for many rows to wait for the client. */
+  #node(): ChaosNode | undefined {
+    const { listening } = this.#world
+    return listening[Math.floor(this.#random() * listening.length)]
+  }
+
+  /** Waits before the next connection; during a long absence another device of the user marks their notifications. */
   async #absence(): Promise<void> {
-    const ms = this.#random() < LONG_ABSENCES ? LONG_ABSENCE_MS : RETRY_MS
-    const until = Date.now() + ms * (0.2 + this.#random())
-    while (Date.now() < until && !this.#stopped && !(ms === LONG_ABSENCE_MS && this.#quiet)) await pause(POLL_MS)
+    const isLong = this.#random() < LONG_ABSENCES
+    const end = Date.now() + (isLong ? LONG_ABSENCE_MS : RETRY_MS) * (0.2 + this.#random())
+    if (isLong && this.acknowledges && !this.#quiet) await markOneByOne(this.#world, () => this.#node()?.port ?? 0, this.user)
+    while (Date.now() < end && !this.#stopped && !(isLong && this.#quiet)) await pause(POLL_MS)
   }
 
   /** One connection, from the handshake to its end. */

@@ -31,9 +31,9 @@ export const contractMutations: Mutation[] = [
       }
     ],
     store: 'redis',
-    faults: ['nodeKill'],
-    rate: 250,
-    seconds: 20,
+    faults: [],
+    rate: 150,
+    seconds: 15,
     rules: ['stalled', 'unhealed']
   },
   {

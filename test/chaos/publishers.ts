@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Durability } from '../../services/store/store.ts'
 import type { Attempt, Conflict, Publish, Recall } from './journal.ts'
+import { markOneByOne } from './marking.ts'
 import { dice } from './schedule.ts'
 import type { World } from './world.ts'
 
@@ -136,7 +137,8 @@ export class Publishers {
     const random = dice(this.#options.seed + 104_729 * (number + 1))
     const at = Date.now() + random() * this.#options.ms
     while (Date.now() < at && !this.#stopping) await pause(Math.min(200, Math.max(0, at - Date.now())))
-    for (let sequence = 1; sequence <= BURST && !this.#stopping; sequence++) await this.#one(`burst-${number}`, user, sequence, random)
+    if (number % 2 === 0) await this.#publishBatch(`burst-${number}`, user, BURST, random)
+    else for (let sequence = 1; sequence <= BURST && !this.#stopping; sequence++) await this.#one(`burst-${number}`, user, sequence, random)
   }
 
   /** A quiet user whose turn has come. */
@@ -175,8 +177,16 @@ export class Publishers {
     }
   }
 
-  /** Several at once: no order among them, and each may fail on its own. */
+  /** Publishes a batch. Some batches are recalled as a whole; after some, the user's notifications are marked one by one. */
   async #batch(publisher: string, user: string, count: number, random: () => number): Promise<void> {
+    const ids = await this.#publishBatch(publisher, user, count, random)
+    const chance = random()
+    if (chance < RECALLED_BATCHES) await Promise.all(ids.map((id) => this.#recall(user, id, 0)))
+    else if (chance < RECALLED_BATCHES + MARKED_BATCHES) await markOneByOne(this.#world, () => this.#door(random).door, user)
+  }
+
+  /** Publishes several at once, without an order among them; each may fail on its own. Returns the ids of those that a node answered. */
+  async #publishBatch(publisher: string, user: string, count: number, random: () => number): Promise<string[]> {
     const waiting: Publish[] = Array.from({ length: count }, () => {
       const key = `${publisher}-b${this.publishes.length}-${Math.floor(random() * 1e9)}`
       const publish: Publish = { publisher, user, sequence: undefined, key, attempts: [] }
@@ -197,20 +207,7 @@ export class Publishers {
       }
       await pause(30 + random() * 300)
     }
-    const ids = waiting.flatMap(({ attempts }) => attempts.at(-1)?.result?.id ?? [])
-    const chance = random()
-    if (chance < RECALLED_BATCHES) await Promise.all(ids.map((id) => this.#recall(user, id, 0)))
-    else if (chance < RECALLED_BATCHES + MARKED_BATCHES) await this.#markOneByOne(user, ids, random)
-  }
-
-  /** Changes the state of each, several times: rows that make no frame in a replay. */
-  async #markOneByOne(user: string, ids: string[], random: () => number): Promise<void> {
-    for (const state of ['seen', 'read', 'archived']) {
-      for (const id of ids) {
-        if (this.#stopping) return
-        await this.#world.caller.call(this.#door(random).door, 'POST', `/v1/users/${user}/notifications/mark`, { ids: [id], state })
-      }
-    }
+    return waiting.flatMap(({ attempts }) => attempts.at(-1)?.result?.id ?? [])
   }
 
   async #once({ key }: Publish, body: Body, random: () => number): Promise<Attempt> {
