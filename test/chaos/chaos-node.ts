@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { endWithProcess } from '../fixtures/children.ts'
+import { endWithProcess, exitText, isFromOutside, type UnexpectedExit } from '../fixtures/children.ts'
 import type { Caller } from './http.ts'
 
 const START_DEADLINE_MS = 60_000
@@ -14,21 +14,30 @@ export class ChaosNode {
   readonly port: number
   /** A fault has it in hand; nothing else may. */
   busy = false
-  /** What ended without being told to, in words. */
-  readonly accidents: string[] = []
+  /** Processes of this node that crashed, with the end of their output. */
+  readonly crashes: string[] = []
   readonly #build: string
   readonly #environment: Record<string, string>
   readonly #caller: Caller
+  readonly #onUnexpectedExit: (exit: UnexpectedExit) => void
   #child: ChildProcess | undefined
   #listening = false
   #ending = false
 
-  constructor(index: number, port: number, build: string, environment: Record<string, string>, caller: Caller) {
+  constructor(
+    index: number,
+    port: number,
+    build: string,
+    environment: Record<string, string>,
+    caller: Caller,
+    onUnexpectedExit: (exit: UnexpectedExit) => void
+  ) {
     this.index = index
     this.port = port
     this.#build = build
     this.#environment = environment
     this.#caller = caller
+    this.#onUnexpectedExit = onUnexpectedExit
   }
 
   get running(): boolean {
@@ -56,7 +65,10 @@ export class ChaosNode {
     this.#ending = false
     this.#listening = false
     child.on('exit', (code, signal) => {
-      if (!this.#ending) this.accidents.push(`node ${this.index} ended by itself (${code ?? signal}): ${output}`)
+      if (this.#ending) return
+      const exit = { name: `node ${this.index}`, at: Date.now(), code, signal }
+      if (!isFromOutside(exit)) this.crashes.push(`${exitText(exit)}: ${output}`)
+      this.#onUnexpectedExit(exit)
     })
     const deadline = Date.now() + START_DEADLINE_MS
     while (!(await this.live())) {

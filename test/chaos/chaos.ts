@@ -50,7 +50,7 @@ const STALL_STEP_MS = 50
 /** One user without a device for so many seconds of a run. */
 const SECONDS_PER_ABSENT = 2
 /** A burst to somebody absent is released in less, milliseconds. */
-const ABSENT_REST_MS = 4000
+const ABSENT_REST_MS = 6000
 
 /** Users share this many buckets, as very many would share all: what is lost for one must be found amid what comes for others. */
 const BUCKETS_USED = 16
@@ -70,7 +70,7 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
   const faultPlan = schedule(seed, seconds, store, { only, intensity })
   const users = usersOf(options.users)
   const absent = Array.from({ length: Math.ceil(seconds / SECONDS_PER_ABSENT) }, (_, number) => `absent-${number}`)
-  const world = await World.start({ store, nodes: store === 'embedded' ? 1 : options.nodes, build, maxEntries, retentionSeconds })
+  const world = await World.start({ store, nodes: store === 'embedded' ? 1 : options.nodes, build, maxEntries, retentionSeconds, progress })
   const unhealed: string[] = []
   const stall = watchStalls()
   const devices: Device[] = []
@@ -83,6 +83,7 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
     const everybody = [...devices, ...clients]
     for (const device of everybody) device.start()
     unhealed.push(...(await rest(world, everybody, withDevices, CONNECT_MS)))
+    world.assertUndisturbed()
     progress('everybody is connected')
 
     const publishers = new Publishers(world, { users, absent, ms: seconds * 1000, rate: options.rate, seed })
@@ -98,13 +99,15 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
     progress('the last fault was done')
     const published = publishers.stop()
     unhealed.push(...(await within(FAULTS_OVER_MS, faults.over(), 'the faults are not over')))
-    unhealed.push(...faults.errors, ...world.overdue, ...world.nodes.flatMap(({ accidents }) => accidents))
+    unhealed.push(...faults.errors, ...world.overdue, ...world.nodes.flatMap(({ crashes }) => crashes))
+    world.assertUndisturbed()
     await published
     for (const client of clients) client.quiet()
     await Promise.all(devices.map((device) => device.quiet()))
     unhealed.push(...(await rest(world, everybody, withDevices, options.restMs)))
     // Nobody asks after the absent before: what looks at a log may release what is parked.
     await pause(ABSENT_REST_MS)
+    world.assertUndisturbed()
     progress('all is at rest')
 
     const acknowledging = clients.filter(({ acknowledges }) => acknowledges)
@@ -146,6 +149,7 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
       unhealed,
       stallMs: stall.longest()
     }
+    world.assertUndisturbed()
     const breaches = check(journal)
     return { journal, breaches, summary: summarize(journal, faults.counts, breaches) }
   } finally {

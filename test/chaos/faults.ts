@@ -5,6 +5,7 @@ import slotOf from 'cluster-key-slot'
 import { bucketOf, Keys } from '../../services/store/redis/keys.ts'
 import type { RedisCluster, RedisServer } from '../fixtures/redis.ts'
 import type { Passage, TcpProxy, Way } from '../fixtures/tcp-proxy.ts'
+import { until } from '../fixtures/wait.ts'
 import { aofOf, cut, loseTail } from './aof.ts'
 import type { ChaosNode } from './chaos-node.ts'
 import type { Device } from './consumers.ts'
@@ -276,10 +277,11 @@ export class Faults {
     const { size } = await stat(await aofOf(server))
     await publish('lost')
     const id = await publish('repeated')
-    await within(FORK_STEP_MS, () => devices.every(({ events }) => events.some((event) => event.type === 'shown' && event.id === id)))
+    const isShown = ({ events }: Device): boolean => events.some((event) => event.type === 'shown' && event.id === id)
+    await until(() => devices.every(isShown), 'keyedFork: every device was shown the newest row', FORK_STEP_MS)
     const absences = devices.map((device) => device.leave())
     try {
-      await within(FORK_STEP_MS, async () => (await this.#publishers.connectionsOf(FORKED)) === 0)
+      await until(async () => (await this.#publishers.connectionsOf(FORKED)) === 0, 'keyedFork: every device left', FORK_STEP_MS)
       await this.#killed(server, users, ms, async () => await cut(await aofOf(server), size))
       await publish('other')
       await publish('repeated')
@@ -344,12 +346,4 @@ async function hole(link: TcpProxy, ms: number, ...ways: Way[]): Promise<void> {
 function slotOfUser(user: string): number {
   const [, tag = ''] = /\{(.*?)\}/.exec(new Keys('belfry').due[bucketOf(user)] as string) ?? []
   return slotOf(tag)
-}
-
-async function within(ms: number, done: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + ms
-  while (!(await done())) {
-    if (Date.now() > deadline) throw new Error(`a step of the fault was not over within ${ms} ms`)
-    await pause(20)
-  }
 }

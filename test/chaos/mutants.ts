@@ -120,7 +120,7 @@ export async function run(mutation: Omit<Mutation, 'name' | 'edits' | 'rules'>, 
   try {
     return JSON.parse(await readFile(file, 'utf8')) as Summary
   } catch {
-    throw new Error(`the run has no result: ${output}`)
+    throw new Error(/^chaos: void.*$/m.exec(output)?.[0] ?? `the run has no result: ${output}`)
   } finally {
     await rm(file, { force: true })
   }

@@ -51,7 +51,9 @@ export const embeddedMutations: Mutation[] = [
     store: 'embedded',
     faults: ['nodeKill'],
     intensity: 2,
-    rate: 250,
+    rate: 100,
+    // On a loaded machine a node takes 5 s to start again, so that a shorter run has one kill, and bursts only after it.
+    seconds: 20,
     rules: ['unhealed', 'stored', 'lost']
   }
 ]

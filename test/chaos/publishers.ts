@@ -39,6 +39,8 @@ const RECALLED_BATCHES = 0.3
 const MARKED_BATCHES = 0.3
 /** More than two windows of the rate. */
 const BURST = 25
+/** Notifications of a burst in one batch: its last are released 3.5 s later, so that kills of a node come between. */
+const BATCH_BURST = 45
 
 /**
  * Publishers as a careful service has them: one thing at a time, each with a key, tried again at another node until it was answered.
@@ -137,7 +139,7 @@ export class Publishers {
     const random = dice(this.#options.seed + 104_729 * (number + 1))
     const at = Date.now() + random() * this.#options.ms
     while (Date.now() < at && !this.#stopping) await pause(Math.min(200, Math.max(0, at - Date.now())))
-    if (number % 2 === 0) await this.#publishBatch(`burst-${number}`, user, BURST, random)
+    if (number % 2 === 0) await this.#publishBatch(`burst-${number}`, user, BATCH_BURST, random)
     else for (let sequence = 1; sequence <= BURST && !this.#stopping; sequence++) await this.#one(`burst-${number}`, user, sequence, random)
   }
 

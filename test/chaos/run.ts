@@ -6,6 +6,7 @@ import { type ChaosOptions, chaos } from './chaos.ts'
 import { rules } from './checker.ts'
 import { countsText, verdict } from './report.ts'
 import { type FaultKind, faultKinds, type StoreKind, storeKinds } from './schedule.ts'
+import { VoidRun } from './world.ts'
 
 const USAGE = `npm run chaos -- [--seconds 60] [--seed 42] [--store embedded|redis|cluster] [--faults kind,kind] [--intensity 1]
                  [--users 40] [--rate 130] [--entries 100000] [--retention 604800] [--nodes 3] [--rest 60] [--build folder] [--json file]
@@ -15,12 +16,19 @@ kinds: ${faultKinds.join(' ')}`
 const SHOWN = 5
 /** A run that has not ended by itself this long after its last fault is ended, milliseconds. */
 const OVERTIME_MS = 240_000
+/** Exit code of a run without a verdict. */
+const VOID = 3
 
 const { options, json } = read()
 const limit = setTimeout(() => end('chaos: BREACH, the run did not end in time', 2), options.seconds * 1000 + OVERTIME_MS)
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => end(`chaos: stopped by ${signal}`, 130))
 
-const { journal, breaches, summary } = await chaos(options, (text) => process.stderr.write(`${new Date().toISOString()} ${text}\n`))
+const progress = (text: string): boolean => process.stderr.write(`${new Date().toISOString()} ${text}\n`)
+const { journal, breaches, summary } = await chaos(options, progress).catch((error: Error) => {
+  if (!(error instanceof VoidRun)) throw error
+  process.stdout.write(`chaos: void, processes were stopped from outside: ${error.message}\n`)
+  process.exit(VOID)
+})
 clearTimeout(limit)
 process.stdout.write(`${countsText(summary)}\n`)
 for (const rule of Object.keys(summary.rules)) {

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { signToken } from '../../services/auth/signing.ts'
+import { exitText, isFromOutside, type UnexpectedExit } from '../fixtures/children.ts'
 import { freePort, RedisCluster, RedisServer } from '../fixtures/redis.ts'
 import { TcpProxy } from '../fixtures/tcp-proxy.ts'
 import { ChaosNode } from './chaos-node.ts'
@@ -24,7 +25,12 @@ export interface WorldOptions {
   maxEntries: number
   /** Age at which notifications are trimmed, seconds. */
   retentionSeconds: number
+  /** Called with a line for each process that ended by itself. */
+  progress: (text: string) => void
 }
+
+/** A run without a verdict: its processes were stopped from outside. */
+export class VoidRun extends Error {}
 
 /** Everything of a run but publishers and devices: the store, the nodes on it, and the wires between. */
 export class World {
@@ -32,8 +38,8 @@ export class World {
   readonly folder: string
   readonly maxEntries: number
   readonly retentionSeconds: number
-  readonly redis: RedisServer | undefined
-  readonly cluster: RedisCluster | undefined
+  redis: RedisServer | undefined
+  cluster: RedisCluster | undefined
   readonly nodes: ChaosNode[] = []
   /** From each node to Redis; none with the embedded store, nor on a Cluster, whose nodes tell clients where they are. */
   readonly links: TcpProxy[] = []
@@ -46,17 +52,18 @@ export class World {
   readonly overdue: string[] = []
   /** Users who had nothing but connections that were reset at once. */
   readonly passersBy: string[] = []
+  readonly #unexpectedExits: UnexpectedExit[] = []
+  readonly #progress: (text: string) => void
   readonly #servedBy = new Map<number, number>()
   #balancer: TcpProxy | undefined
   #turn = 0
 
-  private constructor(options: WorldOptions, folder: string, redis: RedisServer | undefined, cluster: RedisCluster | undefined) {
+  private constructor(options: WorldOptions, folder: string) {
     this.store = options.store
+    this.#progress = options.progress
     this.folder = folder
     this.maxEntries = options.maxEntries
     this.retentionSeconds = options.retentionSeconds
-    this.redis = redis
-    this.cluster = cluster
   }
 
   static async start(options: WorldOptions): Promise<World> {
@@ -64,15 +71,18 @@ export class World {
     const promoting = { replicated: true, promotes: true, nodeTimeoutMs: 5000 }
     const durable = { appendonly: 'yes', appendfsync: 'always' } as const
     const folder = await mkdtemp(join(tmpdir(), 'belfry-chaos-'))
-    const redis = options.store === 'redis' ? await RedisServer.start({ ...durable, args: ['--aof-load-truncated', 'yes'] }) : undefined
-    const cluster = options.store === 'cluster' ? await RedisCluster.start({ ...durable, ...promoting }) : undefined
-    const world = new World(options, folder, redis, cluster)
+    const world = new World(options, folder)
+    const { onUnexpectedExit } = world
     try {
+      if (options.store === 'redis')
+        world.redis = await RedisServer.start({ ...durable, args: ['--aof-load-truncated', 'yes'], onUnexpectedExit })
+      if (options.store === 'cluster') world.cluster = await RedisCluster.start({ ...durable, ...promoting, onUnexpectedExit })
       for (let index = 0; index < options.nodes; index++) await world.#addNode(index, options.build)
       world.#balancer = await TcpProxy.start((clientPort) => world.#choose(clientPort))
       await Promise.all(world.nodes.map((node) => node.start()))
     } catch (error) {
       await world.stop()
+      world.assertUndisturbed()
       throw error
     }
     return world
@@ -95,6 +105,17 @@ export class World {
 
   get listening(): ChaosNode[] {
     return this.nodes.filter((node) => node.listening)
+  }
+
+  readonly onUnexpectedExit = (exit: UnexpectedExit): void => {
+    this.#unexpectedExits.push(exit)
+    this.#progress(exitText(exit))
+  }
+
+  /** Throws VoidRun if a process was stopped by something else than this run: what follows from that says nothing about the service. */
+  assertUndisturbed(): void {
+    const exits = this.#unexpectedExits.filter(isFromOutside)
+    if (exits.length > 0) throw new VoidRun(exits.map(exitText).join('; '))
   }
 
   /** Notes that something is broken from now on; the answer ends it, plus the time to get over it. */
@@ -153,7 +174,7 @@ export class World {
       environment.REDIS_URL = link.url
     }
     if (this.cluster !== undefined) environment.REDIS_CLUSTER_NODES = this.cluster.nodes.join(',')
-    this.nodes.push(new ChaosNode(index, port, build, environment, this.caller))
+    this.nodes.push(new ChaosNode(index, port, build, environment, this.caller, this.onUnexpectedExit))
     this.doors.push(await TcpProxy.start(port))
   }
 
