@@ -11,7 +11,7 @@ export type Admission =
   | { admitted: false; code: number; reason: string; reconnectInMs?: number }
 
 /** The parts of a request that identify the user, the device and the start of the cursor. */
-export interface ConnectRequest {
+interface ConnectRequest {
   authorization: string | undefined
   protocols: string | undefined
   token: string | undefined

@@ -23,7 +23,7 @@ export interface ClientFrameContext {
  * @param now on the monotonic clock, milliseconds
  */
 export function takeClientFrame(context: ClientFrameContext, connection: Connection, text: string, now: number): void {
-  if (!connection.open) return
+  if (!connection.isOpen) return
   connection.heartbeat.heard()
   const frame = parse(text)
   if (frame?.type === 'ack' && typeof frame.eventId === 'string' && connection.ack(frame.eventId)) return
@@ -54,8 +54,8 @@ export function takeControlFrame(connection: Connection, kind: 'ping' | 'pong', 
 
 /** Counts a frame, and closes the connection if the frame exceeds the limit. Returns whether the connection is open. */
 function countFrame(connection: Connection, now: number): boolean {
-  if (connection.open && !connection.heartbeat.countFrame(now)) connection.close('tooManyFrames')
-  return connection.open
+  if (connection.isOpen && !connection.heartbeat.countFrame(now)) connection.close('tooManyFrames')
+  return connection.isOpen
 }
 
 function parse(text: string): Record<string, unknown> | undefined {

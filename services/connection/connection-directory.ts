@@ -2,7 +2,7 @@ import { errors } from '../errors.ts'
 import type { ConnectionInfo, Durability, Store } from '../store/store.ts'
 
 /** The number of connections that the store told to close, and how safe a revocation is. */
-export interface Disconnected {
+interface Disconnected {
   disconnected: number
   durability: Durability
 }

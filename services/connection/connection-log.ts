@@ -2,7 +2,7 @@ import { closeCodes } from '../protocol/index.ts'
 import { userHash } from '../users.ts'
 
 /** The part of a logger that the log of connections uses. */
-export interface Logger {
+interface Logger {
   level: string
   debug(facts: object, message: string): void
   info(facts: object, message: string): void

@@ -48,7 +48,7 @@ export class Connection implements LocalConnection, TransportOwner {
   readonly #openedAt: number
   #stage: Stage = 'attach'
   /** A store call is in progress. The next step runs after its answer. */
-  #busy = false
+  #isBusy = false
   #greeted = false
   /** `reattach` was called during a store call: an attach that began earlier may be lost, and is repeated. */
   #attachAgain = false
@@ -90,7 +90,7 @@ export class Connection implements LocalConnection, TransportOwner {
     return this.#context.node
   }
 
-  get open(): boolean {
+  get isOpen(): boolean {
     return this.#stage !== 'closed'
   }
 
@@ -130,7 +130,7 @@ export class Connection implements LocalConnection, TransportOwner {
   reattach(): void {
     if (this.#stage === 'closed') return
     this.#stage = 'attach'
-    this.#attachAgain = this.#busy
+    this.#attachAgain = this.#isBusy
     this.#step()
   }
 
@@ -215,7 +215,7 @@ export class Connection implements LocalConnection, TransportOwner {
 
   /** No client acknowledges: an event stream is one-way, and the default device is shared. Bytes that were written move the cursor. */
   get #isSelfMoving(): boolean {
-    return this.#transport.oneWay || this.deviceId === DEFAULT_DEVICE
+    return this.#transport.isOneWay || this.deviceId === DEFAULT_DEVICE
   }
 
   /** Returns how many frames may be sent. Twice the window of typical rows is about 64 KB, so that `MAX_BUFFERED` bounds a cursor that moves itself. */
@@ -236,7 +236,7 @@ export class Connection implements LocalConnection, TransportOwner {
 
   /** Runs the next step of the current stage, unless a store call is in progress. */
   #step(): void {
-    if (this.#busy || this.#stage === 'live' || this.#stage === 'closed') return
+    if (this.#isBusy || this.#stage === 'live' || this.#stage === 'closed') return
     if (this.#stage === 'attach') void this.#ask(() => this.#attach())
     else if (!this.#doubt && this.#isCaughtUp) {
       this.#stage = 'live'
@@ -250,7 +250,7 @@ export class Connection implements LocalConnection, TransportOwner {
 
   /** On a store failure the step is retried at the next heartbeat; `#doubt` stays set. */
   async #ask(step: () => Promise<void>): Promise<void> {
-    this.#busy = true
+    this.#isBusy = true
     try {
       await step()
     } catch (error) {
@@ -261,7 +261,7 @@ export class Connection implements LocalConnection, TransportOwner {
   }
 
   #failStep(): void {
-    this.#busy = false
+    this.#isBusy = false
     this.#doubt = true
     if (!this.#greeted && performance.now() - this.#openedAt > this.#context.timeouts.attachMs) this.close('storeAway')
   }
@@ -299,7 +299,7 @@ export class Connection implements LocalConnection, TransportOwner {
    * a new connection over the limit counts until its own attach is refused.
    */
   #overLimit(silentMs: number | undefined, askedAt: number): void {
-    this.#busy = false
+    this.#isBusy = false
     this.#overLimitSince ||= askedAt
     const waitedMs = askedAt - this.#overLimitSince
     const isCertain = silentMs === undefined || silentMs < waitedMs
@@ -333,7 +333,7 @@ export class Connection implements LocalConnection, TransportOwner {
   }
 
   #take(backlog: Backlog): void {
-    this.#busy = false
+    this.#isBusy = false
     if (this.#stage === 'closed') return
     this.local.observe(backlog.epoch, backlog.top)
     this.local.expireIn(backlog.expiresInMs)

@@ -3,7 +3,7 @@ import type { Timeouts } from './timeouts.ts'
 import type { Transport } from './transport.ts'
 
 /** Frames a client may send in any second. */
-export const MAX_FRAMES_PER_SECOND = 50
+const MAX_FRAMES_PER_SECOND = 50
 const SECOND_MS = 1000
 
 /** Pings whose pongs may still arrive. The pongs of a slow network may arrive together. */
@@ -43,7 +43,7 @@ export class Heartbeat {
     this.#options = options
     this.#transport = transport
     const { streamMs } = options.timeouts
-    this.#endAt = transport.oneWay ? now + streamMs * (1 - STREAM_SPREAD * Math.random()) : Number.POSITIVE_INFINITY
+    this.#endAt = transport.isOneWay ? now + streamMs * (1 - STREAM_SPREAD * Math.random()) : Number.POSITIVE_INFINITY
   }
 
   /** Starts to ping. Called when `hello` was sent. */
@@ -85,7 +85,7 @@ export class Heartbeat {
 
   #recordPing(now: number): void {
     this.#pingedAt = now
-    if (this.#transport.oneWay) return
+    if (this.#transport.isOneWay) return
     this.#unansweredSince ||= now
     this.#framePongsDue = Math.min(MAX_PONGS_DUE, this.#framePongsDue + 1)
     this.#controlPongsDue = Math.min(MAX_PONGS_DUE, this.#controlPongsDue + 1)

@@ -7,7 +7,7 @@ import type { Position } from '../protocol/index.ts'
  * `late`: it is the first one for a row that was sent before a gap. It moves nothing.
  * `repeated`: it tells nothing new. `unknown`: the connection sent no such row.
  */
-export type AckOutcome = 'moved' | 'behind' | 'late' | 'repeated' | 'unknown'
+type AckOutcome = 'moved' | 'behind' | 'late' | 'repeated' | 'unknown'
 
 /** Rows that were sent without a gap between them. `sent` and `acked` are offsets. */
 interface Run {

@@ -26,7 +26,7 @@ const HEARTBEAT_COMMENT = Buffer.from(': heartbeat\n')
  */
 export class SseTransport implements Transport, Flushable {
   owner: TransportOwner | undefined
-  readonly oneWay = true
+  readonly isOneWay = true
   readonly #response: ServerResponse
   #pending: Buffer[] = []
   #pendingBytes = 0

@@ -17,7 +17,7 @@ const MAX_REASON_BYTES = 123
  */
 export class WebSocketTransport implements Transport, Flushable {
   owner: TransportOwner | undefined
-  readonly oneWay = false
+  readonly isOneWay = false
   readonly #webSocket: WebSocket
   readonly #socket: Socket
   #pending: Buffer[] = []

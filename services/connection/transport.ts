@@ -30,7 +30,7 @@ export interface Transport {
   close(bye: ByeFrame): void
 
   /** The client cannot answer: bytes that the network took count as received. */
-  readonly oneWay: boolean
+  readonly isOneWay: boolean
 
   /** Bytes waiting for the network. 0: every byte was handed over. */
   readonly buffered: number

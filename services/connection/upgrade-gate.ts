@@ -13,7 +13,7 @@ interface HttpSocket extends Socket {
 }
 
 /** Takes the arguments of Node's `upgrade` event: the request, its socket, and the bytes after its head. */
-export type UpgradeListener = (request: IncomingMessage, socket: Socket, head: Buffer) => void
+type UpgradeListener = (request: IncomingMessage, socket: Socket, head: Buffer) => void
 
 /**
  * Returns a listener for the `upgrade` event of a server. The listener passes WebSocket handshakes on. A server may ignore any other upgrade, for

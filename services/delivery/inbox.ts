@@ -16,18 +16,18 @@ export interface InboxPage {
 }
 
 /** The ids whose state changed, the unread count after the change, and the durability of the write. */
-export interface MarkAnswer extends MarkResult {
+interface MarkAnswer extends MarkResult {
   durability: Durability
 }
 
 /** A notification in the log, a parked one, or one that a digest took the place of. */
-export type FoundNotification =
+type FoundNotification =
   | InboxItem
   | (Notification & { state: 'parked'; releaseAt: number })
   | { id: string; state: 'folded'; eventId: string }
 
 /** The queue of a user. `head` and `first` are the newest row and the oldest retained row, '' while there is no log. */
-export interface QueueAnswer {
+interface QueueAnswer {
   head: string
   first: string
   parked: number

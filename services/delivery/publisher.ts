@@ -38,7 +38,7 @@ export interface PublishAnswer {
 type Outcome = PublishResult | { status: 'failed'; error: BelfryError }
 
 /** `replayed`: an earlier request with the same key was carried out, and this one wrote nothing. */
-export interface PublishOutcome {
+interface PublishOutcome {
   answer: PublishAnswer
   replayed: boolean
 }
@@ -47,7 +47,7 @@ export interface PublishOutcome {
 export type BatchItem = { request: PublishRequest; key: string | undefined } | { error: Error }
 
 /** The result of one item of a batch. */
-export type BatchResult = PublishAnswer | { error: Error }
+type BatchResult = PublishAnswer | { error: Error }
 
 /**
  * Publishes notifications. For each recipient, one step of the store appends the row and wakes the nodes that hold the user. The publisher never

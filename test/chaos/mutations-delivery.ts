@@ -82,7 +82,7 @@ export const deliveryMutations: Mutation[] = [
     edits: [
       {
         file: CONNECTION,
-        find: 'return this.#transport.oneWay || this.deviceId === DEFAULT_DEVICE',
+        find: 'return this.#transport.isOneWay || this.deviceId === DEFAULT_DEVICE',
         put: 'return true;'
       }
     ],
