@@ -17,7 +17,7 @@ export interface ClientFrameContext {
 }
 
 /**
- * Takes one text frame of a client. Text that is not a frame of the protocol closes the connection with 4006, and more than 50 frames in a second
+ * Takes one text frame of a client. Text that is not a frame of the protocol closes the connection with 4006, too many frames
  * with 4102. A frame that fails is answered with `error`.
  *
  * @param now on the monotonic clock, milliseconds
