@@ -34,7 +34,7 @@ export const redisMutations: Mutation[] = [
   },
   {
     name: 'counters above the target make up for missing ones below it',
-    edits: [{ file: 'services/store/redis/wakeups.ts', find: 'tally.past.push(counter)', put: ';' }],
+    edits: [{ file: 'services/store/redis/wakeup-tally.ts', find: 'this.#aboveTarget.push(counter)', put: ';' }],
     store: 'redis',
     faults: ['subscriberSwallow'],
     intensity: 4,
@@ -47,7 +47,7 @@ export const redisMutations: Mutation[] = [
     edits: [
       {
         file: 'services/store/redis/wakeups.ts',
-        find: 'if (!first) for (const bucket of missed) this.#suspects.add(bucket)',
+        find: 'if (!isFirst) for (const bucket of missed) this.#suspectBuckets.add(bucket)',
         put: ''
       }
     ],

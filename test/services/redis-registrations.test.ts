@@ -1,112 +1,184 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { errors } from '../../services/errors.ts'
-import type { Availability } from '../../services/store/redis/availability.ts'
 import { createClient } from '../../services/store/redis/clients.ts'
+import { CommandNotSent } from '../../services/store/redis/command-not-sent.ts'
 import { ALL_BUCKETS, bucketOf, Keys } from '../../services/store/redis/keys.ts'
-import { Registrations } from '../../services/store/redis/registrations.ts'
+import type { Master } from '../../services/store/redis/master.ts'
+import { Registrations, type RegistryCalls } from '../../services/store/redis/registrations.ts'
 import { scriptTexts } from '../../services/store/redis/script-texts.ts'
 import { Scripts } from '../../services/store/redis/scripts.ts'
-import { Unsent } from '../../services/store/redis/unsent.ts'
 import type { AttachResult, ConnectionInfo } from '../../services/store/store.ts'
 import { RedisServer } from '../fixtures/redis.ts'
 import { settings } from '../fixtures/redis-ground.ts'
 
 const NODE = 'one'
+const USER = 'alice'
 const attached = { status: 'attached' } as AttachResult
+
+let server: RedisServer
+t.before(async () => {
+  server = await RedisServer.start()
+})
+t.teardown(() => server.stop())
+t.beforeEach(async () => {
+  await server.admin().flushall()
+})
 
 function connection(connectionId: string): ConnectionInfo {
   return { connectionId, deviceId: 'phone', node: NODE, connectedAt: 0, address: '' }
 }
 
-t.test('calls for one user that overlap may be carried out in any order: in the end the newest list is there', async (t) => {
-  const server = await RedisServer.start()
-  t.teardown(() => server.stop())
+/** Registrations of a node, and the registry of `alice` behind their back. */
+async function setUp(t: Test) {
   const client = createClient({ url: server.url, keyPrefix: 'belfry', waitReplicas: 0 }, true)
   t.teardown(() => client.disconnect())
   await client.connect()
   const keys = new Keys('belfry')
-  const counters: number[] = []
   const scripts = new Scripts(client, scriptTexts(settings), false)
-  const calls: Pick<Availability, 'run'> = { run: (_slot, name, keys, args) => scripts.run(name, keys, args) }
+  const calls: RegistryCalls = {
+    run: (_slot, name, keys, args) => scripts.run(name, keys, args),
+    call: (_slot, send) => send({ commands: client, scripts } as Master)
+  }
+  const counted: { bucket: number; counter: number }[] = []
   const registrations = new Registrations(calls, keys, (bucket, counter) => {
-    t.equal(bucket, bucketOf('alice'))
-    counters.push(counter)
+    counted.push({ bucket, counter })
   })
-  const registered = async (): Promise<string[]> => {
-    const value = await server.admin().hget(keys.registry('alice'), NODE)
-    const list = value === null ? [] : (JSON.parse(value.slice(value.indexOf(' '))) as ConnectionInfo[])
-    return list.map(({ connectionId }) => connectionId)
-  }
-  const write = async (list: ConnectionInfo[]): Promise<void> => {
-    await server.admin().hset(keys.registry('alice'), NODE, `${list.length} ${JSON.stringify(list)}`)
-  }
-
-  /** Begins an attach; what it answers with registers the list only then. */
-  const begin = (list: ConnectionInfo[]): (() => Promise<void>) => {
-    let answer: () => void = () => undefined
-    const late = new Promise<void>((resolve) => {
-      answer = resolve
-    })
-    const done = registrations.attach('alice', list, async () => {
-      await late
-      await write(list)
-      return attached
-    })
-    return async () => {
-      answer()
-      await done
+  return {
+    registrations,
+    counted,
+    retry: () => registrations.retry(NODE, ALL_BUCKETS),
+    registered: async (): Promise<string[]> => {
+      const connections = (await registrations.read(USER)).get(NODE) ?? []
+      return connections.map(({ connectionId }) => connectionId)
+    },
+    overwrite: async (connections: ConnectionInfo[]): Promise<void> => {
+      await server.admin().hset(keys.registry(USER), NODE, `${connections.length} ${JSON.stringify(connections)}`)
     }
   }
+}
 
-  const one = begin([connection('a')])
-  registrations.want('alice', [])
-  await registrations.write('alice', NODE)
-  await one()
-  t.same(await registered(), ['a'], 'an attach that came after the detach left a ghost')
-  await registrations.retry(NODE, ALL_BUCKETS)
-  t.same(await registered(), [], 'which is gone with the next second')
-  await write([connection('x')])
-  await registrations.retry(NODE, ALL_BUCKETS)
-  t.same(await registered(), ['x'], 'and nothing is in doubt any more')
+/** Begins an attach, which Redis carries out and answers when the returned function is called. */
+function beginAttach({ registrations, overwrite }: Awaited<ReturnType<typeof setUp>>, connections: ConnectionInfo[]): () => Promise<void> {
+  let answer: () => void = () => undefined
+  const answered = new Promise<void>((resolve) => {
+    answer = resolve
+  })
+  const done = registrations.attach(USER, connections, async () => {
+    await answered
+    await overwrite(connections)
+    return attached
+  })
+  return async () => {
+    answer()
+    await done
+  }
+}
 
-  const first = begin([connection('a')])
-  const second = begin([connection('a'), connection('b')])
+async function failAttach({ registrations }: Awaited<ReturnType<typeof setUp>>, connections: ConnectionInfo[]): Promise<void> {
+  const send = async (): Promise<AttachResult> => {
+    throw new Error('no answer')
+  }
+  await t.rejects(registrations.attach(USER, connections, send), { message: 'no answer' })
+}
+
+t.test('an attach that is carried out after the detach: the next retry removes its registration', async (t) => {
+  const node = await setUp(t)
+  const attach = beginAttach(node, [connection('a')])
+  node.registrations.set(USER, [])
+  await node.registrations.write(USER, NODE)
+  await attach()
+  t.same(await node.registered(), ['a'])
+  await node.retry()
+  t.same(await node.registered(), [])
+})
+
+t.test('a retry that ran alone ends the doubt: the registry is not written again', async (t) => {
+  const node = await setUp(t)
+  const attach = beginAttach(node, [connection('a')])
+  node.registrations.set(USER, [])
+  await node.registrations.write(USER, NODE)
+  await attach()
+  await node.retry()
+  await node.overwrite([connection('x')])
+  await node.retry()
+  t.same(await node.registered(), ['x'])
+})
+
+t.test('attaches that are carried out in reverse order: the next retry writes the connections of the latest', async (t) => {
+  const node = await setUp(t)
+  const first = beginAttach(node, [connection('a')])
+  const second = beginAttach(node, [connection('a'), connection('b')])
   await second()
   await first()
-  t.same(await registered(), ['a'], 'an older attach came last')
-  await registrations.retry(NODE, ALL_BUCKETS)
-  t.same(await registered(), ['a', 'b'])
-  t.same([...registrations.buckets()], [bucketOf('alice')])
+  t.same(await node.registered(), ['a'])
+  await node.retry()
+  t.same(await node.registered(), ['a', 'b'])
+  t.same([...node.registrations.buckets()], [bucketOf(USER)])
+})
 
-  await t.rejects(
-    registrations.attach('alice', [connection('a')], async () => {
-      throw new Error('no answer')
-    })
-  )
-  await write([])
-  await registrations.retry(NODE, ALL_BUCKETS)
-  t.same(await registered(), ['a', 'b'], 'what has no outcome is written again')
+t.test('an attach without an answer: the next retry writes the connections before it', async (t) => {
+  const node = await setUp(t)
+  await beginAttach(node, [connection('a'), connection('b')])()
+  await failAttach(node, [connection('a')])
+  await node.overwrite([])
+  await node.retry()
+  t.same(await node.registered(), ['a', 'b'])
+})
 
-  await write([])
-  await registrations.retry(NODE, ALL_BUCKETS)
-  t.same(await registered(), [], 'the call without an answer came late')
-  registrations.doubt([bucketOf('alice') + 1])
-  await registrations.retry(NODE, ALL_BUCKETS)
-  t.same(await registered(), [], 'in a bucket whose counter did not move unheard')
-  registrations.doubt([bucketOf('alice')])
-  await registrations.retry(NODE, ALL_BUCKETS)
-  t.same(await registered(), ['a', 'b'], 'and is written over once it moved the counter')
-  t.same(
-    counters,
-    counters.map((_, index) => index + 2),
-    'each write is counted'
-  )
-  await registrations.attach('alice', [], async () => ({ status: 'limit' }))
-  await registrations.retry(NODE, ALL_BUCKETS)
-  t.same(await registered(), ['a', 'b'])
-  const unsent = async (): Promise<AttachResult> => {
-    throw new errors.StoreUnavailable({ cause: new Unsent('away') })
+t.test('an attach that is carried out late: the registry is written again once the counter of its bucket has moved', async (t) => {
+  const node = await setUp(t)
+  await beginAttach(node, [connection('a'), connection('b')])()
+  await failAttach(node, [connection('a')])
+  await node.retry()
+  await node.overwrite([])
+  await node.retry()
+  t.same(await node.registered(), [], 'the call was carried out unnoticed')
+  node.registrations.doubt([bucketOf(USER) + 1])
+  await node.retry()
+  t.same(await node.registered(), [], 'the counter of another bucket moved')
+  node.registrations.doubt([bucketOf(USER)])
+  await node.retry()
+  t.same(await node.registered(), ['a', 'b'])
+})
+
+t.test('each write is counted', async (t) => {
+  const node = await setUp(t)
+  const lists = [[connection('a')], [connection('a'), connection('b')], [], [connection('c')]]
+  for (const connections of lists) {
+    node.registrations.set(USER, connections)
+    await node.registrations.write(USER, NODE)
+    t.same(
+      await node.registered(),
+      connections.map(({ connectionId }) => connectionId)
+    )
   }
-  await t.rejects(registrations.attach('bob', [connection('c')], unsent))
-  t.notOk(registrations.buckets().has(bucketOf('bob')), 'nothing can come of a call that was not sent')
+  t.same(
+    node.counted,
+    lists.map((_, index) => ({ bucket: bucketOf(USER), counter: index + 2 }))
+  )
+})
+
+t.test('an attach that the limit refused changes nothing', async (t) => {
+  const node = await setUp(t)
+  await beginAttach(node, [connection('a'), connection('b')])()
+  await node.registrations.attach(USER, [], async () => ({ status: 'limit' }))
+  await node.retry()
+  t.same(await node.registered(), ['a', 'b'])
+  t.same(node.counted, [], 'nothing was written again')
+})
+
+t.test('an attach that was not sent leaves nothing in doubt', async (t) => {
+  const node = await setUp(t)
+  const send = async (): Promise<AttachResult> => {
+    throw new errors.StoreUnavailable({ cause: new CommandNotSent('the master is not available') })
+  }
+  await t.rejects(node.registrations.attach(USER, [connection('c')], send))
+  t.notOk(node.registrations.buckets().has(bucketOf(USER)))
+})
+
+t.test('the nodes of a user are those in the registry', async (t) => {
+  const node = await setUp(t)
+  t.same(await node.registrations.nodesOf(USER), [])
+  await node.overwrite([connection('a')])
+  t.same(await node.registrations.nodesOf(USER), [NODE])
 })

@@ -3,6 +3,7 @@ import type { Durability, StoreSettings, StoreStatus } from '../store.ts'
 import { StoreUnusable } from '../unusable.ts'
 import { probe, type RedisStoreOptions } from './clients.ts'
 import { ClusterMap } from './cluster-map.ts'
+import { CommandNotSent } from './command-not-sent.ts'
 import { type Keys, SLOT_OF_BUCKET } from './keys.ts'
 import { Master } from './master.ts'
 import { redirectionOf } from './redirection.ts'
@@ -11,7 +12,6 @@ import type { Args, ScriptName } from './script-table.ts'
 import { type ScriptTexts, scriptTexts } from './script-texts.ts'
 import { checkBuckets, checkPolicy, checkServer, describeFailure, durabilityOf, hiddenFacts } from './server-facts.ts'
 import { redirectAddress, slotsText } from './slot-map.ts'
-import { Unsent } from './unsent.ts'
 
 const PROBE_MS = 1000
 /** A master that is not available is tried again after this, milliseconds. */
@@ -125,7 +125,7 @@ export class Availability {
 
   /** Returns whether the master of a slot is available. */
   owns(slot: number): boolean {
-    return !(this.#masterOf(slot) instanceof Unsent)
+    return !(this.#masterOf(slot) instanceof CommandNotSent)
   }
 
   /** Returns whether a master owns a slot. */
@@ -138,10 +138,10 @@ export class Availability {
     return this.call(slot, ({ scripts }) => scripts.run(name, keys, args))
   }
 
-  /** Makes one call to the master of a slot. Rejects with `Unsent` when that master is not available. */
+  /** Makes one call to the master of a slot. Rejects with `CommandNotSent` when that master is not available. */
   call<Result>(slot: number, send: (master: Master) => Promise<Result>): Promise<Result> {
     const master = this.#masterOf(slot)
-    if (master instanceof Unsent) return Promise.reject(master)
+    if (master instanceof CommandNotSent) return Promise.reject(master)
     const answer = master.watch(() => send(master))
     return this.#map === undefined ? answer : answer.catch((error: unknown) => this.#redirect(slot, master, send, error))
   }
@@ -149,7 +149,7 @@ export class Availability {
   /** Calls a script over one key of each bucket given, on the masters that are available. Rejects when that fails on all of them. */
   async overBuckets(buckets: ReadonlySet<number>, args: Omit<Args<'due'>, 'further'>): Promise<Reply[]> {
     const { available } = this
-    if (available.length === 0) throw new Unsent(this.status().reason)
+    if (available.length === 0) throw new CommandNotSent(this.status().reason)
     const calls = available.map((master) => {
       const own = master.buckets.filter((bucket) => buckets.has(bucket)).map((bucket) => this.#keys.due[bucket] as string)
       return master.watch(() => master.scripts.over('due', own, args))
@@ -191,12 +191,12 @@ export class Availability {
     return levels.includes('os') ? 'os' : 'fsync'
   }
 
-  #masterOf(slot: number): Master | Unsent {
-    if (this.#closed) return new Unsent('closed')
+  #masterOf(slot: number): Master | CommandNotSent {
+    if (this.#closed) return new CommandNotSent('closed')
     const address = this.#map === undefined ? '' : this.#map.owners[slot]
     const master = address === undefined ? undefined : this.#masters.get(address)
-    if (master === undefined) return new Unsent(`no Redis master owns slot ${slot}`)
-    return master.available ? master : new Unsent(master.reason)
+    if (master === undefined) return new CommandNotSent(`no Redis master owns slot ${slot}`)
+    return master.available ? master : new CommandNotSent(master.reason)
   }
 
   /** Repeats a call that a server redirected, and so did not carry out. */
@@ -213,7 +213,7 @@ export class Availability {
       }
       const asks = redirection.kind === 'ask'
       const target = asks ? this.#masterAt(redirection.endpoint, from) : this.#masterOf(slot)
-      if (target instanceof Unsent) throw target
+      if (target instanceof CommandNotSent) throw target
       from = target
       try {
         return await target.watch(() => {
@@ -227,10 +227,10 @@ export class Availability {
     }
   }
 
-  #masterAt(endpoint: string, from: Master): Master | Unsent {
+  #masterAt(endpoint: string, from: Master): Master | CommandNotSent {
     const address = redirectAddress(endpoint, from.commands.options.host ?? '')
     const master = this.#masters.get(address)
-    return master?.available ? master : new Unsent(`Redis master ${address} is not available`)
+    return master?.available ? master : new CommandNotSent(`Redis master ${address} is not available`)
   }
 
   #add(address: string): Master {
@@ -242,10 +242,10 @@ export class Availability {
       client.on('error', (error: Error) => this.#note(master, error))
     }
     master.commands.on('close', () => this.leave(master, 'the connection was closed'))
-    master.subscriber.on('close', () => master.listening.clear())
+    master.subscriber.on('close', () => master.subscribedBuckets.clear())
     // Redis unsubscribes everybody from a slot's channels when the slot gets an owner, be it the same one.
     master.subscriber.on('moved', () => {
-      master.listening.clear()
+      master.subscribedBuckets.clear()
       this.#map?.refresh()
       if (master.available) this.#duties?.attend(master)
     })
@@ -283,7 +283,7 @@ export class Availability {
       master.buckets = buckets
       master.slots = slotsText(owners, address)
       const own = new Set(buckets)
-      for (const bucket of master.listening) if (!own.has(bucket)) master.listening.delete(bucket)
+      for (const bucket of master.subscribedBuckets) if (!own.has(bucket)) master.subscribedBuckets.delete(bucket)
       if (master.available) this.#duties?.attend(master)
     }
     this.#duties?.changed(this.status())

@@ -89,7 +89,7 @@ export class Housekeeping implements Duties {
   }
 
   attend(master: Master): void {
-    this.wakeups.tellSuspects()
+    this.wakeups.reportSuspects()
     void this.#listen(master)
   }
 
@@ -136,7 +136,7 @@ export class Housekeeping implements Duties {
 
   /** Subscribes to buckets that came to the master, or that Redis has unsubscribed. What was missed in between is read. */
   async #listen(master: Master): Promise<void> {
-    const deaf = master.buckets.filter((bucket) => !master.listening.has(bucket))
+    const deaf = master.buckets.filter((bucket) => !master.subscribedBuckets.has(bucket))
     if (deaf.length === 0 || this.#listening.has(master)) return
     this.#listening.add(master)
     try {
@@ -173,7 +173,7 @@ export class Housekeeping implements Duties {
   #reconcile(master: Master): void {
     if (this.#scanning.has(master) || !this.wakeups.takeRollback(master)) return
     this.#scanning.add(master)
-    scanRegistry(master, this.#keys, this.#node, (user) => this.#registrations.meet(user))
+    scanRegistry(master, this.#keys, this.#node, (user) => this.#registrations.removeIfUnused(user))
       .catch(() => this.wakeups.noteRollback(master))
       .finally(() => this.#scanning.delete(master))
   }
@@ -182,11 +182,11 @@ export class Housekeeping implements Duties {
   #meeting(events: StoreEvents): StoreEvents {
     return {
       wake: (wake) => {
-        this.#registrations.meet(wake.user)
+        this.#registrations.removeIfUnused(wake.user)
         events.wake(wake)
       },
       kick: (kick) => {
-        this.#registrations.meet(kick.user)
+        this.#registrations.removeIfUnused(kick.user)
         events.kick(kick)
       },
       suspect: (affected) => events.suspect(affected),

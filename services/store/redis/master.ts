@@ -31,7 +31,7 @@ export class Master {
   /** Slots that the master owns, in words. */
   slots = ''
   /** Buckets that `subscriber` was subscribed to since it connected, and that Redis has not unsubscribed since. */
-  readonly listening = new Set<number>()
+  readonly subscribedBuckets = new Set<number>()
   available = false
   /** Explains why the master is not available. */
   reason = 'Redis cannot be reached'

@@ -28,6 +28,7 @@ import type {
 } from '../store.ts'
 import { Availability } from './availability.ts'
 import type { RedisStoreOptions } from './clients.ts'
+import { CommandNotSent } from './command-not-sent.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { ALL_BUCKETS, bucketOf, Keys, slotOfUser } from './keys.ts'
 import { type Master, RELEASES } from './master.ts'
@@ -37,7 +38,6 @@ import { list, number, type Reply, text } from './reply.ts'
 import { Room } from './room.ts'
 import { ScriptBatcher } from './script-batcher.ts'
 import { type Args, type BatchScript, fieldsOf, type LogScript, type OwnArgs, scripts } from './script-table.ts'
-import { Unsent } from './unsent.ts'
 
 /** Users of one bucket whose notifications one sweep releases. */
 const SWEEP_BATCH = 100
@@ -69,7 +69,7 @@ export class RedisStore implements Store {
     this.#log = options.log
     this.#keys = new Keys(options.keyPrefix)
     this.#availability = new Availability(settings, options, this.#keys)
-    const heard = (bucket: number, counter: number): void => this.#housekeeping?.wakeups.heard(bucket, counter)
+    const heard = (bucket: number, counter: number): void => this.#housekeeping?.wakeups.note(bucket, counter)
     this.#registrations = new Registrations(this.#availability, this.#keys, heard)
     if (options.clusterNodes !== undefined) return
     this.#acks = this.#batcher('ack-usual')
@@ -153,7 +153,7 @@ export class RedisStore implements Store {
     const result = await this.#registrations.attach(user, connections, async () => {
       const reply = await this.#guard(() => this.#availability.call(slotOfUser(user), step))
       const { counter, result, kicks } = attachResult(reply, start)
-      if (result.status === 'attached') this.#housekeeping?.wakeups.heard(bucketOf(user), counter)
+      if (result.status === 'attached') this.#housekeeping?.wakeups.note(bucketOf(user), counter)
       this.#housekeeping?.kick(user, kicks)
       return result
     })
@@ -167,7 +167,7 @@ export class RedisStore implements Store {
   }
 
   async detach(user: string, connections: ConnectionInfo[]): Promise<void> {
-    this.#registrations.want(user, connections)
+    this.#registrations.set(user, connections)
     await this.#guard(() => this.#registrations.write(user, this.#node))
   }
 
@@ -207,11 +207,9 @@ export class RedisStore implements Store {
   }
 
   async connections(user: string): Promise<ConnectionInfo[]> {
-    const key = this.#keys.registry(user)
-    const read = ({ commands }: Master): Promise<Record<string, string>> => commands.hgetall(key)
-    const fields = await this.#guard(() => this.#availability.call(slotOfUser(user), read))
+    const connectionsByNode = await this.#guard(() => this.#registrations.read(user))
     const live = await this.#housekeeping?.nodes.live()
-    return Object.entries(fields).flatMap(([node, value]) => (live === undefined || live.includes(node) ? connectionsIn(value) : []))
+    return [...connectionsByNode].flatMap(([node, connections]) => (live === undefined || live.includes(node) ? connections : []))
   }
 
   async disconnect(command: DisconnectCommand): Promise<number> {
@@ -228,11 +226,10 @@ export class RedisStore implements Store {
     return this.#housekeeping?.nodes.share() ?? Promise.resolve([])
   }
 
-  /** The longest silence among the other nodes that hold connections of the user. */
+  /** Returns the longest time since a heartbeat among the other nodes that hold connections of the user. */
   async #silence(user: string): Promise<{ silentMs: number } | undefined> {
-    const key = this.#keys.registry(user)
-    const names = await this.#guard(() => this.#availability.call(slotOfUser(user), ({ commands }) => commands.hkeys(key)))
-    const others = names.filter((name) => name !== this.#node)
+    const nodes = await this.#guard(() => this.#registrations.nodesOf(user))
+    const others = nodes.filter((node) => node !== this.#node)
     if (others.length === 0) return undefined
     return { silentMs: await this.#guard(() => this.#housekeeping?.nodes.silence(others) ?? Promise.resolve(0)) }
   }
@@ -267,7 +264,7 @@ export class RedisStore implements Store {
 
   async #guard<Result>(call: () => Promise<Result>, user = ''): Promise<Result> {
     try {
-      if (this.#closed) throw new Unsent('closed')
+      if (this.#closed) throw new CommandNotSent('closed')
       return await call()
     } catch (cause) {
       if (cause instanceof Error && cause.message.startsWith('OOM')) {
@@ -277,10 +274,6 @@ export class RedisStore implements Store {
       throw new errors.StoreUnavailable({ cause })
     }
   }
-}
-
-function connectionsIn(value: string): ConnectionInfo[] {
-  return JSON.parse(value.slice(value.indexOf(' ') + 1)) as ConnectionInfo[]
 }
 
 /** Arguments of `attach` that only read: no node, no connections, no device. */

@@ -1,196 +1,230 @@
 import type { AttachResult, ConnectionInfo } from '../store.ts'
 import type { Availability } from './availability.ts'
+import { mayBeCarriedOut } from './command-not-sent.ts'
 import { ALL_BUCKETS, BUCKETS, bucketOf, type Keys, SLOT_OF_BUCKET, slotOfUser } from './keys.ts'
+import type { Master } from './master.ts'
 import { list, number, text } from './reply.ts'
 import { scripts } from './script-table.ts'
-import { maybeCarriedOut } from './unsent.ts'
 
-/** Registrations taken back by one round trip. */
-const BATCH = 500
-/** Registrations that one call checks. */
-const RENEWED_TOGETHER = 100
-/** A call without an answer may be carried out this much later, when the network lets go of it, milliseconds. */
-const LATE_MS = 600_000
+/** Most registrations written at once, by a retry or at the end of the node. */
+const WRITE_BATCH = 500
+/** Registrations checked by one call. */
+const RENEW_BATCH = 100
+/** A call without an answer may be carried out this much later, when a network that held it delivers it, milliseconds. */
+const LATE_CALL_MS = 600_000
 
-/** What the registry should hold for a user on this node, and the calls that write it. */
-interface Held {
+/** What the registry should hold for a user on this node. */
+interface Registration {
   connections: ConnectionInfo[]
-  /** Number of the call, or of the wish, that `connections` are from. */
-  from: number
-  begun: number
-  underWay: number
+  /** Number of the write, or of the call to `set`, that `connections` come from. */
+  connectionsFrom: number
+  /** Number of the latest write or call to `set`. */
+  latest: number
+  writesInProgress: number
 }
 
-/** One call that writes what the registry holds. */
-interface Call {
+/** One call that writes to the registry. */
+interface Write {
   number: number
-  /** None was under way when it began. */
-  first: boolean
+  /** No other write for the user was in progress when this one began. */
+  startedAlone: boolean
 }
+
+/** The node's routes to the registry: one script, or one read on the master that owns a slot. */
+export type RegistryCalls = Pick<Availability, 'run' | 'call'>
 
 /**
- * This node's part of the registry. Where the outcome of a call is not known, or calls for one user overlapped (a redirected one may be
- * carried out after the next), what should be there is written again, each second until that worked alone, so that neither a user goes
- * unwoken nor a ghost stays. A call without an answer may come much later still: it moves the node's counter, and then it is written again.
+ * This node's part of the registry. It holds the invariant of the *lone write* (docs/explanation/store.md): the registry is known to hold
+ * what it should only when the latest write for the user was answered and overlapped with no other. Until then the write is repeated each
+ * second.
  */
 export class Registrations {
-  readonly #availability: Pick<Availability, 'run'>
+  readonly #calls: RegistryCalls
   readonly #keys: Keys
-  readonly #held = new Map<string, Held>()
+  readonly #registrationByUser = new Map<string, Registration>()
+  /** Users whose registration must be written again. */
   readonly #doubtful = new Set<string>()
-  /** By bucket: users for whom a call had no answer, and when, milliseconds of the monotonic clock; in the order of that. */
-  readonly #unanswered: Map<string, number>[] = Array.from({ length: BUCKETS }, () => new Map())
-  readonly #byBucket: Set<string>[] = Array.from({ length: BUCKETS }, () => new Set())
-  readonly #heard: (bucket: number, counter: number) => void
+  /** By bucket: users with an unanswered call, and its time, milliseconds of the monotonic clock; in the order of time. */
+  readonly #unansweredByBucket: Map<string, number>[] = Array.from({ length: BUCKETS }, () => new Map())
+  /** By bucket: users with connections on this node. */
+  readonly #usersByBucket: Set<string>[] = Array.from({ length: BUCKETS }, () => new Set())
+  readonly #onCounted: (bucket: number, counter: number) => void
 
-  /** @param heard told of the node's counter after each write */
-  constructor(availability: Pick<Availability, 'run'>, keys: Keys, heard: (bucket: number, counter: number) => void) {
-    this.#availability = availability
+  /** @param onCounted called with the node's counter after each write */
+  constructor(calls: RegistryCalls, keys: Keys, onCounted: (bucket: number, counter: number) => void) {
+    this.#calls = calls
     this.#keys = keys
-    this.#heard = heard
+    this.#onCounted = onCounted
   }
 
-  /** Buckets with users here, or for whom a call may still be carried out. */
+  /** Returns the buckets with users on this node, or with calls that may still be carried out. */
   buckets(): Set<number> {
-    const concerned = (bucket: number): boolean => this.#byBucket[bucket]?.size !== 0 || this.#unanswered[bucket]?.size !== 0
-    return new Set(ALL_BUCKETS.filter(concerned))
+    return new Set(ALL_BUCKETS.filter((bucket) => this.#usersByBucket[bucket]?.size !== 0 || this.#unansweredByBucket[bucket]?.size !== 0))
   }
 
-  /** Something of these buckets may have been carried out unheard. */
+  /** Marks the users with unanswered calls in these buckets as doubtful, because such a call may have been carried out late. */
   doubt(buckets: readonly number[]): void {
-    for (const bucket of buckets) for (const user of this.#unanswered[bucket]?.keys() ?? []) this.#doubtful.add(user)
+    for (const bucket of buckets) for (const user of this.#unansweredByBucket[bucket]?.keys() ?? []) this.#doubtful.add(user)
   }
 
-  /** Carries out an attach and keeps what it registered. */
-  async attach(user: string, connections: ConnectionInfo[], carryOut: () => Promise<AttachResult>): Promise<AttachResult> {
-    const held = this.#of(user)
-    const wrote = ({ status }: AttachResult): boolean => status === 'attached'
-    return await this.#call(user, held, wrote, async (call) => {
-      const result = await carryOut()
-      if (wrote(result) && call.number > held.from) this.#keep(user, held, connections, call.number)
+  /** Runs an attach, and keeps the connections that it registered. */
+  async attach(user: string, connections: ConnectionInfo[], send: () => Promise<AttachResult>): Promise<AttachResult> {
+    const registration = this.#of(user)
+    const hasWritten = ({ status }: AttachResult): boolean => status === 'attached'
+    return await this.#track(user, registration, hasWritten, async (write) => {
+      const result = await send()
+      if (hasWritten(result) && write.number > registration.connectionsFrom) this.#keep(user, registration, connections, write.number)
       return result
     })
   }
 
-  /** From now on the registry should hold this; `write` makes it so. */
-  want(user: string, connections: ConnectionInfo[]): void {
-    const held = this.#of(user)
+  /** Sets the connections that the registry should hold. `write` writes them. */
+  set(user: string, connections: ConnectionInfo[]): void {
+    const registration = this.#of(user)
     this.#doubtful.add(user)
-    this.#keep(user, held, connections, ++held.begun)
+    this.#keep(user, registration, connections, ++registration.latest)
   }
 
   async write(user: string, node: string): Promise<void> {
-    const held = this.#of(user)
-    const { connections } = held
-    const detach = async (): Promise<void> => this.#heard(bucketOf(user), await this.#detach(user, node, connections))
-    await this.#call(user, held, () => true, detach)
+    const registration = this.#of(user)
+    const { connections } = registration
+    const detach = async (): Promise<void> => this.#onCounted(bucketOf(user), await this.#detach(user, node, connections))
+    await this.#track(user, registration, () => true, detach)
   }
 
-  /** Writes again what is in doubt in these buckets. */
+  /** Writes the doubtful registrations of these buckets again. */
   async retry(node: string, buckets: readonly number[]): Promise<void> {
-    this.#forget(performance.now() - LATE_MS)
+    this.#forgetUnanswered(performance.now() - LATE_CALL_MS)
     const own = new Set(buckets)
-    const users = [...this.#doubtful].filter((user) => own.has(bucketOf(user)) && this.#of(user).underWay === 0)
-    await Promise.all(users.slice(0, BATCH).map((user) => this.write(user, node)))
+    const users = [...this.#doubtful].filter((user) => own.has(bucketOf(user)) && this.#of(user).writesInProgress === 0)
+    await Promise.all(users.slice(0, WRITE_BATCH).map((user) => this.write(user, node)))
   }
 
-  /** Checks the registrations of a bucket's users and keeps them from expiring. Resolves with the users whose registration is missing. */
+  /** Checks the registrations of a bucket's users and renews their expiry. Resolves with the users whose registration is missing. */
   async renew(bucket: number, node: string): Promise<Set<string>> {
     const missing = new Set<string>()
-    const users = [...(this.#byBucket[bucket] as Set<string>)]
-    for (let from = 0; from < users.length; from += RENEWED_TOGETHER) {
-      const args = { node, users: users.slice(from, from + RENEWED_TOGETHER) }
-      const reply = await this.#availability.run(SLOT_OF_BUCKET[bucket] as number, 'renew', [this.#keys.counters[bucket] as string], args)
-      for (const user of list(reply).map(text)) if (this.#isSettled(user)) missing.add(user)
+    const slot = SLOT_OF_BUCKET[bucket] as number
+    const keys = this.#keys.ofBucket(bucket, scripts.renew.keys)
+    const users = [...(this.#usersByBucket[bucket] as Set<string>)]
+    for (let from = 0; from < users.length; from += RENEW_BATCH) {
+      const args = { node, users: users.slice(from, from + RENEW_BATCH) }
+      for (const user of list(await this.#calls.run(slot, 'renew', keys, args)).map(text)) if (this.#isSettled(user)) missing.add(user)
     }
     return missing
   }
 
-  /** The registry names this node for the user. If the node holds no connection of theirs, the registration is taken back. */
-  meet(user: string): void {
-    if (!this.#held.has(user)) this.want(user, [])
+  /** Takes the registration of a user back if this node, which the registry names for the user, has no connection of the user. */
+  removeIfUnused(user: string): void {
+    if (!this.#registrationByUser.has(user)) this.set(user, [])
   }
 
-  /** Whether the registry should name this node for the user, and no call that changes this is under way. */
-  #isSettled(user: string): boolean {
-    const held = this.#held.get(user)
-    return held !== undefined && held.connections.length > 0 && held.underWay === 0 && !this.#doubtful.has(user)
+  /** Reads the registry of a user: the connections of each node. */
+  async read(user: string): Promise<Map<string, ConnectionInfo[]>> {
+    const key = this.#keys.registry(user)
+    const read = ({ commands }: Master): Promise<Record<string, string>> => commands.hgetall(key)
+    const fields = await this.#calls.call(slotOfUser(user), read)
+    return new Map(
+      Object.entries(fields).map(([node, value]) => [node, JSON.parse(value.slice(value.indexOf(' ') + 1)) as ConnectionInfo[]])
+    )
   }
 
-  /** Takes the node out of the registry of every user whose master is available. */
+  /** Reads which nodes have connections of a user. */
+  async nodesOf(user: string): Promise<string[]> {
+    const key = this.#keys.registry(user)
+    return await this.#calls.call(slotOfUser(user), ({ commands }) => commands.hkeys(key))
+  }
+
+  /** Removes the node from the registry of each of its users whose master is available. */
   async removeAll(node: string): Promise<void> {
-    const users = [...this.#held.keys()]
-    for (let from = 0; from < users.length; from += BATCH) {
-      const batch = users.slice(from, from + BATCH)
+    const users = [...this.#registrationByUser.keys()]
+    for (let from = 0; from < users.length; from += WRITE_BATCH) {
+      const batch = users.slice(from, from + WRITE_BATCH)
       await Promise.allSettled(batch.map((user) => this.#detach(user, node, [])))
     }
+  }
+
+  /** Returns whether the registry must name this node for the user: nothing is in doubt, and no write in progress can change it. */
+  #isSettled(user: string): boolean {
+    const registration = this.#registrationByUser.get(user)
+    if (registration === undefined || this.#doubtful.has(user)) return false
+    return registration.connections.length > 0 && registration.writesInProgress === 0
   }
 
   async #detach(user: string, node: string, connections: ConnectionInfo[]): Promise<number> {
     const keys = this.#keys.ofUser(user, scripts.detach.keys)
     const args = { node, count: connections.length, connections: JSON.stringify(connections) }
-    return number(await this.#availability.run(slotOfUser(user), 'detach', keys, args))
+    return number(await this.#calls.run(slotOfUser(user), 'detach', keys, args))
   }
 
-  #of(user: string): Held {
-    let held = this.#held.get(user)
-    if (held === undefined) {
-      held = { connections: [], from: 0, begun: 0, underWay: 0 }
-      this.#held.set(user, held)
+  #of(user: string): Registration {
+    let registration = this.#registrationByUser.get(user)
+    if (registration === undefined) {
+      registration = { connections: [], connectionsFrom: 0, latest: 0, writesInProgress: 0 }
+      this.#registrationByUser.set(user, registration)
     }
-    return held
+    return registration
   }
 
-  /** One call that writes. What came of it is not known when it fails, unless it was not sent. */
-  async #call<Result>(user: string, held: Held, wrote: (result: Result) => boolean, act: (call: Call) => Promise<Result>): Promise<Result> {
-    const call = this.#begin(held)
+  /**
+   * Runs one write and notes its outcome: written or not. If the write fails after it was sent, the outcome is unknown.
+   *
+   * @param hasWritten returns whether the call wrote to the registry, by its result
+   */
+  async #track<Result>(
+    user: string,
+    registration: Registration,
+    hasWritten: (result: Result) => boolean,
+    send: (write: Write) => Promise<Result>
+  ): Promise<Result> {
+    const write = this.#begin(registration)
     let written: boolean | undefined
     try {
-      const result = await act(call)
-      written = wrote(result)
+      const result = await send(write)
+      written = hasWritten(result)
       return result
     } catch (error) {
-      if (!maybeCarriedOut(error)) written = false
+      if (!mayBeCarriedOut(error)) written = false
       throw error
     } finally {
-      this.#end(user, held, call, written)
+      this.#end(user, registration, write, written)
     }
   }
 
-  #begin(held: Held): Call {
-    held.underWay += 1
-    return { number: ++held.begun, first: held.underWay === 1 }
+  #begin(registration: Registration): Write {
+    registration.writesInProgress += 1
+    return { number: ++registration.latest, startedAlone: registration.writesInProgress === 1 }
   }
 
-  /** @param written undefined: that is not known */
-  #end(user: string, held: Held, call: Call, written: boolean | undefined): void {
-    held.underWay -= 1
-    const alone = call.first && held.begun === call.number
-    if (written === undefined) this.#await(user)
-    if (written === undefined || !alone) this.#doubtful.add(user)
+  /** @param written undefined if the outcome is unknown */
+  #end(user: string, registration: Registration, write: Write, written: boolean | undefined): void {
+    registration.writesInProgress -= 1
+    const wasAlone = write.startedAlone && registration.latest === write.number
+    if (written === undefined) this.#noteUnanswered(user)
+    if (written === undefined || !wasAlone) this.#doubtful.add(user)
     else if (written) this.#doubtful.delete(user)
-    if (held.connections.length === 0 && held.underWay === 0 && !this.#doubtful.has(user)) this.#held.delete(user)
+    const isUnused = registration.connections.length === 0 && registration.writesInProgress === 0
+    if (isUnused && !this.#doubtful.has(user)) this.#registrationByUser.delete(user)
   }
 
-  #await(user: string): void {
-    const unanswered = this.#unanswered[bucketOf(user)] as Map<string, number>
+  #noteUnanswered(user: string): void {
+    const unanswered = this.#unansweredByBucket[bucketOf(user)] as Map<string, number>
     unanswered.delete(user)
     unanswered.set(user, performance.now())
   }
 
-  #forget(past: number): void {
-    for (const unanswered of this.#unanswered) {
+  #forgetUnanswered(before: number): void {
+    for (const unanswered of this.#unansweredByBucket) {
       for (const [user, at] of unanswered) {
-        if (at >= past) break
+        if (at >= before) break
         unanswered.delete(user)
       }
     }
   }
 
-  #keep(user: string, held: Held, connections: ConnectionInfo[], from: number): void {
-    held.connections = connections
-    held.from = from
-    const users = this.#byBucket[bucketOf(user)] as Set<string>
+  #keep(user: string, registration: Registration, connections: ConnectionInfo[], from: number): void {
+    registration.connections = connections
+    registration.connectionsFrom = from
+    const users = this.#usersByBucket[bucketOf(user)] as Set<string>
     if (connections.length > 0) users.add(user)
     else users.delete(user)
   }
