@@ -91,8 +91,8 @@ export const redisMutations: Mutation[] = [
       },
       {
         file: STORE,
-        find: 'const [released, folded, left, nextAt] = list(await this.#guard(() => this.#availability.call(slotOfUser(user), step)))',
-        put: "const [released, folded, left, nextAt, popped] = list(await this.#guard(() => this.#availability.call(slotOfUser(user), step))); for (const row of list(popped)) await this.publish({ user, id: row.toString('latin1', 14, 34), keyed: false, tail: row.toString('utf8', 42), halfLife: -1 })"
+        find: 'const [released, folded, left, nextAt] = list(await this.#mapErrors(() => this.#availability.route(slotOfUser(user), step)))',
+        put: "const [released, folded, left, nextAt, popped] = list(await this.#mapErrors(() => this.#availability.route(slotOfUser(user), step))); for (const row of list(popped)) await this.publish({ user, id: row.toString('latin1', 14, 34), keyed: false, tail: row.toString('utf8', 42), halfLife: -1 })"
       }
     ],
     store: 'redis',
@@ -181,8 +181,8 @@ export const redisMutations: Mutation[] = [
     edits: [
       {
         file: STORE,
-        find: 'return publishResult(await this.#guard(() => batcher.add(item), user))',
-        put: "return publishResult(await this.#guard(() => batcher.add(item), user).catch(() => 'accepted x 1 0 0'))"
+        find: 'return publishResult(await this.#mapErrors(() => batcher.add(item), user))',
+        put: "return publishResult(await this.#mapErrors(() => batcher.add(item), user).catch(() => 'accepted x 1 0 0'))"
       }
     ],
     store: 'redis',
@@ -297,7 +297,7 @@ export const redisMutations: Mutation[] = [
   },
   {
     name: 'dead nodes stay in the registry',
-    edits: [{ file: 'services/store/redis/nodes.ts', find: 'await this.#bury(silent)', put: 'silent.length;' }],
+    edits: [{ file: 'services/store/redis/nodes.ts', find: 'await this.#markDead(silent)', put: 'silent.length;' }],
     store: 'redis',
     faults: ['nodeKill'],
     // Ends before a node counts as dead: the checker's own store, which has no defect, would remove the node.

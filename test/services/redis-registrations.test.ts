@@ -37,7 +37,7 @@ async function setUp(t: Test) {
   const scripts = new Scripts(client, scriptTexts(settings), false)
   const calls: RegistryCalls = {
     run: (_slot, name, keys, args) => scripts.run(name, keys, args),
-    call: (_slot, send) => send({ commands: client, scripts } as Master)
+    route: (_slot, send) => send({ commands: client, scripts } as Master)
   }
   const counted: { bucket: number; counter: number }[] = []
   const registrations = new Registrations(calls, keys, (bucket, counter) => {

@@ -13,32 +13,35 @@ import { type ScriptTexts, scriptTexts } from './script-texts.ts'
 import { checkBuckets, checkPolicy, checkServer, describeFailure, durabilityOf, hiddenFacts } from './server-facts.ts'
 import { redirectAddress, slotsText } from './slot-map.ts'
 
+/** Time between two probes of a master, milliseconds. */
 const PROBE_MS = 1000
-/** A master that is not available is tried again after this, milliseconds. */
+/** Time between two attempts to bring an unavailable master into use, milliseconds. */
 const RETRY_MS = 250
+/** Longest time that `open` waits for the masters, milliseconds. */
 const FIRST_ATTEMPT_MS = 2000
-/** A connection that left so many probes in a row unanswered is closed and opened anew. */
-const SILENCES_MAX = 2
-/** A redirected call is repeated for so long, milliseconds; while a slot moves, after each pause. */
+/** Unanswered probes in a row after which a connection is closed and opened again. */
+const UNANSWERED_MAX = 2
+/** Longest time during which a redirected call is repeated, and the pause between attempts while a slot moves, milliseconds. */
 const REDIRECT_MS = 1400
 const REDIRECT_PAUSE_MS = 100
 
-/** Work that depends on the masters being available. */
-export interface Duties {
-  /** Called with every message that a subscription brings. */
-  receive(message: Buffer): void
-  /** Prepares a master that answers. The master is available when this has resolved. */
+/** Listener to the masters: what this node does when one becomes available, changes, or sends a message. */
+export interface MasterListener {
+  /** Called with every message of a subscription. */
+  onMessage(message: Buffer): void
+  /** Prepares a master that answers. The master becomes available when this resolves. */
   prepare(master: Master): Promise<void>
-  /** Called after `prepare`, when the master is available, and whenever its buckets or subscriptions may have changed. */
-  attend(master: Master): void
-  /** Called when a master became available or ceased to be. */
-  changed(status: StoreStatus): void
+  /** Called when a prepared master is available, and again whenever its buckets or subscriptions may have changed. */
+  onReady(master: Master): void
+  /** Called when a master becomes available or unavailable. */
+  onStatus(status: StoreStatus): void
 }
 
 /**
- * The availability of each master of the database, and the way of every call to the master that owns its slot.
+ * Knows which masters are available, and routes every call to the master that owns its slot.
  *
- * While a master is not available, calls for its users reject at once and unsent; calls for users of the other masters are not affected.
+ * While a master is not available, calls for its users reject at once with `CommandNotSent`. Calls for users of other masters are not
+ * affected.
  */
 export class Availability {
   readonly #options: RedisStoreOptions
@@ -47,17 +50,20 @@ export class Availability {
   readonly #masters = new Map<string, Master>()
   /** Undefined where one master owns every slot. */
   readonly #map: ClusterMap | undefined
-  readonly #arriving = new Map<Master, Promise<void>>()
-  /** Failures that were logged since their master was available, so that each is logged once. */
-  readonly #logged = new Map<Master, Set<string>>()
-  #duties: Duties | undefined
-  #opened: (() => void) | undefined
-  #refused: StoreUnusable | undefined
+  readonly #checks = new Map<Master, Promise<void>>()
+  /** Failures that were logged since the master was last available, so that each is logged once. */
+  readonly #loggedFailures = new Map<Master, Set<string>>()
+  #listener: MasterListener | undefined
+  /** Ends the wait of `open`; undefined when nothing waits. */
+  #endOpening: (() => void) | undefined
+  /** Why a server must not be used, found while `open` waited. */
+  #unusable: StoreUnusable | undefined
   /** Slots that no master owns, in words. */
-  #unowned = ''
-  #hidden: string | undefined
+  #unownedSlots = ''
+  /** Sentence about facts that the Redis user may not read, as logged last. */
+  #hiddenFacts: string | undefined
   /** Explains why no server of the Cluster could be asked for the owners of the slots. */
-  #unreached = 'Redis cannot be reached'
+  #unreachedReason = 'Redis cannot be reached'
   #timers: NodeJS.Timeout[] = []
   #closed = false
 
@@ -81,24 +87,24 @@ export class Availability {
   }
 
   /** Resolves when every master is available, or after about 2 s. Rejects with `StoreUnusable` when a server must not be used. */
-  async open(duties: Duties): Promise<void> {
-    this.#duties = duties
+  async open(listener: MasterListener): Promise<void> {
+    this.#listener = listener
     const opened = new Promise<void>((resolve) => {
-      this.#opened = resolve
+      this.#endOpening = resolve
     })
-    const patience = setTimeout(() => this.#opened?.(), FIRST_ATTEMPT_MS)
+    const timeout = setTimeout(() => this.#endOpening?.(), FIRST_ATTEMPT_MS)
     if (this.#map === undefined) this.#add('').buckets = SLOT_OF_BUCKET.map((_, bucket) => bucket)
     else this.#map.refresh()
     this.#timers = [setInterval(() => this.#probeAll(), PROBE_MS), setInterval(() => this.#retryAll(), RETRY_MS)]
     await opened
-    clearTimeout(patience)
-    this.#opened = undefined
-    if (this.#refused === undefined) return
+    clearTimeout(timeout)
+    this.#endOpening = undefined
+    if (this.#unusable === undefined) return
     this.close()
-    throw this.#refused
+    throw this.#unusable
   }
 
-  /** Resolves when every call under way has settled. */
+  /** Resolves when every call in progress has settled. */
   async settled(): Promise<void> {
     await Promise.all([...this.#masters.values()].map((master) => master.settled()))
   }
@@ -108,7 +114,7 @@ export class Availability {
     for (const timer of this.#timers) clearInterval(timer)
     this.#map?.close()
     for (const master of this.#masters.values()) {
-      master.rejectUnderWay('closed')
+      master.rejectInProgress('closed')
       master.close()
     }
   }
@@ -116,15 +122,15 @@ export class Availability {
   status(): StoreStatus {
     const masters = [...this.#masters.values()]
     const available = !this.#closed && masters.some((master) => master.available)
-    const away = masters.filter((master) => !master.available).map(({ slots, reason }) => ({ slots, reason }))
-    if (this.#unowned !== '') away.push({ slots: this.#unowned, reason: 'no Redis master owns them' })
-    const reason = this.#closed ? 'closed' : (away[0]?.reason ?? this.#unreached)
+    const unavailable = masters.filter((master) => !master.available).map(({ slots, reason }) => ({ slots, reason }))
+    if (this.#unownedSlots !== '') unavailable.push({ slots: this.#unownedSlots, reason: 'no Redis master owns them' })
+    const reason = this.#closed ? 'closed' : (unavailable[0]?.reason ?? this.#unreachedReason)
     const status = { available, reason: available ? '' : reason, durability: this.#durability() }
-    return available && away.length > 0 ? { ...status, away } : status
+    return available && unavailable.length > 0 ? { ...status, away: unavailable } : status
   }
 
   /** Returns whether the master of a slot is available. */
-  owns(slot: number): boolean {
+  isAvailable(slot: number): boolean {
     return !(this.#masterOf(slot) instanceof CommandNotSent)
   }
 
@@ -133,26 +139,26 @@ export class Availability {
     return this.#map === undefined || this.#map.owners[slot] === master.address
   }
 
-  /** Calls a script on the master of a slot. */
+  /** Runs a script on the master of a slot. */
   run<Name extends ScriptName>(slot: number, name: Name, keys: readonly string[], args: Args<Name>): Promise<Reply> {
-    return this.call(slot, ({ scripts }) => scripts.run(name, keys, args))
+    return this.route(slot, ({ scripts }) => scripts.run(name, keys, args))
   }
 
-  /** Makes one call to the master of a slot. Rejects with `CommandNotSent` when that master is not available. */
-  call<Result>(slot: number, send: (master: Master) => Promise<Result>): Promise<Result> {
+  /** Sends one call to the master of a slot. Rejects with `CommandNotSent` if that master is not available. */
+  route<Result>(slot: number, send: (master: Master) => Promise<Result>): Promise<Result> {
     const master = this.#masterOf(slot)
     if (master instanceof CommandNotSent) return Promise.reject(master)
-    const answer = master.watch(() => send(master))
-    return this.#map === undefined ? answer : answer.catch((error: unknown) => this.#redirect(slot, master, send, error))
+    const reply = master.track(() => send(master))
+    return this.#map === undefined ? reply : reply.catch((error: unknown) => this.#followRedirections(slot, master, send, error))
   }
 
-  /** Calls a script over one key of each bucket given, on the masters that are available. Rejects when that fails on all of them. */
-  async overBuckets(buckets: ReadonlySet<number>, args: Omit<Args<'due'>, 'further'>): Promise<Reply[]> {
+  /** Finds the users of these buckets who are due, on the masters that are available. Rejects if that fails on all of them. */
+  async dueUsers(buckets: ReadonlySet<number>, args: Omit<Args<'due'>, 'further'>): Promise<Reply[]> {
     const { available } = this
     if (available.length === 0) throw new CommandNotSent(this.status().reason)
     const calls = available.map((master) => {
       const own = master.buckets.filter((bucket) => buckets.has(bucket)).map((bucket) => this.#keys.due[bucket] as string)
-      return master.watch(() => master.scripts.over('due', own, args))
+      return master.track(() => master.scripts.over('due', own, args))
     })
     const results = await Promise.allSettled(calls)
     const [first] = results
@@ -161,26 +167,26 @@ export class Availability {
   }
 
   /** Takes a master out of use until it answers again. */
-  leave(master: Master, reason: string): void {
+  markUnavailable(master: Master, reason: string): void {
     this.#map?.refresh()
     if (this.#closed || !master.available) return
     master.available = false
     master.reason = reason
-    master.rejectUnderWay(reason)
+    master.rejectInProgress(reason)
     this.#options.log?.warn(`${master.name} is not available: ${reason}`)
-    this.#duties?.changed(this.status())
+    this.#listener?.onStatus(this.status())
   }
 
   /** Reads a master's policy and durability again. A policy that evicts makes the master unusable until it is changed back. */
   async refreshFacts(master: Master): Promise<void> {
     await checkPolicy(master.commands).catch((error: unknown) => {
-      if (error instanceof StoreUnusable) this.leave(master, error.message)
+      if (error instanceof StoreUnusable) this.markUnavailable(master, error.message)
       throw error
     })
     const durability = await durabilityOf(master.commands)
     if (durability === master.durability) return
     master.durability = durability
-    this.#duties?.changed(this.status())
+    this.#listener?.onStatus(this.status())
   }
 
   #durability(): Durability {
@@ -199,8 +205,13 @@ export class Availability {
     return master.available ? master : new CommandNotSent(master.reason)
   }
 
-  /** Repeats a call that a server redirected, and so did not carry out. */
-  async #redirect<Result>(slot: number, asked: Master, send: (master: Master) => Promise<Result>, first: unknown): Promise<Result> {
+  /** Repeats a call that a server redirected instead of carrying it out. */
+  async #followRedirections<Result>(
+    slot: number,
+    asked: Master,
+    send: (master: Master) => Promise<Result>,
+    first: unknown
+  ): Promise<Result> {
     const deadline = performance.now() + REDIRECT_MS
     let error = first
     let from = asked
@@ -216,8 +227,8 @@ export class Availability {
       if (target instanceof CommandNotSent) throw target
       from = target
       try {
-        return await target.watch(() => {
-          // Commands of one turn of the event loop go in one pipeline, so that nothing comes between these two.
+        return await target.track(() => {
+          // The client sends the commands of one turn of the event loop in one pipeline, so nothing comes between these two.
           if (asks) target.commands.asking().catch(() => undefined)
           return send(target)
         })
@@ -236,28 +247,28 @@ export class Availability {
   #add(address: string): Master {
     const master = new Master(this.#options, this.#texts, address)
     this.#masters.set(address, master)
-    this.#logged.set(master, new Set())
+    this.#loggedFailures.set(master, new Set())
     for (const client of master.clients) {
-      client.on('ready', () => void this.#arrive(master))
-      client.on('error', (error: Error) => this.#note(master, error))
+      client.on('ready', () => void this.#check(master))
+      client.on('error', (error: Error) => this.#noteFailure(master, error))
     }
-    master.commands.on('close', () => this.leave(master, 'the connection was closed'))
+    master.commands.on('close', () => this.markUnavailable(master, 'the connection was closed'))
     master.subscriber.on('close', () => master.subscribedBuckets.clear())
-    // Redis unsubscribes everybody from a slot's channels when the slot gets an owner, be it the same one.
+    // Redis unsubscribes every client from a slot's channels when the slot gets an owner, even if that is the same server.
     master.subscriber.on('moved', () => {
       master.subscribedBuckets.clear()
       this.#map?.refresh()
-      if (master.available) this.#duties?.attend(master)
+      if (master.available) this.#listener?.onReady(master)
     })
-    master.subscriber.on('smessageBuffer', (_channel: Buffer, message: Buffer) => this.#duties?.receive(message))
+    master.subscriber.on('smessageBuffer', (_channel: Buffer, message: Buffer) => this.#listener?.onMessage(message))
     master.connect()
     return master
   }
 
   #remove(master: Master): void {
     this.#masters.delete(master.address)
-    this.#logged.delete(master)
-    master.rejectUnderWay('the Redis master has lost its slots')
+    this.#loggedFailures.delete(master)
+    master.rejectInProgress('the Redis master has lost its slots')
     master.close()
   }
 
@@ -277,67 +288,67 @@ export class Availability {
       else buckets.push(bucket)
     }
     for (const master of this.#masters.values()) if (!bucketsByOwner.has(master.address)) this.#remove(master)
-    this.#unowned = slotsText(owners, undefined)
+    this.#unownedSlots = slotsText(owners, undefined)
     for (const [address, buckets] of bucketsByOwner) {
       const master = this.#masters.get(address) ?? this.#add(address)
       master.buckets = buckets
       master.slots = slotsText(owners, address)
       const own = new Set(buckets)
       for (const bucket of master.subscribedBuckets) if (!own.has(bucket)) master.subscribedBuckets.delete(bucket)
-      if (master.available) this.#duties?.attend(master)
+      if (master.available) this.#listener?.onReady(master)
     }
-    this.#duties?.changed(this.status())
+    this.#listener?.onStatus(this.status())
   }
 
-  /** Brings a master that is connected into use: checks the server, and prepares what depends on it. Never rejects. */
-  #arrive(master: Master): Promise<void> {
-    let arriving = this.#arriving.get(master)
-    if (arriving !== undefined) return arriving
-    arriving = this.#check(master)
-      .catch((error: unknown) => this.#note(master, error))
-      .finally(() => this.#arriving.delete(master))
-    this.#arriving.set(master, arriving)
-    return arriving
+  /** Checks a master that is connected, and brings it into use. Calls for the same master share one check. Never rejects. */
+  #check(master: Master): Promise<void> {
+    let check = this.#checks.get(master)
+    if (check !== undefined) return check
+    check = this.#bringIntoUse(master)
+      .catch((error: unknown) => this.#noteFailure(master, error))
+      .finally(() => this.#checks.delete(master))
+    this.#checks.set(master, check)
+    return check
   }
 
-  async #check(master: Master): Promise<void> {
+  async #bringIntoUse(master: Master): Promise<void> {
     if (!master.connected) return
-    await this.#askToWrite(master)
+    await this.#checkWritable(master)
     await checkServer(master.commands)
     if (this.isMasterOf(master, this.#keys.bucketsSlot)) await checkBuckets(master.commands, this.#keys)
     master.durability = await durabilityOf(master.commands)
     await this.#warnOfHiddenFacts(master)
-    await this.#duties?.prepare(master)
+    await this.#listener?.prepare(master)
     if (!master.connected) return
     if (!master.available) {
       master.available = true
-      this.#logged.get(master)?.clear()
+      this.#loggedFailures.get(master)?.clear()
       this.#options.log?.info(`${master.name} is available`)
-      this.#duties?.changed(this.status())
+      this.#listener?.onStatus(this.status())
     }
-    this.#duties?.attend(master)
-    if (this.#unowned === '' && this.available.length === this.#masters.size) this.#opened?.()
+    this.#listener?.onReady(master)
+    if (this.#unownedSlots === '' && this.available.length === this.#masters.size) this.#endOpening?.()
   }
 
   async #warnOfHiddenFacts(master: Master): Promise<void> {
     const hidden = await hiddenFacts(master.commands)
-    if (hidden !== undefined && hidden !== this.#hidden) this.#options.log?.warn(hidden)
-    this.#hidden = hidden
+    if (hidden !== undefined && hidden !== this.#hiddenFacts) this.#options.log?.warn(hidden)
+    this.#hiddenFacts = hidden
   }
 
-  /** Rejects where the server would refuse a write. */
-  async #askToWrite(master: Master): Promise<void> {
+  /** Rejects if the server would refuse a write. */
+  async #checkWritable(master: Master): Promise<void> {
     const [bucket = -1] = master.buckets
     await master.scripts.run('probe', [this.#keys.counters[bucket] ?? this.#keys.nodes], {})
   }
 
-  /** Keeps the reason why a master is not available yet. */
-  #note(master: Master, error: unknown): void {
-    if (error instanceof StoreUnusable && this.#opened !== undefined) {
-      this.#refused = error
-      this.#opened()
+  /** Keeps and logs the reason why a master is not available yet. */
+  #noteFailure(master: Master, error: unknown): void {
+    if (error instanceof StoreUnusable && this.#endOpening !== undefined) {
+      this.#unusable = error
+      this.#endOpening()
     }
-    const logged = this.#logged.get(master)
+    const logged = this.#loggedFailures.get(master)
     if (master.available || this.#closed || logged === undefined) return
     master.reason = describeFailure(error)
     if (logged.has(master.reason)) return
@@ -347,8 +358,8 @@ export class Availability {
 
   #noteUnreached(error: unknown): void {
     const reason = describeFailure(error)
-    if (this.#closed || this.#masters.size > 0 || reason === this.#unreached) return
-    this.#unreached = reason
+    if (this.#closed || this.#masters.size > 0 || reason === this.#unreachedReason) return
+    this.#unreachedReason = reason
     this.#options.log?.warn(`Redis is not available: ${reason}`)
   }
 
@@ -358,27 +369,27 @@ export class Availability {
 
   #retryAll(): void {
     const masters = [...this.#masters.values()].filter(({ available }) => !available)
-    if (masters.length > 0 || this.#masters.size === 0 || this.#unowned !== '') this.#map?.refresh()
-    for (const master of masters) if (master.connected && master.silences === 0) void this.#arrive(master)
+    if (masters.length > 0 || this.#masters.size === 0 || this.#unownedSlots !== '') this.#map?.refresh()
+    for (const master of masters) if (master.connected && master.unansweredProbes === 0) void this.#check(master)
   }
 
   async #probe(master: Master): Promise<void> {
     if (master.commands.status !== 'ready') return
     try {
-      await probe(master.commands, () => this.#askToWrite(master))
-      master.silences = 0
+      await probe(master.commands, () => this.#checkWritable(master))
+      master.unansweredProbes = 0
     } catch (error) {
       if (redirectionOf(error) !== undefined) this.#map?.refresh()
-      else this.leave(master, describeFailure(error))
-      const silent = !(error instanceof Error && error.name === 'ReplyError')
-      master.silences = silent ? master.silences + 1 : 0
-      if (silent && master.silences % SILENCES_MAX === 0) master.commands.disconnect(true)
+      else this.markUnavailable(master, describeFailure(error))
+      const isUnanswered = !(error instanceof Error && error.name === 'ReplyError')
+      master.unansweredProbes = isUnanswered ? master.unansweredProbes + 1 : 0
+      if (isUnanswered && master.unansweredProbes % UNANSWERED_MAX === 0) master.commands.disconnect(true)
       return
     }
     await Promise.all(master.clients.map((client) => client !== master.commands && this.#probeOther(client)))
   }
 
-  /** A subscriber that does not answer receives nothing either: it is reconnected, and what it missed is read. */
+  /** Reconnects a client that does not answer. A subscriber would receive nothing either; after it connects, the node reads what it missed. */
   async #probeOther(client: Master['subscriber']): Promise<void> {
     if (client.status === 'ready') await probe(client, () => client.ping()).catch(() => client.disconnect(true))
   }

@@ -3,7 +3,7 @@ import { type Cluster, Redis } from 'ioredis'
 import { parseRedisUrl } from '../redis-url.ts'
 import { batchCommands } from './script-table.ts'
 
-/** Where the database is, and how this driver uses it. Exactly one of `url`, `clusterNodes` and `sentinels` says where. */
+/** Address of the database and how this driver uses it. Exactly one of `url`, `clusterNodes` and `sentinels` is given. */
 export interface RedisStoreOptions {
   /** `redis://` or `rediss://`. */
   url?: string
@@ -12,20 +12,20 @@ export interface RedisStoreOptions {
   /** Addresses of the Sentinels, `host:port`, and the name of the master they watch. */
   sentinels?: string[]
   sentinelName?: string
-  /** How the servers of a Cluster, or behind Sentinels, are entered; a `url` has its own. '' for none. */
+  /** Credentials for the servers of a Cluster, or behind Sentinels; a `url` has its own. '' for none. */
   username?: string
   password?: string
-  /** Of the Sentinels themselves. */
+  /** Password of the Sentinels themselves. */
   sentinelPassword?: string
-  /** Speaks TLS to all of them; a `rediss://` url implies it. */
+  /** Use TLS for all servers; a `rediss://` url implies it. */
   tls?: boolean
-  /** What TLS is spoken with; the system's authorities when there is no `ca`. */
+  /** Certificates for TLS; without `ca`, the authorities of the system count. */
   certificates?: TlsCertificates
-  /** What every key begins with; without braces. */
+  /** Beginning of every key; without braces. */
   keyPrefix: string
-  /** Replicas that must have a publish before it is answered; 0 waits for none. */
+  /** Number of replicas that must confirm a publish before it is answered; 0 waits for none. */
   waitReplicas: number
-  /** Told when the store comes and goes. */
+  /** Receives a line when the store becomes available or unavailable. */
   log?: { info(message: string): void; warn(message: string): void }
 }
 
@@ -36,16 +36,16 @@ export interface TlsCertificates {
   ca?: string
 }
 
-/** The longest a command may take, milliseconds: past it its outcome is not known. */
+/** Time limit of a command, milliseconds. The outcome of a command that exceeds it is unknown. */
 export const COMMAND_TIMEOUT_MS = 1500
 
-/** A client is given up for dead when a ping takes this long, milliseconds. */
+/** Time limit of a probe, milliseconds, after which the server counts as unreachable. */
 export const PING_TIMEOUT_MS = 800
 
 const CONNECT_TIMEOUT_MS = 2000
 const RECONNECT_MAX_MS = 500
 
-/** A client for the server of `url`, or for the master that the Sentinels name. Not connected yet; it reconnects by itself. */
+/** Creates a client for the server of `url`, or for the master that the Sentinels name. Not connected yet; it reconnects by itself. */
 export function createClient(options: RedisStoreOptions, pipelining: boolean): Redis {
   const { url = '', sentinels, sentinelName, sentinelPassword = '', tls = false, certificates = {} } = options
   const common = { ...connectionOptions(pipelining), retryStrategy }
@@ -66,43 +66,43 @@ export function createClient(options: RedisStoreOptions, pipelining: boolean): R
   )
 }
 
-/** A client for one server of a Cluster. Not connected yet; it reconnects by itself. */
+/** Creates a client for one server of a Cluster. Not connected yet; it reconnects by itself. */
 export function createServerClient(options: RedisStoreOptions, address: string, pipelining: boolean): Redis {
   return quiet(new Redis({ ...connectionOptions(pipelining), ...access(options), ...addressOf(address), retryStrategy }))
 }
 
-/** A client for one question to a server of a Cluster. It connects once and does not reconnect. */
+/** Creates a client for one question to a server of a Cluster. It connects once and does not reconnect. */
 export function createOnceClient(options: RedisStoreOptions, address: string): Redis {
   return quiet(new Redis({ ...connectionOptions(false), ...access(options), ...addressOf(address), retryStrategy: () => null }))
 }
 
-/** Handles `error` events: the commands they concern reject, and `status` tells the rest. */
+/** Ignores `error` events. The commands concerned reject, and `status` shows the rest. */
 export function quiet<Client extends Redis | Cluster>(client: Client): Client {
   client.on('error', () => undefined)
   return client
 }
 
 /**
- * Sends one command and resolves when the server has answered it. Rejects with the server's error, or when the server sends
- * nothing at all for `PING_TIMEOUT_MS`.
+ * Sends one command and resolves when the server has answered it. Rejects with the server's error, or if no byte arrives from the server
+ * for `PING_TIMEOUT_MS`.
  */
 export async function probe(client: Redis, command: () => Promise<unknown>): Promise<void> {
   const { stream } = client
   // A client that lost its connection in this turn of the event loop has no stream.
   const received = stream?.bytesRead
   const signal = new AbortController()
-  const silent = async (): Promise<void> => {
+  const silence = async (): Promise<void> => {
     await setTimeout(PING_TIMEOUT_MS, undefined, { signal: signal.signal })
-    // After a pause of this process, the bytes that arrived meanwhile are read first.
+    // After a pause of this process, the event loop first reads the bytes that have arrived.
     await setImmediate()
     if (stream?.bytesRead === received) throw new Error('no answer to a ping')
   }
-  const answered = command()
+  const reply = command()
   try {
-    await Promise.race([answered, silent()])
+    await Promise.race([reply, silence()])
   } finally {
     signal.abort()
-    answered.catch(() => undefined)
+    reply.catch(() => undefined)
   }
 }
 
@@ -122,7 +122,7 @@ export function connectionOptions(pipelining: boolean) {
     disableClientInfo: true,
     disconnectTimeout: 200,
     enableOfflineQueue: false,
-    // The library's check needs INFO, which the user may not have. `checkServer` fails while the server loads its data, and is repeated.
+    // The library's check needs INFO, which the user may not be allowed. `checkServer` fails while the server loads its data, and is retried.
     enableReadyCheck: false,
     maxRetriesPerRequest: 0,
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY')

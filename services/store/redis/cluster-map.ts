@@ -5,43 +5,43 @@ import { agree, readSlots, type SlotMap, type SlotView } from './slot-map.ts'
 
 /** Time between two refreshes while nothing is wrong, milliseconds. */
 const REFRESH_MS = 5000
-/** Least time between two refreshes, milliseconds: whatever goes wrong, a server gets a few `CLUSTER SLOTS` a second from a node. */
+/** Least time between two refreshes, milliseconds, so that a node sends a server at most a few `CLUSTER SLOTS` a second. */
 const LEAST_MS = 400
 /** Servers asked in one refresh. */
 const ASKED_AT_ONCE = 3
-/** An answer that takes longer is not waited for, milliseconds: from a server in use, and from one that must be connected to first. */
+/** Time limits of an answer, milliseconds: from a server in use, and from a server to which a connection must be made first. */
 const ANSWER_MS = 700
 const CONNECT_AND_ANSWER_MS = 2000
 
 /**
- * The owner of each slot of a Cluster, kept up to date: asked of some masters in use every five seconds, and soon after anything that
- * hints at a change. While no master is in use, every server that was ever heard of is asked in turn.
+ * Keeps the owner of each slot of a Cluster up to date. Asks some masters in use every five seconds, and soon after a hint at a change.
+ * While no master is in use, asks every known server in turn.
  */
 export class ClusterMap {
   #owners: SlotMap = []
   readonly #options: RedisStoreOptions
   readonly #inUse: () => Redis[]
-  readonly #changed: () => void
-  readonly #failed: (error: unknown) => void
-  /** Addresses of the Cluster's servers: those configured, then those heard of. */
+  readonly #onChange: () => void
+  readonly #onFailure: (error: unknown) => void
+  /** Addresses of the Cluster's servers: the configured ones, and those in the views of other servers. */
   readonly #known: Set<string>
-  #turn = 0
+  #refreshCount = 0
   #timer: NodeJS.Timeout | undefined
   #refreshing = false
   #refreshedAt = Number.NEGATIVE_INFINITY
-  #wanted = false
+  #refreshAgain = false
   #closed = false
 
   /**
    * @param inUse returns the connections that can be asked
-   * @param changed called after `owners` was read, or corrected
-   * @param failed called when no server could be asked, with the error of one of them
+   * @param onChange called after `owners` was read or corrected
+   * @param onFailure called if no server could be asked, with the error of one of them
    */
-  constructor(options: RedisStoreOptions, inUse: () => Redis[], changed: () => void, failed: (error: unknown) => void) {
+  constructor(options: RedisStoreOptions, inUse: () => Redis[], onChange: () => void, onFailure: (error: unknown) => void) {
     this.#options = options
     this.#inUse = inUse
-    this.#changed = changed
-    this.#failed = failed
+    this.#onChange = onChange
+    this.#onFailure = onFailure
     this.#known = new Set(options.clusterNodes?.map(addressOf).map(({ host, port }) => `${host}:${port}`))
   }
 
@@ -49,21 +49,21 @@ export class ClusterMap {
     return this.#owners
   }
 
-  /** Reads the map soon: at once, or `LEAST_MS` after the latest refresh. */
+  /** Reads the map again: at once, or `LEAST_MS` after the latest refresh. */
   refresh(): void {
     if (this.#closed) return
-    this.#wanted = true
+    this.#refreshAgain = true
     if (this.#refreshing) return
     this.#schedule(Math.max(0, this.#refreshedAt + LEAST_MS - performance.now()))
   }
 
-  /** Takes the owner of a slot from a `MOVED`, which a server sends before most others know of the change. */
+  /** Sets the owner of a slot from a `MOVED`, which a server sends before most others know of the change. */
   correct(slot: number, owner: string): void {
     if (this.#owners[slot] === owner) return
     const owners = [...this.#owners]
     owners[slot] = owner
     this.#owners = owners
-    this.#changed()
+    this.#onChange()
     this.refresh()
   }
 
@@ -79,7 +79,7 @@ export class ClusterMap {
 
   async #run(): Promise<void> {
     this.#refreshing = true
-    this.#wanted = false
+    this.#refreshAgain = false
     this.#refreshedAt = performance.now()
     const views = await this.#ask()
     this.#refreshing = false
@@ -87,21 +87,21 @@ export class ClusterMap {
     if (views.length > 0) {
       for (const { servers } of views) for (const address of servers) this.#known.add(address)
       this.#owners = agree(views)
-      this.#changed()
+      this.#onChange()
     }
-    if (this.#wanted || views.length === 0) this.refresh()
+    if (this.#refreshAgain || views.length === 0) this.refresh()
     else this.#schedule(REFRESH_MS)
   }
 
   async #ask(): Promise<SlotView[]> {
     const inUse = this.#inUse()
-    const turn = this.#turn++
+    const round = this.#refreshCount++
     if (inUse.length > 0) {
-      const { views } = await settledViews(some(inUse, turn).map((client) => ask(client, ANSWER_MS)))
+      const { views } = await settledViews(some(inUse, round).map((client) => ask(client, ANSWER_MS)))
       if (views.length > 0) return views
     }
-    const { views, errors } = await settledViews(some([...this.#known], turn).map((address) => this.#askOnce(address)))
-    if (views.length === 0) this.#failed(errors[0])
+    const { views, errors } = await settledViews(some([...this.#known], round).map((address) => this.#askOnce(address)))
+    if (views.length === 0) this.#onFailure(errors[0])
     return views
   }
 
@@ -125,7 +125,7 @@ export class ClusterMap {
   }
 }
 
-/** Asks a server for its view. The replies of a server that is no part of a Cluster, or has no slots yet, are of no use. */
+/** Asks a server for its view. Rejects if the server knows no slots: it is not part of a Cluster, or has just started. */
 async function ask(client: Redis, ms: number): Promise<SlotView> {
   const answer = client.cluster('SLOTS')
   answer.catch(() => undefined)
@@ -147,16 +147,16 @@ async function within<Result>(ms: number, answer: Promise<Result>): Promise<Resu
   }
 }
 
-async function settledViews(asked: Promise<SlotView>[]): Promise<{ views: SlotView[]; errors: unknown[] }> {
-  const results = await Promise.allSettled(asked)
+async function settledViews(questions: Promise<SlotView>[]): Promise<{ views: SlotView[]; errors: unknown[] }> {
+  const results = await Promise.allSettled(questions)
   return {
     views: results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : [])),
     errors: results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
   }
 }
 
-/** Returns up to `ASKED_AT_ONCE` items, others each turn. */
-function some<Item>(items: Item[], turn: number): Item[] {
-  const from = (turn * ASKED_AT_ONCE) % Math.max(1, items.length)
+/** Returns up to `ASKED_AT_ONCE` items, different ones in each round. */
+function some<Item>(items: Item[], round: number): Item[] {
+  const from = (round * ASKED_AT_ONCE) % Math.max(1, items.length)
   return [...items.slice(from), ...items.slice(0, from)].slice(0, ASKED_AT_ONCE)
 }

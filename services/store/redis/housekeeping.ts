@@ -1,5 +1,5 @@
 import type { StoreEvents, StoreSettings, StoreStatus } from '../store.ts'
-import type { Availability, Duties } from './availability.ts'
+import type { Availability, MasterListener } from './availability.ts'
 import type { Keys } from './keys.ts'
 import type { Master } from './master.ts'
 import { Nodes } from './nodes.ts'
@@ -10,18 +10,19 @@ import { SettingsCheck } from './settings-check.ts'
 import { Wakeups } from './wakeups.ts'
 
 const TICK_MS = 1000
+/** Ticks between two heartbeats, and between two comparisons of the settings. */
 const BEAT_TICKS = 2
 const SETTINGS_TICKS = 6
-/** Policy and durability can be changed at run time, and must be noticed within 10 s. */
+/** Ticks between two reads of a server's policy and durability. A change at run time must be noticed within 10 s. */
 const FACTS_TICKS = 5
-/** All registrations are checked in so many ticks: one that was deleted must be found within a minute. */
+/** Ticks in which all registrations are checked once. A deleted registration must be found within a minute. */
 const RENEWAL_TICKS = 43
 
 /**
- * What a node does from time to time: heartbeats, the comparison of wake-up counters, the repetition of writes whose outcome is not
- * known. It is done for each master by itself, so that one that hangs delays nothing for the others.
+ * Periodic work of a node: heartbeats, the check of wake-up counters, retries of writes to the registry, renewal of registrations. Each
+ * master has its own turn, so that a master that hangs does not delay the work on the others.
  */
-export class Housekeeping implements Duties {
+export class Housekeeping implements MasterListener {
   readonly nodes: Nodes
   readonly wakeups: Wakeups
   readonly settings: SettingsCheck
@@ -30,12 +31,13 @@ export class Housekeeping implements Duties {
   readonly #keys: Keys
   readonly #node: string
   readonly #events: StoreEvents
-  readonly #busy = new Set<Master>()
-  readonly #listening = new Set<Master>()
-  /** Buckets renewed so far, by master. */
-  readonly #renewed = new WeakMap<Master, number>()
+  /** Masters whose tick, resubscription or scan is in progress. */
+  readonly #ticking = new Set<Master>()
+  readonly #resubscribing = new Set<Master>()
   readonly #scanning = new Set<Master>()
-  #beating = false
+  /** By master: number of buckets whose registrations were renewed so far. */
+  readonly #renewedBuckets = new WeakMap<Master, number>()
+  #isBeating = false
   #timer: NodeJS.Timeout | undefined
   #ticks = 0
 
@@ -54,7 +56,7 @@ export class Housekeeping implements Duties {
     this.#node = node
     this.#events = events
     this.nodes = new Nodes(availability, keys, node)
-    this.wakeups = new Wakeups(keys, node, this.#meeting(events))
+    this.wakeups = new Wakeups(keys, node, this.#removingUnused(events))
     this.settings = new SettingsCheck(availability, keys, node, settings, warn)
   }
 
@@ -63,7 +65,7 @@ export class Housekeeping implements Duties {
     this.#timer = setInterval(() => this.#tick(), TICK_MS)
   }
 
-  /** Passes on that connections were told to close, which an attach found: the messages were lost, or are on their way. */
+  /** Passes on orders to close connections that an attach found. Their messages were lost, or have not arrived yet. */
   kick(user: string, kicks: AttachReply['kicks']): void {
     for (const { connectionId, reason } of kicks) this.#events.kick({ user, connectionId, reason, revoked: false })
   }
@@ -72,13 +74,13 @@ export class Housekeeping implements Duties {
     clearInterval(this.#timer)
   }
 
-  /** Takes this node out of the registry, as far as the masters are available. */
-  async goodbye(): Promise<void> {
+  /** Removes this node from the registry, as far as the masters are available. */
+  async deregister(): Promise<void> {
     await this.#registrations.removeAll(this.#node)
     await this.nodes.leave()
   }
 
-  receive(message: Buffer): void {
+  onMessage(message: Buffer): void {
     this.wakeups.receive(message)
   }
 
@@ -88,74 +90,74 @@ export class Housekeeping implements Duties {
     this.#registrations.doubt(master.buckets)
   }
 
-  attend(master: Master): void {
+  onReady(master: Master): void {
     this.wakeups.reportSuspects()
-    void this.#listen(master)
+    void this.#resubscribe(master)
   }
 
-  changed(status: StoreStatus): void {
+  onStatus(status: StoreStatus): void {
     this.#events.status(status)
   }
 
   #tick(): void {
     this.#ticks += 1
     if (this.#ticks % BEAT_TICKS === 0) void this.#beat()
-    for (const master of this.#availability.available) void this.#tend(master, this.#ticks)
+    for (const master of this.#availability.available) void this.#tickOf(master, this.#ticks)
   }
 
   async #beat(): Promise<void> {
-    if (this.#beating) return
-    this.#beating = true
+    if (this.#isBeating) return
+    this.#isBeating = true
     try {
       await this.nodes.beat()
       await this.nodes.tidy()
       if (this.#ticks % SETTINGS_TICKS === 0) await this.#compareSettings()
     } catch {
-      // Done again at a later beat.
+      // The next heartbeat retries.
     } finally {
-      this.#beating = false
+      this.#isBeating = false
     }
   }
 
-  async #tend(master: Master, ticks: number): Promise<void> {
-    if (this.#busy.has(master)) return
-    this.#busy.add(master)
+  async #tickOf(master: Master, ticks: number): Promise<void> {
+    if (this.#ticking.has(master)) return
+    this.#ticking.add(master)
     try {
-      await this.#listen(master)
+      await this.#resubscribe(master)
       this.#registrations.doubt(await this.wakeups.check(master, this.#registrations.buckets()))
       await this.#registrations.retry(this.#node, master.buckets)
       if (ticks % FACTS_TICKS === 0) await this.#availability.refreshFacts(master)
-      this.#reconcile(master)
+      this.#scanAfterRollback(master)
       await this.#renew(master)
     } catch {
-      // Done again at the next tick.
+      // The next tick retries.
     } finally {
-      this.#busy.delete(master)
+      this.#ticking.delete(master)
     }
   }
 
-  /** Subscribes to buckets that came to the master, or that Redis has unsubscribed. What was missed in between is read. */
-  async #listen(master: Master): Promise<void> {
-    const deaf = master.buckets.filter((bucket) => !master.subscribedBuckets.has(bucket))
-    if (deaf.length === 0 || this.#listening.has(master)) return
-    this.#listening.add(master)
+  /** Subscribes to buckets that came to the master, or whose subscription ended. Users who missed wake-ups attach again. */
+  async #resubscribe(master: Master): Promise<void> {
+    const unsubscribed = master.buckets.filter((bucket) => !master.subscribedBuckets.has(bucket))
+    if (unsubscribed.length === 0 || this.#resubscribing.has(master)) return
+    this.#resubscribing.add(master)
     try {
-      await this.wakeups.resubscribe(master, deaf)
-      // A call that was carried out late had its counter heard by nobody, and is no longer seen in it.
-      this.#registrations.doubt(deaf)
+      await this.wakeups.resubscribe(master, unsubscribed)
+      // The counters start afresh here: a call that was carried out late can no longer be noticed by them.
+      this.#registrations.doubt(unsubscribed)
     } catch {
-      // Done again at the next tick.
+      // The next tick retries.
     } finally {
-      this.#listening.delete(master)
+      this.#resubscribing.delete(master)
     }
   }
 
-  /** Checks the registrations of the master's next few buckets. Users whose registration is missing are attached again. */
+  /** Checks the registrations of the master's next few buckets. Users whose registration is missing attach again. */
   async #renew(master: Master): Promise<void> {
     const { buckets } = master
     for (let count = Math.ceil(buckets.length / RENEWAL_TICKS); count > 0; count--) {
-      const renewed = this.#renewed.get(master) ?? 0
-      this.#renewed.set(master, renewed + 1)
+      const renewed = this.#renewedBuckets.get(master) ?? 0
+      this.#renewedBuckets.set(master, renewed + 1)
       const missing = await this.#registrations.renew(buckets[renewed % buckets.length] as number, this.#node)
       if (missing.size > 0) this.#events.suspect((user) => missing.has(user))
     }
@@ -167,10 +169,10 @@ export class Housekeeping implements Duties {
   }
 
   /**
-   * After a master went back in time (an older AOF, a failover that lost its tail) its registry may name this node for users who left it
-   * since. They are looked for in the background.
+   * After a master has lost its latest writes (an older AOF, a failover that lost its tail), its registry may name this node for users
+   * who have left it. A scan in the background finds them.
    */
-  #reconcile(master: Master): void {
+  #scanAfterRollback(master: Master): void {
     if (this.#scanning.has(master) || !this.wakeups.takeRollback(master)) return
     this.#scanning.add(master)
     scanRegistry(master, this.#keys, this.#node, (user) => this.#registrations.removeIfUnused(user))
@@ -178,8 +180,8 @@ export class Housekeeping implements Duties {
       .finally(() => this.#scanning.delete(master))
   }
 
-  /** The events of the node. A message for a user without a connection here shows a registration that should not be there. */
-  #meeting(events: StoreEvents): StoreEvents {
+  /** Returns events that also take back the registration of a user for whom a message arrives although this node has no connection. */
+  #removingUnused(events: StoreEvents): StoreEvents {
     return {
       wake: (wake) => {
         this.#registrations.removeIfUnused(wake.user)

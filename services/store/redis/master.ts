@@ -6,15 +6,15 @@ import { Replication } from './replication.ts'
 import type { ScriptTexts } from './script-texts.ts'
 import { Scripts } from './scripts.ts'
 
-/** Attaches under way on one master at once: when everybody returns, a publish waits behind these and no more. */
+/** Most attaches in progress on one master: in a reconnect storm, a publish waits behind so many at most. */
 const ATTACHES = 32
 
-/** Releases under way on one master at once: after an outage thousands of users are due, and a publish waits behind these and no more. */
+/** Most releases in progress on one master: after an outage thousands of users are due, and a publish waits behind so many at most. */
 export const RELEASES = 32
 
 /**
- * One Redis master: its connections, the calls under way on it, and its availability. A plain Redis, and a group behind Sentinels,
- * is one master of all buckets. A Cluster has several, and each fails and returns by itself.
+ * One Redis master: its connections, the calls in progress, and its availability. A single Redis, or a group behind Sentinels, is one
+ * master that owns all buckets. A Cluster has several, each of which can fail alone.
  */
 export class Master {
   /** `host:port` in a Cluster; '' otherwise. */
@@ -30,16 +30,16 @@ export class Master {
   buckets: readonly number[] = []
   /** Slots that the master owns, in words. */
   slots = ''
-  /** Buckets that `subscriber` was subscribed to since it connected, and that Redis has not unsubscribed since. */
+  /** Buckets to whose channels `subscriber` is subscribed. */
   readonly subscribedBuckets = new Set<number>()
   available = false
   /** Explains why the master is not available. */
   reason = 'Redis cannot be reached'
   durability: Durability = 'none'
   /** Probes in a row without an answer. */
-  silences = 0
+  unansweredProbes = 0
   #closed = false
-  readonly #underWay = new Map<Promise<unknown>, (error: Error) => void>()
+  readonly #inProgress = new Map<Promise<unknown>, (error: Error) => void>()
 
   constructor(options: RedisStoreOptions, texts: ScriptTexts, address: string) {
     const create = (pipelining: boolean): Redis =>
@@ -61,10 +61,6 @@ export class Master {
     return !this.#closed && this.clients.every(({ status }) => status === 'ready')
   }
 
-  get closed(): boolean {
-    return this.#closed
-  }
-
   /** Names the master in log lines and in the readiness report. */
   get name(): string {
     return this.address === '' ? 'Redis' : `Redis master ${this.address} (slots ${this.slots})`
@@ -76,22 +72,23 @@ export class Master {
     else await Promise.all(channels.map((channel) => this.subscriber.ssubscribe(channel)))
   }
 
-  /** Carries out a call. Rejects when the call does, or as soon as the master is found unavailable. */
-  watch<Result>(call: () => Promise<Result>): Promise<Result> {
+  /** Makes a call, and tracks it: the promise rejects when the call does, or as soon as the master is found unavailable. */
+  track<Result>(call: () => Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
-      const answer = call()
-      this.#underWay.set(answer, reject)
-      answer.then(resolve, reject).finally(() => this.#underWay.delete(answer))
+      const reply = call()
+      this.#inProgress.set(reply, reject)
+      reply.then(resolve, reject).finally(() => this.#inProgress.delete(reply))
     })
   }
 
-  rejectUnderWay(reason: string): void {
-    for (const reject of this.#underWay.values()) reject(new Error(reason))
+  /** Rejects the calls in progress. Their outcome is unknown. */
+  rejectInProgress(reason: string): void {
+    for (const reject of this.#inProgress.values()) reject(new Error(reason))
   }
 
-  /** Resolves when every call under way has settled. */
+  /** Resolves when every call in progress has settled. */
   async settled(): Promise<void> {
-    await Promise.allSettled(this.#underWay.keys())
+    await Promise.allSettled(this.#inProgress.keys())
   }
 
   connect(): void {

@@ -1,10 +1,10 @@
-/** A reply by which a server of a Cluster says that it did not carry a command out. */
+/** Reply of a Cluster's server that refused a command because of its slot. The command was not carried out. */
 export type Redirection =
   /** The slot belongs to the server at `endpoint`. */
   | { kind: 'moved'; slot: number; endpoint: string }
-  /** The slot is being moved, and these keys are at `endpoint` already: for this command only. */
+  /** The slot is being moved, and these keys are at `endpoint` already. Concerns this command only. */
   | { kind: 'ask'; endpoint: string }
-  /** The slot is being moved, and some of the keys are at one server, some at the other. */
+  /** The slot is being moved, and each of the two servers has some of the keys. */
   | { kind: 'again' }
 
 /** Returns undefined for an error that is no redirection. */

@@ -33,19 +33,22 @@ import { Housekeeping } from './housekeeping.ts'
 import { ALL_BUCKETS, bucketOf, Keys, slotOfUser } from './keys.ts'
 import { type Master, RELEASES } from './master.ts'
 import { Registrations } from './registrations.ts'
-import { attachResult, backlog, found, inboxPage, markResult, publishResult, queueInfo } from './replies.ts'
+import { attachResult, backlog, findResult, inboxPage, markResult, publishResult, queueInfo } from './replies.ts'
 import { list, number, type Reply, text } from './reply.ts'
 import { Room } from './room.ts'
 import { ScriptBatcher } from './script-batcher.ts'
 import { type Args, type BatchScript, fieldsOf, type LogScript, type OwnArgs, scripts } from './script-table.ts'
 
-/** Users of one bucket whose notifications one sweep releases. */
+/** Batches are sent only where one master owns every slot. */
+const ANY_SLOT = 0
+
+/** Most users of one bucket whose notifications one sweep releases. */
 const SWEEP_BATCH = 100
 
-/** What another node should have released so long ago, milliseconds, any node does: it takes longer until a node counts as dead. */
+/** A release that is overdue for so long is any node's to do, milliseconds. Until its node counts as dead would take longer. */
 const OVERDUE_MS = 2000
 
-/** The store of any number of nodes that share a Redis: each method is one script there. */
+/** The store of any number of nodes that share a Redis. Each method is one script there. */
 export class RedisStore implements Store {
   readonly #settings: StoreSettings
   readonly #log: RedisStoreOptions['log']
@@ -53,9 +56,9 @@ export class RedisStore implements Store {
   readonly #availability: Availability
   readonly #registrations: Registrations
   #housekeeping: Housekeeping | undefined
-  /** Undefined where each user's step must be a call of its own. */
-  readonly #publishes: ScriptBatcher | undefined
-  readonly #acks: ScriptBatcher | undefined
+  /** Undefined where each publish, or each acknowledgement, must be a call of its own. */
+  readonly #publishBatcher: ScriptBatcher | undefined
+  readonly #ackBatcher: ScriptBatcher | undefined
   readonly #room = new Room(
     (user) => this.#availability.run(slotOfUser(user), 'room', this.#keys.ofUser(user, scripts.room.keys), {}),
     () => this.#events?.status(this.status())
@@ -69,14 +72,14 @@ export class RedisStore implements Store {
     this.#log = options.log
     this.#keys = new Keys(options.keyPrefix)
     this.#availability = new Availability(settings, options, this.#keys)
-    const heard = (bucket: number, counter: number): void => this.#housekeeping?.wakeups.note(bucket, counter)
-    this.#registrations = new Registrations(this.#availability, this.#keys, heard)
+    const onCounted = (bucket: number, counter: number): void => this.#housekeeping?.wakeups.note(bucket, counter)
+    this.#registrations = new Registrations(this.#availability, this.#keys, onCounted)
     if (options.clusterNodes !== undefined) return
-    this.#acks = this.#batcher('ack-usual')
-    if (options.waitReplicas === 0) this.#publishes = this.#batcher('publish-usual')
+    this.#ackBatcher = this.#batcher('ack-usual')
+    if (options.waitReplicas === 0) this.#publishBatcher = this.#batcher('publish-usual')
   }
 
-  /** How often wake-ups were found to have been lost, counted in buckets. Each was healed by `suspect`. */
+  /** Number of times that a bucket was found to have lost wake-ups. Its users were reported as suspect. */
   get wakeupsLost(): number {
     return this.#housekeeping?.wakeups.lost ?? 0
   }
@@ -96,7 +99,7 @@ export class RedisStore implements Store {
     this.#room.close()
     this.#housekeeping?.stop()
     await this.#availability.settled()
-    await this.#housekeeping?.goodbye().catch(() => undefined)
+    await this.#housekeeping?.deregister().catch(() => undefined)
     this.#availability.close()
   }
 
@@ -105,7 +108,7 @@ export class RedisStore implements Store {
   }
 
   availableTo(user: string): boolean {
-    return !this.#closed && this.#availability.owns(slotOfUser(user))
+    return !this.#closed && this.#availability.isAvailable(slotOfUser(user))
   }
 
   now(): number {
@@ -119,26 +122,26 @@ export class RedisStore implements Store {
   async publish(command: PublishCommand): Promise<PublishResult> {
     const { user, id, keyed, tail, halfLife } = command
     const args = { id, keyed: keyed ? '1' : '0', tail, halfLife }
-    const batcher = this.#publishes
+    const batcher = this.#publishBatcher
     if (batcher !== undefined) {
       const item = { stem: this.#keys.stem(user), user, ...args }
-      return publishResult(await this.#guard(() => batcher.add(item), user))
+      return publishResult(await this.#mapErrors(() => batcher.add(item), user))
     }
     const [keys, full] = this.#inputs('publish-full', user, args)
     const send = ({ replication, scripts }: Master): Promise<Reply> =>
       replication === undefined ? scripts.run('publish-full', keys, full) : replication.publish(keys, full)
-    return publishResult(text(await this.#guard(() => this.#availability.call(slotOfUser(user), send), user)))
+    return publishResult(text(await this.#mapErrors(() => this.#availability.route(slotOfUser(user), send), user)))
   }
 
   async release(user: string): Promise<ReleaseResult> {
     const step = ({ releases, scripts }: Master): Promise<Reply> =>
       releases.take(() => scripts.run('release', ...this.#inputs('release', user, {})))
-    const [released, folded, left, nextAt] = list(await this.#guard(() => this.#availability.call(slotOfUser(user), step)))
+    const [released, folded, left, nextAt] = list(await this.#mapErrors(() => this.#availability.route(slotOfUser(user), step)))
     return { released: number(released), folded: number(folded), parked: number(left), nextAt: number(nextAt) }
   }
 
   async sweep(): Promise<SweepResult> {
-    const mine = new Set(await this.#guard(() => this.#shareOfBuckets()))
+    const mine = new Set(await this.#mapErrors(() => this.#shareOfBuckets()))
     const others = new Set(ALL_BUCKETS.filter((bucket) => !mine.has(bucket)))
     const users = [...(await this.#due(mine, 0)), ...(await this.#due(others, OVERDUE_MS))]
     return await releaseInTurns(users, RELEASES, (user) => this.release(user))
@@ -151,7 +154,7 @@ export class RedisStore implements Store {
     const step = ({ attaches, scripts }: Master): Promise<Reply> =>
       attaches.take(() => scripts.run('attach', ...this.#inputs('attach', user, args)))
     const result = await this.#registrations.attach(user, connections, async () => {
-      const reply = await this.#guard(() => this.#availability.call(slotOfUser(user), step))
+      const reply = await this.#mapErrors(() => this.#availability.route(slotOfUser(user), step))
       const { counter, result, kicks } = attachResult(reply, start)
       if (result.status === 'attached') this.#housekeeping?.wakeups.note(bucketOf(user), counter)
       this.#housekeeping?.kick(user, kicks)
@@ -168,14 +171,14 @@ export class RedisStore implements Store {
 
   async detach(user: string, connections: ConnectionInfo[]): Promise<void> {
     this.#registrations.set(user, connections)
-    await this.#guard(() => this.#registrations.write(user, this.#node))
+    await this.#mapErrors(() => this.#registrations.write(user, this.#node))
   }
 
   async ack(user: string, deviceId: string, position: Position): Promise<void> {
     const args = { device: deviceId, ackedEpoch: position.epoch, ackedOffset: position.offset, ackedId8: position.id8 }
-    const batcher = this.#acks
+    const batcher = this.#ackBatcher
     if (batcher === undefined) await this.#step('ack-full', user, args)
-    else await this.#guard(() => batcher.add({ stem: this.#keys.stem(user), user, ...args }), user)
+    else await this.#mapErrors(() => batcher.add({ stem: this.#keys.stem(user), user, ...args }), user)
   }
 
   async mark(command: MarkCommand): Promise<MarkResult | 'restarted'> {
@@ -199,7 +202,7 @@ export class RedisStore implements Store {
   }
 
   async find(user: string, id: string): Promise<FindResult | undefined> {
-    return found(await this.#step('find', user, { id }))
+    return findResult(await this.#step('find', user, { id }))
   }
 
   async queue(user: string): Promise<QueueInfo> {
@@ -207,7 +210,7 @@ export class RedisStore implements Store {
   }
 
   async connections(user: string): Promise<ConnectionInfo[]> {
-    const connectionsByNode = await this.#guard(() => this.#registrations.read(user))
+    const connectionsByNode = await this.#mapErrors(() => this.#registrations.read(user))
     const live = await this.#housekeeping?.nodes.live()
     return [...connectionsByNode].flatMap(([node, connections]) => (live === undefined || live.includes(node) ? connections : []))
   }
@@ -219,28 +222,31 @@ export class RedisStore implements Store {
 
   async revokedBefore(user: string): Promise<number> {
     const keys = this.#keys.ofUser(user, scripts['revoked-before'].keys)
-    return Number(text(await this.#guard(() => this.#availability.run(slotOfUser(user), 'revoked-before', keys, {}))))
+    return Number(text(await this.#mapErrors(() => this.#availability.run(slotOfUser(user), 'revoked-before', keys, {}))))
   }
 
+  /** Returns the buckets whose releases are this node's to do. */
   #shareOfBuckets(): Promise<number[]> {
     return this.#housekeeping?.nodes.share() ?? Promise.resolve([])
   }
 
   /** Returns the longest time since a heartbeat among the other nodes that hold connections of the user. */
   async #silence(user: string): Promise<{ silentMs: number } | undefined> {
-    const nodes = await this.#guard(() => this.#registrations.nodesOf(user))
+    const nodes = await this.#mapErrors(() => this.#registrations.nodesOf(user))
     const others = nodes.filter((node) => node !== this.#node)
     if (others.length === 0) return undefined
-    return { silentMs: await this.#guard(() => this.#housekeeping?.nodes.silence(others) ?? Promise.resolve(0)) }
+    return { silentMs: await this.#mapErrors(() => this.#housekeeping?.nodes.silence(others) ?? Promise.resolve(0)) }
   }
 
-  async #due(buckets: ReadonlySet<number>, sinceMs: number): Promise<string[]> {
-    const args = { clock: this.#settings.clock?.() ?? '', maxUsers: SWEEP_BATCH, overdueMs: sinceMs }
-    return (await this.#guard(() => this.#availability.overBuckets(buckets, args))).map(text)
+  /** Finds the users of these buckets whose next release is overdue for so long. */
+  async #due(buckets: ReadonlySet<number>, overdueMs: number): Promise<string[]> {
+    const args = { clock: this.#settings.clock?.() ?? '', maxUsers: SWEEP_BATCH, overdueMs }
+    return (await this.#mapErrors(() => this.#availability.dueUsers(buckets, args))).map(text)
   }
 
+  /** Runs the script of a log. */
   #step<Name extends LogScript>(name: Name, user: string, args: OwnArgs<Name>): Promise<Reply> {
-    return this.#guard(() => this.#availability.run(slotOfUser(user), name, ...this.#inputs(name, user, args)), user)
+    return this.#mapErrors(() => this.#availability.run(slotOfUser(user), name, ...this.#inputs(name, user, args)), user)
   }
 
   /** Returns the keys and arguments of a log's script. */
@@ -250,9 +256,10 @@ export class RedisStore implements Store {
   }
 
   #batcher(name: BatchScript): ScriptBatcher {
-    return new ScriptBatcher(fieldsOf(name), (items) =>
-      this.#availability.run(0, name, [], { clock: this.#clock(), newEpoch: newEpoch(), items })
-    )
+    return new ScriptBatcher(fieldsOf(name), (items) => {
+      const args = { clock: this.#clock(), newEpoch: newEpoch(), items }
+      return this.#availability.route(ANY_SLOT, ({ scripts }) => scripts.run(name, [], args))
+    })
   }
 
   /** Returns the argument `clock` of the scripts: see `prelude-clock.lua`. */
@@ -262,13 +269,14 @@ export class RedisStore implements Store {
     return agedTo === undefined ? '' : `<${agedTo}`
   }
 
-  async #guard<Result>(call: () => Promise<Result>, user = ''): Promise<Result> {
+  /** Rejects with `StoreFull` or `StoreUnavailable`, whatever error the call rejects with. */
+  async #mapErrors<Result>(call: () => Promise<Result>, user = ''): Promise<Result> {
     try {
       if (this.#closed) throw new CommandNotSent('closed')
       return await call()
     } catch (cause) {
       if (cause instanceof Error && cause.message.startsWith('OOM')) {
-        this.#room.refused(user)
+        this.#room.noteRefusal(user)
         throw new errors.StoreFull({ cause })
       }
       throw new errors.StoreUnavailable({ cause })
@@ -276,7 +284,7 @@ export class RedisStore implements Store {
   }
 }
 
-/** Arguments of `attach` that only read: no node, no connections, no device. */
+/** Returns the arguments with which `attach` only reads: no node, no connections, no device. */
 function readArgs(start: Start, { seen, limit, bytes }: Pick<ReadCommand, 'seen' | 'limit' | 'bytes'>): OwnArgs<'attach'> {
   const position = start.at === 'position' ? start.position : { epoch: '', offset: 0, id8: '' }
   return {

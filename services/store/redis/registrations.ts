@@ -31,7 +31,7 @@ interface Write {
 }
 
 /** The node's routes to the registry: one script, or one read on the master that owns a slot. */
-export type RegistryCalls = Pick<Availability, 'run' | 'call'>
+export type RegistryCalls = Pick<Availability, 'run' | 'route'>
 
 /**
  * This node's part of the registry. It holds the invariant of the *lone write* (docs/explanation/store.md): the registry is known to hold
@@ -122,7 +122,7 @@ export class Registrations {
   async read(user: string): Promise<Map<string, ConnectionInfo[]>> {
     const key = this.#keys.registry(user)
     const read = ({ commands }: Master): Promise<Record<string, string>> => commands.hgetall(key)
-    const fields = await this.#calls.call(slotOfUser(user), read)
+    const fields = await this.#calls.route(slotOfUser(user), read)
     return new Map(
       Object.entries(fields).map(([node, value]) => [node, JSON.parse(value.slice(value.indexOf(' ') + 1)) as ConnectionInfo[]])
     )
@@ -131,7 +131,7 @@ export class Registrations {
   /** Reads which nodes have connections of a user. */
   async nodesOf(user: string): Promise<string[]> {
     const key = this.#keys.registry(user)
-    return await this.#calls.call(slotOfUser(user), ({ commands }) => commands.hkeys(key))
+    return await this.#calls.route(slotOfUser(user), ({ commands }) => commands.hkeys(key))
   }
 
   /** Removes the node from the registry of each of its users whose master is available. */

@@ -5,7 +5,7 @@ import { type Args, arrange, commandOf, type Value } from './script-table.ts'
 import type { ScriptTexts } from './script-texts.ts'
 import { Scripts } from './scripts.ts'
 
-/** How long replicas are waited for, milliseconds. */
+/** Time limit of `WAIT`, milliseconds. */
 const WAIT_MS = 100
 
 const PUBLISH = `${commandOf('publish-full')}Buffer` as const
@@ -18,11 +18,11 @@ interface Waiting {
 }
 
 /**
- * Publishes that wait for replicas, on a connection of their own since WAIT holds it up: what was published in one turn of
- * the event loop shares one WAIT.
+ * Publishes and waits for replicas, on a connection of its own, because WAIT blocks the connection. The publishes of one turn of the event
+ * loop share one WAIT.
  */
 export class Replication {
-  /** Whether the latest publishes reached as many replicas as asked for. */
+  /** True if the latest publishes reached as many replicas as configured. */
   confirmed = false
   readonly client: Redis
   readonly #replicas: number

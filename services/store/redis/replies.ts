@@ -2,7 +2,7 @@ import type { GapReason, Position, State } from '../../protocol/index.ts'
 import type { AttachResult, Backlog, FindResult, InboxItem, InboxPage, MarkResult, PublishResult, QueueInfo, Start } from '../store.ts'
 import { bytes, list, number, type Reply, text } from './reply.ts'
 
-/** The scripts' answers as the results of `store.ts`. */
+// Decodes the replies of the scripts into the results of `store.ts`.
 
 /** Reads the line that `publish-full` and `publish-usual` reply with. */
 export function publishResult(line: string): PublishResult {
@@ -21,7 +21,7 @@ export function publishResult(line: string): PublishResult {
   }
 }
 
-/** What an attach answered, the node's counter after it, and which of the connections were told to close. */
+/** Result of an attach, the node's counter after it, and the node's connections that were told to close. */
 export interface AttachReply {
   counter: number
   result: AttachResult
@@ -32,9 +32,9 @@ export function attachResult(reply: Reply, start: Start): AttachReply {
   const status = text(list(reply)[0])
   if (status !== 'attached') return { counter: 0, result: { status: status === 'revoked' ? 'revoked' : 'limit' }, kicks: [] }
   const displaced = list(list(reply)[13]).map(text)
-  const told = list(list(reply)[14]).map(text)
+  const kicked = list(list(reply)[14]).map(text)
   const kicks: AttachReply['kicks'] = []
-  for (let i = 0; i < told.length; i += 2) kicks.push({ connectionId: told[i] as string, reason: told[i + 1] as string })
+  for (let i = 0; i < kicked.length; i += 2) kicks.push({ connectionId: kicked[i] as string, reason: kicked[i + 1] as string })
   return { counter: number(list(reply)[1]), result: { status: 'attached', backlog: backlog(reply, start), displaced }, kicks }
 }
 
@@ -86,7 +86,7 @@ export function inboxPage(reply: Reply): InboxPage | 'restarted' {
   return { items, next: next === 0 ? undefined : { epoch, offset: number(next) }, unread: number(unread) }
 }
 
-export function found(reply: Reply): FindResult | undefined {
+export function findResult(reply: Reply): FindResult | undefined {
   const [place, a, b, c, d] = list(reply)
   if (place === undefined) return undefined
   switch (text(place)) {

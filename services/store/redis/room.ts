@@ -1,7 +1,7 @@
-/** How often a full database is asked whether it has room again, milliseconds. */
+/** Time between two probes of a full database, milliseconds. */
 const PROBE_MS = 1000
 
-/** Whether the database refuses what takes memory. It is asked only while it does. */
+/** Knows whether the database refuses writes that take memory. Probes it only while it does. */
 export class Room {
   readonly #probe: (user: string) => Promise<unknown>
   readonly #onChange: () => void
@@ -9,7 +9,7 @@ export class Room {
   #timer: NodeJS.Timeout | undefined
   #probing = false
 
-  /** @param probe rejects while there is no room on the server that holds the user */
+  /** @param probe rejects while the server that holds the user has no room */
   constructor(probe: (user: string) => Promise<unknown>, onChange: () => void) {
     this.#probe = probe
     this.#onChange = onChange
@@ -19,11 +19,11 @@ export class Room {
     return this.#timer !== undefined
   }
 
-  /** Notes that a write for the user was refused for want of room. */
-  refused(user: string): void {
+  /** Notes that a write for the user was refused because the memory is full. */
+  noteRefusal(user: string): void {
     this.#user = user
     if (this.full) return
-    this.#timer = setInterval(() => this.#ask(), PROBE_MS).unref()
+    this.#timer = setInterval(() => this.#runProbe(), PROBE_MS).unref()
     this.#onChange()
   }
 
@@ -32,7 +32,7 @@ export class Room {
     this.#timer = undefined
   }
 
-  #ask(): void {
+  #runProbe(): void {
     if (this.#probing) return
     this.#probing = true
     this.#probe(this.#user)

@@ -1,7 +1,7 @@
 import { list, type Reply, text } from './reply.ts'
 import type { Value } from './script-table.ts'
 
-/** Most items of one call: a script holds the server up while it runs. */
+/** Most items of one call. A script blocks the server while it runs. */
 const MAX_ITEMS = 64
 
 interface Waiting {
@@ -11,15 +11,15 @@ interface Waiting {
 }
 
 /**
- * Gathers calls to one script: those of one turn of the event loop go together, and so do those that come while a call is on its way. A single
- * call waits for nothing; under load groups grow by themselves, and what each costs falls.
+ * Gathers items into calls of one batch script: the items of one turn of the event loop share a call, and so do those that arrive while a
+ * call is in progress. A single item does not wait. Under load the batches grow, and the cost of an item falls.
  */
 export class ScriptBatcher {
   readonly #fields: readonly string[]
   readonly #send: (items: Value[]) => Promise<Reply>
   #waiting: Waiting[] = []
   #scheduled = false
-  #underWay = 0
+  #callsInProgress = 0
 
   /**
    * @param fields names of an item's fields, in the order of the script
@@ -30,7 +30,7 @@ export class ScriptBatcher {
     this.#send = send
   }
 
-  /** Resolves with the line of this item. Rejects with its error, or when the call is lost. */
+  /** Resolves with the line of this item. Rejects with the item's error, or with that of the call. */
   add(item: Readonly<Record<string, Value>>): Promise<string> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject })
@@ -44,26 +44,26 @@ export class ScriptBatcher {
   }
 
   #flush(): void {
-    while (this.#waiting.length > 0 && (this.#underWay === 0 || this.#waiting.length >= MAX_ITEMS)) {
-      const group = this.#waiting.splice(0, MAX_ITEMS)
-      this.#underWay += 1
-      void this.#carryOut(group)
+    while (this.#waiting.length > 0 && (this.#callsInProgress === 0 || this.#waiting.length >= MAX_ITEMS)) {
+      const batch = this.#waiting.splice(0, MAX_ITEMS)
+      this.#callsInProgress += 1
+      void this.#call(batch)
     }
   }
 
-  async #carryOut(group: Waiting[]): Promise<void> {
+  async #call(batch: Waiting[]): Promise<void> {
     try {
-      const fields = group.flatMap(({ item }) => this.#fields.map((name) => item[name] as Value))
+      const fields = batch.flatMap(({ item }) => this.#fields.map((name) => item[name] as Value))
       const lines = list(await this.#send(fields))
-      group.forEach(({ resolve, reject }, index) => {
+      batch.forEach(({ resolve, reject }, index) => {
         const line = text(lines[index])
         if (line.startsWith('error ')) reject(new Error(line.slice('error '.length)))
         else resolve(line)
       })
     } catch (error) {
-      for (const { reject } of group) reject(error as Error)
+      for (const { reject } of batch) reject(error as Error)
     } finally {
-      this.#underWay -= 1
+      this.#callsInProgress -= 1
       this.#flush()
     }
   }

@@ -66,7 +66,7 @@ export const scripts = {
   counters: { keys: ['COUNTERS'], args: ['node'], rest: 'further' },
   due: { keys: ['DUE'], args: ['clock', 'maxUsers', 'overdueMs'], rest: 'further' },
   beat: { keys: ['NODES'], args: ['node', 'deadAfterMs', 'forgetAfterMs', 'maxNodes'] },
-  bury: { keys: ['COUNTERS'], args: ['deadCounter'], rest: 'nodes' },
+  'mark-dead': { keys: ['COUNTERS'], args: ['deadCounter'], rest: 'nodes' },
   probe: { keys: ['ANY'], args: [] },
   room: { keys: ['META'], args: [] }
 } as const satisfies Record<string, Script>

@@ -3,11 +3,12 @@ import type { Durability } from '../store.ts'
 import { StoreUnusable } from '../unusable.ts'
 import { BUCKETS, type Keys } from './keys.ts'
 
+/** Oldest major version of Redis that has sharded Pub/Sub. */
 const OLDEST_MAJOR = 7
 
 /**
- * Checks that a server may be used: Redis 7 or newer, `noeviction`. Rejects with `StoreUnusable` when it must not be used, and with the
- * server's error when a later attempt may succeed.
+ * Checks that a server may be used: Redis 7 or newer, `noeviction`. Rejects with `StoreUnusable` if the server must not be used, and with
+ * the server's error if a later attempt may succeed.
  */
 export async function checkServer(server: Redis): Promise<void> {
   await selectDatabase(server)
@@ -15,10 +16,10 @@ export async function checkServer(server: Redis): Promise<void> {
   await checkPolicy(server)
 }
 
-/** Format of the rows in the database: in format 1 they had no tags. */
+/** Format of the rows in the database. Rows of format 1 have no tags. */
 const ROW_FORMAT = '2'
 
-/** Checks that the database has as many buckets as this driver, and rows of its format. Rejects with `StoreUnusable` when not. */
+/** Checks that the database has as many buckets as this driver, and rows of its format. Rejects with `StoreUnusable` if not. */
 export async function checkBuckets(server: Redis, keys: Keys): Promise<void> {
   const stored = (await server.get(keys.buckets)) ?? (await claimBuckets(server, keys))
   const [buckets, rowFormat = '1'] = (stored ?? '').split(' ')
@@ -28,13 +29,13 @@ export async function checkBuckets(server: Redis, keys: Keys): Promise<void> {
   }
 }
 
-/** Rejects with `StoreUnusable` if the server may evict keys. A policy that the user may not read is taken to be right. */
+/** Rejects with `StoreUnusable` if the server may evict keys. A policy that the user may not read is assumed to be right. */
 export async function checkPolicy(server: Redis): Promise<void> {
   const policy = await policyOf(server)
   if (policy !== undefined && policy !== 'noeviction') throw new StoreUnusable(`maxmemory-policy must be noeviction, it is ${policy}`)
 }
 
-/** Returns how safe an answered write is, as far as the server says. What cannot be read counts as `none`. */
+/** Returns how safe an answered write is. A setting that cannot be read counts as `none`. */
 export async function durabilityOf(server: Redis): Promise<Durability> {
   const appendonly = await setting(server, 'appendonly')
   if (appendonly === undefined) return /^aof_enabled:1/m.test((await info(server)) ?? '') ? 'os' : 'none'
@@ -42,7 +43,7 @@ export async function durabilityOf(server: Redis): Promise<Durability> {
   return (await setting(server, 'appendfsync')) === 'always' ? 'fsync' : 'os'
 }
 
-/** One sentence about what this user may not read of the server; undefined when nothing is hidden. */
+/** Returns a sentence about the facts that this user may not read; undefined if the user may read all. */
 export async function hiddenFacts(server: Redis): Promise<string | undefined> {
   if ((await setting(server, 'appendfsync')) !== undefined) return undefined
   if ((await info(server)) === undefined) {
@@ -51,7 +52,7 @@ export async function hiddenFacts(server: Redis): Promise<string | undefined> {
   return 'the Redis user may not run CONFIG GET: with an AOF durability is "os", since appendfsync always cannot be told from everysec'
 }
 
-/** Why the database cannot be used, for operators. */
+/** Describes for operators why the database cannot be used. */
 export function describeFailure(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   if (error.message.startsWith('WRONGPASS')) return 'it refused the user name or the password (WRONGPASS)'
@@ -59,7 +60,7 @@ export function describeFailure(error: unknown): string {
   return error.message
 }
 
-/** The client stays in database 0 when it cannot select the one it was told: another application may own that. */
+/** Selects the configured database. Otherwise the client would use database 0, which may belong to another application. */
 async function selectDatabase(server: Redis): Promise<void> {
   const db = server.options.db ?? 0
   if (db === 0) return
@@ -86,17 +87,17 @@ async function claimBuckets(server: Redis, keys: Keys): Promise<string | null> {
 }
 
 async function policyOf(server: Redis): Promise<string | undefined> {
-  const told = await info(server)
-  if (told === undefined) return await setting(server, 'maxmemory-policy')
-  return /^maxmemory_policy:(\S+)/m.exec(told)?.[1]
+  const text = await info(server)
+  if (text === undefined) return await setting(server, 'maxmemory-policy')
+  return /^maxmemory_policy:(\S+)/m.exec(text)?.[1]
 }
 
-/** undefined: the user may not run INFO. */
+/** Returns undefined if the user may not run INFO. */
 function info(server: Redis): Promise<string | undefined> {
   return unlessForbidden(() => server.info())
 }
 
-/** undefined: the user may not run CONFIG GET, as on many managed services. */
+/** Returns undefined if the user may not run CONFIG GET, as on many managed services. */
 function setting(server: Redis, name: string): Promise<string | undefined> {
   return unlessForbidden(async () => ((await server.config('GET', name)) as string[])[1])
 }

@@ -5,7 +5,7 @@ import type { Master } from './master.ts'
 
 type Compared = Omit<StoreSettings, 'clock'>
 
-/** The variable an operator sets for each setting. */
+/** Environment variable of each setting. */
 const VARIABLES: Record<keyof Compared, string> = {
   rateLimit: 'RATE_LIMIT_MAX',
   rateWindowMs: 'RATE_LIMIT_WINDOW_MS',
@@ -17,18 +17,18 @@ const VARIABLES: Record<keyof Compared, string> = {
 }
 
 /**
- * Tells operators when nodes of one store run with different settings. Such a node is not refused, because settings are changed by a
- * rolling restart, in which nodes differ for a while.
+ * Warns operators when nodes of one store run with different settings. The node still starts, because settings are changed by a rolling
+ * restart, during which nodes differ.
  */
 export class SettingsCheck {
-  /** Live nodes whose settings differ from this node's. */
+  /** Number of live nodes whose settings differ from this node's. */
   differing = 0
   readonly #availability: Availability
   readonly #keys: Keys
   readonly #node: string
   readonly #settings: StoreSettings
   readonly #warn: (message: string) => void
-  #told: string[] = []
+  #logged: string[] = []
 
   constructor(availability: Availability, keys: Keys, node: string, settings: StoreSettings, warn: (message: string) => void) {
     this.#availability = availability
@@ -38,7 +38,7 @@ export class SettingsCheck {
     this.#warn = warn
   }
 
-  /** Writes this node's settings, if they are not there, and compares them with those of the other live nodes. Logs each difference once. */
+  /** Writes this node's settings if they are missing, and compares them with those of the other live nodes. Logs each difference once. */
   async compare(live: string[]): Promise<void> {
     const others = live.filter((node) => node !== this.#node)
     const [own, ...written] = await this.#call(({ commands }) => commands.hmget(this.#keys.settings, this.#node, ...others))
@@ -50,18 +50,18 @@ export class SettingsCheck {
     })
     this.differing = differing.length
     const messages = differing.map(({ node, settings }) => `${node} has ${this.#differences(settings)}`)
-    const news = messages.filter((message) => !this.#told.includes(message))
-    if (news.length > 0) this.#warn(`nodes of this store have other settings than this node: ${news.join('; ')}`)
-    this.#told = messages
+    const unlogged = messages.filter((message) => !this.#logged.includes(message))
+    if (unlogged.length > 0) this.#warn(`nodes of this store have other settings than this node: ${unlogged.join('; ')}`)
+    this.#logged = messages
   }
 
   #call<Result>(send: (master: Master) => Promise<Result>): Promise<Result> {
-    return this.#availability.call(this.#keys.settingsSlot, send)
+    return this.#availability.route(this.#keys.settingsSlot, send)
   }
 
   #differences(theirs: Compared): string {
     const names = (Object.keys(VARIABLES) as (keyof Compared)[]).filter((name) => theirs[name] !== this.#settings[name])
-    return names.map((name) => `${VARIABLES[name]} ${shown(name, theirs)} (here ${shown(name, this.#settings)})`).join(', ')
+    return names.map((name) => `${VARIABLES[name]} ${displayed(name, theirs)} (here ${displayed(name, this.#settings)})`).join(', ')
   }
 }
 
@@ -69,6 +69,6 @@ function encode(settings: StoreSettings): string {
   return JSON.stringify(Object.fromEntries((Object.keys(VARIABLES) as (keyof Compared)[]).map((name) => [name, settings[name]])))
 }
 
-function shown(name: keyof Compared, settings: Compared): number {
+function displayed(name: keyof Compared, settings: Compared): number {
   return name === 'retentionMs' ? settings.retentionMs / 1000 : settings[name]
 }

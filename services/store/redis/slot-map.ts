@@ -1,12 +1,12 @@
 import { SLOTS } from './keys.ts'
 
-/** `host:port` of the owner of each slot; undefined for a slot that no server claims. */
+/** By slot: `host:port` of its owner, or undefined if no server owns the slot. */
 export type SlotMap = readonly (string | undefined)[]
 
 /** One range of a `CLUSTER SLOTS` reply: first and last slot, the master, its replicas. A server is host, port, id and more. */
 type SlotRange = [first: number, last: number, ...servers: [host: string | null, port: number, ...further: unknown[]][]]
 
-/** What one server says of the Cluster: the owner of each slot, and every server it knows. */
+/** One server's view of the Cluster: the owner of each slot, and every server it knows. */
 export interface SlotView {
   owners: SlotMap
   servers: string[]
@@ -15,7 +15,7 @@ export interface SlotView {
 /**
  * Reads a `CLUSTER SLOTS` reply.
  *
- * @param askedHost the host of the server that replied: it stands for a host that the reply leaves out
+ * @param askedHost the host of the server that replied, for entries without a host
  */
 export function readSlots(reply: unknown, askedHost: string): SlotView {
   const owners: (string | undefined)[] = new Array(SLOTS).fill(undefined)
@@ -28,14 +28,14 @@ export function readSlots(reply: unknown, askedHost: string): SlotView {
   return { owners, servers: [...servers] }
 }
 
-/** Returns the owner of each slot that most views agree on. A server that was cut off or restarted can have an old view. */
+/** Returns for each slot the owner that most views name. The view of a server that was partitioned or restarted can be old. */
 export function agree(views: readonly SlotView[]): SlotMap {
   const [first] = views
   if (views.length < 2) return first?.owners ?? new Array(SLOTS).fill(undefined)
   return Array.from({ length: SLOTS }, (_, slot) => mostFrequent(views.map(({ owners }) => owners[slot])))
 }
 
-/** Returns the slots of an owner in words, such as `0-5460 10923`; those without an owner for undefined. */
+/** Returns the slots of an owner as text, such as `0-5460 10923`; for undefined the slots without an owner. */
 export function slotsText(map: SlotMap, owner: string | undefined): string {
   const ranges: string[] = []
   for (let slot = 0; slot < SLOTS; slot++) {
@@ -47,7 +47,7 @@ export function slotsText(map: SlotMap, owner: string | undefined): string {
   return ranges.join(' ')
 }
 
-/** Returns the address in a redirection, whose host is left out when it is the one of the server that replied. */
+/** Returns the address in a redirection. A redirection without a host means the host of the server that replied. */
 export function redirectAddress(endpoint: string, askedHost: string): string {
   const colon = endpoint.lastIndexOf(':')
   return addressText(endpoint.slice(0, colon), Number(endpoint.slice(colon + 1)), askedHost)

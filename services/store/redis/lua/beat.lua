@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
 -- Writes a node's heartbeat, and reads which nodes are live, silent, or dead for long enough to be forgotten. A heartbeat ahead of a clock
 -- that was set back counts as of now.
--- @key NODES  zset: node -> its latest heartbeat; minus the time of the burial once it was found dead
+-- @key NODES  zset: node -> its latest heartbeat; minus the time at which it was marked dead
 -- @arg node             '' only to read
 -- @arg dead_after_ms    a node that was silent for so long is dead
 -- @arg forget_after_ms  a node that has been dead for so long is forgotten
 -- @arg max_nodes        silent nodes, and nodes to forget, at most
--- Returns {live nodes, silent nodes that are not buried, buried nodes to forget, the clock in Unix milliseconds}
+-- Returns {live nodes, silent nodes that are not marked dead, dead nodes to forget, the clock in Unix milliseconds}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if node ~= '' then
