@@ -1,12 +1,15 @@
 // Copies what tsc leaves behind (Lua scripts, pages) beside the compiled code, and makes the CLI executable: node scripts/copy-assets.mjs <dist|build>
-import { chmodSync, cpSync, existsSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
 
 const target = process.argv[2]
 if (target === undefined) throw new Error('usage: copy-assets.mjs <folder>')
 
 for (const folder of ['services/store/redis/lua', 'demo']) {
-  if (existsSync(folder)) cpSync(folder, join(target, folder), { recursive: true })
+  if (!existsSync(folder)) continue
+  // A file that was renamed since the last build must not stay under its old name.
+  rmSync(join(target, folder), { recursive: true, force: true })
+  cpSync(folder, join(target, folder), { recursive: true })
 }
 chmodSync(join(target, 'cli.js'), 0o755)
 
