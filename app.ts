@@ -39,7 +39,7 @@ import { newId } from './services/ids.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     config: Config
-    /** This process's incarnation, new at each start. */
+    /** The incarnation of this process: ten characters, new at each start. */
     node: string
     timeouts: Timeouts
     /** The secret of tokens that Belfry generated itself; '' if the environment has a key. */
@@ -51,11 +51,11 @@ export interface AppOptions {
   config: Config
   /** Secret of tokens to use where the environment has no key. Only the demo may sign with it. */
   generatedSecret?: string
-  /** Other deadlines than the usual ones. */
+  /** Deadlines that differ from `TIMEOUTS`. */
   timeouts?: Partial<Timeouts>
 }
 
-/** The service as one plugin. Top to bottom this is the order in which things need each other; it closes bottom to top. */
+/** The service as one plugin. Each plugin needs only those above it, and they close from the last to the first. */
 const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, generatedSecret = '', timeouts }) => {
   fastify.decorate('config', config)
   fastify.decorate('generatedSecret', generatedSecret)
@@ -96,10 +96,10 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, generatedS
   if (config.DEMO ?? (generatedSecret !== '' && isLoopback(config.HOST))) await fastify.register(demoRoutes)
 }
 
-/** Not encapsulated: the server's own errors are answered like all others, and whoever registers it meets its decorators. */
+/** Not encapsulated, so that the server answers its own errors like all others, and an embedding app finds the decorators. */
 export default fp(app, { name: 'belfry', fastify: '5.x' })
 
-/** Bodies are taken as they are, and unknown fields are errors; what comes in a URL is text, and is converted. */
+/** Validates bodies without converting them, and refuses unknown fields. Parts of a URL are text, and are converted to the type of the schema. */
 function validateStrictly(fastify: FastifyInstance): void {
   const options = { useDefaults: true, removeAdditional: false, allErrors: false, strict: false, unicodeRegExp: true }
   const body = new Ajv({ ...options, coerceTypes: false })

@@ -13,7 +13,7 @@ const text = (defaultValue: string, description: string) => Type.String({ defaul
 const whole = (defaultValue: number, minimum: number, maximum: number, description: string) =>
   Type.Integer({ default: defaultValue, minimum, maximum, description })
 
-/** Every environment variable Belfry reads, with its default. `.env.example` and `docs/reference/configuration.md` list the same. */
+/** Every environment variable that Belfry reads, with its default. `.env.example` and `docs/reference/configuration.md` list the same. */
 export const environmentSchema = Type.Object({
   HOST: text('127.0.0.1', 'Address to listen on; 0.0.0.0 in a container'),
   PORT: whole(3000, 0, 65535, 'Port to listen on; 0 takes a free one'),
@@ -94,7 +94,7 @@ export interface Config
   MAX_TOKEN_LIFETIME_SECONDS: number
 }
 
-/** The environment cannot be used. `problems` has one line for each thing wrong; none of them shows a value that may be secret. */
+/** Thrown if the environment cannot be used. `problems` has one line for each problem; no line shows a value that may be secret. */
 export class ConfigError extends Error {
   readonly problems: string[]
 
@@ -108,8 +108,8 @@ export class ConfigError extends Error {
 /**
  * Reads the configuration.
  *
- * @param environment by default the process's own
- * @throws ConfigError with every problem at once
+ * @param environment default: the environment of the process
+ * @throws ConfigError with all problems
  */
 export function readConfig(environment: Record<string, string | undefined> = process.env): Config {
   const problems = unknownNames(environment)
@@ -157,15 +157,15 @@ export function redisOptionsOf(config: Config) {
   }
 }
 
-/** What the CLI reads: where the service is, and how its tokens are signed. */
+/** The variables that the CLI reads: the address of the service, and the keys of its tokens. */
 export type ClientConfig = Pick<Environment, (typeof CLIENT_NAMES)[number]>
 
 const CLIENT_NAMES = ['HOST', 'PORT', 'DATA_DIR', 'JWT_SECRET', 'JWT_PUBLIC_KEY', 'JWKS_URL', 'JWT_ISSUER', 'JWT_AUDIENCE'] as const
 
 /**
- * Reads what the CLI needs; whatever else is wrong in the environment does not stop it.
+ * Reads the variables of the CLI. Problems of other variables are ignored.
  *
- * @throws ConfigError with every problem at once
+ * @throws ConfigError with all problems
  */
 export function readClientConfig(environment: Record<string, string | undefined> = process.env): ClientConfig {
   const problems: string[] = []
@@ -175,7 +175,7 @@ export function readClientConfig(environment: Record<string, string | undefined>
   return { ...config, JWT_SECRET }
 }
 
-/** Values that are no good are named in `problems` and replaced by their defaults, so that the checks across values still run. */
+/** Reports invalid values in `problems`, and replaces them by their defaults so that the checks across variables still run. */
 function validate(environment: Record<string, string | undefined>, problems: string[]): Environment {
   const known = Object.keys(environmentSchema.properties)
   const data = Object.fromEntries(known.flatMap((name) => (isSet(environment[name]) ? [[name, environment[name]]] : [])))
@@ -196,7 +196,7 @@ function validate(environment: Record<string, string | undefined>, problems: str
   }
 }
 
-/** A name of ours that is misspelt would be a setting without effect. */
+/** Returns a problem for each variable that begins with BELFRY_: none has that prefix, and a setting without effect must not go unnoticed. */
 function unknownNames(environment: Record<string, string | undefined>): string[] {
   return Object.keys(environment)
     .filter((name) => name.startsWith('BELFRY_'))
@@ -248,7 +248,7 @@ function checkRedisUrl(url: string, problems: string[]): void {
   }
 }
 
-/** A certificate that does not fit its key would fail each connection with a message about neither. */
+/** Checks that certificate and key fit. If they do not, each connection would fail with a message about neither. */
 function checkCertificates({ REDIS_TLS_CERT, REDIS_TLS_KEY, REDIS_TLS_CA, REDIS_TLS, REDIS_URL }: Config, problems: string[]): void {
   if (REDIS_TLS_CERT + REDIS_TLS_KEY + REDIS_TLS_CA === '') return
   if (!REDIS_TLS && !/^rediss:/i.test(REDIS_URL)) {
@@ -265,7 +265,7 @@ function checkCertificates({ REDIS_TLS_CERT, REDIS_TLS_KEY, REDIS_TLS_CA, REDIS_
   }
 }
 
-/** The PEM text itself (its line ends may be written \\n), or that of the file at the path. */
+/** Returns the PEM text in a value (line ends may be written \\n), or in the file whose path it is. */
 function readPem(name: 'REDIS_TLS_CERT' | 'REDIS_TLS_KEY' | 'REDIS_TLS_CA', value: string, problems: string[]): string {
   if (value === '') return ''
   try {
@@ -273,13 +273,13 @@ function readPem(name: 'REDIS_TLS_CERT' | 'REDIS_TLS_KEY' | 'REDIS_TLS_CA', valu
     const kind = name === 'REDIS_TLS_KEY' ? /-----BEGIN [A-Z ]*PRIVATE KEY-----/ : /-----BEGIN CERTIFICATE-----/
     if (kind.test(pem)) return pem
   } catch {
-    // Reported below: the path is not shown, because a key may stand in its place.
+    // The problem is reported below. It does not show the path, because a key may stand in its place.
   }
   problems.push(`${name} must be ${name === 'REDIS_TLS_KEY' ? 'a private key' : 'a certificate'} in PEM, or the path of one`)
   return ''
 }
 
-/** Without the newline that files and secret stores end with. */
+/** Returns the secret without the newline at the end of files and of values of secret stores. */
 function readSecret(value: string, problems: string[]): string {
   const secret = value.replace(/[\r\n]+$/, '')
   if (value !== '' && Buffer.byteLength(secret) < MIN_SECRET_BYTES)
@@ -317,7 +317,7 @@ function split(list: string): string[] {
     .filter((entry) => entry !== '')
 }
 
-/** Without a scheme or a password before it. */
+/** Accepts `host:port` without a scheme or a password before it. */
 function isHostAndPort(value: string): boolean {
   const port = /^[^@/\s]+:(\d{1,5})$/.exec(value)?.[1]
   return port !== undefined && Number(port) <= 65_535
@@ -339,7 +339,7 @@ function isBaseUrl(value: string): boolean {
   return isUrl(value, ['https:', 'http:']) && /^https?:\/\/[^@?#\s]+$/i.test(value)
 }
 
-/** Of any scheme: apps have origins of their own, as `capacitor://localhost`. */
+/** Accepts origins of any scheme: apps have their own, such as `capacitor://localhost`. */
 function isOrigin(value: string): boolean {
   if (!URL.canParse(value)) return false
   const { protocol, host } = new URL(value)

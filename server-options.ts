@@ -17,7 +17,7 @@ import { newId } from './services/ids.ts'
 import { redactUrl } from './services/node/redact-url.ts'
 import { writeProblem } from './services/problem.ts'
 
-/** Fields of a request in the log: never its headers, its body or a token in its URL. */
+/** Fields of a request in the log. Headers, bodies and tokens in URLs are never logged. */
 const serializers = {
   req: (request: FastifyRequest) => ({
     method: request.method,
@@ -29,16 +29,16 @@ const serializers = {
 /** Largest body that a route takes unless it names a limit of its own, bytes. */
 const BODY_LIMIT = 262_144
 
-/** The deadlines of requests are looked after this often, so that they hold within as much, milliseconds. */
+/** Period at which the server checks the deadlines of requests, and so their precision, milliseconds. */
 const CHECKING_INTERVAL_MS = 1000
 
-/** A peer that takes nothing of an answer for this long loses its connection, milliseconds. Sockets of connections have deadlines of their own. */
+/** Time without progress after which the server closes a socket, milliseconds. WebSockets and event streams have deadlines of their own. */
 const STALL_MS = 60_000
 
-/** A plugin that takes longer to start has hung; on a machine with more to do than it can, loading one takes many seconds. */
+/** Time after which the start of a plugin counts as hung, milliseconds. On an overloaded machine, loading one takes many seconds. */
 const PLUGIN_TIMEOUT_MS = 60_000
 
-/** Request ids of callers and proxies that are taken: UUIDs, trace ids and the like. A JWT has dots, and never gets into the log this way. */
+/** Request ids that are accepted from callers and proxies: UUIDs, trace ids and the like. A JWT has dots, so none gets into the log this way. */
 const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/
 
 /** Returns the caller's `x-request-id`, else an id that is unique over all nodes. */
@@ -48,7 +48,7 @@ function requestId({ headers }: { headers: IncomingHttpHeaders }): string {
 }
 
 /**
- * Options of the HTTP server. Each state that a slow or hostile peer could wait in has a deadline.
+ * Returns the options of the HTTP server. Each state in which a slow or hostile peer could hold a socket has a deadline.
  *
  * @param log destination of log lines; default: stdout
  */
@@ -67,7 +67,7 @@ export function serverOptions(config: Config, log?: { write(line: string): void 
   }
 }
 
-/** Makes the one server of a process. With a factory Fastify makes none of its own for the second loopback, which would have its own rules. */
+/** Creates the one server of the process. With a factory, Fastify does not create another for the second loopback, without these options. */
 const serverFactory: FastifyServerFactory<Server> = (handler) => {
   const server = createServer(
     {
@@ -77,7 +77,7 @@ const serverFactory: FastifyServerFactory<Server> = (handler) => {
       connectionsCheckingInterval: CHECKING_INTERVAL_MS,
       maxHeaderSize: 16_384,
       joinDuplicateHeaders: true,
-      // Node would answer without a body: a hook answers with a problem.
+      // Node would answer with an empty 400. The hook in `plugins/security.ts` answers with a problem.
       requireHostHeader: false
     },
     handler
@@ -86,7 +86,7 @@ const serverFactory: FastifyServerFactory<Server> = (handler) => {
   return server
 }
 
-/** Answers a request that comes to no route. */
+/** Answers an error of a request that reaches no route. */
 export function sendProblem(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const problem = request.server.problemOf(error, request.id)
   reply.header('x-request-id', request.id).code(problem.status).type('application/problem+json').send(problem)
@@ -96,8 +96,8 @@ export function sendProblem(error: FastifyError, request: FastifyRequest, reply:
 const broken = new WeakSet<Socket>()
 
 /**
- * Answers bytes that are not an HTTP request, after the answers to the requests before them. The error is not logged: it holds the bytes that
- * came, and a token may be among them.
+ * Answers bytes that are not an HTTP request, after the answers to earlier requests of the same socket. The error is not logged: it contains
+ * the bytes, and a token may be among them.
  */
 export function clientErrorHandler(
   this: FastifyInstance,

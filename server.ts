@@ -12,7 +12,7 @@ import { greeting } from './services/node/greeting.ts'
 import { LogSink } from './services/node/log-sink.ts'
 import { StoreUnusable } from './services/store/unusable.ts'
 
-/** How long a start that failed may take to leave the store, milliseconds. */
+/** Longest time that a failed start takes to leave the store, milliseconds. */
 const LEAVE_MS = 5000
 
 async function start(): Promise<void> {
@@ -27,14 +27,14 @@ async function start(): Promise<void> {
     await fastify.register(app, { config, ...(own === undefined ? {} : { generatedSecret: own.secret }) })
     await serve(fastify, metricsServer, config, sink)
   } catch (error) {
-    // The node has joined the store by now, perhaps: it leaves again, so that a start under a restart policy leaves nothing there.
+    // The node may have joined the store by now. It leaves again, so that repeated failed starts do not fill the store with dead nodes.
     await Promise.race([fastify.close().catch(() => undefined), setTimeout(LEAVE_MS)])
     throw error
   }
   if (own !== undefined) {
     const { address, port } = fastify.server.address() as AddressInfo
     const secretFile = secretPath(config.DATA_DIR)
-    // What is printed elsewhere is kept: log files, collectors. A token for 24 h does not belong there.
+    // Output that is not a terminal may be kept in log files or by collectors. A token for 24 h does not belong there.
     const secret = process.stdout.isTTY ? own.secret : undefined
     process.stdout.write(
       greeting({ address, port, secretFile, generated: own.generated, secret, demo: fastify.hasRoute({ method: 'GET', url: '/demo' }) })
@@ -43,8 +43,8 @@ async function start(): Promise<void> {
 }
 
 /**
- * Signals of a fault in native code. A handler that returns runs into the same fault again, without end: Node faults when it exits after its
- * terminal was closed, and the process then used a whole core for ever.
+ * Signals of a fault in native code. If their handler returns, the same fault occurs again without end: Node faults when it exits after its
+ * terminal was closed, and such a process used a whole core until it was killed.
  */
 const FAULTS = ['SIGSEGV', 'SIGBUS', 'SIGFPE', 'SIGILL', 'SIGTRAP', 'SIGABRT'] as const
 
@@ -77,7 +77,7 @@ async function serve(fastify: FastifyInstance, metricsServer: FastifyInstance | 
   await metricsServer?.listen({ host: config.HOST, port: config.METRICS_PORT })
 }
 
-/** One sentence for what an operator can put right; the stack of anything else. */
+/** Returns one sentence for a failure that an operator can put right, and the stack of any other. */
 function describeFailure(error: unknown): string {
   if (error instanceof ConfigError || error instanceof SecretError || error instanceof StoreUnusable) return error.message
   const { syscall, code, message, stack } = error as NodeJS.ErrnoException

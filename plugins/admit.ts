@@ -8,9 +8,9 @@ import { closeCodes } from '../services/protocol/index.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     admit: {
-      /** Checks that HTTP answers: 403 for the origin, 429 for too many attempts, 503 without a store or room. Callers take turns under load. */
+      /** Refuses with 403 for the origin, 429 for too many attempts, 503 without a store or room. Under load, callers wait their turn. */
       upgrade: (request: FastifyRequest) => Promise<void>
-      /** Returns the token's user, the device and the start of the cursor. Throws 503 if by then the node is stopping or full, or the user's part of the store is away. */
+      /** Returns the user, the device and the start of the cursor. Throws 503 if the node now stops or is full, or the user's part of the store is away. */
       identify: (request: FastifyRequest) => Promise<Admission>
     }
   }
@@ -22,7 +22,7 @@ interface SocketQuery {
   last_event_id?: string
 }
 
-/** Who may open a connection, whatever the transport. */
+/** Decides which requests may open a connection, over either transport. */
 export default fp(
   async (app) => {
     const { ALLOWED_ORIGINS } = app.config
@@ -52,10 +52,10 @@ export default fp(
           address: clientAddress(request.ip, request.raw.socket.remoteAddress)
         }
         const admission = await admit(app.auth.verify, introduction).catch((error: unknown) => refusedForNow(error, request.ws))
-        // A stop may have begun while the keys were fetched. It told every connection already, and would wait for this one.
+        // A stop may have begun while the keys were fetched. It has sent `bye` to every connection, and would wait for this one.
         if (app.health.stopping) throw new errors.Draining()
         if (admission.admitted && !app.store.availableTo(admission.identity.user)) throw new errors.StoreUnavailable()
-        // Others were admitted while this token was verified.
+        // Other connections may have been admitted while this token was verified.
         refuseWhenFull()
         return admission
       }
@@ -64,7 +64,11 @@ export default fp(
   { name: 'admit', fastify: '5.x', dependencies: ['auth', 'rate-limit', 'store', 'health', 'connections'] }
 )
 
-/** A browser can read a close code but no HTTP status: a WebSocket whose key is not in the key set yet is closed with 4100 and a time. */
+/**
+ * Turns KeyUnknown into a refusal by close code 4100 with a time, for WebSockets: a browser can read a close code, but no HTTP status.
+ *
+ * @throws any other error, and KeyUnknown for an event stream
+ */
 function refusedForNow(error: unknown, isWebSocket: boolean): Admission {
   if (!isWebSocket || !(error instanceof errors.KeyUnknown)) throw error
   const { retryAfterMs } = error as { retryAfterMs?: number }

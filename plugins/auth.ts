@@ -32,7 +32,7 @@ declare module 'fastify' {
     }
   }
   interface FastifyRequest {
-    /** Whom idempotency keys and HTTP rate limits belong to. */
+    /** The owner of idempotency keys and of the limit per publisher: `sub:<subject>` or `key:<digest>`. */
     publisher: string
   }
 }
@@ -45,7 +45,11 @@ declare module '@fastify/jwt' {
 
 const SERVICE_SCOPES = ['publish', 'admin']
 
-/** Who is asking. Algorithms are pinned by the kind of key configured, `exp` is required, `sub` must be a user. */
+/**
+ * Authenticates users and services. The kind of the configured key decides the algorithms, `exp` is required, and `sub` must be a valid user.
+ *
+ * @fastify/jwt verifies with a secret or a public key, `KeySet` with keys that rotate: fast-jwt has no choice among the keys of a set.
+ */
 export default fp(
   async (app) => {
     const { JWT_PUBLIC_KEY, JWKS_URL, JWT_ISSUER, JWT_AUDIENCE, MAX_TOKEN_LIFETIME_SECONDS, API_KEYS } = app.config

@@ -6,23 +6,23 @@ import { type JsonProblem, parseExactly, refusalOf } from '../services/node/exac
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Parts of the body that cannot be kept. Only a route with `config.bodyProblems` sees them; any other refuses the body. */
+    /** Parts of the body that JavaScript cannot keep exactly. Only a route with `config.bodyProblems` gets them; others refuse the body. */
     bodyProblems: JsonProblem[] | undefined
   }
   interface FastifyContextConfig {
-    /** The route looks at `request.bodyProblems` itself, so that one bad item of a list fails alone. */
+    /** The route handles `request.bodyProblems` itself, so that one bad item of a list fails alone. */
     bodyProblems?: 'by route'
   }
 }
 
-/** Names of the one charset that JSON has (RFC 8259 §8.1), and of its subset. */
+/** Names of UTF-8, the one charset of JSON (RFC 8259 §8.1), and of its subset. */
 const CHARSETS = ['utf-8', 'utf8', 'us-ascii']
 
 const CHARSET = /;\s*charset\s*=\s*"?([^\s;"]*)/i
 
 const BYTE_ORDER_MARK = 0xfeff
 
-/** Bodies are JSON in UTF-8 without a content coding, or nothing. An empty body is no body, whatever its type says. */
+/** Parses bodies: JSON in UTF-8 without a content coding. An empty body counts as none, also if its type is another. */
 export default fp(
   async (app) => {
     app.decorateRequest('bodyProblems')

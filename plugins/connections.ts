@@ -9,12 +9,12 @@ declare module 'fastify' {
     connections: Registry
     /** Lists and closes the connections of a user on all nodes. */
     connectionDirectory: ConnectionDirectory
-    /** Connections this node takes. */
+    /** Largest number of connections of this node. */
     maxConnections: number
   }
 }
 
-/** The registry of this node's connections, their heartbeat, and how many the file descriptors of the process allow. */
+/** Registers this node's connections, runs their heartbeat, and limits their number to the file descriptors of the process. */
 export default fp(
   async (app) => {
     const registry = new Registry(app.store, app.config.RETENTION_SECONDS * 1000)

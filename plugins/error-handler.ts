@@ -6,12 +6,12 @@ import { type Problem, retryAfterOf } from '../services/problem.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Turns any error into the problem its answer carries (RFC 9457). Text of errors that are not ours never leaves the process. */
+    /** Turns any error into the problem of its answer (RFC 9457). The text of errors that are not Belfry's own never leaves the process. */
     problemOf: (error: FastifyError, instance: string) => Problem
   }
 }
 
-/** Errors of Fastify's own that a caller can cause, and ours for each. */
+/** Errors of Fastify that a caller can cause, and Belfry's error for each. */
 const FASTIFY_ERRORS: Record<string, (error: FastifyError) => FastifyError> = {
   FST_ERR_CTP_BODY_TOO_LARGE: () => new errors.TooLarge('The body is too large'),
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () => new errors.UnsupportedMediaType(),
@@ -22,14 +22,14 @@ const FASTIFY_ERRORS: Record<string, (error: FastifyError) => FastifyError> = {
   FST_REQ_FILE_TOO_LARGE: () => new errors.TooLarge('The body is too large')
 }
 
-/** Headers of a 415: what is taken (RFC 9110 §15.5.16). */
-const TAKEN = { accept: 'application/json', 'accept-encoding': 'identity' }
+/** Headers of a 415, which name the accepted type and coding (RFC 9110 §15.5.16). */
+const ACCEPTED = { accept: 'application/json', 'accept-encoding': 'identity' }
 
-/** Every answer that is not a success is `application/problem+json`, from the one table in `services/errors.ts`. */
+/** Answers every failure with `application/problem+json`, from the table in `services/errors.ts`. */
 export default fp(
   async (app) => {
     const problemOf = (error: FastifyError, instance: string): Problem => {
-      const shown = ours(error)
+      const shown = belfryError(error)
       const { code, statusCode, message } = shown
       const retryAfterMs = retryAfterOf(shown)
       const status = statusCode ?? 500
@@ -58,7 +58,7 @@ export default fp(
       logProblem(request.log, problem, error)
       const { retryAfterMs } = problem
       if (retryAfterMs !== undefined) reply.header('retry-after', Math.max(1, Math.ceil(retryAfterMs / 1000)))
-      if (problem.status === 415) reply.headers(TAKEN)
+      if (problem.status === 415) reply.headers(ACCEPTED)
       return reply.code(problem.status).type('application/problem+json').send(problem)
     })
 
@@ -69,12 +69,12 @@ export default fp(
   { name: 'error-handler', fastify: '5.x' }
 )
 
-/** The caller gave up while its body was read: there is nobody to answer, and nothing is wrong here. */
+/** Returns true if the caller closed the connection while its body was read. There is nothing to answer then, and no fault to log. */
 function isAborted(error: FastifyError, { raw }: FastifyRequest): boolean {
   return (error.code === 'ECONNRESET' || error.code === 'ERR_STREAM_PREMATURE_CLOSE') && raw.destroyed
 }
 
-/** Causes name the place in the schema or the error below, never a value: values are the publisher's. */
+/** Logs a failure. The cause names a place in the schema or the underlying error, never a value, since values are the publisher's data. */
 function logProblem(log: FastifyBaseLogger, { code, status }: Problem, error: FastifyError): void {
   if (code === 'BELFRY_ERR_INTERNAL') return log.error({ err: error, code }, 'request failed')
   const invalid = error.validation?.[0]
@@ -84,7 +84,7 @@ function logProblem(log: FastifyBaseLogger, { code, status }: Problem, error: Fa
   else log.info({ code, cause }, 'request refused')
 }
 
-function ours(error: FastifyError): FastifyError {
+function belfryError(error: FastifyError): FastifyError {
   if (isBelfryError(error)) return error
   if (error.validation !== undefined) {
     const tooMany = error.validation.some(({ keyword }) => keyword === 'maxItems')

@@ -8,19 +8,19 @@ declare module 'fastify' {
   }
 }
 
-/** Paths that are answered until the last connection is closed. */
-const ALWAYS = ['/health/live', '/health/ready', '/metrics']
+/** Paths that a stopping node answers until the last connection is closed. */
+const ANSWERED_TO_THE_END = ['/health/live', '/health/ready', '/metrics']
 
-/** Named readiness checks that other plugins add. A draining node is not ready; a stopping one begins nothing new. */
+/** Collects the readiness checks of other plugins. A draining node is not ready; a stopping node refuses new requests with 503. */
 export default fp(
   async (app) => {
     const health = new Health()
     app.decorate('health', health)
     app.addHook('preClose', async () => health.stop())
     app.addHook('onRequest', async (request) => {
-      if (health.stopping && !ALWAYS.includes(request.routeOptions.url ?? '')) throw new errors.Draining()
+      if (health.stopping && !ANSWERED_TO_THE_END.includes(request.routeOptions.url ?? '')) throw new errors.Draining()
     })
-    // A client leaves a draining node only when its connection ends, and a connection kept alive would delay the stop.
+    // A client moves from a draining node only when its connection ends, and a kept-alive connection would delay the stop.
     app.addHook('onSend', (_request, reply, _payload, done) => {
       if (health.draining) reply.header('connection', 'close')
       done()

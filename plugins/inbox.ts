@@ -7,7 +7,7 @@ declare module 'fastify' {
   }
 }
 
-/** The retained notifications with their state, for the service's routes and the user's own. */
+/** Provides the retained notifications with their state, for the routes of services and of users. */
 export default fp(
   async (app) => {
     app.decorate('inbox', new Inbox(app.store, app.counters))

@@ -9,7 +9,7 @@ declare module 'fastify' {
   }
 }
 
-/** The Prometheus registry, and the plain numbers the node counts in. */
+/** Provides the counters of the node, and their Prometheus registry. */
 export default fp(
   async (app) => {
     const counters = new Counters()

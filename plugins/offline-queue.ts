@@ -7,7 +7,10 @@ declare module 'fastify' {
   }
 }
 
-/** The cursors: what each device has received. Acknowledgements are written before the store closes. */
+/**
+ * Writes the cursors of devices. The log of a user is the queue of a device that is offline, and the cursor is its place in it, so the queue
+ * itself needs no plugin. Acknowledgements are written before the store closes.
+ */
 export default fp(
   async (app) => {
     const queue = new CursorWriter(app.store, app.counters)

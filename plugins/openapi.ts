@@ -4,11 +4,11 @@ import type { FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
 import { PROJECT_VERSION } from '../services/node/version.ts'
 
-/** OpenAPI 3.1 at /docs, for every route registered after it that has an operationId. */
+/** Serves OpenAPI 3.1 at /docs, for the later registered routes that have an operationId. */
 export default fp(
   async (app) => {
     await app.register(swagger, {
-      // Paths of routes are never the prefix of PUBLIC_URL.
+      // Routes have no prefix: the one of PUBLIC_URL is the proxy's.
       stripBasePath: false,
       openapi: {
         openapi: '3.1.0',
@@ -18,7 +18,7 @@ export default fp(
           description:
             'Real-time notifications: one call reaches every device of a user. The WebSocket is described by AsyncAPI at /docs/asyncapi.json.'
         },
-        // Without PUBLIC_URL relative to this document, at /docs/json, so that any path prefix before it stays.
+        // Without PUBLIC_URL the server is relative to this document, /docs/json, which keeps the path prefix of a proxy.
         servers: [{ url: app.config.PUBLIC_URL || '..' }],
         tags: [
           { name: 'publish', description: 'For services' },
@@ -48,7 +48,7 @@ interface Described extends FastifySchema {
   querystring?: { required?: string[]; properties: Record<string, { default?: unknown }> }
 }
 
-/** What has an operationId is shown, the WebSocket too; a query parameter with a default is not required. */
+/** Shows a route that has an operationId, also the WebSocket. A query parameter with a default is not required. */
 function documented(schema: Described = {}): FastifySchema {
   const { operationId, querystring } = schema
   const shown = { ...schema, hide: operationId === undefined }

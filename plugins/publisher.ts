@@ -7,7 +7,7 @@ declare module 'fastify' {
   }
 }
 
-/** `app.publisher.publish()`: what the REST routes call. */
+/** Publishes notifications for the REST routes. */
 export default fp(
   async (app) => {
     app.decorate('publisher', new Publisher(app.store, app.releaser, app.counters))

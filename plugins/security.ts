@@ -7,20 +7,20 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from '../services/errors.ts'
 
-/** An event loop that runs later than this has too much to do, milliseconds. */
+/** Mean delay of the event loop above which the node sheds load, milliseconds. */
 const MAX_EVENT_LOOP_DELAY_MS = 2000
 
-/** How often the delay of the event loop is looked at, milliseconds. */
+/** Period at which the delay of the event loop is sampled, milliseconds. */
 const SAMPLE_MS = 500
 /** Resolution of that delay, milliseconds. */
 const RESOLUTION_MS = 10
 
-/** Paths that answer however much there is to do. */
-const ALWAYS = ['/health/live', '/health/ready', '/metrics']
+/** Paths that are answered under any load. */
+const NEVER_SHED = ['/health/live', '/health/ready', '/metrics']
 
 /**
- * Checks `Host` and `Expect`, sets the response headers and CORS for REST (off unless `CORS_ORIGIN`), and sheds load when the process cannot
- * keep up. A peer that sends nothing, or half a request, does not delay a stop: after half the grace its connection is closed.
+ * Checks `Host` and `Expect`, sets the response headers and CORS for REST (off unless `CORS_ORIGIN`), and sheds load when the event loop runs
+ * late. After half of `CLOSE_GRACE_SECONDS` a stop closes all sockets, so that a peer with half a request does not delay it.
  */
 export default fp(
   async (app) => {
@@ -38,9 +38,9 @@ export default fp(
     app.addHook('onClose', async () => clearTimeout(closing))
     if (CORS_ORIGIN.length > 0) {
       await app.register(cors, {
-        // A browser sends origins in lower case.
+        // Browsers send origins in lower case.
         origin: CORS_ORIGIN.includes('*') ? true : CORS_ORIGIN.map((origin) => origin.toLowerCase()),
-        // An OPTIONS that is no preflight is answered like one: the plugin's own 400 is text.
+        // An OPTIONS that is no preflight is answered like one. The 400 of the plugin would be text, not a problem.
         strictPreflight: false,
         methods: ['GET', 'POST', 'DELETE'],
         exposedHeaders: ['retry-after', 'idempotent-replayed', 'x-request-id']
@@ -51,18 +51,18 @@ export default fp(
   { name: 'security', fastify: '5.x', dependencies: ['error-handler'] }
 )
 
-/** A time that no process reaches between two looks: 24 days, the longest that timers take, milliseconds. */
+/** The longest time of a timer, 24 days in milliseconds. The library's own sampling is put off until then. */
 const NEVER_MS = 2 ** 31 - 1
 
 /**
- * Answers 503 while the event loop runs late. The delay is measured here: the library's own timer reads the memory's size first, which throws
- * when the process is out of file descriptors, and an error in a timer ends the process.
+ * Answers 503 while the event loop runs late. The delay is measured here and not by @fastify/under-pressure: its timer reads the size of the
+ * memory first, which throws when the process has no file descriptor left, and an error in a timer ends the process.
  */
 async function shedLoad(app: FastifyInstance): Promise<void> {
   const delay = perfHooks.monitorEventLoopDelay({ resolution: RESOLUTION_MS })
   delay.enable()
   app.addHook('onClose', async () => void delay.disable())
-  // The first samples hold the time that the start took, which is not load.
+  // The first samples include the time of the start, which is not load.
   let sampledFrom = Number.POSITIVE_INFINITY
   app.addHook('onListen', async () => {
     sampledFrom = performance.now() + 2 * SAMPLE_MS
@@ -77,12 +77,12 @@ async function shedLoad(app: FastifyInstance): Promise<void> {
     healthCheckInterval: SAMPLE_MS,
     sampleInterval: NEVER_MS,
     pressureHandler: (request) => {
-      if (!ALWAYS.includes(request.routeOptions.url ?? '')) throw new errors.Overloaded()
+      if (!NEVER_SHED.includes(request.routeOptions.url ?? '')) throw new errors.Overloaded()
     }
   })
 }
 
-/** What helmet sets is the same on every response: asked of it once, since it would work everything out anew for each. */
+/** Returns the headers that helmet sets. They are the same on every response, and helmet would compute them again for each. */
 async function securityHeaders(): Promise<OutgoingHttpHeaders> {
   const probe = Fastify()
   await probe.register(helmet, {

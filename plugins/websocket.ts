@@ -16,24 +16,24 @@ import { SOCKET_PATH } from '../services/protocol/index.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     websocket: {
-      /** Hands an upgraded socket over to a connection, or closes it at once when it was not admitted. */
+      /** Starts a connection on an upgraded socket, or closes the socket if it was not admitted. */
       accept: (webSocket: WebSocket, request: FastifyRequest, admission: Admission) => void
-      /** Hands a hijacked reply over to a connection that sends its frames as server-sent events. */
+      /** Starts a connection that sends its frames as server-sent events on a hijacked reply. */
       stream: (reply: FastifyReply, admission: Extract<Admission, { admitted: true }>) => void
     }
   }
 }
 
-/** Fragments a message may come in. */
+/** Largest number of fragments of one message. */
 const MAX_FRAGMENTS = 16
-/** How long a peer may take to answer a close frame, milliseconds. */
+/** Longest time a peer takes to answer a close frame, milliseconds. */
 const CLOSE_TIMEOUT_MS = 2000
 
-/** Long-lived connections: WebSocket upgrades and event streams, and their end: before the server closes, every connection is told `bye` and when to come back. */
+/** Starts connections from WebSocket upgrades and event streams. Before the server closes, each is sent `bye` with the time to reconnect after. */
 export default fp(
   async (app) => {
     const { WS_MAX_PAYLOAD_BYTES, MAX_UNACKED, WS_PING_INTERVAL_MS } = app.config
-    // The plugin takes every upgrade of the server that it is given. It gets the WebSocket handshakes alone.
+    // @fastify/websocket handles every upgrade of its server. It is given an emitter that passes on WebSocket handshakes alone.
     const handshakes = new EventEmitter()
     app.server.on(
       'upgrade',

@@ -8,8 +8,8 @@ import { listenOnOthers } from '../services/node/loopback-bindings.ts'
 import { writeProblem } from '../services/problem.ts'
 
 /**
- * Takes the place of what Node's HTTP server does by itself: `CONNECT` is answered rather than cut off, a body is asked for (`100 Continue`)
- * when a route reads it, another `Expect` is refused by the hooks of a request, and every address of `localhost` has the same server.
+ * Replaces defaults of Node's HTTP server: `CONNECT` is answered instead of cut off, `100 Continue` is sent when a route reads the body, the
+ * hooks of a request refuse any other `Expect`, and every address of `localhost` has the same server.
  */
 export default fp(
   async (app) => {
@@ -22,7 +22,7 @@ export default fp(
     })
     app.server.on('checkExpectation', app.routing)
     app.server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-      // Without the body, what follows on this connection is not known.
+      // If the body is not read, the bytes that follow may be the body or a new request.
       response.shouldKeepAlive = false
       request.once('resume', () => {
         if (response.headersSent) return
