@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { PROJECT_VERSION } from '../services/node/version.ts'
 import { asyncApi } from './schemas/asyncapi.ts'
 
-/** AsyncAPI beside OpenAPI: the frames of the WebSocket. */
+/** Serves the AsyncAPI document, which describes the frames of the WebSocket. */
 const asyncapi: FastifyPluginAsyncTypebox = async (app) => {
   app.get('/docs/asyncapi.json', { schema: { hide: true } }, async ({ host, protocol }) => {
     const { PUBLIC_URL } = app.config

@@ -3,11 +3,11 @@ import { Type } from 'typebox'
 import { errors } from '../services/errors.ts'
 import { acceptsGzip, matchesTag, readClientFiles } from '../services/node/client-files.ts'
 
-/** Files under the version in the query never change. */
+/** Caching of a file requested with this node's version in the query: it never changes. */
 const IMMUTABLE = 'public, max-age=31536000, immutable'
-/** Without a version, caches serve an older client for this long after an upgrade. */
+/** Caching without a version: caches may serve the older client for five minutes after an upgrade. */
 const SHORT = 'public, max-age=300'
-/** A version of another node: during a rolling upgrade its name must not stay bound to the content of this node. */
+/** Caching for another version. During a rolling upgrade its URL must not be cached with the content of this node. */
 const OTHER_VERSION = 'no-cache'
 
 const schema = {
@@ -16,7 +16,12 @@ const schema = {
   querystring: Type.Object({ v: Type.Optional(Type.String()) })
 }
 
-/** The browser client as this version of the service has it, for pages of every origin. */
+/**
+ * Serves the browser client of this version to pages of every origin.
+ *
+ * @fastify/static is not used here: its entity tags are of size and modification time, which differ between nodes, and it has one tag for
+ * both codings. These tags are of the content.
+ */
 const client: FastifyPluginAsyncTypebox = async (app) => {
   const { version, byName } = readClientFiles(new URL('../client/', import.meta.url))
 
@@ -29,7 +34,7 @@ const client: FastifyPluginAsyncTypebox = async (app) => {
       'cache-control': query.v === undefined ? SHORT : query.v === version ? IMMUTABLE : OTHER_VERSION,
       etag,
       vary: 'accept-encoding',
-      // Scripts are public: CORS_ORIGIN is about what a user's token opens.
+      // Scripts are public. CORS_ORIGIN protects the API, which a user's token opens.
       'access-control-allow-origin': '*',
       'cross-origin-resource-policy': 'cross-origin'
     })

@@ -3,7 +3,7 @@ import fastifyStatic from '@fastify/static'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { madeHere } from '../services/auth/loopback.ts'
+import { isFromThisMachine } from '../services/auth/loopback.ts'
 import { signToken } from '../services/auth/signing.ts'
 import { errors } from '../services/errors.ts'
 import { NotificationIdSchema, UserSchema } from './schemas/common.ts'
@@ -11,7 +11,7 @@ import { PublishSchema } from './schemas/notification.ts'
 
 const FOLDER = fileURLToPath(new URL('../demo/', import.meta.url))
 
-/** Notifications in one burst. */
+/** Largest number of notifications in one burst. */
 const BURST_MAX = 100
 const TOKEN_SECONDS = 3600
 
@@ -23,8 +23,8 @@ const BurstSchema = Type.Object(
 )
 
 /**
- * The page at /demo. On a secret that Belfry made for itself it may sign tokens for anyone at this machine and publish as a service; on any other,
- * and for everybody else, the page only shows, and asks for a token.
+ * Serves the page at /demo. With a generated secret, requests from this machine may sign tokens and publish. Otherwise the page only shows
+ * notifications, and asks for a token.
  */
 const demo: FastifyPluginAsyncTypebox = async (app) => {
   await app.register(fastifyStatic, {
@@ -40,7 +40,7 @@ const demo: FastifyPluginAsyncTypebox = async (app) => {
   if (app.generatedSecret === '') return
 
   const onRequest = async (request: FastifyRequest): Promise<void> => {
-    if (!madeHere(request.raw)) throw new errors.NotFound('The demo signs and publishes for its own machine alone')
+    if (!isFromThisMachine(request.raw)) throw new errors.NotFound('The demo signs and publishes for its own machine alone')
   }
 
   app.post(

@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { bodyErrors, described, NotificationIdSchema, problems, userErrors, userSecurity } from './schemas/common.ts'
 import { FoundSchema, InboxQuerySchema, InboxSchema, MarkAnswerSchema, MarkSchema } from './schemas/notification.ts'
 
-/** The user's own inbox, by the user's token. */
+/** Serves the inbox of the user whose token the request carries. */
 const me: FastifyPluginAsyncTypebox = async (app) => {
   app.addHook('onRequest', app.auth.user)
   const guarded = { security: userSecurity }

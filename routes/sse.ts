@@ -8,7 +8,7 @@ import { problems, SocketQuery, userErrors, userSecurity } from './schemas/commo
 
 const StreamHeaders = Type.Object({ 'last-event-id': Type.Optional(Type.String({ maxLength: 4096 })) })
 
-/** The same connection over server-sent events, for networks that break WebSockets. */
+/** Opens a connection over server-sent events, for networks that break WebSockets. */
 const sse: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     STREAM_PATH,
@@ -39,7 +39,7 @@ const sse: FastifyPluginAsyncTypebox = async (app) => {
         throw app.auth.refusal(admission.reason as UnauthorizedReason)
       }
       reply.hijack()
-      // The head of a GET without its stream: a HEAD opens no connection and moves no cursor.
+      // A HEAD is answered with the head of the stream. It opens no connection and moves no cursor.
       if (request.method === 'HEAD') reply.raw.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...STREAM_HEADERS }).end()
       else app.websocket.stream(reply, admission)
     }

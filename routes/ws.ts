@@ -12,7 +12,7 @@ declare module 'fastify' {
   }
 }
 
-/** Where a socket begins: checks that HTTP can answer come first, the token last, and its verdict is a close code. */
+/** Opens a WebSocket. Checks that HTTP can answer come first. The token is checked last, and its refusal is a close code. */
 const ws: FastifyPluginAsyncTypebox = async (app) => {
   app.decorateRequest('admission', null)
 

@@ -2,8 +2,8 @@ import createError from '@fastify/error'
 import type { UnauthorizedReason } from './protocol/index.ts'
 
 /**
- * Every error Belfry answers with: code, status and message in one table, used by REST answers and by error frames.
- * `docs/reference/errors.md` lists the same, and a test holds the two equal.
+ * The errors of REST answers and of error frames: code, status and message. `docs/reference/errors.md` lists the same, and a test holds the
+ * two equal.
  */
 export const errors = {
   InvalidRequest: createError('BELFRY_ERR_INVALID_REQUEST', 'The request is not valid: %s', 400),
@@ -42,7 +42,7 @@ export const errors = {
   StoreFull: createError('BELFRY_ERR_STORE_FULL', 'The store has no room left', 507)
 } as const
 
-/** What every one of them has. */
+/** The properties that all of them have. */
 export interface BelfryError extends Error {
   code: string
   statusCode?: number
@@ -54,17 +54,15 @@ export function isBelfryError(error: unknown): boolean {
   return typeof code === 'string' && code.startsWith('BELFRY_ERR_')
 }
 
-/** Whether it is the store that is away or full, which passes; anything else is a fault of this process. */
+/** Returns true if the store cannot be reached or is full, which is temporary. Any other error is a fault of this process. */
 export function isOfStore(error: unknown): boolean {
   return error instanceof errors.StoreUnavailable || error instanceof errors.StoreFull
 }
 
-/** The error for each reason a token is refused for. */
+/** The error for each reason to refuse a token. */
 export const refusals: Record<UnauthorizedReason, () => BelfryError> = {
   token_missing: () => new errors.TokenMissing(),
   token_invalid: () => new errors.TokenInvalid(),
   token_expired: () => new errors.TokenExpired(),
   token_revoked: () => new errors.TokenRevoked()
 }
-
-export type ErrorName = keyof typeof errors

@@ -14,13 +14,13 @@ const POOL_BYTES = 4096
 let pool = Buffer.alloc(0)
 let used = 0
 
-/** A random notification id: 20 characters of base64url, 120 bits. */
+/** Returns a random notification id: 20 characters of base64url, 120 bits. */
 export function newId(): string {
   const start = take(ID_BYTES)
   return pool.toString('base64url', start, start + ID_BYTES)
 }
 
-/** Where in the pool so many bytes begin that nobody else gets. */
+/** Takes unused random bytes from the pool, and returns the place where they begin. */
 function take(bytes: number): number {
   if (used + bytes > pool.length) {
     pool = randomBytes(POOL_BYTES)
@@ -31,7 +31,7 @@ function take(bytes: number): number {
 }
 
 /**
- * The id of a publish that carries an Idempotency-Key. The first 12 characters depend on the publisher and the key, the other 8 on
+ * Returns the id of a publish that carries an Idempotency-Key. The first 12 characters depend on the publisher and the key, the other 8 on
  * the request: a retry has the same id, and the same key with another body differs in its end alone.
  *
  * @param publisher who publishes; keys of different publishers never meet

@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 
-/** The body of every answer that is not a success (RFC 9457), with Fastify's `code` kept. */
+/** The body of every answer that is not a success (RFC 9457), with Fastify's `code`. */
 export interface Problem {
   /** `urn:belfry:error:<code>` */
   type: string
@@ -12,21 +12,21 @@ export interface Problem {
   /** The id of the request, as in the log. */
   instance: string
   code: string
-  /** Where the request is not valid: JSON pointers. */
+  /** The places where the request is not valid, as JSON pointers. */
   errors?: { pointer: string; detail: string }[]
-  /** When the same request may work, where waiting helps: what `Retry-After` says, exactly. */
+  /** Time after which the same request may work, if waiting helps. `Retry-After` is this in whole seconds. */
   retryAfterMs?: number
 }
 
-/** Statuses after which the same request may work later, and when nothing better is known: in how many milliseconds. */
+/** Statuses after which the same request may work later, and the time until then if the error has none, milliseconds. */
 const RETRY_AFTER_MS: Record<number, number> = { 429: 1000, 503: 2000, 507: 30_000 }
 
-/** When what was refused with this error may be sent again, milliseconds; undefined when waiting does not help. */
+/** Returns the time until a request refused with this error may be sent again, milliseconds; undefined if waiting does not help. */
 export function retryAfterOf(error: { statusCode?: number | undefined; retryAfterMs?: number }): number | undefined {
   return error.retryAfterMs ?? RETRY_AFTER_MS[error.statusCode ?? 500]
 }
 
-/** Writes a problem to a socket as the last answer of its connection, for what has no response of Node's. */
+/** Writes a problem to a socket as the last answer of its connection, where Node has no response object. */
 export function writeProblem(socket: Socket, problem: Problem): void {
   const body = JSON.stringify(problem)
   const head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nconnection: close\r\ncontent-type: application/problem+json`

@@ -5,11 +5,11 @@ import { clientFrames, serverFrames } from './frames.ts'
 
 const VERDICTS = { stop: 'do not reconnect unchanged', 'back-off': 'reconnect with back-off', now: 'reconnect after bye.reconnectInMs' }
 
-/** Close codes that are not Belfry's own but that a client of it meets. */
+/** Close codes that are not Belfry's own but that its clients see. */
 const STANDARD_CODES = { 1009: 'frame too big', 1006: 'the network failed' }
 
 /**
- * The AsyncAPI 3 document of the WebSocket.
+ * Returns the AsyncAPI 3 document of the WebSocket.
  *
  * @param version of the service
  * @param base address of the service, with a path prefix if there is one

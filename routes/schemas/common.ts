@@ -38,10 +38,10 @@ export const MillisecondsSchema = (description: string) =>
     examples: [1_754_000_000_000]
   })
 
-/** Seconds of the years 1973 to 5138, which as milliseconds are days of 1970 to 1973. */
+/** Times of the years 1973 to 5138 in seconds. Read as milliseconds, they are days from 1970 to 1973. */
 const SECONDS = { minimum: 1e8, exclusiveMaximum: 1e11 }
 
-/** A time that a publisher gives: one that a `Date` holds, and that is not in seconds. */
+/** A time from a publisher: one that `Date` can hold, and not in seconds. */
 export const TimestampSchema = Type.Integer({
   minimum: 0,
   maximum: 8.64e15,
@@ -63,7 +63,7 @@ export const UserParams = Type.Object({ user: UserSchema })
 
 const RETRY_AFTER = { 'retry-after': { type: 'integer', description: 'Seconds after which the same request may work' } }
 
-/** What each error status of the API means; `docs/reference/errors.md` lists the codes. */
+/** The meaning of each error status of the API. `docs/reference/errors.md` lists the codes. */
 const PROBLEMS: Record<number, { description: string; headers?: Record<string, unknown> }> = {
   400: { description: 'The request is not valid' },
   401: { description: 'The token or API key is missing, not valid, expired or revoked' },
@@ -80,24 +80,24 @@ const PROBLEMS: Record<number, { description: string; headers?: Record<string, u
   507: { description: 'The store has no room left: nothing was written', headers: RETRY_AFTER }
 }
 
-/** Error answers by status, for a route's `response`. All of them are problems. */
+/** Returns the error answers of a route's `response` by status. All are problems. */
 export function problems(...statuses: number[]): Record<number, TSchema> {
   return Object.fromEntries(
     statuses.map((status) => [status, { ...PROBLEMS[status], content: { 'application/problem+json': { schema: Type.Ref('Problem') } } }])
   ) as unknown as Record<number, TSchema>
 }
 
-/** A schema with a description of its own, for one answer among several of the same shape. */
+/** Returns the schema with another description, for one of several answers of the same shape. */
 export function described<Schema extends TSchema>(schema: Schema, description: string, headers?: Record<string, unknown>): Schema {
   return { ...schema, description, ...(headers === undefined ? {} : { headers }) }
 }
 
 export const serviceErrors = [400, 401, 403, 429, 500, 503]
 export const userErrors = [400, 401, 500, 503]
-/** What a body adds to them. */
+/** Statuses that a route with a body adds. */
 export const bodyErrors = [413, 415]
 
-/** How a route is guarded, for OpenAPI. */
+/** Authentication of a route, for OpenAPI. */
 export const serviceSecurity = [{ service: [] as string[] }]
 export const userSecurity = [{ user: [] as string[] }]
 

@@ -16,7 +16,7 @@ const count = (description: string) => Type.Integer({ minimum: 0, description })
 const UnreadSchema = count('Notifications that are unread or seen, after this')
 const ReplaySchema = Type.Optional(Type.Literal(true, { description: 'Read from the log, not live' }))
 const RefSchema = Type.Optional(Type.Number({ description: 'Chosen by the client; the answer carries the same' }))
-/** An event id whose last part may be missing, or '' where there is no log yet. */
+/** An event id, also without its last part, or '' if there is no log yet. */
 const PlaceSchema = Type.String({ maxLength: 4096 })
 
 const frame = <Name extends string, Properties extends Record<string, TSchema>>(type: Name, description: string, properties: Properties) =>
@@ -128,5 +128,5 @@ type ByType<Frame extends { type: string }> = { [Name in Frame['type']]: Extract
 proven<Equal<Flat<Frames<typeof serverFrames>>, Flat<ByType<protocol.ServerFrame>>>>()
 proven<Equal<Flat<Frames<typeof clientFrames>>, Flat<ByType<protocol.ClientFrame>>>>()
 
-/** The same type with its intersections and interfaces written out. */
+/** The type with its intersections and interfaces written out. */
 type Flat<T> = T extends object ? { [Key in keyof T]: Flat<T[Key]> } : T

@@ -11,10 +11,10 @@ import {
 } from './common.ts'
 import { ProblemSchema } from './problem.ts'
 
-/** Recipients, and items of a batch, in one request. */
+/** Largest number of recipients of a notification, of items of a batch, and of ids to mark. */
 export const MANY = 1000
 
-/** Any object. A record's pattern, `^.*$`, leaves out names with line breaks, and the serializer then loses them. */
+/** Any object. The pattern of a record, `^.*$`, does not match names with line breaks, and the serializer would drop them. */
 const DataSchema = Type.Unsafe<Record<string, unknown>>({
   type: 'object',
   additionalProperties: true,
@@ -92,7 +92,7 @@ export const PublishAnswerSchema = Type.Object(
   }
 )
 
-/** One item; checked on its own, so that a bad one does not fail the others. */
+/** One item of a batch. Items are validated one by one, so that an invalid item does not fail the others. */
 export const BatchItemSchema = Type.Object(
   { ...PublishSchema.properties, idempotencyKey: Type.Optional(IdempotencyKeySchema) },
   { additionalProperties: false }

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 
 /**
- * The API keys of publishers, kept as SHA-256 digests. A candidate is compared with every one of them, in constant time.
+ * The API keys of publishers, kept as SHA-256 digests. A candidate is compared with every key in constant time.
  */
 export class ApiKeys {
   readonly #digests: Buffer[]
@@ -10,7 +10,7 @@ export class ApiKeys {
     this.#digests = keys.map(sha256)
   }
 
-  /** A name for the key's holder (12 characters of its digest), or undefined when the key is not one of ours. */
+  /** Returns the name of the key's holder, `key:` and 12 characters of the digest, or undefined if the key is unknown. */
   holderOf(key: string): string | undefined {
     if (this.#digests.length === 0) return undefined
     const candidate = sha256(key)

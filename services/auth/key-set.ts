@@ -11,7 +11,7 @@ const RETRY_MS = 1000
 /** Longest time that one fetch may take, milliseconds. */
 const FETCH_TIMEOUT_MS = 5000
 
-/** `nbf` may lie this far ahead of the node's clock, seconds. `exp` is held to the second. */
+/** `nbf` may lie this far ahead of the node's clock, seconds. `exp` has no leeway. */
 const LEEWAY_SECONDS = 30
 
 type LocalKeys = ReturnType<typeof createLocalJWKSet>
@@ -32,8 +32,8 @@ export interface KeySetOptions {
  * Verifies tokens against a JSON Web Key Set that may rotate (RFC 7517).
  *
  * The set is fetched when it is first needed, every ten minutes of use, and when a token was signed by a key it does not have, at most once
- * per cooldown. During the cooldown such a token is no verdict but KeyUnknown, which is temporary: its issuer may have added the key a
- * moment ago. If the set cannot be fetched, the verdict is KeysUnavailable.
+ * per cooldown. During the cooldown such a token is answered with KeyUnknown, which is temporary: its issuer may have added the key a moment
+ * ago. If the set cannot be fetched, the answer is KeysUnavailable.
  */
 export class KeySet {
   readonly #options: Required<KeySetOptions>
@@ -60,8 +60,8 @@ export class KeySet {
   }
 
   /**
-   * The verified token, or undefined if its key may be one that the set does not have yet: no key has its `kid`, or it has no `kid` and none
-   * of the keys fits its signature.
+   * Returns the verified token, or undefined if its key may be missing from the set: no key has its `kid`, or it has no `kid` and no key fits
+   * its signature.
    *
    * @throws TokenError
    */
@@ -99,7 +99,7 @@ export class KeySet {
     throw new TokenError(code === 'ERR_JWT_EXPIRED' ? 'token_expired' : 'token_invalid')
   }
 
-  /** Callers that come while a fetch is under way share it. */
+  /** Fetches the key set. Callers during a fetch share it. */
   #fetch(): Promise<void> {
     this.#fetching ??= this.#fetchNow().finally(() => {
       this.#fetching = undefined

@@ -1,11 +1,11 @@
 import type { IncomingMessage } from 'node:http'
 
-/** Addresses to listen on that only this machine reaches. */
+/** Hosts to listen on that only this machine can reach. */
 const HOSTS = ['127.0.0.1', '::1', 'localhost']
 
 const PEER = /^(?:(?:::ffff:)?127\.\d+\.\d+\.\d+|::1)$/
 const AUTHORITY = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/i
-/** What proxies add. */
+/** Headers that proxies add. */
 const FORWARDED = /^(?:forwarded|x-forwarded-.*|x-real-ip|via)$/
 
 /** Addresses whose services a browser on this machine reaches as `localhost`. */
@@ -17,16 +17,16 @@ export function localOrigin(host: string, port: number): string {
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
-/** Whether only this machine reaches who listens there. */
+/** Returns true if only this machine can reach a service that listens on the host. */
 export function isLoopback(host: string): boolean {
   return HOSTS.includes(host)
 }
 
 /**
- * Whether somebody at this machine made the request: from a loopback address, for a loopback name (another would be a page elsewhere whose name
- * was made to resolve to here), not from a page of another origin, and through no proxy that shows itself.
+ * Returns true if the request comes from this machine: from a loopback address, for a loopback name (any other may be a foreign site whose name
+ * resolves to this machine, DNS rebinding), not from a page of another origin, and without the headers of a proxy.
  */
-export function madeHere({ socket, headers }: IncomingMessage): boolean {
+export function isFromThisMachine({ socket, headers }: IncomingMessage): boolean {
   const { host = '', origin } = headers
   return (
     PEER.test(socket.remoteAddress ?? '') &&

@@ -1,27 +1,28 @@
 import type { Claims, VerifyToken } from './tokens.ts'
 
-/** Tokens kept at once; the one kept longest goes first. */
+/** Largest number of cached tokens. The oldest is evicted. */
 const MAX_TOKENS = 1000
-/** A key that is withdrawn is heeded after this at the latest, milliseconds. */
+/** Lifetime of an entry, milliseconds: a withdrawn key is noticed within this time. */
 const MAX_AGE_MS = 60_000
 
 /** `until` is in milliseconds of the monotonic clock. */
-interface Kept {
+interface CachedClaims {
   claims: Claims
   until: number
 }
 
 /**
- * Verifies each token once a minute, for callers who send the same one over and over. `exp` is held as ever; refusals are not kept.
+ * Returns a verifier that verifies each token once a minute, for services that send the same token again and again. `exp` is checked at each
+ * call. Refusals are not cached.
  *
  * @param now Unix milliseconds
  * @param monotonic milliseconds since any fixed point
  */
 export function cachedVerifier(verify: VerifyToken, now: () => number = Date.now, monotonic = () => performance.now()): VerifyToken {
-  const tokens = new Map<string, Kept>()
+  const tokens = new Map<string, CachedClaims>()
   return async (token) => {
-    const kept = tokens.get(token)
-    if (kept !== undefined && kept.until > monotonic() && kept.claims.expiresAt > now()) return kept.claims
+    const cached = tokens.get(token)
+    if (cached !== undefined && cached.until > monotonic() && cached.claims.expiresAt > now()) return cached.claims
     tokens.delete(token)
     const claims = await verify(token)
     const [oldest] = tokens.keys()

@@ -1,19 +1,19 @@
 import type { UnauthorizedReason } from '../protocol/index.ts'
 import { isUser } from '../users.ts'
 
-/** Asymmetric algorithms that are taken. HS256 is taken with `JWT_SECRET` only: no key is ever tried with another family. */
+/** Accepted asymmetric algorithms. HS256 is accepted with a secret only: no key is ever tried with an algorithm of another family. */
 export const PUBLIC_KEY_ALGORITHMS = ['RS256', 'ES256', 'EdDSA'] as const
 
-/** `nbf` and `iat` may lie this far ahead of our clock, seconds. `exp` is held to the second. */
+/** `nbf` and `iat` may lie this far ahead of the node's clock, seconds. `exp` has no leeway. */
 const LEEWAY_SECONDS = 30
 
-/** Longest token accepted, characters. */
+/** Longest accepted token, characters. */
 const MAX_TOKEN_LENGTH = 4096
 
-/** `exp` above this is a time in milliseconds by mistake: in seconds it would be the year 5138. */
+/** Largest accepted `exp`. Above it, the time is in milliseconds by mistake: in seconds it would be the year 5138. */
 const MAX_SECONDS = 1e11
 
-/** `typ` of tokens that say who is there (RFC 7519 §5.1, RFC 9068 §2.1); refresh and other tokens do not. */
+/** `typ` of tokens that identify a user (RFC 7519 §5.1, RFC 9068 §2.1). Refresh tokens and others have another. */
 const TYPES = ['jwt', 'application/jwt', 'at+jwt', 'application/at+jwt']
 
 /** Returns the token of an `Authorization` header; undefined if the header has another scheme, or none. */
@@ -21,7 +21,7 @@ export function bearerToken(authorization: string | undefined): string | undefin
   return /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1]
 }
 
-/** What a checked token says. Times are Unix milliseconds. */
+/** The claims of a verified token. Times are Unix milliseconds, `issuedAt` is 0 without `iat`. */
 export interface Claims {
   sub: string
   issuedAt: number
@@ -30,7 +30,7 @@ export interface Claims {
 }
 
 export class TokenError extends Error {
-  /** The reason of close code 4001, too. */
+  /** Also the reason of close code 4001. */
   readonly refusal: UnauthorizedReason
 
   constructor(refusal: UnauthorizedReason) {
@@ -44,7 +44,7 @@ export class TokenError extends Error {
 export type VerifyToken = (token: string) => Promise<Claims>
 
 /**
- * Checks what libraries leave open in a token's header: its type, and that it demands no extension (RFC 7515 §4.1.11), since none is known here.
+ * Checks the parts of a token's header that libraries do not: its type, and that it demands no extension (RFC 7515 §4.1.11); Belfry has none.
  *
  * @throws TokenError
  */
@@ -64,7 +64,11 @@ function headerOf(token: string): Record<string, unknown> | undefined {
   }
 }
 
-/** Checks what libraries leave open (RFC 8725 §3.11): `sub` is a user, `exp` is a time in seconds, `nbf` is not in the future. */
+/**
+ * Checks the claims that libraries do not (RFC 8725 §3.11): `sub` is a user, `exp` is a time in seconds, `nbf` is not in the future.
+ *
+ * @throws TokenError
+ */
 export function checkClaims(payload: Record<string, unknown>, now = Date.now()): Claims {
   const { sub, exp, nbf, iat, scope } = payload
   const soon = now / 1000 + LEEWAY_SECONDS
@@ -75,8 +79,8 @@ export function checkClaims(payload: Record<string, unknown>, now = Date.now()):
 }
 
 /**
- * Checks what a revocation relies on, for users' tokens: `iat` is not in the future, and the token lives no longer than the revocation
- * is kept. A token without `iat` lives from now on. Tokens of services cannot be revoked, and are not checked.
+ * Checks that a revocation can take effect on a user's token: `iat` is not in the future, and the token expires before the store forgets the
+ * revocation. The life of a token without `iat` is counted from now. Tokens of services cannot be revoked, and are not checked.
  *
  * @throws TokenError
  */

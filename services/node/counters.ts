@@ -1,4 +1,4 @@
-/** What a node counts. Plain numbers: `plugins/metrics.ts` reads them when it is scraped. */
+/** The counts of a node. They are plain numbers, which `Metrics` reads at each scrape. */
 export class Counters {
   connects = 0
   /** Closed connections by close code. */
@@ -12,7 +12,7 @@ export class Counters {
   folded = 0
   recalled = 0
   wakeUps = 0
-  /** Live and replayed row frames handed to sockets. */
+  /** Row frames handed to sockets, live and replayed. */
   deliveredLive = 0
   deliveredReplay = 0
   reads = 0

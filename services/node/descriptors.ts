@@ -1,22 +1,22 @@
-/** Largest part of the descriptors that is kept for other things than sockets of callers, and their largest number. */
+/** Largest part of the descriptors that is reserved for files and sockets of the node itself. */
 const RESERVED_PART = 0.25
-/** LevelDB opens up to 1,000 files; the rest is for Redis, the key set and the log. */
+/** Largest number of reserved descriptors: LevelDB opens up to 1,000 files, the rest is for Redis, the key set and the log. */
 const RESERVED_MAX = 1500
-/** Callers of the REST API that have a socket beside the connections, as a part of these. */
+/** Part of the sockets that is left to callers of the REST API. */
 const CALLERS_PART = 0.125
 
-/** How many sockets a process may have. */
+/** Limits of the sockets of a process. */
 export interface SocketLimits {
   /** WebSocket and event stream connections. */
   connections: number
-  /** TCP connections of any kind; the server drops those beyond. */
+  /** TCP connections of any kind; the server drops further ones. */
   sockets: number
 }
 
 /** Returns the number of file descriptors this process may have; Infinity where the system names no limit. */
 export function descriptorLimit(): number {
   if (process.report === undefined) return Number.POSITIVE_INFINITY
-  // Else the report resolves the names of peers, which may take seconds.
+  // Without this, the report resolves the names of peers, which may take seconds.
   Object.assign(process.report, { excludeNetwork: true })
   const { userLimits } = process.report.getReport() as { userLimits?: { open_files?: { soft?: number | string } } }
   const soft = Number(userLimits?.open_files?.soft)

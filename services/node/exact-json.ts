@@ -1,22 +1,22 @@
 import { type BelfryError, errors } from '../errors.ts'
 
-/** A part of a JSON text that would not come out of Belfry as it came in. */
+/** A part of a JSON text that Belfry would not return as it was sent. */
 export interface JsonProblem {
   /** JSON pointer (RFC 6901) of the part; '' for the whole text. */
   pointer: string
   detail: string
 }
 
-/** Problems listed for one text. A text with more is refused as a whole. */
+/** Largest number of problems listed for one text. A text with more is refused as a whole. */
 const MAX_PROBLEMS = 1000
 
-/** Problems named in one answer. */
+/** Largest number of problems named in one answer. */
 const SHOWN_PROBLEMS = 20
 
-/** Significant digits that tell any two doubles apart: a literal with as many or fewer is the text of one double. */
+/** Significant digits that distinguish any two doubles: a literal with at most this many is the text of one double. */
 const DOUBLE_DIGITS = 17
 
-/** Most digits `Number.prototype.toPrecision` takes. */
+/** Largest argument of `Number.prototype.toPrecision`. */
 const MAX_PRECISION = 100
 
 /**
@@ -32,10 +32,10 @@ const BACKSLASH = 0x5c
 const COLON = 0x3a
 
 /**
- * Parses JSON and lists what JavaScript's numbers and objects do not carry: numbers that would be rounded, -0, numbers that are not finite,
- * names that occur twice in one object, and names that reach a prototype.
+ * Parses JSON and lists the parts that JavaScript's numbers and objects cannot hold: numbers that would be rounded, -0, numbers that are not
+ * finite, names that occur twice in one object, and names that reach a prototype.
  *
- * @throws SyntaxError when the text is not JSON
+ * @throws SyntaxError if the text is not JSON
  */
 export function parseExactly(text: string): { value: unknown; problems: JsonProblem[] } {
   const value: unknown = JSON.parse(text)
@@ -62,7 +62,7 @@ function countMembers(text: string): number {
   return count
 }
 
-/** Returns the number of names of all objects in a parsed value, or -1 when one of them reaches a prototype. */
+/** Returns the number of names of all objects in a parsed value, or -1 if a name reaches a prototype. */
 function countNames(value: unknown): number {
   let count = 0
   const open: unknown[] = [value]
@@ -99,16 +99,16 @@ function isEscaped(text: string, at: number): boolean {
   return backslashes % 2 === 1
 }
 
-/** An open object or array, and where in it the scan is. */
+/** An object or array that the scan is inside of, and its place there. */
 interface Container {
-  /** Names seen so far; undefined for an array. */
+  /** Names before this place; undefined for an array. */
   names: Set<string> | undefined
   name: string
   awaitsName: boolean
   index: number
 }
 
-/** Scans a text that `JSON.parse` took. */
+/** Scans a text that is valid JSON. */
 function findProblems(text: string): JsonProblem[] {
   const problems: JsonProblem[] = []
   const open: Container[] = []
@@ -158,7 +158,7 @@ function problemOfName({ names, name }: Container, parent: Container | undefined
   return undefined
 }
 
-/** Says why a number literal is not kept as it is; undefined when it is. */
+/** Returns the reason why a double cannot hold a number literal exactly, or undefined if it can. */
 export function problemOfNumber(literal: string): string | undefined {
   const value = Number(literal)
   if (!Number.isFinite(value)) return 'is a number too large for a double'
@@ -174,7 +174,7 @@ export function problemOfNumber(literal: string): string | undefined {
   return 'is a number with more digits than a double keeps: send it as a string'
 }
 
-/** Returns whether a literal is the double itself, written out to any number of digits. */
+/** Returns true if a literal is the exact value of the double, written to any number of digits. */
 function isTextOf(value: number, literal: string, digits: number): boolean {
   const wanted = decimal(literal)
   return wanted === decimal(String(value)) || (digits <= MAX_PRECISION && wanted === decimal(value.toPrecision(digits)))
@@ -185,7 +185,7 @@ function significantDigits(literal: string): string {
   return mantissa.replace(/[-.]/g, '').replace(/^0+|0+$/g, '')
 }
 
-/** The value of a number literal in one form: sign, digits without zeros around them, and the exponent of the first digit. */
+/** Returns a number literal in one form: sign, digits without zeros around them, and the exponent of the first digit. */
 function decimal(literal: string): string {
   const [mantissa = '', exponent = '0'] = literal.split(/[eE]/)
   const [whole = '', fraction = ''] = mantissa.replace('-', '').split('.')

@@ -3,15 +3,15 @@ import { signToken } from '../auth/signing.ts'
 import { SOCKET_PATH } from '../protocol/index.ts'
 
 export interface GreetingFacts {
-  /** The address the server listens on, as Node reports it. */
+  /** Address that the server listens on, as Node reports it. */
   address: string
   port: number
   secretFile: string
-  /** Whether this start generated the secret. */
+  /** This start generated the secret; false if an earlier one did. */
   generated: boolean
-  /** Signs the tokens in the greeting. Undefined where the greeting may be kept: it has no tokens then. */
+  /** Signs the tokens in the greeting. Undefined leaves them out, for an output that may be kept. */
   secret: string | undefined
-  /** Whether /demo is served. */
+  /** /demo is served. */
   demo: boolean
 }
 

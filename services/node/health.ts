@@ -1,27 +1,27 @@
 /**
- * Returns '' when all is well, and what is wrong when the node cannot do its job. A part of the job that cannot be done is `degraded`:
- * the node stays ready for the users that it can serve.
+ * Returns '' if the node can do its job, else the reason. `degraded` names a part of the job that the node cannot do; it stays ready for the
+ * users that it can serve.
  */
 export type Check = () => string | { degraded: string }
 
 export interface Readiness {
   ready: boolean
-  /** `ok`, or what is wrong or degraded, by the name of the check. */
+  /** `ok`, or the reason of a failure or degradation, by the name of the check. */
   checks: Record<string, string>
 }
 
-/** What a node needs to do its job, by name. */
+/** The readiness checks of a node by name, and the two steps of its stop. */
 export class Health {
   readonly #checks = new Map<string, Check>()
   #draining = false
   #stopping = false
 
-  /** The node is about to stop: it is not ready, and answers everything as before. */
+  /** The node will stop soon: it is not ready, and still answers every request. */
   get draining(): boolean {
     return this.#draining
   }
 
-  /** The node stops: it begins nothing new. */
+  /** The node stops: it refuses new requests. */
   get stopping(): boolean {
     return this.#stopping
   }

@@ -1,22 +1,22 @@
 import { write as writeFile, writeSync } from 'node:fs'
 import type { Counters } from './counters.ts'
 
-/** Log lines that may wait for their destination, characters. */
+/** Longest backlog of log lines, characters. */
 const MAX_WAITING = 1_048_576
-/** Time after which a write that failed is tried again, milliseconds. */
+/** Time until a failed write is retried, milliseconds. */
 const RETRY_MS = 100
 
 /**
- * The destination of the log. It never blocks and never fails: while the destination takes nothing (a full disk, a reader that stopped), up
- * to 1 MB of lines wait, and lines beyond that are dropped and counted.
+ * Writes the log to a file descriptor, and never blocks or throws. While writes fail (a full disk, a reader that stopped), up to 1 MB of lines
+ * wait. Further lines are dropped and counted.
  *
- * It is our own because sonic-boom 4 waits for a full disk in an endless loop when it is flushed at exit.
+ * sonic-boom 4 is not used: on a full disk, its flush at exit loops without end.
  */
 export class LogSink {
   readonly #fd: number
   #waiting: string[] = []
   #waitingLength = 0
-  /** The rest of what was given to the destination. */
+  /** The part of the current write that the destination has not taken yet. */
   #unwritten: Buffer = Buffer.alloc(0)
   #isWriting = false
   #counters: { logLinesDropped: number } = { logLinesDropped: 0 }
@@ -35,13 +35,13 @@ export class LogSink {
     if (!this.#isWriting) this.#writeNext()
   }
 
-  /** Counts dropped lines in `counters` from now on, and those dropped before. */
+  /** Counts dropped lines in `counters`, including those dropped before this call. */
   countIn(counters: Counters): void {
     counters.logLinesDropped += this.#counters.logLinesDropped
     this.#counters = counters
   }
 
-  /** Writes the lines that wait, at the end of the process. What the destination does not take at once is lost. */
+  /** Writes the waiting lines at the end of the process. Bytes that the destination does not take at once are lost. */
   flush(): void {
     try {
       if (!this.#isWriting) writeSync(this.#fd, this.#unwritten)

@@ -4,8 +4,8 @@ import type { Server } from 'node:http'
 import { type AddressInfo, createServer, type Server as TcpServer } from 'node:net'
 
 /**
- * Listens on the other addresses of a name, such as the second loopback of `localhost`, and hands what connects there to the server, whose
- * options, listeners and deadlines then hold for it as well. An address that cannot be had is passed to `onError`.
+ * Listens on the other addresses of a name, such as the second loopback of `localhost`, and passes their sockets to the server, so that its
+ * options, listeners and deadlines apply to them. An address that cannot be bound is passed to `onError`.
  *
  * @param server listens on one of the addresses
  */

@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry as PrometheusRegistry } from 'prom-client'
 import type { Counters } from './counters.ts'
 
-/** Plain counters: metric name, help, and where the number is. `docs/reference/metrics.md` lists every metric, and a test holds the two equal. */
+/** Metrics of plain counters. `docs/reference/metrics.md` lists every metric, and a test holds the two equal. */
 const COUNTERS: [name: string, help: string, read: (counters: Counters) => number][] = [
   ['belfry_connects_total', 'Connections accepted', (c) => c.connects],
   ['belfry_upgrades_refused_total', 'Upgrades closed at once with 4001 or 4005', (c) => c.upgradesRefused],
@@ -25,7 +25,7 @@ const COUNTERS: [name: string, help: string, read: (counters: Counters) => numbe
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
 
-/** The node's Prometheus metrics. Labels are few and bounded: never a user, never an id. */
+/** The Prometheus metrics of the node. The values of a label are bounded: never a user, never an id. */
 export class Metrics {
   readonly #registry = new PrometheusRegistry()
   readonly #requests: Histogram<'method' | 'route' | 'status'>
@@ -55,7 +55,7 @@ export class Metrics {
     })
   }
 
-  /** A number that is read when it is scraped. */
+  /** Adds a gauge. `read` is called at each scrape. */
   gauge(name: string, help: string, read: () => number): void {
     new Gauge({
       name,
@@ -67,17 +67,17 @@ export class Metrics {
     })
   }
 
-  /** @param milliseconds time to the answer */
+  /** Observes one request. @param milliseconds time to the answer */
   request(method: string, route: string, status: number, milliseconds: number): void {
     this.#requests.observe({ method, route, status }, milliseconds / 1000)
   }
 
-  /** The Prometheus text format, and its content type. */
+  /** Returns the metrics in the Prometheus text format, and its content type. */
   async exposition(): Promise<{ contentType: string; body: string }> {
     return { contentType: this.#registry.contentType, body: await this.#registry.metrics() }
   }
 
-  /** Names of all metrics of Belfry's own. */
+  /** Returns the names of Belfry's metrics, without those of the process. */
   names(): string[] {
     return this.#registry
       .getMetricsAsArray()

@@ -1,4 +1,4 @@
-/** Callers counted at once; of more, the one not heard for the longest time starts anew. */
+/** Largest number of callers that are counted. The least recently used one is forgotten. */
 const MAX_CALLERS = 5000
 
 interface RateWindow {
@@ -7,9 +7,9 @@ interface RateWindow {
 }
 
 /**
- * Counts the requests of each caller in fixed windows, in the shape `@fastify/rate-limit` takes a store in.
+ * Counts the requests of each caller in fixed windows, as a store of `@fastify/rate-limit`.
  *
- * The windows run on the monotonic clock: a wall clock that is set back would keep a caller locked out until it has caught up.
+ * The windows follow the monotonic clock. A wall clock that is set back would lock a caller out until it has caught up.
  */
 export class RateWindows {
   readonly #windows = new Map<string, RateWindow>()
@@ -21,8 +21,8 @@ export class RateWindows {
     _max?: number,
     now = performance.now()
   ): void {
-    const held = this.#windows.get(caller)
-    const window = held === undefined || now - held.startedAt >= windowMs ? { count: 0, startedAt: now } : held
+    const current = this.#windows.get(caller)
+    const window = current === undefined || now - current.startedAt >= windowMs ? { count: 0, startedAt: now } : current
     window.count += 1
     this.#windows.delete(caller)
     this.#windows.set(caller, window)
