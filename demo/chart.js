@@ -1,14 +1,14 @@
 const SECONDS = 20
 const LIMIT = 10
 const TOP = 12
-/** After a pause of so long the seconds are counted from the next arrival on. */
+/** After a pause of this length the chart counts its seconds from the next arrival. */
 const PAUSE_MS = 1500
 const LEAD_MS = 150
 
-/** Arrivals in each of the last 20 seconds. Draws only while there is something to see. */
+/** Draws the number of arrivals in each of the last 20 seconds, and stops while there are none. */
 export function rateChart(canvas) {
-  /** Counts by the number of the second, counted from `origin`. */
-  let counts = new Map()
+  /** By the number of the second since `origin`. */
+  let countBySecond = new Map()
   let origin = Date.now()
   let last = 0
   let drawing = false
@@ -36,9 +36,9 @@ export function rateChart(canvas) {
     context.font = `11px ${fontFamily}`
     context.fillText(`limit ${LIMIT} a second`, 0, y(LIMIT) - 5)
 
-    for (const [second, count] of counts) {
+    for (const [second, count] of countBySecond) {
       const end = width - (now - second - 1) * step
-      if (end < 0) counts.delete(second)
+      if (end < 0) countBySecond.delete(second)
       const left = Math.max(0, end - step + 2)
       const right = Math.min(width, end - 2)
       context.fillStyle = color
@@ -46,7 +46,7 @@ export function rateChart(canvas) {
       if (right > left) context.roundRect(left, y(count), right - left, y(0) - y(count), [5, 5, 0, 0])
       context.fill()
     }
-    if (counts.size > 0) requestAnimationFrame(draw)
+    if (countBySecond.size > 0) requestAnimationFrame(draw)
     else drawing = false
   }
 
@@ -61,14 +61,14 @@ export function rateChart(canvas) {
     arrived() {
       const now = Date.now()
       if (now - last > PAUSE_MS) {
-        // Bars that are there keep their places: whole seconds later, give or take their phase.
+        // Bars that are shown keep their positions.
         const shift = now - LEAD_MS - origin
-        counts = new Map([...counts].map(([second, count]) => [second - shift / 1000, count]))
+        countBySecond = new Map([...countBySecond].map(([second, count]) => [second - shift / 1000, count]))
         origin += shift
       }
       last = now
       const second = Math.floor((now - origin) / 1000)
-      counts.set(second, (counts.get(second) ?? 0) + 1)
+      countBySecond.set(second, (countBySecond.get(second) ?? 0) + 1)
       start()
     }
   }

@@ -10,12 +10,12 @@ const BURST = 50
 const $ = (id) => document.getElementById(id)
 const chart = rateChart($('chart'))
 
-/** The user, the page's own client, what the page sent last. Another user is another scene. */
+/** The user, the page's client, and the notifications that the page sent last. Each user has a scene of their own. */
 let scene = { user: '', belfry: undefined, publisher: '', last: [], polling: false, asked: false }
 let tabs = 1
 let phones = 0
 
-// What scrolls can be reached by the keyboard.
+// Scrolling areas must be reachable by the keyboard.
 for (const id of ['frames', 'curl-box']) $(id).tabIndex = 0
 
 // Screens
@@ -73,7 +73,7 @@ frames.onmessage = ({ data }) => showFrame(data)
 addEventListener('frame', ({ detail }) => showFrame(detail))
 $('clear').addEventListener('click', () => $('frames').replaceChildren())
 
-// What the service says of the user; asked while something is parked, and after each change.
+// Figures of the user: requested after each change, and again while notifications are parked.
 
 async function poll() {
   const here = scene
@@ -94,7 +94,7 @@ async function poll() {
       await new Promise((resolve) => setTimeout(resolve, POLL_MS))
     }
   } catch {
-    // The next change asks again.
+    // The next change requests them again.
   }
   here.polling = false
 }
@@ -159,7 +159,7 @@ $('copy').addEventListener('click', async () => {
   }, 1500)
 })
 
-// Toasts: one a browser, whatever the number of tabs
+// Toasts: one per browser for any number of tabs
 
 function toast({ title }) {
   const toasts = $('toasts')

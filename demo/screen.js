@@ -12,7 +12,7 @@ const options = device === null ? {} : { deviceId: device, leader: false }
 const belfry = clientOf(searchParams.get('user') ?? 'alice', name, options)
 const inbox = new Inbox(belfry)
 const rows = new Map()
-/** Ids of notifications whose mark failed: the inbox has taken it back. */
+/** Ids of notifications whose mark failed. The inbox has taken the mark back. */
 const failed = new Set()
 
 $('inbox').tabIndex = 0

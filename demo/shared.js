@@ -1,6 +1,6 @@
 import { Belfry } from './client/index.js'
 
-/** Where the service is: the page is at <service>/demo or below it. */
+/** The address of the service. The page is at <service>/demo or below. */
 export const service = new URL(location.pathname.replace(/\/demo(\/.*)?$/, '/'), location.href).href.replace(/\/$/, '')
 
 const TOKEN_KEY = 'belfry-demo-token'
@@ -17,7 +17,7 @@ export async function post(path, body) {
   return answer
 }
 
-/** Tokens for a user, or undefined when this service signs none for a page: a token must be pasted then. */
+/** Returns tokens for a user; undefined if the service signs none for pages, so that the user must paste one. */
 export async function session(user) {
   try {
     return await post('session', { user })
@@ -32,13 +32,13 @@ export const pasted = {
   set: (token) => sessionStorage.setItem(TOKEN_KEY, token)
 }
 
-/** The frames of every screen, for whichever page shows them. */
+/** Carries the frames of every screen to the page that shows them. */
 export const frames = new BroadcastChannel('belfry-demo-frames')
 
 /**
- * A client whose frames are told of on `frames`.
+ * Returns a client that posts its frames to `frames`.
  *
- * @param options `deviceId` for a device of its own; by default a tab of this browser
+ * @param options `deviceId` for another device; by default the client is a tab of this browser
  */
 export function clientOf(user, screen, options = {}) {
   const tell = (direction, text) => {
@@ -62,7 +62,7 @@ export function clientOf(user, screen, options = {}) {
   return new Belfry(service, { getToken, WebSocket: TellingWebSocket, ...options })
 }
 
-/** Milliseconds from the click that sent it, when a page of this machine did and it was not one of many. */
+/** Returns the milliseconds since the click that sent the notification; undefined for one of a burst, and for other publishers. */
 export function tripOf({ notification: { data }, replay }) {
   return !replay && typeof data?.sentAt === 'number' ? Math.max(0, Date.now() - data.sentAt) : undefined
 }

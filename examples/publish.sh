@@ -8,7 +8,7 @@ fi
 
 json() { printf '"%s"' "$(printf %s "$1" | sed 's/[\\"]/\\&/g')"; }
 
-# A retry with the same key never makes a second notification, so curl may repeat what failed on the way.
+# A retry with the same key never makes a second notification, so curl may repeat a request that failed.
 exec curl --fail-with-body --silent --show-error --retry 5 --retry-connrefused "${URL:-http://localhost:3000}/v1/notifications" \
   -H "Authorization: Bearer ${TOKEN:?a token of scope publish, or an API key}" \
   -H 'Content-Type: application/json' \
