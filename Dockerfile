@@ -1,4 +1,4 @@
-# The service in one image: docker build -t belfry . && docker run -p 3000:3000 -v belfry:/data belfry
+# The image of the service: docker build -t belfry . && docker run -p 3000:3000 -v belfry:/data belfry
 
 FROM node:24-bookworm-slim AS build
 WORKDIR /app
@@ -21,5 +21,5 @@ USER node
 EXPOSE 3000
 HEALTHCHECK --interval=5s --timeout=3s --start-period=20s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health/ready`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-# Exec form: the process is PID 1 and gets the SIGTERM that it stops gracefully on.
+# Exec form, so that Node is PID 1 and receives SIGTERM. A shell as PID 1 would not pass it on, and the node could not drain.
 CMD ["node", "dist/server.js"]

@@ -1,5 +1,5 @@
 // Writes the version and the integrity hashes of the built client into the guide: node scripts/client-integrity.mjs [--check]
-// With --check it writes nothing, and exits with 1 if the guide is out of date.
+// With --check, the script changes nothing and exits with 1 if the guide is out of date.
 import { createHash } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 
@@ -24,7 +24,7 @@ for (const [name, path] of Object.entries(FILES)) {
     .replace(new RegExp(`^(\\| \`${file}\` \\|.*\\| \`)sha384-[^\`]*`, 'gm'), `$1${hash}`)
 }
 if (process.argv.includes('--check')) {
-  if (after !== before) console.error(`${GUIDE} has other hashes than the build: run npm run integrity`)
+  if (after !== before) console.error(`the hashes in ${GUIDE} differ from those of the build: run npm run integrity`)
   process.exit(after === before ? 0 : 1)
 }
 await writeFile(GUIDE, after)

@@ -1,4 +1,5 @@
-// Copies what tsc leaves behind (Lua scripts, pages) beside the compiled code, and makes the CLI executable: node scripts/copy-assets.mjs <dist|build>
+// Copies the files that tsc does not compile (Lua scripts, pages, the client) beside the compiled code, and makes the CLI executable:
+// node scripts/copy-assets.mjs <dist|build>
 import { chmodSync, cpSync, existsSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
 
@@ -13,7 +14,7 @@ for (const folder of ['services/store/redis/lua', 'demo']) {
 }
 chmodSync(join(target, 'cli.js'), 0o755)
 
-// The demo runs on the client as it is published; the service serves the complete files to other pages.
+// demo/client: the published modules, which the demo page imports. client: the complete files, which the service serves at /client.
 const client = 'packages/client/dist'
 if (existsSync(client)) {
   cpSync(client, join(target, 'demo/client'), {

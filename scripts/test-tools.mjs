@@ -1,11 +1,11 @@
-// What the tests need beyond npm: installed with the system's package manager where that is possible, else named.
-// With commands as arguments, sees to those alone: node scripts/test-tools.mjs redis-server
+// Checks that the programs which the tests need are installed. As root on Debian or Ubuntu the script installs missing ones with apt-get;
+// elsewhere it names them and exits with 1. Arguments restrict the check: node scripts/test-tools.mjs redis-server
 import { spawnSync } from 'node:child_process'
 
 const tools = [
   { command: 'redis-server', why: 'the Redis store is tested against real servers' },
-  { command: 'openssl', why: 'certificates of the tests are made with it' },
-  { command: 'chromium', why: 'pages are tested in a real browser' },
+  { command: 'openssl', why: 'the tests make their certificates with it' },
+  { command: 'chromium', why: 'the pages are tested in a real browser' },
   { command: 'haproxy', why: 'rolling restarts are tested behind it, with the configurations of deploy/' },
   { command: 'caddy', why: 'rolling restarts are tested behind it, with the configuration of deploy/' }
 ]
@@ -23,6 +23,6 @@ if (has('apt-get') && process.getuid?.() === 0) {
   spawnSync(`apt-get install -y -qq --no-install-recommends ${names}`, options)
 }
 
-const still = missing.filter((tool) => !has(tool.command))
-for (const tool of still) console.error(`missing: ${tool.command} (${tool.why}). Install the package of that name and run this again.`)
-process.exit(still.length === 0 ? 0 : 1)
+const stillMissing = missing.filter((tool) => !has(tool.command))
+for (const tool of stillMissing) console.error(`missing: ${tool.command} (${tool.why}). Install the package of that name and run this again.`)
+process.exit(stillMissing.length === 0 ? 0 : 1)
