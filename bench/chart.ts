@@ -6,7 +6,7 @@ const ROW = 26
 const TOP = 46
 const VALUES = 110
 
-/** Bars of a measure's figures, as an SVG that reads on light and dark pages. */
+/** Draws a measure's figures as bars, in an SVG that is readable on light and dark pages. */
 export function chart({ title, unit, figures }: Entry): string {
   const most = Math.max(...figures.map(({ value }) => value))
   const height = TOP + figures.length * ROW + 12

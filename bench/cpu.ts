@@ -1,16 +1,17 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
-/** Time of some processes, nanoseconds: on a core, and ready to run but waiting for one. */
-export interface Time {
+/** CPU time of processes, nanoseconds. */
+export interface CpuTime {
   cpu: number
+  /** Ready to run, and waiting for a core. */
   wait: number
 }
 
-/** Clock ticks of `/proc/stat`, nanoseconds. */
+/** Length of a clock tick in `/proc/stat`, nanoseconds. */
 const TICK_NS = 10_000_000
 
-/** What the processes have used so far, user and system, by the scheduler's own account of each of their threads. */
-export function timeOf(pids: Iterable<number>): Time {
+/** Returns the user and system time of the processes so far, from the scheduler's accounting of all their threads. */
+export function timeOf(pids: Iterable<number>): CpuTime {
   const total = { cpu: 0, wait: 0 }
   for (const pid of pids) {
     for (const task of readdirSync(`/proc/${pid}/task`)) {
@@ -22,7 +23,7 @@ export function timeOf(pids: Iterable<number>): Time {
   return total
 }
 
-/** What the whole machine has been busy with so far, nanoseconds over all cores. */
+/** Returns the busy time of all cores since the machine started, nanoseconds. */
 export function machineTime(): number {
   const [user = 0, nice = 0, system = 0, , , irq = 0, soft = 0, steal = 0] = readFileSync('/proc/stat', 'latin1')
     .split('\n', 1)
@@ -30,12 +31,12 @@ export function machineTime(): number {
   return (user + nice + system + irq + soft + steal) * TICK_NS
 }
 
-/** Write calls of a process so far, whatever to. */
+/** Returns the number of write calls of a process so far, to files, sockets and pipes. */
 export function writeCalls(pid: number): number {
   return Number(/^syscw: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, 'latin1'))?.[1] ?? Number.NaN)
 }
 
-/** Resident memory of a process, bytes. */
+/** Returns the resident memory of a process, bytes. */
 export function residentBytes(pid: number): number {
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? Number.NaN) * 1024
 }

@@ -2,37 +2,38 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Fleet } from './peers/peer.ts'
 import { openMany, type RawSocket, type Target } from './raw-socket.ts'
 
-const MARK = Buffer.from('"n":')
-const DIGITS_END = 0x2c
+/** Name of the field with the message's number, the last one in each message. */
+const NUMBER_FIELD = Buffer.from('"n":')
+const COMMA = 0x2c
 const BRACE = 0x7d
 
-/** Messages that may be counted in one run. */
-const MOST = 4_000_000
+/** Highest number of messages in the life of a crowd. */
+const MAX_MESSAGES = 4_000_000
 
-/** Engine.IO's heartbeat, as text. */
-const PING = 0x32
+/** Ping packet of Engine.IO: the character 2. A client must answer with 3. */
+const ENGINE_IO_PING = 0x32
 
 export interface CrowdOptions {
-  /** Handshakes in flight. */
+  /** Handshakes in flight; default 100. */
   atOnce?: number
-  /** Instead of the peer's own, by the user's index. */
+  /** Target of each user's socket, by index; default: the peer's own target. */
   target?: (index: number) => Target
-  /** The first user's number. */
+  /** Number of the first user; default 0. */
   first?: number
-  /** After the peer's own path; default: nothing. */
+  /** Query appended to the peer's path; default none. */
   query?: string
 }
 
-/** A name for user `index`. */
+/** Returns the name of user `index`. */
 export function nameOf(index: number): string {
   return `user-${index}`
 }
 
-/** Users with one socket each, spread over the nodes, who count what they get. */
+/** Users with one socket each, spread over the nodes. Counts the messages that they receive. */
 export class Crowd {
-  /** By number: how often it came. */
-  readonly times = new Uint8Array(MOST)
-  /** Told of every first receipt. */
+  /** Receipts by message number. */
+  readonly receipts = new Uint8Array(MAX_MESSAGES)
+  /** Called on the first receipt of each message. */
   onReceipt: (n: number, now: number) => void = () => undefined
   received = 0
   duplicated = 0
@@ -43,14 +44,14 @@ export class Crowd {
   #sockets: RawSocket[] = []
   #readyCount = 0
 
-  /** Nobody is connected yet. */
+  /** Creates a crowd that is not connected yet. */
   constructor(fleet: Fleet, users: number) {
     this.fleet = fleet
     this.users = users
     this.#ready = Buffer.from(fleet.peer.ready)
   }
 
-  /** Resolves when every one of them hears. */
+  /** Connects a crowd; resolves when every socket receives messages. */
   static async open(fleet: Fleet, users: number, options: CrowdOptions = {}): Promise<Crowd> {
     const crowd = new Crowd(fleet, users)
     await crowd.connect(options)
@@ -59,18 +60,18 @@ export class Crowd {
 
   async connect({ atOnce = 100, first = 0, query = '', target }: CrowdOptions = {}): Promise<void> {
     const { peer, ports } = this.fleet
-    const own = (index: number): Target => {
+    const peerTarget = (index: number): Target => {
       const { path, ...rest } = peer.target(ports[index % ports.length] as number, nameOf(first + index))
       return { ...rest, path: `${path}${query}` }
     }
-    const events = { text: (socket: RawSocket, payload: Buffer) => this.#text(socket, payload), close: () => this.#closedOne() }
+    const events = { text: (socket: RawSocket, payload: Buffer) => this.#text(socket, payload), close: () => this.#countClosed() }
     this.#readyCount = 0
-    this.#sockets = await openMany(this.users, target ?? own, events, atOnce)
+    this.#sockets = await openMany(this.users, target ?? peerTarget, events, atOnce)
     if (peer.greeting !== '') for (const socket of this.#sockets) socket.send(peer.greeting)
     if (peer.ready !== '') await within(30_000, () => this.#readyCount >= this.users, `${this.users} ready sockets of ${peer.label}`)
   }
 
-  /** Lets everybody go, and forgets what was counted. */
+  /** Closes all sockets. */
   async close(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy()
     await within(30_000, () => this.closed >= this.#sockets.length, 'the sockets to close')
@@ -78,21 +79,21 @@ export class Crowd {
     this.#sockets = []
   }
 
-  #closedOne(): void {
+  #countClosed(): void {
     this.closed += 1
   }
 
   #text(socket: RawSocket, payload: Buffer): void {
-    const at = payload.lastIndexOf(MARK)
-    if (at >= 0) this.#count(numberAt(payload, at + MARK.length))
-    else if (payload.length === 1 && payload[0] === PING) socket.send('3')
+    const at = payload.lastIndexOf(NUMBER_FIELD)
+    if (at >= 0) this.#count(numberAt(payload, at + NUMBER_FIELD.length))
+    else if (payload.length === 1 && payload[0] === ENGINE_IO_PING) socket.send('3')
     else if (this.#ready.length > 0 && payload.subarray(0, this.#ready.length).equals(this.#ready)) this.#readyCount += 1
   }
 
   #count(n: number): void {
-    const times = (this.times[n] ?? 0) + 1
-    this.times[n] = times
-    if (times > 1) this.duplicated += 1
+    const receipts = (this.receipts[n] ?? 0) + 1
+    this.receipts[n] = receipts
+    if (receipts > 1) this.duplicated += 1
     else {
       this.received += 1
       this.onReceipt(n, performance.now())
@@ -104,12 +105,12 @@ function numberAt(payload: Buffer, from: number): number {
   let n = 0
   for (let at = from; ; at++) {
     const digit = payload[at] ?? BRACE
-    if (digit === DIGITS_END || digit === BRACE) return n
+    if (digit === COMMA || digit === BRACE) return n
     n = n * 10 + digit - 0x30
   }
 }
 
-/** Waits for the condition; rejects when it does not hold within `ms`. */
+/** Waits for the condition; rejects if it is not true within `ms`. */
 export async function within(ms: number, condition: () => boolean, what: string): Promise<void> {
   const deadline = performance.now() + ms
   while (!condition()) {

@@ -5,7 +5,8 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { newId } from '../services/ids.ts'
 import { EmbeddedStore } from '../services/store/embedded/embedded-store.ts'
 
-// Durable publishes of the embedded store: node build/bench/embedded-publish.js [in flight] [users] [seconds]
+// Measures durable publishes of the embedded store and prints the result as JSON:
+// node build/bench/embedded-publish.js [in flight] [users] [seconds]
 const [inFlight = 64, users = 1000, seconds = 10] = process.argv.slice(2).map(Number)
 const folder = await mkdtemp(join(tmpdir(), 'belfry-bench-'))
 const settings = {
@@ -48,14 +49,14 @@ const elapsed = (performance.now() - start) / 1000
 delay.disable()
 const used = process.cpuUsage(cpu)
 times.sort((a, b) => a - b)
-const p = (part: number): string => (times[Math.floor(times.length * part)] as number).toFixed(1)
+const percentileOf = (share: number): string => (times[Math.floor(times.length * share)] as number).toFixed(1)
 process.stdout.write(
   `${JSON.stringify({
     inFlight,
     users,
     perSecond: Math.round(published / elapsed),
-    p50Ms: p(0.5),
-    p99Ms: p(0.99),
+    p50Ms: percentileOf(0.5),
+    p99Ms: percentileOf(0.99),
     eventLoopP99Ms: (delay.percentile(99) / 1e6).toFixed(1),
     eventLoopMaxMs: (delay.max / 1e6).toFixed(1),
     cpuMicrosPerPublish: ((used.user + used.system) / published).toFixed(1),

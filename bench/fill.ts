@@ -7,7 +7,7 @@ import { Poster } from './poster.ts'
 const BATCH = 500
 const IN_FLIGHT = 4
 
-/** Publishes `each` notifications to each of many users who are not there, who are numbered from `first` on. */
+/** Publishes `each` notifications to each of `users` offline users, whose numbers begin at `first`. */
 export async function fillOffline(fleet: Fleet, users: number, each: number, first: number): Promise<void> {
   const posters = fleet.ports.map((port) => new Poster(port, BATCH_PATH, belfry.headers, IN_FLIGHT))
   const total = users * each
@@ -27,7 +27,7 @@ export async function fillOffline(fleet: Fleet, users: number, each: number, fir
     })
   }
   for (let worker = 0; worker < IN_FLIGHT * posters.length; worker++) post()
-  await within(600_000, () => done === total, 'the users to have their notifications')
+  await within(600_000, () => done === total, 'all batches to be answered')
   for (const poster of posters) poster.close()
   if (failed > 0) throw new Error(`${failed} batches were refused`)
 }

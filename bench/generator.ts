@@ -6,28 +6,28 @@ import type { Fleet } from './peers/peer.ts'
 import { Poster } from './poster.ts'
 import { percentile } from './tally.ts'
 
-/** Requests in flight to one node, at most. */
+/** Most requests in flight to one node. */
 const SOCKETS = 64
 
-/** How long what is missing is waited for, milliseconds. */
-const PATIENCE_MS = 5000
+/** Milliseconds to wait for missing messages at the end of a run. */
+const RECEIPT_TIMEOUT_MS = 5000
 
 const TITLE = 'Your import of 1,204 rows has finished, and 3 of them need a look'
 
-/** What became of one run. Times are milliseconds. */
+/** Result of one run. Times are milliseconds unless the name says otherwise. */
 export interface Run {
   published: number
   refused: number
   lost: number
   duplicated: number
   seconds: number
-  /** From due to received, ascending; empty for a closed loop. */
+  /** Times from due to received, ascending; empty for a closed loop. */
   latencies: number[]
-  /** How late the generator itself was, at the 99th percentile. */
+  /** Lateness of the generator itself, at the 99th percentile. */
   lateP99: number
 }
 
-/** Publishes to a crowd, and knows what must arrive. Every message has a number of its own, and the size of a usual one: some 200 bytes. */
+/** Publishes to a crowd and checks that every message arrives. Each message has a unique number and a usual size of about 200 bytes. */
 export class Generator {
   readonly crowd: Crowd
   readonly fleet: Fleet
@@ -49,12 +49,12 @@ export class Generator {
     await this.crowd.close()
   }
 
-  /** `count` messages, user by user and node by node, `inFlight` requests at a time. */
+  /** Publishes `count` messages to all users and nodes in turn, with `inFlight` requests in flight. */
   async closedLoop(count: number, inFlight: number): Promise<Run> {
     return this.#run(count, (from) => this.#requests(count, inFlight, (index, done) => this.#post(from + index, done)))
   }
 
-  /** The same in batches of `size`. */
+  /** Publishes `count` messages in batches of `size`, with `inFlight` requests in flight. */
   async batches(count: number, size: number, inFlight: number): Promise<Run> {
     const requests = Math.ceil(count / size)
     return this.#run(requests * size, (from) =>
@@ -62,7 +62,12 @@ export class Generator {
     )
   }
 
-  /** `count` messages to random users, at a rate that waits for nothing. */
+  /**
+   * Publishes `count` messages to random users in an open loop: the rate does not depend on answers.
+   *
+   * @param rate messages per second
+   * @param nodes number of nodes that receive publishes; default all
+   */
   async openLoop(count: number, rate: number, nodes = this.#posters.length): Promise<Run> {
     const due = new Float64Array(count)
     const latencies: number[] = []
@@ -83,7 +88,7 @@ export class Generator {
         }
         this.#postTo(user, from + index, done, index % nodes)
       })
-      const deadline = performance.now() + PATIENCE_MS
+      const deadline = performance.now() + RECEIPT_TIMEOUT_MS
       while (answered < count && performance.now() < deadline) await sleep(2)
       return refused
     })
@@ -92,15 +97,15 @@ export class Generator {
     return { ...run, latencies: latencies.sort((a, b) => a - b), lateP99: percentile(lateness, 99) }
   }
 
-  async #run(count: number, act: (from: number) => Promise<number>): Promise<Run> {
+  async #run(count: number, publish: (from: number) => Promise<number>): Promise<Run> {
     const { crowd } = this
     const from = this.#next
     this.#next += count
     const before = { received: crowd.received, duplicated: crowd.duplicated, closed: crowd.closed }
     const start = performance.now()
-    const refused = await act(from)
+    const refused = await publish(from)
     const expected = count - refused
-    const deadline = performance.now() + PATIENCE_MS
+    const deadline = performance.now() + RECEIPT_TIMEOUT_MS
     while (crowd.received - before.received < expected && performance.now() < deadline) await sleep(1)
     const seconds = (performance.now() - start) / 1000
     if (crowd.closed > before.closed) throw new Error(`${crowd.closed - before.closed} sockets were closed during the run`)

@@ -1,35 +1,35 @@
-/** One sample of a quantity, and how far it can be trusted. */
+/** One measured value. */
 export interface Sample {
   value: number
-  /** Why it must not be used; undefined: nothing is wrong with it. */
+  /** Reason why the value is void; undefined if it is valid. */
   flaw: string | undefined
 }
 
-/** Two sides measured in turns. */
+/** Result of two sides measured in turns. `a` and `b` are medians. */
 export interface Comparison {
   a: number
   b: number
-  /** Of a to b, per pair: the middle one, the lowest and the highest. */
+  /** Ratio of a to b per pair: the median, the lowest and the highest. */
   ratio: number
   low: number
   high: number
   pairs: number
-  /** Pairs left out, by why. */
+  /** Reasons of the pairs that were void. */
   flaws: string[]
 }
 
-/** Flawed pairs are taken again, up to so many attempts for each pair that was asked for. */
-const ATTEMPTS = 1.5
+/** Most attempts for each requested pair, counting repeats of void pairs. */
+const ATTEMPTS_PER_PAIR = 1.5
 
 /**
- * Measures a and b in turns: a b, b a, a b, …, so that whatever drifts drifts for both. The ratio is the median of the pairs' own ratios. Flawed
- * pairs are taken again; when too many were flawed, what there is is used, and `flaws` says so.
+ * Measures a and b in turns: a b, b a, a b, …, so that a drift of the machine affects both sides alike. The ratio is the median of the ratios of
+ * all pairs. Void pairs are repeated. If no pair is valid after all attempts, the void pairs are used, and `pairs` is 0.
  */
 export async function interleave(count: number, a: () => Promise<Sample>, b: () => Promise<Sample>): Promise<Comparison> {
   const good: [number, number][] = []
   const flawed: [number, number][] = []
   const flaws: string[] = []
-  for (let turn = 0; good.length < count && turn < count * ATTEMPTS; turn++) {
+  for (let turn = 0; good.length < count && turn < count * ATTEMPTS_PER_PAIR; turn++) {
     const sides = turn % 2 === 0 ? [await a(), await b()] : [await b(), await a()].reverse()
     const [left, right] = sides as [Sample, Sample]
     const flaw = left.flaw ?? right.flaw
@@ -52,6 +52,7 @@ export async function interleave(count: number, a: () => Promise<Sample>, b: () 
   }
 }
 
+/** Returns the median; NaN for an empty list. */
 export function median(values: number[]): number {
   const sorted = [...values].sort((x, y) => x - y)
   const middle = sorted.length / 2

@@ -14,15 +14,16 @@ import { faults, type Result, Tally, table } from './tally.ts'
 
 const usage = `Usage: npm run latency -- [options]
 
-Latency from the moment a publish is due to its receipt over a WebSocket, in real processes: two nodes on a Redis, then one embedded node.
+Measures the latency from the due time of a publish to its receipt over a WebSocket. The nodes are real processes: first two nodes on a
+Redis, then one node with the embedded store.
 
   --users N          connected users, spread over the nodes; default 1000
-  --notifications N  to random users, over REST on one node; default 1000
-  --rate N           a second, open loop; default 200
-  --warm-up N        before them, not counted; default 500
-  --wait S           for the last ones, then for duplicates; default 10
+  --notifications N  notifications to random users, over REST on one node; default 1000
+  --rate N           notifications per second, open loop; default 200
+  --warm-up N        notifications before the measured ones; default 500
+  --wait S           longest wait for missing notifications, then for duplicates, seconds; default 10
 
-Exit code 1 when anything was lost, duplicated or refused.
+Exit code 1 if a notification was lost, duplicated or refused.
 `
 
 interface Plan {
@@ -33,20 +34,21 @@ interface Plan {
   waitMs: number
 }
 
-/** How long after the last receipt a duplicate may still show, milliseconds: lost wake-ups are found within two seconds. */
+/** Milliseconds after the last receipt in which a duplicate may still arrive: lost wake-ups are found within two seconds. */
 const SETTLE_MS = 2500
 
-/** How long everybody may take to catch up with an empty log, milliseconds. */
+/** Milliseconds that all connections may take to catch up with an empty log. */
 const CATCH_UP_MS = 30_000
 
-/** Publishes in flight before more have to wait for a socket. */
+/** Most publishes in flight; further ones wait for a socket. */
 const POSTING_SOCKETS = 128
 
 const cleanups: (() => Promise<void> | void)[] = []
+/** Start of the nodes that is in progress; `cleanUp` must wait for it. */
 let starting: Promise<unknown> = Promise.resolve()
 let interrupted = false
 
-/** Ends every process and removes every folder of this run, those that are only being started too. */
+/** Ends every process and removes every folder of this run, including those that are still starting. */
 async function cleanUp(): Promise<void> {
   await starting.catch(() => undefined)
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
@@ -70,7 +72,7 @@ function readPlan(argv: string[]): Plan {
   }
 }
 
-/** Nodes that are ready, on a store of their own. */
+/** Starts nodes on a new store: two on Redis, or one embedded. Resolves when they are ready. */
 async function startNodes(secret: string, redis: boolean): Promise<ServerProcess[]> {
   const folder = mkdtempSync(join(tmpdir(), 'belfry-latency-'))
   cleanups.push(() => rmSync(folder, { recursive: true, force: true }))
@@ -89,19 +91,19 @@ async function startNodes(secret: string, redis: boolean): Promise<ServerProcess
   return nodes
 }
 
-/** One run on ready nodes: connects everybody, warms up, and counts. */
+/** Connects all users, warms up, and measures, on nodes that are ready. */
 async function measure(plan: Plan, label: string, secret: string, nodes: ServerProcess[]): Promise<Result> {
   const { users, notifications, rate, warmUp, waitMs } = plan
   const ports = nodes.map(({ port }) => port)
   const bearer = `Authorization: Bearer ${signToken(secret, 'bench', 'publish')}\r\n`
   const poster = new Poster(ports[0] as number, '/v1/notifications', bearer, POSTING_SOCKETS)
   const tallies = { warmUp: new Tally(warmUp), counted: new Tally(notifications) }
-  const seen = { caughtUp: 0, closed: 0 }
+  const counts = { caughtUp: 0, closed: 0 }
 
   const text = (_socket: RawSocket, payload: Buffer): void => {
     const now = performance.now()
     const frame = JSON.parse(payload.toString()) as { type: string; notification: { data: { run: keyof typeof tallies; index: number } } }
-    if (frame.type === 'caughtUp') seen.caughtUp += 1
+    if (frame.type === 'caughtUp') counts.caughtUp += 1
     else if (frame.type === 'notification') tallies[frame.notification.data.run].received(frame.notification.data.index, now)
   }
   const fire = async (run: keyof typeof tallies, count: number): Promise<void> => {
@@ -122,13 +124,13 @@ async function measure(plan: Plan, label: string, secret: string, nodes: ServerP
     path: '/v1/ws',
     token: signToken(secret, nameOf(index))
   })
-  const sockets = await openMany(users, target, { text, close: () => (seen.closed += 1) })
+  const sockets = await openMany(users, target, { text, close: () => (counts.closed += 1) })
   try {
-    await within(CATCH_UP_MS, () => seen.caughtUp >= users)
+    await within(CATCH_UP_MS, () => counts.caughtUp >= users)
     await fire('warmUp', warmUp)
     await fire('counted', notifications)
     await sleep(Math.min(SETTLE_MS, waitMs))
-    if (seen.closed > 0) throw new Error(`${seen.closed} connections were closed during the run`)
+    if (counts.closed > 0) throw new Error(`${counts.closed} connections were closed during the run`)
     return tallies.counted.result(label)
   } finally {
     for (const socket of sockets) socket.destroy()
@@ -140,7 +142,7 @@ function nameOf(index: number): string {
   return `user-${index}`
 }
 
-/** Waits for the condition, and for no longer than this. */
+/** Waits for the condition, for at most `ms`. */
 async function within(ms: number, condition: () => boolean): Promise<void> {
   const deadline = performance.now() + ms
   while (!condition() && performance.now() < deadline) await sleep(10)
@@ -155,7 +157,7 @@ async function main(argv: string[]): Promise<number> {
   const { users, notifications, rate, warmUp } = plan
   process.stdout.write(
     `${users} users connected, ${notifications} notifications to random users at ${rate}/s after ${warmUp} to warm up,\n` +
-      'published over REST on one node; from due to received.\n\n'
+      'published over REST on one node; times from due to received.\n\n'
   )
   const secret = randomBytes(32).toString('base64url')
   const results: Result[] = []
@@ -168,7 +170,7 @@ async function main(argv: string[]): Promise<number> {
   }
   const [load = 0] = loadavg()
   process.stdout.write(
-    `${table(results)}\nThis machine: load average ${load.toFixed(1)} on ${availableParallelism()} cores. What it is busy with counts too.\n`
+    `${table(results)}\nThis machine: load average ${load.toFixed(1)} on ${availableParallelism()} cores. Its other work is part of the times.\n`
   )
   const wrong = faults(results)
   for (const fault of wrong) process.stderr.write(`${fault}\n`)

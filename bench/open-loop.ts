@@ -1,8 +1,8 @@
 /**
- * Calls `fire` for 0 to `count - 1`, number `k` as soon as it is due, at `start + k / rate`, whatever became of those before: an open loop. What
- * the loop is late by is told, since a latency counts from `due`.
+ * Calls `fire` for 0 to `count - 1` in an open loop: call `k` is due at `start + k / rate`, and does not wait for the results of earlier calls.
+ * `fire` gets the due time and the actual time, because latencies count from the due time.
  *
- * @param rate a second
+ * @param rate calls per second
  */
 export function openLoop(count: number, rate: number, fire: (index: number, due: number, now: number) => void): Promise<void> {
   const start = performance.now()

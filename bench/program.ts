@@ -1,39 +1,39 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { owned } from './children.ts'
+import { endWithBench } from './children.ts'
 
-/** The folder of this build: programs are named from there. */
+/** Root of the compiled code. Paths of scripts are relative to it. */
 const BUILD = join(import.meta.dirname, '..')
 
-/** How long a program may take to be ready, or to answer, milliseconds. */
+/** Milliseconds a program may take to become ready, or to answer. */
 const DEADLINE_MS = 60_000
 
-/** What `peers/inside.ts` tells of the process it was loaded into. Bytes. */
-export interface Inside {
+/** Answer of `peers/self-report.ts`, which runs inside the measured process. Sizes are bytes. */
+export interface ProcessReport {
   rss: number
   heapUsed: number
-  /** Bytes read from the port asked about, over all of the process's sockets to it. */
+  /** Bytes that the process has read from its open sockets to the requested port. */
   bytesRead: number
   incomingMessages: number
 }
 
-/** A Node process of this build, started for a measure. What it writes to stderr is shown. */
+/** A Node process of the compiled code, started for a measure. Its stderr is shown. */
 export class Program {
   readonly child: ChildProcess
 
   /**
-   * @param script path in the build
-   * @param flags of Node itself
+   * @param script path below the root of the compiled code
+   * @param flags flags of Node
    */
   constructor(script: string, args: string[], environment: Record<string, string>, flags: string[] = []) {
     const { PATH = '', HOME = '' } = process.env
-    const inside = ['--expose-gc', '--import', join(BUILD, 'bench', 'peers', 'inside.js')]
-    const node = spawn(process.execPath, [...inside, ...flags, join(BUILD, script), ...args], {
+    const reportFlags = ['--expose-gc', '--import', join(BUILD, 'bench', 'peers', 'self-report.js')]
+    const node = spawn(process.execPath, [...reportFlags, ...flags, join(BUILD, script), ...args], {
       env: { PATH, HOME, ...environment },
       stdio: ['ignore', 'ignore', 'inherit', 'ipc']
     })
-    this.child = owned(node)
+    this.child = endWithBench(node)
     this.child.setMaxListeners(0)
   }
 
@@ -41,7 +41,7 @@ export class Program {
     return this.child.pid ?? 0
   }
 
-  /** Resolves when it answers HTTP on the port. */
+  /** Resolves when the process answers an HTTP request on the port. */
   async listening(port: number, path = '/'): Promise<void> {
     const deadline = Date.now() + DEADLINE_MS
     for (;;) {
@@ -53,26 +53,27 @@ export class Program {
         () => false
       )
       if (answered) return
-      if (this.child.exitCode !== null) throw new Error(`a process ended before it listened, with code ${this.child.exitCode}`)
-      if (Date.now() > deadline) throw new Error(`nothing listens on port ${port}`)
+      if (this.child.exitCode !== null)
+        throw new Error(`the process exited with code ${this.child.exitCode} before it listened on port ${port}`)
+      if (Date.now() > deadline) throw new Error(`no process listens on port ${port} after ${DEADLINE_MS} ms`)
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
   }
 
-  /** Collects the garbage of the process, lets it settle, and asks it about itself. */
-  async inside(port = 0): Promise<Inside> {
+  /** Runs the garbage collector in the process, waits until memory has settled, and returns the process's own figures. */
+  async report(port = 0): Promise<ProcessReport> {
     const answer = once(this.child, 'message', { signal: AbortSignal.timeout(DEADLINE_MS) })
     this.child.send({ port })
-    return ((await answer) as [Inside])[0]
+    return ((await answer) as [ProcessReport])[0]
   }
 
-  /** Ends it, and lets it write what it has to write at its end. */
+  /** Sends SIGTERM, so that the process can write its last data, and SIGKILL after 3 s. */
   async stop(): Promise<void> {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return
     const exited = once(this.child, 'exit')
     this.child.kill('SIGTERM')
-    const patience = setTimeout(() => this.child.kill('SIGKILL'), 3000)
+    const killTimer = setTimeout(() => this.child.kill('SIGKILL'), 3000)
     await exited
-    clearTimeout(patience)
+    clearTimeout(killTimer)
   }
 }

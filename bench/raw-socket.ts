@@ -1,42 +1,44 @@
 import { connect, type Socket } from 'node:net'
 import { SUBPROTOCOL } from '../services/protocol/index.ts'
 
-/** A pong with no payload, masked with zeros (RFC 6455 §5.5.3). */
+/** A pong without payload, masked with zeros (RFC 6455 §5.5.3). */
 const PONG = Buffer.from([0x8a, 0x80, 0, 0, 0, 0])
 const OPCODE_TEXT = 1
 const OPCODE_CLOSE = 8
 const OPCODE_PING = 9
 
-/** How long a handshake may take, milliseconds. */
+/** Milliseconds that a handshake may take. */
 const HANDSHAKE_MS = 30_000
 
-/** What a socket tells: a text frame's payload, valid during the call alone, and its end with the close code (1006 without one). */
+/** Callbacks of a socket. */
 export interface RawSocketEvents {
+  /** Called with the payload of each text frame, which is valid during the call only. */
   text: (socket: RawSocket, payload: Buffer) => void
+  /** Called when the socket has closed, with the close code, or 1006 without one. */
   close: (socket: RawSocket, code: number) => void
 }
 
-/** Where a socket goes, and as whom. */
+/** Address and credentials of a socket. */
 export interface Target {
   port: number
-  /** With its query, for example `/v1/ws?device_id=a`. */
+  /** Path with query, for example `/v1/ws?device_id=a`. */
   path: string
-  /** Sent as `Authorization: Bearer`, with the subprotocol offered; default: neither. */
+  /** Sent as `Authorization: Bearer`, together with the subprotocol; default: neither is sent. */
   token?: string
   /** Default 127.0.0.1. */
   host?: string
 }
 
 /**
- * A WebSocket client that costs little enough to hold thousands in one process: no framing of its own, no copy of a frame that came whole.
- * It reads what a server sends (unmasked frames, not fragmented) and answers pings.
+ * A minimal WebSocket client, so that one process can hold thousands: it does not copy a frame that arrives in one piece. It reads frames of a
+ * server (unmasked, not fragmented) and answers pings.
  */
 export class RawSocket {
-  /** For the owner's use, for example its place in a list. */
+  /** Number for the owner's use, for example an index in a list. */
   readonly index: number
   readonly #socket: Socket
   readonly #events: RawSocketEvents
-  #rest: Buffer | undefined
+  #partial: Buffer | undefined
   #code = 1006
 
   private constructor(index: number, socket: Socket, events: RawSocketEvents) {
@@ -45,7 +47,7 @@ export class RawSocket {
     this.#events = events
   }
 
-  /** Connects; resolves when the upgrade was answered with 101. */
+  /** Opens a socket; resolves when the upgrade is answered with 101, rejects on any other answer. */
   static open(target: Target, index: number, events: RawSocketEvents): Promise<RawSocket> {
     const { port, path, token, host = '127.0.0.1' } = target
     const credentials = token === undefined ? '' : `Sec-WebSocket-Protocol: ${SUBPROTOCOL}\r\nAuthorization: Bearer ${token}\r\n`
@@ -63,9 +65,9 @@ export class RawSocket {
         if (end < 0) return
         if (!head.toString('latin1', 0, 12).endsWith(' 101')) return fail(new Error(`the upgrade was refused: ${head}`))
         socket.off('data', onHead).off('error', fail).setTimeout(0)
-        raw.#follow()
+        raw.#listen()
         resolve(raw)
-        if (head.length > end + 4) raw.#take(head.subarray(end + 4))
+        if (head.length > end + 4) raw.#receive(head.subarray(end + 4))
       }
       socket.on('data', onHead).on('error', fail)
       socket.setTimeout(HANDSHAKE_MS, () => fail(new Error('the upgrade was not answered')))
@@ -76,49 +78,50 @@ export class RawSocket {
     })
   }
 
-  /** Sends a short text frame, of less than 126 bytes. */
+  /** Sends a text frame of less than 126 bytes. */
   send(text: string): void {
     const payload = Buffer.from(text)
     this.#socket.write(Buffer.concat([Buffer.from([0x81, 0x80 | payload.length, 0, 0, 0, 0]), payload]))
   }
 
-  /** Ends it at once: by a reset, so that no port is kept waiting. */
+  /** Closes the socket at once with a TCP reset, so that its port does not stay in TIME_WAIT. */
   destroy(): void {
     this.#socket.resetAndDestroy()
   }
 
-  #follow(): void {
-    this.#socket.on('data', (chunk) => this.#take(chunk))
+  #listen(): void {
+    this.#socket.on('data', (chunk) => this.#receive(chunk))
     this.#socket.on('error', () => undefined)
     this.#socket.on('close', () => this.#events.close(this, this.#code))
   }
 
-  #take(chunk: Buffer): void {
-    const data = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk])
+  #receive(chunk: Buffer): void {
+    const data = this.#partial === undefined ? chunk : Buffer.concat([this.#partial, chunk])
     let at = 0
     for (;;) {
       const start = at + headLength(data, at)
       const end = start + payloadLength(data, at)
       if (start > data.length || end > data.length) break
-      this.#frame((data[at] as number) & 0x0f, data.subarray(start, end))
+      this.#handleFrame((data[at] as number) & 0x0f, data.subarray(start, end))
       at = end
     }
-    this.#rest = at === data.length ? undefined : Buffer.from(data.subarray(at))
+    this.#partial = at === data.length ? undefined : Buffer.from(data.subarray(at))
   }
 
-  #frame(opcode: number, payload: Buffer): void {
+  #handleFrame(opcode: number, payload: Buffer): void {
     if (opcode === OPCODE_TEXT) this.#events.text(this, payload)
     else if (opcode === OPCODE_PING) this.#socket.write(PONG)
     else if (opcode === OPCODE_CLOSE && payload.length >= 2) this.#code = payload.readUInt16BE(0)
   }
 }
 
-/** Bytes before the payload of the frame at `at`; more than there are while the frame is not known yet. */
+/** Returns the length of the header of the frame at `at`. The header may not be complete yet. */
 function headLength(data: Buffer, at: number): number {
   const length = (data[at + 1] ?? 0) & 0x7f
   return length < 126 ? 2 : length === 126 ? 4 : 10
 }
 
+/** Returns the length of the payload of the frame at `at`; 0 while its length field is not complete. */
 function payloadLength(data: Buffer, at: number): number {
   const length = (data[at + 1] ?? 0) & 0x7f
   if (length < 126 || at + headLength(data, at) > data.length) return length < 126 ? length : 0
@@ -126,9 +129,9 @@ function payloadLength(data: Buffer, at: number): number {
 }
 
 /**
- * Opens many, a few at a time, so that the listen backlog of no server overflows.
+ * Opens many sockets, a few at a time, so that the listen backlog of the servers does not overflow.
  *
- * @param target where connection `index` goes, and as whom
+ * @param target returns the target of socket `index`
  * @param atOnce handshakes in flight; default 100
  */
 export async function openMany(

@@ -4,21 +4,21 @@ import type { Bench } from './measures/measure.ts'
 import { writePage } from './page.ts'
 import { others } from './peers/all.ts'
 import type { Peer } from './peers/peer.ts'
-import { type Entry, line, save } from './report.ts'
+import { type Entry, formatEntry, saveEntries } from './report.ts'
 
 const usage = `Usage: npm run bench -- [options]
 
-The benchmark: Belfry beside other programs, in one run, by one client, with the same messages. Figures that matter are ratios of pairs
-measured in turns. Redis and the generator are on this machine too.
+Measures Belfry and other programs in one run, with the same client and the same messages. Compare the ratios, which come from pairs
+measured in turns. Redis and the load generator run on this machine too.
 
   --peers LIST    all, or some of: ${others.map(({ name }) => name).join(' ')}; default: bare
   --measure LIST  some of: ${measures.map(({ name }) => name).join(' ')}; default: all
   --pairs N       pairs of each interleaved measure; default 5
-  --quick         a tenth of everything: to see that it works, not for the record
-  --json FILE     results to this file too, added to what it holds
-  --docs          with it: also writes README.md and its charts into the folder of that file
+  --quick         a tenth of all amounts: a check that the benchmark works, not a result
+  --json FILE     also writes the results to this file; replaces earlier results of the same measures
+  --docs          with --json: also writes README.md and the charts into the folder of FILE
 
-Exit code 1 when a measure failed; goals that were missed are told, and change nothing.
+Exit code 1 if a measure failed. A missed goal is printed and does not change the exit code.
 `
 
 async function main(): Promise<void> {
@@ -34,7 +34,7 @@ async function main(): Promise<void> {
   }
   const quick = values.quick ?? false
   const bench: Bench = {
-    peers: await chosen(values.peers ?? 'bare'),
+    peers: await availablePeers(values.peers ?? 'bare'),
     quick,
     pairs: Number(values.pairs ?? (quick ? 2 : 5)),
     amount: (full) => (quick ? Math.ceil(full / 10) : full),
@@ -48,9 +48,9 @@ async function main(): Promise<void> {
     try {
       const outcome = await measure.run(bench)
       const entry: Entry = { name: measure.name, title: measure.title, quick, ...outcome }
-      process.stdout.write(line(entry))
+      process.stdout.write(formatEntry(entry))
       if (values.json !== undefined) {
-        const report = await save(values.json, [entry], order)
+        const report = await saveEntries(values.json, [entry], order)
         if (values.docs === true) await writePage(report, values.json)
       }
     } catch (error) {
@@ -60,19 +60,19 @@ async function main(): Promise<void> {
   }
 }
 
-/** The peers asked for that can run here; what is missing is named. */
-async function chosen(list: string): Promise<Peer[]> {
+/** Returns the requested peers that can run on this machine, and prints why the others cannot. */
+async function availablePeers(list: string): Promise<Peer[]> {
   const names = list === 'all' ? others.map(({ name }) => name) : list.split(',')
   const unknown = names.filter((name) => !others.some((peer) => peer.name === name))
   if (unknown.length > 0) throw new Error(`no such peer: ${unknown.join(', ')}`)
   const wanted = others.filter(({ name }) => names.includes(name))
-  const able: Peer[] = []
+  const available: Peer[] = []
   for (const peer of wanted) {
     const missing = await peer.missing()
-    if (missing === undefined) able.push(peer)
+    if (missing === undefined) available.push(peer)
     else process.stdout.write(`MISSING  ${peer.label}: ${missing}\n`)
   }
-  return able
+  return available
 }
 
 await main().catch((error: unknown) => {

@@ -1,21 +1,21 @@
-/** What became of one run. Times are milliseconds. */
+/** Result of one run. Times are milliseconds. */
 export interface Result {
   label: string
   average: number
   p50: number
   p99: number
   max: number
-  /** Published, and not received within the wait. */
+  /** Notifications that were published and not received within the wait. */
   lost: number
-  /** Received more often than once. */
+  /** Receipts beyond the first of each notification. */
   duplicated: number
   /** Publishes that were not answered with 202. */
   refused: number
-  /** How late the generator itself was with a publish, at the 99th percentile. It is part of the latencies above. */
+  /** Lateness of the generator's publishes at the 99th percentile. The latencies above include it. */
   lateP99: number
 }
 
-/** Counts what is due and what arrives; a notification's latency is from when it was due, however late it was sent. */
+/** Records due times and receipts. The latency of a notification counts from its due time, even if it was sent late. */
 export class Tally {
   readonly #due: Float64Array
   readonly #received: Uint32Array
@@ -28,7 +28,7 @@ export class Tally {
     this.#received = new Uint32Array(count)
   }
 
-  /** Notification `index` was to be sent at `due` and is sent at `now`. */
+  /** Records that notification `index` was due at `due` and is sent at `now`. */
   sent(index: number, due: number, now: number): void {
     this.#due[index] = due
     this.#lateness.push(now - due)
@@ -41,12 +41,12 @@ export class Tally {
     if (times === 0) this.#latencies.push(now - (this.#due[index] as number))
   }
 
-  /** The publish was not answered with 202: what became of it is not known. */
+  /** Records that the publish was not answered with 202. Its outcome is unknown, so it does not count as lost. */
   refused(index: number): void {
     this.#refused.add(index)
   }
 
-  /** How many may still come. */
+  /** Number of notifications that may still arrive. */
   get missing(): number {
     return this.#received.filter((times, index) => times === 0 && !this.#refused.has(index)).length
   }
@@ -71,7 +71,7 @@ export class Tally {
   }
 }
 
-/** The smallest value that at least `percent` of them do not exceed; NaN of none. */
+/** Returns the smallest value that at least `percent` % of the values do not exceed; NaN for an empty list. */
 export function percentile(sorted: readonly number[], percent: number): number {
   return sorted[Math.max(0, Math.ceil((sorted.length * percent) / 100) - 1)] ?? Number.NaN
 }
@@ -84,7 +84,7 @@ export const PUBLISHED_FIGURES = { average: 28, p99: 67, max: 142 }
 
 const HEADINGS = ['milliseconds', 'average', 'P50', 'P99', 'max', 'lost', 'duplicated', 'generator late, P99']
 
-/** The results as a table, and beside them those of the pattern Belfry replaces. */
+/** Formats the results as a table, with the published figures of the pattern in the last row. */
 export function table(results: readonly Result[]): string {
   const rows = results.map(({ label, average, p50, p99, max, lost, duplicated, lateP99 }) => [
     label,
@@ -105,7 +105,7 @@ export function table(results: readonly Result[]): string {
   return `${all.map(line).join('\n')}\n`
 }
 
-/** What is wrong with the results; none when every notification arrived once. */
+/** Returns a line for each kind of fault; empty if every notification arrived exactly once. */
 export function faults(results: readonly Result[]): string[] {
   return results.flatMap(({ label, lost, duplicated, refused }) =>
     [

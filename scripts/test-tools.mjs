@@ -24,5 +24,5 @@ if (has('apt-get') && process.getuid?.() === 0) {
 }
 
 const stillMissing = missing.filter((tool) => !has(tool.command))
-for (const tool of stillMissing) console.error(`missing: ${tool.command} (${tool.why}). Install the package of that name and run this again.`)
+for (const tool of stillMissing) console.error(`missing: ${tool.command} (${tool.why}). Install its package, then run this again.`)
 process.exit(stillMissing.length === 0 ? 0 : 1)

@@ -1,7 +1,7 @@
 import { batch } from './batch.ts'
 import { bytes } from './bytes.ts'
 import { catchUp } from './catch-up.ts'
-import { connections } from './connects.ts'
+import { connects } from './connects.ts'
 import { crowdMeasure } from './crowd.ts'
 import { embedded } from './embedded.ts'
 import { idle } from './idle.ts'
@@ -10,10 +10,10 @@ import type { Measure } from './measure.ts'
 import { nodes } from './nodes.ts'
 import { offline } from './offline.ts'
 import { single } from './single.ts'
-import { reconnects } from './storm.ts'
+import { storm } from './storm.ts'
 import { sustained } from './sustained.ts'
 
-/** In the order in which they are run. */
+/** All measures, in the order in which they run. */
 export const measures: readonly Measure[] = [
   single,
   batch,
@@ -21,8 +21,8 @@ export const measures: readonly Measure[] = [
   sustained,
   nodes,
   idle,
-  connections,
-  reconnects,
+  connects,
+  storm,
   catchUp,
   crowdMeasure,
   offline,

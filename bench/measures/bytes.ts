@@ -7,10 +7,11 @@ import { atMost, type Measure } from './measure.ts'
 
 const USERS = 10_000
 const QUEUE = 50
-const ABSENT = 100_000
+/** Number of the first offline user. */
+const FIRST_USER = 100_000
 
-/** Memory that Redis uses for data, bytes. */
-async function dataset(fleet: Fleet): Promise<number> {
+/** Returns the memory that Redis uses for keys, values and expiries, bytes. */
+async function datasetBytes(fleet: Fleet): Promise<number> {
   const redis = new Redis(fleet.redisPort)
   try {
     return (
@@ -24,17 +25,17 @@ async function dataset(fleet: Fleet): Promise<number> {
 
 export const bytes: Measure = {
   name: 'bytes',
-  title: 'Memory of Redis for a user who is away',
+  title: 'Redis memory per offline user',
   async run(bench) {
     const fleet = await belfry.start({ nodes: 1, environment: { RATE_LIMIT_MAX: '0' } })
     try {
       const users = bench.amount(USERS)
-      const empty = await dataset(fleet)
-      await fillOffline(fleet, users, 1, ABSENT)
-      const one = ((await dataset(fleet)) - empty) / users
-      const before = await dataset(fleet)
-      await fillOffline(fleet, users, QUEUE, ABSENT + users)
-      const many = ((await dataset(fleet)) - before) / users
+      const empty = await datasetBytes(fleet)
+      await fillOffline(fleet, users, 1, FIRST_USER)
+      const one = ((await datasetBytes(fleet)) - empty) / users
+      const before = await datasetBytes(fleet)
+      await fillOffline(fleet, users, QUEUE, FIRST_USER + users)
+      const many = ((await datasetBytes(fleet)) - before) / users
       const payload = QUEUE * Buffer.byteLength(bodyOf('', 100_000))
       return {
         unit: 'bytes',
@@ -42,8 +43,11 @@ export const bytes: Measure = {
           { label: '1 notification', value: one },
           { label: `${QUEUE} notifications`, value: many, note: `payload ${payload}` }
         ],
-        verdicts: [atMost('bytes with 1 notification', one, 1000), atMost(`${QUEUE} notifications, to their payload`, many / payload, 1.3)],
-        notes: ['every key counted, the expiry of each among them']
+        verdicts: [
+          atMost('bytes with 1 notification', one, 1000),
+          atMost(`${QUEUE} notifications, ratio to their payload`, many / payload, 1.3)
+        ],
+        notes: ['all keys are counted, including their expiries']
       }
     } finally {
       await fleet.stop()

@@ -3,20 +3,23 @@ import { bare, belfry } from '../peers/all.ts'
 import type { Peer } from '../peers/peer.ts'
 import { atMost, type Bench, type Measure } from './measure.ts'
 
-/** Connections before the slope begins, and on it. */
+/** Connections before the first measurement, and additional ones before the second. */
 const BASE = 5000
 const MORE = 10_000
 
-/** What one more idle connection costs in resident memory, bytes: the slope, after the garbage was collected, so that what a process costs by itself is out of it. */
+/**
+ * Returns the memory per additional idle connection, bytes: the slope between two measurements after garbage collection. The slope excludes the
+ * memory that a process needs without connections.
+ */
 async function slope(bench: Bench, peer: Peer): Promise<{ rss: number; heap: number; requests: number }> {
   const fleet = await peer.start({ nodes: 1 })
   const [program] = fleet.programs
-  if (program === undefined) throw new Error('only Node processes can be asked')
+  if (program === undefined) throw new Error(`${peer.label} is not a Node process, so its memory cannot be measured`)
   try {
     const base = await Crowd.open(fleet, bench.amount(BASE))
-    const before = await program.inside()
+    const before = await program.report()
     const more = await Crowd.open(fleet, bench.amount(MORE), { first: BASE })
-    const after = await program.inside()
+    const after = await program.report()
     const count = bench.amount(MORE)
     await base.close()
     await more.close()
@@ -28,7 +31,7 @@ async function slope(bench: Bench, peer: Peer): Promise<{ rss: number; heap: num
 
 export const idle: Measure = {
   name: 'idle',
-  title: 'Resident memory of one more idle connection',
+  title: 'Resident memory per additional idle connection',
   async run(bench) {
     const ours = await slope(bench, belfry)
     const figures = [
@@ -42,7 +45,7 @@ export const idle: Measure = {
     return {
       unit: 'KB',
       figures,
-      verdicts: [atMost('KB for each', ours.rss / 1024, 7.7), atMost('requests of upgrades still held', ours.requests, 0)],
+      verdicts: [atMost('KB per connection', ours.rss / 1024, 7.7), atMost('upgrade requests still in memory', ours.requests, 0)],
       notes: [`from ${bench.amount(BASE)} to ${bench.amount(BASE) + bench.amount(MORE)} connections`]
     }
   }

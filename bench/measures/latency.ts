@@ -1,64 +1,67 @@
 import type { Generator, Run } from '../generator.ts'
 import { type Comparison, interleave, type Sample } from '../interleave.ts'
-import { flawOf, metered } from '../meter.ts'
+import { flawOf, measureUsage } from '../meter.ts'
 import { belfry } from '../peers/all.ts'
 import type { Peer } from '../peers/peer.ts'
 import { percentile } from '../tally.ts'
 import { atMost, type Bench, type Figure, type Measure, noteOf, type Verdict } from './measure.ts'
-import { shut, warm } from './single.ts'
+import { startWarm, stop } from './single.ts'
 
 const RATE = 500
 const MESSAGES = 2500
-/** The timer of the generator is good to a millisecond; a run whose lateness is more than this and a tenth of what it measures is void. */
+/**
+ * The generator's timer has a resolution of a millisecond. A run is void if the generator's P99 lateness exceeds this value plus a tenth of the
+ * measured P99.
+ */
 const TIMER_MS = 2
 
-interface Tails {
+interface Percentiles {
   p50: Sample
   p99: Sample
 }
 
-async function tails(bench: Bench, generator: Generator): Promise<Tails> {
-  const { used, result } = await metered(generator.fleet.pids, () => generator.openLoop(bench.amount(MESSAGES), RATE))
-  const flaw = late(result) ?? flawOf(used, result, generator.fleet.peer.doubles)
+async function measurePercentiles(bench: Bench, generator: Generator): Promise<Percentiles> {
+  const { used, result } = await measureUsage(generator.fleet.pids, () => generator.openLoop(bench.amount(MESSAGES), RATE))
+  const flaw = latenessFlaw(result) ?? flawOf(used, result, generator.fleet.peer.doubles)
   return { p50: { value: percentile(result.latencies, 50), flaw }, p99: { value: percentile(result.latencies, 99), flaw } }
 }
 
-function late({ lateP99, latencies }: Run): string | undefined {
+function latenessFlaw({ lateP99, latencies }: Run): string | undefined {
   const allowed = TIMER_MS + percentile(latencies, 99) / 10
   return lateP99 > allowed ? `the generator was late (${lateP99.toFixed(1)} ms)` : undefined
 }
 
-/** Each pair gives both percentiles: the second comparison reads what the first has measured. */
+/** Compares both percentiles from the same runs: the second comparison uses the values measured during the first. */
 async function compare(bench: Bench, ours: Generator, theirs: Generator): Promise<{ p50: Comparison; p99: Comparison }> {
-  const kept: { ours: Tails[]; theirs: Tails[] } = { ours: [], theirs: [] }
-  const first = (side: 'ours' | 'theirs', generator: Generator) => async () => {
-    const both = await tails(bench, generator)
-    kept[side].push(both)
-    return both.p50
+  const measured: { ours: Percentiles[]; theirs: Percentiles[] } = { ours: [], theirs: [] }
+  const measureP50 = (side: 'ours' | 'theirs', generator: Generator) => async () => {
+    const percentiles = await measurePercentiles(bench, generator)
+    measured[side].push(percentiles)
+    return percentiles.p50
   }
-  const again = (side: 'ours' | 'theirs') => async () => (kept[side].shift() as Tails).p99
-  const p50 = await interleave(bench.pairs, first('ours', ours), first('theirs', theirs))
-  return { p50, p99: await interleave(bench.pairs, again('ours'), again('theirs')) }
+  const measuredP99 = (side: 'ours' | 'theirs') => async () => (measured[side].shift() as Percentiles).p99
+  const p50 = await interleave(bench.pairs, measureP50('ours', ours), measureP50('theirs', theirs))
+  return { p50, p99: await interleave(bench.pairs, measuredP99('ours'), measuredP99('theirs')) }
 }
 
 export const latency: Measure = {
   name: 'latency',
-  title: `Publish to receive at ${RATE} a second to random users, from when it was due`,
+  title: `Latency from due time to receipt, ${RATE} messages per second to random users`,
   async run(bench) {
-    const ours = await warm(bench, belfry)
+    const ours = await startWarm(bench, belfry)
     const results: { peer: Peer; p50: Comparison; p99: Comparison }[] = []
     try {
       for (const peer of bench.peers) {
         bench.say(peer.label)
-        const theirs = await warm(bench, peer)
+        const theirs = await startWarm(bench, peer)
         try {
           results.push({ peer, ...(await compare(bench, ours, theirs)) })
         } finally {
-          await shut(theirs)
+          await stop(theirs)
         }
       }
     } finally {
-      await shut(ours)
+      await stop(ours)
     }
     return { unit: 'ms', figures: figuresOf(results), verdicts: results.flatMap(verdictsOf), notes: results.flatMap(notesOf) }
   }
@@ -85,8 +88,9 @@ function figuresOf(results: Result[]): Figure[] {
 }
 
 function verdictsOf({ peer, p50, p99 }: Result): Verdict[] {
-  if (peer.name === 'bare') return [atMost(`P50 to ${peer.label}`, p50.ratio, 1), atMost(`P99 to ${peer.label}`, p99.ratio, 1)]
-  return peer.name === 'nchan' ? [] : [atMost(`P99 to ${peer.label}`, p99.ratio, 0.5)]
+  if (peer.name === 'bare')
+    return [atMost(`P50, ratio to ${peer.label}`, p50.ratio, 1), atMost(`P99, ratio to ${peer.label}`, p99.ratio, 1)]
+  return peer.name === 'nchan' ? [] : [atMost(`P99, ratio to ${peer.label}`, p99.ratio, 0.5)]
 }
 
 function notesOf({ peer, p50, p99 }: Result): string[] {

@@ -1,17 +1,17 @@
 import type { Comparison } from '../interleave.ts'
 import type { Peer } from '../peers/peer.ts'
 
-/** What a measure may use. */
+/** Settings and helpers of a measure. */
 export interface Bench {
-  /** Those that run here, but for Belfry. */
+  /** Programs to compare with Belfry; all of them can run on this machine. */
   peers: readonly Peer[]
-  /** A tenth of everything: to see that it works, not for the record. */
+  /** A quick run with a tenth of all amounts, which checks that the measures work. Its figures are not results. */
   quick: boolean
-  /** A number of things to do, a tenth of it when quick. */
+  /** Returns `full`, or a tenth of it in a quick run. */
   amount(full: number): number
-  /** Pairs of an interleaved measure. */
+  /** Number of pairs of an interleaved measure. */
   pairs: number
-  /** Says how far it is. */
+  /** Prints progress. */
   say(text: string): void
 }
 
@@ -22,7 +22,7 @@ export interface Figure {
   note?: string
 }
 
-/** A figure held to a goal. */
+/** A figure compared with its goal. */
 export interface Verdict {
   what: string
   value: number
@@ -30,6 +30,7 @@ export interface Verdict {
   met: boolean
 }
 
+/** Result of a measure. */
 export interface Outcome {
   unit: string
   figures: Figure[]
@@ -44,18 +45,20 @@ export interface Measure {
   run(bench: Bench): Promise<Outcome>
 }
 
+/** Returns the verdict on a value that must not exceed `limit`. */
 export function atMost(what: string, value: number, limit: number, unit = ''): Verdict {
   return { what, value, goal: `<= ${limit}${unit === '' ? '' : ` ${unit}`}`, met: value <= limit }
 }
 
+/** Returns the verdict on a value that must reach `limit`. */
 export function atLeast(what: string, value: number, limit: number, unit = ''): Verdict {
   return { what, value, goal: `>= ${limit}${unit === '' ? '' : ` ${unit}`}`, met: value >= limit }
 }
 
-/** What to say of an interleaved comparison. */
+/** Formats an interleaved comparison as a note. */
 export function noteOf(label: string, { ratio, low, high, pairs, flaws }: Comparison): string {
   const range = `${ratio.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)}, ${pairs} pairs)`
   const reasons = [...new Set(flaws.map((flaw) => flaw.replace(/ \(.*/, '')))].join(', ')
-  const left = flaws.length === 0 ? '' : pairs === 0 ? `; VOID, all pairs flawed: ${reasons}` : `; ${flaws.length} left out: ${reasons}`
-  return `to ${label}: ${range}${left}`
+  const excluded = flaws.length === 0 ? '' : pairs === 0 ? `; VOID, no valid pair: ${reasons}` : `; ${flaws.length} left out: ${reasons}`
+  return `ratio to ${label}: ${range}${excluded}`
 }

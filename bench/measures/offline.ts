@@ -3,19 +3,19 @@ import { Generator } from '../generator.ts'
 import { interleave } from '../interleave.ts'
 import { belfry } from '../peers/all.ts'
 import { atMost, type Bench, type Measure, noteOf } from './measure.ts'
-import { IN_FLIGHT, shut, singlePosts, USERS } from './single.ts'
+import { IN_FLIGHT, singlePosts, stop, USERS } from './single.ts'
 
 const FEW = 1000
 const MANY = 1_000_000
 const FULL = 1000
-/** Users who are there have numbers below; those who are not, from here on. */
-const ABSENT = 100_000
+/** Number of the first offline user. Connected users have lower numbers. */
+const FIRST_OFFLINE = 100_000
 const WARM_UP = 8000
 
-/** One node whose store holds so many users who are not there, and so many rows of each user who is. */
-async function prepared(bench: Bench, absent: number, rows: number): Promise<Generator> {
+/** Starts one node whose store has `offline` offline users, and `rows` rows of each connected user. */
+async function startPrepared(bench: Bench, offline: number, rows: number): Promise<Generator> {
   const fleet = await belfry.start({ nodes: 1, environment: { RATE_LIMIT_MAX: '0' } })
-  await fillOffline(fleet, absent, 1, ABSENT)
+  await fillOffline(fleet, offline, 1, FIRST_OFFLINE)
   if (rows > 0) await fillOffline(fleet, USERS, rows, 0)
   const target = (index: number) => {
     const { path, ...rest } = belfry.target(fleet.ports[0] as number, `user-${index}`)
@@ -26,9 +26,10 @@ async function prepared(bench: Bench, absent: number, rows: number): Promise<Gen
   return generator
 }
 
-async function slope(bench: Bench, more: [absent: number, rows: number]) {
-  const few = await prepared(bench, bench.amount(FEW), 0)
-  const many = await prepared(bench, ...more)
+/** Compares the CPU per publish with more stored data to that with little. */
+async function compare(bench: Bench, more: [offline: number, rows: number]) {
+  const few = await startPrepared(bench, bench.amount(FEW), 0)
+  const many = await startPrepared(bench, ...more)
   try {
     return await interleave(
       bench.pairs,
@@ -36,27 +37,30 @@ async function slope(bench: Bench, more: [absent: number, rows: number]) {
       () => singlePosts(bench, few)
     )
   } finally {
-    await shut(few)
-    await shut(many)
+    await stop(few)
+    await stop(many)
   }
 }
 
 export const offline: Measure = {
   name: 'offline',
-  title: 'CPU per publish, by how many users are away and how long queues are; one node',
+  title: 'CPU per publish, by number of offline users and length of queues; one node',
   async run(bench) {
-    const users = await slope(bench, [bench.amount(MANY), 0])
-    const queue = await slope(bench, [bench.amount(FEW), bench.amount(FULL)])
+    const users = await compare(bench, [bench.amount(MANY), 0])
+    const queue = await compare(bench, [bench.amount(FEW), bench.amount(FULL)])
     return {
       unit: 'µs',
       figures: [
-        { label: '1,000 users away', value: users.b },
-        { label: '1,000,000 users away', value: users.a },
+        { label: '1,000 users offline', value: users.b },
+        { label: '1,000,000 users offline', value: users.a },
         { label: 'queues empty', value: queue.b },
-        { label: 'queues of 1,000, full', value: queue.a }
+        { label: 'queues full, 1,000 rows', value: queue.a }
       ],
-      verdicts: [atMost('1,000,000 to 1,000 users away', users.ratio, 1.05), atMost('full queues to empty ones', queue.ratio, 1.05)],
-      notes: [noteOf('1,000 users away', users), noteOf('empty queues', queue)]
+      verdicts: [
+        atMost('ratio of 1,000,000 to 1,000 users offline', users.ratio, 1.05),
+        atMost('ratio of full to empty queues', queue.ratio, 1.05)
+      ],
+      notes: [noteOf('1,000 users offline', users), noteOf('empty queues', queue)]
     }
   }
 }

@@ -1,9 +1,9 @@
 import { Generator } from '../generator.ts'
-import { flawOf, metered } from '../meter.ts'
+import { flawOf, measureUsage } from '../meter.ts'
 import { belfry } from '../peers/all.ts'
 import { atLeast, type Measure } from './measure.ts'
 
-/** So many that nobody is over the rate of ten a second. */
+/** Enough users that none exceeds the rate of ten per second. */
 const USERS = 10_000
 const SIZE = 100
 const IN_FLIGHT = 8
@@ -13,7 +13,7 @@ const RUNS = 3
 
 export const sustained: Measure = {
   name: 'sustained',
-  title: 'Durable publishes a second, delivered, in batches of 100; the generator on the same cores',
+  title: 'Durable publishes per second, delivered, in batches of 100; generator on the same cores',
   async run(bench) {
     const fleet = await belfry.start({ nodes: 2 })
     try {
@@ -22,7 +22,7 @@ export const sustained: Measure = {
       const rates: number[] = []
       const notes: string[] = []
       for (let run = 0; run < RUNS; run++) {
-        const { used, result } = await metered(fleet.pids, () => generator.batches(bench.amount(MESSAGES), SIZE, IN_FLIGHT))
+        const { used, result } = await measureUsage(fleet.pids, () => generator.batches(bench.amount(MESSAGES), SIZE, IN_FLIGHT))
         rates.push(result.published / result.seconds)
         const flaw = flawOf(used, result)
         const perMessage = (used.cpu / result.published).toFixed(1)
@@ -35,7 +35,7 @@ export const sustained: Measure = {
       return {
         unit: '/s',
         figures: [{ label: belfry.label, value: best, note: 'best of three' }],
-        verdicts: [atLeast('accepted and received a second', best, 30_000)],
+        verdicts: [atLeast('accepted and received per second', best, 30_000)],
         notes
       }
     } finally {

@@ -5,7 +5,7 @@ import { startPrograms } from './programs.ts'
 
 const SECRET = 'a secret of the benchmark, and long enough'
 
-/** Signing costs more than sending: the same token serves a user all along. */
+/** Token by user. Signing a token costs more than sending a message, so each token is signed once. */
 const tokens = new Map<string, string>()
 
 function tokenOf(user: string): string {
@@ -31,7 +31,7 @@ export const belfry: Peer = {
   publishPath: () => '/v1/notifications'
 }
 
-/** Where Belfry takes batches. */
+/** Path of Belfry's batch endpoint. */
 export const BATCH_PATH = '/v1/notifications/batch'
 
 export const bare: Peer = {
@@ -69,4 +69,5 @@ function socketio(adapter: 'redis' | 'streams'): Peer {
   return peer
 }
 
+/** All programs that are compared with Belfry. */
 export const others: readonly Peer[] = [bare, pattern, socketio('redis'), socketio('streams'), nchan]

@@ -2,8 +2,8 @@ import { createServer } from 'node:http'
 import { Redis } from 'ioredis'
 import { WebSocket, WebSocketServer } from 'ws'
 
-// The least a program can do: POST publishes on the user's channel, and whoever holds the user's sockets sends. No tokens, no limit, no
-// storage, no heartbeat.
+// The smallest possible program: a POST publishes on the user's channel, and each node with a socket of the user sends the message. It has no
+// tokens, no limit, no storage and no heartbeat.
 
 const { PORT = '0', REDIS_URL = '' } = process.env
 const publisher = new Redis(REDIS_URL)
@@ -35,16 +35,16 @@ const server = createServer((request, response) => {
 
 new WebSocketServer({ server }).on('connection', async (socket, request) => {
   const user = new URL(request.url ?? '/', 'http://localhost').searchParams.get('user') ?? ''
-  const held = sockets.get(user) ?? new Set()
-  sockets.set(user, held.add(socket))
+  const own = sockets.get(user) ?? new Set()
+  sockets.set(user, own.add(socket))
   socket.on('error', () => undefined)
   socket.on('close', () => {
-    held.delete(socket)
-    if (held.size > 0) return
+    own.delete(socket)
+    if (own.size > 0) return
     sockets.delete(user)
     void subscriber.unsubscribe(user)
   })
-  if (held.size === 1) await subscriber.subscribe(user)
+  if (own.size === 1) await subscriber.subscribe(user)
   socket.send('{"type":"ready"}')
 })
 

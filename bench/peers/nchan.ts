@@ -7,14 +7,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../../test/fixtures/redis.ts'
-import { owned } from '../children.ts'
+import { endWithBench } from '../children.ts'
 import type { Fleet, FleetOptions, Peer } from './peer.ts'
 import { BenchRedis } from './redis.ts'
 
 const MODULE = '/usr/lib/nginx/modules/ngx_nchan_module.so'
 const PACKAGES = 'nginx libnginx-mod-nchan'
 
-/** nchan, an nginx module in C, with its Redis store: one worker a node. */
+/** nchan, an nginx module in C, with its Redis store and one worker per node. */
 export const nchan: Peer = {
   name: 'nchan',
   label: 'nchan + Redis',
@@ -46,7 +46,7 @@ export const nchan: Peer = {
       const folder = await mkdtemp(join(tmpdir(), 'belfry-bench-nginx-'))
       const file = join(folder, 'nginx.conf')
       await writeFile(file, configuration(folder, port, redis.url))
-      const child = owned(spawn('nginx', ['-c', file, '-e', join(folder, 'error.log'), '-p', folder], { stdio: 'ignore' }))
+      const child = endWithBench(spawn('nginx', ['-c', file, '-e', join(folder, 'error.log'), '-p', folder], { stdio: 'ignore' }))
       children.push(child)
       folders.push(folder)
       ports.push(port)
@@ -55,7 +55,7 @@ export const nchan: Peer = {
         await sleep(20)
       }
     }
-    // Its connection to Redis is made behind the scenes.
+    // nginx listens before nchan has connected to Redis.
     await sleep(1000)
     const pids = [...children.flatMap(({ pid = 0 }) => [pid, ...childrenOf(pid)]), redis.pid]
     const stop = async (): Promise<void> => {

@@ -4,8 +4,9 @@ import express from 'express'
 import { Redis } from 'ioredis'
 import { WebSocket, WebSocketServer } from 'ws'
 
-// The usual pattern, which Belfry replaces: Express and `ws`, one channel that every node hears, a Redis List per user for whoever is not
-// here, a counter per user and second, and a sorted set for the excess. Its holes are the pattern's own.
+// The usual do-it-yourself pattern, which Belfry replaces: Express and `ws`, one channel that every node subscribes to, a Redis List per user
+// without a socket on this node, a counter per user and second, and a sorted set for notifications over the limit. Its faults belong to the
+// pattern and are described in docs/explanation/comparison.md.
 
 const CHANNEL = 'notifications'
 const QUEUE_SECONDS = 7 * 24 * 3600
@@ -65,12 +66,12 @@ subscriber.on('message', (_channel: string, message: string) => {
 const server = createServer(app)
 new WebSocketServer({ server }).on('connection', async (socket, request) => {
   const userId = new URL(request.url ?? '/', 'http://localhost').searchParams.get('user') ?? ''
-  const held = clients.get(userId) ?? new Set()
-  clients.set(userId, held.add(socket))
+  const own = clients.get(userId) ?? new Set()
+  clients.set(userId, own.add(socket))
   socket.on('error', () => undefined)
   socket.on('close', () => {
-    held.delete(socket)
-    if (held.size === 0) clients.delete(userId)
+    own.delete(socket)
+    if (own.size === 0) clients.delete(userId)
   })
   for (;;) {
     const queued = await redis.lpop(`queue:${userId}`)

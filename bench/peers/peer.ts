@@ -1,21 +1,22 @@
 import type { Program } from '../program.ts'
 import type { Target } from '../raw-socket.ts'
 
-/** How a peer is started for one measure. */
+/** Options for the start of a peer. */
 export interface FleetOptions {
   nodes: number
-  /** Further environment of Belfry's nodes, and flags of Node. */
+  /** Further environment variables of the nodes. */
   environment?: Record<string, string>
+  /** Flags of Node. */
   flags?: string[]
 }
 
-/** A running peer: nodes that share one Redis of their own. */
+/** A running peer: nodes that share one Redis, which no other peer uses. */
 export interface Fleet {
   readonly peer: Peer
   readonly ports: readonly number[]
-  /** The nodes, where they are Node processes. */
+  /** The nodes, if they are Node processes; otherwise empty. */
   readonly programs: readonly Program[]
-  /** Every process that counts, and Redis among them. */
+  /** All measured processes: the nodes and Redis. */
   readonly pids: readonly number[]
   readonly redisPort: number
   stop(): Promise<void>
@@ -25,19 +26,19 @@ export interface Fleet {
 export interface Peer {
   readonly name: string
   readonly label: string
-  /** Why it cannot run here; undefined: it can. */
+  /** Returns why the program cannot run on this machine; undefined if it can. May install packages. */
   missing(): Promise<string | undefined>
   start(options: FleetOptions): Promise<Fleet>
-  /** Where a user's socket goes. */
+  /** Returns the target of a user's socket. */
   target(port: number, user: string): Target
-  /** Where a publish for the user goes. */
+  /** Returns the path of a publish to the user. */
   publishPath(user: string): string
-  /** Header lines of a publish. */
+  /** Header lines of a publish, each with its line end. */
   readonly headers: string
-  /** What a socket sends right after the upgrade. */
+  /** Text that a client sends right after the upgrade; '' for none. */
   readonly greeting: string
-  /** What is at the start of the message after which the socket hears everything; '': the upgrade is. */
+  /** Beginning of the message after which the socket receives all messages; '' if it does so right after the upgrade. */
   readonly ready: string
-  /** It is known to deliver twice, and leaves it to clients. */
+  /** The program may deliver a message twice, and leaves it to clients to drop duplicates. */
   readonly doubles: boolean
 }

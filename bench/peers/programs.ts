@@ -3,17 +3,21 @@ import { Program } from '../program.ts'
 import type { Fleet, FleetOptions, Peer } from './peer.ts'
 import { BenchRedis } from './redis.ts'
 
-/** How the nodes of a peer that is a Node program are started. */
-interface Start {
+/** Start parameters of a peer that is a Node program. */
+interface ProgramStart {
   script: string
   args?: string[]
   environment?: Record<string, string>
-  /** Answers below 500 when the node is ready. */
+  /** Path that answers with a status below 500 once the node is ready; default /. */
   probe?: string
 }
 
-/** Starts the nodes one after the other, on a Redis of their own. */
-export async function startPrograms(peer: Peer, start: Start, { nodes, environment = {}, flags = [] }: FleetOptions): Promise<Fleet> {
+/** Starts a Redis, then the nodes one after the other. */
+export async function startPrograms(
+  peer: Peer,
+  start: ProgramStart,
+  { nodes, environment = {}, flags = [] }: FleetOptions
+): Promise<Fleet> {
   const redis = await BenchRedis.start()
   const programs: Program[] = []
   const ports: number[] = []
@@ -24,8 +28,8 @@ export async function startPrograms(peer: Peer, start: Start, { nodes, environme
   try {
     for (let node = 0; node < nodes; node++) {
       const port = await freePort()
-      const given = { PORT: String(port), REDIS_URL: redis.url, ...start.environment, ...environment }
-      const program = new Program(start.script, start.args ?? [], given, flags)
+      const variables = { PORT: String(port), REDIS_URL: redis.url, ...start.environment, ...environment }
+      const program = new Program(start.script, start.args ?? [], variables, flags)
       programs.push(program)
       ports.push(port)
       await program.listening(port, start.probe ?? '/')

@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { freePort } from '../../test/fixtures/redis.ts'
-import { owned } from '../children.ts'
+import { endWithBench } from '../children.ts'
 
-/** A Redis of one peer's own, with an append-only file synced each second. */
+/** The Redis of one peer, with an append-only file that is synced each second. */
 export class BenchRedis {
   readonly port: number
   readonly client: Redis
@@ -28,7 +28,7 @@ export class BenchRedis {
     const folder = await mkdtemp(join(tmpdir(), 'belfry-bench-redis-'))
     const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--loglevel', 'warning']
     const durable = [...args, '--appendonly', 'yes', '--appendfsync', 'everysec']
-    const child = owned(spawn('redis-server', durable, { stdio: 'ignore' }))
+    const child = endWithBench(spawn('redis-server', durable, { stdio: 'ignore' }))
     const redis = new BenchRedis(port, folder, child)
     while ((await redis.client.ping().catch(() => '')) !== 'PONG') await sleep(20)
     return redis

@@ -4,7 +4,7 @@ import { createAdapter as createStreamsAdapter } from '@socket.io/redis-streams-
 import { Redis } from 'ioredis'
 import { Server } from 'socket.io'
 
-// Socket.IO 4 with a room per user, and one of its two Redis adapters (`redis`, `streams`). No tokens, no limit.
+// Socket.IO 4 with a room per user and one of its two Redis adapters (`redis`, `streams`). It has no tokens and no limit.
 
 const { PORT = '0', REDIS_URL = '' } = process.env
 const redis = new Redis(REDIS_URL)

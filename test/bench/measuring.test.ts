@@ -7,7 +7,7 @@ import { timeOf } from '../../bench/cpu.ts'
 import { interleave, median } from '../../bench/interleave.ts'
 import { atLeast, atMost, noteOf } from '../../bench/measures/measure.ts'
 import { writePage } from '../../bench/page.ts'
-import { type Entry, line, save } from '../../bench/report.ts'
+import { type Entry, formatEntry, saveEntries } from '../../bench/report.ts'
 import { NodeProcess } from '../fixtures/node-process.ts'
 
 const entry: Entry = {
@@ -34,7 +34,7 @@ t.test('pairs are measured in turns, and flawed ones are taken again', async (t)
   const comparison = await interleave(3, side('a', 1), side('b', -1))
   t.equal(order.join(''), 'abbaabba')
   t.match(comparison, { a: 30, b: 10, ratio: 3, low: 1, high: 4, pairs: 3, flaws: ['late (5 ms)'] })
-  t.equal(noteOf('b', comparison), 'to b: 3.00 (1.00 to 4.00, 3 pairs); 1 left out: late')
+  t.equal(noteOf('b', comparison), 'ratio to b: 3.00 (1.00 to 4.00, 3 pairs); 1 left out: late')
   const flawed = async () => ({ value: 1, flaw: 'late' })
   const allFlawed = await interleave(1, flawed, flawed)
   t.match(allFlawed, { ratio: 1, pairs: 0 })
@@ -45,11 +45,11 @@ t.test('pairs are measured in turns, and flawed ones are taken again', async (t)
 t.test('the report: lines, JSON, page and chart', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'belfry-report-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  t.match(line(entry), /MET {4}to other[\s\S]*UNMET {2}a second/)
+  t.match(formatEntry(entry), /MET {4}to other[\s\S]*UNMET {2}a second/)
   const file = join(folder, 'results.json')
-  await save(file, [{ ...entry, name: 'batch' }], ['single', 'batch'])
-  await save(file, [{ ...entry, title: 'older' }], ['single', 'batch'])
-  const report = await save(file, [entry], ['single', 'batch'])
+  await saveEntries(file, [{ ...entry, name: 'batch' }], ['single', 'batch'])
+  await saveEntries(file, [{ ...entry, title: 'older' }], ['single', 'batch'])
+  const report = await saveEntries(file, [entry], ['single', 'batch'])
   t.same(
     report.entries.map(({ name, title }) => [name, title]),
     [

@@ -3,11 +3,13 @@ import { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import v8 from 'node:v8'
 
-// Loaded into every process that is measured (`--import`): answers its parent's questions about it, and costs nothing until then.
+// Loaded into every measured process with `--import`. On a request of the parent process, it reports the memory and sockets of its process; until
+// then it does nothing.
 
+/** Time after garbage collection in which resident memory settles. */
 const SETTLE_MS = 1500
 
-interface Counted {
+interface ObjectCounter {
   queryObjects(kind: unknown, options: { format: 'count' }): number
 }
 
@@ -23,11 +25,11 @@ async function answer({ port }: { port: number }): Promise<void> {
     rss,
     heapUsed,
     bytesRead: sockets.reduce((sum, socket) => sum + socket.bytesRead, 0),
-    incomingMessages: port === 0 ? (v8 as unknown as Counted).queryObjects(IncomingMessage, { format: 'count' }) : 0
+    incomingMessages: port === 0 ? (v8 as unknown as ObjectCounter).queryObjects(IncomingMessage, { format: 'count' }) : 0
   })
 }
 
 if (process.send !== undefined) {
-  process.on('message', (question) => void answer(question as { port: number }))
+  process.on('message', (request) => void answer(request as { port: number }))
   process.channel?.unref()
 }
