@@ -1,11 +1,12 @@
-/** What a client does after a close: the verdict is the hundred the code is in. */
+/** The client's action after a close: do not reconnect, reconnect with back-off, or reconnect now. */
 export type Verdict = 'stop' | 'back-off' | 'now'
 
 /**
- * Close codes of `belfry.v1`.
+ * Close codes of `belfry.v1`. The range of a code tells the client's action:
  *
- * 4000-4099 do not reconnect unchanged, 4100-4199 reconnect with back-off,
- * 4200-4299 reconnect now, after `bye.reconnectInMs`.
+ * - 4000-4099: do not reconnect unchanged
+ * - 4100-4199: reconnect with back-off
+ * - 4200-4299: reconnect now, after `bye.reconnectInMs`
  */
 export const closeCodes = {
   unauthorized: { code: 4001, reason: 'unauthorized' },
@@ -26,12 +27,12 @@ export const closeCodes = {
 
 export type CloseName = keyof typeof closeCodes
 
-/** Reasons sent with 4001, in place of the table's own. */
+/** The reasons of 4001, sent in place of `unauthorized`. */
 export type UnauthorizedReason = 'token_missing' | 'token_invalid' | 'token_expired' | 'token_revoked'
 
 /**
- * The verdict of any close code. Codes outside 4000-4299 (1001, 1006, 1011, ...) mean back-off,
- * but for 1009, which the same client would only earn again.
+ * Returns the verdict of any close code. Codes outside 4000-4299 (1001, 1006, 1011, …) mean back-off. The exception is 1009: a client that sent
+ * too large a frame would send it again.
  */
 export function verdictOf(code: number): Verdict {
   if (code === 1009 || (code >= 4000 && code < 4100)) return 'stop'

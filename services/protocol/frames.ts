@@ -1,4 +1,4 @@
-/** What a publisher sent, as every device gets it. `timestamp` is Unix milliseconds. */
+/** A notification as every device gets it. `timestamp` is Unix milliseconds. */
 export interface Notification {
   id: string
   type: string
@@ -8,15 +8,20 @@ export interface Notification {
   data?: Record<string, unknown>
 }
 
-/** The states of a notification, in the order in which a user moves through them. `seen` is not `read`: it still counts as unread. */
+/** The states of a notification, in the order in which a user moves through them. A `seen` notification still counts as unread. */
 export const STATES = ['unread', 'seen', 'read', 'archived'] as const
 
 export type State = (typeof STATES)[number]
 
 /**
- * Why rows are missing.
- * `trimmed` by retention; `epoch`: the log was started afresh; `ahead`: the position is past the log;
- * `fork`: the position holds another row now; `lost`: the store lost its tail; `unknown_id`: not an event id.
+ * The reason of a gap.
+ *
+ * - `trimmed`: the rows were removed by retention
+ * - `epoch`: the position is of an earlier log
+ * - `ahead`: the position is above the newest row
+ * - `fork`: the position holds another row now
+ * - `lost`: the store lost its newest rows
+ * - `unknown_id`: the position is not an event id
  */
 export type GapReason = 'trimmed' | 'epoch' | 'ahead' | 'fork' | 'lost' | 'unknown_id'
 
@@ -30,9 +35,9 @@ export interface HelloFrame {
   serverTime: number
   heartbeat: { intervalMs: number; timeoutMs: number }
   /**
-   * `fresh`: no position was given; `resumed`: all after `from` follows; `gap`: a `gap` frame follows.
-   * `from` is where the cursor starts, `to` the newest event id ('' while the log is empty), `pending` the rows between,
-   * `parked` how many wait for their release.
+   * `fresh`: there was no position to resume from; `resumed`: all rows after `from` follow; `gap`: a `gap` frame follows.
+   * `from` is the start of the cursor, `to` the newest event id ('' while the log is empty), `pending` the number of rows between them,
+   * and `parked` the number of parked notifications.
    */
   resume: { status: 'fresh' | 'resumed' | 'gap'; from: string; to: string; pending: number; parked: number }
   unread: number
@@ -40,7 +45,7 @@ export interface HelloFrame {
   limits: { maxFrameBytes: number; maxUnacked: number }
 }
 
-/** `replay` marks what was read from the log; `state` is there in a replay when it is not `unread`. */
+/** A notification. `replay` marks a row that was read from the log; `state` is present in a replay if it is not `unread`. */
 export interface NotificationFrame {
   type: 'notification'
   eventId: string
@@ -49,7 +54,7 @@ export interface NotificationFrame {
   notification: Notification
 }
 
-/** `ids` changed to `state`, here or on another device; `unread` is the count after it. */
+/** A change of state: `ids` changed to `state`, on this device or another. `unread` is the count after the change. */
 export interface StateFrame {
   type: 'state'
   eventId: string
@@ -59,7 +64,7 @@ export interface StateFrame {
   unread: number
 }
 
-/** A notification that was shown is taken back. */
+/** The notification `id` is taken back. */
 export interface RetractFrame {
   type: 'retract'
   eventId: string
@@ -69,7 +74,7 @@ export interface RetractFrame {
   unread: number
 }
 
-/** `ids` lost their worth while they were parked; this row takes their place. */
+/** The notifications `ids` lost their worth while they were parked: this row takes their place. */
 export interface DigestFrame {
   type: 'digest'
   eventId: string
@@ -79,7 +84,7 @@ export interface DigestFrame {
   unread: number
 }
 
-/** The replay is over: what follows is live and contiguous. `unread` is the count at this place. */
+/** The end of the replay: the rows that follow are live and contiguous. `unread` is the count at this place. */
 export interface CaughtUpFrame {
   type: 'caughtUp'
   eventId: string
@@ -87,8 +92,8 @@ export interface CaughtUpFrame {
 }
 
 /**
- * Rows that cannot be delivered. `from` and `to` are the first and the last position of the range, event ids whose last part
- * may be missing; `count` is how many are known to be gone, 0 when that cannot be known.
+ * Rows that cannot be delivered. `from` and `to` are the first and the last position of the range: event ids whose tag may be missing.
+ * `count` is the number of missing rows, 0 if it is not known.
  */
 export interface GapFrame {
   type: 'gap'
@@ -103,7 +108,7 @@ export interface PingFrame {
   time: number
 }
 
-/** How far a write is safe: on disk, on a replica, in the operating system's hands, or in memory only. */
+/** The place that a write has reached: the disk, a replica, the operating system's buffers, or memory only. */
 export type Durability = 'fsync' | 'replicated' | 'os' | 'none'
 
 /** The frame with the same `ref` was carried out. `unread` follows a `mark`, `tokenExpiresAt` a `refresh`. */
@@ -111,12 +116,12 @@ export interface OkFrame {
   type: 'ok'
   ref?: number
   unread?: number
-  /** How safe a mark is: `fsync`, `replicated`, `os` or `none`. */
+  /** Follows a `mark`. */
   durability?: Durability
   tokenExpiresAt?: number
 }
 
-/** The frame with the same `ref` was not carried out. `temporary`: the same frame may work later, after `retryAfterMs`. */
+/** The frame with the same `ref` was not carried out. `temporary`: a retry after `retryAfterMs` may succeed. */
 export interface ErrorFrame {
   type: 'error'
   ref?: number
@@ -126,7 +131,7 @@ export interface ErrorFrame {
   retryAfterMs?: number
 }
 
-/** The server closes next; the client waits `reconnectInMs` before it comes back, when the code lets it. */
+/** The last frame before the server closes. If the code lets the client reconnect, it waits `reconnectInMs` first. */
 export interface ByeFrame {
   type: 'bye'
   code: number
@@ -134,20 +139,20 @@ export interface ByeFrame {
   reconnectInMs: number
 }
 
-/** Frames that are rows of the log: they carry an event id. */
+/** The frames of rows. */
 export type RowFrame = NotificationFrame | StateFrame | RetractFrame | DigestFrame
 
 export type ServerFrame = HelloFrame | RowFrame | CaughtUpFrame | GapFrame | PingFrame | OkFrame | ErrorFrame | ByeFrame
 
-/** Everything up to and with `eventId` was received by the device. */
+/** The device received everything up to and including `eventId`. */
 export interface AckFrame {
   type: 'ack'
   eventId: string
 }
 
 /**
- * Sets the state of `ids`, or of everything up to and with the event id `upTo`. `ageMs`: the user made the mark so many milliseconds ago,
- * and what was marked later stays; for marks that are sent late, or again.
+ * Sets the state of `ids`, or of everything up to and including the event id `upTo`. `ageMs` is the time since the user made the mark, for marks
+ * that are sent late or again: notifications that were marked later keep their state.
  */
 export interface MarkFrame {
   type: 'mark'
@@ -158,7 +163,7 @@ export interface MarkFrame {
   ageMs?: number
 }
 
-/** A new token for the same user, before the old one expires. */
+/** A new token of the same user, sent before the old one expires. */
 export interface RefreshFrame {
   type: 'refresh'
   ref?: number

@@ -1,4 +1,4 @@
-/** The WebSocket subprotocol, and the version of everything in this folder. */
+/** The WebSocket subprotocol, which names the version of everything in this folder. */
 export const SUBPROTOCOL = 'belfry.v1'
 
 /** Path of the WebSocket. */
@@ -7,12 +7,12 @@ export const SOCKET_PATH = '/v1/ws'
 /** Path of the same frames as server-sent events. */
 export const STREAM_PATH = '/v1/sse'
 
-/** A subprotocol entry with this prefix carries the token, `bearer.<jwt>`; it is never answered back. */
+/** Prefix of the subprotocol entry that carries the token, `bearer.<jwt>`. The server never answers with that entry. */
 export const BEARER_PREFIX = 'bearer.'
 
-/** The device a connection belongs to when the client names none. Its cursor moves by itself. */
+/** The device of connections whose client names none. Its cursor moves by itself. */
 export const DEFAULT_DEVICE = 'default'
 
-/** Words a client may send as `last_event_id` in place of an event id. */
+/** Words that `last_event_id` may have in place of an event id. */
 export const EARLIEST = 'earliest'
 export const LATEST = 'latest'

@@ -4,7 +4,7 @@ import type { UserState } from './state.ts'
 
 const RANK: Record<State, number> = { unread: 0, seen: 1, read: 2, archived: 3 }
 
-/** Those of the ids whose state a mark would change: known ones, and `seen` only from `unread`. */
+/** Returns the ids whose state a mark changes: those in the log that have another state. `seen` is set on unread notifications only. */
 export function markable(state: UserState, ids: string[], to: State): string[] {
   const known = new Set(state.rows.filter((row) => rowKind(row) === 'n').map(rowId))
   return [...new Set(ids)].filter((id) => {
@@ -13,7 +13,10 @@ export function markable(state: UserState, ids: string[], to: State): string[] {
   })
 }
 
-/** Marking a whole stretch only raises states (or, to unread, lowers them), and leaves archived ones alone. */
+/**
+ * Returns the ids up to a position whose state a mark changes. A mark of a stretch only raises states, and a mark as unread only lowers
+ * them; archived notifications stay archived.
+ */
 export function markableUpTo(state: UserState, upTo: Position, to: State): string[] {
   if (upTo.epoch !== state.epoch) return []
   const ids: string[] = []
@@ -26,7 +29,7 @@ export function markableUpTo(state: UserState, upTo: Position, to: State): strin
   return ids
 }
 
-/** Returns the ids whose state was changed later than a time. Reads from the newest row back, since times never fall. */
+/** Returns the ids whose state changed after a time. Reads from the newest row back, because the times of rows never run backwards. */
 export function markedAfter(state: UserState, ms: number): Set<string> {
   const ids = new Set<string>()
   for (let index = state.rows.length - 1; index >= 0; index--) {

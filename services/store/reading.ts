@@ -1,19 +1,17 @@
 import { formatEventId, type GapReason, type Position } from '../protocol/index.ts'
 import { rowId, rowId8, rowTime, tagAfter } from './row.ts'
 import { rowAt, statesOf, type UserState } from './state.ts'
-import type { Backlog, ReadCommand, Start } from './store.ts'
+import type { Backlog, ReadBounds, Start } from './store.ts'
 
-/** A place to read from, and why the place asked for is not it. */
-interface Located {
+/** The offset after which a read begins, and the gap if the log does not continue the position asked for. */
+interface ReadStart {
   from: number
   gap: Backlog['gap']
   resumed: boolean
 }
 
-type Bounds = Pick<ReadCommand, 'limit' | 'bytes'>
-
-/** Reads from where a cursor starts. Changes nothing. */
-export function backlogOf(state: UserState, start: Start, deviceId: string, bounds: Bounds, expiresInMs: number): Backlog {
+/** Reads the backlog of a cursor. Changes nothing. */
+export function backlogOf(state: UserState, start: Start, deviceId: string, bounds: ReadBounds, expiresInMs: number): Backlog {
   const { from, gap, resumed } = locate(state, start, deviceId)
   const rows = rowsAfter(state, from, bounds)
   return {
@@ -31,26 +29,30 @@ export function backlogOf(state: UserState, start: Start, deviceId: string, boun
   }
 }
 
-/** The position of an offset; its tag is '' where no row tells it. */
+/** Returns the position of an offset. The tag is '' if its row is not retained. */
 export function positionOf(state: UserState, offset: number): Position {
   const { epoch, top, chain } = state
   const row = rowAt(state, offset)
   return { epoch, offset, id8: row !== undefined ? rowId8(row) : offset > 0 && offset === top ? chain : '' }
 }
 
-/** Milliseconds until the oldest row leaves by age; 0 when there is none. */
+/** Returns the time until the oldest row expires, milliseconds; 0 if there is no row. */
 export function expiresIn({ rows }: UserState, retentionMs: number, now: number): number {
   return rows[0] === undefined ? 0 : rowTime(rows[0]) + retentionMs - now
 }
 
-function rowsAfter({ rows, floor }: UserState, offset: number, { limit, bytes = Number.POSITIVE_INFINITY }: Bounds): Buffer[] {
+function rowsAfter({ rows, floor }: UserState, offset: number, { limit, bytes = Number.POSITIVE_INFINITY }: ReadBounds): Buffer[] {
   const first = offset - floor
   let end = first
   for (let sum = 0; end < rows.length && end - first < limit && sum < bytes; end++) sum += (rows[end] as Buffer).length
   return rows.slice(first, end)
 }
 
-function locate(state: UserState, start: Start, deviceId: string): Located {
+/**
+ * Finds where a cursor starts. A device without a stored cursor starts at the highest cursor of the user's devices, so that the rows that no
+ * device has received are pending for it; the first device of a user starts at the oldest row.
+ */
+function locate(state: UserState, start: Start, deviceId: string): ReadStart {
   if (start.at === 'position') return { ...resume(state, start.position), resumed: true }
   if (start.at === 'latest') return { from: state.top, gap: undefined, resumed: false }
   if (start.at === 'unknown') return { ...gap(state, 'unknown_id', '', eventId(state, state.floor), 0), resumed: true }
@@ -65,7 +67,8 @@ function locate(state: UserState, start: Start, deviceId: string): Located {
   return { from, gap: undefined, resumed: false }
 }
 
-function resume(state: UserState, position: Position): Omit<Located, 'resumed'> {
+/** Continues a position, or names the gap: another epoch, past the log, trimmed, or another row at the offset (a fork). */
+function resume(state: UserState, position: Position): Omit<ReadStart, 'resumed'> {
   const { floor, top } = state
   const given = formatEventId(position)
   if (position.epoch !== state.epoch) return gap(state, 'epoch', given, eventId(state, floor), 0)
@@ -78,8 +81,8 @@ function resume(state: UserState, position: Position): Omit<Located, 'resumed'> 
 }
 
 /**
- * Returns whether the position has the tag this log has there. The tag of the row trimmed last is not kept: the row after it tells
- * whether its own follows from the given one.
+ * Returns whether a position has the tag of the row at its offset. If that row was trimmed, the tag of the next row tells: `tagAfter` must
+ * derive it from the given one.
  */
 function isOfThisLog(state: UserState, { offset, id8 }: Position): boolean {
   if (offset === 0 || id8 === '') return true
@@ -89,11 +92,11 @@ function isOfThisLog(state: UserState, { offset, id8 }: Position): boolean {
   return tagAfter(id8, rowTime(next), rowId(next)) === rowId8(next)
 }
 
-function gap(state: UserState, reason: GapReason, from: string, to: string, count: number): Omit<Located, 'resumed'> {
+function gap(state: UserState, reason: GapReason, from: string, to: string, count: number): Omit<ReadStart, 'resumed'> {
   return { from: state.floor, gap: { reason, from, to, count } }
 }
 
-/** An event id without its last part. */
+/** Formats an event id without its tag. */
 function eventId({ epoch }: UserState, offset: number): string {
   return formatEventId({ epoch, offset, id8: '' })
 }

@@ -1,5 +1,5 @@
-/** Where one Redis is, and how it is entered. */
-export interface RedisAddress {
+/** Address and credentials of one Redis server. */
+interface RedisAddress {
   host: string
   port: number
   username?: string
@@ -13,13 +13,13 @@ export interface RedisAddress {
 
 const DEFAULT_PORT = 6379
 
-/** Largest number of a database that a URL may name; the server has the last word. */
+/** Highest database number that is accepted here; the server may accept fewer. */
 const MAX_DATABASE = 999_999_999
 
 /**
- * Reads a `redis://` or `rediss://` URL. Blanks around it are ignored.
+ * Parses a `redis://` or `rediss://` URL. Blanks around it are ignored.
  *
- * @throws Error with one sentence that starts with a verb ("must be …") and shows no part of the URL
+ * @throws Error whose message completes a sentence about the URL ("must be …"), and shows no part of it, because it may contain a password
  */
 export function parseRedisUrl(value: string): RedisAddress {
   const text = value.trim()

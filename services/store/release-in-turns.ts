@@ -1,30 +1,31 @@
 import type { ReleaseResult, SweepResult } from './store.ts'
 
-/** How long one sweep releases, milliseconds. Sweeps start each second, so that the larger part of it is left to publishes. */
+/** Time budget of one sweep, milliseconds. A sweep starts each second, so that publishes have the larger part of it. */
 const BUDGET_MS = 300
 
 /**
- * Releases the users of one sweep, some at once, until the budget is used up. Those who are left stay due for the next sweep; the order
- * starts at a random user, so that none is always among them. A user whose release failed stays due as well. If nothing was released for a user, another node did it and schedules the rest.
+ * Releases the users of one sweep, `concurrency` at a time, until the budget is used up. The order starts at a random user, so that no user is
+ * always left over. Users who are left over, and those whose release failed, stay due for the next sweep. If nothing was released for a
+ * user, another node did it and schedules the rest.
  */
 export async function releaseInTurns(
   users: string[],
-  atOnce: number,
+  concurrency: number,
   release: (user: string) => Promise<ReleaseResult>
 ): Promise<SweepResult> {
   const total: SweepResult = { released: 0, folded: 0, waiting: [] }
   const start = Math.floor(Math.random() * users.length)
-  const turns = [...users.slice(start), ...users.slice(0, start)]
+  const rotated = [...users.slice(start), ...users.slice(0, start)]
   const end = performance.now() + BUDGET_MS
-  for (let from = 0; from < turns.length && performance.now() < end; from += atOnce) {
-    const some = turns.slice(from, from + atOnce)
-    const results = await Promise.allSettled(some.map(release))
+  for (let from = 0; from < rotated.length && performance.now() < end; from += concurrency) {
+    const batch = rotated.slice(from, from + concurrency)
+    const results = await Promise.allSettled(batch.map(release))
     results.forEach((result, index) => {
       if (result.status === 'rejected') return
       const { released, folded, nextAt } = result.value
       total.released += released
       total.folded += folded
-      if (released > 0 && nextAt > 0) total.waiting.push({ user: some[index] as string, nextAt })
+      if (released > 0 && nextAt > 0) total.waiting.push({ user: batch[index] as string, nextAt })
     })
   }
   return total

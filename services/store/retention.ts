@@ -3,12 +3,12 @@ import { emptyRow, isEntry, rowKind, rowTime, stateChangeIn, withIds } from './r
 import { rowAt, type UserState } from './state.ts'
 import type { StoreSettings } from './store.ts'
 
-/** Returns how many rows a log may hold beside its notifications and digests, before the oldest rows leave. */
+/** Returns the number of rows that a log may hold beside its notifications and digests. */
 export function changesBound(maxEntries: number): number {
   return Math.max(MAX_CHANGES, 4 * maxEntries)
 }
 
-/** Returns the floor after the rows as old as retention have left. */
+/** Returns the floor after the rows that reached the age of retention are trimmed. */
 export function floorByAge({ floor, rows }: UserState, { retentionMs }: StoreSettings, now: number): number {
   const kept = rows.findIndex((row) => rowTime(row) > now - retentionMs)
   return floor + (kept < 0 ? rows.length : kept)
@@ -16,7 +16,8 @@ export function floorByAge({ floor, rows }: UserState, { retentionMs }: StoreSet
 
 /**
  * Returns the floor at which one more row fits: an entry (a notification or a digest), or a change (every other kind).
- * Each of the two has its own bound, so that changes do not push notifications out. Trimming starts a tenth above the bound.
+ * Each of the two has its own bound, so that changes do not push notifications out. Nothing is trimmed until a bound is exceeded by a tenth:
+ * one step in many trims, instead of each.
  */
 export function floorByCount(state: UserState, { maxEntries }: StoreSettings, added: 'entry' | 'change'): number {
   const { rows, changes } = state
@@ -35,8 +36,8 @@ function excess(count: number, bound: number): number {
 }
 
 /**
- * Finds the changes of state that later ones superseded: each id stays in the newest `s` row that names it, and leaves the older ones.
- * A row that no id is left in is emptied. Returns the rows in their new form, from the newest to the oldest.
+ * Returns the rewritten form of `s` rows that later ones superseded, from the newest to the oldest: each id stays in the newest row that names
+ * it, and a row without ids is emptied. The row at the top is never emptied, because it was appended in this step.
  */
 export function superseded(state: UserState): { offset: number; row: Buffer }[] {
   const named = new Set<string>()
@@ -45,10 +46,10 @@ export function superseded(state: UserState): { offset: number; row: Buffer }[] 
     const row = rowAt(state, offset) as Buffer
     if (rowKind(row) !== 's') continue
     const { ids } = stateChangeIn(row)
-    const left = ids.filter((id) => !named.has(id))
-    for (const id of left) named.add(id)
-    if (left.length > 0 && left.length < ids.length) replaced.push({ offset, row: withIds(row, left) })
-    else if (left.length === 0 && offset < state.top) replaced.push({ offset, row: emptyRow(row, '-') })
+    const kept = ids.filter((id) => !named.has(id))
+    for (const id of kept) named.add(id)
+    if (kept.length > 0 && kept.length < ids.length) replaced.push({ offset, row: withIds(row, kept) })
+    else if (kept.length === 0 && offset < state.top) replaced.push({ offset, row: emptyRow(row, '-') })
   }
   return replaced
 }

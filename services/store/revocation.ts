@@ -1,15 +1,15 @@
 import type { Store } from './store.ts'
 
-/** Leeway of clocks on both ends of a token's life, milliseconds: `iat` may lie 30 s ahead, and so may the clock that `exp` is compared with. */
-const LEEWAY_MS = 60_000
+/** Clock skew allowed over the life of a token, milliseconds: 30 s for `iat`, and 30 s for the clock that `exp` is compared with. */
+const CLOCK_SKEW_MS = 60_000
 
 /**
- * Returns whether a token was issued at or before its user's revocation.
+ * Returns whether a token was issued at or before the revocation of its user's tokens.
  *
- * Most issuers write whole seconds: such a token may have been issued at any time within its second, so it is compared by seconds, and one
- * of the second of the revocation is accepted. A token that says milliseconds is compared by milliseconds.
+ * Most issuers write `iat` in whole seconds. Such a token may have been issued at any time within its second; it is compared by seconds, and
+ * a token of the same second as the revocation is accepted. A token with milliseconds is compared by milliseconds.
  *
- * @param issuedAt Unix milliseconds; 0 if the token does not say
+ * @param issuedAt Unix milliseconds; 0 if the token has no `iat`
  * @param revokedBefore Unix milliseconds; 0 if there was no revocation
  */
 export function isRevoked(issuedAt: number, revokedBefore: number): boolean {
@@ -17,7 +17,7 @@ export function isRevoked(issuedAt: number, revokedBefore: number): boolean {
   return issuedAt % 1000 === 0 ? issuedAt < revokedBefore - (revokedBefore % 1000) : issuedAt <= revokedBefore
 }
 
-/** Asks the store whether the tokens of a user were revoked after this one was issued. */
+/** Resolves with whether a token was issued at or before the revocation that the store has for its user. */
 export async function isRevokedIn(
   store: Pick<Store, 'revokedBefore'>,
   { sub, issuedAt }: { sub: string; issuedAt: number }
@@ -25,7 +25,7 @@ export async function isRevokedIn(
   return isRevoked(issuedAt, await store.revokedBefore(sub))
 }
 
-/** Returns how long a revocation is kept after it was made, milliseconds: as long as a token from before it may be accepted. */
+/** Returns the lifetime of a revocation, milliseconds: as long as a token from before it may be accepted. */
 export function revocationTtlMs(maxTokenLifetimeMs: number): number {
-  return maxTokenLifetimeMs + LEEWAY_MS
+  return maxTokenLifetimeMs + CLOCK_SKEW_MS
 }

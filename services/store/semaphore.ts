@@ -1,13 +1,14 @@
-/** Lets so many calls be under way at once; the others wait, first come, first served. */
+/** Limits the number of calls under way. Further calls wait in the order of their arrival. */
 export class Semaphore {
   #free: number
   readonly #waiting: (() => void)[] = []
 
-  constructor(count: number) {
-    this.#free = count
+  /** @param limit calls that may be under way at once */
+  constructor(limit: number) {
+    this.#free = limit
   }
 
-  /** Carries the call out when its turn has come. */
+  /** Waits for a free slot, then makes the call. */
   async take<Result>(call: () => Promise<Result>): Promise<Result> {
     if (this.#free > 0) this.#free -= 1
     else await new Promise<void>((resolve) => this.#waiting.push(resolve))

@@ -2,55 +2,60 @@ import type { Position, State } from '../protocol/index.ts'
 import { MAX_DEVICES } from './limits.ts'
 import { isEntry, rowId, rowId8, rowKind, rowTime, stateChangeIn } from './row.ts'
 
-/** A device's cursor; `at` is when it last moved, Unix milliseconds. */
+/** The cursor of a device. `at` is when it last moved, Unix milliseconds. */
 export interface Cursor {
   position: Position
   at: number
 }
 
-/** A notification that waits: `row` is a row of kind `n` whose time is that of its publish, `halfLife` is in seconds. */
+/** A parked notification. `row` is an `n` row whose time is that of the publish; `halfLife` is in seconds. */
 export interface Parked {
+  /** Number in the order of publishes, from 1. */
   no: number
   halfLife: number
   row: Buffer
 }
 
-/**
- * What became of the notification of an Idempotency-Key. `at` is its offset (`log`; of a folded one, that of its digest), its number
- * (`parked`), or the log's top when it was recalled before it had an offset (`recalled`). `body` is the end of its id.
- */
+/** The place of the notification that an Idempotency-Key stands for. */
 export interface KeyPlace {
   in: 'log' | 'parked' | 'recalled'
+  /**
+   * `log`: the offset of the notification, or of the digest it was folded into. `parked`: its number. `recalled`, while it was parked: the top of the
+   * log at that time, so that the key is forgotten as others of its age are.
+   */
   at: number
+  /** The end of the notification's id, which stands for the body of the request. */
   body: string
 }
 
-/** All the store knows of one user. Only `evolve` changes it. */
+/** The state of one user. Only `evolve` changes it. */
 export interface UserState {
-  /** '' until the log is first used. */
+  /** The identity of the log; '' until the first step that needs one. */
   epoch: string
+  /** Offset of the newest row. */
   top: number
-  /** The highest offset trimmed: `rows[i]` has offset `floor + 1 + i`. */
+  /** Highest offset that was trimmed: `rows[i]` has offset `floor + 1 + i`. */
   floor: number
   unread: number
-  /** The tag of the row at `top`; before the first row, the epoch. */
+  /** Tag of the row at `top`, also if that row was trimmed; before the first row, the epoch. */
   chain: string
-  /** Rows that are neither notifications nor digests. */
+  /** Number of rows that are neither notifications nor digests. */
   changes: number
-  /** The latest time used in this log; later ones never run behind it. */
+  /** Highest time of a row or a parked notification, Unix milliseconds. No later one has a lower time. */
   lastMs: number
-  /** Number of the latest parked notification. */
+  /** Number of the newest parked notification. */
   parkNo: number
+  /** Time of the latest revocation, Unix milliseconds; 0: none. */
   revokedBefore: number
-  /** Times of the notifications in the log that are still inside the rate window, ascending. */
+  /** Times at which notifications and digests were appended, ascending, from the rate window that ended with the latest. */
   limiter: number[]
   rows: Buffer[]
-  /** By notification id; unread is the absence of an entry. */
+  /** State by notification id. An unread notification has no entry. */
   states: Map<string, State>
   cursors: Map<string, Cursor>
-  /** In publish order. */
+  /** Parked notifications in the order of their publishes. */
   parked: Parked[]
-  /** Idempotency keys. Those in `log` or `recalled` are in ascending order of `at`. */
+  /** Place by idempotency key. Keys whose place is in `log` or `recalled` are in ascending order of `at`. */
   keys: Map<string, KeyPlace>
 }
 
@@ -75,19 +80,20 @@ export function emptyState(): UserState {
 }
 
 /**
- * One primitive change. A driver that stores them in order, and replays them on load, has the state again.
- * Each names all that it takes away, so that a driver which keeps the parts apart need not look at the state.
- * One exception: a `cursor` beyond `MAX_DEVICES` evicts the least recently used cursor.
+ * A primitive change of the state. The effects of a step, replayed in order over the state before it, give the state after it.
+ *
+ * An effect names everything that it removes, so that a driver that stores the parts of the state apart need not read them. The exception
+ * is `cursor`: a cursor beyond `MAX_DEVICES` evicts the least recently used one.
  */
 export type Effect =
-  /** A fresh log, after the old one was trimmed to its top; parked notifications and cursors stay. */
+  /** A new log begins; the step trimmed the old one to its top before. Parked notifications and cursors stay. */
   | { type: 'reset'; epoch: string }
-  /** The row takes offset `top + 1`; `at` is when, on the clock of the rate limit. This, and nothing else, is what wakes nodes. */
+  /** The row takes offset `top + 1`; `at` is the time for the rate limit. This effect, and no other, wakes nodes. */
   | { type: 'append'; row: Buffer; at: number; windowMs: number }
-  /** The times of the rate window, after the clock was set back. */
+  /** Replaces the times of the rate limit, after the clock was set back. */
   | { type: 'limiter'; times: number[] }
   | { type: 'replace'; offset: number; row: Buffer }
-  /** Rows up to `floor` go, and the states of `ids`, which are those of the notifications among them that have one. */
+  /** Removes the rows up to `floor`, and the states of `ids`: the notifications among them that have an entry in `states`. */
   | { type: 'trim'; floor: number; ids: string[] }
   | { type: 'state'; id: string; state: State }
   | { type: 'unread'; unread: number }
@@ -102,7 +108,7 @@ export function rowAt(state: UserState, offset: number): Buffer | undefined {
   return offset > state.floor ? state.rows[offset - state.floor - 1] : undefined
 }
 
-/** Returns the rows a step appended, each at its place. `before` tells where the log was. */
+/** Returns the rows that a step appended, with their places. `before` is the end of the log before the step. */
 export function appendedRows(
   before: Pick<UserState, 'epoch' | 'top'>,
   effects: Effect[]
@@ -122,27 +128,27 @@ export function appendedRows(
   return appended
 }
 
-/** Whether a notification in this state counts as unread. */
+/** Returns whether a notification counts as unread: `seen` does. */
 export function countsAsUnread(state: State | undefined): boolean {
   return state === undefined || state === 'unread' || state === 'seen'
 }
 
-/** The states of the notifications that the rows name, by id; those that are unread are left out. */
+/** Returns the state of each notification that the rows name, by id; those that are unread are left out. */
 export function statesOf(state: UserState, rows: Buffer[]): Map<string, State> {
-  const found = new Map<string, State>()
-  if (state.states.size === 0) return found
+  const stateById = new Map<string, State>()
+  if (state.states.size === 0) return stateById
   const add = (id: string): void => {
-    const held = state.states.get(id)
-    if (held !== undefined) found.set(id, held)
+    const stateOfId = state.states.get(id)
+    if (stateOfId !== undefined) stateById.set(id, stateOfId)
   }
   for (const row of rows) {
     if (rowKind(row) === 'n') add(rowId(row))
     if (rowKind(row) === 's') for (const id of stateChangeIn(row).ids) add(id)
   }
-  return found
+  return stateById
 }
 
-/** Applies one effect. Deterministic; replaying a command's effects over the state it saw gives the state it left. */
+/** Applies one effect to the state. */
 export function evolve(state: UserState, effect: Effect): void {
   switch (effect.type) {
     case 'reset':

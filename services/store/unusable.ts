@@ -1,5 +1,5 @@
 /**
- * The store must not be used, and waiting does not help: the message is one sentence for the operator. A start that fails with this error
- * prints the message without a stack.
+ * The store must not be used, and a retry does not help. The message is one sentence for the operator; a start that fails with this error prints
+ * it without a stack.
  */
 export class StoreUnusable extends Error {}

@@ -1,4 +1,4 @@
-import type { State } from '../../services/protocol/index.ts'
+import { STATES, type State } from '../../services/protocol/index.ts'
 import { encodeRow, NO_TAG, rowId, tails } from '../../services/store/row.ts'
 import type { LogPlace } from '../../services/store/store.ts'
 import { until } from '../fixtures/wait.ts'
@@ -6,7 +6,6 @@ import { idOf, marked, numbers, pageOf, type Stage, texts, untagged } from './st
 import type { Example } from './store.ts'
 
 const free = { rateLimit: 0 }
-const STATES: State[] = ['unread', 'seen', 'read', 'archived']
 
 async function markIds(stage: Stage, list: number[], state: State): Promise<{ ids: string[]; unread: number }> {
   return await marked(stage.store, { user: stage.user, target: { ids: list.map((number) => idOf(number)) }, state })

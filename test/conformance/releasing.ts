@@ -138,6 +138,21 @@ export const releasing: Example[] = [
     }
   },
   {
+    name: 'a sweep releases notifications that were due before the clock was set back a little',
+    alone: true,
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      await stage.send(4)
+      stage.clock.advance(1400)
+      await stage.send(5)
+      stage.clock.advance(-400)
+      let released = 0
+      for (const store of stage.stores) released += (await store.sweep()).released
+      t.equal(released, 2)
+      stage.clock.advance(400)
+    }
+  },
+  {
     name: 'a sweep keeps to the rate, and goes on with what is left',
     alone: true,
     run: async (t, stage) => {

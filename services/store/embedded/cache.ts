@@ -1,62 +1,66 @@
-import type { Stored } from './codec.ts'
+import type { StoredUser } from './codec.ts'
 import type { CommitGroup } from './journal.ts'
 
-/** A user in memory. */
-export interface Entry extends Stored {
+/** A user whose state is in memory. */
+export interface CachedUser extends StoredUser {
   readonly user: string
   readonly prefix: Buffer
-  /** The latest group of writes the user took part in. */
+  /** The latest group that writes of this user belong to. */
   group: CommitGroup | undefined
+  /** Estimated memory of the state, bytes. */
   bytes: number
-  /** Why the next step must say that rows may be missing; undefined when nothing is. */
-  doubt: Doubt | undefined
-  /** Its entries on disk cannot be read: it stays in memory. */
+  /** A loss of rows that the next step tells the devices; undefined: none. */
+  untoldLoss: UntoldLoss | undefined
+  /** The user's entries on disk cannot be read, so that the state must stay in memory. */
   pinned: boolean
 }
 
-/** `keys`: the log starts afresh, and these entries go; undefined: the rows that are there stay. */
-export interface Doubt {
-  keys: Buffer[] | undefined
+/** Damage that may have taken rows of a user. */
+interface UntoldLoss {
+  /** Keys of the user's damaged entries, which the next step removes because the log starts afresh; undefined: the rows that were read stay. */
+  damagedKeys: Buffer[] | undefined
 }
 
-/** The users last used, bounded by the memory they take; those with writes under way always stay. */
+/** The least recently used users are evicted when the cache is over its limit. Users with writes under way, and pinned ones, stay. */
 export class Cache {
-  readonly #limit: number
-  readonly #entries = new Map<string, Entry>()
+  readonly #limitBytes: number
+  /** From the least to the most recently used. */
+  readonly #cachedByName = new Map<string, CachedUser>()
   #bytes = 0
 
-  constructor(limit: number) {
-    this.#limit = limit
+  constructor(limitBytes: number) {
+    this.#limitBytes = limitBytes
   }
 
-  get(user: string): Entry | undefined {
-    const entry = this.#entries.get(user)
-    if (entry === undefined) return undefined
-    this.#entries.delete(user)
-    this.#entries.set(user, entry)
-    return entry
+  get(user: string): CachedUser | undefined {
+    const cached = this.#cachedByName.get(user)
+    if (cached === undefined) return undefined
+    this.#cachedByName.delete(user)
+    this.#cachedByName.set(user, cached)
+    return cached
   }
 
-  add(entry: Entry): void {
-    this.#entries.set(entry.user, entry)
-    this.#bytes += entry.bytes
-    this.#evict(entry)
+  add(cached: CachedUser): void {
+    this.#cachedByName.set(cached.user, cached)
+    this.#bytes += cached.bytes
+    this.#evict(cached)
   }
 
-  /** Tells that a user takes more or less memory than before. */
-  resize(entry: Entry, bytes: number): void {
-    this.#bytes += bytes - entry.bytes
-    entry.bytes = bytes
-    this.#evict(entry)
+  /** Sets the memory of a user. */
+  resize(cached: CachedUser, bytes: number): void {
+    this.#bytes += bytes - cached.bytes
+    cached.bytes = bytes
+    this.#evict(cached)
   }
 
-  #evict(keep: Entry): void {
-    if (this.#bytes <= this.#limit) return
-    for (const [user, entry] of this.#entries) {
-      if (entry === keep || entry.pinned || entry.group?.settled === false) continue
-      this.#entries.delete(user)
-      this.#bytes -= entry.bytes
-      if (this.#bytes <= this.#limit) return
+  /** Evicts users until the cache is within its limit, but for the one in use. */
+  #evict(inUse: CachedUser): void {
+    if (this.#bytes <= this.#limitBytes) return
+    for (const [user, cached] of this.#cachedByName) {
+      if (cached === inUse || cached.pinned || cached.group?.settled === false) continue
+      this.#cachedByName.delete(user)
+      this.#bytes -= cached.bytes
+      if (this.#bytes <= this.#limitBytes) return
     }
   }
 }

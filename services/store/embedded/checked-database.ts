@@ -4,10 +4,10 @@ import type { CommitCounter } from './commits.ts'
 import type { CheckedEntry, Database, Operation } from './database.ts'
 
 /**
- * A database whose values carry checksums of ours, and whose writes are counted.
+ * A database with a checksum in each value and a count of its writes.
  *
- * LevelDB checks its blocks only where a caller may ask for it, which the binding does not allow; and a flipped bit in a key moves an entry to another
- * key. So the checksum is over key and value.
+ * LevelDB verifies the checksums of its blocks only on request, and its binding offers no such option. The checksum here covers key and value,
+ * because a flipped bit in a key moves the entry to another key.
  */
 export class CheckedDatabase {
   readonly #database: Database
@@ -18,7 +18,7 @@ export class CheckedDatabase {
     this.#commits = commits
   }
 
-  /** All or nothing, in order, and on disk when it resolves. Not to be called again before. */
+  /** Writes all operations or none, in order. Resolves when they are on disk; the next call must wait for that. */
   async write(operations: Operation[]): Promise<void> {
     const number = Buffer.from(String(this.#commits.number + 1))
     const sealed = operations.map((operation): Operation => {
@@ -39,7 +39,7 @@ export class CheckedDatabase {
   }
 }
 
-/** The entries with `from <= key < to`, in order, `limit` at most. */
+/** Returns the entries with `from <= key < to`, in order, at most `limit`. */
 export async function readChecked(database: Database, from: Buffer, to: Buffer, limit?: number): Promise<CheckedEntry[]> {
   return (await database.range(from, to, limit)).map(([key, value]) => [key, unseal(key, value)])
 }

@@ -1,17 +1,17 @@
 import { crc32 } from 'node:zlib'
 
-const CHECKSUM = 4
+const CHECKSUM_BYTES = 4
 
-/** A value with the checksum of its key and of itself before it. */
+/** Returns a value with a checksum of key and value in front of it. */
 export function seal(key: Buffer, value: Buffer): Buffer {
-  const sealed = Buffer.allocUnsafe(CHECKSUM + value.length)
+  const sealed = Buffer.allocUnsafe(CHECKSUM_BYTES + value.length)
   sealed.writeUInt32LE(crc32(value, crc32(key)), 0)
-  value.copy(sealed, CHECKSUM)
+  value.copy(sealed, CHECKSUM_BYTES)
   return sealed
 }
 
-/** The value without its checksum; undefined when that does not match. */
+/** Returns the value without its checksum, or undefined if the checksum does not match. */
 export function unseal(key: Buffer, sealed: Buffer): Buffer | undefined {
-  const value = sealed.subarray(CHECKSUM)
-  return sealed.length >= CHECKSUM && sealed.readUInt32LE(0) === crc32(value, crc32(key)) ? value : undefined
+  const value = sealed.subarray(CHECKSUM_BYTES)
+  return sealed.length >= CHECKSUM_BYTES && sealed.readUInt32LE(0) === crc32(value, crc32(key)) ? value : undefined
 }

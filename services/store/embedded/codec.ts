@@ -1,20 +1,21 @@
-import type { State } from '../../protocol/index.ts'
+import { STATES, type State } from '../../protocol/index.ts'
 import { isEntry, rowTime } from '../row.ts'
 import { type Cursor, type Effect, emptyState, type KeyPlace, type Parked, type UserState } from '../state.ts'
 import type { CheckedEntry, Operation } from './database.ts'
 import { type Counts, countsOf, damageIn, type UserDamage } from './user-damage.ts'
 
 /**
- * The layout of the data folder:
+ * The layout of the data folder, by key:
  *
- *     'w' | length of the user (2) | user | part (1) | rest    all of one user, in one range
- *     'd' | user                                               one for each user with parked notifications
+ *     'w' | length of the user (2) | user | part (1) | rest    the entries of one user, in one range
+ *     'd' | user                                               an index of the users with parked notifications
  *     'n'                                                      the number of the latest write
- *     'x'                                                      damage that was found: JSON, see `DamageRecord`
- *     'v'                                                      the format's version, without a checksum
+ *     'x'                                                      the latest damage: JSON, see `DamageRecord`
+ *     'v'                                                      the version of the format, without a checksum
  *
- * Every value but the version begins with a CRC-32 of its key and of what follows it.
- * A user's name is in UTF-16, which alone keeps apart all strings, whether well formed or not.
+ * Each value but the version begins with a CRC-32 of its key and the rest of the value. A user is encoded in UTF-16, because UTF-8 has no encoding
+ * for strings that are not well formed.
+ *
  * Parts: `a` meta, the first key of a user · `c` cursors · `k` idempotency key -> place · `l` offset (6) -> row ·
  * `p` number (6) -> half-life (8, a double), row · `s` notification id -> state.
  * Format 1 had 'u' for 'w', neither checksums nor the counts in meta, and rows without tags: see `upgrade.ts`.
@@ -27,14 +28,14 @@ export const numberRange: [Buffer, Buffer] = [Buffer.from('n'), Buffer.from('o')
 export const damageRange: [Buffer, Buffer] = [Buffer.from('x'), Buffer.from('y')]
 export const parkedRange: [Buffer, Buffer] = [Buffer.from('d'), Buffer.from('e')]
 
-const NUMBER = 6
-const DOUBLE = 8
+const NUMBER_BYTES = 6
+const DOUBLE_BYTES = 8
 const EMPTY = Buffer.alloc(0)
-const STATES: State[] = ['unread', 'seen', 'read', 'archived']
+/** Written as their index in the list: the order must never change. */
 const PLACES: KeyPlace['in'][] = ['log', 'parked', 'recalled']
 
-/** What is kept of a user beside the state. */
-export interface Stored {
+/** A user as the data folder holds them. */
+export interface StoredUser {
   state: UserState
   /** When meta was last written, Unix milliseconds. */
   touched: number
@@ -42,13 +43,13 @@ export interface Stored {
   generation: number
 }
 
-/** Damage that may have taken writes of any user: each user that was last written before it may have lost the latest rows. */
+/** Damage that may have taken writes of any user: each user who was last written before it may have lost their newest rows. */
 export interface DamageRecord {
-  /** Counts the times that damage was found. */
+  /** The number of times that damage was found. */
   generation: number
-  /** When it was found, Unix milliseconds. */
+  /** When the damage was found, Unix milliseconds. */
   at: number
-  /** The files, and where in them. */
+  /** The damaged files, and the places in them. */
   where: string
 }
 
@@ -61,12 +62,12 @@ export function userPrefix(user: string): Buffer {
   return prefix
 }
 
-/** The range that holds all of a user. */
+/** Returns the range of a user's entries. */
 export function userRange(prefix: Buffer): [Buffer, Buffer] {
   return [prefix, Buffer.concat([prefix, Buffer.from([0xff])])]
 }
 
-/** The user of a key inside `usersRange`. */
+/** Returns the user of a key within `usersRange`. */
 export function userOf(key: Buffer): string {
   return key.toString('utf16le', 3, 3 + key.readUInt16BE(1))
 }
@@ -87,18 +88,21 @@ function textKey(prefix: Buffer, part: string, rest = ''): Buffer {
 }
 
 function numberKey(prefix: Buffer, part: string, number: number): Buffer {
-  const key = Buffer.allocUnsafe(prefix.length + 1 + NUMBER)
+  const key = Buffer.allocUnsafe(prefix.length + 1 + NUMBER_BYTES)
   prefix.copy(key)
   key.write(part, prefix.length)
-  key.writeUIntBE(number, prefix.length + 1, NUMBER)
+  key.writeUIntBE(number, prefix.length + 1, NUMBER_BYTES)
   return key
 }
 
-/** Place of the chain among the parts of meta that follow the epoch. */
+/** Index of the chain among the words of meta after the epoch. */
 const CHAIN_INDEX = 13
 
-/** Numbers in base 36; the limiter's times are kept as their distance from the latest, and the oldest row's for the maintenance. */
-function encodeMeta({ state, touched, generation }: Stored): Buffer {
+/**
+ * Encodes meta: words with a space between them, numbers in base 36. Times of the limiter are written as their distance from the latest time.
+ * The time of the oldest row and the number of parked notifications are there for `decodeAge`.
+ */
+function encodeMeta({ state, touched, generation }: StoredUser): Buffer {
   const { epoch, chain, top, floor, unread, lastMs, parkNo, revokedBefore, limiter, rows } = state
   const { parked, parkedNos, states, keys } = countsOf(state)
   const oldest = rows[0] === undefined ? 0 : rowTime(rows[0])
@@ -110,7 +114,7 @@ function encodeMeta({ state, touched, generation }: Stored): Buffer {
   return Buffer.from(text)
 }
 
-/** The part of meta that maintenance goes by; `oldest` is the time of the oldest row, 0 when there is none. */
+/** Decodes the words of meta that tell whether a user needs upkeep. `oldest` is the time of the oldest row; 0 if there is none. */
 export function decodeAge(value: Buffer): { touched: number; oldest: number; parked: number } {
   const [, touched, oldest, parked] = value
     .toString('latin1', 0, 60)
@@ -119,7 +123,8 @@ export function decodeAge(value: Buffer): { touched: number; oldest: number; par
   return { touched: touched as number, oldest: oldest as number, parked: parked as number }
 }
 
-function decodeMeta(value: Buffer, stored: Stored): Counts | undefined {
+/** Decodes meta into the user. Returns undefined, and leaves the user as they are, if meta is malformed. */
+function decodeMeta(value: Buffer, stored: StoredUser): Counts | undefined {
   const { state } = stored
   const [epoch, ...texts] = value.toString('latin1').split(' ')
   const chain = texts.splice(CHAIN_INDEX, 1)[0]
@@ -152,24 +157,24 @@ function decodePlace(value: Buffer): KeyPlace {
 }
 
 export function encodeParked({ halfLife, row }: Parked): Buffer {
-  const value = Buffer.allocUnsafe(DOUBLE + row.length)
+  const value = Buffer.allocUnsafe(DOUBLE_BYTES + row.length)
   value.writeDoubleBE(halfLife)
-  row.copy(value, DOUBLE)
+  row.copy(value, DOUBLE_BYTES)
   return value
 }
 
-/** Reads a user from all entries of the user's range. What cannot be trusted is left out, and named in `damage`. */
-export function decodeUser(prefix: Buffer, entries: CheckedEntry[]): Stored & { damage: UserDamage | undefined } {
-  const stored: Stored = { state: emptyState(), touched: 0, generation: 0 }
+/** Decodes a user from the entries of their range. Damaged parts are left out of the state, and described by `damage`. */
+export function decodeUser(prefix: Buffer, entries: CheckedEntry[]): StoredUser & { damage: UserDamage | undefined } {
+  const stored: StoredUser = { state: emptyState(), touched: 0, generation: 0 }
   const { state } = stored
   const at = prefix.length + 1
   const offsets: number[] = []
-  const bad: string[] = []
+  const badParts: string[] = []
   let counts: Counts | undefined
   for (const [key, value] of entries) {
     const part = String.fromCharCode(key[prefix.length] as number)
     if (value === undefined) {
-      bad.push(part)
+      badParts.push(part)
       continue
     }
     switch (part) {
@@ -183,12 +188,12 @@ export function decodeUser(prefix: Buffer, entries: CheckedEntry[]): Stored & { 
         state.keys.set(key.toString('utf8', at), decodePlace(value))
         break
       case 'l':
-        offsets.push(key.readUIntBE(at, NUMBER))
+        offsets.push(key.readUIntBE(at, NUMBER_BYTES))
         state.rows.push(value)
         if (!isEntry(value)) state.changes += 1
         break
       case 'p':
-        state.parked.push({ no: key.readUIntBE(at, NUMBER), halfLife: value.readDoubleBE(), row: value.subarray(DOUBLE) })
+        state.parked.push({ no: key.readUIntBE(at, NUMBER_BYTES), halfLife: value.readDoubleBE(), row: value.subarray(DOUBLE_BYTES) })
         break
       case 's':
         state.states.set(key.toString('utf8', at), STATES[value[0] as number] as State)
@@ -196,15 +201,19 @@ export function decodeUser(prefix: Buffer, entries: CheckedEntry[]): Stored & { 
     }
   }
   state.keys = new Map([...state.keys].sort(([, one], [, other]) => one.at - other.at))
-  const damage = damageIn(state, { entries, bad, offsets, counts })
+  const damage = damageIn(state, { entries, badParts, offsets, counts })
   return { ...stored, damage }
 }
 
 /**
- * The operations that bring the folder from what `before` tells to the state after `effects`.
- * Meta is written whenever more than cursors changed.
+ * Encodes the effects of a step as operations.
+ *
+ * Meta is written if anything but cursors changed, or if there are no effects: the user is in use.
+ *
+ * @param before the ends of the log before the step
+ * @param after the user after the step
  */
-export function encodeEffects(prefix: Buffer, before: { top: number; floor: number }, after: Stored, effects: Effect[]): Operation[] {
+export function encodeEffects(prefix: Buffer, before: { top: number; floor: number }, after: StoredUser, effects: Effect[]): Operation[] {
   const operations: Operation[] = []
   const put = (key: Buffer, value: Buffer): number => operations.push({ type: 'put', key, value })
   const del = (key: Buffer): number => operations.push({ type: 'del', key })
@@ -251,19 +260,19 @@ export function encodeEffects(prefix: Buffer, before: { top: number; floor: numb
   return operations
 }
 
-/** The version has no checksum: it is written past `CheckedDatabase`. */
+/** Encodes the version. It has no checksum, and so is not written through `CheckedDatabase`. */
 export function encodeVersion(): Operation {
   return { type: 'put', key: versionRange[0], value: Buffer.from(FORMAT_VERSION) }
 }
 
-/** The operation that notes whether a user has parked notifications. */
-export function encodeParkedIndex(user: string, has: boolean): Operation {
-  return has ? { type: 'put', key: parkedKey(user), value: EMPTY } : { type: 'del', key: parkedKey(user) }
+/** Encodes the index of users with parked notifications. */
+export function encodeParkedIndex(user: string, hasParked: boolean): Operation {
+  return hasParked ? { type: 'put', key: parkedKey(user), value: EMPTY } : { type: 'del', key: parkedKey(user) }
 }
 
-/** The operations that remove all entries of a damaged user and write what the state kept, but for meta. */
-export function encodeFresh(prefix: Buffer, state: UserState, keys: Buffer[]): Operation[] {
-  const operations: Operation[] = keys.map((key) => ({ type: 'del', key }))
+/** Encodes a damaged user without meta, which the step that follows writes: their entries are removed, and the parts that were kept are written. */
+export function encodeKeptParts(prefix: Buffer, state: UserState, damagedKeys: Buffer[]): Operation[] {
+  const operations: Operation[] = damagedKeys.map((key) => ({ type: 'del', key }))
   const put = (key: Buffer, value: Buffer): number => operations.push({ type: 'put', key, value })
   if (state.cursors.size > 0) put(textKey(prefix, 'c'), encodeCursors(state.cursors))
   for (const parked of state.parked) put(numberKey(prefix, 'p', parked.no), encodeParked(parked))
@@ -279,13 +288,13 @@ export function decodeDamage(value: Buffer): DamageRecord {
   return JSON.parse(value.toString()) as DamageRecord
 }
 
-/** The operations that leave nothing of a user who has neither rows nor parked notifications. */
+/** Encodes the removal of a user who has neither rows nor parked notifications. */
 export function encodeRemoval(prefix: Buffer, state: UserState): Operation[] {
   const keys = [textKey(prefix, 'a'), textKey(prefix, 'c'), ...[...state.keys.keys()].map((key) => textKey(prefix, 'k', key))]
   return keys.map((key) => ({ type: 'del', key }))
 }
 
-/** Bytes of memory the state takes, about. */
+/** Estimates the memory of a state, bytes. */
 export function sizeOf(state: UserState): number {
   let bytes = 1000 + state.cursors.size * 250 + state.keys.size * 100 + state.states.size * 100 + state.limiter.length * 8
   for (const row of state.rows) bytes += rowSize(row)
@@ -293,6 +302,7 @@ export function sizeOf(state: UserState): number {
   return bytes
 }
 
+/** Estimates the memory of a row, bytes. */
 export function rowSize(row: Buffer): number {
   return row.length + 120
 }

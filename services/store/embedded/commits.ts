@@ -2,16 +2,16 @@ import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 
-/** Beside LevelDB's files, which it leaves alone. */
+/** Name of the file. LevelDB ignores files that it does not know. */
 export const COMMITS_FILE = 'COMMITS'
 
 const DIGITS = 16
 
 /**
- * The number of the latest write, kept outside the database.
+ * The number of the latest write, in a file of its own beside the database.
  *
- * A log that was cut off cannot be told from one whose last write never came, except by this number. It is written after each sync and not synced
- * itself: it may be behind after a power failure, which says nothing, and it is never ahead of what was synced.
+ * Only this number tells a database that lost its last writes from one that never had them. It is written after each sync, and not synced itself: after
+ * a power failure it may be lower than the number in the database, which means nothing; it is never higher than what was synced.
  */
 export class CommitCounter {
   readonly #file: number
@@ -22,14 +22,14 @@ export class CommitCounter {
     this.number = number
   }
 
-  /** Takes over the file; made when it is not there. */
+  /** Opens the file, or creates it. */
   static open(folder: string, number: number): CommitCounter {
     const counter = new CommitCounter(openSync(join(folder, COMMITS_FILE), 'a', 0o600), number)
     closeSync(counter.#file)
     return new CommitCounter(openSync(join(folder, COMMITS_FILE), 'r+'), number)
   }
 
-  /** Notes that the write with the next number is on disk. */
+  /** Records that the next write is on disk. */
   advance(): void {
     this.number += 1
     const digits = String(this.number).padStart(DIGITS, '0')
@@ -41,7 +41,7 @@ export class CommitCounter {
   }
 }
 
-/** The number that the file holds; undefined when there is none that can be read. */
+/** Returns the number in the file, or undefined if there is no file, or its content is damaged. */
 export function readCommits(folder: string): number | undefined {
   try {
     const [digits = '', checksum] = readFileSync(join(folder, COMMITS_FILE), 'latin1').trimEnd().split(' ')

@@ -4,31 +4,32 @@ import { StoreUnusable } from '../unusable.ts'
 
 export type Operation = { type: 'put'; key: Buffer; value: Buffer } | { type: 'del'; key: Buffer }
 
-/** An ordered key-value store in one folder: what the embedded driver asks of it. */
+/** An ordered key-value store in one folder. */
 export interface Database {
-  /** All or nothing, in order, and on disk when it resolves. */
+  /** Writes all operations or none, in order. Resolves when they are on disk. */
   write(operations: Operation[]): Promise<void>
-  /** The entries with `from <= key < to`, in order, `limit` at most. */
+  /** Returns the entries with `from <= key < to`, in order, at most `limit`. */
   range(from: Buffer, to: Buffer, limit?: number): Promise<[Buffer, Buffer][]>
-  /** Waits for what is under way. */
+  /** Waits for the calls under way, and closes. */
   close(): Promise<void>
 }
 
-/** An entry whose value is undefined when its checksum does not match. */
+/** Key and value; the value is undefined if its checksum does not match. */
 export type CheckedEntry = [Buffer, Buffer | undefined]
 
-/** Opens the folder, which is made, for its owner alone, when it is not there. */
+/** Opens a folder. Creates it, for its owner alone, if it does not exist. */
 export type OpenDatabase = (folder: string) => Promise<Database>
 
-/** What an operator does about a damaged folder. */
+/** Instruction for operators, at the end of messages about damage. */
 export const REMEDY = 'Stop the service, and run belfry doctor --repair'
 
-/** Bytes an iterator fetches by one trip to the thread pool. */
-const READ_AHEAD = 1024 * 1024
+/** Bytes that an iterator reads in one task of the thread pool. */
+const READ_AHEAD_BYTES = 1024 * 1024
 
 /**
- * Opens a LevelDB, which one process at a time can hold.
- * Rejects with a plain sentence when another process holds it, or when it is damaged.
+ * Opens a LevelDB database, which one process at a time can hold.
+ *
+ * @throws StoreUnusable if another process holds it, it is damaged, or the folder cannot be created
  */
 export const openLevel: OpenDatabase = async (folder) => {
   try {
@@ -44,7 +45,7 @@ export const openLevel: OpenDatabase = async (folder) => {
   }
   return {
     write: (operations) => level.batch(operations, { sync: true }),
-    range: (from, to, limit = -1) => level.iterator({ gte: from, lt: to, limit, highWaterMarkBytes: READ_AHEAD }).all(),
+    range: (from, to, limit = -1) => level.iterator({ gte: from, lt: to, limit, highWaterMarkBytes: READ_AHEAD_BYTES }).all(),
     close: () => level.close()
   }
 }
@@ -56,14 +57,14 @@ function openFailure(folder: string, error: Error): string {
   return `The data folder ${folder} cannot be opened: ${cause.message}`
 }
 
-/** Whether a write failed for want of room, or because a file may not grow. */
+/** Returns whether a write failed because the disk or the quota is full, or the file reached its size limit. */
 export function isFull(error: unknown): boolean {
   const { cause } = error as { cause?: unknown }
   const full = /ENOSPC|EDQUOT|EFBIG|no space left|quota exceeded|file too large/i
   return full.test(String(error)) || (cause !== undefined && full.test(String(cause)))
 }
 
-/** Whether LevelDB found a file damaged: wrong bytes, a table that is cut off, or one that is missing. */
+/** Returns whether LevelDB found damage: wrong bytes, or a table that is truncated or missing. */
 export function isCorruption(error: unknown): boolean {
   const { code, message, cause } = error as Error & { code?: string; cause?: { code?: string } }
   return code === 'LEVEL_CORRUPTION' || cause?.code === 'LEVEL_CORRUPTION' || /\.(ldb|sst): (Invalid argument|No such file)/.test(message)

@@ -6,13 +6,13 @@ import { userHash } from '../../users.ts'
 import { Machine } from '../machine.ts'
 import type { StoreSettings } from '../store.ts'
 import type { CheckedDatabase } from './checked-database.ts'
-import { decodeUser, encodeEffects, encodeFresh, userRange } from './codec.ts'
+import { decodeUser, encodeEffects, encodeKeptParts, userRange } from './codec.ts'
 import { isCorruption, openLevel } from './database.ts'
 import { describe, eachUser, type Folder, openFolder, recordDamage } from './folder.ts'
 import { checkFiles, filesOf, isTable } from './level-files.ts'
 
-/** The doctor trims nothing. */
-const LIMITLESS: StoreSettings = {
+/** Settings under which a step trims nothing. */
+const UNLIMITED: StoreSettings = {
   rateLimit: 0,
   rateWindowMs: 1000,
   parkedMax: Number.MAX_SAFE_INTEGER,
@@ -22,22 +22,23 @@ const LIMITLESS: StoreSettings = {
   revocationTtlMs: Number.MAX_SAFE_INTEGER
 }
 
-/** What an examination of a data folder came to. */
+/** The result of an examination of a data folder. */
 export interface Diagnosis {
-  /** Damaged places of files; one line each. */
+  /** Damaged places of files, one line each. */
   files: string[]
-  /** Why the database cannot be opened; '' when it can. */
+  /** Why the database cannot be opened; '' if it can. */
   unreadable: string
-  /** Writes that are missing from the database, or damage found earlier whose effects remain; '' when there is none. */
+  /** Writes that are missing from the database, or damage that was found earlier and whose effects remain; '' if there are none. */
   lost: string
   users: number
   rows: number
-  /** Users whose data cannot be trusted: a repair gives them a new log. */
+  /** Users with damaged data. A repair gives them a new log. */
   damagedUsers: { userHash: string; reason: string }[]
 }
 
 /**
- * Examines the data folder of a service that does not run, and leaves it as it is: what opening it would change is done to a copy beside it.
+ * Examines the data folder of a stopped service. The folder stays unchanged: opening a database writes to it, so a copy beside the folder is
+ * opened.
  *
  * @param now Unix milliseconds
  */
@@ -51,10 +52,10 @@ export async function examine(folder: string, now: number): Promise<Diagnosis> {
     const opened = await openFolder(openLevel, copy, now, false)
     try {
       const inUse = await filesOf(copy)
-      // LevelDB has deleted half tables that a stop in the middle of a compaction left behind.
+      // LevelDB deletes, on opening, the incomplete tables that a crash during a compaction left behind: they are no damage.
       diagnosis.files = damage.filter(({ file }) => !isTable(file) || inUse.includes(file)).map(describe)
       await countUsers(opened.database, diagnosis)
-      diagnosis.lost = opened.found ? (opened.damage?.where ?? '') : ''
+      diagnosis.lost = opened.isNewDamage ? (opened.damage?.where ?? '') : ''
     } finally {
       await opened.database.close()
     }
@@ -71,8 +72,10 @@ export function isSound({ files, unreadable, lost, damagedUsers }: Diagnosis): b
 }
 
 /**
- * Makes a damaged folder usable: LevelDB puts together what can be read, and keeps the damaged files in `lost/`. Every user is told afterwards that
- * notifications may be missing. Rejects with a sentence when the folder is in use, or cannot be written.
+ * Makes a damaged folder usable. LevelDB recovers what can be read, and moves the damaged files to `lost/`. From then on every user is told that
+ * notifications may be missing.
+ *
+ * @throws an error whose message is a sentence for the operator, if the folder is in use or cannot be written
  *
  * @param now Unix milliseconds
  */
@@ -82,7 +85,7 @@ export async function repair(folder: string, { files, unreadable, lost }: Diagno
   try {
     const where = [...files, unreadable, lost].filter((part) => part !== '').join('; ')
     let generation = opened.damage?.generation ?? 0
-    if (!opened.found && where !== '') {
+    if (!opened.isNewDamage && where !== '') {
       generation += 1
       await recordDamage(opened.database, { generation, at: now, where })
     }
@@ -92,13 +95,13 @@ export async function repair(folder: string, { files, unreadable, lost }: Diagno
   }
 }
 
-/** Gives a damaged user a new log, as the store does when it meets one. */
+/** Gives a damaged user a new log, as the store does when it loads one. */
 async function startAfresh(database: CheckedDatabase, prefix: Buffer, generation: number, now: number): Promise<void> {
   const { damage, ...stored } = decodeUser(prefix, await database.range(...userRange(prefix)))
   if (damage === undefined) return
-  const operations = encodeFresh(prefix, stored.state, damage.keys)
+  const operations = encodeKeptParts(prefix, stored.state, damage.keys)
   const context = { now, newEpoch: newEpoch(), newId: newId(), listening: false }
-  const machine = new Machine(stored.state, LIMITLESS, context)
+  const machine = new Machine(stored.state, UNLIMITED, context)
   machine.lose()
   const after = { ...stored, touched: now, generation }
   await database.write([...operations, ...encodeEffects(prefix, { top: 0, floor: 0 }, after, machine.effects)])

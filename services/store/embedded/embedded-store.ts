@@ -31,30 +31,30 @@ import type {
   SweepResult
 } from '../store.ts'
 import { StoreClock } from '../store-clock.ts'
-import type { Entry } from './cache.ts'
-import { encodeEffects, encodeFresh, encodeParkedIndex, encodeRemoval, rowSize, sizeOf } from './codec.ts'
+import type { CachedUser } from './cache.ts'
+import { encodeEffects, encodeKeptParts, encodeParkedIndex, encodeRemoval, rowSize, sizeOf } from './codec.ts'
 import { type OpenDatabase, openLevel } from './database.ts'
 import { ConnectionRegistry } from './registry.ts'
 import type { Session } from './session.ts'
 import { SessionKeeper, type StoreLog } from './session-keeper.ts'
 import { upkeep } from './upkeep.ts'
 
-/** After a failed write the folder is tried again this often, milliseconds. */
-const PROBE_MS = 1000
-/** Releases under way at once: after an outage thousands of users are due, and a publish waits behind these and no more. */
-const RELEASES = 64
-/** Users a sweep releases at once. */
-const SWEEP_SLICE = 64
-/** An attach notes that the user is in use when meta was not written for this long, milliseconds. */
+/** Interval of the attempts to reopen the folder after a failed write, milliseconds. */
+const HEAL_INTERVAL_MS = 1000
+/** Releases under way at once. After an outage thousands of users are due; a publish waits behind this many releases at most. */
+const RELEASES_MAX = 64
+/** Users that a sweep releases at a time. */
+const SWEEP_CONCURRENCY = 64
+/** Age of meta, milliseconds, after which a step of a connected user writes it again, so that upkeep does not take them for idle. */
 const TOUCH_AFTER_MS = META_TTL_MS / 16
 
 export interface EmbeddedOptions {
-  /** The data folder; made when it is not there. */
+  /** The data folder. It is created if it does not exist. */
   folder: string
   settings: StoreSettings
-  /** Memory for users in use, bytes. Default 64 MiB. */
+  /** Memory for the states of users, bytes. Default 64 MiB. */
   cacheBytes?: number
-  /** How often expired rows and idle users are looked for, milliseconds. Default one hour. */
+  /** Interval of the passes that trim expired rows and remove idle users, milliseconds. Default one hour. */
   upkeepMs?: number
   /** Default: LevelDB. */
   openDatabase?: OpenDatabase
@@ -62,11 +62,11 @@ export interface EmbeddedOptions {
 }
 
 /**
- * The store of a single node: the state machine over an embedded database, in one folder that one process holds.
+ * The store of a single node: the state machine over an embedded database, in a folder that one process holds.
  *
- * Every answer, and every wake-up, comes after a sync of all it tells of. Concurrent commands share syncs.
- * A write that fails makes the store unavailable: it forgets what is in memory, opens the folder anew, and is
- * there again when a write succeeds.
+ * **Durable before told.** Each result and each wake-up comes after the sync of everything that it tells of. Concurrent steps share syncs.
+ *
+ * After a failed write the store is unavailable. `SessionKeeper` drops the states in memory and reopens the folder until a write succeeds.
  */
 export class EmbeddedStore implements Store {
   readonly #settings: StoreSettings
@@ -75,11 +75,11 @@ export class EmbeddedStore implements Store {
   readonly #wallClock = new StoreClock()
   readonly #registry = new ConnectionRegistry()
   readonly #stop = new AbortController()
-  readonly #releases = new Semaphore(RELEASES)
+  readonly #releases = new Semaphore(RELEASES_MAX)
   #events: StoreEvents | undefined
   readonly #keeper: SessionKeeper
-  /** Steps under way, and who waits for the last of them. */
-  #steps = 0
+  #stepsUnderWay = 0
+  /** Called when no step is under way any more. */
   #onIdle: () => void = () => {}
   #upkeeping: Promise<void> | undefined
   #timers: NodeJS.Timeout[] = []
@@ -103,7 +103,10 @@ export class EmbeddedStore implements Store {
   async open(_node: string, events: StoreEvents): Promise<void> {
     this.#events = events
     await this.#keeper.open()
-    this.#timers = [setInterval(() => this.#keeper.heal(), PROBE_MS).unref(), setInterval(() => this.#upkeep(), this.#upkeepMs).unref()]
+    this.#timers = [
+      setInterval(() => this.#keeper.heal(), HEAL_INTERVAL_MS).unref(),
+      setInterval(() => this.#startUpkeep(), this.#upkeepMs).unref()
+    ]
   }
 
   close(): Promise<void> {
@@ -147,9 +150,9 @@ export class EmbeddedStore implements Store {
   async sweep(): Promise<SweepResult> {
     const now = this.#clock()
     const users: string[] = []
-    // The next one is due within a window. A time further ahead is of a clock that was set back, or of a longer window: it is looked at now.
-    const beyond = now + this.#settings.rateWindowMs
-    for (const [user, at] of this.#use(true).due) if (at <= now || at > beyond) users.push(user)
+    // The next notification is due within a window. A time beyond it was noted before the clock was set back, or under a longer window.
+    const windowEnd = now + this.#settings.rateWindowMs
+    for (const [user, dueAt] of this.#sessionFor(true).due) if (dueAt <= now || dueAt > windowEnd) users.push(user)
     const drain = async (user: string): Promise<ReleaseResult> => {
       const result = await this.release(user)
       let last = result
@@ -160,25 +163,25 @@ export class EmbeddedStore implements Store {
       }
       return { ...result, parked: last.parked, nextAt: last.nextAt }
     }
-    return await releaseInTurns(users, SWEEP_SLICE, drain)
+    return await releaseInTurns(users, SWEEP_CONCURRENCY, drain)
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {
     const { user, connections } = command
     const { maxConnections } = this.#settings
     const call = this.#registry.begin(user)
-    let before: ConnectionInfo[] | undefined
+    let previous: ConnectionInfo[] | undefined
     try {
       return await this.#step<AttachResult>(user, (machine, { state }) => {
         const admission = admit(command, [], state.revokedBefore, maxConnections)
         if (admission.status !== 'admitted') return admission
         const backlog = machine.attach(command)
-        const held = this.#registry.get(user)
-        if (this.#registry.write(call, connections)) before = held
+        const registered = this.#registry.get(user)
+        if (this.#registry.write(call, connections)) previous = registered
         return { status: 'attached', backlog, displaced: admission.displaced.map(({ connectionId }) => connectionId) }
       })
     } catch (error) {
-      if (before !== undefined) this.#registry.write(call, before)
+      if (previous !== undefined) this.#registry.write(call, previous)
       throw error
     } finally {
       this.#registry.end(call)
@@ -237,41 +240,46 @@ export class EmbeddedStore implements Store {
     return await this.#step(user, (_machine, { state }) => state.revokedBefore)
   }
 
-  /** The time up to which rows have aged. A clock that was given has no steps. */
+  /** Returns the time up to which rows have aged. A clock from the settings is taken as it is. */
   #agedTo(now: number): number {
     if (this.#settings.clock !== undefined) return now
-    this.#wallClock.look(now)
+    this.#wallClock.observe(now)
     return this.#wallClock.agedTo() ?? now
   }
 
-  /** @param grows whether the step makes the log grow, which a full disk refuses */
-  #use(grows: boolean): Session {
+  /**
+   * Returns the session for a step.
+   *
+   * @param grows whether the step makes the log grow
+   * @throws StoreUnavailable if there is none; StoreFull if the step grows the log and the disk is full
+   */
+  #sessionFor(grows: boolean): Session {
     const { session, full } = this.#keeper
     if (session === undefined || this.#closing !== undefined || (grows && full)) throw this.#keeper.refusal()
     return session
   }
 
   /**
-   * One atomic step of a user. Resolves when it, and everything it may have seen, is on disk.
+   * Carries out one step of a user. Resolves when the step, and every earlier one of the user, is on disk.
    *
-   * @param grows whether the step makes the log grow. One that does not is carried out on a full disk, too: what it writes waits in memory
+   * If the disk fills up in the middle of a step that does not make the log grow, the step is repeated on the session that keeps changes in memory.
    */
-  async #step<Result>(user: string, run: (machine: Machine, entry: Entry) => Result, grows = false): Promise<Result> {
-    this.#steps += 1
+  async #step<Result>(user: string, run: (machine: Machine, cached: CachedUser) => Result, grows = false): Promise<Result> {
+    this.#stepsUnderWay += 1
     try {
-      const session = this.#use(grows)
+      const session = this.#sessionFor(grows)
       return await this.#stepIn(session, user, run).catch((error: unknown) => {
         const next = this.#keeper.session
         if (grows || next === undefined || next === session || !(error instanceof errors.StoreFull)) throw error
         return this.#stepIn(next, user, run)
       })
     } finally {
-      this.#steps -= 1
-      if (this.#steps === 0) this.#onIdle()
+      this.#stepsUnderWay -= 1
+      if (this.#stepsUnderWay === 0) this.#onIdle()
     }
   }
 
-  async #stepIn<Result>(session: Session, user: string, run: (machine: Machine, entry: Entry) => Result): Promise<Result> {
+  async #stepIn<Result>(session: Session, user: string, run: (machine: Machine, cached: CachedUser) => Result): Promise<Result> {
     const entry = session.cache.get(user) ?? (await session.load(user))
     if (session !== this.#keeper.session) throw this.#keeper.refusal()
     const result = this.#apply(session, entry, run)
@@ -279,34 +287,37 @@ export class EmbeddedStore implements Store {
     return result
   }
 
-  #apply<Result>(session: Session, entry: Entry, run: (machine: Machine, entry: Entry) => Result): Result {
+  /** Runs a step on the state, in one turn of the event loop, and adds its effects to the journal. */
+  #apply<Result>(session: Session, entry: CachedUser, run: (machine: Machine, cached: CachedUser) => Result): Result {
     const { state, user } = entry
     const before = { epoch: state.epoch, top: state.top, floor: state.floor }
-    const woken = this.#registry.has(user)
+    const isConnected = this.#registry.has(user)
     const now = this.#clock()
-    const context = { now, agedTo: this.#agedTo(now), newEpoch: newEpoch(), newId: newId(), listening: woken }
+    const context = { now, agedTo: this.#agedTo(now), newEpoch: newEpoch(), newId: newId(), listening: isConnected }
     const machine = new Machine(state, this.#settings, context)
-    const { doubt } = entry
-    const fresh = doubt?.keys === undefined ? [] : encodeFresh(entry.prefix, state, doubt.keys)
-    if (doubt !== undefined) machine.lose()
+    const { untoldLoss } = entry
+    const keptParts = untoldLoss?.damagedKeys === undefined ? [] : encodeKeptParts(entry.prefix, state, untoldLoss.damagedKeys)
+    if (untoldLoss !== undefined) machine.lose()
     const result = run(machine, entry)
     const { effects } = machine
     const parked = state.parked.length > 0
     if (effects.length > 0 || (this.#registry.has(user) && now - entry.touched > TOUCH_AFTER_MS)) {
       entry.touched = now
-      const operations = [...fresh, ...encodeEffects(entry.prefix, before, entry, effects)]
-      entry.doubt = undefined
+      const operations = [...keptParts, ...encodeEffects(entry.prefix, before, entry, effects)]
+      entry.untoldLoss = undefined
       if (parked !== session.due.has(user)) operations.push(encodeParkedIndex(user, parked))
       entry.group = session.journal.add(operations)
-      if (woken) this.#wakeLater(entry, appendedRows(before, effects))
-      session.cache.resize(entry, resized(entry, effects))
+      if (isConnected) this.#wakeLater(entry, appendedRows(before, effects))
+      session.cache.resize(entry, sizeAfter(entry, effects))
     }
-    if (parked) session.due.set(user, machine.nextAt())
+    // A notification that is due now is due whatever the clock says: a clock that is set back afterwards does not delay it.
+    if (parked) session.due.set(user, machine.nextAt() <= now ? 0 : machine.nextAt())
     else session.due.delete(user)
     return result
   }
 
-  #wakeLater({ user, group }: Entry, appended: ReturnType<typeof appendedRows>): void {
+  /** Sends the wake-ups of a step once its group is on disk. */
+  #wakeLater({ user, group }: CachedUser, appended: ReturnType<typeof appendedRows>): void {
     for (const { epoch, offset, row } of appended) {
       const wake = { user, epoch, offset, row: row.length <= INLINE_MAX ? row : undefined }
       group?.afterwards.push(() => {
@@ -315,7 +326,7 @@ export class EmbeddedStore implements Store {
     }
   }
 
-  #upkeep(): void {
+  #startUpkeep(): void {
     const { session } = this.#keeper
     if (session === undefined || this.#upkeeping !== undefined) return
     const task = {
@@ -323,7 +334,7 @@ export class EmbeddedStore implements Store {
       retentionMs: this.#settings.retentionMs,
       now: () => this.#agedTo(this.#clock()),
       trim: (user: string) => this.#step(user, () => {}),
-      remove: (user: string) => this.#remove(user),
+      remove: (user: string) => this.#removeIfIdle(user),
       signal: this.#stop.signal
     }
     this.#upkeeping = upkeep(task)
@@ -333,15 +344,16 @@ export class EmbeddedStore implements Store {
       })
   }
 
-  async #remove(user: string): Promise<void> {
+  async #removeIfIdle(user: string): Promise<void> {
     await this.#step(user, (machine, entry) => {
       const { state } = entry
-      const since = this.#agedTo(this.#clock()) - META_TTL_MS
+      const idleSince = this.#agedTo(this.#clock()) - META_TTL_MS
       const isRevocationKept = state.revokedBefore > 0 && state.revokedBefore + this.#settings.revocationTtlMs > this.#clock()
       const inUse =
-        this.#registry.has(user) || state.parked.length > 0 || state.rows.length > 0 || entry.touched > since || isRevocationKept
+        this.#registry.has(user) || state.parked.length > 0 || state.rows.length > 0 || entry.touched > idleSince || isRevocationKept
       const { session } = this.#keeper
-      if (session === undefined || inUse || machine.effects.length > 0 || [...state.cursors.values()].some(({ at }) => at > since)) return
+      if (session === undefined || inUse || machine.effects.length > 0 || [...state.cursors.values()].some(({ at }) => at > idleSince))
+        return
       entry.group = session.journal.add(encodeRemoval(entry.prefix, state))
       Object.assign(state, emptyState())
     })
@@ -350,7 +362,7 @@ export class EmbeddedStore implements Store {
   async #close(): Promise<void> {
     this.#stop.abort()
     for (const timer of this.#timers) clearInterval(timer)
-    if (this.#steps > 0) {
+    if (this.#stepsUnderWay > 0) {
       await new Promise<void>((resolve) => {
         this.#onIdle = resolve
       })
@@ -361,8 +373,8 @@ export class EmbeddedStore implements Store {
   }
 }
 
-/** The memory an entry takes after the effects: counted anew when something went, else added up. */
-function resized(entry: Entry, effects: Effect[]): number {
+/** Estimates the memory of a user after a step, bytes. Effects that only add are added up; others need a new estimate of the whole. */
+function sizeAfter(entry: CachedUser, effects: Effect[]): number {
   let { bytes } = entry
   for (const effect of effects) {
     if (effect.type === 'trim' || effect.type === 'unpark' || effect.type === 'replace') return sizeOf(entry.state)

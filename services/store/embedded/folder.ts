@@ -20,59 +20,59 @@ import { type Database, isCorruption, type OpenDatabase, REMEDY } from './databa
 import { checkLogs, checkTables, type FileDamage, filesOf, tableBytes, tablesOf } from './level-files.ts'
 import { upgradeFrom1 } from './upgrade.ts'
 
-/** Tables up to this size altogether are checked before the folder is used, bytes. Of larger ones each user is checked when it is loaded. */
-const CHECK_AT_ONCE = 64 * 1024 * 1024
+/** Total size of the tables, bytes, up to which they are checked before the folder is used. In larger folders users are checked as they are loaded. */
+const CHECKED_BYTES_MAX = 64 * 1024 * 1024
 
 /** An opened data folder. */
 export interface Folder {
   database: CheckedDatabase
-  /** The damage whose effects users may still bear. */
+  /** The latest damage: users who were not loaded since may have lost rows. */
   damage: DamageRecord | undefined
-  /** Whether the damage was found now. */
-  found: boolean
-  /** Table files that are damaged: users in them cannot be read. */
-  tables: FileDamage[]
+  /** The damage was found by this opening. */
+  isNewDamage: boolean
+  /** Damaged table files. Users in them cannot be read. */
+  damagedTables: FileDamage[]
 }
 
 /**
- * Opens a data folder and finds out whether writes are missing from it. Rejects with a sentence when it is locked, cannot be read, is of a newer
- * format, or cannot be written.
+ * Opens a data folder, upgrades its format, and finds out whether writes are missing from it.
  *
  * @param now Unix milliseconds
- * @param check whether to look at the tables as well
+ * @param checksTables whether to check the tables, too
+ * @throws an error whose message is a sentence for the operator, if the folder is in use, damaged, of a newer format, or cannot be written
  */
-export async function openFolder(open: OpenDatabase, folder: string, now: number, check: boolean): Promise<Folder> {
+export async function openFolder(open: OpenDatabase, folder: string, now: number, checksTables: boolean): Promise<Folder> {
   const logs = await checkLogs(folder)
   const counted = readCommits(folder)
   await refuseWithoutCurrent(folder, counted)
-  const names = check && (await tableBytes(folder)) <= CHECK_AT_ONCE ? await tablesOf(folder) : []
+  const names = checksTables && (await tableBytes(folder)) <= CHECKED_BYTES_MAX ? await tablesOf(folder) : []
   const raw = await open(folder)
   try {
-    const tables = await checkTables(folder, names)
-    await carryOver(raw, folder)
+    const damagedTables = await checkTables(folder, names)
+    await upgradeFormat(raw, folder)
     const written = Number((await readChecked(raw, ...numberRange, 1))[0]?.[1]?.toString() ?? 0)
     const database = new CheckedDatabase(raw, CommitCounter.open(folder, Math.max(written, counted ?? 0)))
     const stored = (await database.range(...damageRange, 1))[0]
     const known = stored?.[1] === undefined ? undefined : decodeDamage(stored[1])
-    const where = [...lostWrites(logs, written, counted), ...tables.map(describe)]
+    const where = [...lostWrites(logs, written, counted), ...damagedTables.map(describe)]
     if (stored !== undefined && known === undefined) where.push('the record of earlier damage')
-    if (where.length === 0 || known?.where === where.join('; ')) return { database, damage: known, found: false, tables }
+    if (where.length === 0 || known?.where === where.join('; ')) return { database, damage: known, isNewDamage: false, damagedTables }
     const damage = { generation: (known?.generation ?? 0) + 1, at: now, where: where.join('; ') }
     await recordDamage(database, damage)
-    return { database, damage, found: true, tables }
+    return { database, damage, isNewDamage: true, damagedTables }
   } catch (error) {
     await raw.close()
     throw openFault(folder, error)
   }
 }
 
-/** The error of a folder that was opened and could not be read on: a sentence, if it is damaged. */
+/** Turns an error about damage, met after a folder was opened, into one whose message is a sentence for the operator. */
 export function openFault(folder: string, error: unknown): unknown {
   if (!isCorruption(error)) return error
   return new StoreUnusable(`The data folder ${folder} is damaged: ${(error as Error).message}. ${REMEDY}`, { cause: error })
 }
 
-/** Writes down that users may have lost writes, and lists anew who has parked notifications, since entries of that list may be among them. */
+/** Records damage, and restores the index of users with parked notifications, whose entries may be among the lost writes. */
 export async function recordDamage(database: CheckedDatabase, damage: DamageRecord): Promise<void> {
   const operations = [encodeDamage(damage)]
   for await (const { user, meta } of eachUser(database)) {
@@ -81,7 +81,7 @@ export async function recordDamage(database: CheckedDatabase, damage: DamageReco
   await database.write(operations)
 }
 
-/** The first entry of each user, which is meta when nothing is missing. Ends at the first part that cannot be read. */
+/** Yields the first entry of each user, which is meta unless meta is lost. Ends at the first entry that cannot be read. */
 export async function* eachUser(database: CheckedDatabase): AsyncGenerator<{ user: string; prefix: Buffer; meta: Buffer | undefined }> {
   let [from, to] = usersRange
   for (;;) {
@@ -97,14 +97,14 @@ export function describe({ file, offset, reason }: FileDamage): string {
   return `${file} at byte ${offset}: ${reason}`
 }
 
-/** LevelDB makes an empty database where the file `CURRENT` is missing, whatever else is there. */
+/** Refuses a folder with data and without the file `CURRENT`: LevelDB would create an empty database over it. */
 async function refuseWithoutCurrent(folder: string, counted: number | undefined): Promise<void> {
   const files = await filesOf(folder)
   if (files.includes('CURRENT') || ((counted ?? 0) === 0 && !files.some((file) => /\.(ldb|sst)$/.test(file)))) return
   throw new StoreUnusable(`The data folder ${folder} is damaged: CURRENT is missing. ${REMEDY}`)
 }
 
-async function carryOver(raw: Database, folder: string): Promise<void> {
+async function upgradeFormat(raw: Database, folder: string): Promise<void> {
   const version = (await raw.range(...versionRange, 1))[0]?.[1].toString()
   if (version === '1') await upgradeFrom1(raw)
   else if (version !== undefined && version !== FORMAT_VERSION) {
@@ -113,10 +113,10 @@ async function carryOver(raw: Database, folder: string): Promise<void> {
   await raw.write([encodeVersion()])
 }
 
-/** What is missing from the log. A record that was cut off at its end is a crash, unless the count of writes says that more were answered. */
+/** Describes the writes that are missing. A truncated last record is the trace of a crash, unless the count of writes says that it was synced. */
 function lostWrites(logs: FileDamage[], written: number, counted: number | undefined): string[] {
   const damaged = logs.filter(({ tail }) => !tail || counted === undefined).map(describe)
   if (counted === undefined || written >= counted) return damaged
-  const cut = logs.filter(({ tail }) => tail).map(describe)
-  return [...damaged, ...cut, `the last ${counted - written} writes are missing`]
+  const truncated = logs.filter(({ tail }) => tail).map(describe)
+  return [...damaged, ...truncated, `the last ${counted - written} writes are missing`]
 }

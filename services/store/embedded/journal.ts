@@ -1,13 +1,13 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Operation } from './database.ts'
 
-/** Operations written at once at most, so that no group holds up the event loop. */
+/** Operations of one group, so that encoding a group does not block the event loop. */
 const GROUP_MAX = 2000
 
-/** Writes that reach the disk by one sync. */
+/** Writes that one sync brings to disk. */
 export class CommitGroup {
   readonly operations: Operation[] = []
-  /** Called in order once the group is on disk, after those who wait for `done` have been told. */
+  /** Callbacks, called in order when the group is on disk, after the callers that wait for `done` have continued. */
   readonly afterwards: (() => void)[] = []
   /** Resolves when the group is on disk. */
   readonly done: Promise<void>
@@ -36,8 +36,9 @@ export class CommitGroup {
 }
 
 /**
- * Group commit: what arrives while one group is being synced goes into the next.
- * After a write that failed nothing is known of the database: everything that waits is rejected, and the journal is at its end.
+ * Group commit: writes that arrive while a group is being synced form the next group.
+ *
+ * After a failed write the content of the database is not known. All groups that wait are rejected, and the journal must not be used again.
  */
 export class Journal {
   readonly #database: { write(operations: Operation[]): Promise<void> }
@@ -45,7 +46,7 @@ export class Journal {
   #groups: CommitGroup[] = []
   #running: Promise<void> | undefined
 
-  /** @param onFailure called once, with what a write failed of; gives the error for those who wait */
+  /** @param onFailure called once, with the cause of a failed write; returns the error for the callers that wait */
   constructor(database: { write(operations: Operation[]): Promise<void> }, onFailure: (cause: unknown) => Error) {
     this.#database = database
     this.#onFailure = onFailure
@@ -62,7 +63,7 @@ export class Journal {
     return group
   }
 
-  /** Resolves when everything that was added is on disk, or was rejected, and all is told. */
+  /** Resolves when all groups are on disk or rejected, and their callbacks were called. */
   async drain(): Promise<void> {
     await this.#running
     await turn()

@@ -4,20 +4,20 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { uncompress } from './snappy.ts'
 
 /**
- * Checks of LevelDB's files that need no open database.
+ * Checks LevelDB's files without opening the database.
  *
- * LevelDB skips damaged parts of its log without a word, and its binding does not let a caller turn the checksums of table blocks on. So both are
- * read here: the log format (https://github.com/google/leveldb/blob/main/doc/log_format.md) and the table format (table_format.md beside it).
+ * LevelDB skips damaged parts of its log silently, and its binding offers no option to verify the checksums of table blocks. So both formats are read
+ * here: the log (https://github.com/google/leveldb/blob/main/doc/log_format.md) and the table (table_format.md beside it).
  */
 
-/** Something wrong with a file of the database. */
+/** Damage of a file of the database. */
 export interface FileDamage {
-  /** Name of the file inside the folder. */
+  /** Name of the file in the folder. */
   file: string
-  /** Where, bytes from its beginning. */
+  /** Place in the file, bytes. */
   offset: number
   reason: string
-  /** Nothing that can be read follows: a write that was cut off by a crash looks the same. */
+  /** Nothing readable follows: a write that a crash interrupted looks the same. */
   tail: boolean
 }
 
@@ -58,23 +58,23 @@ export async function filesOf(folder: string): Promise<string[]> {
   return names.filter((name) => /^(CURRENT|MANIFEST-\d+|\d+\.(log|ldb|sst))$/.test(name)).sort()
 }
 
-/** Damage of the write-ahead logs of a folder, in order. */
+/** Returns the damage of the write-ahead logs of a folder, in order. */
 export async function checkLogs(folder: string): Promise<FileDamage[]> {
   const damage: FileDamage[] = []
   for (const file of await filesOf(folder)) if (file.endsWith('.log')) damage.push(...checkLog(file, await readWhole(join(folder, file))))
   return damage
 }
 
-/** The names of the table files of a folder. */
+/** Returns the names of the table files of a folder. */
 export async function tablesOf(folder: string): Promise<string[]> {
   return (await filesOf(folder)).filter(isTable)
 }
 
 /**
- * Damage of tables of an open database. The event loop runs between two of them.
+ * Returns the damage of tables of an open database. The event loop runs between two tables.
  *
- * @param names the tables that were there before the database was opened. A stop in the middle of a compaction leaves half a table behind,
- * which LevelDB deletes when it opens the folder: those that are there no longer are passed over
+ * @param names the tables before the database was opened. A crash during a compaction leaves an incomplete table, which LevelDB deletes on
+ * opening: a table that no longer exists is skipped
  */
 export async function checkTables(folder: string, names: string[]): Promise<FileDamage[]> {
   const damage: FileDamage[] = []
@@ -88,7 +88,7 @@ export async function checkTables(folder: string, names: string[]): Promise<File
   return damage
 }
 
-/** Damage of all files of a folder. The event loop runs between two blocks of a table. */
+/** Returns the damage of all files of a folder. The event loop runs after each 64 blocks of a table. */
 export async function checkFiles(folder: string, signal?: AbortSignal): Promise<FileDamage[]> {
   const files = await filesOf(folder)
   const damage: FileDamage[] = []
@@ -103,18 +103,18 @@ export async function checkFiles(folder: string, signal?: AbortSignal): Promise<
   return damage
 }
 
-/** Bytes of all table files of a folder. */
+/** Returns the size of all table files of a folder, bytes. */
 export function tableBytes(folder: string): Promise<number> {
   return bytesOf(folder, isTable)
 }
 
-/** Bytes of all write-ahead logs of a folder. */
+/** Returns the size of all write-ahead logs of a folder, bytes. */
 export function logBytes(folder: string): Promise<number> {
   return bytesOf(folder, (file) => file.endsWith('.log'))
 }
 
-async function bytesOf(folder: string, wanted: (file: string) => boolean): Promise<number> {
-  const sizes = (await filesOf(folder)).filter(wanted).map(async (file) => (await stat(join(folder, file))).size)
+async function bytesOf(folder: string, isWanted: (file: string) => boolean): Promise<number> {
+  const sizes = (await filesOf(folder)).filter(isWanted).map(async (file) => (await stat(join(folder, file))).size)
   return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
 }
 
@@ -126,10 +126,10 @@ async function readWhole(path: string): Promise<Buffer> {
 function checkCurrent(files: string[], bytes: Buffer): FileDamage[] {
   const name = bytes.toString('latin1').replace(/\n$/, '')
   if (files.includes(name) && name.startsWith('MANIFEST-')) return []
-  return [{ file: 'CURRENT', offset: 0, reason: 'it names no manifest that is there', tail: false }]
+  return [{ file: 'CURRENT', offset: 0, reason: 'the manifest that it names is missing', tail: false }]
 }
 
-/** Checks each record. After a bad one LevelDB drops the rest of the block, and so goes on with the next. */
+/** Checks each record of a log. After a damaged record LevelDB drops the rest of the block; the check goes on with the next block, too. */
 export function checkLog(file: string, bytes: Buffer): FileDamage[] {
   const damage: FileDamage[] = []
   for (let at = 0; at + LOG_HEADER <= bytes.length; ) {
@@ -217,7 +217,7 @@ function readVarint(bytes: Buffer, reader: { at: number }): number | undefined {
   return undefined
 }
 
-/** The places of a table's blocks, from its index; undefined if the index cannot be read. */
+/** Returns the places of the blocks of a table, from its index, or undefined if the index cannot be read. */
 function blockHandles(bytes: Buffer, { offset, size }: BlockHandle): BlockHandle[] | undefined {
   const stored = bytes.subarray(offset, offset + size)
   const block = bytes[offset + size] === 1 ? uncompress(stored) : stored

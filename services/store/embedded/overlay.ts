@@ -1,12 +1,13 @@
 import type { CheckedEntry, Operation } from './database.ts'
 import type { SessionDatabase } from './session.ts'
 
-/** Memory for changes, bytes. */
+/** Limit of the changes kept in memory, bytes. */
 const MAX_BYTES = 32 * 1024 * 1024
 
 /**
- * A database on a disk that is full: what is on disk can be read, and small changes (cursors, the identity of a new log) are kept in memory until
- * there is room. They are lost if the process ends before, which for each of them means a repeat and no loss.
+ * A database on a full disk: entries on disk are read, and small changes (cursors, the epoch of a new log) are kept in memory until there is room.
+ *
+ * If the process ends before that, the changes are lost. Devices then get rows a second time; no row is lost.
  */
 export class OverlayDatabase implements SessionDatabase {
   readonly #base: SessionDatabase
@@ -17,7 +18,7 @@ export class OverlayDatabase implements SessionDatabase {
     this.#base = base
   }
 
-  /** What is to be written when there is room. */
+  /** The changes, to be written when there is room. */
   get operations(): Operation[] {
     return [...this.#changes.values()]
   }

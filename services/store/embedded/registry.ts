@@ -1,12 +1,12 @@
 import type { ConnectionInfo } from '../store.ts'
 
-/** A call that wants to write what the registry holds for a user. */
-export interface RegistryCall {
+/** A call that is about to write the connections of a user. */
+interface RegistryCall {
   readonly user: string
   readonly number: number
 }
 
-/** Calls for one user that are under way, and the number of the latest that wrote. */
+/** The calls for a user that are under way, and the number of the latest that has written. */
 interface Pending {
   calls: number
   writtenBy: number
@@ -15,8 +15,8 @@ interface Pending {
 /**
  * The connections of each user.
  *
- * An attach waits for the user's data and registers afterwards. A detach that was called meanwhile knows better: of two calls the one that was
- * made later decides, whenever each of them writes.
+ * An attach waits for the user's data before it registers, and a detach may be called and finish in that time. Of two calls the later one
+ * therefore decides, in whatever order they write.
  */
 export class ConnectionRegistry {
   readonly #connectionsByUser = new Map<string, ConnectionInfo[]>()
@@ -35,7 +35,7 @@ export class ConnectionRegistry {
     this.#connectionsByUser.clear()
   }
 
-  /** Notes that a call is made; `end` must follow. */
+  /** Starts a call; `end` must follow. */
   begin(user: string): RegistryCall {
     const pending = this.#pendingByUser.get(user)
     if (pending === undefined) this.#pendingByUser.set(user, { calls: 1, writtenBy: 0 })
@@ -44,7 +44,7 @@ export class ConnectionRegistry {
     return { user, number: this.#number }
   }
 
-  /** Sets the connections of the user, unless a later call has. Returns whether it did. */
+  /** Sets the connections of the user, unless a later call has written. Returns whether they were set. */
   write({ user, number }: RegistryCall, connections: ConnectionInfo[]): boolean {
     const pending = this.#pendingByUser.get(user)
     if (pending !== undefined && pending.writtenBy > number) return false

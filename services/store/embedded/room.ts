@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import { logBytes } from './level-files.ts'
 
 const CHUNK = Buffer.alloc(256 * 1024)
-/** Room beyond what opening the folder takes, bytes: the store is not full again at once. */
+/** Room beyond what opening the folder takes, bytes, so that the store is not full again at once. */
 const SPARE = 1024 * 1024
 const PROBE_FILE = 'ROOM'
 
-/** Whether the disk has room to open the folder anew, which writes the log into a table, and to go on. */
+/** Returns whether the disk has room to reopen the folder, which writes LevelDB's log into a table, and to go on. */
 export async function hasRoom(folder: string): Promise<boolean> {
   const path = join(folder, PROBE_FILE)
   try {

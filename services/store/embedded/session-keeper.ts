@@ -8,31 +8,31 @@ import { OverlayDatabase } from './overlay.ts'
 import { hasRoom } from './room.ts'
 import { Session, type SessionDatabase } from './session.ts'
 
-/** Where the store says what an operator must know. */
+/** The log of the store, for operators. */
 export interface StoreLog {
   error(details: object, message: string): void
   warn(details: object, message: string): void
 }
 
-export interface KeeperOptions {
+interface KeeperOptions {
   folder: string
   cacheBytes: number
   openDatabase: OpenDatabase
-  /** Unix milliseconds. */
+  /** Returns the store's clock, Unix milliseconds. */
   clock(): number
-  /** Damage older than this took nothing that would still be there, milliseconds. */
+  /** Age of rows at which they are trimmed, milliseconds. Older damage took only rows that would be trimmed by now. */
   retentionMs: number
   log: StoreLog | undefined
-  /** Called when the status changed. */
+  /** Called when the status of the store changed. */
   onStatus(): void
 }
 
 /**
  * Keeps a session on the data folder open.
  *
- * - A write that fails ends the session: what is in memory is forgotten, and the folder is opened anew until a write succeeds.
- * - A write that fails for want of room leaves the database open for reads, with small changes kept in memory, until there is room.
- * - Damage is logged with the file, and with a hash of the user it concerns. What cannot be read makes the node not ready.
+ * - A failed write ends the session: the state in memory is dropped, and the folder is reopened until a write succeeds.
+ * - If the write failed because the disk is full, the database stays open for reads, and small changes are kept in memory until there is room.
+ * - Damage is logged with the file, and with a hash of the user. Data that cannot be read make the node not ready.
  */
 export class SessionKeeper {
   readonly #options: KeeperOptions
@@ -40,11 +40,12 @@ export class SessionKeeper {
   #failure = { reason: 'not opened', full: false }
   #damage = ''
   #overlay: OverlayDatabase | undefined
-  /** Changes made while there was no room, still to be written. */
-  #waiting: Operation[] = []
+  /** Changes that were made while the disk was full, and that the next opening writes. */
+  #unwritten: Operation[] = []
   #healing: Promise<void> | undefined
   #checking: Promise<string> | undefined
-  #checked = false
+  /** The tables were checked by an earlier opening. */
+  #areTablesChecked = false
 
   constructor(options: KeeperOptions) {
     this.#options = options
@@ -54,12 +55,12 @@ export class SessionKeeper {
     return this.#session
   }
 
-  /** Whether there is no room: what makes the log grow is refused. */
+  /** The disk is full: steps that make the log grow are refused. */
   get full(): boolean {
     return this.#overlay !== undefined || (this.#session === undefined && this.#failure.full)
   }
 
-  /** What cannot be read, for operators; '' when all can. */
+  /** The data that cannot be read, for operators; '' if all can. */
   get damage(): string {
     return this.#damage
   }
@@ -68,7 +69,7 @@ export class SessionKeeper {
     return this.#session === undefined ? this.#failure.reason : ''
   }
 
-  /** Opens the folder. Resolves without a session when the disk is full: `heal` tries again. */
+  /** Opens the folder. If the disk is full, resolves without a session: `heal` retries. */
   async open(): Promise<void> {
     try {
       this.#session = await this.#openSession()
@@ -78,12 +79,13 @@ export class SessionKeeper {
     }
   }
 
+  /** Returns the error for a step that cannot be carried out now. */
   refusal(cause?: unknown): Error {
     const Refusal = this.full ? errors.StoreFull : errors.StoreUnavailable
     return new Refusal({ cause })
   }
 
-  /** Opens the folder anew after a failure, and leaves the full state when there is room. To be called from time to time. */
+  /** Reopens the folder after a failure, or after the disk was full if there is room now. Call it periodically. */
   heal(): void {
     if (this.#healing !== undefined || (this.#session !== undefined && this.#overlay === undefined)) return
     this.#healing = this.#heal()
@@ -110,11 +112,11 @@ export class SessionKeeper {
     if (overlay !== undefined) {
       if (!(await hasRoom(this.#options.folder))) return
       const session = this.#session
-      this.#failure = { reason: 'the folder is opened anew', full: true }
+      this.#failure = { reason: 'the folder is being reopened', full: true }
       this.#session = undefined
       await session?.close()
       this.#overlay = undefined
-      this.#waiting = overlay.operations
+      this.#unwritten = overlay.operations
     }
     this.#session = await this.#openSession()
     this.#options.onStatus()
@@ -122,19 +124,19 @@ export class SessionKeeper {
 
   async #openSession(): Promise<Session> {
     const { folder, openDatabase, clock, retentionMs, log } = this.#options
-    const opened = await openFolder(openDatabase, folder, clock(), !this.#checked)
+    const opened = await openFolder(openDatabase, folder, clock(), !this.#areTablesChecked)
     try {
-      if (this.#waiting.length > 0) await opened.database.write(this.#waiting)
-      this.#waiting = []
-      const { damage, found, tables } = opened
-      if (found) {
+      if (this.#unwritten.length > 0) await opened.database.write(this.#unwritten)
+      this.#unwritten = []
+      const { damage, isNewDamage, damagedTables } = opened
+      if (isNewDamage) {
         const message = 'the data folder is damaged: every user is told that notifications may be missing'
         log?.error({ folder, where: damage?.where }, message)
       }
-      if (tables.length > 0) this.#cannotRead(tables.map(describe).join('; '))
-      const matters = damage !== undefined && clock() - damage.at < retentionMs
-      const session = await this.#sessionOver(opened.database, matters ? damage : undefined)
-      this.#checked = true
+      if (damagedTables.length > 0) this.#reportUnreadable(damagedTables.map(describe).join('; '))
+      const isRecent = damage !== undefined && clock() - damage.at < retentionMs
+      const session = await this.#sessionOver(opened.database, isRecent ? damage : undefined)
+      this.#areTablesChecked = true
       return session
     } catch (error) {
       await opened.database.close().catch(() => undefined)
@@ -147,17 +149,18 @@ export class SessionKeeper {
       database,
       cacheBytes: this.#options.cacheBytes,
       damage,
-      onFailure: (cause) => this.#failed(database, damage, cause),
-      onDamagedUser: (user, reason, unreadable) => void this.#damagedUser(user, reason, unreadable),
-      onReadFailure: (cause) => this.#cannotRead((cause as Error).message.replaceAll(/\/\S*\//g, ''))
+      onFailure: (cause) => this.#endSession(database, damage, cause),
+      onDamagedUser: (user, reason, unreadable) => void this.#reportDamagedUser(user, reason, unreadable),
+      onReadFailure: (cause) => this.#reportUnreadable((cause as Error).message.replaceAll(/\/\S*\//g, ''))
     })
   }
 
-  #failed(database: SessionDatabase, damage: DamageRecord | undefined, cause: unknown): Error {
+  /** Ends the session after a failed write. Returns the error for the callers that wait for that write. */
+  #endSession(database: SessionDatabase, damage: DamageRecord | undefined, cause: unknown): Error {
     this.#session = undefined
     const full = isFull(cause)
     this.#failure = { reason: `a write failed: ${(cause as Error).message}`, full }
-    this.#healing = full && this.#overlay === undefined ? this.#stayReadable(database, damage) : this.#letGo(database)
+    this.#healing = full && this.#overlay === undefined ? this.#stayReadable(database, damage) : this.#closeDatabase(database)
     const refusal = this.refusal(cause)
     this.#healing.finally(() => {
       this.#healing = undefined
@@ -166,25 +169,26 @@ export class SessionKeeper {
     return refusal
   }
 
+  /** Opens a session over the same database that keeps changes in memory. */
   async #stayReadable(database: SessionDatabase, damage: DamageRecord | undefined): Promise<void> {
     const overlay = new OverlayDatabase(database)
     try {
       this.#session = await this.#sessionOver(overlay, damage)
       this.#overlay = overlay
     } catch {
-      await this.#letGo(database)
+      await this.#closeDatabase(database)
     }
   }
 
-  async #letGo(database: SessionDatabase): Promise<void> {
-    if (this.#overlay !== undefined) this.#waiting = this.#overlay.operations
+  async #closeDatabase(database: SessionDatabase): Promise<void> {
+    if (this.#overlay !== undefined) this.#unwritten = this.#overlay.operations
     this.#overlay = undefined
     await database.close().catch(() => undefined)
   }
 
-  async #damagedUser(user: string, reason: string, unreadable: boolean): Promise<void> {
-    const where = await this.#check()
-    if (unreadable) this.#cannotRead(where || reason)
+  async #reportDamagedUser(user: string, reason: string, unreadable: boolean): Promise<void> {
+    const where = await this.#damagedFiles()
+    if (unreadable) this.#reportUnreadable(where || reason)
     const hash = userHash(user)
     const { folder, log } = this.#options
     log?.error(
@@ -193,16 +197,16 @@ export class SessionKeeper {
     )
   }
 
-  #cannotRead(what: string): void {
-    if (this.#damage === what) return
-    this.#damage = what
+  #reportUnreadable(where: string): void {
+    if (this.#damage === where) return
+    this.#damage = where
     const { folder, log, onStatus } = this.#options
-    log?.error({ folder, where: what }, 'a part of the data folder cannot be read: stop the service, and run belfry doctor --repair')
+    log?.error({ folder, where }, 'a part of the data folder cannot be read: stop the service, and run belfry doctor --repair')
     onStatus()
   }
 
-  /** The damaged files, for one look at a time; '' when none is. */
-  #check(): Promise<string> {
+  /** Describes the damaged files; '' if there are none. Calls within a minute share one check. */
+  #damagedFiles(): Promise<string> {
     this.#checking ??= checkFiles(this.#options.folder)
       .then((damage) =>
         damage

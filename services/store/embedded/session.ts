@@ -1,39 +1,39 @@
 import { errors } from '../../errors.ts'
-import { Cache, type Entry } from './cache.ts'
+import { Cache, type CachedUser } from './cache.ts'
 import { type DamageRecord, decodeUser, parkedRange, sizeOf, userOfParkedKey, userPrefix, userRange } from './codec.ts'
 import { type CheckedEntry, isCorruption, type Operation } from './database.ts'
 import { Journal } from './journal.ts'
 
-/** What a session needs of a database. */
+/** The part of a database that a session uses. */
 export interface SessionDatabase {
   write(operations: Operation[]): Promise<void>
   range(from: Buffer, to: Buffer, limit?: number): Promise<CheckedEntry[]>
   close(): Promise<void>
 }
 
-export interface SessionOptions {
+interface SessionOptions {
   database: SessionDatabase
   cacheBytes: number
-  /** Users last written before this damage may have lost rows; undefined when there is none that matters. */
+  /** The latest damage: users who were last written before it may have lost rows; undefined: none. */
   damage: DamageRecord | undefined
-  /** Called once, with what a write failed of; gives the error for those who wait. */
+  /** Called once, with the cause of a failed write; returns the error for the callers that wait. */
   onFailure(cause: unknown): Error
-  /** Called when the data of a user cannot be trusted; `unreadable` when it cannot be read either. */
+  /** Called when a user is loaded whose data are damaged, or cannot be read (`unreadable`). */
   onDamagedUser(user: string, reason: string, unreadable: boolean): void
-  /** Called when a read failed for another reason. */
+  /** Called when a read failed for a reason other than damage. */
   onReadFailure(cause: unknown): void
 }
 
-/** One opening of the data folder, with what is in memory of it. It ends with the first write that fails. */
+/** An opened data folder with the users in memory. A session ends with the first write that fails. */
 export class Session {
   readonly database: SessionDatabase
   readonly journal: Journal
   readonly cache: Cache
   readonly generation: number
-  /** The users with parked notifications -> when the next is due; 0 when not known yet. */
+  /** When the next parked notification of each user is due, Unix milliseconds; 0: now, or not known yet. */
   readonly due = new Map<string, number>()
   readonly #options: SessionOptions
-  readonly #loads = new Map<string, Promise<void>>()
+  readonly #loadByUser = new Map<string, Promise<void>>()
 
   private constructor(options: SessionOptions) {
     this.#options = options
@@ -49,17 +49,17 @@ export class Session {
     return session
   }
 
-  /** Reads a user into the cache. Whoever waits for the same user shares one read. */
-  async load(user: string): Promise<Entry> {
+  /** Loads a user into the cache. Concurrent calls for one user share one read. */
+  async load(user: string): Promise<CachedUser> {
     for (;;) {
-      let load = this.#loads.get(user)
+      let load = this.#loadByUser.get(user)
       if (load === undefined) {
-        load = this.#read(user).finally(() => this.#loads.delete(user))
-        this.#loads.set(user, load)
+        load = this.#read(user).finally(() => this.#loadByUser.delete(user))
+        this.#loadByUser.set(user, load)
       }
       await load
-      const entry = this.cache.get(user)
-      if (entry !== undefined) return entry
+      const cached = this.cache.get(user)
+      if (cached !== undefined) return cached
     }
   }
 
@@ -72,16 +72,17 @@ export class Session {
     const prefix = userPrefix(user)
     const { damage, onDamagedUser } = this.#options
     const { entries, pinned } = await this.#entriesOf(prefix)
-    const { damage: own, ...stored } = decodeUser(prefix, entries)
-    let doubt: Entry['doubt']
-    if (own !== undefined || pinned) {
-      doubt = { keys: own?.keys ?? [] }
-      onDamagedUser(user, own?.reason ?? 'the entries cannot be read', pinned)
-    } else if (damage !== undefined && stored.generation < damage.generation) doubt = { keys: undefined }
-    this.cache.add({ ...stored, generation: this.generation, user, prefix, group: undefined, bytes: sizeOf(stored.state), doubt, pinned })
+    const { damage: userDamage, ...stored } = decodeUser(prefix, entries)
+    let untoldLoss: CachedUser['untoldLoss']
+    if (userDamage !== undefined || pinned) {
+      untoldLoss = { damagedKeys: userDamage?.keys ?? [] }
+      onDamagedUser(user, userDamage?.reason ?? 'the entries cannot be read', pinned)
+    } else if (damage !== undefined && stored.generation < damage.generation) untoldLoss = { damagedKeys: undefined }
+    const bytes = sizeOf(stored.state)
+    this.cache.add({ ...stored, generation: this.generation, user, prefix, group: undefined, bytes, untoldLoss, pinned })
   }
 
-  /** A damaged table keeps every read of its range from ending: the user is one of whom nothing is left. */
+  /** Reads the entries of a user. Every read in the range of a damaged table fails: the user is then taken as one without entries. */
   async #entriesOf(prefix: Buffer): Promise<{ entries: CheckedEntry[]; pinned: boolean }> {
     try {
       return { entries: await this.database.range(...userRange(prefix)), pinned: false }

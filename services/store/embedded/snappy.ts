@@ -1,6 +1,4 @@
-/**
- * Decompresses a Snappy block (https://github.com/google/snappy/blob/main/format_description.txt); undefined if it is damaged.
- */
+/** Decompresses a Snappy block (https://github.com/google/snappy/blob/main/format_description.txt). Returns undefined if it is damaged. */
 export function uncompress(bytes: Buffer): Buffer | undefined {
   let at = 0
   let length = 0

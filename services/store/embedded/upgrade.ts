@@ -5,17 +5,17 @@ import { seal } from './checksum.ts'
 import { encodeParked, encodePlace, userRange } from './codec.ts'
 import type { Database, Operation } from './database.ts'
 
-/** Where the id of a row is, and where the header of a row of format 1 ends. */
+/** Start of the id in a row, and length of the header of a row of format 1, bytes. */
 const ID_START = 14
 const OLD_HEADER = 34
 
-/** Users of format 1. */
+/** The range of the users in format 1. */
 const oldUsersRange: [Buffer, Buffer] = [Buffer.from('u'), Buffer.from('v')]
 const parkedRange: [Buffer, Buffer] = [Buffer.from('d'), Buffer.from('e')]
 
 /**
- * Carries a folder of format 1 over to format 2. Each user is moved by one write, so that an upgrade that is cut off goes on where it was; the
- * version is written by the caller, when all are.
+ * Upgrades a folder of format 1 to format 2. One write moves one user, so that an interrupted upgrade goes on where it was. The caller writes the
+ * version afterwards.
  */
 export async function upgradeFrom1(database: Database): Promise<void> {
   let [from, to] = oldUsersRange
@@ -24,31 +24,33 @@ export async function upgradeFrom1(database: Database): Promise<void> {
     if (first === undefined) break
     const prefix = first[0].subarray(0, 3 + first[0].readUInt16BE(1))
     const [start, end] = userRange(prefix)
-    await database.write(movedUser(prefix, await database.range(start, end)))
+    await database.write(moveUser(prefix, await database.range(start, end)))
     from = end
   }
   const parked = await database.range(...parkedRange)
   await database.write(parked.map(([key, value]) => ({ type: 'put', key, value: value.length > 0 ? value : seal(key, value) })))
 }
 
-function movedUser(prefix: Buffer, entries: [Buffer, Buffer][]): Operation[] {
+function moveUser(prefix: Buffer, entries: [Buffer, Buffer][]): Operation[] {
   const at = prefix.length + 1
-  const rows = new Map(entries.filter(([key]) => partOf(key, prefix) === 'l').map(([key, value]) => [key.readUIntBE(at, 6), tagged(value)]))
+  const rows = new Map(
+    entries.filter(([key]) => partOf(key, prefix) === 'l').map(([key, value]) => [key.readUIntBE(at, 6), withTag(value)])
+  )
   const parked = new Map(
     entries
       .filter(([key]) => partOf(key, prefix) === 'p')
-      .map(([key, value]) => [key.readUIntBE(at, 6), movedParked(key.readUIntBE(at, 6), value)])
+      .map(([key, value]) => [key.readUIntBE(at, 6), convertParked(key.readUIntBE(at, 6), value)])
   )
   const operations: Operation[] = entries.map(([key]) => ({ type: 'del', key }))
-  const count = { p: parked.size, s: 0, k: 0 }
+  const counts = { p: parked.size, s: 0, k: 0 }
   let meta: [Buffer, Buffer] | undefined
   for (const [key, value] of entries) {
-    const moved = Buffer.from(key)
-    moved[0] = 0x77
-    const put = (value: Buffer): number => operations.push({ type: 'put', key: moved, value: seal(moved, value) })
+    const newKey = Buffer.from(key)
+    newKey[0] = 0x77
+    const put = (value: Buffer): number => operations.push({ type: 'put', key: newKey, value: seal(newKey, value) })
     switch (partOf(key, prefix)) {
       case 'a':
-        meta = [moved, value]
+        meta = [newKey, value]
         break
       case 'l':
         put(rows.get(key.readUIntBE(at, 6)) as Buffer)
@@ -57,14 +59,14 @@ function movedUser(prefix: Buffer, entries: [Buffer, Buffer][]): Operation[] {
         put(encodeParked(parked.get(key.readUIntBE(at, 6)) as Parked))
         break
       case 'k': {
-        const place = movedPlace(key.toString('utf8', at), Number.parseInt(value.toString('latin1'), 36), rows, parked)
+        const place = convertPlace(key.toString('utf8', at), Number.parseInt(value.toString('latin1'), 36), rows, parked)
         if (place === undefined) break
-        count.k += 1
+        counts.k += 1
         put(encodePlace(place))
         break
       }
       case 's':
-        count.s += 1
+        counts.s += 1
         put(value)
         break
       default:
@@ -74,7 +76,7 @@ function movedUser(prefix: Buffer, entries: [Buffer, Buffer][]): Operation[] {
   if (meta !== undefined) {
     const [key, value] = meta
     const parkedNos = [...parked.keys()].reduce((sum, no) => sum + no, 0)
-    operations.push({ type: 'put', key, value: seal(key, movedMeta(value, count, parkedNos, [...rows.values()].at(-1))) })
+    operations.push({ type: 'put', key, value: seal(key, convertMeta(value, counts, parkedNos, [...rows.values()].at(-1))) })
   }
   return operations
 }
@@ -83,13 +85,13 @@ function partOf(key: Buffer, prefix: Buffer): string {
   return String.fromCharCode(key[prefix.length] as number)
 }
 
-/** A row of format 1, which has no tag: its event id ended with the first 8 characters of its id, and stays what it was. */
-function tagged(row: Buffer): Buffer {
+/** Adds a tag to a row of format 1: the first 8 characters of its id, with which its event id ended, so that the event id stays the same. */
+function withTag(row: Buffer): Buffer {
   return Buffer.concat([row.subarray(0, OLD_HEADER), row.subarray(ID_START, ID_START + 8), row.subarray(OLD_HEADER)])
 }
 
-/** Format 1: half-life in whole seconds (6), row. */
-function movedParked(no: number, value: Buffer): Parked {
+/** Converts a parked notification. Format 1: half-life in whole seconds (6 bytes), row. */
+function convertParked(no: number, value: Buffer): Parked {
   const row = value.subarray(6)
   return {
     no,
@@ -98,8 +100,11 @@ function movedParked(no: number, value: Buffer): Parked {
   }
 }
 
-/** Format 1: the offset, or minus the number it is parked under. Without its row, the body of the request is not known: it is forgotten. */
-function movedPlace(key: string, place: number, rows: Map<number, Buffer>, parked: Map<number, Parked>): KeyPlace | undefined {
+/**
+ * Converts the place of an idempotency key. Format 1: the offset, or minus the number of the parked notification. Returns undefined if the row was
+ * trimmed: the body of the request is then not known.
+ */
+function convertPlace(key: string, place: number, rows: Map<number, Buffer>, parked: Map<number, Parked>): KeyPlace | undefined {
   const row = place > 0 ? rows.get(place) : parked.get(-place)?.row
   if (row === undefined) return undefined
   const ids = rowKind(row) === 'd' ? digestIn(row).ids : [rowId(row)]
@@ -107,10 +112,10 @@ function movedPlace(key: string, place: number, rows: Map<number, Buffer>, parke
   return id === undefined ? undefined : { in: place > 0 ? 'log' : 'parked', at: Math.abs(place), body: id.slice(KEY_LENGTH) }
 }
 
-/** Format 1: epoch, touched, oldest, top, floor, unread, latest time, park number, revoked before, limiter. */
-function movedMeta(value: Buffer, count: { p: number; s: number; k: number }, parkedNos: number, last: Buffer | undefined): Buffer {
+/** Converts meta. Format 1: epoch, touched, oldest, top, floor, unread, latest time, park number, revoked before, limiter. */
+function convertMeta(value: Buffer, counts: { p: number; s: number; k: number }, parkedNos: number, last: Buffer | undefined): Buffer {
   const words = value.toString('latin1').split(' ')
-  const numbers = [0, parkedNos, count.s, count.k].map((number) => number.toString(36))
+  const numbers = [0, parkedNos, counts.s, counts.k].map((number) => number.toString(36))
   const chain = last === undefined ? (words[0] as string) : rowId8(last)
-  return Buffer.from([...words.slice(0, 3), count.p.toString(36), ...words.slice(3, 9), ...numbers, chain, ...words.slice(9)].join(' '))
+  return Buffer.from([...words.slice(0, 3), counts.p.toString(36), ...words.slice(3, 9), ...numbers, chain, ...words.slice(9)].join(' '))
 }

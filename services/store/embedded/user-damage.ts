@@ -1,10 +1,10 @@
 import { emptyState, type UserState } from '../state.ts'
 import type { CheckedEntry } from './database.ts'
 
-/** What meta says of the parts of a user, so that a part that is missing is noticed. */
+/** The numbers of a user's entries, which meta holds so that a missing entry is noticed. */
 export interface Counts {
   parked: number
-  /** The sum of the numbers of the parked. */
+  /** The sum of the numbers of the parked notifications. */
   parkedNos: number
   states: number
   keys: number
@@ -16,46 +16,46 @@ export function countsOf({ parked, states, keys }: UserState): Counts {
   return { parked: parked.length, parkedNos, states: states.size, keys: keys.size }
 }
 
-/** Why the data of a user cannot be trusted, and the keys under which it lies. */
+/** Why the data of a user are damaged, and the keys of all their entries. */
 export interface UserDamage {
   reason: string
   keys: Buffer[]
 }
 
 /** The entries of a user as they were read. */
-export interface ReadParts {
+interface ReadParts {
   entries: CheckedEntry[]
   /** The parts of the entries whose checksum does not match. */
-  bad: string[]
+  badParts: string[]
   /** The offsets of the rows that were read, in order. */
   offsets: number[]
-  /** What meta says; undefined when there is none. */
+  /** The counts in meta; undefined if meta is missing or cannot be read. */
   counts: Counts | undefined
 }
 
 /**
- * Compares what was read of a user with what meta says is there. Of a damaged user the state keeps what stands for itself (cursors, the revocation
- * of tokens, parked notifications): the log starts afresh.
+ * Compares the entries of a user with the counts in meta. If the user is damaged, the log starts afresh, and the state keeps only parts that do
+ * not depend on others: cursors, the revocation of tokens, parked notifications.
  *
- * Cursors alone may be lost: a device without one starts at the oldest row, which repeats rows and skips none.
+ * Lost cursors alone are no damage: a device without one starts at the oldest row, which repeats rows and skips none.
  */
 export function damageIn(state: UserState, parts: ReadParts): UserDamage | undefined {
   const reason = reasonOf(state, parts)
   if (reason === '') return undefined
   const { cursors, parked, parkNo, revokedBefore, lastMs } = state
-  const last = parked.at(-1)?.no ?? 0
+  const lastNo = parked.at(-1)?.no ?? 0
   const keys = new Map([...state.keys].filter(([, place]) => place.in === 'parked' && parked.some(({ no }) => no === place.at)))
-  Object.assign(state, emptyState(), { cursors, parked, parkNo: Math.max(parkNo, last), revokedBefore, lastMs, keys })
+  Object.assign(state, emptyState(), { cursors, parked, parkNo: Math.max(parkNo, lastNo), revokedBefore, lastMs, keys })
   return { reason, keys: parts.entries.map(([key]) => key) }
 }
 
-function reasonOf(state: UserState, { entries, bad, offsets, counts }: ReadParts): string {
-  if (bad.some((part) => part !== 'c')) return 'a checksum does not match'
-  if (counts === undefined) return entries.length === 0 ? '' : 'the head of the log is missing'
+function reasonOf(state: UserState, { entries, badParts, offsets, counts }: ReadParts): string {
+  if (badParts.some((part) => part !== 'c')) return 'a checksum does not match'
+  if (counts === undefined) return entries.length === 0 ? '' : 'the metadata are missing'
   if (offsets.length !== state.top - state.floor || offsets.some((offset, index) => offset !== state.floor + 1 + index)) {
-    return 'the rows are not those that should be there'
+    return 'rows are missing or out of order'
   }
-  const found = countsOf(state)
+  const actual = countsOf(state)
   const names = Object.keys(counts) as (keyof Counts)[]
-  return names.some((name) => counts[name] !== found[name]) ? 'parts are missing' : ''
+  return names.some((name) => counts[name] !== actual[name]) ? 'entries are missing' : ''
 }

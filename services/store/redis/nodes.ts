@@ -134,7 +134,7 @@ export class Nodes {
 
   #decode(reply: Reply): Heartbeats {
     const [live, silent, removable, now] = list(reply)
-    if (this.clock.look(number(now), CLOCK_TOLERANCE_MS) !== 0) this.#agesValidAt = performance.now() + DEAD_AFTER_MS
+    if (this.clock.observe(number(now), CLOCK_TOLERANCE_MS) !== 0) this.#agesValidAt = performance.now() + DEAD_AFTER_MS
     this.#live = namesIn(live).sort()
     return { live: this.#live, silent: namesIn(silent), removable: namesIn(removable) }
   }

@@ -203,7 +203,7 @@ t.test('a damaged log: the log of whom it concerns starts afresh, all others are
   await until(() => logged.length > 1, 'the log line')
   t.match(logged[1], {
     message: /the data of a user is damaged/,
-    details: { userHash: /^[0-9a-f]{12}$/, reason: 'the rows are not those that should be there' }
+    details: { userHash: /^[0-9a-f]{12}$/, reason: 'rows are missing or out of order' }
   })
   t.notMatch(JSON.stringify(logged), 'alice')
   t.match(store.status(), { available: true, damage: '' })

@@ -12,7 +12,7 @@ function clocks(): { clock: StoreClock; pass(ms: number): void; look(wall: numbe
     pass: (ms) => {
       elapsed += ms
     },
-    look: (wall, toleranceMs) => clock.look(wall, toleranceMs)
+    look: (wall, toleranceMs) => clock.observe(wall, toleranceMs)
   }
 }
 

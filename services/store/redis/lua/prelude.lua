@@ -300,7 +300,8 @@ end
 
 -- Tells the bucket when the user's next parked notification is due.
 local function schedule()
-  if parked == 0 then redis.call('ZREM', DUE, user) else redis.call('ZADD', DUE, release_at(0), user) end
+  -- With a free slot it is due whatever the clock says: a clock that is set back afterwards does not delay it.
+  if parked == 0 then redis.call('ZREM', DUE, user) else redis.call('ZADD', DUE, free_slots() > 0 and 0 or release_at(0), user) end
 end
 
 local function times_text()
