@@ -17,7 +17,7 @@ export function isRevoked(issuedAt: number, revokedBefore: number): boolean {
   return issuedAt % 1000 === 0 ? issuedAt < revokedBefore - (revokedBefore % 1000) : issuedAt <= revokedBefore
 }
 
-/** Resolves with whether a token was issued at or before the revocation that the store has for its user. */
+/** Resolves with true if a token was issued at or before the revocation that the store has for its user. */
 export async function isRevokedIn(
   store: Pick<Store, 'revokedBefore'>,
   { sub, issuedAt }: { sub: string; issuedAt: number }

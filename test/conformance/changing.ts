@@ -18,7 +18,7 @@ async function stateOf(stage: Stage, number: number): Promise<State | undefined>
 
 export const changing: Example[] = [
   {
-    name: 'ack moves a device forward only, and says when',
+    name: 'an ack moves the cursor of a device forward only, and stores the time',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 5)
@@ -34,7 +34,7 @@ export const changing: Example[] = [
     }
   },
   {
-    name: 'ack past the log, or of another epoch, is ignored',
+    name: 'an ack above the newest row, or of another epoch, is ignored',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 2)
@@ -44,7 +44,7 @@ export const changing: Example[] = [
     }
   },
   {
-    name: 'acks are a device’s own, and they wake nobody',
+    name: 'an ack moves the cursor of its device only, and wakes no node',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 2)
@@ -65,7 +65,7 @@ export const changing: Example[] = [
     }
   },
   {
-    name: '20 devices are kept; the one longest silent goes',
+    name: '20 cursors are kept; one more evicts the least recently used',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 5)
@@ -83,7 +83,7 @@ export const changing: Example[] = [
     }
   },
   {
-    name: 'mark by id: the states change, the row says so, unread is exact',
+    name: 'mark by id changes the states, appends a row that names the ids, and keeps unread exact',
     settings: free,
     run: async (t, stage) => {
       await stage.fill(1, 3)
@@ -118,7 +118,7 @@ export const changing: Example[] = [
     }
   },
   {
-    name: 'mark: unknown, double and unchanged ids are passed over; no change writes nothing',
+    name: 'mark ignores unknown, repeated and unchanged ids; without a change nothing is written',
     settings: free,
     run: async (t, stage) => {
       await stage.fill(1, 2)
@@ -147,12 +147,12 @@ export const changing: Example[] = [
           expected.map((index) => idOf(first + index)),
           to
         )
-        t.equal(await stateOf(stage, first + 4), 'unread', 'behind the position')
+        t.equal(await stateOf(stage, first + 4), 'unread', 'after the position')
       }
     }
   },
   {
-    name: 'mark up to a position past the log means all',
+    name: 'mark up to a position above the newest row marks all',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 3)
@@ -161,7 +161,7 @@ export const changing: Example[] = [
     }
   },
   {
-    name: 'a mark that is sent late, or again, leaves what was marked later than it was made',
+    name: 'a mark that is sent late, or again, does not change notifications that were marked after it was made',
     settings: { rateLimit: 0, maxEntries: 1000 },
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 4)
@@ -179,14 +179,14 @@ export const changing: Example[] = [
       t.same(await mark(ids(1), 'read', 1001), { ids: [], unread: 4 }, 'another device marked it a second ago')
       t.equal((await stage.log()).top, top, 'nothing is written')
       t.same(await mark(ids(1, 2), 'read', 1500), { ids: [idOf(2)], unread: 3 }, 'the others are marked')
-      t.same(await mark(ids(2), 'archived', 1), { ids: [], unread: 3 }, 'what it did itself, a moment ago, is later too')
-      t.same(await mark(4, 'archived', 2500), { ids: [idOf(3), idOf(4)], unread: 1 }, 'all up to a place but those')
+      t.same(await mark(ids(2), 'archived', 1), { ids: [], unread: 3 }, 'its own change, a moment ago, counts as later too')
+      t.same(await mark(4, 'archived', 2500), { ids: [idOf(3), idOf(4)], unread: 1 }, 'all up to a position but those')
       t.same(await Promise.all([1, 2, 3].map((number) => stateOf(stage, number))), ['unread', 'read', 'archived'])
-      t.same(await mark(ids(1), 'read', 1000), { ids: [idOf(1)], unread: 0 }, 'made in the same millisecond: the one that comes last')
+      t.same(await mark(ids(1), 'read', 1000), { ids: [idOf(1)], unread: 0 }, 'made in the same millisecond: the last one decides')
       t.same(await mark(ids(1), 'unread', 0), { ids: [idOf(1)], unread: 1 })
       for (let number = 5; number < 300; number++) await stage.send(number)
       stage.clock.advance(1)
-      t.same(await mark(ids(1), 'read', 5000), { ids: [], unread: 296 }, 'also where many rows are between')
+      t.same(await mark(ids(1), 'read', 5000), { ids: [], unread: 296 }, 'also with many rows between')
       t.same(await mark(ids(1), 'read', 2 ** 53 - 1), { ids: [], unread: 296 })
     }
   },
@@ -199,7 +199,7 @@ export const changing: Example[] = [
     }
   },
   {
-    name: 'retract from the log: the payload goes, a row says so, unread is exact',
+    name: 'retract from the log empties the row, appends a retraction, and keeps unread exact',
     settings: free,
     run: async (t, stage) => {
       await stage.fill(1, 3)
@@ -215,7 +215,7 @@ export const changing: Example[] = [
     }
   },
   {
-    name: 'retract of a read one leaves unread as it is, and its state is gone',
+    name: 'retract of a read notification leaves unread as it is, and removes its state',
     settings: free,
     run: async (t, stage) => {
       await stage.fill(1, 2)
@@ -228,7 +228,7 @@ export const changing: Example[] = [
     }
   },
   {
-    name: 'retract of a parked one: it never appears, and the ones behind it move up',
+    name: 'a retracted parked notification is never released, and those behind it move up',
     run: async (t, stage) => {
       await stage.fill(1, 3)
       for (const number of [4, 5, 6, 7]) await stage.send(number)
@@ -241,7 +241,7 @@ export const changing: Example[] = [
     }
   },
   {
-    name: 'retract of nothing, twice, of something trimmed or folded',
+    name: 'retract of an unknown, retracted, trimmed or folded notification',
     run: async (t, stage) => {
       t.equal(await stage.store.retract(stage.user, idOf(9), ''), 'unknown')
       await stage.fill(1, 3)
@@ -257,7 +257,7 @@ export const changing: Example[] = [
     }
   },
   {
-    name: 'inbox: newest first, in pages, without what is no notification',
+    name: 'inbox: newest first, in pages, notifications only',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 5)
@@ -281,11 +281,11 @@ export const changing: Example[] = [
       t.equal(second.next, undefined)
       t.match(await page({ epoch, offset: 1 }, 2), { items: [], next: undefined })
       const other = { user: stage.user, states: undefined, before: { epoch: 'other1', offset: 3 }, limit: 2 }
-      t.equal(await stage.store.inbox(other), 'restarted', 'a place of another log names other rows')
+      t.equal(await stage.store.inbox(other), 'restarted', 'a place in another log names other rows')
     }
   },
   {
-    name: 'inbox: filtered by state; the last page knows that it is the last',
+    name: 'inbox: filtered by state; the last page has no next',
     settings: free,
     run: async (t, stage) => {
       await stage.fill(1, 6)
@@ -304,7 +304,7 @@ export const changing: Example[] = [
     }
   },
   {
-    name: 'mark up to a position of another log changes nothing, and says that the log was started afresh',
+    name: 'mark up to a position of another log changes nothing, and resolves with restarted',
     settings: free,
     run: async (t, stage) => {
       const upTo = { epoch: 'other1', offset: 2, id8: '' }
@@ -315,7 +315,7 @@ export const changing: Example[] = [
     }
   },
   {
-    name: 'inbox of nobody is empty',
+    name: 'the inbox of an unknown user is empty',
     run: async (t, stage) => {
       t.same(await pageOf(stage.store, { user: stage.user, states: undefined, before: undefined, limit: 10 }), {
         items: [],
@@ -342,7 +342,7 @@ export const changing: Example[] = [
     }
   },
   {
-    name: 'queue: of nobody, and of a log in use',
+    name: 'queue: of an unknown user, and of a log in use',
     run: async (t, stage) => {
       const nothing = { epoch: '', offset: 0, id8: '' }
       t.same(await stage.store.queue(stage.user), { head: nothing, first: nothing, parked: 0, unread: 0, devices: [] })
@@ -358,7 +358,7 @@ export const changing: Example[] = [
     }
   },
   {
-    name: 'answers are the caller’s own: changing one changes nothing in the store',
+    name: 'a caller may change a result: the store does not share it',
     settings: free,
     run: async (t, stage) => {
       await stage.fill(1, 2)

@@ -5,12 +5,12 @@ import { type EmbeddedOptions, EmbeddedStore } from '../../services/store/embedd
 import type { AttachCommand, ConnectionInfo, Store, StoreEvents } from '../../services/store/store.ts'
 import type { Setup } from './stage.ts'
 
-/** A new empty folder. */
+/** Creates an empty folder. */
 export function temporaryFolder(): Promise<string> {
   return mkdtemp(join(tmpdir(), 'belfry-'))
 }
 
-/** The embedded store in a folder of its own, which goes with it. */
+/** The embedded store in a folder of its own, which is removed when the store closes. */
 export function embeddedSetup(options: Partial<EmbeddedOptions> = {}): Setup {
   return {
     name: 'the embedded store',
@@ -35,31 +35,31 @@ export function embeddedSetup(options: Partial<EmbeddedOptions> = {}): Setup {
 
 type Step = Exclude<keyof Store, 'open' | 'close' | 'status' | 'availableTo'>
 
-/** The embedded store, closed and opened anew before every step; the node registers again what it held. */
+/** The embedded store, closed and reopened before each step. The node then registers its connections again. */
 export function restartingSetup(): Setup {
   return {
-    name: 'the embedded store, closed and opened anew between every two steps',
+    name: 'the embedded store, reopened between every two steps',
     slow: true,
     open: async (settings) => {
       const folder = await temporaryFolder()
       let store = new EmbeddedStore({ folder, settings })
       let opened: { node: string; events: StoreEvents } | undefined
       let last: Promise<unknown> = Promise.resolve()
-      const held = new Map<string, ConnectionInfo[]>()
+      const connectionsByUser = new Map<string, ConnectionInfo[]>()
       const reopen = async (): Promise<void> => {
         if (opened === undefined) return
         await store.close()
         store = new EmbeddedStore({ folder, settings })
         await store.open(opened.node, opened.events)
-        for (const [user, connections] of held) await store.detach(user, connections)
+        for (const [user, connections] of connectionsByUser) await store.detach(user, connections)
       }
       const step = async (name: Step, args: unknown[]): Promise<unknown> => {
         await reopen()
         const result = await (Reflect.apply(store[name], store, args) as Promise<unknown>)
-        if (name === 'detach') held.set(args[0] as string, args[1] as ConnectionInfo[])
+        if (name === 'detach') connectionsByUser.set(args[0] as string, args[1] as ConnectionInfo[])
         if (name === 'attach' && (result as { status: string }).status === 'attached') {
           const { user, connections } = args[0] as AttachCommand
-          held.set(user, connections)
+          connectionsByUser.set(user, connections)
         }
         return result
       }

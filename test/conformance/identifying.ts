@@ -13,10 +13,10 @@ async function parkedAndRecalled(stage: Stage, number: number): Promise<void> {
   await stage.store.retract(stage.user, idOf(number), '')
 }
 
-/** Event ids, devices' first cursors, and what an Idempotency-Key is remembered for. */
+/** Event ids, the first cursors of devices, and the lifetime of idempotency keys. */
 export const identifying: Example[] = [
   {
-    name: 'the tag of a row follows from every row before it: one key appended at one offset of two histories has two tags',
+    name: 'the tag of a row depends on every row before it: one notification at one offset of two histories has two tags',
     settings: free,
     run: async (t, stage) => {
       const other = `${stage.user}, whose log went another way`
@@ -30,7 +30,7 @@ export const identifying: Example[] = [
     }
   },
   {
-    name: 'an acknowledgement at the offset of a forked cursor puts its tag right, and none puts it wrong',
+    name: 'an ack at the offset of a forked cursor corrects its tag, and no ack makes a tag wrong',
     settings: { rateLimit: 0, maxEntries: 100 },
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 3)
@@ -38,7 +38,7 @@ export const identifying: Example[] = [
       const ack = (id8: string) => stage.store.ack(stage.user, 'phone', { epoch, offset: 3, id8 })
       const cursor = async (): Promise<string | undefined> => (await stage.store.queue(stage.user)).devices[0]?.position.id8
       await ack('deadbeef')
-      t.equal(await cursor(), 'deadbeef', 'the row of a tail that the store lost since')
+      t.equal(await cursor(), 'deadbeef', 'the tag of a row that the store has lost since')
       t.match(await stage.attach({ at: 'device' }, { deviceId: 'phone' }), { gap: { reason: 'fork' } })
       await ack('deadbee2')
       await ack('')
@@ -47,11 +47,11 @@ export const identifying: Example[] = [
       t.equal(await cursor(), topId8)
       t.match(await stage.attach({ at: 'device' }, { deviceId: 'phone' }), { gap: undefined, rows: [] })
       await ack('deadbeef')
-      t.equal(await cursor(), topId8, 'a late acknowledgement of the lost row')
+      t.equal(await cursor(), topId8, 'a late ack of the lost row')
     }
   },
   {
-    name: 'the tag is checked where the row was trimmed: by the row after it, and at the top by the log itself',
+    name: 'the tag of a trimmed row is checked: by the row after it, and at the top by the chain',
     settings: { rateLimit: 0, maxEntries: 10, retentionMs: 600_000 },
     run: async (t, stage) => {
       await stage.fill(1, 2)
@@ -69,7 +69,7 @@ export const identifying: Example[] = [
     }
   },
   {
-    name: 'a released notification takes its tag with its offset; a retry is answered with that event id',
+    name: 'a released notification gets its tag with its offset; a retry returns that event id',
     run: async (t, stage) => {
       await stage.fill(1, 3)
       await stage.send(4, { keyed: true })
@@ -79,7 +79,7 @@ export const identifying: Example[] = [
     }
   },
   {
-    name: 'a device exists from its first attach: what it misses is pending for it, whatever others acknowledge',
+    name: 'a device exists from its first attach: rows it misses are pending for it, whatever other devices acknowledge',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 1)
@@ -94,7 +94,7 @@ export const identifying: Example[] = [
     }
   },
   {
-    name: 'a first cursor is stored once, wherever the attach starts, and at the place where it starts',
+    name: 'the first attach of a device stores its start as the cursor; later ones do not',
     settings: { rateLimit: 0, maxEntries: 1000 },
     run: async (t, stage) => {
       await stage.fill(1, 5)
@@ -119,7 +119,7 @@ export const identifying: Example[] = [
     }
   },
   {
-    name: 'reading stores no cursor, nor does an attach that is refused, or that starts with a gap',
+    name: 'no cursor is stored by a read, a refused attach, or an attach with a gap',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 1)
@@ -148,7 +148,7 @@ export const identifying: Example[] = [
     }
   },
   {
-    name: 'a key lives as long as its row is in the log, whatever the settings: no id stands twice in one',
+    name: 'a key lives as long as its row is in the log, whatever the settings: no id is in a log twice',
     settings: { rateLimit: 0, maxEntries: 3000 },
     long: true,
     run: async (t, stage) => {
@@ -161,7 +161,7 @@ export const identifying: Example[] = [
     }
   },
   {
-    name: 'keys of what was folded, trimmed or recalled are kept for 2,000 rows and then forgotten',
+    name: 'keys of folded, trimmed or recalled notifications are kept for 2,000 rows and then forgotten',
     long: true,
     settings: { rateLimit: 1, rateWindowMs: 10, maxEntries: 100, retentionMs: 9_000_000 },
     run: async (t, stage) => {
@@ -194,7 +194,7 @@ export const identifying: Example[] = [
     }
   },
   {
-    name: 'a log that is started afresh forgets the keys of the old one, and remembers what was recalled while parked',
+    name: 'a log that is started afresh forgets the keys of the old log, but those of notifications recalled while parked',
     settings: { maxEntries: 2000 },
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 2)
@@ -207,7 +207,7 @@ export const identifying: Example[] = [
     }
   },
   {
-    name: 'a half-life is kept to the last digit, over a restart',
+    name: 'a half-life keeps all its digits, also over a restart',
     alone: true,
     restarts: true,
     run: async (t, stage) => {

@@ -17,10 +17,10 @@ function countRow(ms: number, unread: number): string {
   return encodeRow('s', ms, COUNT_ID, NO_TAG, tails.state([], 'read', unread)).toString()
 }
 
-/** What stays in a log, what leaves it, and what the devices are told of it. */
+/** Retention: the rows that stay in a log, the rows that are trimmed, and what the devices are told about it. */
 export const keeping: Example[] = [
   {
-    name: 'changes of state push no notification out, and offsets stay gapless',
+    name: 'changes of state do not push notifications out, and offsets stay gapless',
     long: true,
     settings: { rateLimit: 0, maxEntries: 100 },
     run: async (t, stage) => {
@@ -35,7 +35,7 @@ export const keeping: Example[] = [
     }
   },
   {
-    name: 'a change that later ones superseded is emptied: each id stays in the newest row that names it',
+    name: 'superseded changes are emptied: each id stays in the newest row that names it',
     long: true,
     settings: { rateLimit: 0, maxEntries: 100 },
     run: async (t, stage) => {
@@ -57,7 +57,7 @@ export const keeping: Example[] = [
     }
   },
   {
-    name: 'rows that are no notifications have a bound of their own: a tenth beyond it the oldest rows leave',
+    name: 'changes have a bound of their own: a tenth above it, the oldest rows are trimmed',
     settings: { rateLimit: 0, maxEntries: 10 },
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 3)
@@ -69,11 +69,11 @@ export const keeping: Example[] = [
       t.match(await stage.store.mark({ user: stage.user, target: { ids: [idOf(4)] }, state: 'read' }), { ids: [idOf(4)], unread: 0 })
       const { first, head, unread } = await stage.store.queue(stage.user)
       t.equal(unread, 0)
-      t.equal(head.offset - first.offset + 1, MAX_CHANGES + 2, 'a notification, the count of those that left, and the bound')
+      t.equal(head.offset - first.offset + 1, MAX_CHANGES + 2, 'a notification, the row that tells the count, and the bound')
     }
   },
   {
-    name: 'trimming by count tells the devices by a row of its own, before the row that needed the room',
+    name: 'trimming by count tells the devices in a row of its own, before the row that needed the room',
     settings: free,
     run: async (t, stage) => {
       await stage.attach({ at: 'latest' })
@@ -86,7 +86,7 @@ export const keeping: Example[] = [
     }
   },
   {
-    name: 'trimming tells nobody when the count stays, or when no connection is registered',
+    name: 'trimming appends no row if the count stays, or if no connection is registered',
     settings: free,
     run: async (t, stage) => {
       await stage.fill(1, 12)
@@ -100,7 +100,7 @@ export const keeping: Example[] = [
     }
   },
   {
-    name: 'a step trims before it speaks: the row of a mark and its answer tell one count, and the count is what is retained',
+    name: 'a step trims first: the row of a mark and its result have the same count, which is that of the retained rows',
     settings: { rateLimit: 0, retentionMs: 10_000 },
     run: async (t, stage) => {
       await stage.attach({ at: 'latest' })
@@ -117,7 +117,7 @@ export const keeping: Example[] = [
     }
   },
   {
-    name: 'trimming by age in a step that only reads tells the devices; the answer says when the next row leaves',
+    name: 'trimming by age in a read tells the devices; the backlog says when the next row expires',
     settings: { rateLimit: 0, retentionMs: 10_000 },
     run: async (t, stage) => {
       t.match(await stage.attach({ at: 'latest' }), { expiresInMs: 0 })
@@ -143,7 +143,7 @@ export const keeping: Example[] = [
     }
   },
   {
-    name: 'a recall of a notification that leaves in the same step finds nothing to take back',
+    name: 'a recall of a notification that its own step trims finds nothing',
     settings: { rateLimit: 0, retentionMs: 10_000 },
     run: async (t, stage) => {
       await stage.fill(1, 2)

@@ -6,7 +6,7 @@ const free = { rateLimit: 0 }
 
 export const publishing: Example[] = [
   {
-    name: 'the first publish takes offset 1 of a new log, and the row has the very bytes of row.ts',
+    name: 'the first publish takes offset 1 of a new log, and the row has the bytes of row.ts',
     run: async (t, stage) => {
       const result = await stage.send(1)
       t.match(result, { status: 'accepted', epoch: /^[0-9a-z]{1,16}$/, offset: 1, nodes: 0, replayed: false })
@@ -34,7 +34,7 @@ export const publishing: Example[] = [
     }
   },
   {
-    name: 'publishes that are under way together keep their order of calling',
+    name: 'concurrent publishes keep the order of their calls',
     settings: { rateLimit: 0, maxEntries: 1000 },
     run: async (t, stage) => {
       const calls = Array.from({ length: 50 }, (_, index) => stage.send(index + 1))
@@ -48,7 +48,7 @@ export const publishing: Example[] = [
     }
   },
   {
-    name: 'users do not meet, whatever their names',
+    name: 'users are kept apart, whatever their names',
     settings: free,
     run: async (t, stage) => {
       const names = ['a', 'a\0', 'ab', 'a:b', '{a}', '{a}b', '../a', 'ä', 'a\u0308', '🦊', ' ', 'x'.repeat(128), '__proto__', '0', '-1']
@@ -74,7 +74,7 @@ export const publishing: Example[] = [
     }
   },
   {
-    name: 'a publish without a key is never taken for a retry',
+    name: 'a publish without a key is never a retry',
     settings: free,
     run: async (t, stage) => {
       t.match(await stage.send(1), { status: 'accepted', offset: 1, replayed: false })
@@ -82,7 +82,7 @@ export const publishing: Example[] = [
     }
   },
   {
-    name: 'a keyed retry is answered with the first place, and nothing is written',
+    name: 'a keyed retry returns the first place, and nothing is written',
     settings: free,
     run: async (t, stage) => {
       const first = await stage.send(1, { keyed: true })
@@ -92,7 +92,7 @@ export const publishing: Example[] = [
     }
   },
   {
-    name: 'two publishes with one key under way together make one notification',
+    name: 'concurrent publishes with one key make one notification',
     settings: free,
     run: async (t, stage) => {
       const results = await Promise.all([stage.send(1, { keyed: true }), stage.send(1, { keyed: true, store: stage.other })])
@@ -110,7 +110,7 @@ export const publishing: Example[] = [
     }
   },
   {
-    name: 'a retry of what was recalled is still a retry, and another body still a conflict',
+    name: 'a retry of a recalled notification is still a retry, and another body still a conflict',
     settings: free,
     run: async (t, stage) => {
       await stage.send(1, { keyed: true })
@@ -120,7 +120,7 @@ export const publishing: Example[] = [
     }
   },
   {
-    name: 'a retry of what was trimmed is a retry, and another body a conflict',
+    name: 'a retry of a trimmed notification is a retry, and another body a conflict',
     settings: free,
     run: async (t, stage) => {
       await stage.send(1, { keyed: true })
@@ -143,7 +143,7 @@ export const publishing: Example[] = [
     }
   },
   {
-    name: 'a retry of what is parked says when; another body is a conflict',
+    name: 'a retry of a parked notification returns when it is due; another body is a conflict',
     run: async (t, stage) => {
       await stage.fill(1, 3)
       const parked = await stage.send(4, { keyed: true })
@@ -155,7 +155,7 @@ export const publishing: Example[] = [
     }
   },
   {
-    name: 'a retry of what was parked and released is answered with its offset',
+    name: 'a retry of a released notification returns its offset',
     run: async (t, stage) => {
       await stage.fill(1, 3)
       await stage.send(4, { keyed: true })
@@ -166,7 +166,7 @@ export const publishing: Example[] = [
     }
   },
   {
-    name: 'a retry of what was folded is answered with the place of its digest',
+    name: 'a retry of a folded notification returns the place of its digest',
     run: async (t, stage) => {
       await stage.fill(1, 3)
       await stage.send(4, { keyed: true, halfLife: 1 })
@@ -177,7 +177,7 @@ export const publishing: Example[] = [
     }
   },
   {
-    name: 'a retry of what was recalled while parked does not bring it back',
+    name: 'a retry of a notification that was recalled while parked does not bring it back',
     run: async (t, stage) => {
       await stage.fill(1, 3)
       await stage.send(4, { keyed: true })
@@ -202,7 +202,7 @@ export const publishing: Example[] = [
     }
   },
   {
-    name: 'the limit is of the user, over all nodes',
+    name: 'the limit counts per user, over all nodes',
     nodes: 2,
     run: async (t, stage) => {
       await stage.fill(1, 2)
@@ -219,7 +219,7 @@ export const publishing: Example[] = [
     }
   },
   {
-    name: 'state changes and retractions take no part in the limit',
+    name: 'changes of state and retractions do not count towards the limit',
     run: async (t, stage) => {
       await stage.fill(1, 2)
       await stage.store.mark({ user: stage.user, target: { ids: [idOf(1)] }, state: 'read' })
@@ -261,11 +261,11 @@ export const publishing: Example[] = [
       t.match(await stage.log(), { parked: 4, top: 3 })
       stage.clock.advance(1000)
       await stage.store.release(stage.user)
-      t.match(await stage.send(8, { keyed: true }), { status: 'parked', replayed: false }, 'the key of a refused one is free')
+      t.match(await stage.send(8, { keyed: true }), { status: 'parked', replayed: false }, 'the key of a refused publish is free')
     }
   },
   {
-    name: 'trimming by count starts a tenth above the bound, counts notifications alone, and unread stays exact',
+    name: 'trimming by count starts a tenth above the bound, counts notifications only, and keeps unread exact',
     settings: free,
     run: async (t, stage) => {
       await stage.fill(1, 11)
@@ -281,7 +281,7 @@ export const publishing: Example[] = [
     }
   },
   {
-    name: 'trimming by age takes a row when it is as old as retention, whatever the step',
+    name: 'a row as old as retention is trimmed, whatever the step',
     settings: free,
     run: async (t, stage) => {
       await stage.send(1)
@@ -298,7 +298,7 @@ export const publishing: Example[] = [
     }
   },
   {
-    name: 'a clock that runs back is held at the latest time of the log',
+    name: 'if the clock is set back, rows get the latest time of the log',
     alone: true,
     run: async (t, stage) => {
       await stage.send(1)
@@ -309,7 +309,7 @@ export const publishing: Example[] = [
     }
   },
   {
-    name: 'what was written is there after a restart',
+    name: 'everything written is there after a restart',
     alone: true,
     restarts: true,
     run: async (t, stage) => {
@@ -324,7 +324,7 @@ export const publishing: Example[] = [
       stage.clock.advance(1000)
       let released = 0
       for (const store of stage.stores) released += (await store.sweep()).released
-      t.equal(released, 1, 'the sweep still knows who waits')
+      t.equal(released, 1, 'the sweep still knows the users with parked notifications')
       t.same(texts((await stage.log()).rows.slice(-1)), [`n${stage.clock.now}${idOf(4)}--------${tailOf(4)}`])
     }
   }

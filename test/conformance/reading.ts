@@ -7,7 +7,7 @@ const free = { rateLimit: 0 }
 
 export const reading: Example[] = [
   {
-    name: 'attaching to nothing gives an empty log that has an identity, and it stays',
+    name: 'the first attach creates an empty log with an epoch, which stays',
     settings: free,
     run: async (t, stage) => {
       const backlog = await stage.attach({ at: 'device' })
@@ -18,7 +18,7 @@ export const reading: Example[] = [
     }
   },
   {
-    name: 'at a position: what follows it, and it is resumed',
+    name: 'attach at a position returns the rows after it, and is resumed',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 3)
@@ -30,7 +30,7 @@ export const reading: Example[] = [
     }
   },
   {
-    name: 'at the newest position and at offset 0: nothing, and everything',
+    name: 'attach at the newest position returns no rows, at offset 0 all',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 3)
@@ -41,7 +41,7 @@ export const reading: Example[] = [
     }
   },
   {
-    name: 'earliest and latest',
+    name: 'attach at earliest and latest',
     settings: free,
     run: async (t, stage) => {
       await stage.fill(1, 12)
@@ -53,7 +53,7 @@ export const reading: Example[] = [
     }
   },
   {
-    name: 'limit cuts the rows, not the rest of the answer',
+    name: 'limit cuts the rows, not the rest of the backlog',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 5)
@@ -65,7 +65,7 @@ export const reading: Example[] = [
     }
   },
   {
-    name: 'a limit of no rows returns none, and the rest of the answer',
+    name: 'a limit of 0 returns no rows, and the rest of the backlog',
     settings: free,
     run: async (t, stage) => {
       await stage.fill(1, 5)
@@ -73,7 +73,7 @@ export const reading: Example[] = [
     }
   },
   {
-    name: 'bytes end the rows with the first that reaches the bound, over more rows than a driver reads at once',
+    name: 'bytes end the rows with the one that reaches the bound, also over more rows than a driver reads at once',
     settings: { rateLimit: 0, maxEntries: 1000 },
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 40)
@@ -85,13 +85,13 @@ export const reading: Example[] = [
         return numbers(rows)
       }
       const upTo = (first: number, last: number): number[] => Array.from({ length: last - first + 1 }, (_, index) => first + index)
-      t.same(await rowsWithin(1), [1], 'one row at least')
+      t.same(await rowsWithin(1), [1], 'at least one row')
       t.same(await rowsWithin(length), [1])
       t.same(await rowsWithin(length + 1), [1, 2])
       t.same(await rowsWithin(2 * length), [1, 2])
       t.same(await rowsWithin(1, 100, 39), [40])
       t.same(await rowsWithin(1, 100, 40), [], 'none after the last')
-      t.same(await rowsWithin(1, 0), [], 'and none where the limit is 0')
+      t.same(await rowsWithin(1, 0), [], 'none with a limit of 0')
       t.same(await rowsWithin(1_000_000), upTo(1, 40))
       t.same(await rowsWithin(1_000_000, 35), upTo(1, 35))
       t.same(await rowsWithin(undefined), upTo(1, 40))
@@ -114,7 +114,7 @@ export const reading: Example[] = [
     }
   },
   {
-    name: 'a device whose cursor fell behind the log gets a gap with the exact range',
+    name: 'a device whose cursor is below the log gets a gap with the exact range',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 2)
@@ -128,7 +128,7 @@ export const reading: Example[] = [
     }
   },
   {
-    name: 'gap: trimmed, from a position; the row just before the oldest needs none',
+    name: 'gap: trimmed, from a position; the place just before the oldest row needs none',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 2)
@@ -155,7 +155,7 @@ export const reading: Example[] = [
     }
   },
   {
-    name: 'gap: ahead, when a client claims more than the log has, and the log does not change',
+    name: 'gap: ahead, when the position is above the newest row; the log does not change',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 2)
@@ -166,7 +166,7 @@ export const reading: Example[] = [
     }
   },
   {
-    name: 'gap: fork, when the same offset holds another row; without the id it cannot be told',
+    name: 'gap: fork, when the offset holds another row; without a tag that is not noticed',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 3)
@@ -177,7 +177,7 @@ export const reading: Example[] = [
     }
   },
   {
-    name: 'gap: unknown id, and a replay of what is retained',
+    name: 'gap: unknown id, and a replay of the retained rows',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 2)
@@ -188,7 +188,7 @@ export const reading: Example[] = [
     }
   },
   {
-    name: 'a recalled row keeps its tag: no fork there',
+    name: 'a recalled row keeps its tag: it is no fork',
     settings: free,
     run: async (t, stage) => {
       await stage.fill(1, 2)
@@ -202,7 +202,7 @@ export const reading: Example[] = [
     }
   },
   {
-    name: 'states: those of the ids the rows name, where they are not unread',
+    name: 'states: those of the ids that the rows name, unless they are unread',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 4)
@@ -221,11 +221,11 @@ export const reading: Example[] = [
         ].sort()
       )
       const tail = await stage.attach(at(epoch, 5))
-      t.same([...tail.states], [[idOf(2), 'seen']], 'named by the state row at 6')
+      t.same([...tail.states], [[idOf(2), 'seen']], 'named by the change at offset 6')
     }
   },
   {
-    name: 'fencing: what the store lost is marked lost, and no offset is handed out twice',
+    name: 'fencing: lost rows are marked lost, and no offset is given out twice',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 2)
@@ -242,7 +242,7 @@ export const reading: Example[] = [
     }
   },
   {
-    name: 'fencing: whoever holds what the store lost is told, since other rows may have taken the offsets before it',
+    name: 'fencing: a client that has lost rows is told, because other rows may have taken the offsets before them',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 3)
@@ -253,7 +253,7 @@ export const reading: Example[] = [
     }
   },
   {
-    name: 'fencing: of another epoch, or not ahead, does nothing',
+    name: 'fencing: a place of another epoch, or not above the newest row, changes nothing',
     settings: free,
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 2)
@@ -275,7 +275,7 @@ export const reading: Example[] = [
     }
   },
   {
-    name: 'fencing: more than 1,000 start the log afresh, in a new epoch; what is parked stays',
+    name: 'fencing: more than 1,000 lost rows start the log afresh, in a new epoch; parked notifications stay',
     settings: { maxEntries: 2000 },
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 3)

@@ -5,7 +5,7 @@ import type { Setup } from './stage.ts'
 
 let databases = 0
 
-/** Nodes that share a redis-server; every database in it has a key prefix of its own. */
+/** Nodes that share a redis-server. Each cluster has a key prefix of its own. */
 export function redisSetup(server: RedisServer, nodes: number): Setup {
   return {
     name: `redis, ${nodes} nodes`,

@@ -37,7 +37,7 @@ interface Shared {
   nodes: Map<string, { events: StoreEvents; registry: Map<string, ConnectionInfo[]> }>
 }
 
-/** The bare machine as a store, in memory, for any number of nodes: what every driver is compared with. */
+/** The state machine as a store in memory, for any number of nodes: every driver is compared with it. */
 class ReferenceStore implements Store {
   readonly #shared: Shared
   #node = ''
@@ -144,14 +144,15 @@ class ReferenceStore implements Store {
   async disconnect(command: DisconnectCommand): Promise<number> {
     const { user, connectionId, reason, revoke } = command
     if (revoke) this.#step(user, (machine) => machine.revoke())
-    let told = 0
+    let closed = 0
     for (const { events, registry } of this.#shared.nodes.values()) {
-      const held = registry.get(user) ?? []
-      const concerned = held.filter((connection) => connectionId === undefined || connection.connectionId === connectionId)
+      const concerned = (registry.get(user) ?? []).filter(
+        (connection) => connectionId === undefined || connection.connectionId === connectionId
+      )
       if (concerned.length > 0) events.kick({ user, connectionId, reason, revoked: revoke })
-      told += concerned.length
+      closed += concerned.length
     }
-    return told
+    return closed
   }
 
   async revokedBefore(user: string): Promise<number> {
@@ -160,8 +161,8 @@ class ReferenceStore implements Store {
 
   #displace(user: string, node: string, connectionId: string): void {
     const holder = this.#shared.nodes.get(node)
-    const left = holder?.registry.get(user)?.filter((connection) => connection.connectionId !== connectionId) ?? []
-    if (left.length > 0) holder?.registry.set(user, left)
+    const remaining = holder?.registry.get(user)?.filter((connection) => connection.connectionId !== connectionId) ?? []
+    if (remaining.length > 0) holder?.registry.set(user, remaining)
     else holder?.registry.delete(user)
     holder?.events.kick({ user, connectionId, reason: '', revoked: false, displaced: true })
   }

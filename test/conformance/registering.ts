@@ -10,7 +10,7 @@ const free = { rateLimit: 0 }
 
 export const registering: Example[] = [
   {
-    name: 'only a registered node is woken, in order, with the row inline, and counted',
+    name: 'only a registered node is woken and counted, in order, with the row inline',
     settings: { rateLimit: 0, maxEntries: 1000 },
     run: async (t, stage) => {
       await stage.send(1)
@@ -26,7 +26,7 @@ export const registering: Example[] = [
     }
   },
   {
-    name: 'a retry wakes nobody',
+    name: 'a retry wakes no node',
     settings: free,
     run: async (t, stage) => {
       await stage.attach({ at: 'latest' })
@@ -41,7 +41,7 @@ export const registering: Example[] = [
     }
   },
   {
-    name: 'marks and retractions wake, with their rows',
+    name: 'marks and retractions wake with their rows',
     settings: free,
     run: async (t, stage) => {
       await stage.fill(1, 2)
@@ -80,7 +80,7 @@ export const registering: Example[] = [
     }
   },
   {
-    name: 'an attach and the publishes around it: each is in the rows or wakes the node',
+    name: 'each publish around an attach is in the backlog or wakes the node',
     settings: { rateLimit: 0, maxEntries: 1000 },
     run: async (t, stage) => {
       const early = Array.from({ length: 10 }, (_, index) => stage.send(index + 1))
@@ -95,7 +95,7 @@ export const registering: Example[] = [
     }
   },
   {
-    name: 'after a detach there is no wake-up, and none is counted',
+    name: 'after a detach the node is neither woken nor counted',
     settings: free,
     run: async (t, stage) => {
       await stage.attach({ at: 'latest' })
@@ -114,7 +114,7 @@ export const registering: Example[] = [
     }
   },
   {
-    name: 'one of two connections leaves: the node is still woken',
+    name: 'after one of two connections is detached, the node is still woken',
     settings: free,
     run: async (t, stage) => {
       const one = stage.connection('c1')
@@ -149,7 +149,7 @@ export const registering: Example[] = [
     }
   },
   {
-    name: 'the connection limit, and a refused attach changes nothing',
+    name: 'an attach over the connection limit is refused and changes nothing',
     settings: free,
     run: async (t, stage) => {
       const names = ['c1', 'c2', 'c3'].map((name) => stage.connection(name))
@@ -174,7 +174,7 @@ export const registering: Example[] = [
     }
   },
   {
-    name: 'at the connection limit a newcomer takes the place of the oldest connection of its device',
+    name: 'at the connection limit a newcomer displaces the oldest connection of its device',
     settings: free,
     run: async (t, stage) => {
       const at = (name: string, deviceId: string, connectedAt: number) => ({ ...stage.connection(name), deviceId, connectedAt })
@@ -183,9 +183,9 @@ export const registering: Example[] = [
       const attach = (connections: ConnectionInfo[], newcomer?: string) =>
         stage.store.attach(stage.attachCommand({ at: 'latest' }, { connections, newcomer }))
       const third = at('c3', 'laptop', 3)
-      t.same(await attach([one, two, third]), { status: 'limit' }, 'one that is no newcomer takes no place')
-      t.same(await attach([one, two, at('c3', 'tablet', 3)], 'c3'), { status: 'limit' }, 'nor does one of another device')
-      t.same(await attach([third, one, two], 'c3'), { status: 'limit' }, 'nor one that came before the others')
+      t.same(await attach([one, two, third]), { status: 'limit' }, 'without a newcomer none is displaced')
+      t.same(await attach([one, two, at('c3', 'tablet', 3)], 'c3'), { status: 'limit' }, 'nor by a newcomer of another device')
+      t.same(await attach([third, one, two], 'c3'), { status: 'limit' }, 'nor by a newcomer that came before the others')
       t.same(
         await attach([one, two, third, at('c4', 'laptop', 4)], 'c3'),
         { status: 'limit' },
@@ -198,11 +198,11 @@ export const registering: Example[] = [
         { status: 'attached', displaced: ['c1'] },
         'the oldest of two'
       )
-      t.same(stage.kicks(), [], 'the node closes its own by itself')
+      t.same(stage.kicks(), [], 'the node closes its own connections without an order')
     }
   },
   {
-    name: 'a newcomer takes the place of a connection of its device on another node, which is told',
+    name: 'a newcomer displaces a connection of its device on another node, which is told to close it',
     nodes: 2,
     settings: free,
     run: async (t, stage) => {
@@ -233,7 +233,7 @@ export const registering: Example[] = [
     }
   },
   {
-    name: 'no connection limit',
+    name: 'without a connection limit no attach is refused',
     settings: { rateLimit: 0, maxConnections: 0 },
     run: async (t, stage) => {
       const connections = Array.from({ length: 30 }, (_, index) => stage.connection(`c${index}`))
@@ -242,7 +242,7 @@ export const registering: Example[] = [
     }
   },
   {
-    name: 'disconnect: the node that holds the connection is told, and how many were',
+    name: 'disconnect tells the node that holds the connection, and returns the number',
     settings: free,
     run: async (t, stage) => {
       const { user } = stage
@@ -261,7 +261,7 @@ export const registering: Example[] = [
     }
   },
   {
-    name: 'disconnect says how many connections were told',
+    name: 'disconnect returns the number of connections',
     settings: free,
     run: async (t, stage) => {
       const { user } = stage
@@ -273,7 +273,7 @@ export const registering: Example[] = [
     }
   },
   {
-    name: 'disconnect reaches every node of the user',
+    name: 'disconnect tells every node that holds the user',
     nodes: 2,
     settings: free,
     run: async (t, stage) => {
@@ -285,7 +285,7 @@ export const registering: Example[] = [
     }
   },
   {
-    name: 'revoke: tokens issued up to now are refused, later ones are not, and the registry does not change',
+    name: 'revoke: tokens issued up to now are refused, later ones accepted, and the registry does not change',
     settings: free,
     run: async (t, stage) => {
       const { user } = stage
@@ -305,13 +305,13 @@ export const registering: Example[] = [
       t.same(await stage.store.connections(user), [first])
       const second = now - (now % 1000)
       t.same(await again(second - 1000), { status: 'revoked' }, 'whole seconds are compared by seconds')
-      t.match(await again(second), { status: 'attached' }, 'it may have been issued later in that second')
+      t.match(await again(second), { status: 'attached' }, 'the token may have been issued later in that second')
       t.match(await again(now + 1), { status: 'attached' })
-      t.match(await stage.log(), { top: 1, unread: 1 }, 'the log is as it was')
+      t.match(await stage.log(), { top: 1, unread: 1 }, 'the log is unchanged')
     }
   },
   {
-    name: 'revoke comes before the connection limit, and works for a user never seen',
+    name: 'a revocation is checked before the connection limit, also for an unknown user',
     settings: free,
     run: async (t, stage) => {
       const { user } = stage
@@ -330,7 +330,7 @@ export const registering: Example[] = [
     }
   },
   {
-    name: 'closing twice is closing once, and takes the node out of the registry',
+    name: 'close may be called twice, and takes the node out of the registry',
     alone: true,
     nodes: 2,
     run: async (t, stage) => {

@@ -6,7 +6,7 @@ import type { Example } from './store.ts'
 
 export const releasing: Example[] = [
   {
-    name: 'a clock that was half an hour ahead and is set right: what was parked comes at the rate, and so does what follows',
+    name: 'after a clock that was half an hour ahead is set back, parked and new notifications follow the rate',
     run: async (t, stage) => {
       const step = 1_800_000
       await stage.fill(1, 1)
@@ -24,12 +24,12 @@ export const releasing: Example[] = [
       const { rows } = await stage.log()
       t.same(numbers(rows), [1, 2, 3, 4, 5, 6, 7])
       const times = rows.map(rowTime)
-      t.same(times, [...times].sort(), 'the time of the log does not run back')
+      t.same(times, [...times].sort(), 'the times of the log do not run backwards')
       stage.clock.advance(step)
     }
   },
   {
-    name: 'a sweep finds what was parked before the clock was set back',
+    name: 'a sweep releases notifications that were parked before the clock was set back',
     run: async (t, stage) => {
       stage.clock.advance(3_600_000)
       await stage.fill(1, 3)
@@ -43,7 +43,7 @@ export const releasing: Example[] = [
     }
   },
   {
-    name: 'tokens that are issued after the clock was set back are not refused by a revocation that follows',
+    name: 'tokens that are issued after the clock was set back are not refused by a later revocation',
     run: async (t, stage) => {
       stage.clock.advance(3_600_000)
       await stage.fill(1, 1)
@@ -54,7 +54,7 @@ export const releasing: Example[] = [
     }
   },
   {
-    name: 'nothing parked: a release does nothing',
+    name: 'a release with nothing parked does nothing',
     run: async (t, stage) => {
       const none = { released: 0, folded: 0, parked: 0, nextAt: 0 }
       t.same(await stage.store.release(stage.user), none)
@@ -63,7 +63,7 @@ export const releasing: Example[] = [
     }
   },
   {
-    name: 'a release before its time moves nothing and says when',
+    name: 'a release before the due time moves nothing and returns that time',
     run: async (t, stage) => {
       await stage.fill(1, 3)
       await stage.send(4)
@@ -73,7 +73,7 @@ export const releasing: Example[] = [
     }
   },
   {
-    name: 'a released row takes its offset and its time at the release',
+    name: 'a released row gets its offset and its time at the release',
     run: async (t, stage) => {
       await stage.fill(1, 3)
       await stage.send(4)
@@ -85,7 +85,7 @@ export const releasing: Example[] = [
     }
   },
   {
-    name: 'a release gives no more than the rate allows',
+    name: 'a release appends no more than the rate allows',
     run: async (t, stage) => {
       await stage.fill(1, 3)
       for (const number of [4, 5, 6, 7]) await stage.send(number)
@@ -95,7 +95,7 @@ export const releasing: Example[] = [
     }
   },
   {
-    name: 'a new publish goes behind the backlog even when a slot is free',
+    name: 'a new publish is parked behind others even when a slot is free',
     run: async (t, stage) => {
       await stage.fill(1, 3)
       await stage.send(4)
@@ -106,7 +106,7 @@ export const releasing: Example[] = [
     }
   },
   {
-    name: 'releases from several nodes at once release each exactly once, in order',
+    name: 'concurrent releases from several nodes release each notification exactly once, in order',
     run: async (t, stage) => {
       await stage.fill(1, 3)
       for (const number of [4, 5, 6, 7]) await stage.send(number)
@@ -118,7 +118,7 @@ export const releasing: Example[] = [
     }
   },
   {
-    name: 'a sweep releases every user who is due, and nobody else',
+    name: 'a sweep releases every user who is due, and no other',
     alone: true,
     run: async (t, stage) => {
       const users = ['a', 'b', 'c']
@@ -153,7 +153,7 @@ export const releasing: Example[] = [
     }
   },
   {
-    name: 'a sweep keeps to the rate, and goes on with what is left',
+    name: 'a sweep keeps to the rate, and the next one releases the rest',
     alone: true,
     run: async (t, stage) => {
       await stage.fill(1, 3)
@@ -177,7 +177,7 @@ export const releasing: Example[] = [
     }
   },
   {
-    name: 'worth exactly 1/16 is released, below it is folded',
+    name: 'a notification worth exactly 1/16 is released, one worth less is folded',
     run: async (t, stage) => {
       await stage.fill(1, 3)
       await stage.send(4, { halfLife: 1 })
@@ -190,7 +190,7 @@ export const releasing: Example[] = [
     }
   },
   {
-    name: 'a run of worthless ones becomes one digest row, the rest follows in order',
+    name: 'a run of worthless notifications becomes one digest, and the rest follows in order',
     run: async (t, stage) => {
       await stage.fill(1, 3)
       await stage.send(4, { halfLife: 1 })
@@ -206,7 +206,7 @@ export const releasing: Example[] = [
         encodeRow('n', now, idOf(6), NO_TAG, tailOf(6)).toString(),
         encodeRow('d', now, idOf(7), NO_TAG, tails.digest([idOf(7)], 4)).toString()
       ])
-      t.equal(unread, 4, 'what a digest names is not unread')
+      t.equal(unread, 4, 'folded notifications are not unread')
     }
   },
   {
@@ -221,7 +221,7 @@ export const releasing: Example[] = [
     }
   },
   {
-    name: 'a release trims too, for a user who is always over the limit',
+    name: 'a release trims, too, for a user who is always over the limit',
     run: async (t, stage) => {
       for (let number = 1; number <= 30; number++) {
         await stage.send(number)

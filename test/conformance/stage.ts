@@ -19,7 +19,7 @@ import type {
   Wake
 } from '../../services/store/store.ts'
 
-/** The time a suite owns, Unix milliseconds. */
+/** The clock of a suite, Unix milliseconds. */
 export class Clock {
   now = 1_754_000_000_000
 
@@ -28,24 +28,24 @@ export class Clock {
   }
 }
 
-/** Stores over one empty database, one per node, made but not opened. */
+/** Stores over one empty database, one per node, not opened yet. */
 export interface Cluster {
   stores: Store[]
-  /** Closes every store and lets go of the database. */
+  /** Closes every store and removes the database. */
   close(): Promise<void>
-  /** Closes every store, and makes as many anew, not opened, over what the old ones left. */
+  /** Closes every store. Resolves with as many new ones over the same database, not opened yet. */
   restart?(): Promise<Store[]>
 }
 
-/** What a driver gives to be put through the suite. `settings.clock` reads `clock`. */
+/** A driver to be tested by the suite. `settings.clock` reads `clock`. */
 export interface Setup {
   name: string
-  /** Each step takes long. */
+  /** Each step is slow. */
   slow?: boolean
   open(settings: StoreSettings, clock: Clock): Promise<Cluster>
 }
 
-/** Keeps what a store tells its node. */
+/** Records the events that a store sends to its node. */
 export class Recorder implements StoreEvents {
   readonly wakes: Wake[] = []
   readonly kicks: Kick[] = []
@@ -76,7 +76,7 @@ export const baseSettings: StoreSettings = {
   revocationTtlMs: 86_400_000
 }
 
-/** 12 characters that depend on the number and 8 that depend on the body: an id as `keyedId` makes it. */
+/** Returns an id in the form of `keyedId`: 12 characters that depend on the number and 8 that depend on the body. */
 export function idOf(number: number, body = 0): string {
   return `n${String(number).padStart(7, '0')}----${String(body).padStart(8, '0')}`
 }
@@ -92,14 +92,14 @@ export interface SendOptions {
   store?: Store
 }
 
-/** One user on opened stores. */
+/** A user on opened stores. */
 export class Stage {
   readonly clock: Clock
   readonly user: string
   readonly settings: StoreSettings
   stores: Store[]
   recorders: Recorder[]
-  /** Closes all stores and opens them anew over what was left. */
+  /** Closes all stores and opens new ones over the same database. */
   restart: () => Promise<void> = async () => {}
 
   constructor(clock: Clock, user: string, settings: StoreSettings, stores: Store[], recorders: Recorder[]) {
@@ -114,7 +114,7 @@ export class Stage {
     return this.stores[0] as Store
   }
 
-  /** The store of another node; the same one where there is but one. */
+  /** The store of another node; with a single node, the same store. */
   get other(): Store {
     return this.stores.at(-1) as Store
   }
@@ -136,7 +136,7 @@ export class Stage {
     return (options.store ?? this.store).publish(this.command(number, options))
   }
 
-  /** Publishes notifications `from` to `to`; resolves with the log's epoch. */
+  /** Publishes the notifications `from` to `to`. Resolves with the epoch of the log. */
   async fill(from: number, to: number): Promise<string> {
     let epoch = ''
     for (let number = from; number <= to; number++) {
@@ -147,7 +147,7 @@ export class Stage {
     return epoch
   }
 
-  /** A row as `texts` shows it: without the tag its log gave it. */
+  /** Returns the row of a notification as `texts` shows it, without the tag that its log gave it. */
   row(number: number, ms = this.clock.now, body = 0): Buffer {
     return encodeRow('n', ms, idOf(number, body), NO_TAG, tailOf(number))
   }
@@ -161,20 +161,20 @@ export class Stage {
     return { user: this.user, deviceId: 'phone', start, connections, issuedAt: this.clock.now, seen: undefined, limit: 100, ...overrides }
   }
 
-  /** Attaches on the first node; throws when that is refused. */
+  /** Attaches on the first node. Rejects if the attach is refused. */
   async attach(start: Start, overrides: Partial<AttachCommand> = {}): Promise<Backlog> {
     const result = await this.store.attach(this.attachCommand(start, overrides))
     if (result.status !== 'attached') throw new Error(`not attached: ${result.status}`)
     return result.backlog
   }
 
-  /** The position of a retained row. */
+  /** Resolves with the position of a retained row. */
   async position(offset: number): Promise<Position> {
     const { epoch, rows, start } = await this.log()
     return { epoch, offset, id8: rowId8(rows[offset - start.offset - 1] as Buffer) }
   }
 
-  /** The whole log from its oldest retained row, without registering. */
+  /** Reads the whole log, without registering the node. */
   async log(): Promise<Backlog> {
     const { first, head } = await this.store.queue(this.user)
     const position = { epoch: head.epoch, offset: Math.max(0, first.offset - 1), id8: '' }
@@ -182,7 +182,7 @@ export class Stage {
   }
 }
 
-/** A row without the tag its log gave it, which depends on every row before it. */
+/** Returns a row without its tag, which depends on every row before it. */
 export function untagged(row: Buffer): Buffer {
   const header = encodeRow(rowKind(row), rowTime(row), rowId(row), NO_TAG, '')
   return Buffer.concat([header, row.subarray(header.length)])
@@ -192,7 +192,7 @@ export function texts(rows: Buffer[]): string[] {
   return rows.map((row) => untagged(row).toString())
 }
 
-/** The numbers of the notifications among the rows, by `idOf`. */
+/** Returns the number of each row's id (`idOf`). */
 export function numbers(rows: Buffer[]): number[] {
   return rows.map((row) => Number(rowId(row).slice(1, 8)))
 }
@@ -201,16 +201,16 @@ export function at(epoch: string, offset: number, id8 = ''): Start {
   return { at: 'position', position: { epoch, offset, id8 } }
 }
 
-/** The page, which must be of the log as it is. */
+/** Reads a page of the inbox. Rejects if `before` is of another log. */
 export async function pageOf(store: Store, query: InboxQuery): Promise<InboxPage> {
   const page = await store.inbox(query)
-  if (page === 'restarted') throw new Error('the log was started afresh')
+  if (page === 'restarted') throw new Error('the place is of an earlier log')
   return page
 }
 
-/** The result of a mark in the log as it is. */
+/** Marks notifications. Rejects if `upTo` is of another log. */
 export async function marked(store: Store, command: MarkCommand): Promise<MarkResult> {
   const result = await store.mark(command)
-  if (result === 'restarted') throw new Error('the log was started afresh')
+  if (result === 'restarted') throw new Error('the place is of an earlier log')
   return result
 }

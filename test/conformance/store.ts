@@ -11,17 +11,17 @@ import { baseSettings, Clock, type Cluster, Recorder, type Setup, Stage } from '
 
 export type { Cluster, Setup } from './stage.ts'
 
-/** One thing every driver must do. Examples with equal settings share stores, each with a user of its own. */
+/** A behaviour that every driver must have. Examples with equal settings share stores, each with a user of its own. */
 export interface Example {
   name: string
   settings?: Partial<StoreSettings>
-  /** Wants stores that no other example used. */
+  /** Needs stores that no other example uses. */
   alone?: boolean
-  /** How many nodes it takes; passed over where the driver has fewer. Default 1. */
+  /** Number of nodes; default 1. Skipped if the set-up has fewer. */
   nodes?: number
-  /** Calls `stage.restart`; passed over where the set-up has none. */
+  /** Calls `stage.restart`. Skipped if the set-up cannot restart. */
   restarts?: boolean
-  /** Takes more than a thousand steps; passed over where the set-up is slow. */
+  /** Takes more than a thousand steps. Skipped if the set-up is slow. */
   long?: boolean
   run(t: Test, stage: Stage): Promise<void>
 }
@@ -34,10 +34,7 @@ interface Opened {
   recorders: Recorder[]
 }
 
-/**
- * Puts a driver through every example. A set-up whose cluster has fewer nodes than an example takes is not asked for it.
- * The clock only ever goes forward. Resolves when all is closed.
- */
+/** Runs every example on a driver. Between examples the clock goes forward a minute. */
 export async function storeSuite(t: Test, setup: Setup): Promise<void> {
   await t.test(setup.name, async (t) => {
     const shared = new Map<string, Opened>()

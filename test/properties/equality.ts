@@ -6,9 +6,9 @@ import { baseSettings, Clock, type Cluster, idOf, Recorder, type Setup, tailOf }
 import { until } from '../fixtures/wait.ts'
 import { Names } from './names.ts'
 
-/** A position as a command names it: it means the same on both sides, whatever epochs and ids they made. */
+/** A position in a command, which means the same on both sides, whatever epochs and tags they have generated. */
 interface Place {
-  /** Which of the epochs seen so far; -1: one that never was. */
+  /** Index of an epoch in the order of their appearance; -1: an epoch that never existed. */
   epoch: number
   offset: number
   id: 'none' | 'own' | 'wrong'
@@ -108,7 +108,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   }
 )
 
-/** One of the two players: a cluster of which the first node is used, and the names of what it made up. */
+/** One of the two sides: a cluster whose first node is used, and the names of its generated values. */
 class Player {
   readonly clock: Clock
   readonly names = new Names()
@@ -145,7 +145,7 @@ class Player {
     if (this.cluster.restart !== undefined) await this.#openAll(await this.cluster.restart())
   }
 
-  /** Plays one command; what it answers, in words that mean the same on both sides. */
+  /** Carries out a command. Resolves with its result as text that means the same on both sides. */
   async play(command: Command): Promise<string> {
     const result = await this.#play(command)
     if ('user' in command) {
@@ -153,10 +153,10 @@ class Player {
       this.#epochs[command.user] = head.epoch
       this.#tops[command.user] = head.offset
     }
-    return this.names.tell(result)
+    return this.names.textOf(result)
   }
 
-  /** All there is to see of both users. */
+  /** Resolves with everything that can be read of both users, as text. */
   async everything(): Promise<string> {
     const all: unknown[] = []
     for (const user of ['user-0', 'user-1']) {
@@ -166,7 +166,7 @@ class Player {
       all.push(await this.store.inbox({ user, states: undefined, before: undefined, limit: 5000 }), await this.store.connections(user))
       for (const id of this.#sent) all.push(await this.store.find(user, id))
     }
-    return this.names.tell(all)
+    return this.names.textOf(all)
   }
 
   #play(command: Command): Promise<unknown> {
@@ -243,7 +243,7 @@ class Player {
     return Array.from({ length: count }, (_, index) => socket(index))
   }
 
-  /** Ahead of the log by so many rows; none: the node saw nothing. */
+  /** Returns a place so many rows above the top of the log; undefined for a negative number. */
   #seen({ user, seen }: { user: number; seen: number }): LogPlace | undefined {
     const epoch = this.#epochs[user] as string
     return seen < 0 || epoch === '' ? undefined : { epoch, offset: (this.#tops[user] as number) + seen }
@@ -256,12 +256,12 @@ class Player {
   }
 }
 
-/** In order for each user: among users there is none. */
+/** Sorts items by user, because only those of one user are in order. */
 function byUser<Item extends { user: string }>(items: Item[]): Item[] {
   return [...items].sort((a, b) => (a.user < b.user ? -1 : a.user > b.user ? 1 : 0))
 }
 
-/** Plays random sequences of commands on two set-ups and demands the same answers, the same wake-ups, and the same end. */
+/** Plays random sequences of commands on two set-ups, and checks that results, wake-ups, orders to close and the final state are the same. */
 export async function equality(t: Test, one: Setup, two: Setup, numRuns: number): Promise<void> {
   const property = fc.asyncProperty(
     fc.array(command, { minLength: 1, maxLength: 80, size: 'max' }),
@@ -274,10 +274,10 @@ export async function equality(t: Test, one: Setup, two: Setup, numRuns: number)
         if (texts[0] !== texts[1]) throw new Error(`${what}\n${one.name}: ${texts[0]}\n${two.name}: ${texts[1]}`)
       }
       const sameEvents = async (): Promise<void> => {
-        // A close of all connections is repeated by name to a node that still lists one of them: only a driver that can lose messages does so.
+        // A driver that can lose messages repeats an order to close all connections, by id, to a node that still lists one of them.
         const first = ({ recorder }: Player): Kick[] =>
           recorder.kicks.filter(({ connectionId, reason }) => connectionId === undefined || reason !== 'disconnect')
-        const told = (player: Player): string => player.names.tell([byUser(player.recorder.wakes), byUser(first(player))])
+        const told = (player: Player): string => player.names.textOf([byUser(player.recorder.wakes), byUser(first(player))])
         await until(() => left.recorder.wakes.length <= right.recorder.wakes.length, 'all wake-ups', 500).catch(() => {})
         same('wake-ups and kicks', told(left), told(right))
       }

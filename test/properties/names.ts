@@ -2,25 +2,25 @@ import { parseEventId } from '../../services/protocol/index.ts'
 import { COUNT_ID, rowId, rowId8, rowKind } from '../../services/store/row.ts'
 
 /**
- * Gives what a store makes up at random (epochs, ids of its own rows, the tags that follow from them) names that are equal on every store that does the same:
- * an epoch is known by its turn, a made-up id by nothing but that it is one.
+ * Replaces the values that a store generates at random (epochs, ids of its own rows, and the tags that depend on them) by names that are the same on
+ * every store with the same behaviour: an epoch by its index in the order of appearance, an id or a tag by the word `generated`.
  */
 export class Names {
   readonly #epochs: string[] = []
   readonly #ids = new Map<string, string>()
 
-  /** The epoch that came up as the given one; one that never was for a negative number, or when there are not as many. */
+  /** Returns the epoch at an index in the order of appearance, or one that never existed. */
   epoch(index: number): string {
     return this.#epochs[index] ?? 'other1'
   }
 
-  /** The tag last seen at this place; '' when none was. */
+  /** Returns the tag last read at a place; '' if none was. */
   id8(epoch: string, offset: number): string {
     return this.#ids.get(`${epoch}.${offset}`) ?? ''
   }
 
-  /** Any answer as text. */
-  tell(value: unknown): string {
+  /** Returns a result as text. */
+  textOf(value: unknown): string {
     return JSON.stringify(this.#plain(value))
   }
 
@@ -43,7 +43,7 @@ export class Names {
 
   #field(key: string, item: unknown): unknown {
     if (key === 'epoch' && typeof item === 'string') return this.#epoch(item)
-    if ((key === 'id8' || key === 'topId8') && typeof item === 'string') return item === '' ? '' : 'made up'
+    if ((key === 'id8' || key === 'topId8') && typeof item === 'string') return item === '' ? '' : 'generated'
     if ((key === 'from' || key === 'to') && typeof item === 'string') {
       const position = parseEventId(item)
       return position === undefined ? item : this.#plain(position)
@@ -59,7 +59,7 @@ export class Names {
 
   #row(row: Buffer): string {
     const text = row.toString()
-    const id = (rowKind(row) === 's' && rowId(row) !== COUNT_ID) || rowKind(row) === '-' || rowKind(row) === 'r' ? 'made up' : rowId(row)
+    const id = (rowKind(row) === 's' && rowId(row) !== COUNT_ID) || rowKind(row) === '-' || rowKind(row) === 'r' ? 'generated' : rowId(row)
     return `${text.slice(0, 14)}${id}${text.slice(42)}`
   }
 }

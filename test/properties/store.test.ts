@@ -5,6 +5,6 @@ import { equality } from './equality.ts'
 
 t.test('the embedded store equals the bare machine', (t) => equality(t, referenceSetup(1), embeddedSetup(), 25))
 
-t.test('the embedded store with room for one user equals the bare machine', (t) =>
-  equality(t, referenceSetup(1), { ...embeddedSetup({ cacheBytes: 1 }), name: 'the embedded store with room for one user' }, 25)
+t.test('the embedded store with memory for one user equals the bare machine', (t) =>
+  equality(t, referenceSetup(1), { ...embeddedSetup({ cacheBytes: 1 }), name: 'the embedded store with memory for one user' }, 25)
 )

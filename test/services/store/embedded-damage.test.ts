@@ -22,7 +22,7 @@ interface Logged {
   message: string
 }
 
-/** What was written: by user and offset, the id of the row. */
+/** The ids of the written rows, by user, in order of offset. */
 type Written = Map<string, string[]>
 
 async function folderOf(t: Test): Promise<string> {
@@ -36,7 +36,7 @@ function storeOn(folder: string, logged: Logged[] = []): EmbeddedStore {
   return new EmbeddedStore({ folder, settings, log: { error: log, warn: log } })
 }
 
-/** A closed folder with tables and a log; resolves with what is in it. */
+/** Fills a folder with tables and a log, and closes it. Resolves with the written rows. */
 async function filled(folder: string, rows = 30): Promise<Written> {
   const written: Written = new Map(USERS.map((user) => [user, []]))
   const fill = async (from: number, to: number): Promise<void> => {
@@ -73,7 +73,7 @@ async function flip(path: string, place: number, mask = 0xff): Promise<void> {
   await writeFile(path, bytes)
 }
 
-/** Reads all there is, as a connection does; throws when a read makes no progress. */
+/** Reads the whole log, as a connection does. Rejects if a read makes no progress. */
 async function readAll(
   store: EmbeddedStore,
   user: string,
@@ -98,8 +98,8 @@ async function readAll(
   }
 }
 
-/** Demands of a damaged folder: it is refused with a sentence, or each user gets every row at its place, or is told. */
-async function demand(
+/** Checks a damaged folder: it is refused with a sentence, or each user gets every row at its place, or is told that rows may be missing. */
+async function check(
   t: Test,
   folder: string,
   written: Written,
@@ -140,7 +140,7 @@ async function epochsOf(folder: string): Promise<Map<string, string>> {
   return epochs
 }
 
-t.test('bytes flipped anywhere in any file: no row under another event id, no read without progress, no silence', async (t) => {
+t.test('flipped bytes anywhere in any file: no row under another event id, no read without progress, no silent loss', async (t) => {
   const folder = await folderOf(t)
   const written = await filled(folder)
   const epochs = await epochsOf(await copyOf(t, folder))
@@ -157,7 +157,7 @@ t.test('bytes flipped anywhere in any file: no row under another event id, no re
       const copy = await copyOf(t, folder)
       const place = random(size)
       await flip(join(copy, name), place, turn % 2 === 0 ? 0xff : 1 << random(8))
-      const verdict = await demand(t, copy, written, epochs, `byte ${place} of ${name}`)
+      const verdict = await check(t, copy, written, epochs, `byte ${place} of ${name}`)
       verdicts.set(verdict, (verdicts.get(verdict) ?? 0) + 1)
     }
   }
@@ -165,7 +165,7 @@ t.test('bytes flipped anywhere in any file: no row under another event id, no re
   t.ok((verdicts.get('told') ?? 0) > 0 && (verdicts.get('refused') ?? 0) > 0)
 })
 
-t.test('files cut off at any place, or missing: the same', async (t) => {
+t.test('files truncated at any place, or missing: the same', async (t) => {
   const folder = await folderOf(t)
   const written = await filled(folder)
   const epochs = await epochsOf(await copyOf(t, folder))
@@ -175,51 +175,54 @@ t.test('files cut off at any place, or missing: the same', async (t) => {
     for (const part of [0, 0.3, 0.9, 0.999]) {
       const copy = await copyOf(t, folder)
       await truncate(join(copy, name), Math.floor(size * part))
-      await demand(t, copy, written, epochs, `${name} cut off at ${part}`)
+      await check(t, copy, written, epochs, `${name} truncated at ${part}`)
     }
     const copy = await copyOf(t, folder)
     await rm(join(copy, name))
-    t.not(await demand(t, copy, written, epochs, `${name} missing`), size > 0 ? 'whole' : '')
+    t.not(await check(t, copy, written, epochs, `${name} missing`), size > 0 ? 'whole' : '')
   }
 })
 
-t.test('a damaged log: the log of whom it concerns starts afresh, all others are told, and the log line names file and hash', async (t) => {
-  const folder = await folderOf(t)
-  const written = await filled(folder, 300)
-  const [log] = await filesOf(folder, /\.log$/)
-  await flip(log as string, 3000)
-  const logged: Logged[] = []
-  const store = storeOn(folder, logged)
-  await store.open('node', new Recorder())
-  t.teardown(() => store.close())
-  t.match(logged[0], {
-    message: /the data folder is damaged/,
-    details: { where: /^\d+\.log at byte \d+: the checksum of a record does not match/ }
-  })
-  const { ids, lost } = await readAll(store, 'alice', 'device')
-  t.equal(lost, 1)
-  t.equal(ids.size, 0, 'rows are missing in the middle: the log starts afresh')
-  t.ok((written.get('alice')?.length ?? 0) > 0)
-  await until(() => logged.length > 1, 'the log line')
-  t.match(logged[1], {
-    message: /the data of a user is damaged/,
-    details: { userHash: /^[0-9a-f]{12}$/, reason: 'rows are missing or out of order' }
-  })
-  t.notMatch(JSON.stringify(logged), 'alice')
-  t.match(store.status(), { available: true, damage: '' })
-  const again = await readAll(store, 'alice', 'device')
-  t.equal(again.epoch, (await store.queue('alice')).head.epoch)
-  const unknown = await readAll(store, 'never seen', 'earliest')
-  t.equal(unknown.lost, 1, 'of a user whose rows may all have been in the damaged part it is said as well')
-  clock.advance(settings.retentionMs)
-  await store.close()
-  const later = storeOn(folder)
-  await later.open('node', new Recorder())
-  t.teardown(() => later.close())
-  t.equal((await readAll(later, 'another', 'earliest')).lost, 0, 'until what was lost would have expired')
-})
+t.test(
+  'a damaged write-ahead log: a user who lost rows gets a new log, all others are told, and the log lines name file and user hash',
+  async (t) => {
+    const folder = await folderOf(t)
+    const written = await filled(folder, 300)
+    const [log] = await filesOf(folder, /\.log$/)
+    await flip(log as string, 3000)
+    const logged: Logged[] = []
+    const store = storeOn(folder, logged)
+    await store.open('node', new Recorder())
+    t.teardown(() => store.close())
+    t.match(logged[0], {
+      message: /the data folder is damaged/,
+      details: { where: /^\d+\.log at byte \d+: the checksum of a record does not match/ }
+    })
+    const { ids, lost } = await readAll(store, 'alice', 'device')
+    t.equal(lost, 1)
+    t.equal(ids.size, 0, 'rows are missing in the middle: alice has a new log')
+    t.ok((written.get('alice')?.length ?? 0) > 0)
+    await until(() => logged.length > 1, 'the log line')
+    t.match(logged[1], {
+      message: /the data of a user is damaged/,
+      details: { userHash: /^[0-9a-f]{12}$/, reason: 'rows are missing or out of order' }
+    })
+    t.notMatch(JSON.stringify(logged), 'alice')
+    t.match(store.status(), { available: true, damage: '' })
+    const again = await readAll(store, 'alice', 'device')
+    t.equal(again.epoch, (await store.queue('alice')).head.epoch)
+    const unknown = await readAll(store, 'never seen', 'earliest')
+    t.equal(unknown.lost, 1, 'an unknown user is told, too: all their rows may have been in the damaged part')
+    clock.advance(settings.retentionMs)
+    await store.close()
+    const later = storeOn(folder)
+    await later.open('node', new Recorder())
+    t.teardown(() => later.close())
+    t.equal((await readAll(later, 'another', 'earliest')).lost, 0, 'once the lost rows would have expired, no user is told any more')
+  }
+)
 
-t.test('a log that was cut off between two writes is noticed by the count of writes', async (t) => {
+t.test('a write-ahead log that was truncated between two writes is noticed by the count of writes', async (t) => {
   const folder = await folderOf(t)
   const store = storeOn(folder)
   await store.open('node', new Recorder())
@@ -238,20 +241,20 @@ t.test('a log that was cut off between two writes is noticed by the count of wri
   t.same([ids.size, lost], [1, 1])
 })
 
-t.test('a folder that lost its count of writes, or whose last write was cut off by a crash, is sound', async (t) => {
+t.test('a folder without its count of writes, or whose last write a crash interrupted, is sound', async (t) => {
   const folder = await folderOf(t)
   const written = await filled(folder)
   const epochs = await epochsOf(await copyOf(t, folder))
   const copy = await copyOf(t, folder)
   await rm(join(copy, COMMITS_FILE))
-  t.equal(await demand(t, copy, written, epochs, 'without a count'), 'whole')
+  t.equal(await check(t, copy, written, epochs, 'without a count'), 'whole')
   const crashed = await copyOf(t, folder)
   const [log] = await filesOf(crashed, /\.log$/)
   await writeFile(log as string, Buffer.from([1, 2, 3, 4, 200, 0, 1, 9, 9]), { flag: 'a' })
-  t.equal(await demand(t, crashed, written, epochs, 'with a cut-off write'), 'whole')
+  t.equal(await check(t, crashed, written, epochs, 'with an interrupted write'), 'whole')
 })
 
-t.test('a damaged table: not ready with the cause; users in it are told, and can be published to', async (t) => {
+t.test('a damaged table: the status names it; its users are told, and can get notifications', async (t) => {
   const folder = await folderOf(t)
   await filled(folder)
   const [table] = await filesOf(folder, /\.ldb$/)
@@ -268,7 +271,7 @@ t.test('a damaged table: not ready with the cause; users in it are told, and can
   }
 })
 
-t.test('the check names what is damaged, and finds nothing in a sound folder', async (t) => {
+t.test('the check names the damaged file, and finds nothing in a sound folder', async (t) => {
   const folder = await folderOf(t)
   await filled(folder)
   t.same(await checkFiles(folder), [])
@@ -277,7 +280,7 @@ t.test('the check names what is damaged, and finds nothing in a sound folder', a
   t.match(await checkFiles(folder), [{ file: /\.ldb$/ }])
 })
 
-t.test('half a table that a stop in the middle of a compaction left behind is no damage', async (t) => {
+t.test('an incomplete table that a crash during a compaction left behind is no damage', async (t) => {
   const folder = await folderOf(t)
   await filled(folder)
   const [table = ''] = await filesOf(folder, /\.ldb$/)
@@ -294,7 +297,7 @@ t.test('half a table that a stop in the middle of a compaction left behind is no
   for (const user of USERS) t.equal((await readAll(store, user, 'earliest')).lost, 0, user)
 })
 
-t.test('a folder of format 1 is carried over, also when that was cut off', async (t) => {
+t.test('a folder of format 1 is upgraded, also after an interrupted upgrade', async (t) => {
   const folder = await folderOf(t)
   const database = await openLevel(folder)
   const prefix = Buffer.concat([Buffer.from([0x75, 0, 10]), Buffer.from('alice', 'utf16le')])

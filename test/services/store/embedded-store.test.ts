@@ -16,7 +16,7 @@ const clock = new Clock()
 const settings = { ...baseSettings, rateLimit: 0, clock: () => clock.now }
 
 /** A database whose writes and reads can be made to fail or wait. */
-class Faulty {
+class FaultyDatabase {
   writeError: Error | undefined
   readError: Error | undefined
   openError: Error | undefined
@@ -66,7 +66,7 @@ function socket(): { connectionId: string; deviceId: string; node: string; conne
   return { connectionId: 'c', deviceId: 'd', node: 'node', connectedAt: clock.now, address: 'a' }
 }
 
-t.test('the folder is made for its owner alone, and one process holds it', async (t) => {
+t.test('the folder is created for its owner alone, and one process holds it', async (t) => {
   const folder = join(await folderOf(t), 'deep', 'data')
   const { store } = await opened(t, { folder })
   t.equal((await stat(folder)).mode & 0o777, 0o700)
@@ -77,7 +77,7 @@ t.test('the folder is made for its owner alone, and one process holds it', async
   t.match(await store.publish(note('a', 1)), { status: 'accepted' })
 })
 
-t.test('a folder of another format, or one that is none, is refused, and let go of', async (t) => {
+t.test('a folder of another format, or that is no database, is refused, and not held', async (t) => {
   const folder = await folderOf(t)
   const database = await openLevel(folder)
   await database.write([{ ...encodeVersion(), value: Buffer.from('99') } as ReturnType<typeof encodeVersion>])
@@ -91,7 +91,7 @@ t.test('a folder of another format, or one that is none, is refused, and let go 
   await t.rejects(openLevel(strange), { message: /^The data folder .* cannot be opened: / })
 })
 
-t.test('a damaged folder is named as such', async (t) => {
+t.test('the error about a damaged folder says so', async (t) => {
   const folder = await folderOf(t)
   await (await openLevel(folder)).close()
   const { readdir, writeFile } = await import('node:fs/promises')
@@ -99,8 +99,8 @@ t.test('a damaged folder is named as such', async (t) => {
   await t.rejects(openLevel(folder), { message: /^The data folder .* is damaged: / })
 })
 
-t.test('an answer and a wake-up come after the sync, in this order, and reads wait for it', async (t) => {
-  const faulty = new Faulty()
+t.test('results and wake-ups come after the sync, in this order, and reads of the user wait for it', async (t) => {
+  const faulty = new FaultyDatabase()
   const { store, recorder } = await opened(t, { openDatabase: faulty.open })
   const command = { user: 'a', deviceId: 'd', start: { at: 'latest' as const }, issuedAt: clock.now, seen: undefined, limit: 10 }
   await store.attach({ ...command, connections: [socket()] })
@@ -115,7 +115,7 @@ t.test('an answer and a wake-up come after the sync, in this order, and reads wa
     wake(woken)
   }
   const writes = faulty.writes
-  const publish = store.publish(note('a', 1)).then(() => order.push('answer'))
+  const publish = store.publish(note('a', 1)).then(() => order.push('result'))
   await until(() => faulty.writes > writes, 'the write')
   const read = pageOf(store, { user: 'a', states: undefined, before: undefined, limit: 10 }).then((page) => {
     order.push('read')
@@ -127,14 +127,14 @@ t.test('an answer and a wake-up come after the sync, in this order, and reads wa
   await Promise.all([publish, read])
   t.equal((await read).items.length, 1)
   await until(() => recorder.wakes.length === 1, 'the wake-up')
-  t.same(order, ['answer', 'read', 'wake-up'])
+  t.same(order, ['result', 'read', 'wake-up'])
 })
 
-t.test('a failed write: all who wait are refused, nothing of it is seen, and the store comes back by itself', async (t) => {
-  const faulty = new Faulty()
+t.test('a failed write: all callers that wait are refused, the write has no effect, and the store recovers by itself', async (t) => {
+  const faulty = new FaultyDatabase()
   const { store, recorder } = await opened(t, { openDatabase: faulty.open })
   await store.publish(note('a', 1))
-  faulty.writeError = new Error('IO error: the disk is gone')
+  faulty.writeError = new Error('IO error: the disk was removed')
   const attach = { user: 'b', deviceId: 'd', start: { at: 'latest' as const }, issuedAt: clock.now, seen: undefined, limit: 10 }
   const calls = [
     store.publish(note('a', 2)),
@@ -145,12 +145,12 @@ t.test('a failed write: all who wait are refused, nothing of it is seen, and the
   for (const result of await Promise.allSettled(calls)) {
     t.match(result, { status: 'rejected', reason: { code: 'BELFRY_ERR_STORE_UNAVAILABLE', statusCode: 503 } })
   }
-  t.match(store.status(), { available: false, reason: 'a write failed: IO error: the disk is gone', durability: 'fsync' })
-  t.same(await store.connections('b'), [], 'what was not answered is not registered')
+  t.match(store.status(), { available: false, reason: 'a write failed: IO error: the disk was removed', durability: 'fsync' })
+  t.same(await store.connections('b'), [], 'a refused attach registers nothing')
   await t.rejects(store.queue('a'), { code: 'BELFRY_ERR_STORE_UNAVAILABLE' })
   await t.rejects(store.sweep(), { code: 'BELFRY_ERR_STORE_UNAVAILABLE' })
-  faulty.openError = new Error('still gone')
-  await until(() => store.status().reason === 'still gone', 'a probe that fails')
+  faulty.openError = new Error('still removed')
+  await until(() => store.status().reason === 'still removed', 'an attempt that fails')
   faulty.openError = undefined
   faulty.writeError = undefined
   await until(() => store.status().available, 'the store is back')
@@ -162,8 +162,8 @@ t.test('a failed write: all who wait are refused, nothing of it is seen, and the
   t.match(await store.publish(note('a', 2)), { status: 'accepted', offset: 2 })
 })
 
-t.test('no room: publishes are refused, everything else works, and the store recovers by itself', async (t) => {
-  const faulty = new Faulty()
+t.test('a full disk: steps that make the log grow are refused, all others work, and the store recovers by itself', async (t) => {
+  const faulty = new FaultyDatabase()
   const { store, recorder } = await opened(t, { openDatabase: faulty.open, cacheBytes: 1 })
   await store.publish(note('a', 1))
   faulty.writeError = new Error('IO error: /data/000003.log: No space left on device')
@@ -186,20 +186,20 @@ t.test('no room: publishes are refused, everything else works, and the store rec
   const newcomer = await store.attach({ ...attach, user: 'b' })
   const { head } = await store.queue('a')
   await store.ack('a', 'd', head)
-  t.match(await store.queue('a'), { devices: [{ deviceId: 'd', lag: 0 }] }, 'an acknowledgement counts, though it is not on disk')
+  t.match(await store.queue('a'), { devices: [{ deviceId: 'd', lag: 0 }] }, 'the ack counts, though it is not on disk')
   t.equal((await pageOf(store, { user: 'a', states: undefined, before: undefined, limit: 10 })).items.length, 1)
   faulty.openError = undefined
   faulty.writeError = undefined
   await until(() => !store.status().full && store.status().available, 'there is room')
   t.match(await store.publish(note('a', 2)), { status: 'accepted', offset: 2 })
-  t.match(await store.queue('a'), { devices: [{ deviceId: 'd', lag: 1 }] }, 'what waited in memory was written')
+  t.match(await store.queue('a'), { devices: [{ deviceId: 'd', lag: 1 }] }, 'the changes in memory were written')
   t.match(newcomer, { status: 'attached', backlog: { epoch: (await store.queue('b')).head.epoch } })
   t.ok(recorder.statuses.some(({ full }) => full))
   t.match(recorder.statuses.at(-1), { available: true, full: false })
 })
 
-t.test('a failed read refuses those who wait for it, and no others', async (t) => {
-  const faulty = new Faulty()
+t.test('a failed read refuses the callers that wait for it, and no others', async (t) => {
+  const faulty = new FaultyDatabase()
   const { store } = await opened(t, { openDatabase: faulty.open })
   await store.publish(note('a', 1))
   faulty.readError = new Error('a bad block')
@@ -209,27 +209,27 @@ t.test('a failed read refuses those who wait for it, and no others', async (t) =
   t.match(await store.publish(note('b', 1)), { offset: 1 })
 })
 
-t.test('a read that was under way when a write failed is refused too', async (t) => {
-  const faulty = new Faulty()
+t.test('reads under way when a write fails are refused, too', async (t) => {
+  const faulty = new FaultyDatabase()
   const { store } = await opened(t, { openDatabase: faulty.open })
   await store.publish(note('a', 1))
-  faulty.writeError = new Error('gone')
+  faulty.writeError = new Error('failed')
   const failing = store.publish(note('a', 2))
   const loading = Array.from({ length: 20 }, (_, index) => store.publish(note(`user ${index}`, 1)))
   await t.rejects(failing, { code: 'BELFRY_ERR_STORE_UNAVAILABLE' })
   for (const result of await Promise.allSettled(loading)) t.equal(result.status, 'rejected')
 })
 
-t.test('memory is bounded: users are read again when there is no room to keep them', async (t) => {
-  const faulty = new Faulty()
+t.test('memory is bounded: evicted users are read again', async (t) => {
+  const faulty = new FaultyDatabase()
   const { store } = await opened(t, { openDatabase: faulty.open, cacheBytes: 20_000 })
   const users = Array.from({ length: 40 }, (_, index) => `user ${index}`)
   await Promise.all(users.map((user) => store.publish(note(user, 1))))
   const reads = faulty.reads
   t.match(await store.publish(note('user 39', 2)), { offset: 2 })
-  t.equal(faulty.reads, reads, 'the last user is still there')
+  t.equal(faulty.reads, reads, 'the last user is in memory')
   await store.publish(note('user 0', 2))
-  t.equal(faulty.reads, reads + 1, 'the first is not')
+  t.equal(faulty.reads, reads + 1, 'the first was evicted')
   const pages = await Promise.all(users.map((user) => store.queue(user)))
   t.same(
     pages.map(({ head }) => head.offset),
@@ -237,7 +237,7 @@ t.test('memory is bounded: users are read again when there is no room to keep th
   )
 })
 
-t.test('users whose names are no well-formed text do not meet either', async (t) => {
+t.test('users whose names are not well-formed text are kept apart, too', async (t) => {
   const folder = await folderOf(t)
   const limited = { folder, settings: { ...settings, rateLimit: 1 } }
   const { store } = await opened(t, limited)
@@ -259,15 +259,15 @@ t.test('users whose names are no well-formed text do not meet either', async (t)
   }
 })
 
-t.test('commands that arrive together share syncs', async (t) => {
-  const faulty = new Faulty()
+t.test('concurrent commands share syncs', async (t) => {
+  const faulty = new FaultyDatabase()
   const { store } = await opened(t, { openDatabase: faulty.open })
   const writes = faulty.writes
   await Promise.all(Array.from({ length: 1500 }, (_, index) => store.publish(note(`user ${index % 10}`, index))))
   t.ok(faulty.writes - writes < 10, `${faulty.writes - writes} writes`)
 })
 
-t.test('close finishes what is under way, refuses what comes later, and may be called twice', async (t) => {
+t.test('close waits for the calls under way, refuses later ones, and may be called twice', async (t) => {
   const folder = await folderOf(t)
   const { store } = await opened(t, { folder })
   const publishes = [store.publish(note('a', 1)), store.publish(note('b', 1))]
@@ -281,7 +281,7 @@ t.test('close finishes what is under way, refuses what comes later, and may be c
   t.match(await again.store.queue('b'), { head: { offset: 1 } })
 })
 
-t.test('a sweep drains what an older, lower limit parked', async (t) => {
+t.test('a sweep releases everything that an earlier, lower limit parked', async (t) => {
   const folder = await folderOf(t)
   const limited = await opened(t, { folder, settings: { ...settings, rateLimit: 1, parkedMax: 500 } })
   await Promise.all(Array.from({ length: 300 }, (_, index) => limited.store.publish(note('a', index))))
@@ -291,44 +291,44 @@ t.test('a sweep drains what an older, lower limit parked', async (t) => {
   t.match(await store.queue('a'), { parked: 0, head: { offset: 300 } })
 })
 
-t.test('upkeep trims what expired and removes who was idle, nobody else', async (t) => {
+t.test('upkeep trims expired rows and removes idle users, and no others', async (t) => {
   const folder = await folderOf(t)
   const { store } = await opened(t, { folder, upkeepMs: 10 })
   const keysOf = async (): Promise<Map<string, number>> => {
     await store.close()
     const database = await openLevel(folder)
     const count = new Map<string, number>()
-    for (const user of ['gone', 'connected', 'acked', 'fresh']) {
+    for (const user of ['idle', 'connected', 'acked', 'fresh']) {
       const prefix = userPrefix(user)
       count.set(user, (await database.range(prefix, Buffer.concat([prefix, Buffer.from([0xff])]))).length)
     }
     await database.close()
     return count
   }
-  for (const user of ['gone', 'connected', 'acked']) await store.publish(note(user, 1, true))
+  for (const user of ['idle', 'connected', 'acked']) await store.publish(note(user, 1, true))
   for (let index = 0; index < 250; index++) void store.publish(note(`filler ${index}`, 1))
-  const { head } = await store.queue('gone')
-  await store.ack('gone', 'phone', head)
-  await store.mark({ user: 'gone', target: { ids: [idOf(1)] }, state: 'read' })
+  const { head } = await store.queue('idle')
+  await store.ack('idle', 'phone', head)
+  await store.mark({ user: 'idle', target: { ids: [idOf(1)] }, state: 'read' })
   const attach = { deviceId: 'd', start: { at: 'latest' as const }, issuedAt: clock.now, seen: undefined, limit: 10 }
   await store.attach({ ...attach, user: 'connected', connections: [socket()] })
   clock.advance(settings.retentionMs)
   const trimmed = async (user: string): Promise<boolean> => (await store.queue(user)).first.offset === 0
-  await until(async () => (await trimmed('gone')) && (await trimmed('filler 249')), 'the trimming')
+  await until(async () => (await trimmed('idle')) && (await trimmed('filler 249')), 'the trimming')
   clock.advance(META_TTL_MS - 1000)
   const acked = await store.queue('acked')
   await store.ack('acked', 'phone', { ...acked.head, offset: 1 })
   await store.publish(note('fresh', 1))
   clock.advance(2000)
-  await until(async () => (await store.queue('gone')).head.epoch === '', 'the removal')
+  await until(async () => (await store.queue('idle')).head.epoch === '', 'the removal')
   t.equal((await store.queue('connected')).head.offset, 2, 'its devices were told the count')
   t.match(await store.queue('acked'), { head: { offset: 1 }, devices: [{ deviceId: 'phone' }] })
   const count = await keysOf()
-  t.equal(count.get('gone'), 0, 'no key is left')
+  t.equal(count.get('idle'), 0, 'no entry is left')
   t.ok((count.get('connected') ?? 0) > 0 && (count.get('acked') ?? 0) > 0 && (count.get('fresh') ?? 0) > 0)
 })
 
-t.test('a revocation outlives idle metadata, and goes when no token from before it can be valid', async (t) => {
+t.test('a revocation outlives idle metadata, and is removed when no token from before it can be valid', async (t) => {
   const revocationTtlMs = 3 * META_TTL_MS
   const { store } = await opened(t, { upkeepMs: 10, settings: { ...settings, revocationTtlMs } })
   const revoke = (user: string) => store.disconnect({ user, connectionId: undefined, reason: '', revoke: true })
@@ -339,13 +339,13 @@ t.test('a revocation outlives idle metadata, and goes when no token from before 
   clock.advance(settings.retentionMs)
   await until(async () => (await store.queue('idle')).first.offset === 0, 'the trimming')
   clock.advance(2 * META_TTL_MS)
-  await until(async () => (await store.queue('idle')).head.epoch === '', 'the removal of somebody idle')
+  await until(async () => (await store.queue('idle')).head.epoch === '', 'the removal of an idle user')
   t.equal(await store.revokedBefore('signed out'), revokedAt)
   clock.advance(META_TTL_MS + 1)
   await until(async () => (await store.revokedBefore('signed out')) === 0, 'the end of the revocation')
 })
 
-t.test('meta alone is written for a user whose effects are none', async (t) => {
+t.test('for a step without effects only meta is written', async (t) => {
   const operations = encodeEffects(userPrefix('a'), { top: 0, floor: 0 }, { state: emptyState(), generation: 0, touched: 5 }, [])
   t.equal(operations.length, 1)
 })

@@ -9,7 +9,7 @@ import { baseSettings, idOf, tailOf } from '../../conformance/stage.ts'
 
 const settings = { ...baseSettings, maxEntries: 100 }
 
-/** Numbers from 0 to below `limit`, always the same ones. */
+/** Returns a source of pseudo-random numbers from 0 to below `limit`. */
 function sequence(seed: number): (limit: number) => number {
   let value = seed
   return (limit) => {
@@ -74,10 +74,10 @@ t.test('replaying the effects over the state a step saw gives the state it left'
       if (state.top - state.floor !== state.rows.length) t.fail(`offsets have a hole, seed ${seed}, step ${number}`)
     }
   }
-  t.equal(kinds.size, 12, 'every kind of effect came up')
+  t.equal(kinds.size, 12, 'every kind of effect occurred')
 })
 
-t.test('what a step takes away is named in its effects', async (t) => {
+t.test('the effects of a step name everything that it removes', async (t) => {
   const state = emptyState()
   const now = 1_754_000_000_000
   const play = (run: (machine: Machine) => unknown, at = now): Effect[] => {
@@ -106,7 +106,7 @@ t.test('what a step takes away is named in its effects', async (t) => {
   )
 })
 
-t.test('a cursor on a row the store lost is an event id that can be resumed from', async (t) => {
+t.test('the event id of a lost row can be resumed from', async (t) => {
   const state = emptyState()
   const context = { now: 1_754_000_000_000, newEpoch: 'epoch1', newId: idOf(99, 9), listening: false }
   const machine = (): Machine => new Machine(state, settings, context)
