@@ -4,12 +4,12 @@ import t from 'tap'
 
 const MAX_LINES = 400
 
-/** Decorators that cannot have the name of their file, since Fastify or a plugin of its own has taken it. */
+/** Decorators that differ from the name of their file, because Fastify or one of its plugins uses that name. */
 const OTHER_DECORATORS: Record<string, string> = { 'error-handler': 'problemOf', 'rate-limit': 'limits' }
 
 interface Import {
   from: string
-  /** A file of the repository, relative to its root, or a package's name. */
+  /** Path of a file, relative to the root of the repository, or the name of a package. */
   to: string
   typeOnly: boolean
 }
@@ -59,7 +59,7 @@ const folders = ['cli', 'plugins', 'routes', 'services', 'packages'].filter((nam
 const sources = [...root, ...folders.flatMap(sourcesIn)]
 const imports = sources.flatMap(importsOf)
 
-/** Imports that break a rule, as readable lines. */
+/** Returns the imports that break a rule, as readable lines. */
 function breaking(rule: (edge: Import) => boolean): string[] {
   return imports.filter(rule).map(({ from, to }) => `${from} -> ${to}`)
 }
@@ -67,7 +67,7 @@ function breaking(rule: (edge: Import) => boolean): string[] {
 const inside = (path: string, ...places: string[]): boolean => places.some((place) => path === place || path.startsWith(`${place}/`))
 const isFile = (path: string): boolean => path.endsWith('.ts')
 
-t.test('the reader of imports sees them', async (t) => {
+t.test('imports are found in the sources', async (t) => {
   t.ok(imports.length > 200)
   t.ok(imports.some(({ from, to }) => from === 'app.ts' && to === 'plugins/store.ts'))
   t.ok(
@@ -82,7 +82,7 @@ t.test('the reader of imports sees them', async (t) => {
   )
 })
 
-t.test('everything points down: server, app, plugins and routes, services, store', async (t) => {
+t.test('imports point down: server, app, plugins and routes, services, store', async (t) => {
   const isEntry = (path: string): boolean => ['server.ts', 'cli.ts'].includes(path)
   t.same(
     breaking(({ to }) => isEntry(to)),
@@ -128,7 +128,7 @@ t.test('everything points down: server, app, plugins and routes, services, store
   )
 })
 
-t.test('what may come from outside', async (t) => {
+t.test('packages are imported only where the design names them', async (t) => {
   const only = (name: string, ...places: string[]): string[] => breaking(({ from, to }) => to === name && !inside(from, ...places))
   t.same(
     breaking(({ from, to }) => inside(from, 'services') && (to === 'fastify' || (to.startsWith('@fastify/') && to !== '@fastify/error'))),
@@ -186,9 +186,9 @@ t.test('inside services every import points to the same shelf or to one below it
   )
 })
 
-t.test('no circle of imports, but for types', async (t) => {
+t.test('no circle of imports, also not of types', async (t) => {
   const graph = new Map<string, string[]>()
-  for (const { from, to, typeOnly } of imports) if (!typeOnly && isFile(to)) graph.set(from, [...(graph.get(from) ?? []), to])
+  for (const { from, to } of imports) if (isFile(to)) graph.set(from, [...(graph.get(from) ?? []), to])
   const done = new Set<string>()
   const circles: string[] = []
   const visit = (file: string, path: string[]): void => {
@@ -201,7 +201,7 @@ t.test('no circle of imports, but for types', async (t) => {
   t.same(circles, [])
 })
 
-t.test('a plugin is called as its file is, and so is its decorator', async (t) => {
+t.test('a plugin and its decorator have the name of their file', async (t) => {
   for (const file of sourcesIn('plugins')) {
     const text = readFileSync(file, 'utf8')
     const name = basename(file, '.ts')

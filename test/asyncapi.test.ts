@@ -20,7 +20,7 @@ async function documentOf(service: TestService): Promise<AsyncApi> {
   return (await call(service, 'GET', '/docs/asyncapi.json', undefined, { token: '' })).body
 }
 
-/** What a reference points at, or undefined. */
+/** Returns the target of a reference, or undefined. */
 function follow(document: unknown, reference: string): unknown {
   return reference
     .slice(2)
@@ -28,7 +28,7 @@ function follow(document: unknown, reference: string): unknown {
     .reduce<unknown>((value, key) => (value as Json | undefined)?.[key], document)
 }
 
-t.test('the document is AsyncAPI 3, and holds together', async (t) => {
+t.test('the document is AsyncAPI 3, and all references resolve', async (t) => {
   const service = await startService(t)
   const document = await documentOf(service)
   t.match(document, { asyncapi: '3.0.0', info: { title: String, version: /^\d+\.\d+\.\d+/ } })

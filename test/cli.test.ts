@@ -39,7 +39,7 @@ async function send(service: TestService, to: string, title: string) {
   return (await call(service, 'POST', '/v1/notifications', { to, type: 'a', title })).body
 }
 
-t.test('help, version and what is not a command line', async (t) => {
+t.test('help, version, and errors of the command line', async (t) => {
   t.match(await belfry(['publish', '--help']), { code: 0, stdout: /--half-life/, stderr: '' })
   t.match(await belfry(['--version']), { code: 0, stdout: /^\d+\.\d+\.\d+\n$/ })
   t.match(await belfry([]), { code: 2, stdout: '', stderr: /^Usage: belfry <command>/ })
@@ -91,7 +91,7 @@ t.test('token signs with the secret of the environment or of the service', async
   t.match(await belfry(['token', '--user', 'alice'], { PORT: 'x' }), { code: 1, stderr: /PORT must be integer/ })
 })
 
-t.test('publish says what became of it', async (t) => {
+t.test('publish prints the result for each recipient', async (t) => {
   const service = await startService(t, { RATE_LIMIT_MAX: '1', RATE_LIMIT_WINDOW_MS: '3600000', PARKED_MAX: '1' })
   const to = (user: string, ...more: string[]) => ['publish', '--url', service.url, '--to', user, '--type', 't', '--title', 'Hi', ...more]
   const first = await belfry(to('alice', '--ref', '/x', '--half-life', '60', '--data', '-'), KEY, '{"files":12}')
@@ -123,7 +123,7 @@ t.test('publish says what became of it', async (t) => {
   })
 })
 
-t.test('listen prints what arrives, acknowledges, and ends well', async (t) => {
+t.test('listen prints notifications, acknowledges them, and ends with exit code 0', async (t) => {
   const service = await startService(t)
   await send(service, 'alice', 'Pending')
   const cli = listener(t, ['--url', service.url, '--user', 'alice', '--device', 'cli', '--json'])
@@ -139,7 +139,7 @@ t.test('listen prints what arrives, acknowledges, and ends well', async (t) => {
   t.equal(await cli.exited, 0)
 })
 
-t.test('listen for people: a line each, and nothing that steers a terminal', async (t) => {
+t.test('listen prints one line per notification for people, without control characters', async (t) => {
   const service = await startService(t)
   const { id } = await send(service, 'alice', 'Over \u001b[31m\u0007')
   await call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'b', title: 'Two', ref: '/r', data: { n: 1 } })
@@ -157,7 +157,7 @@ t.test('listen for people: a line each, and nothing that steers a terminal', asy
   t.equal(await cli.exited, 0)
 })
 
-t.test('listen comes back after the service went away, and misses nothing', async (t) => {
+t.test('listen reconnects after an outage of the service, and misses nothing', async (t) => {
   const folder = temporaryFolder(t)
   const port = String(await freePort())
   const first = await startService(t, { DATA_DIR: folder, PORT: port })
@@ -179,7 +179,7 @@ t.test('listen comes back after the service went away, and misses nothing', asyn
   t.match(cli.stderr, /closed with 4003/)
 })
 
-t.test('listen stops where coming back would change nothing', async (t) => {
+t.test('listen stops if a reconnect would be refused again', async (t) => {
   const service = await startService(t)
   const refused = listener(t, ['--url', service.url, '--token', 'wrong'])
   t.equal(await refused.exited, 1)
@@ -201,7 +201,7 @@ t.test('listen stops where coming back would change nothing', async (t) => {
   )
 })
 
-t.test('listen --from latest on an empty log gets what was published while the service was away', async (t) => {
+t.test('listen --from latest on an empty log gets notifications published during an outage', async (t) => {
   const folder = temporaryFolder(t)
   const port = String(await freePort())
   const first = await startService(t, { DATA_DIR: folder, PORT: port })
@@ -215,7 +215,7 @@ t.test('listen --from latest on an empty log gets what was published while the s
   t.same(titlesOf(cli), ['While away'])
 })
 
-t.test('listen ends without a word when the reader of its pipe has ended', async (t) => {
+t.test('listen ends silently when the reader of its pipe has ended', async (t) => {
   const service = await startService(t)
   await send(service, 'alice', 'One')
   const cli = listener(t, ['--url', service.url, '--user', 'alice', '--json'])
@@ -257,7 +257,7 @@ t.test('colour is for terminals that want it', (t) => {
   t.end()
 })
 
-t.test('doctor: a sound folder, a damaged one that is left as it is, and one that is repaired', async (t) => {
+t.test('doctor: a sound folder, a damaged folder that is only examined, and a repair', async (t) => {
   const folder = temporaryFolder(t)
   const environment = { ...KEY, DATA_DIR: folder }
   t.match(await belfry(['doctor'], environment), { code: 1, stdout: /there is no database/, stderr: /is damaged/ })

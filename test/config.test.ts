@@ -31,7 +31,7 @@ function problemsOf(environment: Record<string, string>): string[] {
   }
 }
 
-t.test('nothing set: the defaults of the schema, the embedded store, no list has an entry', async (t) => {
+t.test('an empty environment gives the defaults of the schema, the embedded store and empty lists', async (t) => {
   const config = readConfig({})
   const values: Record<string, unknown> = { ...config }
   for (const [name, { default: value }] of Object.entries(environmentSchema.properties) as [string, { default?: unknown }][]) {
@@ -45,7 +45,7 @@ t.test('nothing set: the defaults of the schema, the embedded store, no list has
   t.ok(Object.isFrozen(config))
 })
 
-t.test('an empty value is no value; numbers and booleans are read from text', async (t) => {
+t.test('an empty value counts as unset; numbers and booleans are read from text', async (t) => {
   const config = readConfig({ PORT: '0', RATE_LIMIT_MAX: '', DEMO: 'true', LOG_LEVEL: 'trace', HOME: '/root' })
   t.match(config, { PORT: 0, RATE_LIMIT_PER_WINDOW: 10, DEMO: true, LOG_LEVEL: 'trace' })
   t.equal(readConfig({ DEMO: '' }).DEMO, undefined)
@@ -71,7 +71,7 @@ t.test('lists are split at commas and trimmed', async (t) => {
   t.match(redisOptionsOf(sentinels), { sentinels: ['s:26379'], sentinelName: 'mymaster' })
 })
 
-t.test('every problem is told at once, and no value that may be secret', async (t) => {
+t.test('all problems are reported together, without values that may be secret', async (t) => {
   const environment = {
     PORT: '70000',
     LOG_LEVEL: 'loud',
@@ -124,7 +124,7 @@ t.test('every problem is told at once, and no value that may be secret', async (
   t.throws(() => readConfig(environment), { name: 'ConfigError', message: /PORT must be[\s\S]*TRUST_PROXY/ })
 })
 
-t.test('PUBLIC_URL is an address with a path at most', async (t) => {
+t.test('PUBLIC_URL has no user, query or fragment', async (t) => {
   t.equal(readConfig({ PUBLIC_URL: ' https://example.com/tools/belfry/ ' }).PUBLIC_URL, 'https://example.com/tools/belfry')
   t.equal(readConfig({ PUBLIC_URL: 'http://localhost:8080' }).PUBLIC_URL, 'http://localhost:8080')
   for (const PUBLIC_URL of [
@@ -138,12 +138,12 @@ t.test('PUBLIC_URL is an address with a path at most', async (t) => {
     t.same(problemsOf({ PUBLIC_URL }), ['PUBLIC_URL must be an http:// or https:// URL without user, query and fragment'], PUBLIC_URL)
 })
 
-t.test('Redis needs a key that all nodes have', async (t) => {
+t.test('Redis requires a key of tokens, which all nodes share', async (t) => {
   t.same(problemsOf({ REDIS_URL: 'redis://cache' }), ['with Redis one of JWT_SECRET, JWT_PUBLIC_KEY and JWKS_URL must be set'])
   t.same(problemsOf({ REDIS_URL: 'redis://cache', JWKS_URL: 'https://keys.example/jwks' }), [])
 })
 
-t.test('replicas are not waited for in a Cluster', async (t) => {
+t.test('REDIS_WAIT_REPLICAS is refused with a Cluster', async (t) => {
   const cluster = { REDIS_CLUSTER_NODES: 'a:7000', JWT_SECRET: SECRET }
   t.same(problemsOf({ ...cluster, REDIS_WAIT_REPLICAS: '1' }), ['REDIS_WAIT_REPLICAS does not go with REDIS_CLUSTER_NODES'])
   t.same(problemsOf(cluster), [])
@@ -176,7 +176,7 @@ t.test('public keys: a path or PEM with escaped line ends; only the three famili
   t.same(problemsOf({ JWT_PUBLIC_KEY: join(path, 'nowhere') }), problem)
 })
 
-t.test('REDIS_URL: what is read of it, and one sentence for each thing wrong', async (t) => {
+t.test('REDIS_URL: its parts, and one sentence for each problem', async (t) => {
   const good: Record<string, object> = {
     'redis://cache': { host: 'cache', port: 6379, db: 0, tls: false },
     ' redis://127.0.0.1:6380/3\n': { host: '127.0.0.1', port: 6380, db: 3 },

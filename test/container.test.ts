@@ -32,7 +32,7 @@ const dockerfile = (await readFile('Dockerfile', 'utf8')).replaceAll('\\\n', ' '
 const haproxy = await readFile('deploy/haproxy.cfg', 'utf8')
 const packageJson = JSON.parse(await readFile('package.json', 'utf8'))
 
-/** The arguments of each instruction of one kind, of all stages or of the last. */
+/** Returns the arguments of each instruction of one kind, of all stages or of the last. */
 function instructions(name: string, lines = dockerfile): string[] {
   return lines.flatMap((line) => (line.trim().startsWith(`${name} `) ? [line.trim().slice(name.length).trim()] : []))
 }
@@ -47,7 +47,7 @@ const env = Object.fromEntries(
 
 const secondsOf = (period = '0s'): number => Number(/^(\d+)s$/.exec(period)?.[1])
 
-t.test('Dockerfile: every path it copies is there, and is not left out of the context', async (t) => {
+t.test('Dockerfile: every copied path exists, and .dockerignore keeps it in the context', async (t) => {
   const ignored = (await readFile('.dockerignore', 'utf8')).split('\n').filter((line) => line !== '' && !line.startsWith('#'))
   const sources = instructions('COPY').flatMap((line) => (line.startsWith('--from') ? [] : line.split(/\s+/).slice(0, -1)))
   t.ok(sources.includes('package-lock.json'))
@@ -60,7 +60,7 @@ t.test('Dockerfile: every path it copies is there, and is not left out of the co
   for (const name of ['.git', '.belfry', '.env*', '**/node_modules', '**/dist']) t.ok(ignored.includes(name), `${name} stays out`)
 })
 
-t.test('Dockerfile: what npm start runs, as a user without rights, with an environment that Belfry knows', (t) => {
+t.test('Dockerfile: runs what npm start runs, as an unprivileged user, with variables that Belfry knows', (t) => {
   const command = JSON.parse(instructions('CMD', lastStage).at(-1) ?? '')
   t.same(command, ['node', 'dist/server.js'])
   t.equal(command.join(' '), packageJson.scripts.start)
@@ -79,7 +79,7 @@ t.test('Dockerfile: what npm start runs, as a user without rights, with an envir
   t.end()
 })
 
-t.test('dist holds the service, and nothing of the tests and the benchmark', async (t) => {
+t.test('dist contains the service without tests and benchmarks', async (t) => {
   // tap loads its module loader into every child process through NODE_OPTIONS; the compiler does not start with it.
   const compiler = ['-u', 'NODE_OPTIONS', 'node_modules/.bin/tsc', '-p', 'tsconfig.build.json', '--listFilesOnly']
   const { stdout } = await promisify(execFile)('env', compiler)
@@ -144,7 +144,7 @@ t.test('docker-compose.yml: two nodes, one durable Redis, one balancer', (t) => 
   t.end()
 })
 
-t.test('the balancer takes its configuration', async (t) => {
+t.test('the balancer accepts its configuration', async (t) => {
   const { stderr } = await promisify(execFile)('haproxy', ['-c', '-f', 'deploy/haproxy.cfg'])
   t.notMatch(stderr, /ALERT|error/i)
 })

@@ -14,7 +14,7 @@ import { call, startService, userToken } from './helper.ts'
 
 const read = (file: string): string => readFileSync(file, 'utf8')
 
-/** Cells of the rows of a page's tables whose first cell matches. */
+/** Returns the cells of the table rows of a page whose first cell matches. */
 function rows(file: string, first: RegExp): string[][] {
   return read(file)
     .split('\n')
@@ -54,7 +54,7 @@ const variables = Object.entries(schemas).map(([name, { default: value = '', des
   description
 }))
 
-t.test('.env.example lists the variables, their defaults and what they are, in order', async (t) => {
+t.test('.env.example lists the variables with default and description, in order', async (t) => {
   const listed = [...read('.env.example').matchAll(/^# (.+)\n([A-Z_]+)=(.*)$/gm)].map(([, description, name, value]) => ({
     name,
     value,
@@ -64,7 +64,7 @@ t.test('.env.example lists the variables, their defaults and what they are, in o
   t.equal(read('.env.example').match(/^[^#\n].*$/gm)?.length, variables.length)
 })
 
-t.test('configuration.md lists the variables, their defaults, ranges and what they are, in order', async (t) => {
+t.test('configuration.md lists the variables with default, range and description, in order', async (t) => {
   const listed = rows('docs/reference/configuration.md', /^`[A-Z_]+`$/)
   t.same(
     listed.map(([name, value, , description]) => ({ name: bare(name), value: bare(value), description })),
@@ -171,7 +171,7 @@ t.test('the client in consuming.md works as it stands', async (t) => {
   await until(() => shown.at(-1) === 'Plain')
 })
 
-t.test('plugins and routes are listed where they live', async (t) => {
+t.test('the README of plugins and of routes lists every file', async (t) => {
   for (const folder of ['plugins', 'routes']) {
     const files = readdirSync(folder).filter((name) => name.endsWith('.ts'))
     const names = rows(`${folder}/README.md`, /^`[a-z-]+(\.ts)?`$/).map(([name]) => `${bare(name).replace(/\.ts$/, '')}.ts`)

@@ -19,7 +19,7 @@ const chromiumArguments = [
   '--disable-sync'
 ]
 
-t.test('publish.sh publishes, whatever is in the title', async (t) => {
+t.test('publish.sh publishes any title', async (t) => {
   const service = await startService(t)
   const run = promisify(execFile)
   const { PATH = '' } = process.env

@@ -34,7 +34,7 @@ interface Answer {
   body: unknown
 }
 
-/** A running service with its document; what it answers is held against the document. */
+/** A running service with its document. Every answer is compared with the document. */
 class Documented {
   readonly service: TestService
   readonly document: OpenApi
@@ -58,7 +58,7 @@ class Documented {
     const payloads: unknown[] = []
     const watch = (fastify: FastifyInstance): void => {
       fastify.addHook('onRoute', ({ method, url }) => {
-        // Files for browsers are no part of the API.
+        // Files for browsers are not part of the API.
         if (method !== 'HEAD' && !/^\/(docs|client)/.test(url))
           routes.add(`${String(method).toLowerCase()} ${url.replace(/:(\w+)/g, '{$1}')}`)
       })
@@ -83,7 +83,7 @@ class Documented {
     return this.#ajv.compile(JSON.parse(JSON.stringify(schema).replaceAll('#/components/', 'openapi.json#/components/')))
   }
 
-  /** Calls an operation; its answer must be documented, valid, and all that the route gave. */
+  /** Calls an operation. Its answer must be documented and valid, and must have every field that the route returned. */
   async send(
     operationId: string,
     values: Record<string, string> = {},
@@ -136,7 +136,7 @@ function examplesOf(operation: Operation): unknown[] {
   )
 }
 
-t.test('the document describes every route, and holds together', async (t) => {
+t.test('the document describes every route, and all references resolve', async (t) => {
   const api = await Documented.start(t)
   const { document } = api
   t.equal(document.openapi, '3.1.0')

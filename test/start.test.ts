@@ -9,7 +9,7 @@ import { NodeProcess, ServerProcess } from './fixtures/node-process.ts'
 import { freePort, RedisServer } from './fixtures/redis.ts'
 import { SECRET, TestClient, temporaryFolder } from './helper.ts'
 
-t.test('a first start needs nothing, and prints what works when it is pasted', async (t) => {
+t.test('a first start needs no configuration, and prints commands that work when pasted', async (t) => {
   const folder = temporaryFolder(t)
   const first = await ServerProcess.start({ LOG_LEVEL: 'silent' }, folder)
   t.teardown(() => first.kill())
@@ -65,7 +65,7 @@ t.test('a first start needs nothing, and prints what works when it is pasted', a
   t.equal(await second.exited, 0)
 })
 
-t.test('on a terminal a first start prints commands that work when they are pasted', async (t) => {
+t.test('on a terminal a first start prints commands with tokens that work when pasted', async (t) => {
   const folder = temporaryFolder(t)
   const server = await ServerProcess.start({ LOG_LEVEL: 'silent' }, folder, { terminal: true })
   t.teardown(() => server.kill())
@@ -90,7 +90,7 @@ t.test('a fault in native code ends the process', async (t) => {
   t.equal(server.child.signalCode, 'SIGSEGV')
 })
 
-t.test('a generated secret that is damaged stops the start in one sentence, and is left as it is', async (t) => {
+t.test('a damaged generated secret stops the start with one sentence, and the file stays unchanged', async (t) => {
   for (const damaged of ['', 'a', 'Zm9vYm', '\0'.repeat(43), '\0'.repeat(44), `${'A'.repeat(43)}\n`]) {
     const folder = temporaryFolder(t)
     mkdirSync(join(folder, '.belfry'))
@@ -106,7 +106,7 @@ t.test('a generated secret that is damaged stops the start in one sentence, and 
   }
 })
 
-t.test('an environment that cannot be used stops the start with every error', async (t) => {
+t.test('an invalid environment stops the start with all errors', async (t) => {
   const folder = temporaryFolder(t)
   const start = async (environment: Record<string, string>) => {
     const server = new NodeProcess('server.js', [], environment, folder)
@@ -135,7 +135,7 @@ t.test('an environment that cannot be used stops the start with every error', as
   t.match(taken, { code: 1, stderr: /EADDRINUSE/ })
 })
 
-t.test('a store that must not be used ends the start with one sentence, and leaves nothing in Redis', async (t) => {
+t.test('an unusable store stops the start with one sentence, and leaves nothing in Redis', async (t) => {
   const folder = temporaryFolder(t)
   const redis = await RedisServer.start()
   t.teardown(() => redis.stop())
