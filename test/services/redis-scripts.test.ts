@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import slotOf from 'cluster-key-slot'
 import t from 'tap'
 import { newId } from '../../services/ids.ts'
@@ -57,6 +57,13 @@ t.test('each script leaves room below Lua’s limit of 200 locals', async (t) =>
     const locals = [...lua.matchAll(/^local (?:function )?([\w, ]+?)(?: =|\(|$)/gm)].flatMap(([, names = '']) => names.split(', '))
     t.ok(locals.length <= 180, `${name} has ${locals.length}`)
   }
+})
+
+t.test('commands outside scripts are sent by Availability, Housekeeping and Registrations alone', async (t) => {
+  const folder = new URL('../../../services/store/redis/', import.meta.url)
+  const isSent = /\b(?:commands|server)\.(?!asking|on|options|status|connect|disconnect)\w+\(/
+  const senders = readdirSync(folder).filter((file) => file.endsWith('.ts') && isSent.test(readFileSync(new URL(file, folder), 'utf8')))
+  t.same(senders.sort(), ['nodes.ts', 'registrations.ts', 'registry-scan.ts', 'server-facts.ts', 'settings-check.ts'])
 })
 
 t.test('buckets are even, and lie in even shares of the Cluster', async (t) => {

@@ -56,7 +56,7 @@ export class Housekeeping implements MasterListener {
     this.#node = node
     this.#events = events
     this.nodes = new Nodes(availability, keys, node)
-    this.wakeups = new Wakeups(keys, node, this.#removingUnused(events))
+    this.wakeups = new Wakeups(keys, node, this.#withRemovalOfUnused(events))
     this.settings = new SettingsCheck(availability, keys, node, settings, warn)
   }
 
@@ -102,7 +102,7 @@ export class Housekeeping implements MasterListener {
   #tick(): void {
     this.#ticks += 1
     if (this.#ticks % BEAT_TICKS === 0) void this.#beat()
-    for (const master of this.#availability.available) void this.#tickOf(master, this.#ticks)
+    for (const master of this.#availability.available) void this.#maintain(master, this.#ticks)
   }
 
   async #beat(): Promise<void> {
@@ -119,7 +119,7 @@ export class Housekeeping implements MasterListener {
     }
   }
 
-  async #tickOf(master: Master, ticks: number): Promise<void> {
+  async #maintain(master: Master, ticks: number): Promise<void> {
     if (this.#ticking.has(master)) return
     this.#ticking.add(master)
     try {
@@ -181,7 +181,7 @@ export class Housekeeping implements MasterListener {
   }
 
   /** Returns events that also take back the registration of a user for whom a message arrives although this node has no connection. */
-  #removingUnused(events: StoreEvents): StoreEvents {
+  #withRemovalOfUnused(events: StoreEvents): StoreEvents {
     return {
       wake: (wake) => {
         this.#registrations.removeIfUnused(wake.user)

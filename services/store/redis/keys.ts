@@ -8,7 +8,7 @@ export const ALL_BUCKETS: readonly number[] = Array.from({ length: BUCKETS }, (_
 /** Number of slots of a Redis Cluster. */
 export const SLOTS = 16_384
 
-/** Kinds of a user's keys, by their names in the Lua scripts: `<stem><kind>:<user>`. `prelude.lua` describes the values. */
+/** Kinds of a user's keys, by their names in the Lua scripts: `<stem><kind>:<user>`. `prelude.lua` explains the values. */
 const USER_KINDS = {
   META: 'm',
   LOG: 'l',

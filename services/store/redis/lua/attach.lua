@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Registers the node for the user and reads the backlog from where the cursor is, in one step; a device that has no cursor gets the one
--- it starts from, unless there is a gap. Without a node: only reads.
+-- Registers the node for the user and reads the backlog from a position, in one step. A device without a cursor gets one at that position,
+-- unless there is a gap. Without a node the script only reads.
 -- @key KICKS  as in disconnect.lua
 -- @arg node         '' to read only
 -- @arg count        number of connections of the user that the node has
@@ -15,8 +15,8 @@
 -- @arg newcomer     the new one of the node's connections; '' for none
 -- Returns {'revoked'} | {'limit'}
 --         | {'attached', counter, epoch, top, top id8, start offset, start id8, resumed, unread, parked, rows, states, gap, displaced, kicks,
---            milliseconds until the oldest row leaves by age, or 0},
---         displaced: connections of this node that lost their place; kicks: {connection of the node that was told to close, reason, ...};
+--            milliseconds until the oldest row expires, or 0},
+--         displaced: connections of this node that were closed for the newcomer; kicks: {connection of the node that was told to close, reason, ...};
 --         states: {id, state, ...}; gap: {} or {reason, from, to, count}; start: the position given if there is no gap
 
 -- As isRevoked in revocation.ts: a time of whole seconds is compared by seconds.
@@ -45,7 +45,7 @@ if node ~= '' and MAX_CONNECTIONS > 0 then
   end
 end
 
--- The oldest connections of the newcomer's device, as many as there are too many; nil if there are too few. As services/store/admit.ts.
+-- Returns the `over` oldest connections of the newcomer's device; nil if the device has fewer. As services/store/admit.ts.
 local function oldest_of_device(over)
   local own, device, candidates = cjson.decode(connections), nil, {}
   for _, connection in ipairs(own) do
@@ -70,7 +70,8 @@ local function oldest_of_device(over)
   return { unpack(candidates, 1, over) }
 end
 
--- Takes a connection of another node out of the registry and tells that node to close it. If the node is dead, nothing else removes it yet.
+-- Removes a connection of another node from the registry, and tells that node to close it. A node that has died, but is not marked dead
+-- yet, could not do this itself.
 local function displace(of, id)
   local kept = {}
   for _, connection in ipairs(cjson.decode(string.match(others[of], '^%d+ (.*)$'))) do
@@ -94,6 +95,7 @@ if node ~= '' and MAX_CONNECTIONS > 0 and total > MAX_CONNECTIONS then
 end
 
 begin()
+-- The invariant *no offset twice* (docs/explanation/store.md): the rows up to the seen one were lost, and their offsets stay used.
 local seen = tonumber(seen_offset)
 if seen_epoch == epoch and seen > top then
   if seen - top > MAX_FENCE then
@@ -118,7 +120,7 @@ if node ~= '' then
   end
 end
 
--- The message may have been lost, or be on its way.
+-- Orders to close connections of this node. Their messages may have been lost, or have not arrived yet.
 local kicks = {}
 if node ~= '' and redis.call('EXISTS', KICKS) == 1 then
   local told = redis.call('HGETALL', KICKS)
@@ -135,8 +137,8 @@ local function event_id(of, offset, id8)
   return of .. '.' .. int(offset) .. (id8 == '' and '' or '.' .. id8)
 end
 
--- Whether the position has the tag this log has there. The tag of the row trimmed last is not kept: the row after it tells whether its
--- own follows from the given one.
+-- Returns whether the tag of a position is the one in this log. The tag of the row that was trimmed last is not kept: the row after it
+-- shows whether its own tag follows from the given one.
 local function is_of_this_log(offset, id8)
   if offset == 0 or id8 == '' then return true end
   local known = id8_at(offset)
@@ -145,7 +147,7 @@ local function is_of_this_log(offset, id8)
   return tag_after(id8, string.sub(next_row, 2, 34)) == id8_of(next_row)
 end
 
--- Where to read from, and the gap if the position cannot be continued.
+-- Returns the offset to read from, and a gap if the log cannot be continued from the position.
 local function continue(of, offset, id8)
   if of ~= epoch then return floor, { 'epoch', event_id(of, offset, id8), event_id(epoch, floor, ''), 0 } end
   if offset > top then return floor, { 'ahead', event_id(epoch, top + 1, ''), event_id(of, offset, id8), offset - top } end
@@ -183,7 +185,7 @@ elseif start == 'device' then
   end
 end
 
--- Long rows are read a few at a time: those over the bound would be copied out of the list for nothing.
+-- With a bound in bytes, few rows are read at a time: those beyond the bound would be copied for nothing.
 local READ_AHEAD = 32
 local rows, bytes = {}, 0
 local last, bound = math.min(top, from + tonumber(max_rows)), tonumber(max_bytes) or math.huge

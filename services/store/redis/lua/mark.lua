@@ -37,7 +37,8 @@ local function known(wanted, missing)
   return found
 end
 
--- Times never fall: reads from the newest row back to the first that is not later than the mark.
+-- Collects the ids that were marked later. Times of rows never fall, so this reads from the newest row back to the first row that is not
+-- later than the mark.
 local made = now - tonumber(age_ms)
 local last_later = latest > made and top or floor
 while last_later > floor do

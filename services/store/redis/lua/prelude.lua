@@ -51,7 +51,7 @@ local function counts_as_unread(state)
   return not state or state == 'unread' or state == 'seen'
 end
 
--- id -> state of those that are not unread.
+-- Returns id -> state, without the ids that are unread.
 local function states_of(ids)
   local states = {}
   if #ids == 0 or redis.call('EXISTS', STATES) == 0 then return states end
@@ -85,7 +85,7 @@ local function each_row_back(visit)
   end
 end
 
--- Keeps the ends of those ids that an Idempotency-Key made: their rows leave the log.
+-- Keeps the ends of the ids that an Idempotency-Key made, because their rows leave the log.
 local function keep_bodies(ids)
   for from = 1, #ids, 1000 do
     local keys, fields = {}, {}
@@ -124,7 +124,7 @@ local function drop(to)
   oldest = first and time_of(first) or 0
 end
 
--- The keys of what was recalled while parked are remembered on, as of the new log; those of the log are not.
+-- Starts the log afresh. The keys of notifications that were recalled while parked are kept; those of the log's rows are not.
 local function reset()
   redis.call('DEL', LOG, STATES)
   redis.call('ZREMRANGEBYSCORE', KEYED, 0, '+inf')
@@ -141,7 +141,7 @@ local function reset()
   chain = epoch
 end
 
--- A log that was never used gets its identity. What a lost meta left behind would be of another log.
+-- Gives a new log its identity. Keys that remain although meta was lost belong to another log, and are deleted.
 local function begin()
   if epoch ~= '' then return end
   redis.call('DEL', KEYED, BODIES, PARKED)
@@ -149,8 +149,8 @@ local function begin()
   reset()
 end
 
--- Times of the latest notifications, ascending; those from `fresh` on are inside the rate window. Kept as the first time and the steps between.
--- Times ahead of a clock that was set back count as now, so that their slots are free again after one window.
+-- Reads the times of the latest notifications, ascending; those from `fresh` on are in the rate window. They are stored as the first time
+-- and the steps between. Times ahead of a clock that was set back count as now, so that their slots are free again after one window.
 local function read_limiter()
   if limiter then return end
   limiter, fresh = {}, 1
@@ -179,7 +179,7 @@ local function free_slots()
   return math.max(0, RATE_LIMIT - (#limiter - fresh + 1))
 end
 
--- When the parked notification at this index (0 is the next) will be released, if nothing is recalled.
+-- Returns when the parked notification at an index (0 is the next) will be released, if none is recalled.
 local function release_at(index)
   if RATE_LIMIT == 0 then return wall end
   read_limiter()
@@ -195,7 +195,7 @@ local function wake(row)
   return #nodes
 end
 
--- Forgets the keys up to the offset.
+-- Removes the idempotency keys of rows up to an offset.
 local function forget(offset)
   if offset < 0 then return end
   local keys = redis.call('ZRANGEBYSCORE', KEYED, 0, offset)
@@ -203,7 +203,7 @@ local function forget(offset)
   if #keys > 0 then redis.call('ZREMRANGEBYSCORE', KEYED, 0, offset) end
 end
 
--- Each id stays in the newest `s` row that names it, and leaves the older ones; a row that no id is left in is emptied.
+-- Removes each id from all `s` rows but the newest that names it. Empties the rows without ids.
 local function coalesce()
   local named = {}
   each_row_back(function(row, offset)
@@ -221,7 +221,7 @@ local function coalesce()
   end)
 end
 
--- Appends a row for which make_room made room, and wakes; how many nodes.
+-- Appends a row, for which make_room made room, and wakes nodes. Returns how many.
 local function append(kind, id, tail)
   local timed_id = string.format('%013.0f', now) .. id
   chain = tag_after(chain, timed_id)
@@ -239,7 +239,7 @@ local function append(kind, id, tail)
   return woken
 end
 
--- Drops the rows up to an offset. If that changes the unread count, a row of its own tells the devices that are connected.
+-- Drops the rows up to an offset. If that changes the unread count, appends a row that tells connected devices.
 local function trim(to)
   if to == floor then return end
   local before = unread
@@ -253,7 +253,7 @@ local function excess(count, bound)
   return count > bound + math.floor(bound / 10) and count - bound or 0
 end
 
--- Trims so that one more row fits, an entry (a notification or a digest) or a change (any other); whether any left.
+-- Trims so that one more row fits: an entry (a notification or a digest) or a change (any other). Returns whether it dropped rows.
 local function make_room(entry)
   local entries = excess(top - floor - changes + (entry and 1 or 0), MAX_ENTRIES)
   local others = excess(changes + (entry and 0 or 1), CHANGES_BOUND)
@@ -273,7 +273,7 @@ local function remember(key, place)
   redis.call('PEXPIRE', KEYED, META_TTL_MS, 'NX')
 end
 
--- Byte by byte: Lua's own comparison follows the server's locale.
+-- Compares byte by byte, because Lua's own comparison follows the server's locale.
 local function before(a, b)
   for i = 1, math.min(#a, #b) do
     local x, y = string.byte(a, i), string.byte(b, i)
@@ -298,7 +298,7 @@ local function set_cursor(device, of, offset, id8)
   redis.call('HDEL', CURSORS, oldest_device)
 end
 
--- Tells the bucket when the user's next parked notification is due.
+-- Writes to the bucket when the user's next release is due.
 local function schedule()
   -- With a free slot it is due whatever the clock says: a clock that is set back afterwards does not delay it.
   if parked == 0 then redis.call('ZREM', DUE, user) else redis.call('ZADD', DUE, free_slots() > 0 and 0 or release_at(0), user) end
@@ -311,7 +311,7 @@ local function times_text()
   return table.concat(steps, ',')
 end
 
--- Writes what changed in meta; renews the expiry of all the user's keys once in a sixteenth of it.
+-- Writes the fields of meta that changed. Renews the expiry of all the user's keys once in a sixteenth of it.
 local function save()
   if epoch == '' then return end
   local fields = {}
@@ -338,11 +338,11 @@ local function save()
   if #fields > 0 then redis.call('HSET', META, unpack(fields)) end
   if not renew then return end
   for _, key in ipairs({ LOG, STATES, KEYED, PARKED, CURSORS, BODIES }) do redis.call('PEXPIRE', key, META_TTL_MS) end
-  -- Meta keeps the revocation, which lives as long as a token from before it may.
+  -- Meta has the revocation, which must outlive every token that was issued before it.
   redis.call('PEXPIRE', META, revoked == 0 and META_TTL_MS or math.max(META_TTL_MS, int(revoked + REVOCATION_TTL_MS - wall)))
 end
 
--- A list that is not as long as meta says lost a part: what is left cannot be told apart, so it is another log from here.
+-- A list with another length than meta says has lost a part. The remaining rows have unknown offsets, so the log starts afresh.
 if epoch ~= '' and redis.call('LLEN', LOG) ~= top - floor then reset() end
 
 if top > floor and oldest <= aged - RETENTION_MS then
