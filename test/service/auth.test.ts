@@ -284,7 +284,7 @@ t.test('JWKS rotation: a new kid is found; unknown kids cause one request per co
   t.match(await verify(rotated), { sub: 'alice' }, 'the keys fetched before stay valid')
 })
 
-/** Returns the verdict on a token after the cooldown: '' or the reason of the refusal. */
+/** Returns the verdict on a token after the cooldown: 'accepted' or the reason of the refusal. */
 function verdictAfterCooldown(verify: VerifyToken, token: string): Promise<string> {
   return until(async () => {
     const error: unknown = await verify(token).then(

@@ -29,7 +29,7 @@ t.test('with a generated secret, the demo signs tokens for this machine only', a
   for (const header of ['forwarded', 'x-forwarded-for', 'X-Forwarded-Host', 'x-real-ip', 'via']) {
     t.equal(await status({ [header]: '127.0.0.1' }), 404, header)
   }
-  t.equal(await status({ origin: 'https://app.example' }), 404, 'from the page of another')
+  t.equal(await status({ origin: 'https://app.example' }), 404, 'from a page of another origin')
   for (const path of ['/demo/publish', '/demo/recall', '/demo/users/alice']) {
     const method = path.endsWith('alice') ? 'GET' : 'POST'
     const { status } = await send(t, server.url, `${method} ${path} HTTP/1.1\r\nhost: notify.example.com\r\n\r\n`)
@@ -45,7 +45,7 @@ t.test('with a generated secret, the demo signs tokens for this machine only', a
   t.teardown(() => socket.destroy())
   socket.write(request({}))
   const [answer] = await once(socket, 'data')
-  t.match(String(answer), /^HTTP\/1\.1 404 /, 'from another address')
+  t.match(String(answer), /^HTTP\/1\.1 404 /, 'from an address of the network')
 })
 
 t.test('a recall by the demo is counted like any other', async (t) => {

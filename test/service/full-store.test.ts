@@ -19,8 +19,8 @@ interface Confined {
   makeRoom(pid: number): void
 }
 
-/** Mounts a tmpfs. Without the right to mount, limits the size of files instead, so that writes fail with EFBIG and not with ENOSPC. */
-function confined(t: Test): Confined {
+/** Returns a data folder on a small tmpfs. Without the right to mount, limits the size of files: writes then fail with EFBIG, not ENOSPC. */
+function confinedFolder(t: Test): Confined {
   const folder = join(temporaryFolder(t), 'disk')
   mkdirSync(folder)
   try {
@@ -36,7 +36,11 @@ function confined(t: Test): Confined {
 }
 
 /** Asserts that a service refuses publishes, and nothing else, after `fill`, and recovers after `makeRoom`. */
-async function demand(t: Test, service: Pick<TestService, 'url' | 'socketUrl'>, makeRoom: () => void | Promise<void>): Promise<number> {
+async function assertFullAndRecovering(
+  t: Test,
+  service: Pick<TestService, 'url' | 'socketUrl'>,
+  makeRoom: () => void | Promise<void>
+): Promise<number> {
   const before = await connect(t, service, 'alice', { deviceId: 'before', acks: true })
   await before.next('hello')
   let accepted = 0
@@ -63,7 +67,7 @@ async function demand(t: Test, service: Pick<TestService, 'url' | 'socketUrl'>, 
 }
 
 t.test('on a full data disk publishes get 507, everything else works, and the node recovers by itself without a loss', async (t) => {
-  const { folder, command, makeRoom } = confined(t)
+  const { folder, command, makeRoom } = confinedFolder(t)
   const port = await freePort()
   const environment = {
     PATH: process.env.PATH ?? '',
@@ -87,7 +91,7 @@ t.test('on a full data disk publishes get 507, everything else works, and the no
   }
   const service = { url: `http://127.0.0.1:${port}`, socketUrl: `ws://127.0.0.1:${port}` }
   const first = await start()
-  const accepted = await demand(t, service, () => makeRoom(first.child.pid as number))
+  const accepted = await assertFullAndRecovering(t, service, () => makeRoom(first.child.pid as number))
   t.equal(first.output().split('the store is full').length - 1, 1, 'one log line a minute')
   first.child.kill('SIGKILL')
   await first.ended
@@ -107,7 +111,7 @@ t.test('with Redis at maxmemory publishes get 507, everything else works, and th
   const used = Number(/used_memory:(\d+)/.exec(await admin.info('memory'))?.[1])
   const service = await startService(t, { REDIS_URL: redis.url, RATE_LIMIT_MAX: '0', LOG_MAX_ENTRIES: '100000' })
   await admin.config('SET', 'maxmemory', String(used + 2 * 1024 * 1024))
-  await demand(t, service, async () => {
+  await assertFullAndRecovering(t, service, async () => {
     await admin.config('SET', 'maxmemory', '0')
   })
 })

@@ -81,8 +81,8 @@ for (const kind of ['embedded', 'redis'] as const) {
       }
       await Promise.all(answers)
       t.same(statuses, new Map([[202, PER_SECOND * SECONDS]]))
-      await until(async () => (await released()) > 1000, 'releases go on', 30_000)
-      t.comment(`slowest publish ${slowestMs.toFixed()} ms, ${await released()} released meanwhile`)
+      await until(async () => (await released()) > 1000, 'releases continue', 30_000)
+      t.comment(`slowest publish ${slowestMs.toFixed()} ms, ${await released()} notifications released by then`)
     }
   )
 }

@@ -19,7 +19,7 @@ async function freePort(): Promise<number> {
 
 t.test('a real process at LOG_LEVEL=trace logs no token, key or payload; /metrics has its own port', async (t) => {
   const canary = (name: string): string => `canary-${name}-4f1d9b7c`
-  const secret = canary('secret-that-is-long-enough-for-anyone')
+  const secret = canary('secret-of-more-than-32-characters')
   const keys = { right: canary('right-api-key'), wrong: canary('wrong-api-key') }
   const metricsPort = await freePort()
   const child: ChildProcess = spawn(process.execPath, [new URL('../../server.js', import.meta.url).pathname], {
@@ -103,9 +103,9 @@ t.test('a real process at LOG_LEVEL=trace logs no token, key or payload; /metric
   const [status] = await exited
   t.equal(status, 0, log.slice(-2000))
 
-  t.ok(log.split('\n').length > 50, `there is a log to look through: ${log.split('\n').length} lines`)
+  t.ok(log.split('\n').length > 50, `the log has ${log.split('\n').length} lines`)
   t.match(log, /a request could not be read/)
-  t.match(log, /"level":10|"level":20/, 'down to the last level')
+  t.match(log, /"level":10|"level":20/, 'lines of the levels debug and trace')
   t.match(log, /\/v1\/ws\?token=\[redacted\]/)
   const parts = [jwt, other, expired].flatMap((credential) => [credential, credential.split('.')[2] as string])
   for (const value of ['canary-', ...parts]) {

@@ -61,11 +61,11 @@ for (const transport of ['WebSocket', 'event stream']) {
     await stalled(connections, count)
     for (const { transport } of connections()) t.ok(transport.buffered <= MAX_BUFFERED + LONG_ROW_BYTES, `${transport.buffered} bytes`)
     // Live rows are not added.
-    const held = connections().map(({ transport }) => transport.buffered)
+    const before = connections().map(({ transport }) => transport.buffered)
     await publishLong(service, 'slow', 20)
     t.same(
       connections().map(({ transport }) => transport.buffered),
-      held
+      before
     )
   })
 

@@ -250,11 +250,11 @@ t.test('a frame that arrives with the handshake waits for hello and then takes e
   const { store } = service.app
   const attach = store.attach.bind(store)
   let admit = (): void => undefined
-  const held = new Promise<void>((resolve) => {
+  const admission = new Promise<void>((resolve) => {
     admit = resolve
   })
   store.attach = async (command) => {
-    await held
+    await admission
     return await attach(command)
   }
   const peer = await rawPeer(t, service.url)

@@ -149,19 +149,19 @@ t.test('an established connection outlives a new one over the limit', async (t) 
   const client = await ready(t, service, 'alice', { deviceId: 'd' })
   const { store } = service.app
   const attach = store.attach.bind(store)
-  const held: (() => void)[] = []
+  const newcomers: (() => void)[] = []
   const answers: string[] = []
   store.attach = async (command) => {
-    if (command.deviceId === 'newcomer') await new Promise<void>((resolve) => held.push(resolve))
+    if (command.deviceId === 'newcomer') await new Promise<void>((resolve) => newcomers.push(resolve))
     const result = await attach(command)
     answers.push(`${command.deviceId} ${result.status}`)
     return result
   }
   const newcomer = await connect(t, service, 'alice', { deviceId: 'newcomer' })
-  await until(() => held.length === 1)
+  await until(() => newcomers.length === 1)
   service.app.fanout.suspect(() => true)
   await until(() => answers.includes('d limit'))
-  for (const release of held) release()
+  for (const release of newcomers) release()
   t.same(await newcomer.whenClosed(), { code: 4004, reason: 'connection limit' })
   await until(() => answers.includes('d attached'))
   await call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'After it' })

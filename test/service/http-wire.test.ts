@@ -56,7 +56,7 @@ function publishRequest(headers = '', body = JSON.stringify(NOTE)): string {
   return `POST /v1/notifications HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${serviceToken()}\r\ncontent-type: application/json\r\n${length}${headers}\r\n${framed}`
 }
 
-function holdProblem(t: Test, { head, body, status }: Answer, code: string): void {
+function assertProblem(t: Test, { head, body, status }: Answer, code: string): void {
   t.match(head, /content-type: application\/problem\+json/i, `${status} is a problem`)
   t.match(JSON.parse(body || '{}'), { status, code })
 }
@@ -98,7 +98,7 @@ t.test('an upgrade in HTTP/1.0 is ignored: 426, and nothing connects', async (t)
   const answer = await send(t, url, request)
   t.equal(answer.status, 426)
   t.match(answer.head, /upgrade: websocket/i)
-  holdProblem(t, answer, 'BELFRY_ERR_UPGRADE_REQUIRED')
+  assertProblem(t, answer, 'BELFRY_ERR_UPGRADE_REQUIRED')
   t.same((await call(service, 'GET', '/v1/users/old/connections')).body.items, [])
 })
 
@@ -168,16 +168,16 @@ t.test('a method without a route gets a problem, and CONNECT ends its connection
   for (const method of ['OPTIONS', 'TRACE', 'PUT', 'PATCH', 'PROPFIND', 'PURGE', 'SEARCH', 'LINK']) {
     const answer = await send(t, url, `${method} /v1/notifications HTTP/1.1\r\nhost: x\r\n\r\n`)
     t.equal(answer.status, 404, method)
-    holdProblem(t, answer, 'BELFRY_ERR_NOT_FOUND')
+    assertProblem(t, answer, 'BELFRY_ERR_NOT_FOUND')
   }
   const query = await send(t, url, 'QUERY /v1/notifications HTTP/1.1\r\nhost: x\r\n\r\n')
-  holdProblem(t, query, 'BELFRY_ERR_UNSUPPORTED_MEDIA_TYPE')
+  assertProblem(t, query, 'BELFRY_ERR_UNSUPPORTED_MEDIA_TYPE')
   const bodied = await send(t, url, 'PUT /nowhere HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nhello')
   t.equal(bodied.status, 404)
   for (const request of ['OPTIONS * HTTP/1.1\r\nhost: x\r\n\r\n', 'CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\n\r\n']) {
     const answer = await send(t, url, request)
     t.equal(answer.status, 404, request.slice(0, 10))
-    holdProblem(t, answer, 'BELFRY_ERR_NOT_FOUND')
+    assertProblem(t, answer, 'BELFRY_ERR_NOT_FOUND')
   }
   const [first, second] = await answersTo(t, `${LIVE}CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\n`, 2)
   t.same([first?.status, second?.status], [200, 404], 'in order')
@@ -215,7 +215,7 @@ t.test('Expect: 100 Continue is sent when a route reads the body; any other expe
   }
   const other = await send(t, url, `GET /health/live HTTP/1.1\r\nhost: x\r\nexpect: 200-ok\r\n\r\n`)
   t.equal(other.status, 417)
-  holdProblem(t, other, 'BELFRY_ERR_EXPECTATION_FAILED')
+  assertProblem(t, other, 'BELFRY_ERR_EXPECTATION_FAILED')
 })
 
 t.test('bytes that are not HTTP get a problem, after the answers to earlier requests', async (t) => {
