@@ -210,7 +210,7 @@ export class Connection implements LocalConnection, TransportOwner {
   }
 
   #hasRoom(): boolean {
-    return this.#room() > 0 && this.#transport.buffered < MAX_BUFFERED
+    return this.#roomInWindow() > 0 && this.#transport.buffered < MAX_BUFFERED
   }
 
   /** No client acknowledges: an event stream is one-way, and the default device is shared. Bytes that were written move the cursor. */
@@ -219,7 +219,7 @@ export class Connection implements LocalConnection, TransportOwner {
   }
 
   /** Returns how many frames may be sent. Twice the window of typical rows is about 64 KB, so that `MAX_BUFFERED` bounds a cursor that moves itself. */
-  #room(): number {
+  #roomInWindow(): number {
     const { maxUnacked } = this.#context
     return (this.#isSelfMoving ? 2 * maxUnacked : maxUnacked) - this.#window.inFlight
   }
@@ -227,7 +227,7 @@ export class Connection implements LocalConnection, TransportOwner {
   /** Returns the bounds of a read: what the window and the socket have room for. */
   #bounds(): Pick<ReadCommand, 'limit' | 'bytes'> {
     const bytes = MAX_BUFFERED - this.#transport.buffered
-    return { limit: bytes > 0 ? Math.max(0, this.#room()) : 0, bytes: Math.max(1, bytes) }
+    return { limit: bytes > 0 ? Math.max(0, this.#roomInWindow()) : 0, bytes: Math.max(1, bytes) }
   }
 
   get #isCaughtUp(): boolean {
@@ -237,30 +237,30 @@ export class Connection implements LocalConnection, TransportOwner {
   /** Runs the next step of the current stage, unless a store call is in progress. */
   #step(): void {
     if (this.#isBusy || this.#stage === 'live' || this.#stage === 'closed') return
-    if (this.#stage === 'attach') void this.#ask(() => this.#attach())
+    if (this.#stage === 'attach') void this.#callStore(() => this.#attach())
     else if (!this.#doubt && this.#isCaughtUp) {
       this.#stage = 'live'
       const eventId = formatEventId(this.#sent)
       this.#transport.send(new Frame(eventId, `{"type":"caughtUp","eventId":"${eventId}","unread":${this.#unread}}`))
     } else if (this.#hasRoom()) {
       this.#doubt = false
-      void this.#ask(() => this.#read())
+      void this.#callStore(() => this.#read())
     }
   }
 
-  /** On a store failure the step is retried at the next heartbeat; `#doubt` stays set. */
-  async #ask(step: () => Promise<void>): Promise<void> {
+  /** Runs a step that calls the store. On a store failure the step is retried at the next heartbeat; `#doubt` stays set. */
+  async #callStore(step: () => Promise<void>): Promise<void> {
     this.#isBusy = true
     try {
       await step()
     } catch (error) {
-      if (isOfStore(error)) return this.#failStep()
+      if (isOfStore(error)) return this.#waitForStore()
       this.#context.onFault(error)
       this.close('serverError')
     }
   }
 
-  #failStep(): void {
+  #waitForStore(): void {
     this.#isBusy = false
     this.#doubt = true
     if (!this.#greeted && performance.now() - this.#openedAt > this.#context.timeouts.attachMs) this.close('storeAway')
@@ -283,12 +283,12 @@ export class Connection implements LocalConnection, TransportOwner {
     })
     if (this.#stage === 'closed') return
     if (result.status === 'revoked') return this.close('unauthorized', 'token_revoked')
-    if (result.status === 'limit') return this.#overLimit(result.silentMs, askedAt)
+    if (result.status === 'limit') return this.#refuseOrRetry(result.silentMs, askedAt)
     this.#overLimitSince = 0
     for (const connectionId of result.displaced) this.local.find(connectionId)?.displace()
     if (!this.#greeted) this.#greet(result.backlog)
     if (!this.#attachAgain) this.#stage = 'behind'
-    this.#take(result.backlog)
+    this.#takeBacklog(result.backlog)
   }
 
   /**
@@ -298,7 +298,7 @@ export class Connection implements LocalConnection, TransportOwner {
    * none of them is left over from a dead node. If a node stays silent, the refusal is temporary. An older connection retries for longer, because
    * a new connection over the limit counts until its own attach is refused.
    */
-  #overLimit(silentMs: number | undefined, askedAt: number): void {
+  #refuseOrRetry(silentMs: number | undefined, askedAt: number): void {
     this.#isBusy = false
     this.#overLimitSince ||= askedAt
     const waitedMs = askedAt - this.#overLimitSince
@@ -317,7 +317,7 @@ export class Connection implements LocalConnection, TransportOwner {
     if (this.#fruitlessReads > MAX_FRUITLESS_READS) {
       throw new Error(`${MAX_FRUITLESS_READS} reads of the log after ${formatEventId(command.position)} made no progress`)
     }
-    this.#take(backlog)
+    this.#takeBacklog(backlog)
   }
 
   #greet(backlog: Backlog): void {
@@ -332,14 +332,14 @@ export class Connection implements LocalConnection, TransportOwner {
     this.#transport.listen()
   }
 
-  #take(backlog: Backlog): void {
+  #takeBacklog(backlog: Backlog): void {
     this.#isBusy = false
     if (this.#stage === 'closed') return
     this.local.observe(backlog.epoch, backlog.top)
     this.local.expireIn(backlog.expiresInMs)
     this.#unread = backlog.unread
     if (backlog.gap !== undefined) {
-      this.#gap(backlog.gap)
+      this.#sendGap(backlog.gap)
       this.#window.restart(backlog.start, this.#sent)
     }
     this.#sent = backlog.start
@@ -357,7 +357,10 @@ export class Connection implements LocalConnection, TransportOwner {
       if (!this.#hasRoom()) this.#transport.flush()
       if (!this.#hasRoom()) break
       if (rowKind(row) === '~') lost += 1
-      else if (lost > 0) lost = this.#lost(epoch, offset, lost)
+      else if (lost > 0) {
+        this.#sendLost(epoch, offset, lost)
+        lost = 0
+      }
       const frame = replay.frame(index)
       offset += 1
       this.#sent = { epoch, offset, id8: rowId8(row) }
@@ -366,17 +369,16 @@ export class Connection implements LocalConnection, TransportOwner {
       this.#context.counters.deliveredReplay += 1
       this.#transport.send(frame)
     }
-    if (lost > 0) this.#lost(epoch, offset, lost)
+    if (lost > 0) this.#sendLost(epoch, offset, lost)
   }
 
-  /** Reports `count` lost rows, which end at the offset `last`. Returns the new number of unreported ones, 0. */
-  #lost(epoch: string, last: number, count: number): number {
+  /** Sends the gap of `count` lost rows, the last of which has the offset `last`. */
+  #sendLost(epoch: string, last: number, count: number): void {
     const at = (offset: number): string => formatEventId({ epoch, offset, id8: '' })
-    this.#gap({ reason: 'lost', from: at(last - count + 1), to: at(last), count })
-    return 0
+    this.#sendGap({ reason: 'lost', from: at(last - count + 1), to: at(last), count })
   }
 
-  #gap(gap: NonNullable<Backlog['gap']>): void {
+  #sendGap(gap: NonNullable<Backlog['gap']>): void {
     increment(this.#context.counters.gaps, gap.reason)
     this.#transport.send(plainFrame({ type: 'gap', ...gap }))
   }
