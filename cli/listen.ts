@@ -8,7 +8,7 @@ import type { Output } from './output.ts'
 export interface TokenSource {
   /** Called for each token that the client needs. */
   token: () => string
-  /** Whether another call gives another token. If not, a refused token ends the command. */
+  /** True if another call gives another token. If false, a refused token ends the command. */
   renewable: boolean
 }
 

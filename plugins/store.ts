@@ -68,7 +68,7 @@ export default fp(
   { name: 'store', fastify: '5.x', dependencies: ['health', 'metrics'] }
 )
 
-/** Logs each change between available and away, and a full store when it becomes full and once a minute while it stays so. */
+/** Logs when the store becomes available or cannot be reached, and when it becomes full, repeated once a minute while it stays full. */
 function logStatus(app: FastifyInstance, store: Store, listeners: StoreListeners): void {
   let loggedFullAt = Number.NEGATIVE_INFINITY
   const logFull = (): void => {

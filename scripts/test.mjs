@@ -68,7 +68,7 @@ function shippedFiles() {
   return [...readdirSync('.'), ...inside].filter((name) => name.endsWith('.ts'))
 }
 
-/** Whether anything is left of the file when its types are gone. */
+/** Returns true if the file has code besides types. */
 async function runs(file) {
   const code = await readFile(join('build', file.replace(/\.ts$/, '.js')), 'utf8').catch(() => 'not compiled')
   return code.replace(/\/\*[\s\S]*?\*\/|^\/\/.*$|^export \{\};?$/gm, '').trim() !== ''

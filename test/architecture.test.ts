@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, join, normalize } from 'node:path'
 import t from 'tap'
+import { commentsOf, faultsOfProse } from './fixtures/comments.ts'
 
 const MAX_LINES = 400
 
@@ -211,6 +212,22 @@ t.test('a plugin and its decorator have the name of their file', async (t) => {
     if (decorators.length > 0) t.ok(decorators.includes(expected), `${file}: decorator ${expected}`)
     for (const decorator of decorators) t.match(text, new RegExp(`^    ${decorator}: `, 'm'), `${file}: ${decorator} is declared`)
   }
+})
+
+t.test('comments are in plain English', async (t) => {
+  const written = [...root, ...['services', 'plugins', 'routes', 'packages', 'cli', 'bench', 'test', 'scripts', 'deploy'].flatMap(filesIn)]
+    .filter((path) => /\.(ts|tsx|mjs|js|lua)$/.test(path) && !path.endsWith('.d.ts'))
+    .flatMap(commentsOf)
+  t.ok(written.length > 1000)
+  const docstring = (text: string): string[] => faultsOfProse({ text, isDocstring: true })
+  t.same(docstring('Where the keys of a user are.').length, 1)
+  t.same(docstring('Retries meanwhile.').length, 1)
+  t.same(docstring('Retries until the store is away.').length, 0, 'the word of the design for a store that cannot be reached')
+  t.same(docstring('Retries while the client is away.').length, 1)
+  t.same(
+    written.flatMap((comment) => faultsOfProse(comment).map((fault) => `${comment.place}: ${fault}: ${comment.text}`)),
+    []
+  )
 })
 
 t.test('files are small and named alike', async (t) => {

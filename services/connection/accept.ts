@@ -13,7 +13,7 @@ import { WebSocketTransport } from './transport-websocket.ts'
 
 export interface SocketContext extends ConnectionContext, ClientFrameContext {}
 
-/** Close code that the end of an event stream is counted under: going away (RFC 6455 §7.4.1). */
+/** Close code under which the end of an event stream is counted: 1001, the peer leaves (RFC 6455 §7.4.1). */
 const STREAM_END_CODE = 1001
 
 /** Headers of an event stream. */

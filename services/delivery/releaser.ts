@@ -19,7 +19,7 @@ interface ReleaseTimer {
  * Releases parked notifications in time.
  *
  * The node that parked a notification sets a timer for its user. If that node dies, another node finds the user: every node sweeps its share of
- * the users each second, and sets timers for those with more parked notifications. The store decides what is due, so that any node may release at
+ * the users each second, and sets timers for those with more parked notifications. The store decides which notifications are due, so that any node may release at
  * any time.
  */
 export class Releaser {

@@ -281,7 +281,7 @@ export class Machine {
     }
   }
 
-  /** Trims until one more row fits. Returns whether rows were trimmed: what was read before may be gone. */
+  /** Trims until one more row fits. Returns true if rows were trimmed: rows that were read before may no longer exist. */
   #makeRoom(added: 'entry' | 'change'): boolean {
     const { floor } = this.#state
     this.#trim(floorByCount(this.#state, this.#settings, added))

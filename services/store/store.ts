@@ -89,7 +89,7 @@ export interface AttachCommand extends ReadBounds {
    * connections of its device: those before it in `connections`, and those of other nodes.
    */
   newcomer?: string | undefined
-  /** When the token was issued, Unix milliseconds. The attach is refused if the token was revoked since (`isRevoked`). */
+  /** Time at which the token was issued, Unix milliseconds. The attach is refused if the token was revoked since (`isRevoked`). */
   issuedAt: number
 }
 
@@ -163,7 +163,7 @@ export interface ReleaseResult {
   released: number
   folded: number
   parked: number
-  /** When the next is due, Unix milliseconds; 0 if none is parked. */
+  /** Time at which the next parked notification is due, Unix milliseconds; 0 if none is parked. */
   nextAt: number
 }
 
@@ -272,7 +272,7 @@ export interface StoreEvents {
 /**
  * The log, the cursors and the registry of every user: the contract of both drivers. `Machine` is its reference for the log.
  *
- * **Atomicity.** Each method is one step. A step happens as a whole or not at all, and no other step of the same user comes between.
+ * **Atomicity.** Each method is one step. A step never happens in part, and no other step of the same user comes between.
  *
  * **Errors.** If the outcome is not known, a method rejects with `StoreUnavailable`. The caller may then repeat the call: publishes with a key,
  * acks, marks, retractions and releases are idempotent. If there is no room, a method rejects with `StoreFull`, and nothing was written.
@@ -312,8 +312,8 @@ export interface Store {
   release(user: string): Promise<ReleaseResult>
 
   /**
-   * Releases what is due for this node's share of the users; a single node has all of them. The caller releases the rest, of the users in
-   * `waiting`, when it is due.
+   * Releases the due notifications of this node's share of the users; a single node has all users. The caller schedules the further releases of
+   * the users in `waiting`.
    */
   sweep(): Promise<SweepResult>
 

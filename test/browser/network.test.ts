@@ -6,7 +6,7 @@ import { call, startService, type TestService, temporaryFolder, userToken } from
 import { type Host, launch, startHost, untilInPage } from './browser.ts'
 
 const CLIENTS = 20
-/** Where nothing listens. */
+/** An address without a listener. */
 const NOWHERE = 'ws://127.0.0.1:1/'
 
 /** A page that loads the script from the service, which is another origin. */

@@ -9,7 +9,7 @@ const BURST = 200
 const RUNS = argument('runs', 3)
 const TAKEOVER_MS = 1000
 
-/** What pages/tab.js keeps. */
+/** The records of pages/tab.js. */
 interface Heard {
   ids: string[]
   leadsAt: number

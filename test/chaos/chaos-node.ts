@@ -44,7 +44,7 @@ export class ChaosNode {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null
   }
 
-  /** Whether there is any sense in calling it. */
+  /** True if a request can reach the node. */
   get listening(): boolean {
     return this.running && this.#listening
   }

@@ -30,7 +30,7 @@ export interface ChaosOptions {
   build: string
   /** Nodes; the embedded store has one. */
   nodes: number
-  /** How long everything may take to come to rest after the last fault, milliseconds. */
+  /** Longest time until everything is at rest after the last fault, milliseconds. */
   restMs: number
 }
 

@@ -123,7 +123,7 @@ function reader([end, inFlight]: [ClientConnection['end'], number | undefined], 
   return { user: 'alice', device: 'default', acknowledges: false, connections, gaps: [], isCaughtUp: true }
 }
 
-/** What breaks each rule. Some breaches cannot come alone. */
+/** A change that breaks each rule. Some breaches cannot occur alone. */
 const cases: Record<Rule, { also?: Rule[]; change: (parts: Parts) => void }> = {
   lost: {
     also: ['identical'],

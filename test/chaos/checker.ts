@@ -3,7 +3,7 @@ import { checkClients } from './client-rules.ts'
 import type { Attempt, DeviceEvent, DeviceJournal, Journal, LogRow, Publish, UserLog } from './journal.ts'
 import { lateness } from './lateness.ts'
 
-/** What a run must have held to, by name. */
+/** The rules that a run must hold, by name. */
 export const rules = {
   lost: 'every accepted publish is in every device’s journal, or in a gap that was reported',
   stored: 'every accepted publish is in the log of the store',
@@ -134,7 +134,7 @@ class UserView {
     return offset === undefined ? this.#positions.get(id) : { epoch: this.log.epoch, offset, id8: '' }
   }
 
-  /** Whether a gap that the device was told of covers the notification. */
+  /** Returns true if a gap that was reported to the device covers the notification. */
   inGap(device: DeviceJournal, id: string): boolean {
     const at = this.position(id)
     return gapsOf(device).some(({ reason, from, to }) => {
@@ -259,7 +259,7 @@ function checkPublishes(view: UserView, lossy: boolean, breach: Report): void {
   }
 }
 
-/** Where a store lost rows, what was shown may be gone, or have come again under another offset: that is no phantom. */
+/** Checks one device. If a store lost rows, a shown notification may be missing or have another offset, and is no phantom. */
 function checkDevice(view: UserView, device: DeviceJournal, lossy: boolean, breach: Report): void {
   const { log } = view
   const name = `${device.user} ${device.device}`
@@ -289,7 +289,7 @@ function checkDevice(view: UserView, device: DeviceJournal, lossy: boolean, brea
   }
 }
 
-/** What one device was shown the others were, but for recalls, which may overtake, and for what they were told they missed. */
+/** Checks that all devices were shown the same, except for recalls, which may overtake, and for rows in reported gaps. */
 function checkIdentical(view: UserView, breach: Report): void {
   const shown = view.devices.map((device) => new Set(shownOf(device).map(({ id }) => id)))
   const all = new Set(shown.flatMap((ids) => [...ids]))

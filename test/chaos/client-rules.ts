@@ -31,7 +31,7 @@ export function checkClients(journal: Journal, breach: (rule: ClientRule, text: 
   }
 }
 
-/** What is in the log, and what was trimmed and is known from answers. */
+/** Returns the notifications in the log, and those trimmed ones that are known from answers. */
 function placesOf({ user, rows, floor }: UserLog, { publishes, recalls }: Journal): Placed[] {
   const places: Placed[] = []
   for (const [index, { kind, id, at }] of rows.entries()) if (kind === 'n') places.push({ id, at, offset: floor + 1 + index })

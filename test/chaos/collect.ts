@@ -36,7 +36,7 @@ export async function rest(world: World, devices: Placed[], users: string[], ms:
   }
 }
 
-/** What is not at rest, in words, and how many are parked for the user with most. */
+/** Returns the parts that are not at rest, in words, and the largest number of parked notifications of one user. */
 async function unrestOf(world: World, devices: Placed[], users: string[]): Promise<{ unrest: string[]; parked: number }> {
   let most = 0
   const reasons = await Promise.all(world.nodes.map((node) => node.unready()))

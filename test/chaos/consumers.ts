@@ -19,7 +19,7 @@ export async function loadSdk(build: string): Promise<Sdk> {
 /** `closeTimeout` is missing from the types. */
 const options = { handshakeTimeout: 8000, perMessageDeflate: false, closeTimeout: 1000 }
 
-/** What is marked as read of what is shown. */
+/** Part of the shown notifications that is marked as read. */
 const MARKED = 0.06
 
 /** The device that is no SDK: a client written after docs/guides/consuming.md. */
@@ -122,8 +122,8 @@ export class Device {
   }
 
   /**
-   * As when a page is closed and opened again. `forget`: its place in the log is gone, and the cursor the service keeps counts; not where
-   * that is the cursor of an event stream, on which what was handed over counts as received.
+   * Restarts the client, like a page that is closed and opened again. `forget` loses its place in the log, so that the cursor of the service
+   * counts; except on an event stream, whose rows count as received once they are handed over.
    */
   async restart(ms: number, forget = false): Promise<void> {
     if (this.#restarting) return

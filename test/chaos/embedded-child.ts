@@ -4,7 +4,7 @@ import { EmbeddedStore } from '../../services/store/embedded/embedded-store.ts'
 import type { StoreSettings } from '../../services/store/store.ts'
 import { idOf, tailOf } from '../conformance/stage.ts'
 
-/** What the child tells once it was answered. */
+/** A message of the child after each answer. */
 export type Told =
   | { op: 'publish'; user: string; number: number; offset: number | undefined }
   | { op: 'mark'; user: string; numbers: number[]; state: State }

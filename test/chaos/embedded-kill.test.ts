@@ -17,7 +17,7 @@ import { chaosSettings, chaosUsers, type Told } from './embedded-child.ts'
 const CYCLES = 22
 const PER_CYCLE = 100_000
 
-/** What the killed processes had been answered about one user. */
+/** The answers that the killed processes got about one user. */
 class Ledger {
   readonly published = new Map<number, number | undefined>()
   readonly marked = new Map<number, State>()

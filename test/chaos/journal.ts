@@ -29,7 +29,7 @@ export interface Journal {
   windows: Window[]
   away: Away[]
   ghosts: Ghost[]
-  /** What did not come to rest in time after the last fault was over; in words. */
+  /** The parts that were not at rest in time after the last fault, in words. */
   unhealed: string[]
   /** Longest time this process did nothing, milliseconds: it could not have seen anything sooner. */
   stallMs: number
@@ -51,7 +51,7 @@ export interface Attempt {
   node: number
   /** HTTP status; 0: no answer. */
   status: number
-  /** Where it was carried out or had been before. */
+  /** The result if the publish was carried out, now or earlier. */
   result?: { id: string; status: 'accepted' | 'parked'; eventId: string; durability: Durability; nodes: number }
   /** The code of the problem otherwise. */
   code?: string
@@ -82,7 +82,7 @@ export type DeviceEvent =
   | { type: 'digest'; at: number; ids: string[] }
   /** Is served by this node, has lost it, or is with everything that was waiting. */
   | { type: 'connected' | 'connecting' | 'caughtUp'; at: number; node: number }
-  /** Reads slowly, or not at all, or again as usual. */
+  /** Reads slowly or stops reading (`slow`), or reads as usual again (`brisk`). */
   | { type: 'slow' | 'brisk'; at: number }
   | { type: 'terminal'; at: number; code: number; reason: string }
 
@@ -167,14 +167,14 @@ export interface Window {
   wakeUpsOnly?: true
 }
 
-/** The store could not do anything in this time; `users`: those whose part of it was away, all where it is not given. */
+/** A time in which the store could not be reached. `users` are those whose part of it was affected; all if undefined. */
 export interface Away {
   from: number
   to: number
   users?: string[]
 }
 
-/** A node or connection that the service still counted in for the user, too long after it had gone. */
+/** A node or connection that the service still listed for the user too long after its end. */
 export interface Ghost {
   user: string
   what: string

@@ -15,8 +15,8 @@ export interface Lateness {
 }
 
 /**
- * How long after its row's time each notification was shown, where nothing was broken that excuses it: no window of the run, and the device
- * connected and brisk all the while. Where wake-ups were swallowed, counts from when that had ended.
+ * Measures the time from each row to its display, where no fault excuses a delay: outside of the windows of the run, and with the device
+ * connected and brisk throughout. If wake-ups were swallowed, the time starts at the end of that fault.
  */
 export function lateness(journal: Journal): Lateness {
   const times = new Map<string, number>()

@@ -20,7 +20,7 @@ const SECONDS = 10
 const USERS = 15
 const REST_SECONDS = 25
 
-/** What came of one defect: the rules that were broken, those that count first. */
+/** The outcome of one defect: the broken rules, those that count first. */
 export interface Outcome {
   name: string
   caughtBy: Rule[]

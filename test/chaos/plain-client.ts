@@ -49,7 +49,7 @@ export class PlainClient {
   #sinceAck = 0
   #ref = 0
   #timer: NodeJS.Timeout | undefined
-  /** Closes a socket on which nothing comes: its peer may be gone without a word. */
+  /** Closes a silent socket: its peer may have ended without closing it. */
   #silence: NodeJS.Timeout | undefined
   #silenceMs = 0
 
@@ -110,7 +110,7 @@ export class PlainClient {
     }
   }
 
-  /** What no handler has had comes again. */
+  /** Ends the connection. Notifications that no handler has had are sent again. */
   #leave(): void {
     clearTimeout(this.#silence)
     this.#queue = []

@@ -3,7 +3,7 @@ import type { Journal } from './journal.ts'
 import { type Lateness, lateness } from './lateness.ts'
 import type { FaultKind, StoreKind } from './schedule.ts'
 
-/** What a run came to, as numbers. */
+/** The result of a run in numbers. */
 export interface Summary {
   store: StoreKind
   seed: number
@@ -24,7 +24,7 @@ export interface Summary {
   lateness: Omit<Lateness, 'breaches'>
   stallMs: number
   breaches: number
-  /** How many of them by rule. */
+  /** Number of breaches by rule. */
   rules: Record<string, number>
 }
 

@@ -12,7 +12,7 @@ const USAGE = `npm run chaos -- [--seconds 60] [--seed 42] [--store embedded|red
                  [--users 40] [--rate 130] [--entries 100000] [--retention 604800] [--nodes 3] [--rest 60] [--build folder] [--json file]
 kinds: ${faultKinds.join(' ')}`
 
-/** What is shown of the breaches of a rule. */
+/** Largest number of breaches shown for a rule. */
 const SHOWN = 5
 /** A run that has not ended by itself this long after its last fault is ended, milliseconds. */
 const OVERTIME_MS = 240_000

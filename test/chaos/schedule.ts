@@ -1,4 +1,4 @@
-/** What the service runs on. */
+/** The store of the service. */
 export type StoreKind = 'embedded' | 'redis' | 'cluster'
 
 export const storeKinds: StoreKind[] = ['embedded', 'redis', 'cluster']
@@ -44,13 +44,13 @@ const kinds = {
    * publisher repeats it with its key. Only when asked for.
    */
   keyedFork: { every: 6000, from: 50, to: 400, on: [] },
-  /** The store comes back with nothing at all. Only when asked for. */
+  /** The store returns empty. Runs only on request. */
   storeWipe: { every: 9000, from: 50, to: 800, on: [] }
 } as const satisfies Record<string, { every: number; from: number; to: number; on: StoreKind[] }>
 
 export type FaultKind = keyof typeof kinds
 
-/** After these what was accepted may be gone, if that is said. */
+/** Faults after which an accepted notification may be missing, if the loss is reported. */
 export const lossyKinds: FaultKind[] = ['lostTail', 'keyedFork', 'storeWipe']
 
 export const faultKinds = Object.keys(kinds) as FaultKind[]

@@ -88,7 +88,7 @@ export class World {
     return world
   }
 
-  /** Where devices connect: some running node, another one each time. */
+  /** Address for devices: the balancer, which chooses another running node each time. */
   get deviceUrl(): string {
     return `http://127.0.0.1:${this.balancer.port}`
   }
@@ -129,7 +129,7 @@ export class World {
     }
   }
 
-  /** How stores of ours are to be opened on the same data. */
+  /** Settings to open further stores on the same data. */
   get settings() {
     return {
       rateLimit: RATE_LIMIT,

@@ -11,7 +11,7 @@ interface Waiting {
   fail: (error: Error) => void
 }
 
-/** Sources of events of a tab, in the order in which a tab that was paused gets what came meanwhile: the news that it lost a lock is the last. */
+/** Sources of a tab's events, in the order in which a tab gets its backlog after a pause. The loss of a lock is the last. */
 const SOURCES = ['socket', 'timer', 'channel', 'lock'] as const
 
 type Source = (typeof SOURCES)[number]
@@ -44,7 +44,7 @@ export class FakeBrowser {
     return { held: [...this.#locks].flatMap(([name, { holder }]) => (holder ? [{ name, clientId: holder.tab.name }] : [])) }
   }
 
-  /** The browser cleans up after a tab that is gone. */
+  /** Releases the locks of a tab that has ended, as the browser does. */
   release(tab: Tab): void {
     for (const [name, lock] of this.#locks) {
       lock.queue = lock.queue.filter((waiting) => waiting.tab !== tab)
@@ -142,7 +142,7 @@ export class Tab {
     return this.events.filter(({ event }) => event === name).map(({ ctx }) => ctx as BelfryEvents[E])
   }
 
-  /** Gone without a word, as a killed process is. */
+  /** Ends the tab without any event, like a killed process. */
   crash(): void {
     this.gone = true
     for (const socket of this.#sockets) socket.terminate()
@@ -156,7 +156,7 @@ export class Tab {
     this.#backlog = []
   }
 
-  /** The tab runs again, and gets what came meanwhile. */
+  /** Resumes the tab, which then gets the events of its pause. */
   unpause(): void {
     const backlog = this.#backlog ?? []
     this.#backlog = undefined

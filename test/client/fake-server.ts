@@ -64,7 +64,7 @@ export class FakeConnection {
     this.#socket.close(code, reason)
   }
 
-  /** The network is gone, without a word. */
+  /** Cuts the connection without a close frame, like a failed network. */
   terminate(): void {
     this.#socket.terminate()
   }
@@ -80,9 +80,9 @@ export class FakeServer {
   readonly log: RowFrame[] = []
   readonly requests: { url: string; authorization: string | undefined }[] = []
   unread = 0
-  /** What a new connection gets: by default a `hello`, the rows after `last_event_id`, and `caughtUp`. */
+  /** Frames for a new connection: by default a `hello`, the rows after `last_event_id`, and `caughtUp`. */
   greet = (connection: FakeConnection): void => this.replay(connection)
-  /** What a frame is answered with: by default marks are carried out and refreshes granted. */
+  /** Answer to a frame: by default marks are carried out and refreshes granted. */
   answer = (connection: FakeConnection, frame: ClientFrame): void => this.carryOut(connection, frame)
   rest = (_url: URL): { status: number; body: unknown } | Promise<{ status: number; body: unknown }> => ({ status: 404, body: {} })
   readonly #http = createServer(async (request, reply) => {

@@ -14,7 +14,7 @@ import { until } from '../fixtures/wait.ts'
 import { tokenOf } from './fake-platform.ts'
 import { FakeServer } from './fake-server.ts'
 
-/** What gzips differ by: some make the core 40 bytes more than Node's. */
+/** Largest difference between implementations of gzip: some make the core 40 bytes larger than Node's. */
 const MARGIN_BYTES = 50
 const PACKAGE = 'packages/client'
 /** Tap hooks itself into every child through the environment, and the compiler does not stand that. */

@@ -12,7 +12,7 @@ import { FakeClock, nodePlatform } from './fake-platform.ts'
 const SPEED = 20
 /** A service that stops fast, also with an idle connection of `fetch`. */
 const ENVIRONMENT = { RATE_LIMIT_MAX: '0', CLOSE_GRACE_SECONDS: '1' }
-/** Where nothing listens. */
+/** An address without a listener. */
 const NOWHERE = 'ws://127.0.0.1:1/'
 
 interface Rig {
@@ -20,7 +20,7 @@ interface Rig {
   transports: TransportName[]
   titles: string[]
   gaps: string[]
-  /** How WebSockets fare: 'open', 'refused', or the address of a server that says nothing. */
+  /** State of WebSockets: 'open', 'refused', or the address of a server that never answers. */
   network: { webSockets: string; attempts: number }
 }
 

@@ -26,7 +26,7 @@ const { services } = parse(await readFile('docker-compose.yml', 'utf8'), { merge
 const filled = (text: string): string =>
   text.replace(/\$\{(\w+):\?[^}]*\}/g, (_, name: string) => ({ REDIS_PASSWORD: PASSWORD, JWT_SECRET: SECRET })[name] ?? '')
 
-/** What docker-compose.yml describes, as processes: its flags, its environment, its balancer with its configuration; only addresses differ. */
+/** Starts the services of docker-compose.yml as processes, with its flags, environment and balancer configuration. Only addresses differ. */
 async function startTopology(t: Test) {
   const redis = await RedisServer.start({ args: services.redis.command.slice(1).map(filled) })
   t.teardown(() => redis.stop())

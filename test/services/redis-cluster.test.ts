@@ -26,7 +26,7 @@ async function publish(user: string): Promise<void> {
   if (result.status !== 'accepted') throw new Error(result.status)
 }
 
-/** Where the user's keys are. */
+/** Returns the slot of the user's keys. */
 function slotOfUser(user: string): number {
   return slotOf(tagOf(new Keys('belfry').counters[bucketOf(user)] as string))
 }

@@ -37,7 +37,7 @@ const PLACES: KeyPlace['in'][] = ['log', 'parked', 'recalled']
 /** A user as the data folder holds them. */
 export interface StoredUser {
   state: UserState
-  /** When meta was last written, Unix milliseconds. */
+  /** Time of the last write of meta, Unix milliseconds. */
   touched: number
   /** The generation of the data folder (see `DamageRecord`) when meta was last written. */
   generation: number
@@ -47,7 +47,7 @@ export interface StoredUser {
 export interface DamageRecord {
   /** The number of times that damage was found. */
   generation: number
-  /** When the damage was found, Unix milliseconds. */
+  /** Time at which the damage was found, Unix milliseconds. */
   at: number
   /** The damaged files, and the places in them. */
   where: string

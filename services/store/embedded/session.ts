@@ -30,7 +30,7 @@ export class Session {
   readonly journal: Journal
   readonly cache: Cache
   readonly generation: number
-  /** When the next parked notification of each user is due, Unix milliseconds; 0: now, or not known yet. */
+  /** Time at which the next parked notification of each user is due, Unix milliseconds; 0 is now, or not known yet. */
   readonly due = new Map<string, number>()
   readonly #options: SessionOptions
   readonly #loadByUser = new Map<string, Promise<void>>()

@@ -13,7 +13,7 @@ const RENEW_BATCH = 100
 /** A call without an answer may be carried out this much later, when a network that held it delivers it, milliseconds. */
 const LATE_CALL_MS = 600_000
 
-/** What the registry should hold for a user on this node. */
+/** The intended entry of the registry for a user on this node. */
 interface Registration {
   connections: ConnectionInfo[]
   /** Number of the write, or of the call to `set`, that `connections` come from. */

@@ -28,7 +28,7 @@ export class Scripts {
     }
   }
 
-  /** Runs a script, whole or not at all. Rejects with the client's error. */
+  /** Runs a script as one atomic step. Rejects with the client's error. */
   run<Name extends ScriptName>(name: Name, keys: readonly string[], args: Args<Name>): Promise<Reply> {
     return (this.#commands.get(name) as Command).call(this.#client, ...keys, ...arrange(name, args)) as Promise<Reply>
   }

@@ -5,7 +5,7 @@
 export class WakeupTally {
   /** Numbers up to this one are settled: the connections of the bucket have read the log since. */
   #base = 0
-  /** How many numbers above `#base` the node has heard. */
+  /** Number of counters above `#base` that the node has heard. */
   #count = 0
   /** Value of the counter at the last check. By the next check every number up to it must have been heard. */
   #target = 0

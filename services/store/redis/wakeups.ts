@@ -14,7 +14,7 @@ const BUNDLE = 0x6d
  * bucket as suspect, so that their connections read the log again.
  */
 export class Wakeups {
-  /** How many times a bucket was found to have lost wake-ups. */
+  /** Number of times that a bucket was found to have lost wake-ups. */
   lost = 0
   readonly #keys: Keys
   readonly #node: string

@@ -59,7 +59,7 @@ globalThis.follow = (options = {}) => {
   return { belfry, heard }
 }
 
-/** How often the page came back from the back/forward cache. */
+/** Number of returns from the back/forward cache. */
 globalThis.restored = 0
 addEventListener('pageshow', ({ persisted }) => {
   if (persisted) globalThis.restored++

@@ -12,7 +12,7 @@ if not now then
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 local since = now - overdue_ms
--- The next release is at most one window away. A later time comes from a clock that was set back, or from a longer window: such a user is
+-- The next release is at most one window from now. A later time comes from a clock that was set back, or from a longer window: such a user is
 -- due now.
 local beyond = '(' .. string.format('%.0f', now + RATE_WINDOW_MS)
 local reply = {}
