@@ -16,62 +16,62 @@ const whole = (defaultValue: number, minimum: number, maximum: number, descripti
 /** Every environment variable that Belfry reads, with its default. `.env.example` and `docs/reference/configuration.md` list the same. */
 export const environmentSchema = Type.Object({
   HOST: text('127.0.0.1', 'Address to listen on; 0.0.0.0 in a container'),
-  PORT: whole(3000, 0, 65535, 'Port to listen on; 0 takes a free one'),
+  PORT: whole(3000, 0, 65535, 'Port to listen on; 0: a free port'),
   LOG_LEVEL: Type.Union(
     ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map((level) => Type.Literal(level)),
     { default: 'info', description: 'fatal, error, warn, info, debug, trace or silent' }
   ),
-  TRUST_PROXY: text('', 'Addresses or CIDRs of proxies whose X-Forwarded-For is believed, comma-separated'),
-  PUBLIC_URL: text('', 'Where clients find the service, with the path prefix of a proxy if there is one; empty: as a request says'),
+  TRUST_PROXY: text('', 'Addresses or CIDRs of proxies whose X-Forwarded-For is trusted, comma-separated'),
+  PUBLIC_URL: text('', 'Address of the service for clients, with the path prefix of a proxy; empty: derived from each request'),
 
   REDIS_URL: text('', 'One Redis for all nodes, redis:// or rediss://; empty: the embedded store'),
-  REDIS_CLUSTER_NODES: text('', 'Redis Cluster instead: host:port of some nodes, comma-separated'),
-  REDIS_SENTINELS: text('', 'Redis by Sentinel instead: host:port of the sentinels, comma-separated'),
-  REDIS_SENTINEL_NAME: text('', 'Name of the master group, with REDIS_SENTINELS'),
-  REDIS_USERNAME: text('', 'User of a Cluster, or of the servers behind Sentinels; REDIS_URL carries its own'),
-  REDIS_PASSWORD: text('', 'Password of those'),
+  REDIS_CLUSTER_NODES: text('', 'Redis Cluster in place of REDIS_URL: host:port of some nodes, comma-separated'),
+  REDIS_SENTINELS: text('', 'Redis by Sentinel in place of REDIS_URL: host:port of the Sentinels, comma-separated'),
+  REDIS_SENTINEL_NAME: text('', 'Name of the master group; needed with REDIS_SENTINELS'),
+  REDIS_USERNAME: text('', 'User of a Cluster, or of the servers behind Sentinels; REDIS_URL contains its user'),
+  REDIS_PASSWORD: text('', 'Password of REDIS_USERNAME'),
   REDIS_SENTINEL_PASSWORD: text('', 'Password of the Sentinels themselves'),
   REDIS_TLS: Type.Boolean({ default: false, description: 'TLS to a Cluster, or to Sentinels and the servers behind them' }),
-  REDIS_TLS_CERT: text('', 'Certificate this client shows to Redis, PEM or the path of a file; needs REDIS_TLS_KEY'),
-  REDIS_TLS_KEY: text('', 'Private key of that certificate, PEM or the path of a file'),
+  REDIS_TLS_CERT: text('', 'Client certificate for Redis, PEM or the path of a file; needs REDIS_TLS_KEY'),
+  REDIS_TLS_KEY: text('', 'Private key of REDIS_TLS_CERT, PEM or the path of a file'),
   REDIS_TLS_CA: text('', "Authorities that sign the servers' certificates, PEM or the path of a file; empty: those of the system"),
   REDIS_KEY_PREFIX: Type.String({
     default: 'belfry',
     pattern: '^[A-Za-z0-9_.-]{1,64}$',
-    description: 'What every key and channel starts with'
+    description: 'Prefix of every key and channel'
   }),
-  REDIS_WAIT_REPLICAS: whole(0, 0, 10, 'Replicas that must have a publish before it is answered'),
-  DATA_DIR: text('.belfry', 'Folder of the embedded store and of the secret it makes'),
+  REDIS_WAIT_REPLICAS: whole(0, 0, 10, 'Replicas that must confirm a publish before it is answered'),
+  DATA_DIR: text('.belfry', 'Folder of the embedded store and of the generated secret'),
 
-  JWT_SECRET: text('', 'Secret of HS256 tokens, 32 bytes or more; without any key one is generated under DATA_DIR'),
+  JWT_SECRET: text('', 'Secret of HS256 tokens, 32 bytes or more; if no key is set, a secret is generated under DATA_DIR'),
   JWT_PUBLIC_KEY: text('', 'PEM public key of RS256, ES256 or EdDSA tokens, or a path to it'),
   JWKS_URL: text('', 'URL of a JSON Web Key Set, for keys that rotate'),
-  JWT_ISSUER: text('', 'iss a token must have; empty: not checked'),
-  JWT_AUDIENCE: text('', 'aud a token must have; empty: not checked'),
+  JWT_ISSUER: text('', 'Required iss of tokens; empty: not checked'),
+  JWT_AUDIENCE: text('', 'Required aud of tokens; empty: not checked'),
   MAX_TOKEN_LIFETIME: whole(31_536_000, 60, 315_360_000, 'Longest time from iat to exp of a token, seconds; a revocation is kept as long'),
-  API_KEYS: text('', 'Keys of publishers that use no JWT, comma-separated'),
+  API_KEYS: text('', 'API keys, for publishers that use no JWT, comma-separated'),
 
   ALLOWED_ORIGINS: text('', 'Origins whose pages may connect, comma-separated; empty: all'),
   CORS_ORIGIN: text('', 'Origins whose pages may call the REST API, comma-separated, or *; empty: none'),
-  CONNECT_RATE_LIMIT_MAX: whole(20000, 0, 1e9, 'Connect attempts one address may make a minute; 0: any number'),
-  PUBLISH_RATE_LIMIT_MAX: whole(0, 0, 1e9, 'Service requests one publisher may make a second; 0: any number'),
+  CONNECT_RATE_LIMIT_MAX: whole(20000, 0, 1e9, 'Connect attempts per minute and address; 0: no limit'),
+  PUBLISH_RATE_LIMIT_MAX: whole(0, 0, 1e9, 'Service requests per second and publisher; 0: no limit'),
 
-  RATE_LIMIT_MAX: whole(10, 0, 1000, 'Notifications a user gets in any rolling window, the excess is parked; 0: no limit'),
-  RATE_LIMIT_WINDOW_MS: whole(1000, 10, 3_600_000, 'Length of that window, milliseconds'),
-  PARKED_MAX: whole(1000, 1, 100_000, 'Notifications that may wait for their release, per user'),
-  RETENTION_SECONDS: whole(604_800, 1, 2_592_000, 'Age at which a notification is trimmed'),
+  RATE_LIMIT_MAX: whole(10, 0, 1000, 'Notifications per user in any rolling window, further ones are parked; 0: no limit'),
+  RATE_LIMIT_WINDOW_MS: whole(1000, 10, 3_600_000, 'Length of the window of RATE_LIMIT_MAX, milliseconds'),
+  PARKED_MAX: whole(1000, 1, 100_000, 'Parked notifications per user'),
+  RETENTION_SECONDS: whole(604_800, 1, 2_592_000, 'Age at which a notification is trimmed, seconds'),
   LOG_MAX_ENTRIES: whole(1000, 10, 100_000, 'Notifications kept per user'),
-  MAX_UNACKED: whole(100, 1, 10_000, 'Frames of rows in flight to a connection before it must acknowledge'),
+  MAX_UNACKED: whole(100, 1, 10_000, 'Frames in flight to a connection without an acknowledgement'),
 
-  WS_MAX_PAYLOAD_BYTES: whole(10_240, 256, 1_048_576, 'Largest frame taken from a client'),
-  WS_PING_INTERVAL_MS: whole(25_000, 100, 300_000, 'Time between two pings'),
-  MAX_CONNECTIONS: whole(0, 0, 10_000_000, 'Connections this node takes; 0: from the limit of file descriptors'),
-  MAX_CONNECTIONS_PER_USER: whole(100, 0, 100_000, 'Connections a user may have over all nodes; 0: any number'),
+  WS_MAX_PAYLOAD_BYTES: whole(10_240, 256, 1_048_576, 'Largest frame of a client, bytes'),
+  WS_PING_INTERVAL_MS: whole(25_000, 100, 300_000, 'Time between two pings, milliseconds'),
+  MAX_CONNECTIONS: whole(0, 0, 10_000_000, 'Connections of this node; 0: derived from the limit of file descriptors'),
+  MAX_CONNECTIONS_PER_USER: whole(100, 0, 100_000, 'Connections per user over all nodes; 0: no limit'),
 
-  METRICS_PORT: whole(0, 0, 65535, 'Port of /metrics alone; 0: on the main port'),
-  CLOSE_GRACE_SECONDS: whole(25, 1, 600, 'Time to stop in: connections are told to move within it'),
-  DRAIN_DELAY_MS: whole(2000, 0, 60_000, 'After SIGTERM a node answers this much longer while it is not ready, milliseconds'),
-  DEMO: Type.Optional(Type.Boolean({ description: 'Serve /demo, true or false; empty: on loopback, with a secret that Belfry made' }))
+  METRICS_PORT: whole(0, 0, 65535, 'Separate port of /metrics; 0: on the main port'),
+  CLOSE_GRACE_SECONDS: whole(25, 1, 600, 'Longest time of a stop after DRAIN_DELAY_MS, seconds'),
+  DRAIN_DELAY_MS: whole(2000, 0, 60_000, 'Time after SIGTERM in which a node still serves but is not ready, milliseconds'),
+  DEMO: Type.Optional(Type.Boolean({ description: 'Serve /demo, true or false; empty: on loopback, with a generated secret' }))
 })
 
 export type Environment = Static<typeof environmentSchema>
