@@ -8,7 +8,7 @@ import { launch, startHost, untilInPage } from './browser.ts'
 
 const HOUR_MS = 3_600_000
 
-/** Frames of the page that the service gets no more: they are answered with an error. */
+/** Answers the marks of the page with an error while `refuse` is true. */
 async function refuseMarks(page: Page): Promise<{ refuse: boolean }> {
   const control = { refuse: false }
   await page.routeWebSocket(/\/v1\/ws/, (socket: WebSocketRoute) => {
@@ -23,7 +23,7 @@ async function refuseMarks(page: Page): Promise<{ refuse: boolean }> {
   return control
 }
 
-/** Opens a page of the app's own with a bell in it. */
+/** Opens a page of the app with a bell in it. */
 async function openPage(t: Test, browser: Browser, url: string, options: { colorScheme?: 'light' | 'dark' } = {}): Promise<Page> {
   const page = await browser.newPage({ viewport: { width: 900, height: 700 }, ...options })
   t.teardown(() => page.close())
@@ -53,7 +53,7 @@ const brightness = (color: string): number => {
 
 t.setTimeout(180_000)
 
-t.test('the bell in the pages that there are', async (t) => {
+t.test('the bell in all kinds of pages', async (t) => {
   const host = await startHost(t)
   const service = await startService(t, { CORS_ORIGIN: host.url, RATE_LIMIT_MAX: '0', LOG_MAX_ENTRIES: '500' })
   const browser = await launch(t)
@@ -68,7 +68,7 @@ t.test('the bell in the pages that there are', async (t) => {
     return `${host.url}/${name}.html`
   }
 
-  await t.test('page languages: underscores, encodings and tags that are not valid', async (t) => {
+  await t.test('page languages: underscores, encodings and invalid tags', async (t) => {
     const at = (title: string, age: number) => ({ to: 'lang', type: 'a', title, timestamp: Date.now() - age * HOUR_MS - 60_000 })
     await call(service, 'POST', '/v1/notifications/batch', { notifications: [at('one', 1), at('two', 2), at('three', 5)] })
     for (const [index, [html, bell, expected]] of [
@@ -102,7 +102,7 @@ t.test('the bell in the pages that there are', async (t) => {
     }
   })
 
-  await t.test('the language of the page counts in a shadow tree, and when it changes', async (t) => {
+  await t.test('the language of the page applies in a shadow tree, and after a change', async (t) => {
     const url = addPage('shadow', 'lang', { html: 'lang="de_DE"' })
     const inside = `<div id="host"></div><script type="module">
       const root = document.querySelector('#host').attachShadow({ mode: 'open' })
@@ -179,7 +179,7 @@ t.test('the bell in the pages that there are', async (t) => {
     }
   })
 
-  await t.test('the badge covers neither the bell nor what is beside the button', async (t) => {
+  await t.test('the badge covers neither the bell nor the neighbour of the button', async (t) => {
     let unread = 0
     for (const [more, text] of [
       [1, '1'],
@@ -206,7 +206,7 @@ t.test('the bell in the pages that there are', async (t) => {
     }
   })
 
-  await t.test('opened again, the panel begins with the newest row', async (t) => {
+  await t.test('opened again, the panel starts at the newest row', async (t) => {
     await publish(service, 'fold', ...Array.from({ length: 40 }, (_, n) => `number ${n}`))
     const page = await openBell(t, browser, host, service, 'fold')
     const button = page.getByRole('button', { name: /^Notifications/ })
@@ -227,7 +227,7 @@ t.test('the bell in the pages that there are', async (t) => {
     t.ok(row.y >= scroll.y, 'the newest row is in view')
   })
 
-  await t.test('an archiving can be taken back, by pointer and by keyboard', async (t) => {
+  await t.test('an archiving can be undone, by pointer and by keyboard', async (t) => {
     await publish(service, 'undo', 'one', 'two', 'three')
     const page = await openBell(t, browser, host, service, 'undo')
     await page.getByRole('button', { name: 'Notifications, 3 unread' }).click()
@@ -274,7 +274,7 @@ t.test('the bell in the pages that there are', async (t) => {
     await page.getByRole('button', { name: 'Undo' }).waitFor({ state: 'hidden' })
   })
 
-  await t.test('a change that fails is taken back, and said on its row, to screen readers and to the page', async (t) => {
+  await t.test('a change that fails is taken back, and reported on its row, to screen readers and to the page', async (t) => {
     await publish(service, 'fail', 'one', 'two', 'three')
     let control = { refuse: false }
     const page = await openBell(t, browser, host, service, 'fail', {}, 'light', async (page) => {
@@ -390,7 +390,7 @@ t.test('the bell in the pages that there are', async (t) => {
     t.same(errors, [])
   })
 
-  await t.test('a url that is none is told of: belfry-error and one line in the console', async (t) => {
+  await t.test('an invalid url is reported: belfry-error and one line in the console', async (t) => {
     host.files.set(
       '/no-url.html',
       `<!doctype html><title>No url</title><script>

@@ -26,7 +26,7 @@ const PAGES = 'test/browser/pages'
 
 const TYPES: Record<string, string> = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8' }
 
-/** Starts the system's Chromium, headless; it goes with the test. With `backForwardCache` it has that on, as users do: the driver turns it off. */
+/** Starts the system's Chromium, headless, until the end of the test. `backForwardCache` turns that cache on, as in a user's browser; the driver turns it off. */
 export async function launch(t: Test, { backForwardCache = false } = {}): Promise<Browser> {
   const browser = await chromium.launch({
     executablePath: '/usr/bin/chromium',
@@ -40,15 +40,15 @@ export async function launch(t: Test, { backForwardCache = false } = {}): Promis
 export interface Host {
   /** `http://127.0.0.1:<port>`, another origin than the service's. */
   url: string
-  /** Gives the tokens; may be replaced. */
+  /** Returns tokens; a test may replace it. */
   token: (user: string) => string
   /** Files made for the test, by path. */
   files: Map<string, string>
-  /** Called when a page asks for `/hold`, which gets no answer; may be replaced. */
+  /** Called if a page requests `/hold`, which gets no answer; a test may replace it. */
   held: () => void
 }
 
-/** An app's own server: the pages beside this file, the client as it is built, for pages of any origin, and tokens. */
+/** The server of an app. It serves the pages beside this file, the built client to pages of any origin, and tokens. */
 export async function startHost(t: Test): Promise<Host> {
   const host: Host = {
     url: '',
@@ -68,7 +68,7 @@ export async function startHost(t: Test): Promise<Host> {
     if (request.url === '/hold') return host.held()
     answer(request).then(
       ({ type, body }) => {
-        // A page that must not be stored has no place in the back/forward cache.
+        // The back/forward cache takes no page with `no-store`.
         const caching = type.startsWith('text/html') ? 'no-cache' : 'no-store'
         response.writeHead(200, { 'content-type': type, 'cache-control': caching, 'access-control-allow-origin': '*' }).end(body)
       },
@@ -85,12 +85,12 @@ export async function startHost(t: Test): Promise<Host> {
   return host
 }
 
-/** Waits in the page, through Playwright. Polls by the clock: a page in the background paints no frames. */
+/** Waits in the page, through Playwright. Polls by a timer, since a page in the background paints no frames. */
 export async function untilInPage(page: Page | Frame, expression: string): Promise<void> {
   await page.waitForFunction(expression, undefined, { polling: 20, timeout: DEADLINE_MS })
 }
 
-/** `--name=5` on the command line. */
+/** Returns the number of an option such as `--name=5` of the command line. */
 export function argument(name: string, defaultValue: number): number {
   const given = process.argv.find((entry) => entry.startsWith(`--${name}=`))
   return given === undefined ? defaultValue : Number(given.slice(name.length + 3))

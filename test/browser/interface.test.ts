@@ -10,7 +10,7 @@ import { bundleReactApp, launch, startHost, untilInPage } from './browser.ts'
 
 const PAGE = 50
 
-/** The process as `npm start` starts it, on a secret of its own; resolves with the address of its demo. */
+/** Starts the process as `npm start` does, with a generated secret. Resolves with the address of its demo. */
 async function startProcess(t: Test): Promise<string> {
   const server = fileURLToPath(new URL('../../server.js', import.meta.url))
   const child = spawn(process.execPath, [server], {
@@ -96,7 +96,7 @@ t.test('the bell, the hooks and the demo', async (t) => {
     t.ok(events.includes('belfry-notification'))
   })
 
-  await t.test('what is set before the element is defined counts, and one client is made of it', async (t) => {
+  await t.test('properties set before the element is defined apply, and make one client', async (t) => {
     let tokens = 0
     const { token } = host
     host.token = (user) => {
@@ -126,7 +126,7 @@ t.test('the bell, the hooks and the demo', async (t) => {
     }
   })
 
-  await t.test('a token-url that answers with a page of HTML is told of: belfry-error, and one line in the console', async (t) => {
+  await t.test('a token-url that answers with a page of HTML is reported: belfry-error, and one line in the console', async (t) => {
     const { token } = host
     host.token = () => '<!doctype html><title>Sign in</title>'
     t.teardown(() => {
@@ -158,7 +158,7 @@ t.test('the bell, the hooks and the demo', async (t) => {
     await untilInPage(page, 'bell.client.state === "connected"')
   })
 
-  await t.test('many: the badge, pages as one scrolls, one sentence for a burst', async (t) => {
+  await t.test('many notifications: the badge, pages on scrolling, one sentence for a burst', async (t) => {
     await publish(service, 'many', ...Array.from({ length: 150 }, (_, n) => `number ${n}`))
     const page = await openBell(t, browser, host, service, 'many', { fresh: '1' })
     await page.getByText('99+').waitFor()
@@ -176,7 +176,7 @@ t.test('the bell, the hooks and the demo', async (t) => {
     await until(async () => (await rows.first().locator('.title').textContent()) === 'c', 'the newest on top')
   })
 
-  await t.test('empty, away and closed for good are said; a click outside closes; right to left', async (t) => {
+  await t.test('the panel says empty, offline and disconnected; a click outside closes it; right to left', async (t) => {
     const page = await openBell(t, browser, host, service, 'nobody', { dir: 'rtl' })
     await page.getByRole('button', { name: 'الإشعارات، 0 غير مقروء' }).click()
     await page.getByText('All caught up').waitFor()
@@ -292,7 +292,7 @@ t.test('the bell, the hooks and the demo', async (t) => {
     t.same(failures, [])
   })
 
-  await t.test('with a real secret the demo signs nothing, publishes nothing, and asks for a token', async (t) => {
+  await t.test('with a configured secret the demo signs nothing, publishes nothing, and asks for a token', async (t) => {
     const real = await startService(t, { DEMO: 'true' })
     t.match(await call(real, 'POST', '/demo/session', { user: 'alice' }, { token: '' }), { status: 404 })
     t.match(await call(real, 'POST', '/demo/publish', { user: 'alice', type: 'a', title: 'x' }, { token: '' }), { status: 404 })
@@ -301,7 +301,7 @@ t.test('the bell, the hooks and the demo', async (t) => {
     const { headers } = await call(real, 'GET', '/demo')
     t.match(headers.get('content-security-policy'), /default-src 'self'/)
     t.equal(headers.get('cache-control'), 'no-cache')
-    // As a browser revalidates. By itself, fetch adds `cache-control: no-cache` to a conditional request, which asks for the whole answer.
+    // Browsers revalidate so. Without it fetch adds `cache-control: no-cache` to a conditional request, which requests the whole answer.
     const revalidation = { 'if-none-match': headers.get('etag') ?? '', 'cache-control': 'max-age=0' }
     t.equal((await call(real, 'GET', '/demo', undefined, { headers: revalidation })).status, 304)
     t.match(await call(real, 'GET', '/demo/..%2fpackage.json'), { status: 404 })

@@ -4,14 +4,14 @@ import { until } from '../fixtures/wait.ts'
 import { call, startService, type TestService } from '../helper.ts'
 import { type Host, launch, startHost, untilInPage } from './browser.ts'
 
-/** The lease of a leader is 1.6 of it. */
+/** The lease of a leader is 1.6 heartbeats. */
 const HEARTBEAT_MS = 1000
-/** A tab that hears nothing leads within this time: the lease, a tick, the wait for an answer and its spread. */
+/** Without a status a tab takes the lead within this time: the lease, a tick, the wait for an answer and its spread. */
 const TAKEOVER_MS = 1.6 * HEARTBEAT_MS + 2000 + 2500 + 1500
 
 t.setTimeout(180_000)
 
-t.test('a leader that is there and does not run', async (t) => {
+t.test('a leader that does not run', async (t) => {
   const host = await startHost(t)
   const service = await startService(t, { CORS_ORIGIN: host.url, RATE_LIMIT_MAX: '0', WS_PING_INTERVAL_MS: String(HEARTBEAT_MS) })
   const browser = await launch(t, { backForwardCache: true })
@@ -31,7 +31,7 @@ t.test('a leader that is there and does not run', async (t) => {
     return rigged
   }
 
-  await t.test('it sits in the back/forward cache, and comes back', async (t) => {
+  await t.test('the leader is in the back/forward cache, and comes back', async (t) => {
     const rigged = await rig(t, 'back')
     const [leader, ...rest] = rigged.pages as [Page, Page, Page]
     await leader.goto(`${host.url}/tab.html?idle=1`)
@@ -51,7 +51,7 @@ t.test('a leader that is there and does not run', async (t) => {
     await rigged.settled(t, [leader, ...rest])
   })
 
-  await t.test('it is frozen, and runs again', async (t) => {
+  await t.test('the leader is frozen, and runs again', async (t) => {
     const rigged = await rig(t, 'frozen')
     const [leader, ...rest] = rigged.pages as [Page, Page, Page]
     const session = await rigged.context.newCDPSession(leader)
@@ -69,7 +69,7 @@ t.test('a leader that is there and does not run', async (t) => {
     await rigged.settled(t, [leader, ...rest])
   })
 
-  await t.test('it is paused in a debugger: its lease ends; when it goes on it gets what it missed', async (t) => {
+  await t.test('the leader is paused in a debugger: its lease expires; when it continues it gets the missed rows', async (t) => {
     const rigged = await rig(t, 'paused')
     const [leader, ...rest] = rigged.pages as [Page, Page, Page]
     const session = await pause(leader)
@@ -84,11 +84,11 @@ t.test('a leader that is there and does not run', async (t) => {
     await rigged.publish(1)
     await rigged.all([leader, ...rest])
     await untilInPage(opened, 'tab.heard.ids.length === 1')
-    // Chromium drops messages to a page in a debugger: to get them it leads for a second time.
+    // Chromium drops messages to a page in a debugger. To get the missed rows the page leads for a second time.
     await rigged.settled(t, [leader, ...rest])
   })
 
-  await t.test('it is paused for a short time only: it keeps the lead', async (t) => {
+  await t.test('the leader is paused for a short time: it keeps the lead', async (t) => {
     const rigged = await rig(t, 'short')
     const [leader] = rigged.pages as [Page]
     const session = await pause(leader)
@@ -124,7 +124,7 @@ t.test('a leader that is there and does not run', async (t) => {
   }
 })
 
-/** Stops the page as a debugger does, at the next thing that it runs. */
+/** Stops the page as a debugger does, at the next statement that it runs. */
 async function pause(page: Page): Promise<CDPSession> {
   const session = await page.context().newCDPSession(page)
   const paused = new Promise<void>((resolve) => session.once('Debugger.paused', () => resolve()))
@@ -142,7 +142,7 @@ class Rig {
   readonly #host: Host
   readonly #service: TestService
   readonly #user: string
-  /** Only watches which toasts are raised. */
+  /** A page that only records raised toasts. */
   readonly #idle: Page
 
   constructor(context: BrowserContext, host: Host, service: TestService, user: string, idle: Page) {
@@ -168,12 +168,12 @@ class Rig {
     }
   }
 
-  /** Resolves when each of the pages has shown all. */
+  /** Resolves when each page has shown every notification. */
   async all(pages: Page[]): Promise<void> {
     for (const page of pages) await untilInPage(page, `tab.heard.ids.length >= ${this.ids.length}`)
   }
 
-  /** Everything was shown once, in order, and raised once; one connection is left. */
+  /** Checks that every notification was shown once, in order, and raised once, and that there is one connection. */
   async settled(t: Test, pages: Page[]): Promise<void> {
     await until(async () => (await this.#raised()).length >= this.ids.length, 'the toasts')
     for (const page of pages) t.same(await page.evaluate('tab.heard.ids'), this.ids, 'shown once, in order')

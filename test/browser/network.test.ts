@@ -37,14 +37,14 @@ const pageUrl = (host: Host, service: string, more: Record<string, string> = {})
 
 const portOf = (service: TestService): string => new URL(service.url).port
 
-t.test('a page whose network goes, whose server is replaced, whose token is refused', async (t) => {
+t.test('a page loses its network, its server is replaced, its token is refused', async (t) => {
   const whole = t
   const host = await startHost(t)
   const environment = { CORS_ORIGIN: host.url, DATA_DIR: temporaryFolder(t), RATE_LIMIT_MAX: '0', CLOSE_GRACE_SECONDS: '5' }
   const browser = await launch(t)
   let service = await startService(t, environment)
 
-  await t.test('offline for a while and back; then the server is drained and replaced under it', async (t) => {
+  await t.test('offline for a while and back; then the server is drained and replaced', async (t) => {
     const proxy = await TcpProxy.start(Number(portOf(service)))
     t.teardown(() => proxy.stop())
     const page = await browser.newPage()
@@ -96,7 +96,7 @@ t.test('a page whose network goes, whose server is replaced, whose token is refu
     await untilInPage(page, `all.every(({ heard }) => heard.ids.at(-1) === '${id}')`)
   })
 
-  await t.test('where WebSockets do not open it goes on by server-sent events, and says so', async (t) => {
+  await t.test('if WebSockets do not open, the client uses server-sent events and fires transport', async (t) => {
     const page = await browser.newPage()
     t.teardown(() => page.close())
     await page.goto(pageUrl(host, service.url, { user: 'bob', idle: '1' }))
@@ -131,7 +131,7 @@ t.test('a page whose network goes, whose server is replaced, whose token is refu
     t.equal(await page.evaluate('tab.heard.terminal.code'), 4003, 'what the service says at the end is obeyed')
   })
 
-  await t.test('a frame without an origin, which may share nothing, has a connection of its own', async (t) => {
+  await t.test('a frame without an origin, which can share nothing, has its own connection', async (t) => {
     host.token = (user) => userToken(user)
     host.files.set('/frame.html', `<iframe sandbox="allow-scripts" src="${pageUrl(host, service.url, { user: 'frank' })}"></iframe>`)
     const page = await browser.newPage()
@@ -144,7 +144,7 @@ t.test('a page whose network goes, whose server is replaced, whose token is refu
     t.same(await frame.evaluate('[tab.heard.ids, tab.belfry.leader, tab.heard.attempts]'), [[id], true, 1])
   })
 
-  await t.test('the script that the service serves has that part in it', async (t) => {
+  await t.test('the script that the service serves includes event streams', async (t) => {
     host.token = (user) => userToken(user)
     host.files.set('/global.html', globalPage(`${service.url}/client/belfry.global.js`))
     const page = await browser.newPage()

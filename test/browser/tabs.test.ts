@@ -22,7 +22,7 @@ async function open(context: BrowserContext, host: Host, service: TestService, u
   return page
 }
 
-/** A page of the same browser that only watches which toasts are raised. */
+/** A page of the same browser that only records raised toasts. */
 async function watch(context: BrowserContext, host: Host): Promise<() => Promise<string[]>> {
   const page = await context.newPage()
   await page.goto(`${host.url}/tab.html?idle=1`)
@@ -31,8 +31,8 @@ async function watch(context: BrowserContext, host: Host): Promise<() => Promise
 }
 
 /**
- * The tab goes: closed, or with its process, which ends between two events without another word (what it did in its last microseconds would
- * be anybody's guess). Resolves with when that was.
+ * Ends the tab: closes it, or kills its process, which ends between two events (a tab that ends during an event may or may not have done
+ * its last step). Resolves with the time.
  */
 async function kill(page: Page, host: Host, crash: boolean): Promise<number> {
   let now = Date.now()
@@ -69,7 +69,7 @@ t.test('tabs of one browser', async (t) => {
   const service = await startService(t, { CORS_ORIGIN: host.url, RATE_LIMIT_MAX: '0' })
   const browser = await launch(t)
 
-  await t.test('ten tabs hold one connection, and it stays one when they reload', async (t) => {
+  await t.test('ten tabs have one connection, also after a reload', async (t) => {
     const context = await browser.newContext()
     t.teardown(() => context.close())
     const toasts = await watch(context, host)
@@ -146,7 +146,7 @@ t.test('tabs of one browser', async (t) => {
       for (const page of rest) await untilInPage(page, `new Set(tab.heard.ids).size >= ${BURST}`)
       await until(async () => new Set(await toasts()).size >= BURST, `${BURST} toasts`)
 
-      // What comes late of the burst has come when one more is through: tabs hear and raise in order.
+      // When one more notification has arrived, the rest of the burst has arrived as well: tabs get and raise rows in order.
       const [after] = (await publish(service, user, BURST, BURST + 1)) as [string]
       ids.push(after)
       for (const page of rest) await untilInPage(page, `tab.heard.ids.includes('${after}')`)

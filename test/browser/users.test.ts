@@ -30,7 +30,7 @@ t.test('users of one browser', async (t) => {
   const connectionsOf = async (user: string): Promise<number> =>
     (await call(service, 'GET', `/v1/users/${user}/connections`)).body.items.length
 
-  await t.test('tabs of two users: each its own connection, places and toasts', async (t) => {
+  await t.test('tabs of two users: each has its own connection, position and toasts', async (t) => {
     const context = await browser.newContext()
     t.teardown(() => context.close())
     const users = ['alice', 'bob', 'alice', 'bob']
@@ -65,7 +65,7 @@ t.test('users of one browser', async (t) => {
     t.equal(await pages[3]?.evaluate('tab.belfry.leader'), false, 'the other user has a leader')
   })
 
-  await t.test('sign out and in as somebody else, in one tab', async (t) => {
+  await t.test('sign out and in as another user, in one tab', async (t) => {
     const context = await browser.newContext()
     t.teardown(() => context.close())
     let signedIn = 'carol'
@@ -104,11 +104,11 @@ t.test('users of one browser', async (t) => {
     t.equal(await connectionsOf('dave'), 0)
   })
 
-  await t.test('the session changes behind the back of two tabs: each changes as one, and nothing mixes', async (t) => {
+  await t.test('the session changes without the two tabs: both change users, and nothing mixes', async (t) => {
     const context = await browser.newContext()
     t.teardown(() => context.close())
     let signedIn = 'erin'
-    // Short tokens: the SDK asks for the next one within seconds.
+    // Short-lived tokens: the SDK fetches the next one within seconds.
     host.token = () => userToken(signedIn, {}, 8)
     t.teardown(() => {
       host.token = (user) => userToken(user)
@@ -139,7 +139,7 @@ t.test('users of one browser', async (t) => {
     await until(async () => (await connectionsOf('erin')) === 0 && (await connectionsOf('frank')) === 1, 'one connection')
   })
 
-  await t.test('60 missed are one toast', async (t) => {
+  await t.test('60 missed notifications are one toast', async (t) => {
     const context = await browser.newContext()
     t.teardown(() => context.close())
     const ids = await publish(service, 'gil', ...numbered('gil', 1, 60))

@@ -16,7 +16,7 @@ const SOURCES = ['socket', 'timer', 'channel', 'lock'] as const
 
 type Source = (typeof SOURCES)[number]
 
-/** The things that tabs of one origin share: storage, locks that go to the next when their tab does, and channels. */
+/** The things that tabs of one origin share: storage, channels, and locks, which the next tab gets when a tab ends. */
 export class FakeBrowser {
   readonly storage = new FakeStorage()
   readonly channels = new Map<string, Set<FakeChannel>>()
@@ -106,7 +106,7 @@ export class Tab {
   readonly channels: FakeChannel[] = []
   readonly client: Client
   readonly events: { event: EventName; ctx: unknown }[] = []
-  /** The browser's id of it. */
+  /** The browser's id of the tab. */
   readonly name = `tab-${tabCount++}`
   gone = false
   #backlog: { source: Source; run: () => void }[] | undefined
@@ -151,7 +151,7 @@ export class Tab {
     this.browser.release(this)
   }
 
-  /** The tab stands still, as in a debugger or a dialog. */
+  /** Stops the tab, as a debugger or a dialog does. */
   pause(): void {
     this.#backlog = []
   }
@@ -163,7 +163,7 @@ export class Tab {
     for (const source of SOURCES) for (const entry of backlog) if (entry.source === source) entry.run()
   }
 
-  /** Runs it as the browser does: later when the tab stands still. */
+  /** Calls `run` as the browser does: later if the tab is paused. */
   enter(source: Source, run: () => void): void {
     if (this.#backlog) this.#backlog.push({ source, run })
     else run()

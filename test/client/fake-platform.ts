@@ -5,11 +5,11 @@ import type { ClientStorage } from '../../packages/client/src/types.ts'
 interface Timer {
   at: number
   run: () => void
-  /** Of intervals. */
+  /** Set for intervals. */
   everyMs?: number
 }
 
-/** Two clocks that move when told to: timers follow the monotonic one, and the wall clock can step. */
+/** A monotonic clock, which timers follow, and a wall clock, which can step. Both move only by calls. */
 export class FakeClock {
   monotonic = 1000
   /** The wall clock minus the monotonic one. */
@@ -51,7 +51,7 @@ export class FakeClock {
     this.#timers.delete(timer as Timer)
   }
 
-  /** Runs what falls due, in order. */
+  /** Moves the clocks and runs the timers that expire, in order. */
   advance(ms: number): void {
     const end = this.monotonic + ms
     for (;;) {
@@ -65,7 +65,7 @@ export class FakeClock {
     this.monotonic = end
   }
 
-  /** The tab does not run for this long: timers that fell due run late. */
+  /** Moves the clocks without running timers, as in a tab that hangs: expired timers run late. */
   stall(ms: number): void {
     this.monotonic += ms
     this.advance(0)
@@ -102,7 +102,7 @@ export class FakePage implements Page {
   }
 }
 
-/** Web Storage that can be looked into. */
+/** Web Storage whose values a test can read. */
 export class FakeStorage implements ClientStorage {
   readonly values = new Map<string, string>()
 
@@ -118,7 +118,7 @@ export class FakeStorage implements ClientStorage {
     this.values.delete(key)
   }
 
-  /** The value of the one key that ends so. */
+  /** Returns the value of the one key with this end. */
   ending(end: string): string | undefined {
     return [...this.values].find(([key]) => key.endsWith(end))?.[1]
   }
@@ -141,7 +141,7 @@ export function nodePlatform(clock: FakeClock, given: Partial<Platform> = {}): P
   }
 }
 
-/** A JWT in form, unsigned. */
+/** Returns an unsigned token with the form of a JWT. */
 export function tokenOf(user: string, claims: Record<string, unknown> = {}): string {
   const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url')
   return `${part({ alg: 'none' })}.${part({ sub: user, ...claims })}.x`

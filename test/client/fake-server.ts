@@ -69,7 +69,7 @@ export class FakeConnection {
     this.#socket.terminate()
   }
 
-  /** Frames of one type, as they came. */
+  /** Returns the received frames of one type, in order. */
   of<T extends ClientFrame['type']>(type: T): Extract<ClientFrame, { type: T }>[] {
     return this.frames.filter((frame): frame is Extract<ClientFrame, { type: T }> => frame.type === type)
   }
@@ -124,7 +124,7 @@ export class FakeServer {
     return last
   }
 
-  /** The nth connection, from 1, once it is there. */
+  /** Waits for the nth connection, from 1. */
   async connection(n: number): Promise<FakeConnection> {
     await until(() => this.connections.length >= n, `connection ${n}`)
     return this.connections[n - 1] as FakeConnection

@@ -55,7 +55,7 @@ function itemOf(n: number, state: State = 'unread'): InboxItem {
 const numbers = (inbox: Inbox): number[] => inbox.list().map(({ title }) => Number(title.slice('number '.length)))
 const statesOf = (inbox: Inbox): State[] => inbox.list().map(({ state }) => state)
 
-t.test('pages by REST, with the token and a cursor', async (t) => {
+t.test('loads pages by REST, with the token and a cursor', async (t) => {
   const { server, inbox, changes } = await rig(t, 7)
   t.ok(inbox.hasMore)
   t.same(inbox.list(), [])
@@ -76,7 +76,7 @@ t.test('pages by REST, with the token and a cursor', async (t) => {
   t.equal(server.requests[0]?.authorization, `Bearer ${tokenOf('alice')}`)
 })
 
-t.test('a token that REST refuses is replaced once; problems become errors', async (t) => {
+t.test('a token that REST refuses is replaced once; problem answers become errors', async (t) => {
   let asked = 0
   const { server, inbox, client } = await rig(t, 1, 3, { getToken: () => tokenOf('alice', { no: ++asked }) })
   const rest = server.rest
@@ -99,7 +99,7 @@ t.test('a token that REST refuses is replaced once; problems become errors', asy
   await t.rejects(new Inbox(bare).load(), { code: 'BELFRY_CLIENT_HTTP', temporary: false })
 })
 
-t.test('live: arrivals, states, retractions and digests', async (t) => {
+t.test('live: notifications, states, retractions and digests', async (t) => {
   const { server, inbox, changes } = await connected(t, 3)
   t.same(numbers(inbox), [3, 2, 1], 'what was replayed is there without a load')
   await inbox.load()
@@ -125,7 +125,7 @@ t.test('live: arrivals, states, retractions and digests', async (t) => {
   t.equal(changes.length, seen)
 })
 
-t.test('what happens while a page is on its way wins over the page', async (t) => {
+t.test('changes during a load win over the loaded page', async (t) => {
   const { server, inbox } = await connected(t, 0)
   const stale = [itemOf(3), itemOf(2), itemOf(1)]
   let reply = (): void => {}
@@ -145,7 +145,7 @@ t.test('what happens while a page is on its way wins over the page', async (t) =
   t.notOk(inbox.hasMore)
 })
 
-t.test('a gap loads anew; another epoch goes on top', async (t) => {
+t.test('a gap reloads the first page; rows of another epoch go to the top', async (t) => {
   const { server, inbox } = await connected(t, 3)
   await inbox.load()
   t.equal(server.requests.length, 1)
@@ -158,7 +158,7 @@ t.test('a gap loads anew; another epoch goes on top', async (t) => {
   t.same(numbers(inbox), [9, 2, 1])
 })
 
-t.test('a gap while a page is on its way loads anew after it; a load that fails is tried again with the next connection', async (t) => {
+t.test('a gap during a load reloads after it; a reload that fails is tried again with the next connection', async (t) => {
   const { server, inbox, client, clock } = await connected(t, 7)
   await inbox.load()
   const { rest } = server
@@ -246,7 +246,7 @@ t.test('a mark that fails is taken back', async (t) => {
   t.same(statesOf(inbox), ['unread', 'read', 'seen'], 'what another device did is not')
 })
 
-t.test('all read, loaded or not', async (t) => {
+t.test('markAllRead marks every notification, loaded or not', async (t) => {
   const { server, inbox, client } = await connected(t, 0)
   await inbox.markAllRead()
   t.equal(server.last.of('mark').length, 0, 'there is nothing')
@@ -266,7 +266,7 @@ t.test('all read, loaded or not', async (t) => {
   t.equal(inbox.unread, 2, 'the word of the service')
 })
 
-t.test('nobody who loads: the newest thousand are kept', async (t) => {
+t.test('without a load the newest thousand are kept', async (t) => {
   const { inbox } = await connected(t, 1010)
   t.equal(inbox.list().length, 1000)
   t.equal(numbers(inbox)[0], 1010)

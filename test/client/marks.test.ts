@@ -22,7 +22,7 @@ interface Rig {
   fail(n: number): void
 }
 
-/** A client with two unread notifications whose marks are not answered by themselves. */
+/** A client with two unread notifications. The server answers no marks by itself. */
 async function rig(t: Test): Promise<Rig> {
   const server = await FakeServer.start(t)
   server.publish(2)
@@ -47,7 +47,7 @@ const failed = { code: 'BELFRY_ERR_X' }
 
 const marksAt = (server: FakeServer, count: number) => until(() => server.last.of('mark').length === count, `${count} marks`)
 
-t.test('two marks of one notification fail, in any order: what the service said is left', async (t) => {
+t.test('two marks of one notification fail, in any order: the state of the service is shown', async (t) => {
   for (const order of [
     [1, 2],
     [2, 1]
@@ -65,7 +65,7 @@ t.test('two marks of one notification fail, in any order: what the service said 
   }
 })
 
-t.test('one of two marks of one notification fails: the other one holds', async (t) => {
+t.test('one of two marks of one notification fails: the other stays', async (t) => {
   const { server, inbox, states, fail } = await rig(t)
   const read = inbox.mark(first, 'read')
   const archived = t.rejects(inbox.mark([first, second], 'archived'), failed)
@@ -78,7 +78,7 @@ t.test('one of two marks of one notification fails: the other one holds', async 
   t.same([states(), inbox.unread], [['unread', 'read'], 1])
 })
 
-t.test('what another device marks while a mark fails, or is passed over, is what is left', async (t) => {
+t.test('the mark of another device stays when an earlier mark fails or is replaced', async (t) => {
   const { server, inbox, states, fail } = await rig(t)
   const one = t.rejects(inbox.mark(first, 'read'), failed)
   const two = t.rejects(inbox.mark(first, 'archived'), failed)
@@ -97,7 +97,7 @@ t.test('what another device marks while a mark fails, or is passed over, is what
   t.same([states(), inbox.unread], [['read', 'seen'], 1], 'the service carried it out before, or not at all')
 })
 
-t.test('a mark goes with its age when it is sent late or again, and without one when it is sent at once', async (t) => {
+t.test('a mark has its age when it is sent late or again, and no age when it is sent at once', async (t) => {
   const { server, client, clock } = await rig(t)
   const again = client.mark(first)
   await marksAt(server, 1)
@@ -115,7 +115,7 @@ t.test('a mark goes with its age when it is sent late or again, and without one 
   ])
 })
 
-t.test("a follower's mark that the next leader sends again is as old as it is", async (t) => {
+t.test("a follower's mark that the next leader sends again keeps its age", async (t) => {
   const server = await FakeServer.start(t)
   const browser = new FakeBrowser()
   const tabs = [1, 2].map(() => browser.tab(server.url))
@@ -138,7 +138,7 @@ t.test("a follower's mark that the next leader sends again is as old as it is", 
   t.ok(ageMs >= 0 && ageMs <= Math.ceil(performance.now() - at) + 1, `${ageMs}`)
 })
 
-t.test('a mark whose answer was lost does not undo what another device did since', async (t) => {
+t.test('a mark whose answer was lost does not undo a later mark of another device', async (t) => {
   const service = await startService(t, { RATE_LIMIT_MAX: '0' })
   const proxy = await TcpProxy.start(Number(new URL(service.url).port))
   t.teardown(() => proxy.stop())
@@ -150,7 +150,7 @@ t.test('a mark whose answer was lost does not undo what another device did since
   for (const heard of [true, false]) {
     const { id } = (await call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'one' })).body
     const stateOf = async () => (await call(service, 'GET', `/v1/users/alice/notifications/${id}`)).body.state
-    // The mark reaches the service and its answer is lost; or not even that.
+    // The mark reaches the service and its answer is lost, or the mark is lost as well.
     for (const passage of proxy.passages()) passage.blackHole(...(heard ? (['down'] as const) : (['up', 'down'] as const)))
     const madeAt = Date.now()
     const marked = phone.mark(id, 'read')
@@ -168,7 +168,7 @@ t.test('a mark whose answer was lost does not undo what another device did since
   }
 })
 
-t.test('a mark by REST, beside an event stream, goes with its age as well', async (t) => {
+t.test('a mark by REST, beside an event stream, has its age as well', async (t) => {
   const service = await startService(t, { RATE_LIMIT_MAX: '0' })
   const proxy = await TcpProxy.start(Number(new URL(service.url).port))
   t.teardown(() => proxy.stop())

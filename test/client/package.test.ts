@@ -17,7 +17,7 @@ import { FakeServer } from './fake-server.ts'
 /** Largest difference between implementations of gzip: some make the core 40 bytes larger than Node's. */
 const MARGIN_BYTES = 50
 const PACKAGE = 'packages/client'
-/** Tap hooks itself into every child through the environment, and the compiler does not stand that. */
+/** Runs a script without tap's environment: tap hooks itself into every child, and the compiler fails with that hook. */
 const run = (script: string, ...args: string[]) => promisify(execFile)('env', ['-i', process.execPath, script, ...args])
 
 /** A folder with the package installed in it, as npm would. */
@@ -49,7 +49,7 @@ t.test('the core is under 8.3 kB, the rest as small as the README says', async (
   const promised = (what: RegExp): number => Number(what.exec(readme)?.[1]) * 1000
   const sizes: Record<string, number> = {}
   for (const [entry, external] of [
-    // Most networks never need event streams: they are loaded apart.
+    // Most networks never need event streams: their module is loaded on demand.
     ['index', ['*/sse.js']],
     ['sse', []],
     ['inbox', []],
@@ -73,7 +73,7 @@ t.test('the core is under 8.3 kB, the rest as small as the README says', async (
   t.ok(Number(sizes.bell) < promised(/no framework, under ([\d.]+) kB gzipped/), `${sizes.bell} bytes of bell`)
 })
 
-t.test('what package.json points to is there, and nothing is needed beside it', async (t) => {
+t.test('the files that package.json names exist, and the package needs no other', async (t) => {
   const manifest = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8'))
   const files = await readdir(installed, { recursive: true })
   const targets = Object.values(manifest.exports as Record<string, string | Record<string, string>>).flatMap((entry) =>
@@ -98,7 +98,7 @@ t.test('what package.json points to is there, and nothing is needed beside it', 
   }
 })
 
-t.test('publint has nothing to say', async (t) => {
+t.test('publint reports nothing', async (t) => {
   const { messages } = await publint({ pkgDir: installed, pack: false, strict: true })
   t.same(messages, [])
 })
@@ -202,7 +202,7 @@ t.test('no API and no CSS is newer than the browsers that the README names', asy
   for (const file of ['demo/demo.css', 'demo/screen.css']) t.notMatch(await readFile(file, 'utf8'), /light-dark\(/, file)
 })
 
-t.test('a consumer compiles against it', async (t) => {
+t.test('a consumer compiles against the types', async (t) => {
   const source = `
 import { Belfry, BelfryError, type BelfryEvents, type Notification, type State } from '@belfry/client'
 import { Inbox, type InboxItem } from '@belfry/client/inbox'

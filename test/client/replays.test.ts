@@ -15,7 +15,7 @@ import { type FakeConnection, FakeServer, helloFrame, notificationOf, rowOf } fr
 
 /** Rows of the largest log: LOG_MAX_ENTRIES at its maximum, and a tenth. */
 const LARGEST_LOG = 110_000
-/** Ids the SDK remembers, as its README says. */
+/** The number of ids that the SDK remembers, by its README. */
 const REMEMBERED = 131_072
 
 interface Rig {
@@ -44,7 +44,7 @@ async function rig(t: Test, given: { server?: FakeServer; storage?: FakeStorage 
 
 const named = (from: number, to: number): string[] => Array.from({ length: to - from + 1 }, (_, n) => `number ${from + n}`)
 
-/** The log lost its tail and was started afresh: all of it comes again, under a new epoch. */
+/** Replays the whole log under a new epoch, as after the loss of its tail. */
 function replayAfresh(connection: FakeConnection, rows: number): void {
   connection.hello({ resume: { ...helloFrame().resume, status: 'gap' }, unread: rows })
   connection.send({ type: 'gap', reason: 'epoch', from: '', to: '', count: 0 })
@@ -52,7 +52,7 @@ function replayAfresh(connection: FakeConnection, rows: number): void {
   connection.send({ type: 'caughtUp', eventId: `afresh.${rows}`, unread: rows })
 }
 
-t.test('the largest log comes again after a loss, in order: every id is known, also by the next page', async (t) => {
+t.test('the largest log is replayed after a loss: every id is known, also after a reload', async (t) => {
   const storage = new FakeStorage()
   const memory = new Memory(storage, 'x:')
   const dedupe = new Dedupe()
@@ -100,7 +100,7 @@ t.test(`${REMEMBERED} ids are remembered; of more, those shown longest ago go`, 
   t.equal(dedupe.check('f.5', 'id3', false), 'shown')
 })
 
-t.test('1,100 rows come again after a lost tail: none is shown or toasted twice, by this page or the next', async (t) => {
+t.test('1,100 rows are replayed after a lost tail: none is shown or toasted twice, before or after a reload', async (t) => {
   const rigged = await rig(t)
   const { server, client, clock, storage, heard, titles } = rigged
   client.connect()
@@ -125,7 +125,7 @@ t.test('1,100 rows come again after a lost tail: none is shown or toasted twice,
   t.equal(next.heard('toast').length, 1)
 })
 
-t.test('what a handler has not finished is not kept: the next page gets it again', async (t) => {
+t.test('the id of a notification whose handler has not finished is not stored: the reloaded page gets it again', async (t) => {
   const { server, client, clock, storage, titles } = await rig(t)
   const frees: (() => void)[] = []
   client.on('notification', () => new Promise<void>((resolve) => frees.push(resolve)))
@@ -162,7 +162,7 @@ t.test('what a handler has not finished is not kept: the next page gets it again
   await until(() => storage.ending(':shown')?.split(' ').length === 3, 'three')
 })
 
-/** A replay of so many rows, then `caughtUp`, unless `whole` is false. */
+/** Sends a replay of the rows, and `caughtUp` unless `whole` is false. */
 function missed(connection: FakeConnection, rows: NotificationFrame[], whole = true): void {
   const to = rows.at(-1)?.eventId ?? ''
   connection.hello({ unread: rows.length, resume: { ...helloFrame().resume, to } })
@@ -173,7 +173,7 @@ function missed(connection: FakeConnection, rows: NotificationFrame[], whole = t
 const rows = (from: number, to: number): NotificationFrame[] => Array.from({ length: to - from + 1 }, (_, n) => rowOf(from + n))
 const idsOf = (from: number, to: number): string[] => rows(from, to).map(({ notification }) => notification.id)
 
-t.test('60 missed are one toast with the newest and a count; three are three; live ones are each their own', async (t) => {
+t.test('60 missed notifications are one toast with the newest and a count; three are three toasts; live ones one each', async (t) => {
   for (const [count, toasts] of [
     [60, 1],
     [4, 1],
@@ -206,7 +206,7 @@ t.test('60 missed are one toast with the newest and a count; three are three; li
   }
 })
 
-t.test('what was read elsewhere, and what this device has shown, is not in the count', async (t) => {
+t.test('the count of a toast excludes notifications read elsewhere or shown before', async (t) => {
   const { server, client, heard } = await rig(t)
   server.greet = (connection) => {
     const all = rows(1, 10).map((row, n): NotificationFrame => (n % 2 ? { ...row, state: 'read' } : row))
@@ -220,7 +220,7 @@ t.test('what was read elsewhere, and what this device has shown, is not in the c
   )
 })
 
-t.test('a replay that the network cuts in two is one toast; a page that goes raises it before', async (t) => {
+t.test('a replay that the network interrupts is one toast; a page that is hidden for good raises it before', async (t) => {
   const { server, client, clock, heard, titles, page } = await rig(t)
   server.greet = (connection) => missed(connection, rows(1, 30), false)
   client.connect()
@@ -257,7 +257,7 @@ async function tabsOf(t: Test, count: number): Promise<{ server: FakeServer; tab
 
 const toasts = (tabs: Tab[]): unknown[] => tabs.flatMap((tab, n) => tab.heard('toast').map(({ count, ids }) => [n, count, ids]))
 
-t.test('many missed are one toast for all tabs: in the visible one; in another when that goes before it is raised', async (t) => {
+t.test('many missed notifications are one toast for all tabs: in the visible one, or in another if that closes before', async (t) => {
   for (const crash of [false, true]) {
     const { server, tabs } = await tabsOf(t, 3)
     const [leader, , visible] = tabs as [Tab, Tab, Tab]
@@ -275,7 +275,7 @@ t.test('many missed are one toast for all tabs: in the visible one; in another w
   }
 })
 
-t.test('a leader that crashes in the middle of a replay: the next raises one toast for what it had and the rest', async (t) => {
+t.test('a leader crashes during a replay: the next one raises one toast for all of it', async (t) => {
   const { server, tabs } = await tabsOf(t, 3)
   const [leader, next, other] = tabs as [Tab, Tab, Tab]
   for (const row of rows(1, 30)) server.last.send({ ...row, replay: true })
@@ -295,7 +295,7 @@ t.test('a leader that crashes in the middle of a replay: the next raises one toa
   )
 })
 
-t.test('acknowledges at half of what the service lets be unacknowledged', async (t) => {
+t.test('acknowledges at half of the unacknowledged rows that the service allows', async (t) => {
   for (const [maxUnacked, every] of [
     [100, 20],
     [30, 15],
@@ -336,7 +336,7 @@ t.test('200 rows through a window of 10 need no timer', async (t) => {
   t.same(titles(), named(1, 200))
 })
 
-t.test('Redis loses the tail of a log of 1,100 rows: all of it comes again, and nothing is shown twice', async (t) => {
+t.test('Redis loses the tail of a log of 1,100 rows: the log is replayed, and nothing is shown twice', async (t) => {
   const redis = await RedisServer.start()
   t.teardown(() => redis.stop())
   const service = await startService(t, { RATE_LIMIT_MAX: '0', REDIS_URL: redis.url })

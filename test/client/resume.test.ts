@@ -97,7 +97,7 @@ t.test('steps of the wall clock: a dead connection is still noticed in time', as
     clock.advance(1000)
     clock.step(step)
     clock.advance(1000)
-    // An hour ahead looks like an hour of sleep: the connection is replaced.
+    // A step of an hour ahead looks like an hour of sleep: the connection is replaced.
     await server.connection(step > 0 ? 2 : 1)
     await client.ready()
     server.last.send({ type: 'ping', time: 7 })

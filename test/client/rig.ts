@@ -12,7 +12,7 @@ export interface Rig {
   clock: FakeClock
   client: Client
   storage: FakeStorage
-  /** Contexts of an event, as they came. */
+  /** Returns the contexts of an event, in order. */
   heard<E extends EventName>(event: E): BelfryEvents[E][]
 }
 

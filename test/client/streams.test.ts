@@ -8,7 +8,7 @@ import { until } from '../fixtures/wait.ts'
 import { call, startService, type TestService, userToken } from '../helper.ts'
 import { FakeClock, nodePlatform } from './fake-platform.ts'
 
-/** Timers of the client run this much faster. */
+/** The factor by which timers of the client run faster. */
 const SPEED = 20
 /** A service that stops fast, also with an idle connection of `fetch`. */
 const ENVIRONMENT = { RATE_LIMIT_MAX: '0', CLOSE_GRACE_SECONDS: '1' }
@@ -56,7 +56,7 @@ async function publish(service: TestService, user: string, from: number, to: num
   await call(service, 'POST', '/v1/notifications/batch', { notifications })
 }
 
-/** Returns the address of a server that takes connections and says nothing. */
+/** Returns the address of a server that accepts connections and never answers. */
 async function silentServer(t: Test): Promise<string> {
   const sockets = new Set<Socket>()
   const server = createServer((socket) => sockets.add(socket.on('error', () => {}))).listen(0, '127.0.0.1')
@@ -99,7 +99,7 @@ t.test('after a short outage a client that fell back to an event stream returns 
   await until(() => client.state === 'disconnected', 'the close code of the WebSocket is obeyed')
 })
 
-t.test('attempts that are refused or get no answer leave the stream as it is, and grow rarer', async (t) => {
+t.test('WebSockets that are refused or get no answer do not disturb the stream, and are tried less often', async (t) => {
   const service = await startService(t, ENVIRONMENT)
   const silent = await silentServer(t)
   const { client, transports, titles, network } = rig(t, service, 'bob')
@@ -118,7 +118,7 @@ t.test('attempts that are refused or get no answer leave the stream as it is, an
   t.same([titles, transports, network.attempts], [named(4), ['sse', 'websocket'], 5])
 })
 
-t.test('a client that disconnects from an event stream tries no WebSocket any more', async (t) => {
+t.test('a client that disconnects from an event stream stops trying WebSockets', async (t) => {
   const service = await startService(t, ENVIRONMENT)
   const { client, network } = rig(t, service, 'carol')
   await client.ready()

@@ -35,7 +35,7 @@ async function rig(t: Test, count: number): Promise<Rig> {
 
 const ids = (tab: Tab): string[] => tab.heard('notification').map(({ notification }) => notification.id)
 const expected = (count: number): string[] => Array.from({ length: count }, (_, i) => notificationOf(i + 1).id)
-/** The ids that toasts were raised for, also those that are one of many in a toast. */
+/** Returns the ids of all raised toasts, including each id of a toast for many. */
 const toasts = (tabs: Tab[]): string[] =>
   tabs.flatMap((tab) => tab.heard('toast').flatMap(({ ids, notification }) => ids ?? [notification.id])).sort()
 
@@ -95,7 +95,7 @@ t.test('a toast is raised in one tab: a visible one, else the leader', async (t)
   t.same(toasts(tabs), expected(4))
 })
 
-t.test('a toast given to a tab that crashed goes to another', async (t) => {
+t.test('a toast assigned to a tab that crashed is reassigned', async (t) => {
   const { server, tabs } = await rig(t, 3)
   const [leader, , victim] = tabs as [Tab, Tab, Tab]
   victim.page.show(true)
@@ -111,7 +111,7 @@ t.test('a toast given to a tab that crashed goes to another', async (t) => {
   t.same(toasts(tabs), expected(1))
 })
 
-t.test('the leader closes: the next takes over and resumes', async (t) => {
+t.test('the leader closes: the next one takes over and resumes', async (t) => {
   const { server, tabs } = await rig(t, 3)
   server.publish(3)
   await until(() => tabs.every((tab) => ids(tab).length === 3), 'three in each tab')
@@ -132,7 +132,7 @@ t.test('the leader closes: the next takes over and resumes', async (t) => {
   await until(() => tabs.every((tab) => ids(tab).at(-1) === notificationOf(6).id), 'the sixth in each tab')
 })
 
-t.test('the leader crashes in the middle of a burst of 200: each tab shows 200, each toast once', async (t) => {
+t.test('the leader crashes during a burst of 200: each tab shows 200, each toast is raised once', async (t) => {
   const takeovers: number[] = []
   for (let round = 0; round < 10; round++) {
     const { server, tabs } = await rig(t, 4)
@@ -164,7 +164,7 @@ t.test('the leader crashes in the middle of a burst of 200: each tab shows 200, 
   t.comment(`takeover: median ${Math.round(takeovers[5] ?? 0)} ms, worst ${Math.round(takeovers.at(-1) ?? 0)} ms`)
 })
 
-t.test('a mark on its way while the leader crashes is sent again by the next', async (t) => {
+t.test('a mark that has no answer when the leader crashes is sent again by the next one', async (t) => {
   const { server, tabs } = await rig(t, 2)
   const carryOut = server.answer
   server.answer = () => {}
@@ -177,7 +177,7 @@ t.test('a mark on its way while the leader crashes is sent again by the next', a
   t.equal(server.connections.length, 2)
 })
 
-t.test('a slow tab that becomes the leader loses nothing and moves nothing back', async (t) => {
+t.test('a slow tab that becomes the leader loses nothing and does not move the position back', async (t) => {
   const { server, tabs, browser } = await rig(t, 2)
   const [leader, slow] = tabs as [Tab, Tab]
   const places: number[] = []
@@ -208,7 +208,7 @@ t.test('a slow tab that becomes the leader loses nothing and moves nothing back'
   )
 })
 
-t.test('the end is the end for all tabs', async (t) => {
+t.test('terminal reaches all tabs', async (t) => {
   const { server, tabs } = await rig(t, 3)
   server.last.close(4004, 'connection limit')
   await until(() => tabs.every(({ client }) => client.state === 'disconnected'), 'all are disconnected')
@@ -216,7 +216,7 @@ t.test('the end is the end for all tabs', async (t) => {
   t.equal(server.connections.length, 1)
 })
 
-t.test('gaps reach every tab; a hidden leader that waits is woken by a tab that can be seen', async (t) => {
+t.test('gaps reach every tab; a tab that becomes visible ends the wait of a hidden leader', async (t) => {
   const { server, tabs } = await rig(t, 2)
   server.last.send({ type: 'gap', reason: 'lost', from: server.eventId(1), to: server.eventId(2), count: 2 })
   await until(() => tabs.every((tab) => tab.heard('gap').length === 1), 'the gap')
@@ -241,7 +241,7 @@ t.test("other users, other urls, leader: false, and refused locks: a socket of o
   t.equal(tabs.length, 5)
 })
 
-t.test('a replay raises a toast only for what this device has not shown', async (t) => {
+t.test('a replay raises toasts only for notifications that this device has not shown', async (t) => {
   const { server, tabs, open } = await rig(t, 1)
   server.publish(2)
   await until(() => toasts(tabs).length === 2, 'two toasts')
@@ -257,7 +257,7 @@ t.test('a replay raises a toast only for what this device has not shown', async 
   t.same(toasts(tabs), expected(3))
 })
 
-t.test('rows that a crashed leader counted as handed over, but that never reached the others, come again without a toast', async (t) => {
+t.test('rows that a crashed leader stored as delivered, but that never reached the other tabs, are replayed without a toast', async (t) => {
   const { server, tabs, browser } = await rig(t, 2)
   const [leader, next] = tabs as [Tab, Tab]
   server.publish(2)
@@ -274,7 +274,7 @@ t.test('rows that a crashed leader counted as handed over, but that never reache
   t.same(toasts(tabs), expected(6))
 })
 
-/** Messages to the tab go through here from now on; those for which it answers false are lost. */
+/** Filters the messages to the tab from now on: those for which `passes` returns false are lost. */
 function intercept(tab: Tab, passes: (message: TabMessage) => boolean): void {
   for (const channel of tab.channels) {
     const hear = channel.onmessage
@@ -282,14 +282,14 @@ function intercept(tab: Tab, passes: (message: TabMessage) => boolean): void {
   }
 }
 
-/** Shows or hides the tab, and lets the others hear of it. */
+/** Shows or hides the tab, and waits until the other tabs know. */
 async function show(tab: Tab, seen: boolean): Promise<void> {
   tab.page.show(seen)
   await new Promise(setImmediate)
   await new Promise(setImmediate)
 }
 
-t.test('toasts that a dying leader gave to a visible tab, in messages that died with it, are raised once', async (t) => {
+t.test('toasts that a crashing leader assigned in messages that were lost are raised once', async (t) => {
   const { server, tabs, browser } = await rig(t, 3)
   const [leader, next, visible] = tabs as [Tab, Tab, Tab]
   await show(leader, true)
@@ -311,7 +311,7 @@ t.test('toasts that a dying leader gave to a visible tab, in messages that died 
   t.equal(visible.heard('toast').length, 4)
 })
 
-t.test('a toast that another tab has raised is not given again by a leader that missed the row', async (t) => {
+t.test('a leader that missed a row does not assign its toast again', async (t) => {
   const { server, tabs, browser } = await rig(t, 3)
   const [leader, next, visible] = tabs as [Tab, Tab, Tab]
   server.publish()
@@ -330,7 +330,7 @@ t.test('a toast that another tab has raised is not given again by a leader that 
   t.same(toasts(tabs), expected(3))
 })
 
-t.test('a tab raises a toast it is given for a row that it has shown already', async (t) => {
+t.test('a tab raises an assigned toast also for a row that it has shown before', async (t) => {
   const { server, tabs } = await rig(t, 4)
   const [leader, next, later, victim] = tabs as [Tab, Tab, Tab, Tab]
   server.publish()
@@ -351,7 +351,7 @@ t.test('a tab raises a toast it is given for a row that it has shown already', a
   t.same(ids(later), expected(2))
 })
 
-t.test('the end is the end, also for a tab that leads before it hears of it', async (t) => {
+t.test('terminal reaches a tab that became the leader before the message arrived', async (t) => {
   const { server, tabs } = await rig(t, 2)
   const next = tabs[1] as Tab
   let late = (): void => {}
@@ -373,7 +373,7 @@ t.test('the end is the end, also for a tab that leads before it hears of it', as
   t.equal(server.connections.length, 2)
 })
 
-t.test('where locks are refused, the end of one connection is not the end of the other tabs', async (t) => {
+t.test('if the browser refuses locks, terminal in one tab does not end the others', async (t) => {
   const { server, tabs, open, browser } = await rig(t, 0)
   browser.request = () => Promise.reject(new Error('SecurityError'))
   for (let i = 0; i < 2; i++) open()
@@ -386,7 +386,7 @@ t.test('where locks are refused, the end of one connection is not the end of the
   t.same(tabs.map(({ client }) => client.state).sort(), ['connected', 'disconnected'])
 })
 
-/** A service whose heartbeats are so fast that a lease is over within a second. */
+/** A service whose heartbeats are so short that a lease expires within a second. */
 function quicken(server: FakeServer): void {
   const replay = server.replay.bind(server)
   server.replay = (connection) => {
@@ -404,7 +404,7 @@ function heartbeat(t: Test, server: FakeServer): void {
   t.teardown(() => clearInterval(timer))
 }
 
-t.test('a leader that stands still is replaced, and follows when it runs again: nothing is shown twice or lost', async (t) => {
+t.test('a leader that hangs is replaced, and follows when it runs again: nothing is shown twice or lost', async (t) => {
   const triggers: Record<string, (tabs: [Tab, Tab, Tab], open: () => Tab) => Promise<unknown> | undefined> = {
     'its lease ends': () => undefined,
     'a follower becomes visible': ([, next]) => show(next, true),
@@ -455,11 +455,11 @@ t.test('a leader that stands still is replaced, and follows when it runs again: 
   }
 })
 
-t.test('a handler that shows a dialog: the others go on without that tab, no toast comes twice', async (t) => {
+t.test('a handler that shows a dialog: the other tabs continue without that tab, no toast is raised twice', async (t) => {
   for (const event of ['notification', 'toast'] as const) {
     const { server, tabs } = await rig(t, 3)
     const [leader, next, last] = tabs as [Tab, Tab, Tab]
-    // A dialog keeps the handler from returning: nothing after it runs, also no promise.
+    // While the dialog is open the handler does not return: no other code of the tab runs, promises included.
     let closed = (): void => {}
     const dialog = new Promise<void>((resolve) => (closed = resolve))
     leader.client.on(event, ({ notification }) => {
@@ -482,7 +482,7 @@ t.test('a handler that shows a dialog: the others go on without that tab, no toa
   }
 })
 
-t.test('a leader that runs is not replaced, however often it is asked', async (t) => {
+t.test('a leader that runs is never replaced, also if many tabs ask for its status', async (t) => {
   const { server, tabs } = await rig(t, 3)
   const [leader, next, last] = tabs as [Tab, Tab, Tab]
   for (let n = 0; n < 6; n++) await show(next, n % 2 === 0)
@@ -499,7 +499,7 @@ t.test('a leader that runs is not replaced, however often it is asked', async (t
   t.equal(server.open.length, 1)
 })
 
-t.test('a page that is put away gives up the lead; when it is back it gets what it missed', async (t) => {
+t.test('a page that is frozen or cached gives up the lead, and gets the missed rows when it comes back', async (t) => {
   for (const [away, back] of [
     ['pagehide', 'pageshow'],
     ['freeze', 'resume']
@@ -536,7 +536,7 @@ t.test('a page that is put away gives up the lead; when it is back it gets what 
   }
 })
 
-t.test('all tabs are put away and come back one after the other: each has everything, each toast comes once', async (t) => {
+t.test('all tabs are frozen and come back one after the other: each has every row, each toast is raised once', async (t) => {
   const { server, browser, tabs } = await rig(t, 4)
   server.publish()
   await until(() => tabs.every((tab) => ids(tab).length === 1) && toasts(tabs).length === 1, 'one')
@@ -556,7 +556,7 @@ t.test('all tabs are put away and come back one after the other: each has everyt
   t.equal(server.open.length, 1)
 })
 
-t.test('a follower that wakes from sleep makes the leader look at its connection', async (t) => {
+t.test('a follower that wakes from sleep makes the leader check its connection', async (t) => {
   const { server, tabs } = await rig(t, 2)
   const [leader, next] = tabs as [Tab, Tab]
   await new Promise((resolve) => setTimeout(resolve, 3100))

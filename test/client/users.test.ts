@@ -30,10 +30,10 @@ interface Rig {
   clock: FakeClock
   storage: FakeStorage
   page: FakePage
-  /** The reasons `getToken` was asked with. */
+  /** The reasons of the calls of `getToken`. */
   asked: string[]
   log: { event: string; ctx: unknown }[]
-  /** The session of the app: whose tokens it gives. */
+  /** The session of the app: tokens are those of its user. */
   session: { user: string; token(user: string): string | Promise<string> }
   heard<E extends EventName>(event: E): BelfryEvents[E][]
   titles(): string[]
@@ -87,7 +87,7 @@ async function connected(t: Test, options: Parameters<typeof rig>[1] = {}): Prom
 
 const ofUser = (user: string, count: number): string[] => Array.from({ length: count }, (_, n) => `${user} ${n + 1}`)
 
-t.test('disconnect() drops the token: the next user gets their own notifications only', async (t) => {
+t.test('disconnect() drops the token: the next user gets only their own notifications', async (t) => {
   const { server, client, asked, session, heard, titles, log, storage } = await connected(t)
   const inbox = new Inbox(client)
   t.equal(client.user, 'alice')
@@ -122,7 +122,7 @@ t.test('disconnect() drops the token: the next user gets their own notifications
   t.ok([...storage.values.keys()].some((key) => key.endsWith(':bob:d1:last')))
 })
 
-t.test('a token that was on its way when the client disconnected is not used', async (t) => {
+t.test('a token that arrives after disconnect() is not used', async (t) => {
   const { server, client, session, heard, titles } = await rig(t)
   const gates: (() => void)[] = []
   session.token = (user) => new Promise((resolve) => gates.push(() => resolve(tokenOf(user))))
@@ -144,7 +144,7 @@ t.test('a token that was on its way when the client disconnected is not used', a
   t.equal(server.connections.length, 1)
 })
 
-t.test('a refresh that gives the token of another user: in one turn everything of the first is gone, then it reconnects', async (t) => {
+t.test('a refresh that returns the token of another user drops everything of the first in one turn, then reconnects', async (t) => {
   const { server, client, clock, session, heard, titles, log } = await connected(t, { tokenLifeMs: 12_000 })
   const inbox = new Inbox(client)
   const feed = new Feed(client)
@@ -188,7 +188,7 @@ t.test('a refresh that gives the token of another user: in one turn everything o
   t.same(server.last.of('mark'), [], "nor is the first one's mark sent as the other")
 })
 
-t.test('a token that REST asked for tells of another user as well; the page that was on its way is not shown', async (t) => {
+t.test('a token fetched for REST changes the user as well; the page in progress is not shown', async (t) => {
   const { server, client, session, heard, titles } = await connected(t)
   const inbox = new Inbox(client)
   const items = (user: string) =>
@@ -219,7 +219,7 @@ t.test('a token that REST asked for tells of another user as well; the page that
   t.same(titles(), [...ofUser('alice', 3), ...ofUser('bob', 3)])
 })
 
-t.test('what a handler of the first user is still at moves nothing of the other', async (t) => {
+t.test('a handler of the first user that finishes late does not move the position of the other', async (t) => {
   const { server, client, session, heard, storage, titles } = await rig(t)
   let free = (): void => {}
   client.on('notification', ({ notification }) => {
@@ -245,7 +245,7 @@ t.test('what a handler of the first user is still at moves nothing of the other'
   )
 })
 
-t.test('tokens that cannot be read: the service tells of another user before any row', async (t) => {
+t.test('opaque tokens: the service names another user before any row', async (t) => {
   const { server, client, session, heard, titles } = await rig(t)
   session.token = (user) => `${user}-opaque`
   client.connect()
@@ -261,7 +261,7 @@ t.test('tokens that cannot be read: the service tells of another user before any
   t.equal(server.open.length, 1)
 })
 
-t.test('forget() empties all and leaves nothing of the user in the storage', async (t) => {
+t.test('forget() empties everything and leaves nothing of the user in the storage', async (t) => {
   for (const removable of [true, false]) {
     const { client, heard, storage, server, session } = await connected(t)
     const inbox = new Inbox(client)
@@ -303,7 +303,7 @@ t.test('two users whose ids have colons share neither storage nor tabs', async (
   t.equal(browser.channels.size, 2)
 })
 
-t.test('two tabs of two users: each has its own connection, place, channel and locks, and stays so when one changes users', async (t) => {
+t.test('two tabs of two users: each has its own connection, position, channel and locks, also after one changes users', async (t) => {
   const server = await FakeServer.start(t)
   const browser = new FakeBrowser()
   const session = ['alice', 'bob', 'alice']

@@ -10,7 +10,7 @@ function Count() {
   return <output id="count">{useUnreadCount()}</output>
 }
 
-/** What was rendered, and for whom. */
+/** The rendered values, and their user. */
 globalThis.rendered = []
 
 function Inbox({ user }) {

@@ -5,8 +5,8 @@ const user = searchParams.get('user')
 const service = searchParams.get('service')
 
 /**
- * Toasts raised by all tabs of the browser. Kept in storage: what a tab that is closed has just posted, or sent, goes with it, though it was
- * raised; what it has stored does not.
+ * Toasts raised by all tabs of the browser. Kept in storage, which survives the tab: a message that a tab has just posted or sent is lost
+ * when the tab closes, although the toast was raised.
  */
 const raise = (id) => localStorage.setItem(`toast ${id} ${crypto.randomUUID()}`, String(Date.now()))
 globalThis.raised = () => {
@@ -26,7 +26,7 @@ globalThis.shown = () => JSON.parse(sessionStorage.getItem('shown') ?? '[]')
 
 const getToken = async () => (await fetch(`/token?user=${user}`, { cache: 'no-store' })).text()
 
-/** A client that keeps what it heard, and counts its attempts. */
+/** A client that records its events, and counts its attempts. */
 globalThis.follow = (options = {}) => {
   const heard = { ids: [], titles: [], users: [], toasts: [], gaps: [], transports: [], attempts: 0, terminal: undefined, leadsAt: 0 }
   const { address, ...given } = options
