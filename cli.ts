@@ -60,7 +60,7 @@ async function main(argv: string[]): Promise<number> {
     }
     if (error instanceof UsageError) {
       output.error(`belfry: ${error.message}`)
-      output.talk('belfry --help tells the commands, belfry <command> --help their options')
+      output.talk('belfry --help shows the commands, belfry <command> --help the options of one')
       return 2
     }
     if (!(error instanceof CommandError || error instanceof ConfigError)) throw error

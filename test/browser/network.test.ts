@@ -91,7 +91,7 @@ t.test('a page loses its network, its server is replaced, its token is refused',
     await page.evaluate('for (const { belfry } of all) belfry.connect()')
     await untilInPage(page, 'all.every(({ belfry }) => belfry.state === "connected")')
     const attempts = (await page.evaluate('all.map(({ heard }) => heard.attempts)')) as number[]
-    t.equal(Math.max(...attempts), 3, 'the first, one with a token fetched anew, one with a good one')
+    t.equal(Math.max(...attempts), 3, 'the first, one with a new token, one with a good one')
     const id = await publish(service, 'to all')
     await untilInPage(page, `all.every(({ heard }) => heard.ids.at(-1) === '${id}')`)
   })

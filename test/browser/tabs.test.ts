@@ -116,7 +116,7 @@ t.test('tabs of one browser', async (t) => {
       for (const page of pages) await untilInPage(page, `globalThis.shown?.().includes('${ids.at(-1)}')`)
       t.same(await pages[count - 1]?.evaluate('shown()'), ids)
       const again = (await leader.evaluate('shown()')) as string[]
-      t.same(again, [...new Set(again)], 'what the other tab showed while this one was away is not shown again either')
+      t.same(again, [...new Set(again)], 'notifications that the other tab showed while this one was closed are not shown again either')
       await until(async () => (await toasts()).length > BURST, `${BURST + 1} toasts`)
       t.same((await toasts()).toSorted(), ids.toSorted())
     })

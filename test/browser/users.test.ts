@@ -153,7 +153,7 @@ t.test('users of one browser', async (t) => {
     t.same(more, [])
   })
 
-  await t.test("the bell's attribute user: another is empty at once and another client, '' is nobody", async (t) => {
+  await t.test("the bell's attribute user: a change empties the bell at once and makes a new client; '' does not connect", async (t) => {
     const context = await browser.newContext()
     t.teardown(() => context.close())
     let signedIn = 'hal'
@@ -213,7 +213,7 @@ t.test('users of one browser', async (t) => {
     await page.evaluate('signIn(null)')
     await untilInPage(page, `document.querySelector('#state')?.textContent === 'disconnected'`)
     await count(0)
-    await until(async () => (await connectionsOf('jan')) + (await connectionsOf('kim')) === 0, 'nobody is connected')
+    await until(async () => (await connectionsOf('jan')) + (await connectionsOf('kim')) === 0, 'no connection is open')
     signedIn = 'jan'
     await page.evaluate('signIn("jan")')
     await count(3)

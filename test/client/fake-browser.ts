@@ -87,7 +87,7 @@ class FakeChannel implements Channel {
   }
 
   postMessage(message: unknown): void {
-    if (this.tab.gone) return
+    if (this.tab.hasEnded) return
     for (const peer of this.#peers) {
       const data = structuredClone(message)
       if (peer !== this) setImmediate(() => peer.tab.enter('channel', () => this.#peers.has(peer) && peer.onmessage?.({ data })))
@@ -108,7 +108,7 @@ export class Tab {
   readonly events: { event: EventName; ctx: unknown }[] = []
   /** The browser's id of the tab. */
   readonly name = `tab-${tabCount++}`
-  gone = false
+  hasEnded = false
   #backlog: { source: Source; run: () => void }[] | undefined
   readonly #sockets: WebSocket[] = []
   readonly #timers = new Set<NodeJS.Timeout>()
@@ -144,7 +144,7 @@ export class Tab {
 
   /** Ends the tab without any event, like a killed process. */
   crash(): void {
-    this.gone = true
+    this.hasEnded = true
     for (const socket of this.#sockets) socket.terminate()
     for (const timer of this.#timers) clearTimeout(timer)
     for (const channel of this.channels) channel.close()
@@ -170,7 +170,7 @@ export class Tab {
   }
 
   #alive(act: () => unknown): void {
-    if (!this.gone) act()
+    if (!this.hasEnded) act()
   }
 
   #platform(): Platform {

@@ -120,7 +120,7 @@ export class FakeServer {
 
   get last(): FakeConnection {
     const last = this.connections.at(-1)
-    if (last === undefined) throw new Error('nobody has connected')
+    if (last === undefined) throw new Error('there is no connection')
     return last
   }
 

@@ -151,7 +151,7 @@ t.test('a gap reloads the first page; rows of another epoch go to the top', asyn
   t.equal(server.requests.length, 1)
   server.log.length = 2
   server.last.send({ type: 'gap', reason: 'lost', from: server.eventId(3), to: server.eventId(3), count: 1 })
-  await until(() => inbox.list().length === 2, 'the third is gone')
+  await until(() => inbox.list().length === 2, 'the third is removed')
   t.equal(server.requests.length, 2)
   server.last.send({ ...rowOf(9), eventId: 'newer.1.00000009' })
   await until(() => inbox.list().length === 3, 'the newer')

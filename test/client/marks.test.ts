@@ -94,7 +94,7 @@ t.test('the mark of another device stays when an earlier mark fails or is replac
   server.append({ type: 'state', eventId: '', ids: [second], state: 'read', unread: 1 })
   server.last.send({ type: 'ok', ref: server.last.of('mark')[2]?.ref ?? 0, unread: 1 })
   await late
-  t.same([states(), inbox.unread], [['read', 'seen'], 1], 'the service carried it out before, or not at all')
+  t.same([states(), inbox.unread], [['read', 'seen'], 1], 'the service carried it out before the other mark, or never')
 })
 
 t.test('a mark has its age when it is sent late or again, and no age when it is sent at once', async (t) => {
@@ -180,7 +180,7 @@ t.test('a mark by REST, beside an event stream, has its age as well', async (t) 
   const bodies: { state: State; ageMs?: number }[] = []
   const failOnce: FetchLike = async (url, init) => {
     if (init.method === 'POST') bodies.push(JSON.parse(String(init.body)))
-    if (init.method === 'POST' && bodies.length === 1) throw new TypeError('the network is gone')
+    if (init.method === 'POST' && bodies.length === 1) throw new TypeError('the network is down')
     return fetch(url, init)
   }
   const options = { getToken: () => userToken('alice'), deviceId: 'phone', WebSocket: Nowhere, fetch: failOnce }

@@ -186,18 +186,18 @@ t.test('offline changes the state at once, and online connects at once with a We
 })
 
 t.test('a page that is frozen or cached saves, closes, and resumes where it was', async (t) => {
-  for (const [away, back] of [
+  for (const [hide, show] of [
     ['pagehide', 'pageshow'],
     ['freeze', 'resume']
   ] as const) {
     const page = new FakePage()
     const rigged = await connected(t, { leader: false }, { page })
     const { server, client } = rigged
-    page.fire(back)
+    page.fire(show)
     server.publish(2)
     await until(() => titles(rigged).length === 2, 'two')
-    page.fire(away)
-    page.fire(away)
+    page.fire(hide)
+    page.fire(hide)
     t.equal(client.state, 'connecting')
     await until(() => server.open.length === 0, 'the socket closes')
     t.same(
@@ -205,16 +205,16 @@ t.test('a page that is frozen or cached saves, closes, and resumes where it was'
       [server.eventId(2)]
     )
     server.publish()
-    page.fire(back)
-    page.fire(back)
+    page.fire(show)
+    page.fire(show)
     await client.ready()
     await until(() => titles(rigged).length === 3, 'the third')
     t.equal(server.connections.length, 2)
     t.equal(server.last.query.get('last_event_id'), server.eventId(2))
-    page.fire(away)
+    page.fire(hide)
     client.disconnect()
     t.equal(client.state, 'disconnected')
-    page.fire(back)
+    page.fire(show)
     t.equal(client.state, 'disconnected')
   }
 })

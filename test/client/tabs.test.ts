@@ -369,7 +369,7 @@ t.test('terminal reaches a tab that became the leader before the message arrived
   late()
   t.equal(next.client.state, 'disconnected')
   t.match(next.heard('terminal'), [{ code: 4003 }])
-  await until(() => server.open.length === 0, 'nobody is connected')
+  await until(() => server.open.length === 0, 'no connection is open')
   t.equal(server.connections.length, 2)
 })
 
@@ -500,7 +500,7 @@ t.test('a leader that runs is never replaced, also if many tabs ask for its stat
 })
 
 t.test('a page that is frozen or cached gives up the lead, and gets the missed rows when it comes back', async (t) => {
-  for (const [away, back] of [
+  for (const [hide, show] of [
     ['pagehide', 'pageshow'],
     ['freeze', 'resume']
   ] as const) {
@@ -508,14 +508,14 @@ t.test('a page that is frozen or cached gives up the lead, and gets the missed r
     const [leader, next, last] = tabs as [Tab, Tab, Tab]
     server.publish(2)
     await until(() => tabs.every((tab) => ids(tab).length === 2) && toasts(tabs).length === 2, 'two')
-    leader.page.fire(away)
+    leader.page.fire(hide)
     leader.pause()
     server.publish(2)
     await until(() => ids(next).length === 4 && ids(last).length === 4 && toasts(tabs).length === 4, 'four')
     const opened = open()
-    await until(() => opened.client.state === 'connected', 'a tab opened meanwhile is connected')
+    await until(() => opened.client.state === 'connected', 'the tab that was opened last is connected')
     leader.unpause()
-    leader.page.fire(back)
+    leader.page.fire(show)
     await until(() => ids(leader).length === 4 && leader.client.state === 'connected', 'it has four, too')
     await until(() => [next, last, opened].every(({ client }) => client.state === 'connected'), 'all are connected')
     server.publish()
@@ -526,8 +526,8 @@ t.test('a page that is frozen or cached gives up the lead, and gets the missed r
     t.equal(server.open.length, 1)
 
     const connections = server.connections.length
-    last.page.fire(away)
-    last.page.fire(back)
+    last.page.fire(hide)
+    last.page.fire(show)
     await until(() => last.client.state === 'connected', 'it follows again')
     server.publish()
     await until(() => ids(last).length === 6, 'the sixth')

@@ -58,7 +58,7 @@ export class Dedupe {
     if (eventId && !isAtOrBefore(eventId, this.last)) this.last = eventId
   }
 
-  /** Forgets the position: after a gap, the next row starts anew. The ids stay. */
+  /** Forgets the position: after a gap the next row sets another. The ids stay. */
   gap(): void {
     this.last = ''
   }

@@ -243,7 +243,7 @@ export class BelfryBell extends Base {
       }),
       belfry.on('toast', (ctx) => this.#tell('belfry-toast', ctx)),
       belfry.on('error', (ctx) => this.#tell('belfry-error', ctx)),
-      belfry.on('state', ({ state }) => this.#watch(state === 'connecting')),
+      belfry.on('state', ({ state }) => this.#watchState(state === 'connecting')),
       belfry.on('terminal', () => {
         this.#stopped = true
         this.#changed()
@@ -251,7 +251,7 @@ export class BelfryBell extends Base {
     ]
     if (this.#opened) feed.open()
     this.#own?.connect()
-    this.#watch(belfry.state === 'connecting')
+    this.#watchState(belfry.state === 'connecting')
   }
 
   #make(): Belfry | undefined {
@@ -278,7 +278,7 @@ export class BelfryBell extends Base {
     this.#own = undefined
     this.#stopped = false
     this.#clear()
-    this.#watch(false)
+    this.#watchState(false)
   }
 
   /** Drops the announcements and failures of the last user. */
@@ -287,9 +287,9 @@ export class BelfryBell extends Base {
     this.#changes.clear()
   }
 
-  #watch(away: boolean): void {
+  #watchState(isConnecting: boolean): void {
     window.clearTimeout(this.#offlineTimer)
-    if (!away) this.#offline = false
+    if (!isConnecting) this.#offline = false
     else {
       this.#stopped = false
       this.#offlineTimer = window.setTimeout(() => {
