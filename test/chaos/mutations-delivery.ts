@@ -43,7 +43,7 @@ export const deliveryMutations: Mutation[] = [
     name: 'a row is sent before missing ones, and the SDK accepts it',
     edits: [
       { file: CONNECTION, find: '|| offset !== this.#sent.offset + 1', put: '' },
-      { file: 'packages/client/src/dedupe.ts', find: 'if (this.last && gapless && steps !== 1)', put: 'if (false)' }
+      { file: 'packages/client/src/dedupe.ts', find: '!isNext(eventId, this.last)', put: 'false' }
     ],
     store: 'redis',
     faults: ['subscriberSwallow', 'linkHole'],
@@ -59,8 +59,8 @@ export const deliveryMutations: Mutation[] = [
         find: 'this.#context.counters.deliveredLive += 1',
         put: 'this.#transport.send(frame)'
       },
-      { file: 'packages/client/src/dedupe.ts', find: 'if (steps <= 0)', put: 'if (false)' },
-      { file: 'packages/client/src/dedupe.ts', find: 'if (this.last && gapless && steps !== 1)', put: 'if (false)' },
+      { file: 'packages/client/src/dedupe.ts', find: 'if (isAtOrBefore(eventId, this.last))', put: 'if (false)' },
+      { file: 'packages/client/src/dedupe.ts', find: '!isNext(eventId, this.last)', put: 'false' },
       { file: 'packages/client/src/dedupe.ts', find: "return id && this.#ids.has(id) ? 'shown' : 'new'", put: "return 'new';" }
     ],
     store: 'redis',
