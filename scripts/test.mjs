@@ -1,5 +1,5 @@
-// Runs tap, holds coverage to its floor, and ends with one plain line: N passed, N failed, N skipped.
-// With file names as arguments, runs only those and leaves coverage alone.
+// Runs tap, checks that coverage reaches its floor, and prints as its last line: N passed, N failed, N skipped.
+// With file names as arguments, runs only those files, without coverage.
 import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
@@ -11,7 +11,7 @@ const COVERAGE_FLOOR = { lines: 95, branches: 95 }
 const FAILURES_SHOWN = 12
 const LINES_PER_FAILURE = 24
 const SHIPPED = ['cli', 'plugins', 'routes', 'services', 'packages/client/src']
-/** Tested in Chromium, where coverage is not measured. */
+/** Files whose tests run in Chromium, where coverage is not measured. */
 const IN_BROWSERS = /^packages\/client\/src\/(bell\/|(feed|react)\.ts$)/
 
 const files = process.argv.slice(2)
@@ -40,7 +40,7 @@ child.on('close', async (code) => {
   process.exit(code !== 0 || failed > 0 || Number(pass) === 0 ? 1 : 0)
 })
 
-/** Holds for what ships; the tests and the benchmark are what it is tested with. A file that no test loads has nothing covered. */
+/** Checks the coverage of the files that ship, not of the tests and the benchmark. A file that no test loads counts as not covered. */
 async function coverageHolds() {
   const summary = JSON.parse(await readFile('.tap/report/coverage-summary.json', 'utf8'))
   const files = Object.fromEntries(Object.entries(summary).map(([path, counts]) => [relative('.', path), counts]))

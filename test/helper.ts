@@ -27,7 +27,7 @@ export interface TestService {
   close: () => Promise<void>
 }
 
-/** A folder that goes with the test. */
+/** Makes a folder that is removed after the test. */
 export function temporaryFolder(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'belfry-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
@@ -35,7 +35,7 @@ export function temporaryFolder(t: Test): string {
 }
 
 export interface StartOptions {
-  /** Deadlines that are too long for a test. */
+  /** Replacements for deadlines that are too long for a test. */
   timeouts?: Partial<Timeouts>
   /** Called with the instance before anything is registered. */
   prepare?: (fastify: FastifyInstance) => void
@@ -43,7 +43,7 @@ export interface StartOptions {
   log?: Writable
 }
 
-/** The whole service on a free port, on the embedded store unless `environment` says otherwise. */
+/** Starts the whole service on a free port, on the embedded store unless `environment` names another. */
 export async function startService(
   t: Test,
   environment: Record<string, string> = {},
@@ -75,14 +75,14 @@ export function serviceToken(scope = 'publish'): string {
   return signToken(SECRET, 'test-service', scope, 3600)
 }
 
-/** Calls the service's REST API as a publisher, unless `token` says who else. */
+/** Calls the service's REST API, as a publisher unless `token` is given. */
 export async function call(
   service: Pick<TestService, 'url'>,
   method: string,
   path: string,
   body?: unknown,
   options: { token?: string; headers?: Record<string, string> } = {}
-  // biome-ignore lint/suspicious/noExplicitAny: answers are asserted on, which is what types would be for
+  // biome-ignore lint/suspicious/noExplicitAny: the tests assert the shape of each answer
 ): Promise<{ status: number; headers: Headers; body: any }> {
   const response = await fetch(service.url + path, {
     method,
@@ -105,21 +105,21 @@ export interface ConnectOptions {
   /** Subprotocols; default: `belfry.v1` and the token. */
   protocols?: string[]
   headers?: Record<string, string>
-  /** More of the query. */
+  /** Further query parameters. */
   query?: Record<string, string>
   /** Answers pings; default: true. */
   autoPong?: boolean
-  /** Acknowledges rows, the latest for all before it. */
+  /** Acknowledges rows. */
   acks?: boolean
 }
 
 type FrameOf<T extends ServerFrame['type']> = Extract<ServerFrame, { type: T }>
 
-/** A client that keeps every frame, and waits for what comes. */
+/** A WebSocket client that records every frame. */
 export class TestClient {
   readonly socket: WebSocket
   readonly frames: ServerFrame[] = []
-  /** Code and reason of the close, once it came. */
+  /** Code and reason of the close; undefined while the socket is open. */
   closed: { code: number; reason: string } | undefined
   #read = 0
   #toAck = ''
@@ -137,7 +137,7 @@ export class TestClient {
     socket.on('error', () => undefined)
   }
 
-  /** Acknowledges the latest row, at most some thirty times a second. */
+  /** Acknowledges the latest row, and with it all before, at most about thirty times a second. */
   #ack(eventId: string): void {
     const waiting = this.#toAck !== ''
     this.#toAck = eventId
@@ -152,7 +152,7 @@ export class TestClient {
     this.socket.send(typeof frame === 'string' ? frame : JSON.stringify(frame))
   }
 
-  /** The next frame of this type that was not asked for yet; those before it are passed over. */
+  /** Resolves with the next frame of this type that no call has returned. Skips frames of other types. */
   async next<T extends ServerFrame['type']>(type: T): Promise<FrameOf<T>> {
     return await this.until(() => {
       while (this.#read < this.frames.length) {
@@ -163,12 +163,12 @@ export class TestClient {
     }, `a ${type} frame`)
   }
 
-  /** Everything of one type so far. */
+  /** Returns the frames of one type that arrived so far. */
   all<T extends ServerFrame['type']>(type: T): FrameOf<T>[] {
     return this.frames.filter((frame): frame is FrameOf<T> => frame.type === type)
   }
 
-  /** Waits as the helper `until` does, with the last frames in the error. */
+  /** Waits like the helper `until`; the error shows the last frames. */
   async until<T>(probe: () => T | undefined, what = 'the condition'): Promise<T> {
     const seen = (): string => `${what}; had ${JSON.stringify(this.frames.slice(-5))}, closed ${JSON.stringify(this.closed)}`
     return await until(probe, seen)
@@ -186,7 +186,7 @@ export class TestClient {
   }
 }
 
-/** Opens a socket; resolves when it is open (it may be closed right after). */
+/** Opens a socket. Resolves when it is open, also if the service closes it right after. */
 export async function connect(
   t: Test,
   service: Pick<TestService, 'socketUrl'>,
@@ -207,7 +207,7 @@ export async function connect(
   return client
 }
 
-/** Open, greeted and caught up. */
+/** Opens a socket and waits for `hello` and `caughtUp`. */
 export async function ready(
   t: Test,
   service: Pick<TestService, 'socketUrl'>,

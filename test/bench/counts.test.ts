@@ -9,9 +9,9 @@ import { RedisServer } from '../fixtures/redis.ts'
 import { until } from '../fixtures/wait.ts'
 import { call, ready, SECRET, serviceToken, startService, type TestService, userToken } from '../helper.ts'
 
-// What the benchmark counts and does not time: these numbers do not depend on the machine, so they may not grow.
+// Counts of the benchmark. They do not depend on the machine, so they must not grow.
 
-/** A command that Redis carried out, and whether a script did. */
+/** A command that Redis executed, and whether a script called it. */
 interface Command {
   name: string
   args: string[]
@@ -41,7 +41,7 @@ function publish(service: Pick<TestService, 'url'>, to: string, title = 'A'): Pr
   return call(service as TestService, 'POST', '/v1/notifications', { to, type: 'a', title })
 }
 
-/** Round trips that concern a user. */
+/** Returns the round trips that concern a user. */
 function tripsOf(commands: Command[], user: string): Command[] {
   return commands.filter(({ inScript, args }) => !inScript && args.some((arg) => arg.includes(user)))
 }
@@ -106,7 +106,7 @@ t.test(
     const pid = node.child.pid ?? 0
     const client = await ready(t, node, 'alice', { deviceId: 'a' })
 
-    // What a node does by the clock comes on top, and the more the busier the machine: the least of some rounds is what a publish takes.
+    // Timers of the node add calls, more of them on a busy machine: the smallest of some rounds is the cost of a publish.
     const count = 50
     const rounds: number[] = []
     for (let round = 0; round < 5; round++) {
@@ -129,7 +129,7 @@ t.test(
   }
 )
 
-t.test('an idle connection holds on to nothing of its upgrade', async (t) => {
+t.test('an idle connection keeps no object of its upgrade request', async (t) => {
   const service = await startService(t)
   const count = 50
   let caughtUp = 0

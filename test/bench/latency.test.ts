@@ -9,7 +9,7 @@ async function latency(args: string[]) {
   return { code: await bench.exited, stdout: bench.stdout, stderr: bench.stderr }
 }
 
-t.test('two nodes on a Redis, then one embedded node: all arrive once', async (t) => {
+t.test('two nodes on a Redis, then one embedded node: every notification arrives once', async (t) => {
   const { code, stdout, stderr } = await latency(['--users', '50', '--notifications', '100', '--warm-up', '20'])
   t.equal(stderr, '')
   t.equal(code, 0)
@@ -21,7 +21,7 @@ t.test('two nodes on a Redis, then one embedded node: all arrive once', async (t
   t.match(stdout, new RegExp(String.raw`the pattern it replaces, two nodes\s+${average}\s+${p99}\s+${max}\n`))
 })
 
-t.test('what did not arrive in time is lost, and the exit code says so', async (t) => {
+t.test('notifications that do not arrive in time count as lost, and the exit code is 1', async (t) => {
   const { code, stderr } = await latency(['--users', '5', '--notifications', '20', '--rate', '100000', '--warm-up', '0', '--wait', '0'])
   t.equal(code, 1)
   t.match(stderr, /two nodes on a Redis: \d+ lost/)
@@ -38,12 +38,12 @@ t.test('an interrupted run leaves nothing behind', async (t) => {
   t.same(readdirSync(folder), [])
 })
 
-t.test('a wrong option ends it', async (t) => {
+t.test('a wrong option is refused', async (t) => {
   t.match(await latency(['--users', 'many']), { code: 1, stderr: /--users must be a whole number/ })
   t.match(await latency(['--help']), { code: 0, stdout: /--rate N/ })
 })
 
-t.test('the tally', async (t) => {
+t.test('the tally counts lost, duplicated and refused, and computes percentiles', async (t) => {
   const tally = new Tally(5)
   for (let index = 0; index < 5; index++) tally.sent(index, index * 10, index * 10 + index)
   tally.refused(3)

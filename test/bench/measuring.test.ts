@@ -23,7 +23,7 @@ const entry: Entry = {
   notes: ['a note']
 }
 
-t.test('pairs are measured in turns, and flawed ones are taken again', async (t) => {
+t.test('pairs are measured by turns, and flawed ones are repeated', async (t) => {
   const order: string[] = []
   const values = { a: [10, 20, 30, 40], b: [10, 10, 10, 10] }
   const side = (name: 'a' | 'b', flawAt: number) => async () => {
@@ -68,14 +68,14 @@ t.test('the report: lines, JSON, page and chart', async (t) => {
   t.match(chart(entry), /CPU &lt;of&gt; it[\s\S]*1,235 µs/)
 })
 
-t.test('CPU time counts what a process did', { skip: process.platform !== 'linux' }, async (t) => {
+t.test('CPU time counts the work of a process', { skip: process.platform !== 'linux' }, async (t) => {
   const before = timeOf([process.pid]).cpu
   const end = performance.now() + 50
   while (performance.now() < end);
   t.ok(timeOf([process.pid]).cpu - before > 5e6)
 })
 
-t.test('npm run bench: help, a wrong name, and a quick measure that ends clean', async (t) => {
+t.test('npm run bench: help, a wrong name, and a quick measurement with exit code 0', async (t) => {
   const bench = async (args: string[]) => {
     const run = new NodeProcess('bench/run.js', args)
     return { code: await run.exited, stdout: run.stdout, stderr: run.stderr }

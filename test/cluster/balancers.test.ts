@@ -26,7 +26,7 @@ async function startGround(t: Test, name: BalancerName): Promise<Ground> {
   return { environment, nodes, balancer }
 }
 
-/** Publishes at a steady pace until `isDone` and at least `PUBLISHES` were sent; resolves with the answers that were not 202. */
+/** Publishes at a steady rate until `isDone` and at least `PUBLISHES` were sent. Resolves with the answers that were not 202. */
 async function publishSteadily(url: string, isDone: () => boolean): Promise<{ sent: number; failures: string[] }> {
   const failures: string[] = []
   const answers: Promise<void>[] = []
@@ -62,13 +62,13 @@ async function restartEach({ environment, nodes }: Ground): Promise<void> {
     const node = new ServerProcess(port, environment)
     nodes[index] = node
     await node.until(() => node.ready(), 'ready')
-    // As an orchestrator does: the next one is stopped when the balancer has had time to see this one.
+    // As an orchestrator does: the next node is stopped only after the balancer had time to notice that this one is ready.
     await new Promise((resolve) => setTimeout(resolve, 3500))
   }
 }
 
 for (const name of ['haproxy.cfg', 'haproxy-tcp.cfg', 'Caddyfile'] as const) {
-  t.test(`${name}: no publish fails in a rolling restart, and a WebSocket passes`, async (t) => {
+  t.test(`${name}: no publish fails in a rolling restart, and a WebSocket works`, async (t) => {
     const ground = await startGround(t, name)
     const { balancer } = ground
     const client = await connect(t, { socketUrl: balancer.url.replace('http', 'ws') }, 'user-0', { acks: true })
@@ -83,7 +83,7 @@ for (const name of ['haproxy.cfg', 'haproxy-tcp.cfg', 'Caddyfile'] as const) {
     t.ok(sent >= PUBLISHES)
     t.same(failures.slice(0, 5), [])
     t.equal(failures.length, 0, `of ${sent}`)
-    t.equal((await client.whenClosed()).code, 4200, 'its node told the client to move')
+    t.equal((await client.whenClosed()).code, 4200, 'the node closed the socket with 4200 (draining)')
     t.ok(client.all('notification').length > 0)
   })
 }

@@ -7,7 +7,7 @@ function titles(client: TestClient): string[] {
   return client.all('notification').map(({ notification }) => notification.title)
 }
 
-t.test('one publish reaches every device on whatever node, once, and no other node', async (t) => {
+t.test('one publish reaches every device once, on any node, and wakes no other node', async (t) => {
   const { nodes } = await startCluster(t)
   const [a, b, c] = nodes
   const phone = await connect(t, a, 'alice', { deviceId: 'phone' })
@@ -28,7 +28,7 @@ t.test('one publish reaches every device on whatever node, once, and no other no
       ['One', 'Two']
     ]
   )
-  t.equal(c.app.counters.wakeUps, 0, 'the node that has none of the users heard nothing')
+  t.equal(c.app.counters.wakeUps, 0, 'a node without a connection of the user gets no wake-up')
 
   const { body: listed } = await call(c, 'GET', '/v1/users/alice/connections')
   t.same(listed.items.map(({ deviceId, node }: { deviceId: string; node: string }) => [deviceId, node]).sort(), [
@@ -93,7 +93,7 @@ t.test('marks, recalls and closings reach the other nodes', async (t) => {
   t.match(await signedInAgain.next('hello'), { user: 'carol' }, 'a token of the same second, issued after it')
 })
 
-t.test('over the rate the excess is parked, in order, never more than ten a second, whoever releases it', async (t) => {
+t.test('notifications over the rate are parked and released in order, at most ten a second, by any node', async (t) => {
   const { nodes } = await startCluster(t)
   const [a, b, c] = nodes
   const client = await connect(t, a, 'dave', { deviceId: 'phone', acks: true })

@@ -6,7 +6,7 @@ import { startCluster } from './three-nodes.ts'
 
 const DURABLE = { appendonly: 'yes', appendfsync: 'always' } as const
 
-t.test('Redis killed and back: 503 meanwhile, sockets stay, nothing is lost, all heals by itself', async (t) => {
+t.test('Redis is killed and comes back: 503 until then, sockets stay open, nothing is lost, no restart is needed', async (t) => {
   const { redis, nodes } = await startCluster(t, { RATE_LIMIT_MAX: '0' }, DURABLE)
   const clients = await Promise.all(nodes.map((node, n) => connect(t, node, 'alice', { deviceId: `d${n}`, acks: true })))
   await Promise.all(clients.map((client) => client.next('caughtUp')))
@@ -20,7 +20,7 @@ t.test('Redis killed and back: 503 meanwhile, sockets stay, nothing is lost, all
 
   await redis.kill()
   const began = Date.now()
-  const refused = await publish(nodes[1], 'meanwhile')
+  const refused = await publish(nodes[1], 'during the outage')
   t.match(refused, { status: 503, body: { code: 'BELFRY_ERR_STORE_UNAVAILABLE' } })
   t.ok(refused.headers.get('retry-after'))
   t.ok(Date.now() - began < 3000, 'it answers within the command timeout')
@@ -47,7 +47,7 @@ t.test('Redis killed and back: 503 meanwhile, sockets stay, nothing is lost, all
   t.ok(clients.every((client) => client.all('gap').length === 0 && client.closed === undefined))
 })
 
-t.test('Redis emptied under open sockets: every device is told of the new epoch, and goes on', async (t) => {
+t.test('Redis loses its data under open sockets: every device gets a gap with reason epoch, then new notifications', async (t) => {
   const { redis, nodes } = await startCluster(t)
   const clients = await Promise.all(nodes.map((node, n) => connect(t, node, 'alice', { deviceId: `d${n}`, acks: true })))
   await Promise.all(clients.map((client) => client.next('caughtUp')))
@@ -61,7 +61,7 @@ t.test('Redis emptied under open sockets: every device is told of the new epoch,
   for (const client of clients) t.equal((await client.next('notification')).notification.title, 'after')
 })
 
-t.test('Redis hangs: publishes answer 503 in time, and what comes after is delivered', async (t) => {
+t.test('Redis hangs: publishes answer 503 in time, and later ones are delivered', async (t) => {
   const { redis, nodes } = await startCluster(t, {}, DURABLE)
   const client = await connect(t, nodes[0], 'alice', { deviceId: 'phone', acks: true })
   await client.next('caughtUp')
@@ -93,7 +93,7 @@ t.test('Redis hangs: publishes answer 503 in time, and what comes after is deliv
   t.equal(client.all('notification').length, 2)
 })
 
-t.test('a start while Redis is away: the process starts, is not ready, and becomes ready', async (t) => {
+t.test('a node that starts without Redis is not ready, and becomes ready when Redis comes', async (t) => {
   const redis = await RedisServer.prepare()
   t.teardown(() => redis.stop())
   const service = await startService(t, { REDIS_URL: redis.url })
@@ -104,7 +104,7 @@ t.test('a start while Redis is away: the process starts, is not ready, and becom
   t.equal((await call(service, 'POST', '/v1/notifications', { to: 'a', type: 't', title: 't' })).status, 202)
 })
 
-t.test('a batch that the store took nothing of is 503; its items keep their order per user', async (t) => {
+t.test('the items of a batch keep their order per user; a batch is 503 if the store accepted none', async (t) => {
   const { redis, nodes } = await startCluster(t)
   const notifications = [
     { to: ['bob', 'alice'], type: 'a', title: '1', idempotencyKey: 'k-1' },
