@@ -9,25 +9,25 @@ import { dice } from './schedule.ts'
 import { SECRET, type World } from './world.ts'
 
 /**
- * The habits of clients without the SDK.
- * `guide`: acknowledges every frame and `caughtUp`, as docs/guides/consuming.md shows, and comes back at the device's cursor.
+ * The kinds of clients without the SDK.
+ * `guide`: acknowledges every frame and `caughtUp`, as docs/guides/consuming.md shows, and resumes at the device's cursor.
  * `sparse`: acknowledges a frame when half of its window is in flight, and never `caughtUp`.
- * `resuming`: as `sparse`, comes back with `last_event_id` every other time, and acknowledges that place before it gets anything.
- * `shared`: a WebSocket without a `device_id`. `stream`: an event stream. Both acknowledge nothing.
+ * `resuming`: like `sparse`, but resumes with `last_event_id` every other time, and acknowledges that position before any row arrives.
+ * `shared`: a WebSocket without a `device_id`. `stream`: an event stream. Neither acknowledges.
  */
 export type Habit = 'guide' | 'sparse' | 'resuming' | 'shared' | 'stream'
 
-/** A break that the client makes: how its connection ends. */
+/** The ways in which the client breaks its connection. */
 type Break = 'reset' | 'close' | 'linger'
 
 /** Mean time from `hello` to a break, milliseconds. */
 const LIFE_MS = 5000
 /** Part of the connections that are reset as soon as `hello` arrived. */
 const BROKEN_AT_HELLO = 0.15
-/** Part of the breaks before which the client reads nothing for a time. */
+/** Part of the breaks before which the client stops reading for a time. */
 const STALLED = 0.5
 const STALL_MS = 3000
-/** Time for which a client that closed reads nothing, milliseconds: the end of TCP waits for it. */
+/** Longest time for which a client that closed stops reading, which delays the end of the TCP connection, milliseconds. */
 const LINGER_MS = 1500
 const RETRY_MS = 300
 /** Part of the absences that are long. */
@@ -35,7 +35,7 @@ const LONG_ABSENCES = 0.3
 const LONG_ABSENCE_MS = 5000
 const POLL_MS = 50
 
-/** A client without the SDK, which breaks its own connections at random moments, and a journal of each. */
+/** A client without the SDK that breaks its own connections at random moments, with a journal of each connection. */
 export class BreakingClient {
   readonly user: string
   readonly device: string
@@ -45,12 +45,12 @@ export class BreakingClient {
   readonly #habit: Habit
   readonly #random: () => number
   readonly #seen = new Set<string>()
-  /** The newest place the client was told of. */
+  /** The newest event id in a frame to the client. */
   #lastEventId = ''
   #unread = 0
   #isCaughtUp = false
   #quiet = true
-  /** Begins to break the connection under way, if there is one. */
+  /** Starts to break the current connection, if there is one. */
   #breakCurrent: () => void = () => undefined
   #stopped = false
   #wire: Wire | undefined
@@ -66,7 +66,7 @@ export class BreakingClient {
     this.#random = dice(seed)
   }
 
-  /** The client acknowledges: what it has not acknowledged comes again. */
+  /** True if the client acknowledges. Rows that it has not acknowledged are sent again. */
   get acknowledges(): boolean {
     return this.#habit !== 'shared' && this.#habit !== 'stream'
   }
@@ -76,16 +76,16 @@ export class BreakingClient {
   }
 
   start(): void {
-    void this.#live()
+    void this.#run()
   }
 
-  /** The client breaks its connections from now on. */
+  /** Makes the client break its connections from now on. */
   disturb(): void {
     this.#quiet = false
     this.#breakCurrent()
   }
 
-  /** The client breaks nothing more. */
+  /** Makes the client keep its connections from now on. */
   quiet(): void {
     this.#quiet = true
   }
@@ -102,13 +102,13 @@ export class BreakingClient {
     return { user, device, acknowledges, connections, gaps, isCaughtUp: this.#isCaughtUp }
   }
 
-  /** The journal of a device, for a client that gets everything: one that acknowledges. */
+  /** Returns the journal of a device. Only for clients that acknowledge: the others may miss rows. */
   deviceJournal(): DeviceJournal {
     const { user, device, events } = this
     return { user, device, events, unread: this.#unread, lastEventId: this.#lastEventId }
   }
 
-  async #live(): Promise<void> {
+  async #run(): Promise<void> {
     while (!this.#stopped) {
       const node = this.#node()
       if (node !== undefined) await this.#connect(node.index, node.port)
@@ -129,7 +129,7 @@ export class BreakingClient {
     while (Date.now() < end && !this.#stopped && !(isLong && this.#quiet)) await pause(POLL_MS)
   }
 
-  /** One connection, from the handshake to its end. */
+  /** Opens a connection and waits for its end. */
   async #connect(node: number, port: number): Promise<void> {
     const asked = this.#habit === 'resuming' && this.#lastShown !== '' && this.#random() < 0.5 ? this.#lastShown : ''
     const connection: ClientConnection = {
@@ -176,7 +176,7 @@ export class BreakingClient {
     this.#note('connecting')
   }
 
-  /** Breaks the connection some time after `hello`, perhaps after a time without reading. */
+  /** Breaks the connection some time after `hello`, half of the times after a pause without reading. */
   async #break(wire: Wire, connection: ClientConnection, ended: () => boolean): Promise<void> {
     const random = this.#random
     const until = Date.now() + (random() < BROKEN_AT_HELLO ? 0 : 2 * LIFE_MS * random())
@@ -283,7 +283,7 @@ export class BreakingClient {
   }
 }
 
-/** Of the first users, each has a client that acknowledges and one that does not, by turns. */
+/** Makes two clients for each user: one that acknowledges and one that does not, of all kinds by turns. */
 export function makeBreakingClients(world: World, users: string[], seed: number): BreakingClient[] {
   const acknowledging: Habit[] = ['sparse', 'guide', 'resuming']
   const others: Habit[] = ['shared', 'stream']

@@ -8,11 +8,11 @@ import type { Caller } from './http.ts'
 const START_DEADLINE_MS = 60_000
 const OUTPUT_KEPT = 4000
 
-/** One place for a node: the same port through all its incarnations. */
+/** A node process, which keeps its port through all restarts. */
 export class ChaosNode {
   readonly index: number
   readonly port: number
-  /** A fault has it in hand; nothing else may. */
+  /** True while a fault works on this node; other faults leave it alone. */
   busy = false
   /** Processes of this node that crashed, with the end of their output. */
   readonly crashes: string[] = []
@@ -49,7 +49,7 @@ export class ChaosNode {
     return this.running && this.#listening
   }
 
-  /** Resolves when it listens. */
+  /** Starts the process. Resolves when it answers. */
   async start(): Promise<void> {
     const { PATH = '', HOME = '' } = process.env
     const environment = { PATH, HOME, HOST: '127.0.0.1', PORT: String(this.port), LOG_LEVEL: 'error', ...this.#environment }
@@ -73,7 +73,7 @@ export class ChaosNode {
     const deadline = Date.now() + START_DEADLINE_MS
     while (!(await this.live())) {
       if (!this.running) throw new Error(`node ${this.index} does not start: ${output}`)
-      if (Date.now() > deadline) throw new Error(`node ${this.index} is not there after ${START_DEADLINE_MS} ms: ${output}`)
+      if (Date.now() > deadline) throw new Error(`node ${this.index} does not answer within ${START_DEADLINE_MS} ms: ${output}`)
       await pause(50)
     }
     this.#listening = true
@@ -83,19 +83,19 @@ export class ChaosNode {
     return (await this.#caller.call(this.port, 'GET', '/health/live', undefined, {}, 1000)).status === 200
   }
 
-  /** Why it is not ready, or only in part; '' when it is. */
+  /** Returns the reason why the node is not fully ready; '' if it is. */
   async unready(): Promise<string> {
-    if (!this.running) return 'it does not run'
+    if (!this.running) return 'the process does not run'
     const { status, body } = await this.#caller.call(this.port, 'GET', '/health/ready', undefined, {}, 1000)
     const checks = Object.values((body as { checks?: Record<string, string> } | undefined)?.checks ?? {})
-    return status === 200 && checks.every((check) => check === 'ok') ? '' : `it answers ${status} ${JSON.stringify(body)}`
+    return status === 200 && checks.every((check) => check === 'ok') ? '' : `the answer is ${status} ${JSON.stringify(body)}`
   }
 
   async kill(): Promise<void> {
     await this.#end('SIGKILL')
   }
 
-  /** Asks it to stop, and waits until it has; killed when it has not after `ms`: false. */
+  /** Sends SIGTERM and waits for the end. Returns false if the process had to be killed after `ms`. */
   async drain(ms: number): Promise<boolean> {
     const child = this.#child
     const late = setTimeout(() => child?.kill('SIGKILL'), ms)

@@ -15,9 +15,9 @@ export interface ChaosOptions {
   store: StoreKind
   seed: number
   seconds: number
-  /** Only these faults; undefined: all that the store's kind of run has. */
+  /** Only these faults; undefined: all faults of the store. */
   only: FaultKind[] | undefined
-  /** Times as many faults. */
+  /** Factor on the number of faults. */
   intensity: number
   users: number
   /** Notifications a second. */
@@ -42,17 +42,17 @@ export interface ChaosResult {
 
 const CONNECT_MS = 60_000
 const FAULTS_OVER_MS = 60_000
-/** Users who have clients without the SDK, too. */
+/** Users with clients without the SDK, in addition to their devices. */
 const BREAKING_USERS = 12
-/** Nothing of a run gets so old. */
+/** From this retention on, no notification of a run reaches its age. */
 const AGELESS_SECONDS = 86_400
 const STALL_STEP_MS = 50
-/** One user without a device for so many seconds of a run. */
+/** A run has one user without a device per this many seconds. */
 const SECONDS_PER_ABSENT = 2
-/** A burst to somebody absent is released in less, milliseconds. */
+/** Time in which a burst to an absent user is released, with a sweep before it, milliseconds. */
 const ABSENT_REST_MS = 6000
 
-/** Users share this many buckets, as very many would share all: what is lost for one must be found amid what comes for others. */
+/** The users share this few buckets, so that a bucket has wake-ups of several users, as in a large installation. */
 const BUCKETS_USED = 16
 
 function usersOf(count: number): string[] {
@@ -64,7 +64,7 @@ function usersOf(count: number): string[] {
   return users
 }
 
-/** One run, from nothing to the verdict. Whatever happens, no process is left when it settles. */
+/** Does one run, from the start of the servers to the verdict. When it settles, no process is left, also after an error. */
 export async function chaos(options: ChaosOptions, progress: (text: string) => void = () => undefined): Promise<ChaosResult> {
   const { store, seed, seconds, only, intensity, maxEntries, retentionSeconds, build } = options
   const faultPlan = schedule(seed, seconds, store, { only, intensity })
@@ -105,7 +105,7 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
     for (const client of clients) client.quiet()
     await Promise.all(devices.map((device) => device.quiet()))
     unhealed.push(...(await rest(world, everybody, withDevices, options.restMs)))
-    // Nobody asks after the absent before: what looks at a log may release what is parked.
+    // No request concerns the absent users before this point: a look at their log would release parked notifications.
     await pause(ABSENT_REST_MS)
     world.assertUndisturbed()
     progress('all is at rest')

@@ -42,7 +42,7 @@ function device(name: string): DeviceJournal {
   return { user: 'alice', device: name, events: [begin, ...shown], unread: 4, lastEventId: 'e.6' }
 }
 
-/** Five notifications, of which one was marked as read, on two devices. */
+/** A journal of five notifications on two devices; one notification is marked as read. */
 function clean(): Journal {
   const rows: LogRow[] = [1, 2, 3, 4, 5].map((number) => ({ kind: 'n', at: START + number * 200, id: idOf(number) }))
   rows.push({ kind: 's', at: START + 1100, id: idOf(99), ids: [idOf(2)], state: 'read', unread: 4 })
@@ -80,7 +80,7 @@ interface Parts {
   publishes: Publish[]
 }
 
-/** The rules that a clean journal breaks after the change. */
+/** Returns the rules that a clean journal breaks after the change. */
 function broken(change: (parts: Parts) => void): Rule[] {
   const journal = clean()
   const [phone] = journal.devices as [DeviceJournal]
@@ -96,7 +96,7 @@ t.test('a clean journal breaks nothing', async (t) => {
   t.same(check(clean()), [])
 })
 
-/** Recalls the fourth notification, everywhere. */
+/** Recalls the fourth notification, in the log and on all devices. */
 function recallFourth(journal: Journal): void {
   const [log] = journal.logs as [UserLog]
   journal.recalls.push({ user: 'alice', id: idOf(4), status: 204, doneAt: START + 1150 })
@@ -110,14 +110,14 @@ function recallFourth(journal: Journal): void {
   }
 }
 
-/** A connection that got the notifications after `from`, up to and with `through`. */
+/** Returns a connection that received the notifications after `from`, up to and including `through`. */
 function connection(from: number, through: number, end: ClientConnection['end'] = 'closed', inFlight?: number): ClientConnection {
   const received = [1, 2, 3, 4, 5].filter((number) => number > from && number <= through).map(idOf)
   const place = { epoch: 'e', offset: from, id8: '' }
   return { node: 0, openedAt: START, asked: false, from: place, through, received, bytes: 150, end, endedAt: START + 2000, inFlight }
 }
 
-/** A client without acknowledgements: its first connection ended after the third notification, and the next one skips some. */
+/** Adds a client without acknowledgements. Its first connection ended after the third notification; the next one skips some. */
 function reader([end, inFlight]: [ClientConnection['end'], number | undefined], skipped: number): ClientJournal {
   const connections = [connection(0, 3, end, inFlight), connection(3 + skipped, 6, 'closed', 0)]
   return { user: 'alice', device: 'default', acknowledges: false, connections, gaps: [], isCaughtUp: true }
@@ -278,7 +278,7 @@ for (const [rule, { also = [], change }] of Object.entries(cases)) {
   })
 }
 
-t.test('what excuses, excuses no more than it should', async (t) => {
+t.test('an excuse covers no more than it should', async (t) => {
   const gapOver = (from: number, to: number) => (parts: Parts) => {
     parts.journal.lossy = true
     parts.phone.events = without(parts.phone.events, 3)
@@ -390,7 +390,7 @@ t.test('what excuses, excuses no more than it should', async (t) => {
   t.equal(lateness(clean()).measured, 10)
 })
 
-t.test('the same seed gives the same schedule, whatever else is in it', async (t) => {
+t.test('the same seed gives the same schedule of a fault, whichever other faults are in it', async (t) => {
   for (const store of storeKinds) {
     const faults = schedule(42, 60, store)
     t.same(schedule(42, 60, store), faults)
@@ -413,7 +413,7 @@ t.test('the same seed gives the same schedule, whatever else is in it', async (t
   t.equal(schedule(1, 30, 'embedded', { only: faultKinds }).length > 0, true)
 })
 
-t.test('the page names every rule and every fault, and takes its figures from the runs', async (t) => {
+t.test('the page names every rule and every fault, and its figures come from the runs', async (t) => {
   const page = readFileSync('docs/explanation/chaos.md', 'utf8')
   t.ok(page.includes(rulesTable()))
   for (const kind of faultKinds) t.ok(page.includes(kind === 'scriptFlush' ? 'SCRIPT FLUSH' : `\`${kind}\``), kind)

@@ -5,30 +5,30 @@ import { lateness } from './lateness.ts'
 
 /** The rules that a run must hold, by name. */
 export const rules = {
-  lost: 'every accepted publish is in every device’s journal, or in a gap that was reported',
+  lost: 'every accepted publish reaches every device, or is in a gap that the device was told of',
   stored: 'every accepted publish is in the log of the store',
-  gap: 'no gap is told where nothing was lost',
-  duplicate: 'no id twice at a device',
+  gap: 'no gap is reported when nothing was lost',
+  duplicate: 'a device is shown no id twice',
   order: 'a device is shown rows in the order of the log',
-  phantom: 'what a device was shown is in the log',
-  bounds: 'a log keeps as many notifications as it may, whatever else is in it, and hardly more',
-  contiguous: 'offsets have no holes, and the list is as long as it says',
-  identical: 'all devices of a user are shown the same',
-  rate: 'never more than the limit in any rolling window of the store’s time',
+  phantom: 'every row that a device was shown is in the log',
+  bounds: 'a log keeps as many notifications as its bound allows, whatever other rows it has, and at most a tenth more',
+  contiguous: 'offsets have no holes, and the log has as many rows as its positions say',
+  identical: 'all devices of a user are shown the same notifications',
+  rate: 'no rolling window of the store’s time has more notifications than the limit',
   parked: 'the log has each publisher’s notifications in the order they were published',
-  unread: 'unread counts are what a recount of the log gives, at every row that tells one, and what every device has at the end',
-  state: 'the states are those the log tells',
-  idempotency: 'one notification for one Idempotency-Key and one body, one place in the log for one id',
-  answered: 'a repeat is answered with what became of the first: no id that does not exist, nothing parked that was recalled',
-  away: 'nothing is accepted while the store is away',
-  recall: 'what was recalled is taken back on every device that showed it',
-  cursor: 'no cursor is past what the socket of its client was written',
-  again: 'what a client acknowledged two seconds before the end of its connection does not come again',
-  stalled: 'every client that acknowledges half of its window is told that it caught up',
-  ghost: 'nobody is in the registry 35 s after the last connection',
-  late: 'nothing comes more than 2.5 s late while nothing but wake-ups is broken',
-  unhealed: 'all comes to rest after the last fault',
-  terminal: 'no device is told to give up'
+  unread: 'at every row with an unread count, and on every device at the end, the count equals a recount of the log',
+  state: 'the states in the store equal those of the log’s rows',
+  idempotency: 'one Idempotency-Key with one body makes one notification, and one id has one place in the log',
+  answered: 'a repeat is answered with the outcome of the first request: no id that does not exist, and not parked if it was recalled',
+  away: 'nothing is accepted while the store is down',
+  recall: 'a recalled notification is removed on every device that showed it',
+  cursor: 'no cursor is beyond what was written to its client’s socket',
+  again: 'a row that was acknowledged two seconds before the connection ended is not sent again',
+  stalled: 'every client that acknowledges at half of its window gets caughtUp',
+  ghost: 'the registry is empty 35 s after the last connection',
+  late: 'no notification arrives more than 2.5 s late while only wake-ups are lost',
+  unhealed: 'after the last fault the service recovers, and every device reaches the end of its log',
+  terminal: 'no device gets a close code that forbids reconnecting'
 } as const
 
 export type Rule = keyof typeof rules
@@ -38,7 +38,7 @@ export interface Breach {
   text: string
 }
 
-/** Holds a journal against every rule. Pure: the same journal gives the same breaches. */
+/** Checks a journal against every rule. Pure: the same journal gives the same breaches. */
 export function check(journal: Journal): Breach[] {
   const breaches: Breach[] = []
   const breach = (rule: Rule, text: string): void => {
@@ -93,22 +93,22 @@ export function gapsOf({ events }: DeviceJournal): Gap[] {
   return events.filter((event): event is Gap => event.type === 'gap')
 }
 
-/** The answer that a publish was taken, if there was one. */
+/** Returns the first attempt that a node answered with a result, or undefined. */
 export function takenBy({ attempts }: Publish): (Attempt & { result: NonNullable<Attempt['result']> }) | undefined {
   return attempts.find((attempt): attempt is Attempt & { result: NonNullable<Attempt['result']> } => attempt.result !== undefined)
 }
 
-/** One user's log and devices, with what is looked up again and again. */
+/** The log, devices and publishes of one user, indexed for the rules. */
 class UserView {
   readonly log: UserLog
   readonly devices: DeviceJournal[]
   readonly publishes: Publish[]
   readonly recalled: (id: string) => boolean
-  /** Offset of every notification in the log, recalled ones too. */
+  /** Offset by id of every notification in the log, recalled ones too. */
   readonly offsets = new Map<string, number>()
-  /** Ids that digests stand for. */
+  /** Ids that were folded into digests. */
   readonly folded = new Set<string>()
-  /** Positions known from answers and devices, for what is no longer in the log. */
+  /** Position by id from answers and devices, for notifications that are no longer in the log. */
   readonly #positions = new Map<string, Position>()
 
   constructor(log: UserLog, devices: DeviceJournal[], publishes: Publish[], recalled: (id: string) => boolean) {
@@ -120,7 +120,7 @@ class UserView {
       if (kind === 'n' || kind === 'x') this.offsets.set(id, log.floor + 1 + index)
       if (kind === 'd') for (const folded of ids ?? []) this.folded.add(folded)
     }
-    // The digest itself may have been trimmed.
+    // The log may have trimmed the digest.
     for (const { events } of devices)
       for (const event of events) if (event.type === 'digest') for (const id of event.ids) this.folded.add(id)
     for (const publish of publishes) {
@@ -156,13 +156,14 @@ class UserView {
 function checkBounds({ user, rows, floor }: UserLog, maxEntries: number, breach: Report): void {
   const entries = rows.filter(({ kind }) => kind === 'n' || kind === 'd').length
   const recalled = rows.filter(({ kind }) => kind === 'x').length
-  if (floor > 0 && entries + recalled < maxEntries) breach('bounds', `${user}: ${entries} are left, and ${recalled} were recalled`)
-  if (entries > 1.1 * maxEntries + 1) breach('bounds', `${user}: ${entries} are in the log`)
+  if (floor > 0 && entries + recalled < maxEntries)
+    breach('bounds', `${user}: ${entries} notifications are left, and ${recalled} recalled ones`)
+  if (entries > 1.1 * maxEntries + 1) breach('bounds', `${user}: ${entries} notifications are in the log`)
 }
 
 function checkLog({ user, rows, top, floor, parked }: UserLog, { limit, windowMs }: Journal, breach: Report): void {
   if (rows.length !== top - floor) breach('contiguous', `${user}: ${rows.length} rows between ${floor} and ${top}`)
-  if (parked !== 0) breach('unhealed', `${user}: ${parked} are parked still`)
+  if (parked !== 0) breach('unhealed', `${user}: ${parked} notifications are still parked`)
   const times: number[] = []
   const seen = new Set<string>()
   let latest = 0
@@ -183,17 +184,17 @@ function checkLog({ user, rows, top, floor, parked }: UserLog, { limit, windowMs
 }
 
 /**
- * Compares the counts that rows tell with a recount. Of a log that was trimmed, or whose superseded changes were emptied, the history is not
- * known. Devices are not told what a loss takes off the count: theirs is compared where there was none,
- * and where nothing left by age while the counts were read.
+ * Compares the unread counts of rows and devices with a recount. The rows' counts are compared only in a whole log: after trimming, or
+ * after superseded changes were emptied, the history is not known. The devices' counts are compared only if the store lost nothing,
+ * because devices are not told of the loss, and if no notification reached its age while the counts were read.
  */
 function checkCounts({ user, rows, floor, unread, states }: UserLog, devices: DeviceJournal[], breach: Report): void {
   const counted = new Map<string, State>()
   const isUnread = (id: string): boolean => counted.has(id) && ['unread', 'seen'].includes(counted.get(id) as State)
   let count = 0
   const isWhole = floor === 0 && !rows.some(({ kind }) => kind === '-')
-  const tell = (row: LogRow, index: number): void => {
-    if (isWhole && row.unread !== count) breach('unread', `${user}: row ${index + 1} tells ${row.unread}, a recount gives ${count}`)
+  const compare = (row: LogRow, index: number): void => {
+    if (isWhole && row.unread !== count) breach('unread', `${user}: row ${index + 1} has the count ${row.unread}, a recount gives ${count}`)
   }
   for (const [index, row] of rows.entries()) {
     if (row.kind === 'n' || row.kind === 'x') {
@@ -205,21 +206,22 @@ function checkCounts({ user, rows, floor, unread, states }: UserLog, devices: De
         if (counted.has(id)) counted.set(id, row.state as State)
         if (isUnread(id)) count += 1
       }
-      tell(row, index)
+      compare(row, index)
     } else if (row.kind === 'r') {
       for (const id of row.ids ?? []) {
         if (isUnread(id)) count -= 1
         counted.delete(id)
       }
-      tell(row, index)
-    } else if (row.kind === 'd') tell(row, index)
+      compare(row, index)
+    } else if (row.kind === 'd') compare(row, index)
   }
   if (unread !== count) breach('unread', `${user}: the store has ${unread}, a recount of the log gives ${count}`)
   for (const device of devices) {
-    if (device.unread !== unread) breach('unread', `${user} ${device.device}: it has ${device.unread}, the store ${unread}`)
+    if (device.unread !== unread) breach('unread', `${user} ${device.device}: the device has ${device.unread}, the store ${unread}`)
   }
   for (const [id, state] of counted) {
-    if ((states[id] ?? 'unread') !== state) breach('state', `${user}: ${id} is ${states[id] ?? 'unread'}, the log says ${state}`)
+    if ((states[id] ?? 'unread') !== state)
+      breach('state', `${user}: ${id} is ${states[id] ?? 'unread'} in the store, and ${state} in the log`)
   }
 }
 
@@ -230,7 +232,7 @@ function checkPublishes(view: UserView, lossy: boolean, breach: Report): void {
     const ids = new Set(publish.attempts.flatMap(({ result }) => (result === undefined ? [] : [result.id])))
     if (ids.size > 1) breach('idempotency', `${user}: ${publish.key} was answered with ${[...ids].join(' and ')}`)
     if (publish.attempts.some(({ code }) => code === 'BELFRY_ERR_IDEMPOTENCY_CONFLICT'))
-      breach('idempotency', `${user}: ${publish.key} met a conflict`)
+      breach('idempotency', `${user}: ${publish.key} was refused as a conflict`)
     const taken = takenBy(publish)
     if (taken === undefined) continue
     const { id } = taken.result
@@ -238,23 +240,23 @@ function checkPublishes(view: UserView, lossy: boolean, breach: Report): void {
     const trimmed = (view.position(id)?.offset ?? 0) <= floor && floor > 0
     if (offset === undefined) {
       if (!lossy && !trimmed && !view.folded.has(id) && !view.recalled(id))
-        breach('stored', `${user}: ${publish.key} (${id}) was ${taken.result.status}, and is not in the log`)
+        breach('stored', `${user}: ${publish.key} (${id}) was ${taken.result.status}, but is not in the log`)
       continue
     }
     if (publish.sequence === undefined) continue
     const before = last.get(publish.publisher)
     if (before !== undefined && offset < before.offset)
-      breach('parked', `${user}: ${publish.publisher} published ${publish.sequence} after ${before.sequence}, the log has it before`)
+      breach('parked', `${user}: ${publish.publisher} published ${publish.sequence} after ${before.sequence}, but the log has it before`)
     last.set(publish.publisher, { sequence: publish.sequence, offset })
   }
   for (const device of view.devices) {
     const shown = new Set(shownOf(device).map(({ id }) => id))
     for (const publish of view.publishes) {
       const { id, status } = takenBy(publish)?.result ?? {}
-      // What was parked and lost with the tail of the store had no place in the log: no gap can name it.
+      // A notification that was lost while parked never had a place in the log, so that no gap covers it.
       if (id === undefined || (lossy && status === 'parked' && view.position(id) === undefined)) continue
       if (shown.has(id) || view.folded.has(id) || view.recalled(id) || view.inGap(device, id)) continue
-      breach('lost', `${user} ${device.device}: ${publish.key} (${id}, offset ${view.offsets.get(id)}) never came`)
+      breach('lost', `${user} ${device.device}: ${publish.key} (${id}, offset ${view.offsets.get(id)}) never arrived`)
     }
   }
 }
@@ -280,11 +282,11 @@ function checkDevice(view: UserView, device: DeviceJournal, lossy: boolean, brea
       if (last !== undefined && at.epoch === last.epoch && at.offset <= last.offset)
         breach('order', `${name}: ${eventId} after ${formatEventId(last)}`)
       last = at
-      const held = view.offsets.get(id)
-      const gone =
+      const offset = view.offsets.get(id)
+      const mayBeMissing =
         at.epoch !== log.epoch || at.offset <= log.floor || view.inGap(device, id) || view.devices.some((other) => view.inGap(other, id))
-      if (!lossy && held !== at.offset && !(held === undefined && gone))
-        breach('phantom', `${name}: ${id} came as ${eventId}, the log has it at ${held}`)
+      if (!lossy && offset !== at.offset && !(offset === undefined && mayBeMissing))
+        breach('phantom', `${name}: ${id} was shown as ${eventId}, the log has it at ${offset}`)
     }
   }
 }
@@ -298,7 +300,7 @@ function checkIdentical(view: UserView, breach: Report): void {
     if (missing.length > 0)
       breach(
         'identical',
-        `${device.user} ${device.device}: not shown ${missing.length} that another device was: ${missing.slice(0, 3).join(' ')}`
+        `${device.user} ${device.device}: was not shown ${missing.length} notifications that another device was: ${missing.slice(0, 3).join(' ')}`
       )
   }
 }
@@ -308,7 +310,7 @@ function checkAway({ publishes, away }: Journal, breach: Report): void {
     for (const { sentAt, doneAt, result } of attempts) {
       if (result === undefined) continue
       const during = away.find(({ from, to, users }) => sentAt >= from && doneAt <= to && (users === undefined || users.includes(user)))
-      if (during !== undefined) breach('away', `${user}: ${key} was ${result.status} ${sentAt - during.from} ms after the store had gone`)
+      if (during !== undefined) breach('away', `${user}: ${key} was ${result.status} ${sentAt - during.from} ms after the store went down`)
     }
   }
 }
@@ -317,11 +319,11 @@ function checkRecalls({ recalls, devices, logs }: Journal, breach: Report): void
   for (const { user, id, status } of recalls) {
     if (status !== 204) continue
     if (logs.find((log) => log.user === user)?.rows.some((row) => row.kind === 'n' && row.id === id))
-      breach('recall', `${user}: ${id} was recalled, and is in the log`)
+      breach('recall', `${user}: ${id} was recalled, but is in the log`)
     for (const device of devices) {
       if (device.user !== user || !device.events.some((event) => event.type === 'shown' && event.id === id)) continue
       if (gapsOf(device).length === 0 && !device.events.some((event) => event.type === 'retract' && event.id === id))
-        breach('recall', `${user} ${device.device}: ${id} was recalled, and still shows`)
+        breach('recall', `${user} ${device.device}: ${id} was recalled, but the device still shows it`)
     }
   }
 }
@@ -329,8 +331,8 @@ function checkRecalls({ recalls, devices, logs }: Journal, breach: Report): void
 function checkRepeats({ publishes, recalls, conflicts, logs }: Journal, breach: Report): void {
   const floors = new Map(logs.map(({ user, floor }) => [user, floor]))
   for (const { user, key, status } of conflicts) {
-    // A key is forgotten with its row.
-    if (status >= 200 && status < 300 && floors.get(user) === 0) breach('idempotency', `${user}: ${key} was taken with another body`)
+    // The store forgets a key when it trims the row.
+    if (status >= 200 && status < 300 && floors.get(user) === 0) breach('idempotency', `${user}: ${key} was accepted with another body`)
   }
   const recalled = new Map(recalls.filter(({ status }) => status === 204).map(({ user, id, doneAt }) => [`${user} ${id}`, doneAt]))
   for (const publish of publishes) {
@@ -343,9 +345,9 @@ function checkRepeats({ publishes, recalls, conflicts, logs }: Journal, breach: 
       const named = logs.find((log) => log.user === user)
       const row = named?.rows[(place ?? 0) - named.floor - 1]
       if (row !== undefined && (row.kind === 'n' || row.kind === 'x') && row.id !== result.id)
-        breach('answered', `${user}: ${key} (${result.id}) is said to be at ${place}, where ${row.id} is`)
+        breach('answered', `${user}: ${key} (${result.id}) was answered with offset ${place}, where ${row.id} is`)
       if (result.id !== first) breach('answered', `${user}: ${key} was answered with ${first}, and again with ${result.id}`)
-      if (result.status === 'parked' && sentAt > recalledAt) breach('answered', `${user}: ${key} was recalled, and is said to be parked`)
+      if (result.status === 'parked' && sentAt > recalledAt) breach('answered', `${user}: ${key} was recalled, but was answered parked`)
     }
   }
 }

@@ -1,27 +1,27 @@
 import { parseEventId } from '../../services/protocol/index.ts'
 import type { ClientConnection, ClientJournal, Journal, UserLog } from './journal.ts'
 
-/** An acknowledgement is written by then, unless the store or the node is away, milliseconds. */
+/** Time in which an acknowledgement is stored, unless the store or the node is down, milliseconds. */
 const WRITTEN_MS = 2000
-/** A reset may take so long to arrive at the node, milliseconds: rows of that time may still be written to the socket. */
+/** Longest time until a reset arrives at the node, milliseconds. The node may still write rows to the socket in this time. */
 const RESET_MS = 250
-/** Rows that the node may write between the look at the system's buffers and the arrival of a reset. */
+/** Rows that the node may write between the reading of the system's buffers and the arrival of the reset. */
 const RACING_ROWS = 1
 
 export type ClientRule = 'cursor' | 'again' | 'stalled'
 
-/** A notification with a place that is known. `at`: when it took that place. */
+/** A notification whose offset is known, and the time at which it got the offset. */
 interface Placed {
   id: string
   offset: number
   at: number
 }
 
-/** Holds the clients without the SDK against their rules, on a store that loses nothing. */
+/** Checks the clients without the SDK; most rules only on a store that loses nothing. */
 export function checkClients(journal: Journal, breach: (rule: ClientRule, text: string) => void): void {
   for (const client of journal.clients) {
     const { user, device, acknowledges, isCaughtUp } = client
-    if (!isCaughtUp) breach('stalled', `${user} ${device}: at the end it was not told that it had caught up`)
+    if (!isCaughtUp) breach('stalled', `${user} ${device}: at the end it had not got caughtUp`)
     if (journal.lossy) continue
     const log = journal.logs.find((candidate) => candidate.user === user)
     if (log === undefined) continue
@@ -46,8 +46,8 @@ function placesOf({ user, rows, floor }: UserLog, { publishes, recalls }: Journa
 }
 
 /**
- * Notifications that a client without acknowledgements never got, but for those that its connections may have lost: bytes that the system
- * took from the node, and did not hand to the client before the end.
+ * Returns the notifications that a client without acknowledgements did not receive, except those that its connections may have lost: the
+ * system had accepted their bytes from the node, and did not deliver them to the client before the end.
  */
 function neverCame({ connections, gaps }: ClientJournal, places: Placed[]): string[] {
   const begin = connections[0]?.from?.offset
@@ -66,10 +66,10 @@ function neverCame({ connections, gaps }: ClientJournal, places: Placed[]): stri
   }
   return missed
     .filter((place) => !connections.some((connection) => mayLose(connection, place)))
-    .map(({ id, offset }) => `${id} at ${offset} never came: ${around(connections, offset)}`)
+    .map(({ id, offset }) => `${id} at ${offset} never arrived: ${around(connections, offset)}`)
 }
 
-/** The connections before and after a row that never came. */
+/** Describes the connections before and after a row that never arrived. */
 function around(connections: ClientConnection[], offset: number): string {
   const next = connections.findIndex(({ from }) => (from?.offset ?? 0) >= offset)
   const tell = ({ from, through, end, inFlight }: ClientConnection): string =>
@@ -80,14 +80,14 @@ function around(connections: ClientConnection[], offset: number): string {
     .join(', then ')
 }
 
-/** Acknowledgements that did not move the device's cursor: a later connection was started before them. */
+/** Returns the acknowledgements that did not move the device's cursor: a later connection started before them. */
 function comeAgain({ connections }: ClientJournal, journal: Journal): string[] {
   const broken = (from: number, to: number): boolean =>
     journal.windows.some((window) => window.wakeUpsOnly === undefined && window.from < to && window.to > from)
   const texts: string[] = []
   let settled = 0
   for (const { asked, from, acknowledged = [], endedAt } of connections) {
-    if (!asked && from !== undefined && from.offset < settled) texts.push(`it came back at ${from.offset}, and had acknowledged ${settled}`)
+    if (!asked && from !== undefined && from.offset < settled) texts.push(`it resumed at ${from.offset}, but had acknowledged ${settled}`)
     for (const { offset, at } of acknowledged) {
       if (endedAt > at + WRITTEN_MS && !broken(at, at + WRITTEN_MS)) settled = Math.max(settled, offset)
     }

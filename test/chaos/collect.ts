@@ -7,12 +7,12 @@ import type { Backlog, Store } from '../../services/store/store.ts'
 import type { Ghost, LogRow, UserLog } from './journal.ts'
 import { RATE_LIMIT, RATE_WINDOW_MS, type World } from './world.ts'
 
-/** After the last connection nobody may be in the registry for longer, milliseconds. */
+/** Longest time for which a connection may stay in the registry after its end, milliseconds. */
 const GHOST_MS = 35_000
-/** As many as may be parked for a user are released in this time, milliseconds. */
+/** Time in which the most notifications that can be parked for a user are released, milliseconds. */
 const DRAIN_MAX_MS = (1000 * RATE_WINDOW_MS) / RATE_LIMIT
 
-/** A client whose place in the log can be asked for. */
+/** A client that reports its position in the log. */
 export interface Placed {
   user: string
   device: string
@@ -20,9 +20,10 @@ export interface Placed {
 }
 
 /**
- * Waits until everything has come to rest: nothing is parked, and every device is at the end of its log. In words what has not.
+ * Waits until the run is at rest: every node is ready, nothing is parked, and every device is at the end of its log. Returns
+ * descriptions of what is not at rest at the deadline.
  *
- * @param ms patience, on top of the time in which what is parked drains at a user's rate
+ * @param ms time limit, in addition to the time in which parked notifications are released at a user's rate
  */
 export async function rest(world: World, devices: Placed[], users: string[], ms: number): Promise<string[]> {
   const begun = Date.now()
@@ -65,7 +66,7 @@ function placeOf(eventId: string): string {
   return eventId.split('.').slice(0, 2).join('.')
 }
 
-/** Whom the service still counts in though everybody has left; asked until there is nobody, or 35 s are over. Without patience there is no answer. */
+/** Returns the entries that are still in the registry 35 s after the last connection; earlier if there are none. Empty unless `patient`. */
 export async function ghosts(world: World, users: string[], patient: boolean): Promise<Ghost[]> {
   if (!patient) return []
   const deadline = Date.now() + GHOST_MS
@@ -89,7 +90,7 @@ async function ghostsOf(world: World, user: string): Promise<Ghost[]> {
   return result.nodes === 0 ? [] : [{ user, what: `${result.nodes} nodes were woken for nobody` }]
 }
 
-/** The logs as a store of our own reads them. For the embedded store nothing else may have it open. */
+/** Reads the logs with a store of this process. The embedded store must not be open elsewhere. */
 export async function readLogs(world: World, users: string[]): Promise<UserLog[]> {
   const store = storeOf(world)
   await store.open('chaos-checker', { wake() {}, kick() {}, suspect() {}, status() {} })

@@ -11,7 +11,7 @@ import { SECRET, type World } from './world.ts'
 
 type Sdk = { Belfry: new (url: string, options: BelfryOptions) => Belfry }
 
-/** The SDK of a build. */
+/** Loads the SDK of a build. */
 export async function loadSdk(build: string): Promise<Sdk> {
   return (await import(pathToFileURL(join(build, 'packages/client/src/index.js')).href)) as Sdk
 }
@@ -22,10 +22,10 @@ const options = { handshakeTimeout: 8000, perMessageDeflate: false, closeTimeout
 /** Part of the shown notifications that is marked as read. */
 const MARKED = 0.06
 
-/** The device that is no SDK: a client written after docs/guides/consuming.md. */
+/** Name of the device without the SDK, whose client is written after docs/guides/consuming.md. */
 const PLAIN = 'watch'
 
-/** A device: the SDK on `ws`, its storage in memory, or a plain client, and a journal of all it was given. */
+/** A device with a journal of its events: the SDK on `ws` with its storage in memory, or a plain client. */
 export class Device {
   readonly user: string
   readonly device: string
@@ -33,7 +33,7 @@ export class Device {
   readonly #world: World
   readonly #sdk: Sdk
   readonly #random: () => number
-  readonly #kept = new Map<string, string>()
+  readonly #storage = new Map<string, string>()
   readonly #shown = new Set<string>()
   #belfry: Belfry | undefined
   #socket: WebSocket | undefined
@@ -43,7 +43,7 @@ export class Device {
   #quiet = false
   #restarting = false
   #streamed = false
-  /** Rows may have been handed to an event stream since it last had everything: the cursor the service keeps is ahead of what was shown. */
+  /** True if an event stream may have got rows that the device was not shown: the stored cursor is then ahead of the device. */
   #ahead = false
   readonly #marks = new Set<Promise<unknown>>()
 
@@ -65,7 +65,7 @@ export class Device {
     return { lastEventId, state }
   }
 
-  /** The port its connection comes from; -1: none. */
+  /** Local port of the connection; -1: none. */
   clientPort = -1
 
   start(): void {
@@ -73,9 +73,9 @@ export class Device {
       deviceId: this.device,
       getToken: () => signToken(SECRET, this.user),
       WebSocket: this.#webSocket() as unknown as WebSocketConstructor,
-      storage: { getItem: (key) => this.#kept.get(key) ?? null, setItem: (key, value) => this.#kept.set(key, value) },
+      storage: { getItem: (key) => this.#storage.get(key) ?? null, setItem: (key, value) => this.#storage.set(key, value) },
       fetch: (url, init) => {
-        // The service may hand rows to a stream, and move its cursor, before the SDK has had the first frame.
+        // The service may write rows to a stream, and move the cursor, before the SDK gets the first frame.
         if (url.includes('/v1/sse')) this.#ahead = true
         return fetch(url, init)
       },
@@ -110,7 +110,7 @@ export class Device {
     belfry.connect()
   }
 
-  /** Marks nothing more; resolves when every mark was answered or given up. */
+  /** Stops marking. Resolves when every mark was answered or has failed. */
   async quiet(): Promise<void> {
     this.#quiet = true
     while (this.#marks.size > 0) await Promise.all(this.#marks)
@@ -131,11 +131,11 @@ export class Device {
     this.stop()
     await pause(ms)
     this.#restarting = false
-    if (forget && !this.#ahead) for (const key of this.#kept.keys()) if (key.endsWith(':last')) this.#kept.delete(key)
+    if (forget && !this.#ahead) for (const key of this.#storage.keys()) if (key.endsWith(':last')) this.#storage.delete(key)
     this.start()
   }
 
-  /** Leaves. The function returned brings the device back. */
+  /** Disconnects. The returned function connects the device again. */
   leave(): () => void {
     if (this.#restarting) return () => undefined
     this.#restarting = true
@@ -155,7 +155,7 @@ export class Device {
     this.#brisk()
   }
 
-  /** Reads nothing from its socket, nor from those that follow. */
+  /** Stops reading from the socket, and from later sockets. */
   async freeze(ms: number): Promise<void> {
     if (this.#frozen) return
     this.events.push({ type: 'slow', at: Date.now() })
@@ -207,7 +207,7 @@ export class Device {
   }
 }
 
-/** Three devices for each user: two with the SDK, one without. */
+/** Makes three devices for each user: two with the SDK, one without. */
 export function makeDevices(world: World, sdk: Sdk, users: string[], seed: number): Device[] {
   return users.flatMap((user, number) =>
     ['phone', 'laptop', PLAIN].map((device, which) => new Device(world, sdk, user, device, seed + number * 3 + which))

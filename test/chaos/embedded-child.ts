@@ -23,11 +23,11 @@ export const chaosSettings: StoreSettings = {
   revocationTtlMs: 86_400_000
 }
 
-/** Uses a store as fast as it answers until the process is killed: publishes with keys, marks, acks, retractions, sweeps. */
+/** Uses a store without pause until the process is killed: publishes with keys, marks, acks, retractions, sweeps. */
 async function main(folder: string, first: number): Promise<void> {
   const store = new EmbeddedStore({ folder, settings: chaosSettings, cacheBytes: 100_000 })
   await store.open('child', { wake() {}, kick() {}, suspect() {}, status() {} })
-  const tell = (told: Told): void => {
+  const tell = (told: Answered): void => {
     process.send?.(told)
   }
 

@@ -12,7 +12,7 @@ import { retractedOffset, rowId, rowKind, stateChangeIn } from '../../services/s
 import { temporaryFolder } from '../conformance/embedded-setup.ts'
 import { idOf, Recorder } from '../conformance/stage.ts'
 import { until } from '../fixtures/wait.ts'
-import { chaosSettings, chaosUsers, type Told } from './embedded-child.ts'
+import { type Answered, chaosSettings, chaosUsers } from './embedded-child.ts'
 
 const CYCLES = 22
 const PER_CYCLE = 100_000
@@ -24,27 +24,27 @@ class Ledger {
   readonly retracted = new Set<number>()
   acked = 0
 
-  note(told: Told): void {
-    if (told.op === 'publish') this.published.set(told.number, told.offset)
-    else if (told.op === 'ack') this.acked = Math.max(this.acked, told.offset)
-    else if (told.op === 'mark') for (const number of told.numbers) this.marked.set(number, told.state)
-    else this.retracted.add(told.number)
+  note(answered: Answered): void {
+    if (answered.op === 'publish') this.published.set(answered.number, answered.offset)
+    else if (answered.op === 'ack') this.acked = Math.max(this.acked, answered.offset)
+    else if (answered.op === 'mark') for (const number of answered.numbers) this.marked.set(number, answered.state)
+    else this.retracted.add(answered.number)
   }
 }
 
 async function killedAtRandom(folder: string, cycle: number, delay: number, ledgers: Map<string, Ledger>): Promise<void> {
   const file = fileURLToPath(new URL('./embedded-child.js', import.meta.url))
   const child = fork(file, [folder, String(1 + cycle * PER_CYCLE)], { execArgv: [] })
-  child.on('message', (told: Told) => ledgers.get(told.user)?.note(told))
+  child.on('message', (answered: Answered) => ledgers.get(answered.user)?.note(answered))
   const [first] = await Promise.race([once(child, 'message'), once(child, 'exit').then(() => [undefined])])
   if (first === undefined) throw new Error('the child ended by itself')
   await pause(delay)
-  const gone = once(child, 'close')
+  const closed = once(child, 'close')
   child.kill('SIGKILL')
-  await gone
+  await closed
 }
 
-/** Holds one user's log against what was answered; gives how many rows it has. */
+/** Checks one user's log against the answers. Returns its number of rows. */
 async function check(t: Test, store: EmbeddedStore, user: string, ledger: Ledger, when: string): Promise<number> {
   const { head, first, parked, unread, devices } = await store.queue(user)
   const position = { epoch: head.epoch, offset: 0, id8: '' }
@@ -90,7 +90,7 @@ async function check(t: Test, store: EmbeddedStore, user: string, ledger: Ledger
   return rows.length
 }
 
-t.test('a process killed at random moments loses nothing it had answered', { timeout: 120_000 }, async (t) => {
+t.test('a process that is killed at random moments loses nothing that it had answered', { timeout: 120_000 }, async (t) => {
   const seed = Date.now() % 1_000_000
   let value = seed
   const random = (limit: number): number => {
@@ -119,7 +119,7 @@ t.test('a process killed at random moments loses nothing it had answered', { tim
       const queues = await Promise.all(chaosUsers.map((user) => store.queue(user)))
       return queues.every(({ parked }) => parked === 0)
     },
-    'every parked one is released',
+    'every parked notification is released',
     60_000
   )
   let answered = 0
@@ -132,12 +132,12 @@ t.test('a process killed at random moments loses nothing it had answered', { tim
     for (const [number] of parked) {
       const found = await store.find(user, idOf(number))
       const place = found?.in === 'log' ? found.item.offset : 0
-      // Keys older than that are forgotten, and recalled notifications are not found.
+      // The store forgets keys older than the window, and does not find recalled notifications.
       if (place === 0 || place <= head.offset - IDEMPOTENCY_WINDOW) continue
       const result = await store.publish({ user, id: idOf(number), keyed: true, tail: '', halfLife: 0 })
       if (result.status !== 'accepted' || !result.replayed || result.offset !== place) repeated.push({ number, place, result })
     }
-    t.same(repeated, [], 'what was released keeps its key')
+    t.same(repeated, [], 'a released notification keeps its key')
     answered += ledger.published.size
     t.ok(ledger.marked.size > 0 && ledger.acked > 0)
   }

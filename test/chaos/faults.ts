@@ -16,19 +16,19 @@ import type { World } from './world.ts'
 
 /** Delivery must be as quick as ever this long after the store came back, milliseconds. */
 const STORE_HEALS_MS = 5000
-/** A node finds out that its wire is dead, and gets another, in this time, milliseconds. */
+/** Time in which a node detects a dead connection to Redis and opens another, milliseconds. */
 const LINK_HEALS_MS = 6000
-/** Connections of one `clientFlash`, each of a user of its own, whose data no node holds. */
+/** Connections of one `clientFlash`, each for a new user. */
 const FLASHES = 12
-/** The user of `keyedFork`, for whom nothing else is published. */
+/** The user of `keyedFork`, who gets no other notification. */
 export const FORKED = 'forked-0'
 /** Deadline for a step of `keyedFork`, milliseconds. */
 const FORK_STEP_MS = 10_000
 const DRAIN_DEADLINE_MS = 15_000
-/** Signals act a moment later than they are sent, milliseconds. */
+/** Longest time until a signal takes effect, milliseconds. */
 const SIGNAL_MS = 100
 
-/** Does what the schedule says. Counts what was done, which is less than was scheduled where a fault found its place taken. */
+/** Carries out the schedule. Counts the faults that happened: a fault is skipped if another one occupies its node or store. */
 export class Faults {
   readonly counts = new Map<FaultKind, number>()
   readonly #world: World
@@ -48,7 +48,7 @@ export class Faults {
     this.#nodesToStay = world.nodes.length > 1 ? 1 : 0
   }
 
-  /** Faults that could not be done or undone; in words. */
+  /** Descriptions of faults that failed. */
   get errors(): string[] {
     return this.#errors
   }
@@ -71,7 +71,7 @@ export class Faults {
     while (this.#underWay.size > 0) await Promise.all(this.#underWay)
   }
 
-  /** False: there was nothing to do it to. */
+  /** Each action resolves with false if it had nothing to act on. */
   readonly #kinds: Record<FaultKind, (fault: Fault) => Promise<boolean>> = {
     nodeKill: (fault) => this.#withNode(fault, async (node) => await this.#restarted(node, fault.ms, () => node.kill())),
     nodeDrain: (fault) =>
@@ -257,11 +257,11 @@ export class Faults {
     return true
   }
 
-  async #killed(server: RedisServer, users: { users?: string[] }, ms: number, meanwhile: () => Promise<void>): Promise<void> {
+  async #killed(server: RedisServer, users: { users?: string[] }, ms: number, whileDown: () => Promise<void>): Promise<void> {
     const over = this.#world.window('storeKill', undefined, STORE_HEALS_MS)
     await server.kill()
     const from = Date.now()
-    await meanwhile()
+    await whileDown()
     await pause(ms)
     this.#world.away.push({ from, to: Date.now(), ...users })
     await server.run()
@@ -269,7 +269,7 @@ export class Faults {
     over()
   }
 
-  /** Every device of the user leaves first, so that no node knows how far the log was. */
+  /** Disconnects every device of the user first, so that no node knows the end of the log. */
   async #forked(server: RedisServer, users: { users?: string[] }, { at, ms }: Fault): Promise<void> {
     const devices = this.#devices.filter(({ user }) => user === FORKED)
     const publish = (name: string): Promise<string> => this.#publishers.publish(FORKED, `fork-${at}-${name}`)
@@ -286,11 +286,11 @@ export class Faults {
       await publish('other')
       await publish('repeated')
     } finally {
-      for (const comeBack of absences) comeBack()
+      for (const reconnect of absences) reconnect()
     }
   }
 
-  /** A master of a Cluster dies, its replica is promoted, and it comes back as a replica of that. */
+  /** Kills a master of a Cluster, waits for the promotion of its replica, and restarts the master as a replica. */
   async #masterKilled(index: number, users: { users?: string[] }, ms: number): Promise<void> {
     const { cluster, away } = this.#world
     if (cluster === undefined) return
@@ -327,13 +327,15 @@ function pickOf<Item>(items: Item[], pick: number): Item | undefined {
   return items[Math.floor(pick * items.length)]
 }
 
-/** A client falls silent. An event stream, on which clients say nothing anyway, is reset: that is how the network lets the service know. */
+/**
+ * Makes a client silent. An event stream is reset instead: clients send nothing on it, so that the service could not detect the silence.
+ */
 function silence(passage: Passage, ...ways: Way[]): void {
   if (passage.sent('get /v1/sse')) passage.reset()
   else passage.blackHole(...ways)
 }
 
-/** Swallows what is sent, and what comes of new connections, too. */
+/** Drops all bytes of a link, also those of new connections, and cuts the connections afterwards. */
 async function hole(link: TcpProxy, ms: number, ...ways: Way[]): Promise<void> {
   const passages = link.passages()
   for (const passage of passages) passage.blackHole(...ways)

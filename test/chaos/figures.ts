@@ -7,7 +7,7 @@ import { countsText, type Summary, verdict } from './report.ts'
 const PAGE = 'docs/explanation/chaos.md'
 const MARK = /(<!-- figures: .* -->\n)[\s\S]*(<!-- end of figures -->)/
 
-/** Everything the page says in numbers, from what the runs wrote. */
+/** Returns the page's section of figures, made from the JSON of the runs. */
 export function figures(runs: Summary[], mutants: Outcome[]): string {
   const lines: string[] = ['']
   for (const run of runs) lines.push('```text', countsText(run), verdict(run), '```', '')
@@ -20,7 +20,7 @@ export function figures(runs: Summary[], mutants: Outcome[]): string {
   return `${lines.join('\n')}\n\n`
 }
 
-/** The rules as a table. */
+/** Returns the rules as a table. */
 export function rulesTable(): string {
   return ['| rule | what must hold |', '| --- | --- |', ...Object.entries(rules).map(([rule, text]) => `| \`${rule}\` | ${text} |`)].join(
     '\n'

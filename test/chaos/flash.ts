@@ -6,9 +6,9 @@ import { SECRET } from './world.ts'
 const TIMEOUT_MS = 3000
 
 /**
- * Opens a WebSocket and resets its connection, when the upgrade was answered or before.
+ * Opens a WebSocket and resets its connection.
  *
- * @param answered the reset waits for the answer
+ * @param answered true: after the answer to the upgrade; false: as soon as the request was sent
  */
 export async function flash(port: number, user: string, answered: boolean): Promise<void> {
   const socket = connect({ port, host: '127.0.0.1' })

@@ -1,12 +1,12 @@
 import { Agent, request } from 'node:http'
 
 export interface Answer {
-  /** 0: none came. */
+  /** 0: no answer. */
   status: number
   body: unknown
 }
 
-/** Calls services on 127.0.0.1 over connections that are kept. */
+/** An HTTP client for services on 127.0.0.1, with keep-alive. */
 export class Caller {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 64 })
   readonly #token: string
@@ -15,7 +15,7 @@ export class Caller {
     this.#token = token
   }
 
-  /** Never rejects: what did not answer within `timeoutMs` has status 0. */
+  /** Sends a request. Never rejects: without an answer within `timeoutMs` the status is 0. */
   call(
     port: number,
     method: string,

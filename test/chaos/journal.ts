@@ -3,19 +3,19 @@ import type { RowKind } from '../../services/store/row.ts'
 import type { Durability } from '../../services/store/store.ts'
 import type { Fault, StoreKind } from './schedule.ts'
 
-/** All times are Unix milliseconds of the one machine everything runs on. */
+/** The record of a run. All times are Unix milliseconds of this machine, on which everything runs. */
 export interface Journal {
   seed: number
   seconds: number
   store: StoreKind
-  /** Notifications a user may get in any window of `windowMs`. */
+  /** Most notifications to a user in any window of `windowMs`. */
   limit: number
   windowMs: number
-  /** Accepted publishes may be lost, if that is said: the store was made to lose them. */
+  /** True if a fault made the store lose data: accepted publishes may be missing if a gap reports them. */
   lossy: boolean
-  /** Notifications and digests that a log holds before any is trimmed for its number. */
+  /** Notifications and digests in a log from which on the oldest are trimmed. */
   maxEntries: number
-  /** Notifications left by age during the run. */
+  /** True if notifications reached their age during the run and were trimmed. */
   isAging: boolean
   startedAt: number
   faults: Fault[]
@@ -23,7 +23,7 @@ export interface Journal {
   recalls: Recall[]
   conflicts: Conflict[]
   devices: DeviceJournal[]
-  /** Clients without the SDK. Those that acknowledge are among the devices as well. */
+  /** Clients without the SDK. Those that acknowledge are in `devices` as well. */
   clients: ClientJournal[]
   logs: UserLog[]
   windows: Window[]
@@ -31,15 +31,15 @@ export interface Journal {
   ghosts: Ghost[]
   /** The parts that were not at rest in time after the last fault, in words. */
   unhealed: string[]
-  /** Longest time this process did nothing, milliseconds: it could not have seen anything sooner. */
+  /** Longest time for which this process was not scheduled, milliseconds. Lateness is measured with this tolerance. */
   stallMs: number
 }
 
-/** One notification of a publisher, with every try to get it accepted. */
+/** One notification of a publisher, with every attempt to publish it. */
 export interface Publish {
   publisher: string
   user: string
-  /** Order among those of the publisher that carry one; undefined where tries overlapped, and so no order was asked for. */
+  /** Place among the publisher's notifications; undefined for batches, whose items have no order. */
   sequence: number | undefined
   key: string
   attempts: Attempt[]
@@ -53,13 +53,13 @@ export interface Attempt {
   status: number
   /** The result if the publish was carried out, now or earlier. */
   result?: { id: string; status: 'accepted' | 'parked'; eventId: string; durability: Durability; nodes: number }
-  /** The code of the problem otherwise. */
+  /** Code of the problem document, if there is no result. */
   code?: string
-  /** It was made again after an answer. */
+  /** True for a request that was repeated after an answer. */
   repeat?: true
 }
 
-/** A request with a key that had been answered with another body. */
+/** A request with a used key and another body. */
 export interface Conflict {
   user: string
   key: string
@@ -70,7 +70,7 @@ export interface Conflict {
 export interface Recall {
   user: string
   id: string
-  /** HTTP status of the last try; 0: no answer. */
+  /** HTTP status of the last attempt; 0: no answer. */
   status: number
   doneAt: number
 }
@@ -80,7 +80,7 @@ export type DeviceEvent =
   | { type: 'gap'; at: number; reason: GapReason; from: string; to: string; count: number }
   | { type: 'retract'; at: number; id: string }
   | { type: 'digest'; at: number; ids: string[] }
-  /** Is served by this node, has lost it, or is with everything that was waiting. */
+  /** The device is connected to this node, has lost the connection, or has received its backlog. */
   | { type: 'connected' | 'connecting' | 'caughtUp'; at: number; node: number }
   /** Reads slowly or stops reading (`slow`), or reads as usual again (`brisk`). */
   | { type: 'slow' | 'brisk'; at: number }
@@ -90,7 +90,7 @@ export interface DeviceJournal {
   user: string
   device: string
   events: DeviceEvent[]
-  /** At the end. */
+  /** At the end of the run. */
   unread: number
   lastEventId: string
 }
@@ -99,38 +99,38 @@ export interface DeviceJournal {
 export interface ClientJournal {
   user: string
   device: string
-  /** The client acknowledges; else its cursor moves for bytes that the node's socket reported written. */
+  /** True if the client acknowledges. Otherwise its cursor moves with the bytes that the node's socket reported written. */
   acknowledges: boolean
-  /** Those that got `hello`, in order. */
+  /** Connections that got `hello`, oldest first. */
   connections: ClientConnection[]
   gaps: Extract<DeviceEvent, { type: 'gap' }>[]
-  /** At the end. */
+  /** At the end of the run. */
   isCaughtUp: boolean
 }
 
 export interface ClientConnection {
   node: number
   openedAt: number
-  /** The client said where to resume. */
+  /** True if the client sent `last_event_id`. */
   asked: boolean
-  /** The place that `hello` told. */
+  /** The position in `hello`. */
   from?: Position | undefined
-  /** The newest offset that the client was told of. */
+  /** The newest offset in a frame to the client. */
   through?: number
   /** Ids of the notifications received. */
   received: string[]
   /** Length of the shortest frame of a notification, bytes. */
   bytes?: number
   acknowledged?: { offset: number; at: number }[]
-  /** `closed`: the client asked for the end and read everything up to it. `broken`: the connection ended by itself, or has not ended. */
+  /** `closed`: the client closed and read everything before the end. `broken`: the connection ended otherwise, or has not ended. */
   end: 'reset' | 'closed' | 'broken'
-  /** 0: it has not ended. */
+  /** 0: the connection has not ended. */
   endedAt: number
-  /** Bytes that the node's socket reported written and the client did not read, when it ended; undefined where that is not known. */
+  /** Bytes that the node's socket reported written and the client had not read at the end; undefined if unknown. */
   inFlight: number | undefined
 }
 
-/** A user's log as the store itself gives it at the end. */
+/** A user's log, read from the store at the end. */
 export interface UserLog {
   user: string
   epoch: string
@@ -139,7 +139,7 @@ export interface UserLog {
   parked: number
   unread: number
   rows: LogRow[]
-  /** State of each id that is not unread. */
+  /** State by id, for ids that are not unread. */
   states: Record<string, State>
 }
 
@@ -147,17 +147,17 @@ export interface LogRow {
   kind: RowKind
   at: number
   id: string
-  /** `s` and `d`: the ids it names; `r`: the one it retracts. */
+  /** `s` and `d`: the ids in the row; `r`: the retracted id. */
   ids?: string[]
-  /** `s`: the state set. */
+  /** `s`: the new state. */
   state?: State
-  /** `s`, `r`, `d`: the count it tells. */
+  /** `s`, `r`, `d`: the unread count in the row. */
   unread?: number
 }
 
 /**
- * Something was broken in this time: lateness in it says nothing. `node`: only for clients of that node.
- * `wakeUpsOnly`: it lost wake-ups and nothing else, so lateness counts from its end.
+ * A time in which something was broken, so that lateness is excused. `node`: only for clients of that node.
+ * `wakeUpsOnly`: only wake-ups were lost, so that lateness counts from the end of the window.
  */
 export interface Window {
   kind: string

@@ -1,13 +1,13 @@
 import type { DeviceJournal, Journal } from './journal.ts'
 
-/** A wake-up may be lost, and is then found by the check of the counters: two seconds and a read, milliseconds. */
+/** Longest lateness, milliseconds: the check of the wake-up counters finds a lost wake-up within two seconds, and a read follows. */
 export const LATE_MS = 2500
-/** A device that was back, or reads as usual again, needs a moment to have what waited, milliseconds. */
+/** Time in which a device that reads at normal speed again works off its backlog, milliseconds. */
 const SETTLE_MS = 3000
 
 export interface Lateness {
   breaches: string[]
-  /** Deliveries outside of every window, and their lateness in milliseconds. */
+  /** Number of deliveries that no fault excuses. The other fields are their lateness in milliseconds. */
   measured: number
   p50: number
   p99: number
@@ -34,7 +34,7 @@ export function lateness(journal: Journal): Lateness {
       if (since === undefined) continue
       const ms = event.at - since
       late.push(ms)
-      if (ms > LATE_MS + journal.stallMs) breaches.push(`${device.user} ${device.device}: ${event.eventId} came ${ms} ms late`)
+      if (ms > LATE_MS + journal.stallMs) breaches.push(`${device.user} ${device.device}: ${event.eventId} was shown ${ms} ms late`)
     }
   }
   late.sort((a, b) => a - b)
@@ -42,39 +42,39 @@ export function lateness(journal: Journal): Lateness {
   return { breaches, measured: late.length, p50: quantile(0.5), p99: quantile(0.99), max: late.at(-1) ?? 0 }
 }
 
-/** From when lateness between two times counts for the device; undefined: it is excused. */
+/** Returns a function that gives the time from which lateness counts for the device, or undefined if the delivery is excused. */
 function excuses(device: DeviceJournal, journal: Journal): (from: number, to: number) => number | undefined {
   const windows = journal.windows.filter(({ wakeUpsOnly }) => wakeUpsOnly === undefined)
   const swallows = journal.windows.filter(({ wakeUpsOnly }) => wakeUpsOnly)
   const spans: [from: number, to: number][] = windows.filter(({ node }) => node === undefined).map(({ from, to }) => [from, to])
   let node = -1
   let since = 0
-  let good = false
+  let isPrompt = false
   const served: [node: number, from: number, to: number][] = []
-  const turn = (at: number, nowGood: boolean): void => {
-    if (good && !nowGood) served.push([node, since, at])
-    good = nowGood
+  const setPrompt = (at: number, value: boolean): void => {
+    if (isPrompt && !value) served.push([node, since, at])
+    isPrompt = value
     since = at
   }
-  let caughtUp = false
-  let slow = false
+  let isCaughtUp = false
+  let isSlow = false
   for (const event of device.events) {
     if (event.type === 'caughtUp') {
-      caughtUp = true
+      isCaughtUp = true
       node = event.node
-      if (!slow) turn(good ? since : event.at, true)
+      if (!isSlow) setPrompt(isPrompt ? since : event.at, true)
     } else if (event.type === 'connecting' || event.type === 'connected') {
-      caughtUp = false
-      turn(event.at, false)
+      isCaughtUp = false
+      setPrompt(event.at, false)
     } else if (event.type === 'slow') {
-      slow = true
-      turn(event.at, false)
+      isSlow = true
+      setPrompt(event.at, false)
     } else if (event.type === 'brisk') {
-      slow = false
-      if (caughtUp) turn(event.at + SETTLE_MS, true)
+      isSlow = false
+      if (isCaughtUp) setPrompt(event.at + SETTLE_MS, true)
     }
   }
-  turn(Number.MAX_SAFE_INTEGER, false)
+  setPrompt(Number.MAX_SAFE_INTEGER, false)
   for (const window of windows) {
     if (window.node === undefined) continue
     for (const [server, from, to] of served) {

@@ -26,7 +26,7 @@ export interface Outcome {
   caughtBy: Rule[]
   others: Rule[]
   seconds: number
-  /** Why there is no verdict; '' when there is. */
+  /** Reason for a missing verdict; '' if there is a verdict. */
   failure: string
 }
 
@@ -68,7 +68,7 @@ export async function compileEdited(variants: { edits: Edit[]; out: string }[], 
   })
 }
 
-/** Runs the chaos that is meant for the defect against a copy of the build that has it. */
+/** Runs the chaos of a mutation against a copy of the build with the defect. */
 export async function runMutant(mutation: Mutation): Promise<Outcome> {
   const begun = Date.now()
   const folder = join(BUILD, 'mutants', `${process.pid}-${mutations.indexOf(mutation)}`)
@@ -88,7 +88,7 @@ export async function runMutant(mutation: Mutation): Promise<Outcome> {
   return outcome
 }
 
-/** A run of the settings of a mutation, on any build. */
+/** Runs chaos with the settings of a mutation, on any build. */
 export async function run(mutation: Omit<Mutation, 'name' | 'edits' | 'rules'>, build: string): Promise<Summary> {
   const { store, faults, seconds = SECONDS, intensity = 1, users = USERS, rate = 100, entries = 100_000, nodes = 2 } = mutation
   const file = join(BUILD, 'mutants', `${process.pid}-${Math.random().toString(36).slice(2)}.json`)
@@ -154,7 +154,7 @@ async function main(): Promise<void> {
   process.exit(caught === outcomes.length && clean === control.length ? 0 : 1)
 }
 
-/** The build as it is, under the faults of all mutants of a kind of run. */
+/** Runs the unchanged build under the faults of all mutants, once per kind of run. */
 async function controls(): Promise<Summary[]> {
   const groups = new Map<string, Mutation>()
   for (const mutation of mutations) {

@@ -1,6 +1,6 @@
 import type { BelfryOptions } from '../../packages/client/src/index.ts'
 
-/** Row frames between two acknowledgements: a client may acknowledge seldom, as docs/guides/consuming.md allows. */
+/** Row frames between two acknowledgements; docs/guides/consuming.md allows clients to acknowledge seldom. */
 const ACK_EVERY = 20
 const RETURN_MS = 300
 const UNAUTHORIZED = 4001
@@ -31,8 +31,8 @@ interface Socket {
 }
 
 /**
- * A client without the SDK's habits: it keeps no place in the log, so it resumes where its device's cursor is, it acknowledges every
- * twentieth row and never `caughtUp`. It has as much of the SDK's interface as `Device` uses.
+ * A client without the SDK. It stores no position and resumes at the device's cursor. It acknowledges every twentieth row, and never
+ * `caughtUp`. It has the part of the SDK's interface that `Device` uses.
  */
 export class PlainClient {
   unread = 0
@@ -53,7 +53,7 @@ export class PlainClient {
   #silence: NodeJS.Timeout | undefined
   #silenceMs = 0
 
-  /** @param shown ids it showed before, which it does not show again */
+  /** @param shown ids that the device has shown, which it does not show again */
   constructor(url: string, options: BelfryOptions, shown: Set<string>) {
     this.#url = url
     this.#options = options
@@ -71,7 +71,7 @@ export class PlainClient {
 
   disconnect(): void {
     clearTimeout(this.#timer)
-    this.#leave()
+    this.#dropQueue()
     this.#socket?.close()
     this.#socket = undefined
     this.#enter('disconnected')
@@ -100,8 +100,8 @@ export class PlainClient {
     socket.onclose = ({ code, reason }) => {
       if (socket !== this.#socket) return
       this.#socket = undefined
-      this.#leave()
-      // A refused token is no end: the next connection asks for another.
+      this.#dropQueue()
+      // A refused token is not terminal: the next connection asks for another one.
       if (code >= 4000 && code < 4100 && code !== UNAUTHORIZED) this.#emit('terminal', { code, reason })
       else {
         this.#enter('connecting')

@@ -4,24 +4,27 @@ import { WebSocket } from 'ws'
 import type { ServerFrame } from '../../services/protocol/index.ts'
 
 const HANDSHAKE_TIMEOUT_MS = 8000
-/** Deadline for the service to end a connection that the client closed, milliseconds. */
+/** Time limit for the service to end a connection that the client closed, milliseconds. */
 const CLOSE_TIMEOUT_MS = 12_000
 
 export interface WireEvents {
   open(): void
   frame(frame: ServerFrame): void
-  /** `code`: a close code of a WebSocket; 1000 for a stream that ended without an error; 0: there is none. */
+  /** @param code the close code of a WebSocket; 1000 for a stream that ended without an error; 0 for none */
   end(code: number): void
 }
 
-/** One connection of a client without the SDK: a WebSocket, or an event stream, straight to a node. */
+/** One connection of a client without the SDK to a node: a WebSocket or an event stream. */
 export interface Wire {
   send(frame: unknown): void
   pause(): void
   resume(): void
-  /** Asks for the end of the connection and goes on reading until the service ends it. */
+  /** Closes the connection, and reads on until the service ends it. */
   close(): void
-  /** Resets the TCP connection. Returns the bytes that were on the way to the client; undefined if the system does not tell. */
+  /**
+   * Resets the TCP connection. Returns the number of bytes that were on their way to the client, or undefined if the system does not
+   * tell.
+   */
   reset(): number | undefined
 }
 
@@ -60,7 +63,7 @@ export function openWebSocket({ port, token, query }: WireTarget, events: WireEv
   }
 }
 
-/** Reads as an `EventSource` does: blocks of lines, of which `data` is the frame. The framing of chunks is between blocks. */
+/** Opens an event stream and parses it like an `EventSource`. The chunked framing is between the blocks, so that it needs no parsing. */
 export function openStream({ port, token, query }: WireTarget, events: WireEvents): Wire {
   const socket = connect({ port, host: '127.0.0.1' })
   const lines = [
@@ -111,14 +114,14 @@ export function openStream({ port, token, query }: WireTarget, events: WireEvent
 
 function resetSocket(socket: Socket): number | undefined {
   const bytes = inFlight(socket)
-  const held = socket.readableLength
+  const buffered = socket.readableLength
   socket.resetAndDestroy()
-  return bytes === undefined ? undefined : bytes + held
+  return bytes === undefined ? undefined : bytes + buffered
 }
 
 /**
- * Bytes that the system holds for the reader of a connection between two sockets of this machine: those its own socket has not read, and
- * those the other one was given and that were not acknowledged. Undefined where the system does not tell.
+ * Returns the bytes in the system's buffers of a connection between two sockets of this machine: the receive queue of this socket, and the
+ * send queue of the other one. Undefined if the system does not tell.
  */
 function inFlight({ localPort = 0, remotePort = 0 }: Socket): number | undefined {
   const port = (number: number): string => number.toString(16).toUpperCase().padStart(4, '0')

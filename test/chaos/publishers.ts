@@ -5,17 +5,17 @@ import { markOneByOne } from './marking.ts'
 import { dice } from './schedule.ts'
 import type { World } from './world.ts'
 
-/** A publish that nobody took for so long is given up, milliseconds. */
+/** Time after which a publisher abandons a publish that no node answered, milliseconds. */
 const GIVE_UP_MS = 25_000
 const MAX_PACE_MS = 3000
 
 export interface PublishersOptions {
   users: string[]
-  /** Users without a device, who get one burst over their rate each and nothing after it. */
+  /** Users without a device. Each gets one burst over the rate, and nothing else. */
   absent: string[]
-  /** The bursts come within this time, milliseconds. */
+  /** The bursts are spread over this time, milliseconds. */
   ms: number
-  /** Notifications a second, all publishers together. */
+  /** Notifications a second of all publishers together. */
   rate: number
   seed: number
 }
@@ -29,35 +29,35 @@ interface PublishBody {
 }
 
 const PUBLISHERS = 24
-/** Part of the publishes that lose their worth while they are parked. */
+/** Part of the publishes with a half-life, which are dropped when they are parked for long. */
 const FADING = 0.04
-/** Part of the publishes that may be repeated later, and how often one is. */
+/** Part of the publishes that may be repeated later, and the chance of a repeat before a publish. */
 const REMEMBERED = 0.3
 const REPEATED = 0.05
-/** Parts of the batches that are recalled, or marked one by one. */
+/** Parts of the batches after which all are recalled, or the inbox is marked one by one. */
 const RECALLED_BATCHES = 0.3
 const MARKED_BATCHES = 0.3
-/** More than two windows of the rate. */
+/** Notifications of a burst: more than two windows of the rate. */
 const BURST = 25
 /** Notifications of a burst in one batch: its last are released 3.5 s later, so that kills of a node come between. */
 const BATCH_BURST = 45
 
 /**
- * Publishers as a careful service has them: one thing at a time, each with a key, tried again at another node until it was answered.
- * The last third of the users hears something only every few seconds; some others get bursts over their rate. What is parked for somebody absent
- * is released by nothing but the nodes' sweeps.
+ * Publishers of a careful service: each sends one request at a time, with a key, and retries on another node until it gets an answer.
+ * The last third of the users get something only every few seconds. The absent users get bursts over the rate; only the nodes' sweeps
+ * release what is parked for them.
  */
 export class Publishers {
   readonly publishes: Publish[] = []
   readonly recalls: Recall[] = []
-  /** Requests with a key that had been used with another body. */
+  /** Requests with a used key and another body. */
   readonly conflicts: Conflict[] = []
-  /** Publishes that were answered, and may be repeated. */
+  /** Body by publish, for answered publishes that may be repeated. */
   readonly #bodies = new Map<Publish, Body>()
   readonly #random: () => number
   readonly #world: World
   readonly #options: PublishersOptions
-  readonly #due = new Map<string, number>()
+  readonly #dueByQuietUser = new Map<string, number>()
   #stopping = false
   #running: Promise<unknown> = Promise.resolve()
 
@@ -75,7 +75,7 @@ export class Publishers {
     ])
   }
 
-  /** Resolves when each has finished what it was at. */
+  /** Stops the publishers. Resolves when their last requests are finished. */
   async stop(): Promise<void> {
     this.#stopping = true
     await this.#running
@@ -106,8 +106,8 @@ export class Publishers {
   }
 
   /**
-   * Repeats a publish that was answered a while ago, as a publisher that forgot the answer, or sends another body with its key. What the key
-   * names may have been recalled or folded since.
+   * Repeats an answered publish, like a publisher that lost the answer, or sends another body with its key. The first notification may have
+   * been recalled or folded since.
    */
   async #repeat(random: () => number): Promise<void> {
     const settled = [...this.#bodies.keys()]
@@ -126,7 +126,7 @@ export class Publishers {
     return (body as { items?: unknown[] } | undefined)?.items?.length ?? -1
   }
 
-  /** Publishes something new, or once more what was answered. Returns its id when a node has answered; '' if none did. */
+  /** Publishes a notification, or repeats it if the key is known. Returns its id, or '' if no node answered. */
   async publish(user: string, key: string): Promise<string> {
     const known = this.publishes.find((publish) => publish.key === key)
     const publish = known ?? { publisher: 'fork', user, sequence: undefined, key, attempts: [] }
@@ -143,12 +143,12 @@ export class Publishers {
     else for (let sequence = 1; sequence <= BURST && !this.#stopping; sequence++) await this.#one(`burst-${number}`, user, sequence, random)
   }
 
-  /** A quiet user whose turn has come. */
+  /** Returns one of the quiet users, or undefined if their next notification is not due. */
   #quiet(random: () => number, busy: number): string | undefined {
     const { users } = this.#options
     const user = users[busy + Math.floor(random() * (users.length - busy))] as string
-    if ((this.#due.get(user) ?? 0) > Date.now()) return undefined
-    this.#due.set(user, Date.now() + 4000 + random() * 3000)
+    if ((this.#dueByQuietUser.get(user) ?? 0) > Date.now()) return undefined
+    this.#dueByQuietUser.set(user, Date.now() + 4000 + random() * 3000)
     return user
   }
 
@@ -160,7 +160,7 @@ export class Publishers {
     await this.#settle(publish, body, random)
     const id = publish.attempts.at(-1)?.result?.id
     if (id === undefined) return
-    // A repeat for somebody absent would release what is parked.
+    // A repeat for an absent user would release parked notifications.
     if (random() < REMEMBERED && !this.#options.absent.includes(user)) this.#bodies.set(publish, body)
     if (random() < 0.02) {
       await this.#recall(user, id, random() * 400)
@@ -168,7 +168,7 @@ export class Publishers {
     }
   }
 
-  /** Tries until a node has answered. */
+  /** Retries until a node answers. */
   async #settle(publish: Publish, body: Body, random: () => number): Promise<void> {
     const giveUp = Date.now() + GIVE_UP_MS
     while (Date.now() < giveUp) {

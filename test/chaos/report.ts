@@ -8,13 +8,13 @@ export interface Summary {
   store: StoreKind
   seed: number
   seconds: number
-  /** Faults done, by kind. */
+  /** Number of faults by kind. */
   faults: Partial<Record<FaultKind, number>>
   accepted: number
   parked: number
-  /** Publishes nobody answered in time: they may or may not have been carried out. */
+  /** Publishes that no node answered in time; their outcome is unknown. */
   unknown: number
-  /** Tries that were not answered, or with 503, and were made again. */
+  /** Attempts without an answer or with 503, which were retried. */
   retries: number
   delivered: number
   replayed: number
@@ -56,7 +56,7 @@ export function summarize(journal: Journal, faults: Map<FaultKind, number>, brea
   }
 }
 
-/** The counts, a line each. */
+/** Returns the counts as lines of text. */
 export function countsText(summary: Summary): string {
   const { store, seed, seconds, accepted, parked, unknown, retries, delivered, replayed, gaps, rows, recalls, lateness, stallMs } = summary
   const faults = Object.entries(summary.faults).map(([kind, count]) => `${count} ${kind}`)
@@ -69,7 +69,7 @@ export function countsText(summary: Summary): string {
   ].join('\n')
 }
 
-/** One line that says it all. */
+/** Returns the verdict in one line. */
 export function verdict(summary: Summary): string {
   const { accepted, delivered, seed, store, seconds } = summary
   if (summary.breaches === 0)

@@ -14,7 +14,7 @@ kinds: ${faultKinds.join(' ')}`
 
 /** Largest number of breaches shown for a rule. */
 const SHOWN = 5
-/** A run that has not ended by itself this long after its last fault is ended, milliseconds. */
+/** Longest time of a run after its last fault, milliseconds. */
 const OVERTIME_MS = 240_000
 /** Exit code of a run without a verdict. */
 const VOID = 3

@@ -4,8 +4,8 @@ export type StoreKind = 'embedded' | 'redis' | 'cluster'
 export const storeKinds: StoreKind[] = ['embedded', 'redis', 'cluster']
 
 /**
- * Mean time between two faults of a kind, milliseconds, and how long one lasts at least and at most; 0 where that has no meaning.
- * `on` is where it can be done: on one node there is nothing but the node and its clients.
+ * The kinds of faults. `every`: mean time between two faults, milliseconds. `from` and `to`: shortest and longest duration, milliseconds; 0 for
+ * a fault without a duration. `on`: the stores on which the fault happens by default.
  */
 const kinds = {
   nodeKill: { every: 2200, from: 100, to: 1200, on: ['embedded', 'redis', 'cluster'] },
@@ -25,9 +25,9 @@ const kinds = {
   clientHole: { every: 5000, from: 0, to: 0, on: ['embedded', 'redis', 'cluster'] },
   clientHoleOneWay: { every: 5000, from: 0, to: 0, on: ['embedded', 'redis', 'cluster'] },
   clientCut: { every: 700, from: 0, to: 0, on: ['embedded', 'redis', 'cluster'] },
-  /** Connections that are reset as soon as the upgrade was answered. */
+  /** Resets connections as soon as the upgrade was answered, or before. */
   clientFlash: { every: 6000, from: 0, to: 0, on: ['embedded', 'redis', 'cluster'] },
-  /** Every token of a user issued up to then is refused; the devices come back with new ones. */
+  /** Revokes all tokens of a user; the devices reconnect with new ones. */
   revoke: { every: 8000, from: 0, to: 0, on: ['embedded', 'redis', 'cluster'] },
   clientRestart: { every: 4000, from: 50, to: 3000, on: ['embedded', 'redis', 'cluster'] },
   clientForget: { every: 5000, from: 50, to: 1500, on: ['embedded', 'redis', 'cluster'] },
@@ -37,11 +37,11 @@ const kinds = {
   slotMove: { every: 6000, from: 0, to: 0, on: ['cluster'] },
   masterKill: { every: 8000, from: 100, to: 4000, on: ['cluster'] },
   failover: { every: 12_000, from: 0, to: 0, on: ['cluster'] },
-  /** The store comes back without its last writes, as after the loss of a disk's cache. Only when asked for: it loses what was accepted. */
+  /** Restarts the store without its last writes, as if a disk had lost its cache. Only on request, because accepted publishes are lost. */
   lostTail: { every: 9000, from: 50, to: 800, on: [] },
   /**
-   * The store loses the newest rows of a user whose devices are away, another row takes the place of the last but one, and the last one's
-   * publisher repeats it with its key. Only when asked for.
+   * Makes the store lose the two newest rows of a user whose devices are disconnected. Another row takes the place of the first, and the
+   * publisher of the second repeats it with its key. Only on request.
    */
   keyedFork: { every: 6000, from: 50, to: 400, on: [] },
   /** The store returns empty. Runs only on request. */
@@ -55,7 +55,7 @@ export const lossyKinds: FaultKind[] = ['lostTail', 'keyedFork', 'storeWipe']
 
 export const faultKinds = Object.keys(kinds) as FaultKind[]
 
-/** One thing that goes wrong: `at` and `ms` in milliseconds, `pick` from 0 to below 1 tells which node, device or slot it hits. */
+/** One fault. `at` and `ms` are in milliseconds; `pick`, from 0 to below 1, selects the node, device or slot. */
 export interface Fault {
   at: number
   kind: FaultKind
@@ -64,18 +64,18 @@ export interface Fault {
 }
 
 export interface ScheduleOptions {
-  /** Only these; they are done even where they are not by default. */
+  /** Only these kinds, also on stores where they do not happen by default. */
   only?: FaultKind[] | undefined
-  /** Times as often. */
+  /** Factor on the number of faults. */
   intensity?: number
 }
 
-/** Time at the beginning in which nothing goes wrong, milliseconds. */
+/** Time at the beginning without faults, milliseconds. */
 const CALM_MS = 1500
 
 /**
- * Every fault of a run, in order. The same arguments give the same faults, and each kind has dice of its own: leaving one out leaves the others
- * where they were.
+ * Returns the faults of a run, in order. The same arguments give the same faults. Each kind has its own random numbers, so that a run without
+ * one kind has the others at the same times.
  */
 export function schedule(seed: number, seconds: number, store: StoreKind, options: ScheduleOptions = {}): Fault[] {
   const { only, intensity = 1 } = options
@@ -92,7 +92,7 @@ export function schedule(seed: number, seconds: number, store: StoreKind, option
   return faults.sort((a, b) => a.at - b.at || (a.kind < b.kind ? -1 : 1))
 }
 
-/** Numbers from 0 to below 1, the same for the same seed (mulberry32). */
+/** Returns a generator of numbers from 0 to below 1, the same for the same seed (mulberry32). */
 export function dice(seed: number): () => number {
   let state = seed >>> 0
   return () => {

@@ -13,7 +13,7 @@ import type { StoreKind } from './schedule.ts'
 export const SECRET = 'a secret for chaos only, and long enough'
 export const RATE_LIMIT = 10
 export const RATE_WINDOW_MS = 1000
-/** Heartbeats as they are would take most of a short run to find a dead peer, milliseconds. */
+/** Shorter than the default, which would take most of a short run to detect a dead peer, milliseconds. */
 const PING_INTERVAL_MS = 5000
 
 export interface WorldOptions {
@@ -32,7 +32,7 @@ export interface WorldOptions {
 /** A run without a verdict: its processes were stopped from outside. */
 export class VoidRun extends Error {}
 
-/** Everything of a run but publishers and devices: the store, the nodes on it, and the wires between. */
+/** The servers of a run: the store, the nodes, and the proxies between them. */
 export class World {
   readonly store: StoreKind
   readonly folder: string
@@ -41,22 +41,22 @@ export class World {
   redis: RedisServer | undefined
   cluster: RedisCluster | undefined
   readonly nodes: ChaosNode[] = []
-  /** From each node to Redis; none with the embedded store, nor on a Cluster, whose nodes tell clients where they are. */
+  /** Proxies from each node to Redis. None with the embedded store, nor on a Cluster, whose nodes tell clients their own addresses. */
   readonly links: TcpProxy[] = []
-  /** From publishers to each node. */
+  /** Proxies from publishers to each node. */
   readonly doors: TcpProxy[] = []
   readonly caller = new Caller(signToken(SECRET, 'chaos', 'admin'))
   readonly windows: Window[] = []
   readonly away: Away[] = []
-  /** Nodes that did not stop in time when asked to. */
+  /** Descriptions of nodes that did not stop in time after SIGTERM. */
   readonly overdue: string[] = []
-  /** Users who had nothing but connections that were reset at once. */
+  /** Users whose only connections were reset by `clientFlash`. */
   readonly passersBy: string[] = []
   readonly #unexpectedExits: UnexpectedExit[] = []
   readonly #progress: (text: string) => void
   readonly #servedBy = new Map<number, number>()
   #balancer: TcpProxy | undefined
-  #turn = 0
+  #choices = 0
 
   private constructor(options: WorldOptions, folder: string) {
     this.store = options.store
@@ -67,7 +67,8 @@ export class World {
   }
 
   static async start(options: WorldOptions): Promise<World> {
-    // Longer than any pause of a master: what a master accepts and then loses to its replica is Redis' own loss.
+    // The node timeout is longer than any pause of a master. Otherwise a paused master would lose accepted writes to its replica, by
+    // Redis' design.
     const promoting = { replicated: true, promotes: true, nodeTimeoutMs: 5000 }
     const durable = { appendonly: 'yes', appendfsync: 'always' } as const
     const folder = await mkdtemp(join(tmpdir(), 'belfry-chaos-'))
@@ -98,7 +99,7 @@ export class World {
     return this.#balancer
   }
 
-  /** The node that serves the connection from this port. */
+  /** Returns the index of the node that serves the connection from this port. */
   servedBy(clientPort: number): number {
     return this.#servedBy.get(clientPort) ?? -1
   }
@@ -118,7 +119,7 @@ export class World {
     if (exits.length > 0) throw new VoidRun(exits.map(exitText).join('; '))
   }
 
-  /** Notes that something is broken from now on; the answer ends it, plus the time to get over it. */
+  /** Opens a window in which something is broken. The returned function ends it, `afterMs` later. */
   window(kind: string, node?: number, afterMs = 0, wakeUpsOnly = false): () => void {
     const window: Window = { kind, from: Date.now(), to: Number.MAX_SAFE_INTEGER }
     if (node !== undefined) window.node = node
@@ -180,7 +181,7 @@ export class World {
 
   #choose(clientPort: number): number {
     const { listening } = this
-    const node = listening[this.#turn++ % Math.max(1, listening.length)] ?? (this.nodes[0] as ChaosNode)
+    const node = listening[this.#choices++ % Math.max(1, listening.length)] ?? (this.nodes[0] as ChaosNode)
     this.#servedBy.set(clientPort, node.index)
     return node.port
   }
