@@ -5,7 +5,7 @@ import type { StoreSettings } from '../../services/store/store.ts'
 import { idOf, tailOf } from '../conformance/stage.ts'
 
 /** A message of the child after each answer. */
-export type Told =
+export type Answered =
   | { op: 'publish'; user: string; number: number; offset: number | undefined }
   | { op: 'mark'; user: string; numbers: number[]; state: State }
   | { op: 'ack'; user: string; offset: number }
@@ -27,14 +27,14 @@ export const chaosSettings: StoreSettings = {
 async function main(folder: string, first: number): Promise<void> {
   const store = new EmbeddedStore({ folder, settings: chaosSettings, cacheBytes: 100_000 })
   await store.open('child', { wake() {}, kick() {}, suspect() {}, status() {} })
-  const tell = (told: Answered): void => {
-    process.send?.(told)
+  const report = (answered: Answered): void => {
+    process.send?.(answered)
   }
 
   async function publisher(user: string, lane: number): Promise<void> {
     for (let number = first + lane; ; number += 4) {
       const result = await store.publish({ user, id: idOf(number), keyed: true, tail: tailOf(number), halfLife: 0 })
-      tell({ op: 'publish', user, number, offset: result.status === 'accepted' ? result.offset : undefined })
+      report({ op: 'publish', user, number, offset: result.status === 'accepted' ? result.offset : undefined })
     }
   }
 
@@ -47,11 +47,11 @@ async function main(folder: string, first: number): Promise<void> {
       const [one, ...others] = numbers
       if (one === undefined) continue
       await store.mark({ user, target: { ids: others.map((number) => idOf(number)) }, state: 'read' })
-      tell({ op: 'mark', user, numbers: others, state: 'read' })
+      report({ op: 'mark', user, numbers: others, state: 'read' })
       const { head } = await store.queue(user)
       await store.ack(user, 'phone', head)
-      tell({ op: 'ack', user, offset: head.offset })
-      if (round % 5 === 0) tell({ op: 'retract', user, number: one, result: await store.retract(user, idOf(one), 'chaos') })
+      report({ op: 'ack', user, offset: head.offset })
+      if (round % 5 === 0) report({ op: 'retract', user, number: one, result: await store.retract(user, idOf(one), 'chaos') })
     }
   }
 

@@ -71,7 +71,7 @@ export class PlainClient {
 
   disconnect(): void {
     clearTimeout(this.#timer)
-    this.#dropQueue()
+    this.#leave()
     this.#socket?.close()
     this.#socket = undefined
     this.#enter('disconnected')
@@ -100,7 +100,7 @@ export class PlainClient {
     socket.onclose = ({ code, reason }) => {
       if (socket !== this.#socket) return
       this.#socket = undefined
-      this.#dropQueue()
+      this.#leave()
       // A refused token is not terminal: the next connection asks for another one.
       if (code >= 4000 && code < 4100 && code !== UNAUTHORIZED) this.#emit('terminal', { code, reason })
       else {
