@@ -80,7 +80,10 @@ export class Machine {
     this.#clampLimiter()
   }
 
-  /** Key known: the first outcome again. Over the rate, or others parked: parked, or refused as full. Else: appended. */
+  /**
+   * Returns the first outcome if the key is known. Else, if the rate has no free slot or others are parked, parks the notification, or
+   * refuses it when `parkedMax` are parked. Else appends it.
+   */
   publish({ id, keyed, tail, halfLife }: PublishCommand): PublishResult {
     const state = this.#state
     const key = id.slice(0, KEY_LENGTH)
@@ -194,7 +197,7 @@ export class Machine {
     return { ids, unread: state.unread }
   }
 
-  /** Parked: taken from the parked ones. In the log: its row is emptied in place, and a retraction is appended. */
+  /** Removes a parked notification. Empties the row of a notification in the log, and appends a retraction. */
   retract(id: string, reason: string): RetractResult {
     const state = this.#state
     const parked = state.parked.find(({ row }) => rowId(row) === id)

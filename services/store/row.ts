@@ -33,7 +33,7 @@ const ID_END = TIME_END + ID_LENGTH
 const HEADER_LENGTH = ID_END + NO_TAG.length
 
 /** The content of a notification without its id and its data. */
-export interface NotificationHead {
+interface NotificationHead {
   type: string
   title: string
   timestamp: number
@@ -41,21 +41,21 @@ export interface NotificationHead {
 }
 
 /** The tail of an `s` row: `ids` changed to `state`. */
-export interface StateChange {
+interface StateChange {
   ids: string[]
   state: State
   unread: number
 }
 
 /** The tail of an `r` row: the notification `id` was taken back. */
-export interface Retraction {
+interface Retraction {
   id: string
   reason: string
   unread: number
 }
 
 /** The tail of a `d` row: the notifications `ids` were folded. */
-export interface Digest {
+interface Digest {
   count: number
   ids: string[]
   unread: number

@@ -308,7 +308,7 @@ export const changing: Example[] = [
     settings: free,
     run: async (t, stage) => {
       const upTo = { epoch: 'other1', offset: 2, id8: '' }
-      t.equal(await stage.store.mark({ user: stage.user, target: { upTo }, state: 'read' }), 'restarted', 'of nobody')
+      t.equal(await stage.store.mark({ user: stage.user, target: { upTo }, state: 'read' }), 'restarted', 'of an unknown user')
       await stage.fill(1, 3)
       t.equal(await stage.store.mark({ user: stage.user, target: { upTo }, state: 'read' }), 'restarted')
       t.match(await stage.log(), { top: 3, unread: 3 })

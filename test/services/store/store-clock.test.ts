@@ -16,7 +16,7 @@ function clocks(): { clock: StoreClock; pass(ms: number): void; look(wall: numbe
   }
 }
 
-t.test('a clock that runs is age', async (t) => {
+t.test('time that passes is age', async (t) => {
   const { clock, pass, look } = clocks()
   t.same([clock.now(), clock.agedTo()], [undefined, undefined])
   look(START)
@@ -26,11 +26,11 @@ t.test('a clock that runs is age', async (t) => {
   t.equal(look(START + 1000 + HOUR), 0)
   t.equal(clock.agedTo(), START + 1000 + HOUR)
   pass(1000)
-  t.equal(look(START + 2000 + HOUR + 60_000), 0, 'up to a minute is taken as it is')
+  t.equal(look(START + 2000 + HOUR + 60_000), 0, 'a step of up to a minute counts as drift')
   t.equal(clock.agedTo(), START + 2000 + HOUR + 60_000)
 })
 
-t.test('a step forward is no age, and is over when it is taken back', async (t) => {
+t.test('a step forward is not age, until a step back undoes it', async (t) => {
   const { clock, pass, look } = clocks()
   look(START)
   pass(1000)
@@ -42,14 +42,14 @@ t.test('a step forward is no age, and is over when it is taken back', async (t) 
   t.same([clock.now(), clock.agedTo()], [START + 6000, START + 6000])
 })
 
-t.test('a step back alone makes nothing older', async (t) => {
+t.test('a step back alone makes no row older', async (t) => {
   const { clock, look } = clocks()
   look(START)
   t.equal(look(START - HOUR), -HOUR)
   t.equal(clock.agedTo(), START - HOUR)
 })
 
-t.test('small steps are told to those who ask for them', async (t) => {
+t.test('small steps are returned if the tolerance is lower', async (t) => {
   const { look } = clocks()
   look(START)
   t.equal(look(START + 6000, 5000), 6000)
