@@ -153,6 +153,26 @@ export const releasing: Example[] = [
     }
   },
   {
+    name: 'a sweep follows the rate of a clock that was set back a little',
+    alone: true,
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      await stage.send(4)
+      stage.clock.advance(-400)
+      await stage.store.queue(stage.user)
+      const sweep = async (): Promise<number> => {
+        let released = 0
+        for (const store of stage.stores) released += (await store.sweep()).released
+        return released
+      }
+      stage.clock.advance(999)
+      t.equal(await sweep(), 0)
+      stage.clock.advance(1)
+      t.equal(await sweep(), 1)
+      stage.clock.advance(400)
+    }
+  },
+  {
     name: 'a sweep keeps to the rate, and the next one releases the rest',
     alone: true,
     run: async (t, stage) => {

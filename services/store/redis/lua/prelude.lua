@@ -30,7 +30,7 @@ local top, floor, unread = tonumber(meta[2] or 0), tonumber(meta[3] or 0), tonum
 local latest, oldest = tonumber(meta[5] or 0), tonumber(meta[6] or 0)
 local park_no, parked, revoked = tonumber(meta[8] or 0), tonumber(meta[9] or 0), tonumber(meta[10] or 0)
 local chain, changes = meta[12] or epoch, tonumber(meta[13] or 0)
-local limiter, fresh
+local limiter, fresh, clamped
 local nodes
 
 -- `wall` is the clock, which the rate limit follows; `aged` is the time up to which rows have aged; `now` is the time of new rows, which never
@@ -158,6 +158,7 @@ local function read_limiter()
   for step in string.gmatch(meta[7] or '', '%d+') do
     at = at + tonumber(step)
     local time = math.min(at, wall)
+    clamped = clamped or at > wall
     limiter[#limiter + 1] = time
     if time <= wall - RATE_WINDOW_MS then fresh = #limiter + 1 end
   end
@@ -311,7 +312,7 @@ local function times_text()
   return table.concat(steps, ',')
 end
 
--- Writes the fields of meta that changed. Renews the expiry of all the user's keys once in a sixteenth of it.
+-- Writes the fields of meta that changed, and the due time if the clamped limiter moves it. Renews the expiry of all the user's keys once in a sixteenth of it.
 local function save()
   if epoch == '' then return end
   local fields = {}
@@ -321,6 +322,7 @@ local function save()
       fields[#fields + 1] = value
     end
   end
+  if clamped and parked > 0 then schedule() end
   put('e', epoch, 1)
   put('t', int(top), 2)
   put('f', int(floor), 3)
