@@ -27,7 +27,7 @@ declare module 'fastify' {
       service: (request: FastifyRequest) => Promise<void>
       /** `onRequest` of the user's own routes: the user's token. Sets `request.user`. */
       user: (request: FastifyRequest) => Promise<void>
-      /** The error that answers a refusal in HTTP. */
+      /** Returns the error that answers the refusal of a token in HTTP. */
       refusal: (refusal: UnauthorizedReason) => Error
     }
   }

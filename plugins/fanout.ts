@@ -7,7 +7,7 @@ declare module 'fastify' {
   }
 }
 
-/** Passes the events of the store to the connections of this node. Attached before a route exists, so that no connection misses one. */
+/** Passes the events of the store to the connections of this node. It is attached before any route exists, so no connection misses an event. */
 export default fp(
   async (app) => {
     const fanout = new Fanout(app.connections, app.counters)

@@ -4,7 +4,7 @@ import fp from 'fastify-plugin'
 import { redisOptionsOf } from '../config.ts'
 import { createSharedClient } from '../services/store/redis/shared-client.ts'
 
-/** Longest time that a start waits for Redis, milliseconds. A node starts without it, and the client goes on connecting. */
+/** Longest time that a start waits for Redis, milliseconds. After it, the node starts and the client keeps reconnecting. */
 const FIRST_ATTEMPT_MS = 1000
 
 /** Shares one Redis connection as `app.redis`, for plugins and for apps that embed Belfry. Undefined on the embedded store. */
@@ -13,9 +13,9 @@ export default fp(
     const options = redisOptionsOf(app.config)
     if (options === undefined) return
     const client = createSharedClient(options)
-    // @fastify/redis holds up the start until a client is ready, and quits it for good on a first error such as ENOTFOUND or LOADING. A node
-    // has to start while Redis is away. The plugin does neither with a client that is ready, so this one claims to be ready while it is
-    // registered: it is lazy, and nothing else has it yet.
+    // A node must start while Redis is away. @fastify/redis waits until the client is ready, and quits the client if its first error is one such
+    // as ENOTFOUND or LOADING. It does neither if the client is ready already. So the client claims to be ready while it is registered: it is
+    // lazy and has not connected, and no other code has it yet.
     client.status = 'ready'
     await app.register(redis, { client })
     client.status = 'wait'

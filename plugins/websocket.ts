@@ -29,7 +29,7 @@ const MAX_FRAGMENTS = 16
 /** Longest time a peer takes to answer a close frame, milliseconds. */
 const CLOSE_TIMEOUT_MS = 2000
 
-/** Starts connections from WebSocket upgrades and event streams. Before the server closes, each is sent `bye` with the time to reconnect after. */
+/** Starts connections on WebSocket upgrades and event streams. Before the server closes, each gets `bye` with the time after which to reconnect. */
 export default fp(
   async (app) => {
     const { WS_MAX_PAYLOAD_BYTES, MAX_UNACKED, WS_PING_INTERVAL_MS } = app.config

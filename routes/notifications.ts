@@ -119,7 +119,7 @@ function problemsByItem(problems: JsonProblem[]): Map<number, JsonProblem[]> {
   return byItem
 }
 
-/** The key of a structured-field string (RFC 8941 §3.3.3), or of a bare one. */
+/** Returns an Idempotency-Key without the quotes of a structured-field string (RFC 8941 §3.3.3). */
 function unquoted(key: string): string {
   return key.startsWith('"') && key.endsWith('"') ? key.slice(1, -1) : key
 }

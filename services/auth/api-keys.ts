@@ -14,9 +14,9 @@ export class ApiKeys {
   holderOf(key: string): string | undefined {
     if (this.#digests.length === 0) return undefined
     const candidate = sha256(key)
-    let found: Buffer | undefined
-    for (const digest of this.#digests) if (timingSafeEqual(digest, candidate)) found = digest
-    return found === undefined ? undefined : `key:${found.toString('hex', 0, 6)}`
+    let match: Buffer | undefined
+    for (const digest of this.#digests) if (timingSafeEqual(digest, candidate)) match = digest
+    return match === undefined ? undefined : `key:${match.toString('hex', 0, 6)}`
   }
 }
 

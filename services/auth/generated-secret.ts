@@ -60,8 +60,8 @@ export function readGeneratedSecret(directory: string): string | undefined {
  * @throws SecretError
  */
 export function generatedSecret(directory: string): { secret: string; generated: boolean } {
-  const kept = readGeneratedSecret(directory)
-  if (kept !== undefined) return { secret: kept, generated: false }
+  const existing = readGeneratedSecret(directory)
+  if (existing !== undefined) return { secret: existing, generated: false }
   const secret = randomBytes(SECRET_BYTES).toString('base64url')
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 })
