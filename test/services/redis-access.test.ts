@@ -56,7 +56,7 @@ async function exercise(t: Test, follower: Follower, server: RedisServer): Promi
   await store.close()
 }
 
-t.test('the ACL of the guide is enough, and nothing of it is refused', async (t) => {
+t.test('the ACL of the guide allows every command that the store sends', async (t) => {
   const server = await RedisServer.start()
   t.teardown(() => server.stop())
   await server.admin().call('ACL', 'SETUSER', 'belfry', 'on', ...documentedRules(false))
@@ -66,7 +66,7 @@ t.test('the ACL of the guide is enough, and nothing of it is refused', async (t)
   t.same(warnings, [])
 })
 
-t.test('a user without INFO and CONFIG: one warning, and the durability that can be proved', async (t) => {
+t.test('a user without INFO and CONFIG: one warning, and the durability that the node can verify', async (t) => {
   const server = await RedisServer.start({ appendonly: 'yes', appendfsync: 'always' })
   t.teardown(() => server.stop())
   const url = `redis://belfry:${PASSWORD}@127.0.0.1:${server.port}`
@@ -129,7 +129,7 @@ t.test('a policy and a durability changed at run time are noticed within 10 s', 
   await until(() => follower.store.status().available, 'available again', 4000)
 })
 
-t.test('a database that the server does not have is not available, and no other is written to', async (t) => {
+t.test('a database number that the server does not have: the store is not available, and no other database is written', async (t) => {
   const server = await RedisServer.start()
   t.teardown(() => server.stop())
   const far = await openStore(t, `${server.url}/99`)
@@ -159,7 +159,7 @@ t.test('TLS with a client certificate: by URL, and by the environment of a proce
   const { ca: _, ...stranger } = await textsOf(made.stranger, made.ca)
   t.match((await open({ ca })).store.status().available, false, 'no client certificate')
   t.match((await open({ ...client })).store.status().available, false, 'an unknown authority of the server')
-  t.match((await open({ ...stranger, ca })).store.status().available, false, 'a client certificate of nobody known')
+  t.match((await open({ ...stranger, ca })).store.status().available, false, 'a client certificate of an unknown authority')
   const follower = await open({ ...client, ca })
   t.equal(follower.store.status().available, true, follower.store.status().reason)
   await follower.follow('alice')

@@ -57,7 +57,7 @@ t.test('three masters: every user is woken, on both nodes', async (t) => {
   await until(() => one.kicks.length === 1 && two.kicks.length === 1, 'kicks')
 })
 
-t.test('a slot moves, and its new owner unsubscribes everybody: wake-ups arrive again', async (t) => {
+t.test('a slot moves, and its new owner unsubscribes every client: wake-ups arrive again', async (t) => {
   const user = 'mover'
   const slot = slotOfUser(user)
   const from = Math.floor((slot * 3) / 16_384)
@@ -85,7 +85,7 @@ t.test('a slot moves, and its new owner unsubscribes everybody: wake-ups arrive 
   t.ok(Date.now() - sent < 2600, `woken after ${Date.now() - sent} ms, ${two.suspicions - before} suspicions`)
 })
 
-t.test('the owner of a slot unsubscribes everybody, and nothing else changes: the node subscribes again at once', async (t) => {
+t.test('the owner of a slot unsubscribes every client, and nothing else changes: the node subscribes again at once', async (t) => {
   const user = 'mover'
   const slot = slotOfUser(user)
   const owner = (Math.floor((slot * 3) / 16_384) + 1) % 3
@@ -105,13 +105,13 @@ t.test('every subscriber is killed: wake-ups arrive again', async (t) => {
   const since = Date.now()
   await publish(user)
   await until(() => two.ids(user).length === 2, 'what was missed', 8000)
-  t.ok(Date.now() - since < 3500, `healed after ${Date.now() - since} ms`)
+  t.ok(Date.now() - since < 3500, `caught up after ${Date.now() - since} ms`)
   await publish(user)
   await until(() => two.ids(user).length === 3, 'and what follows', 8000)
   t.ok(Date.now() - since < 4000, `woken again after ${Date.now() - since} ms`)
 })
 
-t.test('a master is away: its slots are named, the users of the others are served, and it is used again when it returns', async (t) => {
+t.test('a master is unavailable: its slots are named, other users are served, and it is used again when it returns', async (t) => {
   const [server] = cluster.servers
   const on = (index: number, count: number): string[] =>
     Array.from({ length: 1000 }, (_, i) => `away-${i}`)
@@ -129,13 +129,16 @@ t.test('a master is away: its slots are named, the users of the others are serve
   t.ok(performance.now() - since < 100, 'at once')
   await publish(here)
   const late = await node('late')
-  t.ok(late.store.availableTo(here), 'a node that starts meanwhile serves the others, too')
+  t.ok(late.store.availableTo(here), 'a node that starts now serves the users of the others, too')
   await late.follow(here)
   await publish(here)
   await until(() => late.ids(here).length === 2, 'and is woken')
   await server?.run()
   const back = Date.now()
-  await until(() => [one, two, late].every(({ store }) => store.status().away === undefined && store.availableTo(there)), 'well again')
-  t.ok(Date.now() - back < 5000, `well after ${Date.now() - back} ms`)
+  await until(
+    () => [one, two, late].every(({ store }) => store.status().away === undefined && store.availableTo(there)),
+    'every master is available'
+  )
+  t.ok(Date.now() - back < 5000, `available after ${Date.now() - back} ms`)
   await publish(there)
 })

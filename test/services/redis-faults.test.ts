@@ -45,7 +45,7 @@ function holds(ids: string[], accepted: string[]): boolean {
 const shared = await RedisServer.start()
 const users = Array.from({ length: 20 }, (_, i) => `user-${i}`)
 
-t.test('kill -9 with AOF always: all that was accepted is there after the restart, and the node heals by itself', async (t) => {
+t.test('kill -9 with appendfsync always: every accepted publish is in the log after the restart, and the node recovers', async (t) => {
   const { server, node } = await own(t, { appendonly: 'yes', appendfsync: 'always' })
   const follower = await node()
   t.equal(follower.store.status().durability, 'fsync')
@@ -53,12 +53,12 @@ t.test('kill -9 with AOF always: all that was accepted is there after the restar
   const work = load(follower, users)
   await until(() => work.count() > 300, '300 publishes')
   await server.kill()
-  await until(() => !follower.store.status().available, 'the store is known to be away', 2000)
+  await until(() => !follower.store.status().available, 'the node notices that the store is unavailable', 2000)
   await t.rejects(follower.store.publish(command('a')), UNAVAILABLE)
   await server.run()
   const back = Date.now()
-  await until(() => follower.store.status().available, 'the store is back', 3000)
-  t.ok(Date.now() - back < 2000, `back after ${Date.now() - back} ms`)
+  await until(() => follower.store.status().available, 'the store is available', 3000)
+  t.ok(Date.now() - back < 2000, `available after ${Date.now() - back} ms`)
   const before = work.count()
   await until(() => work.count() > before + 100, '100 more')
   await work.stop()
@@ -82,7 +82,7 @@ t.test('a server that hangs for 5 s', async (t) => {
   const late = command('a')
   const outcome = t.rejects(follower.store.publish(late), UNAVAILABLE)
   await new Promise((resolve) => setTimeout(resolve, 100))
-  await t.rejects(follower.store.publish(command('b')), UNAVAILABLE, 'what waits behind it is not kept longer')
+  await t.rejects(follower.store.publish(command('b')), UNAVAILABLE, 'a later publish is not kept waiting longer')
   await outcome
   t.ok(Date.now() - since < 2100, `rejected after ${Date.now() - since} ms`)
   await until(() => !follower.store.status().available, 'unavailable', 2000)
@@ -94,10 +94,10 @@ t.test('a server that hangs for 5 s', async (t) => {
   t.ok(Date.now() - back < 2100, `available after ${Date.now() - back} ms`)
   const retried = await follower.store.publish(late)
   t.match(retried, { status: 'accepted', offset: 2 })
-  await until(() => follower.ids('a').length === 2, 'the late one is there, once')
+  await until(() => follower.ids('a').length === 2, 'the publish without an answer was appended once')
 })
 
-t.test('an answer that is lost: nothing is written twice', async (t) => {
+t.test('an answer is lost: nothing is written twice', async (t) => {
   const proxy = await TcpProxy.start(shared.port)
   t.teardown(() => proxy.stop())
   const { node } = on(shared, t)
@@ -127,7 +127,7 @@ t.test('an answer that is lost: nothing is written twice', async (t) => {
   }
 })
 
-t.test('the subscriber alone is cut, or goes silent: what was missed is read', async (t) => {
+t.test('only the subscriber is cut, or stops answering: the node reads what it missed', async (t) => {
   const proxy = await TcpProxy.start(shared.port)
   t.teardown(() => proxy.stop())
   const { node } = on(shared, t)
@@ -144,7 +144,7 @@ t.test('the subscriber alone is cut, or goes silent: what was missed is read', a
     const since = Date.now()
     await until(() => follower.suspicions > suspicions, `${break_} is noticed`, 4000)
     t.ok(Date.now() - since < 3000, `${break_} noticed after ${Date.now() - since} ms`)
-    t.ok(follower.store.status().available, 'commands were never in doubt')
+    t.ok(follower.store.status().available, 'commands were not affected')
   }
   await work.stop()
   for (const user of users) {
@@ -155,7 +155,7 @@ t.test('the subscriber alone is cut, or goes silent: what was missed is read', a
   t.equal(work.refused(), 0)
 })
 
-t.test('the commands are cut while the subscriber is silent for good: the node comes back all the same', async (t) => {
+t.test('the connection for commands is cut while the subscriber never answers again: the node becomes available', async (t) => {
   const proxy = await TcpProxy.start(shared.port)
   t.teardown(() => proxy.stop())
   const { node } = on(shared, t)
@@ -172,7 +172,7 @@ t.test('the commands are cut while the subscriber is silent for good: the node c
 })
 
 for (const busy of [false, true]) {
-  t.test(`a wake-up that got lost without anybody noticing is found by the counters, in a ${busy ? 'busy' : 'quiet'} bucket`, async (t) => {
+  t.test(`the counters reveal a wake-up that was lost unnoticed, in a ${busy ? 'busy' : 'quiet'} bucket`, async (t) => {
     const { server, node, keys } = await own(t)
     const follower = await node()
     await follower.follow('a')
@@ -184,14 +184,14 @@ for (const busy of [false, true]) {
     await until(() => follower.suspicions === 1, 'the lag is found', 3500)
     t.ok(Date.now() - since < 2600, `found after ${Date.now() - since} ms`)
     await work?.stop()
-    if (work !== undefined) t.ok(work.count() > 20, `${work.count()} came for others meanwhile`)
+    if (work !== undefined) t.ok(work.count() > 20, `${work.count()} arrived for other users`)
     t.equal(follower.lost, 1)
     await follower.store.publish(command('a'))
-    await until(() => follower.ids('a').length === 1, 'and healed')
+    await until(() => follower.ids('a').length === 1, 'the user has read what was missed')
   })
 }
 
-t.test('FLUSHALL under connected nodes: their users are suspect, and the log is another one', async (t) => {
+t.test('FLUSHALL under connected nodes: their users are suspect, and the log has a new epoch', async (t) => {
   const { server, node } = await own(t)
   const follower = await node()
   const publisher = await node()
@@ -204,7 +204,7 @@ t.test('FLUSHALL under connected nodes: their users are suspect, and the log is 
   await until(() => follower.ids('a').length === 2, 'woken again')
 })
 
-t.test('a detach that fails is made up for', async (t) => {
+t.test('a detach that fails is repeated', async (t) => {
   const proxy = await TcpProxy.start(shared.port)
   t.teardown(() => proxy.stop())
   const { node } = on(shared, t)
@@ -218,12 +218,12 @@ t.test('a detach that fails is made up for', async (t) => {
   proxy.refuse(false)
   await until(() => follower.store.status().available, 'available')
   await follower.follow('back')
-  await until(async () => (await other.store.connections('gone')).length === 0, 'no ghost', 4000)
+  await until(async () => (await other.store.connections('gone')).length === 0, 'the registration was removed', 4000)
   t.match(await other.store.publish(command('gone')), { nodes: 0 })
   t.match(await other.store.publish(command('back')), { nodes: 1 })
 })
 
-t.test('a dead node is taken out; if it was only paused it comes back with all its users', async (t) => {
+t.test('a dead node is removed from the registry; a node that was only paused returns with all its users', async (t) => {
   const proxy = await TcpProxy.start(shared.port)
   t.teardown(() => proxy.stop())
   const { node, keys } = on(shared, t)
@@ -256,7 +256,7 @@ t.test('a dead node is taken out; if it was only paused it comes back with all i
   t.equal((await other.store.connections('a')).length, 1)
 })
 
-t.test('a node sweeps its share, and what is long overdue in the share of another', async (t) => {
+t.test('a node sweeps its share of the buckets, and overdue releases in the shares of others', async (t) => {
   let now = 1_754_000_000_000
   const { node } = await own(t)
   const one = await node(undefined, { rateLimit: 1, clock: () => now })
@@ -271,7 +271,7 @@ t.test('a node sweeps its share, and what is long overdue in the share of anothe
   t.equal((await one.store.sweep()).released, users.length - mine)
 })
 
-t.test('two nodes sweep at once: each is released once, in order, never above the rate', async (t) => {
+t.test('two nodes sweep at once: each notification is released once, in order, within the rate', async (t) => {
   const { node } = on(shared, t)
   const limits = { rateLimit: 5, rateWindowMs: 200 }
   const one = await node(shared.url, limits)

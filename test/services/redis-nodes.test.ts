@@ -8,7 +8,7 @@ async function memoryOf(server: RedisServer): Promise<number> {
   return Number(/used_memory:(\d+)/.exec(await server.admin().info('memory'))?.[1])
 }
 
-t.test('a node that nothing was registered for leaves nothing behind; one that had users stays marked', async (t) => {
+t.test('a node for which nothing was registered leaves no key; a node that had users stays marked dead', async (t) => {
   const { server, node, keys } = await own(t)
   const admin = server.admin()
   const counters = keys.counters[bucketOf('a')] as string
@@ -23,14 +23,14 @@ t.test('a node that nothing was registered for leaves nothing behind; one that h
   const used = await node()
   await used.follow('a')
   await used.store.close()
-  t.ok(Number(await admin.zscore(keys.nodes, used.node)) < 0, 'buried, and kept until a late call cannot register it any more')
+  t.ok(Number(await admin.zscore(keys.nodes, used.node)) < 0, 'marked dead, and kept until no late call can register it')
   t.ok(Number(await admin.hget(counters, used.node)) < 0)
   const other = keys.counters[(bucketOf('a') + 1) % BUCKETS] as string
   t.equal(await admin.hget(other, used.node), null, 'no mark where it had nobody')
   t.match(await stays.store.publish(command('a')), { nodes: 0 })
 })
 
-t.test('thousands of dead nodes: a start takes as long as ever, and they are cleared in the background', async (t) => {
+t.test('thousands of dead nodes: a start takes no longer, and they are removed in the background', async (t) => {
   const { server, node, keys } = await own(t)
   const admin = server.admin()
   const first = await node()
@@ -47,21 +47,21 @@ t.test('thousands of dead nodes: a start takes as long as ever, and they are cle
   const second = await node()
   t.ok(second.store.status().available)
   t.ok(Date.now() - began < 2000, `started in ${Date.now() - began} ms`)
-  await until(async () => (await admin.zcount(keys.nodes, 0, '+inf')) === 2, 'all are cleared', 90_000)
-  t.same(await admin.zrange(keys.nodes, '-inf', '(0', 'BYSCORE'), ['dead-7'], 'only what a registry may name is kept')
+  await until(async () => (await admin.zcount(keys.nodes, 0, '+inf')) === 2, 'all are removed', 90_000)
+  t.same(await admin.zrange(keys.nodes, '-inf', '(0', 'BYSCORE'), ['dead-7'], 'only a node that a registry may name is kept')
   t.match(await second.store.publish(command('a')), { nodes: 1 })
-  t.same(await admin.hkeys(registry), [first.node], 'and is removed where it is met')
+  t.same(await admin.hkeys(registry), [first.node], 'and the next step removes it from the registry')
   t.ok((await memoryOf(server)) - memory < 1_000_000)
 })
 
-t.test('a node that died long ago is forgotten', async (t) => {
+t.test('a node that died long ago is removed', async (t) => {
   const { server, node, keys } = await own(t)
   const admin = server.admin()
   const counters = keys.counters[3] as string
   await admin.zadd(keys.nodes, -(Date.now() - 49 * 3_600_000), 'old', -(Date.now() - 47 * 3_600_000), 'recent')
   await admin.hset(counters, 'old', -5, 'recent', -5)
   await node()
-  await until(async () => (await admin.zscore(keys.nodes, 'old')) === null, 'forgotten')
+  await until(async () => (await admin.zscore(keys.nodes, 'old')) === null, 'removed')
   t.equal(await admin.hget(counters, 'old'), null)
   t.equal(await admin.hget(counters, 'recent'), '-5')
 })

@@ -8,7 +8,7 @@ import { until } from '../fixtures/wait.ts'
 const shared = await RedisServer.start()
 t.teardown(() => shared.stop())
 
-t.test('SCRIPT FLUSH is nothing', async (t) => {
+t.test('after SCRIPT FLUSH the scripts are sent again', async (t) => {
   const { node } = on(shared, t)
   const follower = await node()
   const admin = shared.client()
@@ -21,7 +21,7 @@ t.test('SCRIPT FLUSH is nothing', async (t) => {
   }
 })
 
-t.test('starts while Redis is away', async (t) => {
+t.test('a node starts while Redis is unavailable', async (t) => {
   const server = await RedisServer.prepare()
   t.teardown(() => server.stop())
   const since = Date.now()
@@ -34,7 +34,7 @@ t.test('starts while Redis is away', async (t) => {
   t.match(await follower.store.publish(command('a')), { status: 'accepted', offset: 1 })
 })
 
-t.test('starts while Redis takes connections and says nothing', async (t) => {
+t.test('a node starts while Redis accepts connections and does not answer', async (t) => {
   const proxy = await TcpProxy.start(shared.port)
   t.teardown(() => proxy.stop())
   proxy.silence(true)
@@ -45,30 +45,30 @@ t.test('starts while Redis takes connections and says nothing', async (t) => {
   t.match(await follower.store.publish(command('a')), { status: 'accepted', offset: 1 })
 })
 
-t.test('a Redis that answers and takes no write is not available', async (t) => {
+t.test('a Redis that answers but refuses writes is not available', async (t) => {
   const { server, node } = await own(t, { args: ['--busy-reply-threshold', '100'] })
   const follower = await node()
   const admin = server.client()
   const heals = async (): Promise<void> => {
-    await until(() => follower.store.status().available, 'well again', 3000)
+    await until(() => follower.store.status().available, 'available again', 3000)
     await follower.store.publish(command('a'))
   }
   await follower.store.publish(command('a'))
   await admin.config('SET', 'min-replicas-to-write', 1)
   await t.rejects(follower.store.publish(command('a')), UNAVAILABLE)
-  await until(() => /NOREPLICAS/.test(follower.store.status().reason), 'says that replicas are missing', 4000)
+  await until(() => /NOREPLICAS/.test(follower.store.status().reason), 'the reason names the missing replicas', 4000)
   await admin.config('SET', 'min-replicas-to-write', 0)
   await heals()
   await admin.replicaof('127.0.0.1', 1)
   await t.rejects(follower.store.publish(command('a')), UNAVAILABLE)
-  await until(() => !follower.store.status().available, 'a replica is of no use', 4000)
+  await until(() => !follower.store.status().available, 'a replica is not available', 4000)
   await admin.replicaof('NO', 'ONE')
   await heals()
   const endless = server
     .client()
     .eval('while true do end', 0)
     .catch((error: Error) => error.message)
-  await until(() => !follower.store.status().available, 'a busy server is of no use', 4000)
+  await until(() => !follower.store.status().available, 'a busy server is not available', 4000)
   await t.rejects(follower.store.publish(command('a')), UNAVAILABLE)
   await until(
     () =>
@@ -82,14 +82,14 @@ t.test('a Redis that answers and takes no write is not available', async (t) => 
   await heals()
 })
 
-t.test('must not be used: another eviction policy, another number of buckets, rows of another format', async (t) => {
+t.test('a database is refused: another eviction policy, another number of buckets, rows of another format', async (t) => {
   const { server, node } = await own(t, { args: ['--maxmemory-policy', 'allkeys-lru'] })
   await t.rejects(node(), { message: /noeviction/ })
   const late = await RedisServer.prepare({ args: ['--maxmemory-policy', 'allkeys-lru'] })
   t.teardown(() => late.stop())
   const follower = await on(late, t).node()
   await late.run()
-  await until(() => /noeviction/.test(follower.store.status().reason), 'says why', 4000)
+  await until(() => /noeviction/.test(follower.store.status().reason), 'the reason names the policy', 4000)
   t.notOk(follower.store.status().available)
   await server.client().config('SET', 'maxmemory-policy', 'noeviction')
   const prefix = 'other'
@@ -101,7 +101,7 @@ t.test('must not be used: another eviction policy, another number of buckets, ro
   await t.rejects(older.open('n', follower), { message: /rows of format 1, this version reads format 2/ })
 })
 
-t.test('a full Redis takes no publish, and everything that makes room', async (t) => {
+t.test('a full Redis refuses publishes, and accepts every call that makes room', async (t) => {
   const { server, node } = await own(t)
   const follower = await node(server.url, { rateLimit: 5, rateWindowMs: 60_000 })
   const many = Array.from({ length: 50 }, (_, i) => `full-${i}`)

@@ -9,7 +9,7 @@ import { until } from '../fixtures/wait.ts'
 const shared = await RedisServer.start()
 t.teardown(() => shared.stop())
 
-t.test('registrations of live devices that were deleted by hand are found within a minute', { timeout: 90_000 }, async (t) => {
+t.test('registrations of connected devices that were deleted are restored within a minute', { timeout: 90_000 }, async (t) => {
   const { server, node, keys } = await own(t)
   const follower = await node()
   const admin = server.admin()
@@ -27,7 +27,7 @@ t.test('registrations of live devices that were deleted by hand are found within
   await until(() => users.slice(0, 20).every((user) => follower.ids(user).length === 1), 'and woken')
 })
 
-t.test('an older AOF: what the registry holds for a node that left the user since is taken back', async (t) => {
+t.test('an older AOF: registrations of users who have left the node are removed', async (t) => {
   const { server, node, keys } = await own(t, { appendonly: 'yes', appendfsync: 'always' })
   const [one, two] = [await node(server.url, { maxConnections: 2 }), await node(server.url, { maxConnections: 2 })]
   const admin = server.admin()
@@ -44,8 +44,12 @@ t.test('an older AOF: what the registry holds for a node that left the user sinc
   await cp(kept, folder, { recursive: true })
   await server.run()
   const registered = async (user: string): Promise<number> => await admin.hlen(keys.registry(user))
-  await until(async () => one.store.status().available && two.store.status().available, 'both are back')
-  await until(async () => (await Promise.all(ghosts.map(registered))).every((count) => count === 0), 'no ghost', 10_000)
+  await until(async () => one.store.status().available && two.store.status().available, 'both are available')
+  await until(
+    async () => (await Promise.all(ghosts.map(registered))).every((count) => count === 0),
+    'the registrations were removed',
+    10_000
+  )
   t.equal(await registered('stays'), 1)
   for (const user of ghosts) {
     await two.follow(user)
@@ -53,17 +57,17 @@ t.test('an older AOF: what the registry holds for a node that left the user sinc
   }
 })
 
-t.test('a wake-up for a user who is not here: the registration is taken back', async (t) => {
+t.test('a wake-up for a user without a connection here: the registration is removed', async (t) => {
   const { node, keys } = on(shared, t)
   const follower = await node()
   const admin = shared.admin()
   await follower.follow('other')
   await admin.hset(keys.registry('alice'), follower.node, `1 ${JSON.stringify(follower.connections('alice'))}`)
   t.match(await follower.store.publish(command('alice')), { nodes: 1 })
-  await until(async () => (await admin.hlen(keys.registry('alice'))) === 0, 'taken back', 5000)
+  await until(async () => (await admin.hlen(keys.registry('alice'))) === 0, 'removed', 5000)
 })
 
-t.test('a disconnect whose message is lost is found like a lost wake-up, and told once the node attaches again', async (t) => {
+t.test('the message of a disconnect is lost: the counters reveal it, and the attach that follows returns the order to close', async (t) => {
   const proxy = await TcpProxy.start(shared.port)
   t.teardown(() => proxy.stop())
   const { node, keys } = on(shared, t)
@@ -87,8 +91,8 @@ t.test('a disconnect whose message is lost is found like a lost wake-up, and tol
   const kicks = deaf.kicks.length
   await deaf.leave('alice')
   t.equal(await operator.store.disconnect(disconnect), 0)
-  t.equal(await shared.admin().exists(keys.ofUser('alice', ['KICKS'])), 0, 'what was told is forgotten once the connection is gone')
+  t.equal(await shared.admin().exists(keys.ofUser('alice', ['KICKS'])), 0, 'the order is deleted once the connection has left the registry')
   await until(() => deaf.store.status().available, 'available')
   await deaf.follow('alice')
-  t.equal(deaf.kicks.length, kicks, 'who comes back is welcome')
+  t.equal(deaf.kicks.length, kicks, 'a new connection is not closed')
 })

@@ -81,7 +81,7 @@ t.test('buckets are even, and lie in even shares of the Cluster', async (t) => {
   t.ok(Math.min(...counts) > 0.6 * mean, `the emptiest has ${Math.min(...counts)}`)
 })
 
-t.test('what a user who is not there costs', async (t) => {
+t.test('the memory of a user without a connection', async (t) => {
   const server = await RedisServer.start()
   t.teardown(() => server.stop())
   const admin = server.client()
@@ -126,7 +126,7 @@ t.test('what a user who is not there costs', async (t) => {
   t.ok(expiry > 29 * 24 * 3600, 'and it expires')
 })
 
-t.test('a mark of more rows than a Lua stack holds answers with all of them', async (t) => {
+t.test('a mark of more rows than a Lua stack holds returns all of their ids', async (t) => {
   const server = await RedisServer.start()
   t.teardown(() => server.stop())
   const count = 9000
@@ -152,7 +152,7 @@ t.test('a mark of more rows than a Lua stack holds answers with all of them', as
   t.equal(unread, 0)
 })
 
-t.test('meta expires no sooner than the revocation in it, and other keys as before', async (t) => {
+t.test('meta expires no sooner than the revocation in it; other keys expire as usual', async (t) => {
   const { server, keys, node } = await own(t)
   const revocationTtlMs = 90 * 86_400_000
   const { store } = await node(server.url, { revocationTtlMs })
@@ -166,7 +166,7 @@ t.test('meta expires no sooner than the revocation in it, and other keys as befo
   t.ok(log > META_TTL_MS - 60_000 && log <= META_TTL_MS)
 })
 
-t.test('the wake-ups of one call leave together for each node, in order with those that leave alone', async (t) => {
+t.test('the wake-ups of one call leave together for each node, in order with the wake-ups that leave alone', async (t) => {
   const { server, node } = await own(t)
   const [one, two] = [await node(), await node()]
   const users = ['alice', 'bob', 'carol', 'dave', 'erin']
@@ -185,7 +185,7 @@ t.test('the wake-ups of one call leave together for each node, in order with tho
     ...['carol', 'dave', 'erin', 'alice', 'bob'].map((user) => command(user, false))
   ]
   const results = await Promise.all(sent.map((item) => one.store.publish(item)))
-  await until(() => woken.get(one)?.length === 8 && woken.get(two)?.length === 5, 'everybody is woken')
+  await until(() => woken.get(one)?.length === 8 && woken.get(two)?.length === 5, 'both nodes are woken')
   t.same(
     woken.get(one)?.map(({ user, offset, row }) => [user, offset, row === undefined ? '' : rowId(row)]),
     sent.map(({ user, id }, index) => [user, (results[index] as { offset: number }).offset, id])

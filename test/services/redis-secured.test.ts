@@ -26,7 +26,7 @@ async function works(t: Test, follower: Follower): Promise<void> {
   await until(() => follower.ids('alice').length === 1, 'the wake-up')
 }
 
-t.test('a Cluster that wants a user and a password', async (t) => {
+t.test('a Cluster that requires a user and a password', async (t) => {
   const cluster = await RedisCluster.start()
   t.teardown(() => cluster.stop())
   for (const server of cluster.servers) {
@@ -54,7 +54,7 @@ t.test('a Sentinel and a master with passwords of their own', async (t) => {
   await works(t, await open(t, { sentinels, sentinelName: name, password, sentinelPassword: 'hunter3' }))
 })
 
-t.test('TLS is spoken from the first byte', async (t) => {
+t.test('a TLS handshake begins with the first byte', async (t) => {
   const sockets: Socket[] = []
   const server = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -18,7 +18,7 @@ async function open(t: Test, keyPrefix: string, overrides: Partial<StoreSettings
   return await new Follower(`node-${names}`, store).open()
 }
 
-t.test('nodes with other settings are told at the start and while they run; a rolling restart ends it', async (t) => {
+t.test('nodes with different settings are logged at the start and while they run; a rolling restart ends it', async (t) => {
   const first: string[] = []
   const second: string[] = []
   const one = await open(t, 'differ', { rateLimit: 10 }, first)
@@ -36,12 +36,12 @@ t.test('nodes with other settings are told at the start and while they run; a ro
   await one.store.close()
   const again = await open(t, 'differ', { rateLimit: 20, retentionMs: 60_000 })
   t.equal(again.store.differingNodes(), 0)
-  await until(() => two.store.differingNodes() === 0, 'all are alike', 8000)
+  await until(() => two.store.differingNodes() === 0, 'all settings are equal', 8000)
   t.equal(second.length, 1, 'each difference is logged once')
-  t.same((await server.admin().hkeys('differ:settings')).sort(), [again.node, two.node].sort(), 'nothing of those who left')
+  t.same((await server.admin().hkeys('differ:settings')).sort(), [again.node, two.node].sort(), 'no settings of nodes that ended')
 })
 
-t.test('a shorter window after a restart: what was parked is released on the new schedule', async (t) => {
+t.test('a shorter window after a restart: parked notifications are released on the new schedule', async (t) => {
   const before = await open(t, 'window', { rateLimit: 1, rateWindowMs: 3_600_000 })
   for (const user of ['a', 'b']) {
     await before.store.publish(command(user))
