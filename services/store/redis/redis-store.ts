@@ -269,7 +269,7 @@ export class RedisStore implements Store {
     return agedTo === undefined ? '' : `<${agedTo}`
   }
 
-  /** Rejects with `StoreFull` or `StoreUnavailable`, whatever error the call rejects with. */
+  /** Maps the errors of a call: to `StoreFull` if Redis has no memory left, else to `StoreUnavailable`. */
   async #mapErrors<Result>(call: () => Promise<Result>, user = ''): Promise<Result> {
     try {
       if (this.#closed) throw new CommandNotSent('closed')
