@@ -15,7 +15,7 @@ interface Calling {
   token: string | undefined
 }
 
-export interface TokenCommand {
+interface TokenCommand {
   name: 'token'
   json: boolean
   user: string

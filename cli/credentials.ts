@@ -7,7 +7,7 @@ export class CommandError extends Error {
 }
 
 /** The settings of the service that decide how a token is signed. */
-export interface KeySource {
+interface KeySource {
   JWT_SECRET: string
   JWT_PUBLIC_KEY: string
   JWKS_URL: string

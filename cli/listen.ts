@@ -5,7 +5,7 @@ import { CommandError } from './credentials.ts'
 import { observedWebSocket } from './observed-socket.ts'
 import type { Output } from './output.ts'
 
-export interface TokenSource {
+interface TokenSource {
   /** Called for each token that the client needs. */
   token: () => string
   /** True if another call gives another token. If false, a refused token ends the command. */

@@ -3,7 +3,7 @@ import { WebSocket } from 'ws'
 import type { WebSocketConstructor } from '../packages/client/src/index.ts'
 import { type ByeFrame, closeCodes, type HelloFrame, type ServerFrame } from '../services/protocol/index.ts'
 
-export interface SocketObserver {
+interface SocketObserver {
   /** An attempt to connect begins. */
   opening(): void
   greeted(frame: HelloFrame): void
