@@ -61,7 +61,7 @@ export const contractMutations: Mutation[] = [
       {
         file: 'services/store/embedded/registry.ts',
         find: 'if (pending !== undefined && pending.writtenBy > number) return false',
-        put: ''
+        put: ';'
       }
     ],
     store: 'embedded',

@@ -11,7 +11,7 @@ export const deliveryMutations: Mutation[] = [
       {
         file: 'services/connection/heartbeat.ts',
         find: "if (this.#unansweredSince > 0 && now - this.#unansweredSince >= timeouts.pongMs) return 'noPong'",
-        put: ''
+        put: ';'
       }
     ],
     store: 'redis',
@@ -21,7 +21,7 @@ export const deliveryMutations: Mutation[] = [
   },
   {
     name: 'no node sweeps for a dead node',
-    edits: [{ file: 'services/delivery/releaser.ts', find: 'this.#sweeping ??= this.#sweep()', put: '' }],
+    edits: [{ file: 'services/delivery/releaser.ts', find: 'this.#sweeping ??= this.#sweep()', put: ';' }],
     store: 'redis',
     faults: ['nodeKill'],
     intensity: 3,
@@ -70,7 +70,7 @@ export const deliveryMutations: Mutation[] = [
   },
   {
     name: 'a wake-up during a read is ignored',
-    edits: [{ file: 'services/connection/local-user.ts', find: 'this.observe(epoch, offset)', put: '' }],
+    edits: [{ file: 'services/connection/local-user.ts', find: 'this.observe(epoch, offset)', put: ';' }],
     store: 'redis',
     faults: ['frozenReader', 'clientCut', 'slowReader'],
     intensity: 6,

@@ -13,7 +13,7 @@ const slowSync = {
 export const embeddedMutations: Mutation[] = [
   {
     name: 'embedded: a publish is answered before the sync',
-    edits: [slowSync, { file: EMBEDDED, find: 'if (entry.group?.settled === false) await entry.group.done', put: '' }],
+    edits: [slowSync, { file: EMBEDDED, find: 'if (entry.group?.settled === false) await entry.group.done', put: ';' }],
     store: 'embedded',
     faults: ['nodeKill'],
     intensity: 2,
@@ -35,7 +35,7 @@ export const embeddedMutations: Mutation[] = [
       {
         file: 'services/store/embedded/codec.ts',
         find: "put(textKey(prefix, 'k', effect.key), encodePlace(effect.place))",
-        put: ''
+        put: ';'
       }
     ],
     store: 'embedded',

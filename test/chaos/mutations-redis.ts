@@ -14,7 +14,7 @@ export const redisMutations: Mutation[] = [
         find: 'this.#owners = agree(views)',
         put: 'if (this.#owners.length === 0) this.#owners = agree(views)'
       },
-      { file: 'services/store/redis/cluster-map.ts', find: 'owners[slot] = owner', put: '' }
+      { file: 'services/store/redis/cluster-map.ts', find: 'owners[slot] = owner', put: ';' }
     ],
     store: 'cluster',
     faults: ['masterKill'],
@@ -48,7 +48,7 @@ export const redisMutations: Mutation[] = [
       {
         file: 'services/store/redis/wakeups.ts',
         find: 'if (!isFirst) for (const bucket of missed) this.#suspectBuckets.add(bucket)',
-        put: ''
+        put: ';'
       }
     ],
     store: 'redis',
@@ -278,7 +278,7 @@ export const redisMutations: Mutation[] = [
   },
   {
     name: 'a failed detach is not retried',
-    edits: [{ file: HOUSEKEEPING, find: 'await this.#registrations.retry(this.#node, master.buckets)', put: '' }],
+    edits: [{ file: HOUSEKEEPING, find: 'await this.#registrations.retry(this.#node, master.buckets)', put: ';' }],
     store: 'redis',
     faults: ['storeKill', 'storePause', 'clientCut'],
     intensity: 4,
@@ -288,7 +288,7 @@ export const redisMutations: Mutation[] = [
   {
     name: 'a closed connection is not detached',
     edits: [
-      { file: 'services/connection/registry.ts', find: 'this.#store.detach(local.user, local.listed()).catch(() => undefined)', put: '' }
+      { file: 'services/connection/registry.ts', find: 'this.#store.detach(local.user, local.listed()).catch(() => undefined)', put: ';' }
     ],
     store: 'redis',
     faults: ['clientCut'],

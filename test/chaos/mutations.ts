@@ -27,6 +27,7 @@ export interface Edit {
   file: string
   /** Code that is in the file exactly once. Matched by tokens, so that line breaks, semicolons, quotes and comments do not matter. */
   find: string
+  /** The new code; `;` for a removed TypeScript statement, so that it does not make the next one conditional. */
   put: string
 }
 
