@@ -15,7 +15,7 @@ type Command = (...args: Value[]) => Promise<unknown>
 export class Scripts {
   readonly #client: Redis
   readonly #oneSlotPerCall: boolean
-  readonly #commands = new Map<ScriptName, Command>()
+  readonly #commandByScript = new Map<ScriptName, Command>()
 
   /** @param oneSlotPerCall true in a Cluster, whose servers refuse a script with keys of several slots */
   constructor(client: Redis, texts: ScriptTexts, oneSlotPerCall: boolean) {
@@ -24,13 +24,13 @@ export class Scripts {
     for (const [name, lua] of texts) {
       const command = commandOf(name)
       client.defineCommand(command, { numberOfKeys: scriptOf(name).keys.length, lua })
-      this.#commands.set(name, (client as unknown as Record<string, Command>)[`${command}Buffer`] as Command)
+      this.#commandByScript.set(name, (client as unknown as Record<string, Command>)[`${command}Buffer`] as Command)
     }
   }
 
   /** Runs a script as one atomic step. Rejects with the client's error. */
   run<Name extends ScriptName>(name: Name, keys: readonly string[], args: Args<Name>): Promise<Reply> {
-    return (this.#commands.get(name) as Command).call(this.#client, ...keys, ...arrange(name, args)) as Promise<Reply>
+    return (this.#commandByScript.get(name) as Command).call(this.#client, ...keys, ...arrange(name, args)) as Promise<Reply>
   }
 
   /** Runs a script over keys of many buckets of this server, a few at a time, so that a publish waits for few of them. */
