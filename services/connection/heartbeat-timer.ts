@@ -36,7 +36,7 @@ export class HeartbeatTimer {
 
   /**
    * Reads the logs whose oldest row expired. The read trims the log, and the store tells every device if that changed the unread count; without the
-   * read, a user to whom nobody publishes would keep an old count.
+   * read, the count would stay wrong until the next publish to the user.
    */
   #readExpired(now: number): void {
     for (const local of this.#registry.users()) {

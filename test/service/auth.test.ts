@@ -364,9 +364,9 @@ t.test('while the key set is unavailable, tokens get 503 and no verdict', async 
   const set = await keyServer(t, () => keys)
   const service = await startService(t, { JWT_SECRET: '', JWKS_URL: set.url, JWT_ISSUER: 'us', JWT_AUDIENCE: 'belfry' })
   const token = await sign(privateKey, 'ES256', { kid: 'k' }, { iss: 'us', aud: 'belfry' })
-  const away = await call(service, 'GET', '/v1/me/notifications', undefined, { token })
-  t.match(away, { status: 503, body: { code: 'BELFRY_ERR_KEYS_UNAVAILABLE' } })
-  t.ok(Number(away.headers.get('retry-after')) >= 1)
+  const unavailable = await call(service, 'GET', '/v1/me/notifications', undefined, { token })
+  t.match(unavailable, { status: 503, body: { code: 'BELFRY_ERR_KEYS_UNAVAILABLE' } })
+  t.ok(Number(unavailable.headers.get('retry-after')) >= 1)
   await t.rejects(connect(t, service, 'alice', { token }), { message: /503/ }, 'the socket too, in HTTP')
   keys = [await jwk(publicKey, 'k', 'ES256')]
   await until(async () => (await call(service, 'GET', '/v1/me/notifications', undefined, { token })).status === 200)

@@ -151,11 +151,11 @@ t.test('recall', async (t) => {
   for (const client of [one, two]) await client.next('caughtUp')
   const shown = (await publish(service, { to: 'alice', ...NOTE })).body.id
   for (const client of [one, two]) await client.next('notification')
-  const gone = await call(service, 'DELETE', `/v1/users/alice/notifications/${shown}`)
-  t.same([gone.status, gone.body], [204, ''])
-  t.equal(gone.headers.get('belfry-durability'), 'fsync')
+  const recalled = await call(service, 'DELETE', `/v1/users/alice/notifications/${shown}`)
+  t.same([recalled.status, recalled.body], [204, ''])
+  t.equal(recalled.headers.get('belfry-durability'), 'fsync')
   for (const client of [one, two]) t.match(await client.next('retract'), { id: shown, reason: 'recalled', unread: 0 })
-  isProblem(t, await call(service, 'DELETE', `/v1/users/alice/notifications/${shown}`), 404, 'NOT_FOUND', 'it is gone already')
+  isProblem(t, await call(service, 'DELETE', `/v1/users/alice/notifications/${shown}`), 404, 'NOT_FOUND', 'recalled before')
   isProblem(t, await call(service, 'GET', `/v1/users/alice/notifications/${shown}`), 404, 'NOT_FOUND')
   isProblem(t, await call(service, 'DELETE', '/v1/users/alice/notifications/unknown'), 404, 'NOT_FOUND')
 

@@ -63,7 +63,7 @@ t.test('publish', async (t) => {
       ['a long type', { ...good, type: 'x'.repeat(129) }],
       ['a long ref', { ...good, ref: 'x'.repeat(2049) }],
       ['an unknown field', { ...good, priority: 1 }],
-      ['nobody', { ...good, to: [] }],
+      ['no recipient', { ...good, to: [] }],
       ['an empty user', { ...good, to: '' }],
       ['a user that is a number', { ...good, to: 7 }],
       ['one bad user among good ones', { ...good, to: ['a', ''] }],
@@ -346,8 +346,12 @@ t.test('operations and documents', async (t) => {
   const { status } = service.app.store
   const sound = { full: false, damage: '' }
   service.app.store.status = () => ({ ...sound, available: false, reason: 'connect ECONNREFUSED 192.0.2.7:6379', durability: 'fsync' })
-  const away = await call(service, 'GET', '/health/ready', undefined, open)
-  t.same([away.status, away.body], [503, { ready: false, checks: { node: 'ok', store: 'away' } }], 'the answer names no address')
+  const unavailable = await call(service, 'GET', '/health/ready', undefined, open)
+  t.same(
+    [unavailable.status, unavailable.body],
+    [503, { ready: false, checks: { node: 'ok', store: 'away' } }],
+    'the answer names no address'
+  )
   service.app.store.status = () => ({ ...status.call(service.app.store), damage: '000005.ldb at byte 0: damaged' })
   const damaged = await call(service, 'GET', '/health/ready', undefined, open)
   t.same([damaged.status, damaged.body.checks.store], [503, '000005.ldb at byte 0: damaged'])

@@ -81,14 +81,14 @@ t.test('and behind a Sentinel', async (t) => {
   await holdsAcrossNodes(t, { REDIS_SENTINELS: `127.0.0.1:${sentinel.port}`, REDIS_SENTINEL_NAME: name })
 })
 
-t.test('while Redis is away each node limits by itself, and says so once', async (t) => {
+t.test('while Redis is unavailable each node limits by itself, and logs it once', async (t) => {
   const redis = await RedisServer.start()
   t.teardown(() => redis.stop())
   const environment = { REDIS_URL: redis.url, CONNECT_RATE_LIMIT_MAX: '4' }
   const [one, two] = [await startNode(t, environment), await startNode(t, environment)]
   t.same(await attempts([one, two], 2), [426, 426])
   await redis.kill()
-  // The store is away, too: an attempt that the limit lets pass is answered with 503.
+  // The store is unavailable, too: an attempt that the limit lets pass is answered with 503.
   t.same(await attempts([one, two], 12), [503, 503, 503, 503, 503, 503, 503, 503, 429, 429, 429, 429])
   for (const { messages } of [one, two]) t.equal(messages.filter((message) => message === OWN_LIMIT).length, 1)
   await redis.run()
@@ -99,7 +99,7 @@ t.test('while Redis is away each node limits by itself, and says so once', async
   t.equal(one.messages.filter((message) => message === OWN_LIMIT).length, 1)
 })
 
-t.test('a node starts while Redis is away, and uses it when it is there', async (t) => {
+t.test('a node starts without Redis, and uses Redis once it is available', async (t) => {
   const redis = await RedisServer.prepare()
   t.teardown(() => redis.stop())
   const node = await startNode(t, { REDIS_URL: redis.url, CONNECT_RATE_LIMIT_MAX: '4' })

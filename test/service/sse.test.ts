@@ -98,9 +98,9 @@ t.test('caughtUp has an id, so that an EventSource with latest loses nothing bet
   t.match(caughtUp, { id: /^\w+\.1\./, frame: { eventId: caughtUp.id } })
   first.abort.abort()
   await until(() => service.app.connections.count === 0)
-  await call(service, 'POST', '/v1/notifications', { to: 'gil', type: 'a', title: 'While away' })
+  await call(service, 'POST', '/v1/notifications', { to: 'gil', type: 'a', title: 'While offline' })
   const again = await stream(t, service, 'gil', '?device_id=page&last_event_id=latest', { 'last-event-id': caughtUp.id })
-  t.match(await again.next('notification'), { frame: { notification: { title: 'While away' } } })
+  t.match(await again.next('notification'), { frame: { notification: { title: 'While offline' } } })
 })
 
 t.test('the id of caughtUp on an empty log resumes', async (t) => {

@@ -68,11 +68,11 @@ t.test('what a sweep leaves of a user is released when it is due, and not at the
 t.test('a cursor that the store did not write is written again after a second', async (t) => {
   const counters = new Counters()
   const written: number[] = []
-  let away = true
+  let isUnavailable = true
   const start = Date.now()
   const ack = async (): Promise<void> => {
     written.push(Date.now() - start)
-    if (away) throw new errors.StoreUnavailable()
+    if (isUnavailable) throw new errors.StoreUnavailable()
   }
   const queue = new CursorWriter({ ack } as unknown as Store, counters)
   queue.ack('alice', 'd', { epoch: 'e', offset: 1, id8: 'x' })
@@ -85,7 +85,7 @@ t.test('a cursor that the store did not write is written again after a second', 
     await settle()
     t.same(written, times)
   }
-  away = false
+  isUnavailable = false
   mock.timers.tick(1000)
   await settle()
   t.same(written, [50, 1050, 2050])
