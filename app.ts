@@ -16,9 +16,9 @@ import openapi from './plugins/openapi.ts'
 import publisher from './plugins/publisher.ts'
 import rateLimit from './plugins/rate-limit.ts'
 import redis from './plugins/redis.ts'
-import releaser from './plugins/releaser.ts'
 import security from './plugins/security.ts'
 import store from './plugins/store.ts'
+import userClock from './plugins/user-clock.ts'
 import websocket from './plugins/websocket.ts'
 import wire from './plugins/wire.ts'
 import asyncapiRoutes from './routes/asyncapi.ts'
@@ -75,7 +75,7 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, generatedS
   await fastify.register(connections)
   await fastify.register(fanout)
   await fastify.register(offlineQueue)
-  await fastify.register(releaser)
+  await fastify.register(userClock)
   await fastify.register(rateLimit)
   await fastify.register(publisher)
   await fastify.register(inbox)

@@ -59,6 +59,7 @@ export const environmentSchema = Type.Object({
   RATE_LIMIT_MAX: whole(10, 0, 1000, 'Notifications per user in any rolling window, further ones are parked; 0: no limit'),
   RATE_LIMIT_WINDOW_MS: whole(1000, 10, 3_600_000, 'Length of the window of RATE_LIMIT_MAX, milliseconds'),
   PARKED_MAX: whole(1000, 1, 100_000, 'Parked notifications per user'),
+  SCHEDULED_MAX: whole(1000, 1, 100_000, 'Scheduled notifications per user'),
   RETENTION_SECONDS: whole(604_800, 1, 2_592_000, 'Age at which a notification is trimmed, seconds'),
   LOG_MAX_ENTRIES: whole(1000, 10, 100_000, 'Notifications kept per user'),
   MAX_UNACKED: whole(100, 1, 10_000, 'Frames in flight to a connection without an acknowledgement'),

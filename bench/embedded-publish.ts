@@ -13,6 +13,7 @@ const settings = {
   rateLimit: 0,
   rateWindowMs: 1000,
   parkedMax: 1000,
+  scheduledMax: 1000,
   retentionMs: 604_800_000,
   maxEntries: 1000,
   maxConnections: 0,

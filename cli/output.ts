@@ -52,6 +52,8 @@ export class Output {
         return this.#style('dim', `${frame.state}: ${frame.ids.join(' ')} (${frame.unread} unread)`)
       case 'retract':
         return this.#style('dim', `retracted: ${frame.id} (${frame.reason}; ${frame.unread} unread)`)
+      case 'answered':
+        return this.#style('dim', `answered: ${frame.id} ${frame.action} by ${frame.deviceId} (${frame.unread} unread)`)
       case 'digest':
         return this.#style('dim', `digest: ${frame.count} notifications lost their worth while they waited: ${frame.ids.join(' ')}`)
       case 'gap':

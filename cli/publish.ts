@@ -70,6 +70,8 @@ function lineOf(id: string, result: RecipientResult): string {
       return `accepted  ${result.user}  ${result.eventId}  ${id}`
     case 'parked':
       return `parked  ${result.user}  until ${timeOf(result.releaseAt)}  ${id}`
+    case 'scheduled':
+      return `scheduled  ${result.user}  at ${timeOf(result.deliverAt)}  ${id}`
     case 'rejected':
       return `rejected  ${result.user}  ${result.code}`
   }

@@ -10,7 +10,7 @@ declare module 'fastify' {
 /** Publishes notifications for the REST routes. */
 export default fp(
   async (app) => {
-    app.decorate('publisher', new Publisher(app.store, app.releaser, app.counters))
+    app.decorate('publisher', new Publisher(app.store, app.userClock, app.counters))
   },
-  { name: 'publisher', fastify: '5.x', dependencies: ['store', 'releaser', 'metrics'] }
+  { name: 'publisher', fastify: '5.x', dependencies: ['store', 'user-clock', 'metrics'] }
 )

@@ -30,6 +30,7 @@ export default fp(
       rateLimit: config.RATE_LIMIT_PER_WINDOW,
       rateWindowMs: config.RATE_LIMIT_WINDOW_MS,
       parkedMax: config.PARKED_MAX,
+      scheduledMax: config.SCHEDULED_MAX,
       retentionMs: config.RETENTION_SECONDS * 1000,
       maxEntries: config.LOG_MAX_ENTRIES,
       maxConnections: config.MAX_CONNECTIONS_PER_USER,

@@ -44,6 +44,7 @@ const QueueSchema = Type.Object(
     head: described(EventIdSchema, 'The newest row; empty while there is no log'),
     first: described(EventIdSchema, 'The oldest retained row'),
     parked: Type.Integer({ description: 'Notifications that wait for their release' }),
+    scheduled: Type.Integer({ description: 'Notifications that wait for their time' }),
     unread: Type.Integer(),
     devices: Type.Array(
       Type.Object({

@@ -21,6 +21,7 @@ export const errors = {
   NotFound: createError('BELFRY_ERR_NOT_FOUND', '%s', 404),
   RequestTimeout: createError('BELFRY_ERR_REQUEST_TIMEOUT', 'The request took too long to arrive', 408),
   LogRestarted: createError('BELFRY_ERR_LOG_RESTARTED', 'The log was started afresh since: read it from its beginning', 409),
+  AlreadyAnswered: createError('BELFRY_ERR_ALREADY_ANSWERED', 'The notification was answered before', 409),
   TooLarge: createError('BELFRY_ERR_TOO_LARGE', '%s', 413),
   UnsupportedMediaType: createError(
     'BELFRY_ERR_UNSUPPORTED_MEDIA_TYPE',
@@ -32,6 +33,7 @@ export const errors = {
   UpgradeRequired: createError('BELFRY_ERR_UPGRADE_REQUIRED', 'This path speaks WebSocket: send an Upgrade', 426),
   TooManyRequests: createError('BELFRY_ERR_TOO_MANY_REQUESTS', 'Too many requests from one caller', 429),
   ParkedFull: createError('BELFRY_ERR_PARKED_FULL', 'Too many notifications wait for this user', 429),
+  ScheduledFull: createError('BELFRY_ERR_SCHEDULED_FULL', 'Too many notifications are scheduled for this user', 429),
   HeadersTooLarge: createError('BELFRY_ERR_HEADERS_TOO_LARGE', 'The headers are too large', 431),
   Internal: createError('BELFRY_ERR_INTERNAL', 'Something went wrong here', 500),
   KeyUnknown: createError('BELFRY_ERR_KEY_UNKNOWN', 'The key set does not have the key of this token yet', 503),

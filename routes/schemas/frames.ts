@@ -10,7 +10,7 @@ import {
   UserSchema
 } from './common.ts'
 import { type Equal, proven } from './equal.ts'
-import { content, MarkAgeSchema } from './notification.ts'
+import { AnswerSchema, MarkAgeSchema, shown } from './notification.ts'
 
 const count = (description: string) => Type.Integer({ minimum: 0, description })
 const UnreadSchema = count('Notifications that are unread or seen, after this')
@@ -51,14 +51,8 @@ export const serverFrames = {
     eventId: EventIdSchema,
     replay: ReplaySchema,
     state: Type.Optional(StateSchema),
-    notification: Type.Object({
-      id: NotificationIdSchema,
-      type: content.type,
-      title: content.title,
-      timestamp: MillisecondsSchema('When it happened'),
-      ref: content.ref,
-      data: content.data
-    })
+    answer: Type.Optional(AnswerSchema),
+    notification: Type.Object(shown)
   }),
   state: frame('state', 'The state of notifications changed, here or on another device', {
     eventId: EventIdSchema,
@@ -72,6 +66,14 @@ export const serverFrames = {
     replay: ReplaySchema,
     id: NotificationIdSchema,
     reason: Type.String(),
+    unread: UnreadSchema,
+    collapseKey: Type.Optional(Type.String({ description: 'Its key: older notifications of the key are taken back too' }))
+  }),
+  answered: frame('answered', 'A notification was answered, here or on another device; it is read now', {
+    eventId: EventIdSchema,
+    replay: ReplaySchema,
+    id: NotificationIdSchema,
+    ...AnswerSchema.properties,
     unread: UnreadSchema
   }),
   digest: frame('digest', 'Parked notifications lost their worth; this takes their place', {
@@ -93,14 +95,17 @@ export const serverFrames = {
     ref: RefSchema,
     unread: Type.Optional(UnreadSchema),
     durability: Type.Optional(DurabilitySchema),
-    tokenExpiresAt: Type.Optional(MillisecondsSchema('When the new token expires'))
+    tokenExpiresAt: Type.Optional(MillisecondsSchema('When the new token expires')),
+    id: Type.Optional(NotificationIdSchema),
+    ...Type.Partial(AnswerSchema).properties
   }),
   error: frame('error', 'The frame with the same ref was not carried out', {
     ref: RefSchema,
     code: Type.String({ description: 'A code as in REST answers' }),
     message: Type.String(),
     temporary: Type.Boolean({ description: 'The same frame may work later' }),
-    retryAfterMs: Type.Optional(count('When'))
+    retryAfterMs: Type.Optional(count('When')),
+    answer: Type.Optional(AnswerSchema)
   }),
   bye: frame('bye', 'The server closes next', {
     code: Type.Integer({ description: 'The close code that follows' }),
@@ -117,6 +122,11 @@ export const clientFrames = {
     upTo: Type.Optional(EventIdSchema),
     state: StateSchema,
     ageMs: Type.Optional(MarkAgeSchema)
+  }),
+  answer: frame('answer', 'Answers a notification by one of its actions: the first answer of any device wins', {
+    ref: RefSchema,
+    id: NotificationIdSchema,
+    action: Type.String()
   }),
   refresh: frame('refresh', 'A new token for the same user, before the old one expires', { ref: RefSchema, token: Type.String() }),
   pong: frame('pong', 'The answer to a ping', { time: Type.Optional(Type.Number()) })

@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox'
 import { STATES } from '../../services/protocol/index.ts'
 import {
   DurabilitySchema,
+  described,
   EventIdSchema,
   MillisecondsSchema,
   NotificationIdSchema,
@@ -29,6 +30,65 @@ export const content = {
   data: Type.Optional(DataSchema)
 }
 
+const ActionSchema = Type.Object(
+  {
+    action: Type.String({ pattern: '^[a-z0-9_-]{1,32}$', description: 'Its name', examples: ['approve'] }),
+    title: Type.String({ minLength: 1, maxLength: 64, description: 'Its label', examples: ['Approve'] }),
+    url: Type.Optional(
+      Type.String({
+        maxLength: 2048,
+        pattern: '^(?:https?://[^\\\\\\s]+|/(?![/\\\\])[^\\\\\\s]*)$',
+        description: 'An http(s) address or a path to open when it is chosen'
+      })
+    )
+  },
+  { additionalProperties: false }
+)
+
+/** Options of a notification that devices get, too. */
+export const options = {
+  collapseKey: Type.Optional(
+    Type.String({
+      pattern: '^[^\\p{C}]{1,64}$',
+      description: 'At most one notification of a key is in the log: a new one takes the place of the old',
+      examples: ['sync-77']
+    })
+  ),
+  urgency: Type.Optional(
+    Type.Enum(['very-low', 'low', 'normal', 'high'], {
+      type: 'string',
+      description: 'RFC 8030; default: normal. Among the parked, higher goes first; very-low and low raise no toast'
+    })
+  ),
+  actions: Type.Optional(
+    Type.Array(ActionSchema, { minItems: 1, maxItems: 3, description: 'Buttons with different names: the first answer of any device wins' })
+  )
+}
+
+const ExpiresAtSchema = Type.Optional(MillisecondsSchema('When it expires, unless it was answered'))
+
+export const AnswerSchema = Type.Object(
+  {
+    action: Type.String({ description: 'The name of the action' }),
+    answeredAt: MillisecondsSchema('When the store took the answer'),
+    deviceId: Type.String({ description: 'The device that answered first' })
+  },
+  { description: 'The first answer' }
+)
+
+/** A notification as devices get it. */
+export const shown = {
+  id: NotificationIdSchema,
+  type: content.type,
+  title: content.title,
+  timestamp: MillisecondsSchema('When it happened'),
+  ref: content.ref,
+  expiresAt: ExpiresAtSchema,
+  replaces: Type.Optional(described(NotificationIdSchema, 'The notification whose place it took')),
+  ...options,
+  data: content.data
+}
+
 export const PublishSchema = Type.Object(
   {
     to: Type.Union([UserSchema, Type.Array(UserSchema, { minItems: 1, maxItems: MANY })], {
@@ -43,13 +103,40 @@ export const PublishSchema = Type.Object(
         maximum: 31_536_000,
         description: 'Seconds in which it loses half its worth while parked; default: never'
       })
-    )
+    ),
+    expiresAt: Type.Optional(
+      described(
+        TimestampSchema,
+        'When it expires, Unix milliseconds in the future, and after deliverAt. After it the notification is nowhere'
+      )
+    ),
+    ttl: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 2_592_000,
+        description: 'In place of expiresAt: seconds from the acceptance, or from deliverAt'
+      })
+    ),
+    deliverAt: Type.Optional(
+      described(TimestampSchema, 'When to publish it, Unix milliseconds, up to 30 days ahead. A time in the past means now')
+    ),
+    ...options
   },
   {
     additionalProperties: false,
     examples: [
       { to: 'alice', type: 'sync.done', title: 'Sync finished', ref: '/syncs/77', data: { files: 12 } },
-      { to: ['alice', 'bob'], type: 'deploy', title: 'Version 7 is out', timestamp: 1_754_000_000_000, halfLife: 3600 }
+      { to: ['alice', 'bob'], type: 'deploy', title: 'Version 7 is out', timestamp: 1_754_000_000_000, halfLife: 3600 },
+      { to: 'alice', type: 'sync.progress', title: 'Synced 40 of 77', collapseKey: 'sync-77', urgency: 'low', ttl: 3600 },
+      {
+        to: 'alice',
+        type: 'expense',
+        title: 'Bob asks for 40 €',
+        actions: [
+          { action: 'approve', title: 'Approve' },
+          { action: 'reject', title: 'Reject' }
+        ]
+      }
     ]
   }
 )
@@ -65,9 +152,10 @@ export const PublishHeaders = Type.Object({ 'idempotency-key': Type.Optional(Ide
 const RecipientSchema = Type.Object(
   {
     user: Type.String(),
-    status: Type.Enum(['accepted', 'parked', 'rejected'], { type: 'string' }),
+    status: Type.Enum(['accepted', 'parked', 'scheduled', 'rejected'], { type: 'string' }),
     eventId: Type.Optional(EventIdSchema),
     releaseAt: Type.Optional(MillisecondsSchema('When a parked one will be released')),
+    deliverAt: Type.Optional(MillisecondsSchema('When a scheduled one will be published')),
     code: Type.Optional(Type.String({ description: 'Why it was rejected' })),
     retryAfterMs: Type.Optional(Type.Integer({ description: 'When a rejected one may be sent again' })),
     nodes: Type.Integer({ description: 'Nodes woken; 0: none of them has a connection of the user' })
@@ -123,13 +211,9 @@ export const BatchAnswerSchema = Type.Object({
 })
 
 const InboxItemSchema = Type.Object({
-  id: NotificationIdSchema,
-  type: content.type,
-  title: content.title,
-  timestamp: MillisecondsSchema('When it happened'),
-  ref: content.ref,
-  data: content.data,
+  ...shown,
   state: StateSchema,
+  answer: Type.Optional(AnswerSchema),
   eventId: EventIdSchema
 })
 
@@ -149,18 +233,18 @@ export const InboxSchema = Type.Object({
 })
 
 export const FoundSchema = Type.Object({
-  id: NotificationIdSchema,
+  ...shown,
   type: Type.Optional(content.type),
   title: Type.Optional(content.title),
   timestamp: Type.Optional(MillisecondsSchema('When it happened')),
-  ref: content.ref,
-  data: content.data,
-  state: Type.Enum([...STATES, 'parked', 'folded'], {
+  answer: Type.Optional(AnswerSchema),
+  state: Type.Enum([...STATES, 'parked', 'scheduled', 'folded'], {
     type: 'string',
     description: 'folded: the digest at eventId took its place'
   }),
   eventId: Type.Optional(EventIdSchema),
-  releaseAt: Type.Optional(MillisecondsSchema('When a parked one will be released'))
+  releaseAt: Type.Optional(MillisecondsSchema('When a parked one will be released')),
+  deliverAt: Type.Optional(MillisecondsSchema('When a scheduled one will be published'))
 })
 
 export const MarkAgeSchema = Type.Integer({

@@ -1,7 +1,8 @@
 import { TokenError, type VerifyToken } from '../auth/tokens.ts'
 import { type BelfryError, errors, isBelfryError, refusals } from '../errors.ts'
 import type { Counters } from '../node/counters.ts'
-import { type MarkFrame, parseEventId, type RefreshFrame, STATES, type State } from '../protocol/index.ts'
+import { type Answer, type AnswerFrame, type MarkFrame, parseEventId, type RefreshFrame, STATES, type State } from '../protocol/index.ts'
+import { answerNotification } from '../store/answer.ts'
 import { isRevokedIn } from '../store/revocation.ts'
 import type { MarkCommand, Store } from '../store/store.ts'
 import type { Connection } from './connection.ts'
@@ -35,6 +36,9 @@ export function takeClientFrame(context: ClientFrameContext, connection: Connect
       return
     case 'mark':
       void mark(context, connection, frame as Partial<MarkFrame>)
+      return
+    case 'answer':
+      void answer(context, connection, frame as Partial<AnswerFrame>)
       return
     case 'refresh':
       void refresh(context, connection, frame as Partial<RefreshFrame>)
@@ -94,6 +98,19 @@ function targetOf({ ids, upTo }: Partial<MarkFrame>): MarkCommand['target'] | un
   return position === undefined ? undefined : { upTo: position }
 }
 
+async function answer({ store }: ClientFrameContext, connection: Connection, frame: Partial<AnswerFrame>): Promise<void> {
+  const { action, id } = frame
+  try {
+    if (typeof id !== 'string' || typeof action !== 'string')
+      throw new errors.InvalidRequest('answer needs the id of a notification, and an action')
+    const { user } = connection.local
+    const { answer } = await answerNotification(store, { user, id, action, deviceId: connection.deviceId })
+    connection.send(plainFrame({ type: 'ok', ...ref(frame.ref), id, ...answer, durability: store.status().durability }))
+  } catch (error) {
+    refuse(connection, frame.ref, error)
+  }
+}
+
 async function refresh({ store, verify }: ClientFrameContext, connection: Connection, frame: Partial<RefreshFrame>): Promise<void> {
   try {
     const claims = await verify(typeof frame.token === 'string' ? frame.token : '')
@@ -110,8 +127,9 @@ async function refresh({ store, verify }: ClientFrameContext, connection: Connec
 function refuse(connection: Connection, number: unknown, error: unknown): void {
   const { code, message, statusCode } = shown(error)
   const temporary = statusCode === 503
-  const retryAfterMs = (error as { retryAfterMs?: number }).retryAfterMs ?? RETRY_AFTER_MS
-  connection.send(plainFrame({ type: 'error', ...ref(number), code, message, temporary, ...(temporary ? { retryAfterMs } : {}) }))
+  const { answer, retryAfterMs = RETRY_AFTER_MS } = error as { answer?: Answer; retryAfterMs?: number }
+  const details = { ...(temporary && { retryAfterMs }), ...(answer !== undefined && { answer }) }
+  connection.send(plainFrame({ type: 'error', ...ref(number), code, message, temporary, ...details }))
 }
 
 function shown(error: unknown): BelfryError {

@@ -1,5 +1,13 @@
-import { type DigestFrame, formatEventId, type Position, type RetractFrame, type ServerFrame, type StateFrame } from '../protocol/index.ts'
-import { digestIn, retractedOffset, retractionIn, rowId, rowId8, rowKind, rowTail, stateChangeIn } from '../store/row.ts'
+import {
+  type AnsweredFrame,
+  type DigestFrame,
+  formatEventId,
+  type Position,
+  type RetractFrame,
+  type ServerFrame,
+  type StateFrame
+} from '../protocol/index.ts'
+import { answeredIn, digestIn, retractedOffset, retractionIn, rowId, rowId8, rowKind, rowTail, stateChangeIn } from '../store/row.ts'
 import type { Backlog } from '../store/store.ts'
 
 const TEXT_FRAME = 0x81
@@ -67,15 +75,15 @@ export function plainFrame(frame: ServerFrame): Frame {
   return new Frame('', JSON.stringify(frame))
 }
 
-const HEADS = { s: 'state', r: 'retract', d: 'digest' } as const
+const HEADS = { s: 'state', r: 'retract', d: 'digest', a: 'answered' } as const
 
 /** Returns the live frame of a row, or undefined if the row has none (recalled, superseded, lost). The tail is copied and not parsed. */
 export function rowFrame(position: Position, row: Buffer): Frame | undefined {
   const kind = rowKind(row)
   const eventId = formatEventId(position)
   if (kind === 'n') return notificationFrame(eventId, '', row)
-  if (kind === 's' || kind === 'r' || kind === 'd') return new Frame(eventId, `{"type":"${HEADS[kind]}","eventId":"${eventId}",`, row)
-  return undefined
+  const head = HEADS[kind as keyof typeof HEADS]
+  return head === undefined ? undefined : new Frame(eventId, `{"type":"${head}","eventId":"${eventId}",`, row)
 }
 
 /**
@@ -96,22 +104,25 @@ export class Replay {
 
   /** Returns the frame of a row, by its index among the rows read, or undefined if the row changes nothing any more. */
   frame(index: number): Frame | undefined {
-    const { epoch, start, rows, states } = this.#backlog
+    const { answers, epoch, start, rows, states } = this.#backlog
     const row = rows[index] as Buffer
     const eventId = formatEventId({ epoch, offset: start.offset + 1 + index, id8: rowId8(row) })
     const kind = rowKind(row)
     if (kind === 'n') {
       const state = states.size === 0 ? undefined : states.get(rowId(row))
-      return notificationFrame(eventId, state === undefined ? '"replay":true,' : `"replay":true,"state":"${state}",`, row)
+      const answer = answers.size === 0 ? undefined : answers.get(rowId(row))
+      const answered = answer === undefined ? '' : `"answer":${JSON.stringify(answer)},`
+      return notificationFrame(eventId, `"replay":true,${state === undefined ? '' : `"state":"${state}",`}${answered}`, row)
     }
-    return kind === 's' || kind === 'r' || kind === 'd' ? this.#change(index, eventId, kind, row) : undefined
+    return kind in HEADS ? this.#change(index, eventId, kind as keyof typeof HEADS, row) : undefined
   }
 
-  #change(index: number, eventId: string, kind: 's' | 'r' | 'd', row: Buffer): Frame | undefined {
+  #change(index: number, eventId: string, kind: keyof typeof HEADS, row: Buffer): Frame | undefined {
     const { resumed, start, states, unread } = this.#backlog
     if (kind === 'r' && !resumed && retractedOffset(row) > start.offset) return undefined
     if (kind === 'r') return changeFrame({ type: 'retract', eventId, replay: true, ...retractionIn(row), unread })
     if (kind === 'd') return changeFrame({ type: 'digest', eventId, replay: true, ...digestIn(row), unread })
+    if (kind === 'a') return changeFrame({ type: 'answered', eventId, replay: true, ...answeredIn(row), unread })
     const change = stateChangeIn(row)
     const sent = this.#idsBefore(index)
     const ids = change.ids.filter((id) => !sent.has(id) && (states.get(id) ?? 'unread') === change.state)
@@ -127,7 +138,7 @@ export class Replay {
   }
 }
 
-function changeFrame(frame: StateFrame | RetractFrame | DigestFrame): Frame {
+function changeFrame(frame: StateFrame | RetractFrame | DigestFrame | AnsweredFrame): Frame {
   return new Frame(frame.eventId, JSON.stringify(frame))
 }
 

@@ -1,12 +1,13 @@
 import { errors } from '../errors.ts'
 import type { Counters } from '../node/counters.ts'
-import { formatEventId, type Notification, parseEventId, type State } from '../protocol/index.ts'
+import { type Answer, formatEventId, type Notification, parseEventId, type State } from '../protocol/index.ts'
 import { notificationIn, rowId8 } from '../store/row.ts'
 import type { Durability, MarkResult, Store, InboxItem as StoredItem } from '../store/store.ts'
 
 export interface InboxItem extends Notification {
   state: State
   eventId: string
+  answer?: Answer
 }
 
 export interface InboxPage {
@@ -20,10 +21,11 @@ interface MarkAnswer extends MarkResult {
   durability: Durability
 }
 
-/** A notification in the log, a parked one, or one that a digest took the place of. */
+/** A notification in the log, a parked or a scheduled one, or one that a digest took the place of. */
 type FoundNotification =
   | InboxItem
   | (Notification & { state: 'parked'; releaseAt: number })
+  | (Notification & { state: 'scheduled'; deliverAt: number })
   | { id: string; state: 'folded'; eventId: string }
 
 /** The queue of a user. `head` and `first` are the newest row and the oldest retained row, '' while there is no log. */
@@ -31,6 +33,7 @@ interface QueueAnswer {
   head: string
   first: string
   parked: number
+  scheduled: number
   unread: number
   /** `eventId` is the cursor, `lag` the number of rows after it, `acknowledgedAt` the time it last moved, Unix milliseconds. */
   devices: { deviceId: string; eventId: string; lag: number; acknowledgedAt: number }[]
@@ -71,6 +74,8 @@ export class Inbox {
         return itemOf(found.item)
       case 'parked':
         return { ...notificationIn(found.row), state: 'parked', releaseAt: found.releaseAt }
+      case 'scheduled':
+        return { ...notificationIn(found.row), state: 'scheduled', deliverAt: found.deliverAt }
       case 'digest':
         return { id, state: 'folded', eventId: formatEventId(found.position) }
       default:
@@ -105,17 +110,19 @@ export class Inbox {
 
   /** Returns the state of the log, the number of parked notifications, and the cursor of each device. */
   async queue(user: string): Promise<QueueAnswer> {
-    const { head, first, parked, unread, devices } = await this.#store.queue(user)
+    const { head, first, parked, scheduled, unread, devices } = await this.#store.queue(user)
     return {
       head: formatEventId(head),
       first: formatEventId(first),
       parked,
+      scheduled,
       unread,
       devices: devices.map(({ deviceId, position, lag, at }) => ({ deviceId, eventId: formatEventId(position), lag, acknowledgedAt: at }))
     }
   }
 }
 
-function itemOf({ epoch, offset, row, state }: StoredItem): InboxItem {
-  return { ...notificationIn(row), state, eventId: formatEventId({ epoch, offset, id8: rowId8(row) }) }
+function itemOf({ answer, epoch, offset, row, state }: StoredItem): InboxItem {
+  const eventId = formatEventId({ epoch, offset, id8: rowId8(row) })
+  return { ...notificationIn(row), state, eventId, ...(answer !== undefined && { answer }) }
 }

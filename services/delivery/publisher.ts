@@ -2,14 +2,19 @@ import { type BelfryError, errors, isOfStore } from '../errors.ts'
 import { keyedId, newId } from '../ids.ts'
 import type { Counters } from '../node/counters.ts'
 import { retryAfterOf } from '../problem.ts'
-import { formatEventId } from '../protocol/index.ts'
+import { type Action, formatEventId, type Urgency } from '../protocol/index.ts'
 import { tails } from '../store/row.ts'
-import type { Durability, PublishResult, Store } from '../store/store.ts'
+import type { Durability, PublishOptions, PublishResult, Store } from '../store/store.ts'
 import { carryOutBatch } from './batch.ts'
-import type { Releaser } from './releaser.ts'
+import type { UserClock } from './user-clock.ts'
 
 /** Maximum size of `data`, bytes of JSON. */
 const DATA_MAX_BYTES = 4096
+
+/** Longest time from a publish to its delivery, milliseconds. */
+const SCHEDULE_AHEAD_MS = 30 * 24 * 3600 * 1000
+
+const LEVELS: Readonly<Record<Urgency, number>> = { high: 1, normal: 0, low: -1, 'very-low': -2 }
 
 /** A valid request to publish. `timestamp` is Unix milliseconds, `halfLife` seconds. */
 export interface PublishRequest {
@@ -20,12 +25,21 @@ export interface PublishRequest {
   ref?: string
   data?: Record<string, unknown>
   halfLife?: number
+  /** Not both: Unix milliseconds, or seconds from the acceptance (from `deliverAt`, if there is one). */
+  expiresAt?: number
+  ttl?: number
+  collapseKey?: string
+  urgency?: Urgency
+  /** Unix milliseconds. A time in the past means now. */
+  deliverAt?: number
+  actions?: Action[]
 }
 
 /** The result of a publish for one recipient. */
 export type RecipientResult =
   | { user: string; status: 'accepted'; eventId?: string; nodes: number }
   | { user: string; status: 'parked'; releaseAt: number; nodes: number }
+  | { user: string; status: 'scheduled'; deliverAt: number; nodes: number }
   | { user: string; status: 'rejected'; code: string; retryAfterMs?: number; nodes: number }
 
 export interface PublishAnswer {
@@ -55,28 +69,29 @@ type BatchResult = PublishAnswer | { error: Error }
  */
 export class Publisher {
   readonly #store: Store
-  readonly #releaser: Releaser
+  readonly #clock: UserClock
   readonly #counters: Counters
 
-  constructor(store: Store, releaser: Releaser, counters: Counters) {
+  constructor(store: Store, clock: UserClock, counters: Counters) {
     this.#store = store
-    this.#releaser = releaser
+    this.#clock = clock
     this.#counters = counters
   }
 
   /**
-   * Publishes to each recipient once. When the promise resolves, every accepted or parked notification is in the store with the `durability` of
+   * Publishes to each recipient once. When the promise resolves, every accepted, parked or scheduled notification is in the store with the `durability` of
    * the answer. If the store fails for some recipients, their results have its error. If the store fails for all, the promise rejects.
    *
    * @param publisher owner of the idempotency keys
    * @param key the Idempotency-Key, if any. The store looks it up for the first recipient before the others: a conflict there ends the request
-   * @throws TooLarge, IdempotencyConflict, ParkedFull (one recipient), StoreUnavailable, StoreFull
+   * @throws TooLarge, IdempotencyConflict, ParkedFull and ScheduledFull (one recipient), StoreUnavailable, StoreFull
    */
   async publish(request: PublishRequest, publisher: string, key: string | undefined): Promise<PublishOutcome> {
     const users = recipientsOf(request)
-    const tail = tailOf(request)
+    const lifetime = lifetimeOf(request, this.#store.now())
+    const tail = tailOf(request, lifetime)
     const id = key === undefined ? newId() : keyedId(publisher, key, JSON.stringify([users, canonical(request)]))
-    const command = { id, keyed: key !== undefined, tail, halfLife: request.halfLife ?? 0 }
+    const command = { id, keyed: key !== undefined, tail, halfLife: request.halfLife ?? 0, options: optionsOf(request, lifetime) }
 
     const send = (user: string): Promise<PublishResult> => this.#store.publish({ user, ...command })
     const [first, ...rest] = users as [string, ...string[]]
@@ -90,9 +105,9 @@ export class Publisher {
 
     if (results.every(({ status }) => status === 'failed')) throw (results[0] as Extract<Outcome, { status: 'failed' }>).error
     const only = rest.length === 0 ? results[0] : undefined
-    if (only?.status === 'full') {
+    if (only?.status === 'full' || only?.status === 'scheduledFull') {
       this.#counters.rejected += 1
-      throw parkedFull(only.retryAfterMs)
+      throw fullError(only)
     }
     return {
       answer: {
@@ -140,11 +155,16 @@ export class Publisher {
         return { user, status: 'accepted', nodes: 0 }
       case 'parked':
         if (!result.replayed) counters.parked += 1
-        this.#releaser.schedule(user, result.releaseAt)
+        this.#clock.schedule(user, result.releaseAt)
         return { user, status: 'parked', releaseAt: result.releaseAt, nodes: 0 }
+      case 'scheduled':
+        if (!result.replayed) counters.scheduled += 1
+        this.#clock.schedule(user, result.deliverAt)
+        return { user, status: 'scheduled', deliverAt: result.deliverAt, nodes: 0 }
       case 'full':
+      case 'scheduledFull':
         counters.rejected += 1
-        return { user, status: 'rejected', code: 'BELFRY_ERR_PARKED_FULL', retryAfterMs: result.retryAfterMs, nodes: 0 }
+        return { user, status: 'rejected', code: fullError(result).code, retryAfterMs: result.retryAfterMs, nodes: 0 }
       case 'conflict':
         counters.rejected += 1
         return { user, status: 'rejected', code: 'BELFRY_ERR_IDEMPOTENCY_CONFLICT', nodes: 0 }
@@ -164,14 +184,67 @@ function failed(error: unknown): Outcome {
   return { status: 'failed', error: error as BelfryError }
 }
 
-/** Returns the 429 of a user with `parkedMax` parked notifications. `retryAfterMs` is the time until all of them are released. */
-function parkedFull(retryAfterMs: number): Error {
-  return Object.assign(new errors.ParkedFull(), { retryAfterMs })
+/** Returns the 429 of a user with as many parked or scheduled notifications as there may be. */
+function fullError({ status, retryAfterMs }: { status: 'full' | 'scheduledFull'; retryAfterMs: number }): BelfryError {
+  const error = status === 'full' ? new errors.ParkedFull() : new errors.ScheduledFull()
+  return Object.assign(error, { retryAfterMs })
+}
+
+/** The times of a notification, Unix milliseconds; 0 if it has none. */
+interface Lifetime {
+  deliverAt: number
+  expiresAt: number
+}
+
+/**
+ * @param now the store's clock, Unix milliseconds
+ * @throws InvalidRequest if it would expire before it is delivered
+ */
+function lifetimeOf({ deliverAt = 0, expiresAt = 0, ttl }: PublishRequest, now: number): Lifetime {
+  const isScheduled = deliverAt > now
+  if (expiresAt > 0 && ttl !== undefined) throw new errors.InvalidRequest('give either expiresAt or ttl')
+  if (isScheduled && deliverAt > now + SCHEDULE_AHEAD_MS) throw new errors.InvalidRequest('deliverAt may be at most 30 days ahead')
+  const from = isScheduled ? deliverAt : now
+  if (expiresAt > 0 && expiresAt <= from) {
+    throw new errors.InvalidRequest('expiresAt must be in the future, and after deliverAt; it is Unix milliseconds')
+  }
+  return { deliverAt: isScheduled ? deliverAt : 0, expiresAt: ttl === undefined ? expiresAt : from + ttl * 1000 }
+}
+
+/** Returns the options that the store acts on; undefined if the notification has none. */
+function optionsOf(
+  { actions, collapseKey, urgency = 'normal' }: PublishRequest,
+  { deliverAt, expiresAt }: Lifetime
+): PublishOptions | undefined {
+  const isPlain = deliverAt === 0 && expiresAt === 0 && actions === undefined && collapseKey === undefined && urgency === 'normal'
+  if (isPlain) return undefined
+  return {
+    deliverAt,
+    expiresAt,
+    level: LEVELS[urgency],
+    ...(collapseKey !== undefined && { collapseKey }),
+    ...(actions !== undefined && { actions: namesOf(actions) })
+  }
+}
+
+/** @throws InvalidRequest if two actions have the same name */
+function namesOf(actions: Action[]): string[] {
+  const names = actions.map(({ action }) => action)
+  if (new Set(names).size < names.length) throw new errors.InvalidRequest('the actions of a notification must have different names')
+  return names
 }
 
 /** Returns the row's tail: the JSON of the notification without its opening brace and its id. */
-function tailOf({ type, title, timestamp = Date.now(), ref, data }: PublishRequest): string {
-  return tails.notification({ type, title, timestamp, ref }, data === undefined ? undefined : dataOf(data))
+function tailOf(request: PublishRequest, { deliverAt, expiresAt }: Lifetime): string {
+  const { type, title, ref, collapseKey, urgency, actions, data } = request
+  const timestamp = request.timestamp ?? (deliverAt > 0 ? deliverAt : Date.now())
+  const options = {
+    expiresAt: expiresAt > 0 ? expiresAt : undefined,
+    collapseKey,
+    urgency: urgency === 'normal' ? undefined : urgency,
+    actions
+  }
+  return tails.notification({ type, title, timestamp, ref, ...options }, data === undefined ? undefined : dataOf(data))
 }
 
 function dataOf(data: Record<string, unknown>): string {
@@ -190,8 +263,9 @@ function serialized(data: Record<string, unknown>): string | undefined {
 }
 
 /** Returns the request without its recipients, in a form that does not depend on the order of the keys in it. */
-function canonical({ type, title, timestamp, ref, data, halfLife }: PublishRequest): unknown {
-  return [type, title, timestamp ?? null, ref ?? null, sorted(data ?? null), halfLife ?? 0]
+function canonical({ to: _to, type, title, timestamp, ref, data, halfLife, ...options }: PublishRequest): unknown {
+  const common = [type, title, timestamp ?? null, ref ?? null, sorted(data ?? null), halfLife ?? 0]
+  return Object.keys(options).length === 0 ? common : [...common, sorted(options)]
 }
 
 /** Returns a JSON value whose objects are lists of entries, sorted by key. Nesting within `DATA_MAX_BYTES` cannot exhaust the stack. */

@@ -6,10 +6,15 @@ export class Counters {
   upgradesRefused = 0
   accepted = 0
   parked = 0
+  scheduled = 0
   replayed = 0
   rejected = 0
   released = 0
   folded = 0
+  /** Scheduled notifications that were published at their time. */
+  delivered = 0
+  expired = 0
+  answered = 0
   recalled = 0
   wakeUps = 0
   /** Row frames handed to sockets, live and replayed. */

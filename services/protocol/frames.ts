@@ -1,11 +1,38 @@
-/** A notification as every device gets it. `timestamp` is Unix milliseconds. */
+/** A notification as every device gets it. Times are Unix milliseconds. */
 export interface Notification {
   id: string
   type: string
   title: string
   timestamp: number
   ref?: string
+  /** After it the notification is nowhere: it is retracted with the reason `expired`, unless it was answered. */
+  expiresAt?: number
+  /** At most one notification of a key is shown: this one takes the place of the others. */
+  collapseKey?: string
+  /** The id of the notification whose place it took in the log. */
+  replaces?: string
+  /** Default `normal`. `very-low` and `low` raise no toast. */
+  urgency?: Urgency
+  /** One to three buttons; the first answer of any device wins. */
+  actions?: Action[]
   data?: Record<string, unknown>
+}
+
+/** The urgency of a notification (RFC 8030 §5.3). */
+export type Urgency = 'very-low' | 'low' | 'normal' | 'high'
+
+/** A button of a notification: `action` is its name, `title` its label, `url` an address or a path to open when it is chosen. */
+export interface Action {
+  action: string
+  title: string
+  url?: string
+}
+
+/** The first answer to a notification: the action, when the store took it (Unix milliseconds), and the device. */
+export interface Answer {
+  action: string
+  answeredAt: number
+  deviceId: string
 }
 
 /** The states of a notification, in the order in which a user moves through them. A `seen` notification still counts as unread. */
@@ -45,12 +72,13 @@ export interface HelloFrame {
   limits: { maxFrameBytes: number; maxUnacked: number }
 }
 
-/** A notification. `replay` marks a row that was read from the log; `state` is present in a replay if it is not `unread`. */
+/** A notification. `replay` marks a row that was read from the log; `state` is present in a replay if it is not `unread`, `answer` if there is one. */
 export interface NotificationFrame {
   type: 'notification'
   eventId: string
   replay?: true
   state?: State
+  answer?: Answer
   notification: Notification
 }
 
@@ -64,13 +92,23 @@ export interface StateFrame {
   unread: number
 }
 
-/** The notification `id` is taken back. */
+/** The notification `id` is taken back: it was recalled, or it expired. With a `collapseKey`, so are the older notifications of the key. */
 export interface RetractFrame {
   type: 'retract'
   eventId: string
   replay?: true
   id: string
   reason: string
+  unread: number
+  collapseKey?: string
+}
+
+/** A notification was answered, here or on another device. It is `read` now. */
+export interface AnsweredFrame extends Answer {
+  type: 'answered'
+  eventId: string
+  replay?: true
+  id: string
   unread: number
 }
 
@@ -111,14 +149,15 @@ export interface PingFrame {
 /** The place that a write has reached: the disk, a replica, the operating system's buffers, or memory only. */
 export type Durability = 'fsync' | 'replicated' | 'os' | 'none'
 
-/** The frame with the same `ref` was carried out. `unread` follows a `mark`, `tokenExpiresAt` a `refresh`. */
-export interface OkFrame {
+/** The frame with the same `ref` was carried out. `unread` follows a `mark`, `tokenExpiresAt` a `refresh`, `id` and an answer an `answer`. */
+export interface OkFrame extends Partial<Answer> {
   type: 'ok'
   ref?: number
   unread?: number
-  /** Follows a `mark`. */
+  /** Follows a `mark` and an `answer`. */
   durability?: Durability
   tokenExpiresAt?: number
+  id?: string
 }
 
 /** The frame with the same `ref` was not carried out. `temporary`: a retry after `retryAfterMs` may succeed. */
@@ -129,6 +168,8 @@ export interface ErrorFrame {
   message: string
   temporary: boolean
   retryAfterMs?: number
+  /** The first answer, with `BELFRY_ERR_ALREADY_ANSWERED`. */
+  answer?: Answer
 }
 
 /** The last frame before the server closes. If the code lets the client reconnect, it waits `reconnectInMs` first. */
@@ -140,7 +181,7 @@ export interface ByeFrame {
 }
 
 /** The frames of rows. */
-export type RowFrame = NotificationFrame | StateFrame | RetractFrame | DigestFrame
+export type RowFrame = NotificationFrame | StateFrame | RetractFrame | DigestFrame | AnsweredFrame
 
 export type ServerFrame = HelloFrame | RowFrame | CaughtUpFrame | GapFrame | PingFrame | OkFrame | ErrorFrame | ByeFrame
 
@@ -163,6 +204,14 @@ export interface MarkFrame {
   ageMs?: number
 }
 
+/** Answers a notification by one of its actions. The `ok` frame carries the answer; a later answer gets an `error` with the first one. */
+export interface AnswerFrame {
+  type: 'answer'
+  ref?: number
+  id: string
+  action: string
+}
+
 /** A new token of the same user, sent before the old one expires. */
 export interface RefreshFrame {
   type: 'refresh'
@@ -175,4 +224,4 @@ export interface PongFrame {
   time?: number
 }
 
-export type ClientFrame = AckFrame | MarkFrame | RefreshFrame | PongFrame
+export type ClientFrame = AckFrame | MarkFrame | AnswerFrame | RefreshFrame | PongFrame

@@ -16,6 +16,10 @@ export const COALESCE_EVERY = 128
 export const FOLD_AFTER_HALF_LIVES = 4
 /** Rows that one step releases while the rate limit is off. */
 export const RELEASE_BATCH = 100
+/** Scheduled notifications that one step delivers. */
+export const DELIVER_BATCH = 100
+/** Notifications that one step removes because they expired. */
+export const EXPIRE_BATCH = 1000
 /** Lost offsets that one step fences off. A user whose log lost more gets a new log. */
 export const MAX_FENCE = 1000
 /** Longest row that travels inside its wake-up, bytes. */

@@ -1,21 +1,24 @@
 import { KEY_LENGTH } from '../ids.ts'
-import type { Position } from '../protocol/index.ts'
-import { COALESCE_EVERY, FORGET_EVERY, IDEMPOTENCY_WINDOW, MAX_FENCE, RELEASE_BATCH } from './limits.ts'
+import type { Answer, Position } from '../protocol/index.ts'
+import { nearestTime, waitingOf } from './due.ts'
+import { DELIVER_BATCH, RELEASE_BATCH } from './limits.ts'
 import { markable, markableUpTo, markedAfter } from './marks.ts'
-import { digestOffsetOf, inboxPage, itemAt, offsetOf, queueInfo } from './queries.ts'
-import { freeSlots, releaseAt, worthless } from './rate.ts'
+import { digestOffsetOf, inboxPage, itemAt, offsetOf, queueInfo, scheduledPage } from './queries.ts'
+import { worthless } from './rate.ts'
 import { backlogOf, expiresIn, positionOf } from './reading.ts'
-import { floorByAge, floorByCount, superseded } from './retention.ts'
-import { COUNT_ID, emptyRow, encodeRow, LOST_ID, NO_TAG, type RowKind, rowId, rowKind, rowTail, tagAfter, tails } from './row.ts'
-import { countsAsUnread, type Effect, evolve, type KeyPlace, type Parked, rowAt, type UserState } from './state.ts'
+import { encodeRow, LOST_ID, NO_TAG, rowId, rowTail, tails } from './row.ts'
+import { countsAsUnread, type Effect, type KeyPlace, NO_OPTIONS, type Options, type Parked, type UserState } from './state.ts'
+import { Step, type StepContext } from './step.ts'
 import type {
+  AdvanceResult,
+  AnswerCommand,
+  AnswerResult,
   AttachCommand,
   Backlog,
   FindResult,
   InboxItem,
   InboxPage,
   InboxQuery,
-  LogPlace,
   MarkCommand,
   MarkResult,
   PublishCommand,
@@ -23,24 +26,21 @@ import type {
   QueueInfo,
   ReadBounds,
   ReadCommand,
-  ReleaseResult,
   RetractResult,
+  ScheduledPage,
+  ScheduledQuery,
   Start,
   StoreSettings
 } from './store.ts'
 
-/** The input of a step that comes from outside the user's state: time and randomness. */
-interface StepContext {
-  /** The store's clock, Unix milliseconds. It may run backwards. */
-  now: number
-  /** The time up to which rows have aged. It is earlier than `now` after the clock was set forward, because a step of the clock is not age. Default: `now`. */
-  agedTo?: number
-  /** The epoch of the log, if the step starts one. */
-  newEpoch: string
-  /** The id of the row that a mark or a retraction appends. */
-  newId: string
-  /** A connection of the user is registered. */
-  listening: boolean
+/** A notification on the ordinary path: its content, its options, and the idempotency keys that stand for it. */
+interface Accepted {
+  id: string
+  tail: string
+  level: number
+  halfLife: number
+  options: Options
+  keys: { key: string; body: string }[]
 }
 
 /**
@@ -54,83 +54,80 @@ interface StepContext {
  * The state and every step keep these invariants:
  *
  * - **Gapless.** Offsets grow by one with each append. The log holds the rows from `floor + 1` to `top`, and no other.
- * - **Never twice.** Within an epoch no offset is given to two rows, not even after the store lost the first (`#fence`).
- * - **Trim first.** A step trims expired rows, then those in the way of the row it appends, before it reads a count. Each count in a row or
+ * - **Never twice.** Within an epoch no offset is given to two rows, not even after the store lost the first (`Step.fence`).
+ * - **One of a key.** At most one notification of a collapse key is in the log, at most one is parked, and at most one is scheduled.
+ * - **Never late.** A step removes what has expired before anything else: no result shows it, and no count includes it.
+ * - **Trim first.** A step trims rows past retention, then those in the way of the row it appends, before it reads a count. Each count in a row or
  *   a result is therefore the count after the step.
- * - **Two clocks.** The times of rows never run backwards (`#logTimeMs`); the rate limit follows the store's clock (`#clockMs`).
- * - **Publish order.** While notifications are parked, a new one is parked behind them.
+ * - **Two clocks.** The times of rows never run backwards (`logTimeMs`); the rate limit follows the store's clock (`clockMs`).
+ * - **Publish order.** While notifications are parked, a new one is parked, behind those of its urgency.
  */
 export class Machine {
-  readonly effects: Effect[] = []
+  readonly #step: Step
   readonly #state: UserState
   readonly #settings: StoreSettings
-  readonly #context: StepContext
-  readonly #clockMs: number
-  readonly #logTimeMs: number
-  readonly #agedToMs: number
 
   constructor(state: UserState, settings: StoreSettings, context: StepContext) {
+    this.#step = new Step(state, settings, context)
     this.#state = state
     this.#settings = settings
-    this.#context = context
-    this.#clockMs = context.now
-    this.#logTimeMs = Math.max(context.now, state.lastMs)
-    this.#agedToMs = Math.min(context.agedTo ?? context.now, context.now)
-    this.#trim(floorByAge(state, settings, this.#agedToMs))
-    this.#clampLimiter()
+  }
+
+  get effects(): Effect[] {
+    return this.#step.effects
   }
 
   /**
-   * Returns the first outcome if the key is known. Else, if the rate has no free slot or others are parked, parks the notification, or
+   * Returns the first outcome if the key is known. Else schedules the notification, if its time is to come. Else, if the rate has no free slot or others are parked, parks the notification, or
    * refuses it when `parkedMax` are parked. Else appends it.
    */
-  publish({ id, keyed, tail, halfLife }: PublishCommand): PublishResult {
+  publish(command: PublishCommand): PublishResult {
     const state = this.#state
+    const { id, keyed, tail, halfLife, options = {} } = command
     const key = id.slice(0, KEY_LENGTH)
     const body = id.slice(KEY_LENGTH)
     const place = keyed ? state.keys.get(key) : undefined
     if (place !== undefined) return this.#replayed(body, place)
-    this.#startLog()
-    if (state.parked.length > 0 || this.#freeSlots() === 0) {
-      const releaseAt = this.#releaseAt(state.parked.length)
-      if (state.parked.length >= this.#settings.parkedMax) return { status: 'full', retryAfterMs: releaseAt - this.#clockMs }
-      const parked = { no: state.parkNo + 1, halfLife, row: encodeRow('n', this.#logTimeMs, id, NO_TAG, tail) }
-      this.#emit({ type: 'park', parked })
-      if (keyed) this.#emit({ type: 'key', key, place: { in: 'parked', at: parked.no, body } })
-      return { status: 'parked', releaseAt, replayed: false }
+    this.#step.startLog()
+    const { level = 0, deliverAt = 0, expiresAt = 0, collapseKey = '', actions = [] } = options
+    const accepted: Accepted = {
+      id,
+      tail,
+      level,
+      halfLife,
+      options: expiresAt === 0 && collapseKey === '' && actions.length === 0 ? NO_OPTIONS : { expiresAt, collapseKey, actions },
+      keys: keyed ? [{ key, body }] : []
     }
-    this.#makeRoom('entry')
-    if (keyed) this.#emit({ type: 'key', key, place: { in: 'log', at: state.top + 1, body } })
-    this.#append('n', id, tail)
-    return { status: 'accepted', ...positionOf(state, state.top), nodes: 0, replayed: false }
+    return deliverAt > this.#step.clockMs ? this.#schedule(accepted, deliverAt) : this.#accept(accepted)
   }
 
-  /** Appends parked notifications from the oldest on while the rate has free slots. A run of worthless ones becomes one digest, in one slot. */
-  release(): ReleaseResult {
-    const state = this.#state
-    let released = 0
-    let folded = 0
-    while (state.parked.length > 0 && this.#freeSlots() > 0 && released < RELEASE_BATCH) {
-      this.#makeRoom('entry')
-      const run = worthless(state, this.#agedToMs)
-      if (run.length > 0) {
-        const ids = run.map((parked) => rowId(parked.row))
-        for (const parked of run) this.#unpark(parked, 'log', state.top + 1)
-        this.#append('d', ids[0] as string, tails.digest(ids, state.unread))
-        folded += run.length
-      } else {
-        const parked = state.parked[0] as Parked
-        this.#unpark(parked, 'log', state.top + 1)
-        this.#append('n', rowId(parked.row), rowTail(parked.row).toString())
-      }
-      released += 1
+  /** Expires, as every step does, then delivers scheduled notifications by their time, then releases parked ones within the rate. */
+  advance(): AdvanceResult {
+    const delivered = this.#deliver()
+    const { released, folded } = this.#release()
+    const { parked, scheduled } = this.#state
+    return {
+      released,
+      folded,
+      delivered,
+      expired: this.#step.expired,
+      waiting: parked.length + scheduled.length,
+      nextAt: this.nextAt()
     }
-    return { released, folded, parked: state.parked.length, nextAt: this.nextAt() }
   }
 
-  /** Returns when the next parked notification is due, Unix milliseconds; 0 if none is parked. */
+  /** Returns when the next notification is due to be released, delivered or to expire, Unix milliseconds; 0 if there is none. */
   nextAt(): number {
-    return this.#state.parked.length === 0 ? 0 : this.#releaseAt(0)
+    const { parked, scheduled, expiries } = this.#state
+    const isHeldUp = parked.length >= this.#settings.parkedMax
+    const release = this.nextRelease()
+    const time = nearestTime({ expiries, scheduled: isHeldUp ? scheduled.filter(({ at }) => at > this.#step.clockMs) : scheduled })
+    return release > 0 && time > 0 ? Math.min(release, time) : release + time
+  }
+
+  /** Returns when the next parked notification is due, Unix milliseconds; 0 if there is none. */
+  nextRelease(): number {
+    return this.#state.parked.length === 0 ? 0 : this.#step.releaseAt(0)
   }
 
   /**
@@ -139,26 +136,26 @@ export class Machine {
    */
   attach(command: Pick<AttachCommand, 'deviceId' | 'start'> & ReadBounds): Backlog {
     const { deviceId, start } = command
-    this.#startLog()
-    this.#fence(command.seen)
+    this.#step.startLog()
+    this.#step.fence(command.seen)
     const backlog = this.#backlog(start, deviceId, command)
     if (backlog.gap === undefined && !this.#state.cursors.has(deviceId)) {
-      this.#moveCursor(deviceId, positionOf(this.#state, backlog.start.offset))
+      this.#step.moveCursor(deviceId, positionOf(this.#state, backlog.start.offset))
     }
     return backlog
   }
 
   /** Fences lost offsets off, then reads the backlog. */
   read(command: Pick<ReadCommand, 'position'> & ReadBounds): Backlog {
-    this.#startLog()
-    this.#fence(command.seen)
+    this.#step.startLog()
+    this.#step.fence(command.seen)
     return this.#backlog({ at: 'position', position: command.position }, '', command)
   }
 
   /** Appends a lost row, which tells every device that rows may be missing. For a driver that found damage. */
   lose(): void {
-    this.#startLog()
-    this.#append('~', LOST_ID, '')
+    this.#step.startLog()
+    this.#step.append('~', LOST_ID, '')
   }
 
   /**
@@ -170,56 +167,68 @@ export class Machine {
     if (position.epoch !== epoch || position.offset > top) return
     const cursor = cursors.get(deviceId)?.position
     const isPassed = cursor?.epoch === epoch && cursor.offset >= position.offset
-    if (!isPassed || this.#correctsTag(cursor, position)) this.#moveCursor(deviceId, position)
+    if (!isPassed || this.#correctsTag(cursor, position)) this.#step.moveCursor(deviceId, position)
   }
 
   /** Sets the state of each markable id that was not marked after the mark was made, and appends one row that names those ids. */
   mark({ target, state: to, ageMs = 0 }: Pick<MarkCommand, 'target' | 'state' | 'ageMs'>): MarkResult | 'restarted' {
     const state = this.#state
     if ('upTo' in target && target.upTo.epoch !== state.epoch) return 'restarted'
-    const markedLater = markedAfter(state, this.#logTimeMs - ageMs)
+    const markedLater = markedAfter(state, this.#step.logTimeMs - ageMs)
     const find = (): string[] => {
       const ids = 'ids' in target ? markable(state, target.ids, to) : markableUpTo(state, target.upTo, to)
       return ids.filter((id) => !markedLater.has(id))
     }
     let ids = find()
-    if (ids.length > 0 && this.#makeRoom('change')) ids = find()
+    if (ids.length > 0 && this.#step.makeRoom('change')) ids = find()
     let { unread } = state
     for (const id of ids) {
       if (countsAsUnread(state.states.get(id))) unread -= 1
       if (countsAsUnread(to)) unread += 1
-      this.#emit({ type: 'state', id, state: to })
+      this.#step.emit({ type: 'state', id, state: to })
     }
     if (ids.length > 0) {
-      this.#emit({ type: 'unread', unread })
-      this.#append('s', this.#context.newId, tails.state(ids, to, unread))
+      this.#step.emit({ type: 'unread', unread })
+      this.#step.append('s', this.#step.newId, tails.state(ids, to, unread))
     }
     return { ids, unread: state.unread }
   }
 
-  /** Removes a parked notification. Empties the row of a notification in the log, and appends a retraction. */
-  retract(id: string, reason: string): RetractResult {
+  /** Decides the answer: the first one stays. It marks the notification as read, cancels its expiry, and tells the devices by an `a` row. */
+  answer({ id, action, deviceId }: Pick<AnswerCommand, 'id' | 'action' | 'deviceId'>): AnswerResult {
     const state = this.#state
-    const parked = state.parked.find(({ row }) => rowId(row) === id)
-    if (parked !== undefined) {
-      this.#unpark(parked, 'recalled', state.top)
-      return 'unparked'
+    const offered = state.options.get(id)?.actions
+    if (offered === undefined) return { status: offsetOf(state, id) === undefined ? 'unknown' : 'notOffered' }
+    if (!offered.includes(action)) return { status: 'notOffered' }
+    const first = state.answers.get(id)
+    if (first !== undefined) {
+      const isSame = first.action === action && first.deviceId === deviceId
+      return isSame ? { status: 'answered', answer: first, replayed: true } : { status: 'already', answer: first }
     }
-    let offset = offsetOf(state, id)
-    if (offset !== undefined && this.#makeRoom('change')) offset = offsetOf(state, id)
-    if (offset === undefined) return digestOffsetOf(state, id) === undefined ? 'unknown' : 'folded'
-    const unread = state.unread - (countsAsUnread(state.states.get(id)) ? 1 : 0)
-    this.#emit({ type: 'replace', offset, row: emptyRow(rowAt(state, offset) as Buffer, 'x') })
-    this.#emit({ type: 'state', id, state: 'unread' })
-    this.#emit({ type: 'unread', unread })
-    this.#append('r', this.#context.newId, tails.retract(offset, id, reason, unread))
-    return 'retracted'
+    if (this.#step.makeRoom('change') && !state.options.has(id)) return { status: 'unknown' }
+    const answer: Answer = { action, answeredAt: this.#step.logTimeMs, deviceId }
+    this.#step.emit({ type: 'answer', id, answer })
+    if (countsAsUnread(state.states.get(id))) {
+      this.#step.emit({ type: 'state', id, state: 'read' })
+      this.#step.emit({ type: 'unread', unread: state.unread - 1 })
+    }
+    this.#step.append('a', this.#step.newId, tails.answered(id, answer, state.unread))
+    return { status: 'answered', answer, replayed: false }
   }
 
-  /** Revokes the tokens issued up to now. A revocation never moves back. */
+  retract(id: string, reason: string): RetractResult {
+    return this.#step.retract(id, reason, this.#step.newId)
+  }
+
   revoke(): void {
-    this.#startLog()
-    this.#emit({ type: 'revoke', before: Math.max(this.#clockMs, this.#state.revokedBefore) })
+    this.#step.startLog()
+    this.#step.emit({ type: 'revoke', before: Math.max(this.#step.clockMs, this.#state.revokedBefore) })
+  }
+
+  /** Removes everything of the user but the time of the revocation: tokens from before are refused. */
+  erase(): void {
+    const { clockMs } = this.#step
+    this.#step.emit({ type: 'erase', before: Math.max(clockMs, this.#state.revokedBefore), erased: { ...this.#state } })
   }
 
   inbox(query: Pick<InboxQuery, 'states' | 'before' | 'limit'>): InboxPage | 'restarted' {
@@ -227,10 +236,17 @@ export class Machine {
     return isOfThisLog ? inboxPage(this.#state, query) : 'restarted'
   }
 
+  /** Returns the scheduled notifications in order of delivery. */
+  scheduled(query: Pick<ScheduledQuery, 'after' | 'limit'>): ScheduledPage {
+    return scheduledPage(this.#state, query)
+  }
+
   find(id: string): FindResult | undefined {
     const state = this.#state
     const index = state.parked.findIndex(({ row }) => rowId(row) === id)
-    if (index >= 0) return { in: 'parked', row: (state.parked[index] as Parked).row, releaseAt: this.#releaseAt(index) }
+    if (index >= 0) return { in: 'parked', row: (state.parked[index] as Parked).row, releaseAt: this.#step.releaseAt(index) }
+    const scheduled = state.scheduled.find(({ row }) => rowId(row) === id)
+    if (scheduled !== undefined) return { in: 'scheduled', row: scheduled.row, deliverAt: scheduled.at }
     const offset = offsetOf(state, id)
     if (offset !== undefined) return { in: 'log', item: itemAt(state, offset) as InboxItem }
     const digest = digestOffsetOf(state, id)
@@ -241,123 +257,135 @@ export class Machine {
     return queueInfo(this.#state)
   }
 
-  #emit(effect: Effect): void {
-    evolve(this.#state, effect)
-    this.effects.push(effect)
-  }
-
-  /** Gives the log its first epoch, if it has none. */
-  #startLog(): void {
-    if (this.#state.epoch === '') this.#resetLog()
-  }
-
-  /** Starts the log afresh: a new epoch, offsets from 1. Parked notifications, their keys, keys of recalled ones, and cursors stay. */
-  #resetLog(): void {
+  /** The ordinary path: appends, or parks behind what is parked, within the rate. */
+  #accept(accepted: Accepted): PublishResult {
     const state = this.#state
-    this.#drop(state.top)
-    this.#forgetKeys(state.top, 'log')
-    for (const [key, place] of [...state.keys]) if (place.in === 'recalled') this.#emit({ type: 'key', key, place: { ...place, at: 0 } })
-    if (state.unread > 0) this.#emit({ type: 'unread', unread: 0 })
-    this.#emit({ type: 'reset', epoch: this.#context.newEpoch })
+    const { id, options, keys } = accepted
+    if (this.#mustPark()) return this.#park(accepted)
+    this.#step.makeRoom('entry')
+    const replaced = this.#replace(options.collapseKey)
+    for (const { key, body } of keys) this.#step.emit({ type: 'key', key, place: { in: 'log', at: state.top + 1, body, deliverAt: 0 } })
+    this.#step.append('n', id, replaced === '' ? accepted.tail : tails.replacing(replaced, accepted.tail))
+    if (options !== NO_OPTIONS) this.#step.emit({ type: 'options', id, options: { ...options, offset: state.top } })
+    return { status: 'accepted', ...positionOf(state, state.top), nodes: 0, replayed: false }
   }
 
-  /**
-   * Keeps the invariant "never twice" after the store lost rows: offsets that this node got, and that the log no longer reaches, are taken by
-   * lost rows. If there are more than `MAX_FENCE`, the log starts afresh.
-   */
-  #fence(seen: LogPlace | undefined): void {
-    const state = this.#state
-    if (seen === undefined || seen.epoch !== state.epoch || seen.offset <= state.top) return
-    if (seen.offset - state.top > MAX_FENCE) this.#resetLog()
-    else while (state.top < seen.offset) this.#append('~', LOST_ID, '')
+  #mustPark(): boolean {
+    return this.#state.parked.length > 0 || this.#step.freeSlots() === 0
   }
 
-  /** Appends a row, for which `#makeRoom` has made room, and does the maintenance that is due at its offset. */
-  #append(kind: RowKind, id: string, tail: string): void {
+  /** Parks, or takes the turn of the parked one with the same collapse key. */
+  #park({ id, tail, level, halfLife, options, keys }: Accepted): PublishResult {
     const state = this.#state
-    const { rateLimit, rateWindowMs } = this.#settings
-    const row = encodeRow(kind, this.#logTimeMs, id, tagAfter(state.chain, this.#logTimeMs, id), tail)
-    this.#emit({ type: 'append', row, at: this.#clockMs, windowMs: rateLimit === 0 ? 0 : rateWindowMs })
-    if (state.top % FORGET_EVERY === 0) this.#forgetKeys(Math.min(state.top - IDEMPOTENCY_WINDOW, state.floor), 'log', 'recalled')
-    if (kind === 's' && state.changes % COALESCE_EVERY === 0) {
-      for (const replaced of superseded(state)) this.#emit({ type: 'replace', ...replaced })
+    const turn = waitingOf(state.parked, options.collapseKey)
+    if (turn === undefined && state.parked.length >= this.#settings.parkedMax) {
+      return { status: 'full', retryAfterMs: this.#step.releaseAt(state.parked.length) - this.#step.clockMs }
     }
+    if (turn !== undefined) this.#step.emit({ type: 'unpark', no: turn.no })
+    const row = encodeRow('n', this.#step.logTimeMs, id, NO_TAG, tail)
+    const parked = { no: turn?.no ?? state.parkNo + 1, level: turn?.level ?? level, halfLife, options, row }
+    this.#step.emit({ type: 'park', parked })
+    for (const { key, body } of keys) this.#step.emit({ type: 'key', key, place: { in: 'parked', at: parked.no, body, deliverAt: 0 } })
+    return { status: 'parked', releaseAt: this.#step.releaseAt(state.parked.indexOf(parked)), replayed: false }
   }
 
-  /** Trims until one more row fits. Returns true if rows were trimmed: rows that were read before may no longer exist. */
-  #makeRoom(added: 'entry' | 'change'): boolean {
-    const { floor } = this.#state
-    this.#trim(floorByCount(this.#state, this.#settings, added))
-    return this.#state.floor > floor
-  }
-
-  /** Drops the rows up to a floor. If the unread count changes and devices are connected, a row without ids tells them the count. */
-  #trim(floor: number): void {
+  /** Schedules, or takes the turn of the scheduled one with the same collapse key. */
+  #schedule({ id, tail, level, halfLife, options, keys }: Accepted, deliverAt: number): PublishResult {
     const state = this.#state
-    const { unread } = state
-    this.#drop(floor)
-    if (state.unread !== unread && this.#context.listening) this.#append('s', COUNT_ID, tails.state([], 'read', state.unread))
-  }
-
-  #drop(floor: number): void {
-    const state = this.#state
-    if (floor === state.floor) return
-    const dropped = state.states.size === 0 ? [] : state.rows.slice(0, floor - state.floor)
-    const ids = dropped.filter((row) => rowKind(row) === 'n' && state.states.has(rowId(row))).map(rowId)
-    this.#emit({ type: 'trim', floor, ids })
-  }
-
-  /** Forgets the keys whose place is one of `places`, up to an offset. Keys are in ascending order of it, parked ones apart. */
-  #forgetKeys(offset: number, ...places: KeyPlace['in'][]): void {
-    const keys: string[] = []
-    for (const [key, place] of this.#state.keys) {
-      if (place.in === 'parked') continue
-      if (place.at > offset) break
-      if (places.includes(place.in)) keys.push(key)
+    const turn = waitingOf(state.scheduled, options.collapseKey)
+    if (turn === undefined && state.scheduled.length >= this.#settings.scheduledMax) {
+      return { status: 'scheduledFull', retryAfterMs: Math.max(0, (state.scheduled[0]?.at ?? 0) - this.#step.clockMs) }
     }
-    if (keys.length > 0) this.#emit({ type: 'forget', keys })
+    if (turn !== undefined) this.#step.emit({ type: 'unschedule', no: turn.no })
+    const row = encodeRow('n', this.#step.logTimeMs, id, NO_TAG, tail)
+    const no = turn?.no ?? state.parkNo + 1
+    this.#step.emit({ type: 'schedule', scheduled: { at: deliverAt, no, level, halfLife, options, row } })
+    for (const { key, body } of keys) this.#step.emit({ type: 'key', key, place: { in: 'scheduled', at: no, body, deliverAt } })
+    return { status: 'scheduled', deliverAt, replayed: false }
   }
 
-  #freeSlots(): number {
-    return freeSlots(this.#state, this.#settings, this.#clockMs)
+  /** Takes the notification of the collapse key out of the log, without a row. Returns its id; '' if there is none. */
+  #replace(collapseKey: string): string {
+    const id = collapseKey === '' ? undefined : this.#state.collapsed.get(collapseKey)
+    if (id === undefined) return ''
+    this.#step.remove(id, offsetOf(this.#state, id) as number)
+    return id
   }
 
-  /** Returns when the parked notification at this index is due, Unix milliseconds. */
-  #releaseAt(index: number): number {
-    return releaseAt(this.#state, this.#settings, this.#clockMs, index)
+  #deliver(): number {
+    const state = this.#state
+    let delivered = 0
+    while (delivered < DELIVER_BATCH) {
+      const next = state.scheduled[0]
+      if (next === undefined || next.at > this.#step.clockMs) break
+      const isFull = state.parked.length >= this.#settings.parkedMax
+      if (isFull && this.#mustPark() && waitingOf(state.parked, next.options.collapseKey) === undefined) break
+      const keys = [...state.keys].filter(([, place]) => place.in === 'scheduled' && place.at === next.no)
+      this.#step.emit({ type: 'unschedule', no: next.no })
+      const { level, halfLife, options, row } = next
+      this.#accept({
+        id: rowId(row),
+        tail: rowTail(row).toString(),
+        level,
+        halfLife,
+        options,
+        keys: keys.map(([key, { body }]) => ({ key, body }))
+      })
+      delivered += 1
+    }
+    return delivered
   }
 
-  /** Moves times ahead of a clock that was set back to now, so that their slots are free after one window. */
-  #clampLimiter(): void {
-    const { limiter } = this.#state
-    if ((limiter.at(-1) ?? 0) <= this.#clockMs) return
-    this.#emit({ type: 'limiter', times: limiter.map((ms) => Math.min(ms, this.#clockMs)) })
+  #release(): { released: number; folded: number } {
+    const state = this.#state
+    let released = 0
+    let folded = 0
+    while (state.parked.length > 0 && this.#step.freeSlots() > 0 && released < RELEASE_BATCH) {
+      this.#step.makeRoom('entry')
+      const run = worthless(state, this.#step.agedToMs)
+      if (run.length > 0) {
+        const ids = run.map(({ row }) => rowId(row))
+        for (const parked of run) this.#step.leave(parked, 'parked', 'log', state.top + 1)
+        this.#step.append('d', ids[0] as string, tails.digest(ids, state.unread))
+        folded += run.length
+      } else this.#releaseOne(state.parked[0] as Parked)
+      released += 1
+    }
+    return { released, folded }
   }
 
-  /** Takes a notification from the parked ones, and notes its new place under its key. */
-  #unpark(parked: Parked, to: 'log' | 'recalled', at: number): void {
-    const key = rowId(parked.row).slice(0, KEY_LENGTH)
-    const place = this.#state.keys.get(key)
-    this.#emit({ type: 'unpark', no: parked.no })
-    if (place?.in === 'parked' && place.at === parked.no) this.#emit({ type: 'key', key, place: { ...place, in: to, at } })
+  #releaseOne(parked: Parked): void {
+    const state = this.#state
+    const { options, row } = parked
+    const id = rowId(row)
+    const replaced = this.#replace(options.collapseKey)
+    this.#step.leave(parked, 'parked', 'log', state.top + 1)
+    const tail = rowTail(row).toString()
+    this.#step.append('n', id, replaced === '' ? tail : tails.replacing(replaced, tail))
+    if (options !== NO_OPTIONS) this.#step.emit({ type: 'options', id, options: { ...options, offset: state.top } })
   }
 
   /** Returns the outcome of an earlier publish with the same key. */
   #replayed(body: string, place: KeyPlace): PublishResult {
     const state = this.#state
     if (place.body !== body) return { status: 'conflict' }
-    if (place.in === 'log') return { status: 'accepted', ...positionOf(state, place.at), nodes: 0, replayed: true }
-    const index = place.in === 'recalled' ? -1 : state.parked.findIndex((parked) => parked.no === place.at)
-    return index < 0 ? { status: 'recalled', replayed: true } : { status: 'parked', releaseAt: this.#releaseAt(index), replayed: true }
+    switch (place.in) {
+      case 'log':
+        return { status: 'accepted', ...positionOf(state, place.at), nodes: 0, replayed: true }
+      case 'scheduled':
+        return { status: 'scheduled', deliverAt: place.deliverAt, replayed: true }
+      case 'parked': {
+        const index = state.parked.findIndex(({ no }) => no === place.at)
+        return { status: 'parked', releaseAt: this.#step.releaseAt(index), replayed: true }
+      }
+      case 'recalled':
+        return { status: 'recalled', replayed: true }
+    }
   }
 
   #backlog(start: Start, deviceId: string, bounds: ReadBounds): Backlog {
-    const expiresInMs = expiresIn(this.#state, this.#settings.retentionMs, this.#agedToMs)
+    const expiresInMs = expiresIn(this.#state, this.#settings.retentionMs, this.#step.agedToMs)
     return backlogOf(this.#state, start, deviceId, bounds, expiresInMs)
-  }
-
-  #moveCursor(deviceId: string, position: Position): void {
-    this.#emit({ type: 'cursor', deviceId, cursor: { position, at: this.#logTimeMs } })
   }
 
   #correctsTag(cursor: Position, { offset, id8 }: Position): boolean {

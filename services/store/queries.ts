@@ -1,10 +1,12 @@
 import { positionOf } from './reading.ts'
 import { digestIn, rowId, rowKind } from './row.ts'
-import { rowAt, type UserState } from './state.ts'
-import type { InboxItem, InboxPage, InboxQuery, QueueInfo } from './store.ts'
+import { rowAt, type Scheduled, type UserState } from './state.ts'
+import type { InboxItem, InboxPage, InboxQuery, QueueInfo, ScheduledPage, ScheduledQuery } from './store.ts'
 
 /** Returns the offset of a notification in the log, or undefined. */
-export function offsetOf({ rows, floor }: UserState, id: string): number | undefined {
+export function offsetOf({ options, rows, floor }: UserState, id: string): number | undefined {
+  const known = options.get(id)?.offset
+  if (known !== undefined) return known
   const index = rows.findIndex((row) => rowKind(row) === 'n' && rowId(row) === id)
   return index < 0 ? undefined : floor + 1 + index
 }
@@ -15,11 +17,12 @@ export function digestOffsetOf({ rows, floor }: UserState, id: string): number |
   return index < 0 ? undefined : floor + 1 + index
 }
 
-/** Returns the notification at an offset with its state, or undefined if the row is of another kind. */
+/** Returns the notification at an offset with its state and answer, or undefined if the row is of another kind. */
 export function itemAt(state: UserState, offset: number): InboxItem | undefined {
   const row = rowAt(state, offset)
   if (row === undefined || rowKind(row) !== 'n') return undefined
-  return { epoch: state.epoch, offset, row, state: state.states.get(rowId(row)) ?? 'unread' }
+  const id = rowId(row)
+  return { epoch: state.epoch, offset, row, state: state.states.get(id) ?? 'unread', answer: state.answers.get(id) }
 }
 
 /** Reads one page of the inbox. `before` must be of this log. */
@@ -37,14 +40,27 @@ export function inboxPage(state: UserState, { states, before, limit }: Pick<Inbo
   return { items, next, unread: state.unread }
 }
 
+/** Reads one page of the scheduled notifications, in the order of their delivery. */
+export function scheduledPage({ scheduled }: UserState, { after, limit }: Pick<ScheduledQuery, 'after' | 'limit'>): ScheduledPage {
+  const isAfter = ({ at, no }: Scheduled): boolean =>
+    after === undefined || at > after.deliverAt || (at === after.deliverAt && no > after.no)
+  const rest = scheduled.filter(isAfter)
+  const page = rest.slice(0, limit)
+  const last = page.at(-1)
+  return {
+    items: page.map(({ at, row }) => ({ deliverAt: at, row })),
+    next: last !== undefined && rest.length > page.length ? { deliverAt: last.at, no: last.no } : undefined
+  }
+}
+
 /** Describes the ends of the log and the cursors of the devices. The lag of a cursor of another log counts all rows. */
 export function queueInfo(state: UserState): QueueInfo {
-  const { epoch, top, floor, parked, unread } = state
+  const { epoch, top, floor, parked, scheduled, unread } = state
   const devices = [...state.cursors].map(([deviceId, { position, at }]) => {
     const from = position.epoch === epoch ? Math.max(position.offset, floor) : floor
     return { deviceId, position, lag: top - from, at }
   })
   devices.sort((a, b) => (a.deviceId < b.deviceId ? -1 : 1))
   const first = top > floor ? positionOf(state, floor + 1) : { epoch, offset: 0, id8: '' }
-  return { head: positionOf(state, top), first, parked: parked.length, unread, devices }
+  return { head: positionOf(state, top), first, parked: parked.length, scheduled: scheduled.length, unread, devices }
 }

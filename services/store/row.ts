@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { ID_LENGTH } from '../ids.ts'
-import type { Notification, State } from '../protocol/index.ts'
+import type { Action, Answer, Notification, State, Urgency } from '../protocol/index.ts'
 
 /**
  * The kind of a row.
@@ -9,14 +9,15 @@ import type { Notification, State } from '../protocol/index.ts'
  * - `s`: a change of state
  * - `r`: a retraction
  * - `d`: a digest, which takes the place of notifications that were folded
+ * - `a`: the answer to a notification
  *
  * Three kinds have no tail and make no frame:
  *
- * - `x`: a notification that was recalled
+ * - `x`: a notification that was recalled, replaced, or expired
  * - `-`: a change of state that later changes superseded
  * - `~`: a row that the store lost
  */
-export type RowKind = 'n' | 's' | 'r' | 'd' | 'x' | '-' | '~'
+export type RowKind = 'n' | 's' | 'r' | 'd' | 'a' | 'x' | '-' | '~'
 
 /** The id of rows of kind `~`. */
 export const LOST_ID = '~'.repeat(ID_LENGTH)
@@ -38,6 +39,10 @@ interface NotificationHead {
   title: string
   timestamp: number
   ref?: string | undefined
+  expiresAt?: number | undefined
+  collapseKey?: string | undefined
+  urgency?: Urgency | undefined
+  actions?: Action[] | undefined
 }
 
 /** The tail of an `s` row: `ids` changed to `state`. */
@@ -47,10 +52,20 @@ interface StateChange {
   unread: number
 }
 
-/** The tail of an `r` row: the notification `id` was taken back. */
+/**
+ * The tail of an `r` row: the notification `id` was taken back. `collapseKey` is that of the notification, if it had one: a device that did
+ * not receive it may still show an older notification of the key.
+ */
 interface Retraction {
   id: string
   reason: string
+  unread: number
+  collapseKey?: string
+}
+
+/** The tail of an `a` row: the notification `id` was answered. */
+export interface Answered extends Answer {
+  id: string
   unread: number
 }
 
@@ -66,7 +81,7 @@ interface Digest {
  *
  *     kind (1) | time (13 digits) | id (20) | tag (8) | [offset of the retracted row, `r` only] | tail
  *
- * The tail is the end of the row's frame: the JSON after the id (`n`), or after the event id (`s`, `r`, `d`).
+ * The tail is the end of the row's frame: the JSON after the id (`n`), or after the event id (`s`, `r`, `d`, `a`).
  * It is encoded once, by `tails`, and copied to the sockets as it is.
  *
  * @param timeMs Unix milliseconds
@@ -151,7 +166,12 @@ export function digestIn(row: Buffer): Digest {
   return JSON.parse(`{${rowTail(row)}`) as Digest
 }
 
-/** Returns the offset of the row that an `r` row retracts. */
+/** Returns the content of an `a` row. */
+export function answeredIn(row: Buffer): Answered {
+  return JSON.parse(`{${rowTail(row)}`) as Answered
+}
+
+/** Returns the offset of the row that an `r` row retracts; 0 if a replay must never leave the retraction out. */
 export function retractedOffset(row: Buffer): number {
   return Number(row.toString('latin1', HEADER_LENGTH, row.indexOf('"', HEADER_LENGTH)))
 }
@@ -159,13 +179,21 @@ export function retractedOffset(row: Buffer): number {
 /** Encodes the tails of rows. The Lua scripts make the same bytes for the rows they write. */
 export const tails = {
   /** @param data the JSON of the notification's data */
-  notification: ({ type, title, timestamp, ref }: NotificationHead, data: string | undefined): string => {
-    const json = JSON.stringify({ type, title, timestamp, ref })
+  notification: (head: NotificationHead, data: string | undefined): string => {
+    const { type, title, timestamp, ref, expiresAt, collapseKey, urgency, actions } = head
+    const json = JSON.stringify({ type, title, timestamp, ref, expiresAt, collapseKey, urgency, actions })
     return data === undefined ? json.slice(1) : `${json.slice(1, -1)},"data":${data}}`
   },
   state: (ids: string[], state: State, unread: number): string => `"ids":[${quoted(ids)}],"state":"${state}","unread":${unread}}`,
-  retract: (offset: number, id: string, reason: string, unread: number): string =>
-    `${offset}"id":"${id}","reason":${JSON.stringify(reason)},"unread":${unread}}`,
+  /** @param offset that of the retracted row. If the notification had a collapse key, 0 is written: see `Retraction`. */
+  retract: (offset: number, id: string, reason: string, unread: number, collapseKey: string): string => {
+    const common = `"id":"${id}","reason":${JSON.stringify(reason)},"unread":${unread}`
+    return collapseKey === '' ? `${offset}${common}}` : `0${common},"collapseKey":${JSON.stringify(collapseKey)}}`
+  },
+  answered: (id: string, { action, answeredAt, deviceId }: Answer, unread: number): string =>
+    `"id":"${id}","action":"${action}","answeredAt":${answeredAt},"deviceId":${JSON.stringify(deviceId)},"unread":${unread}}`,
+  /** The tail of a notification that takes the place of another one in the log. */
+  replacing: (replaced: string, tail: string): string => `"replaces":"${replaced}",${tail}`,
   digest: (ids: string[], unread: number): string => `"count":${ids.length},"ids":[${quoted(ids)}],"unread":${unread}}`
 }
 

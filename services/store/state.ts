@@ -1,4 +1,5 @@
-import type { Position, State } from '../protocol/index.ts'
+import type { Answer, Position, State } from '../protocol/index.ts'
+import { type Expiry, expiresBefore, insertSorted, isDeliveredBefore, isReleasedBefore } from './due.ts'
 import { MAX_DEVICES } from './limits.ts'
 import { isEntry, rowId, rowId8, rowKind, rowTime, stateChangeIn } from './row.ts'
 
@@ -8,24 +9,52 @@ export interface Cursor {
   at: number
 }
 
-/** A parked notification. `row` is an `n` row whose time is that of the publish; `halfLife` is in seconds. */
+/** The options of a notification that the store acts on. */
+export interface Options {
+  /** Unix milliseconds; 0: never. */
+  expiresAt: number
+  /** '': none. */
+  collapseKey: string
+  /** The actions it offers. */
+  actions: string[]
+}
+
+export const NO_OPTIONS: Options = Object.freeze({ expiresAt: 0, collapseKey: '', actions: [] })
+
+/** The options of a notification in the log, at `offset`. */
+export interface LogOptions extends Options {
+  offset: number
+}
+
+/** A parked notification: `row` is an `n` row whose time is that of its publish, `halfLife` is in seconds. */
 export interface Parked {
-  /** Number in the order of publishes, from 1. */
+  /** Turn: parked and scheduled notifications are numbered together, in the order of their publishes, from 1. */
   no: number
+  /** Urgency: 1 high, 0 normal, -1 low, -2 very low. */
+  level: number
   halfLife: number
+  options: Options
   row: Buffer
+}
+
+/** A notification that waits for its time, `at`, Unix milliseconds. */
+export interface Scheduled extends Parked {
+  at: number
 }
 
 /** The place of the notification that an Idempotency-Key stands for. */
 export interface KeyPlace {
-  in: 'log' | 'parked' | 'recalled'
+  in: 'log' | 'parked' | 'scheduled' | 'recalled'
   /**
-   * `log`: the offset of the notification, or of the digest it was folded into. `parked`: its number. `recalled`, while it was parked: the top of the
-   * log at that time, so that the key is forgotten as others of its age are.
+   * `log`: the offset of the notification, or of the digest it was folded into. `parked`, `scheduled`: its turn; if a notification with the same
+   * collapse key took the turn, the key stays with the turn. `recalled`, or expired, before it had an offset: the top of the log at that time, so
+   * that the key is forgotten as others of its age are.
    */
   at: number
   /** The end of the notification's id, which stands for the body of the request. */
   body: string
+  /** The time that the first answer gave; 0 unless `scheduled`. */
+  deliverAt: number
 }
 
 /** The state of one user. Only `evolve` changes it. */
@@ -53,8 +82,18 @@ export interface UserState {
   /** State by notification id. An unread notification has no entry. */
   states: Map<string, State>
   cursors: Map<string, Cursor>
-  /** Parked notifications in the order of their publishes. */
+  /** Options by notification id, of the notifications in the log that have any. */
+  options: Map<string, LogOptions>
+  /** Id of the notification in the log by collapse key. */
+  collapsed: Map<string, string>
+  /** Answer by notification id, of the notifications in the log. */
+  answers: Map<string, Answer>
+  /** Parked notifications in the order of their release: the more urgent first, then in the order of their publishes. */
   parked: Parked[]
+  /** Scheduled notifications in the order of their delivery. */
+  scheduled: Scheduled[]
+  /** Expiries in their order, of notifications in the log without an answer, of parked and of scheduled ones. */
+  expiries: Expiry[]
   /** Place by idempotency key. Keys whose place is in `log` or `recalled` are in ascending order of `at`. */
   keys: Map<string, KeyPlace>
 }
@@ -74,7 +113,12 @@ export function emptyState(): UserState {
     rows: [],
     states: new Map(),
     cursors: new Map(),
+    options: new Map(),
+    collapsed: new Map(),
+    answers: new Map(),
     parked: [],
+    scheduled: [],
+    expiries: [],
     keys: new Map()
   }
 }
@@ -93,16 +137,27 @@ export type Effect =
   /** Replaces the times of the rate limit, after the clock was set back. */
   | { type: 'limiter'; times: number[] }
   | { type: 'replace'; offset: number; row: Buffer }
-  /** Removes the rows up to `floor`, and the states of `ids`: the notifications among them that have an entry in `states`. */
-  | { type: 'trim'; floor: number; ids: string[] }
+  /**
+   * Removes the rows up to `floor`, the states of `ids`, and the options and answers of `optioned`: the notifications among them that have an
+   * entry there.
+   */
+  | { type: 'trim'; floor: number; ids: string[]; optioned: string[] }
   | { type: 'state'; id: string; state: State }
   | { type: 'unread'; unread: number }
   | { type: 'park'; parked: Parked }
   | { type: 'unpark'; no: number }
+  | { type: 'schedule'; scheduled: Scheduled }
+  | { type: 'unschedule'; no: number }
+  /** Of a notification in the log; undefined removes them, and its answer. */
+  | { type: 'options'; id: string; options: LogOptions | undefined }
+  /** Its expiry is cancelled. */
+  | { type: 'answer'; id: string; answer: Answer }
   | { type: 'key'; key: string; place: KeyPlace }
   | { type: 'forget'; keys: string[] }
   | { type: 'cursor'; deviceId: string; cursor: Cursor }
   | { type: 'revoke'; before: number }
+  /** All of the user, `erased`, leaves but the time of the revocation. */
+  | { type: 'erase'; before: number; erased: UserState }
 
 export function rowAt(state: UserState, offset: number): Buffer | undefined {
   return offset > state.floor ? state.rows[offset - state.floor - 1] : undefined
@@ -148,6 +203,17 @@ export function statesOf(state: UserState, rows: Buffer[]): Map<string, State> {
   return stateById
 }
 
+/** Returns the answers of the notifications among the rows, by id. */
+export function answersOf(state: UserState, rows: Buffer[]): Map<string, Answer> {
+  const found = new Map<string, Answer>()
+  if (state.answers.size === 0) return found
+  for (const row of rows) {
+    const answer = rowKind(row) === 'n' ? state.answers.get(rowId(row)) : undefined
+    if (answer !== undefined) found.set(rowId(row), answer)
+  }
+  return found
+}
+
 /** Applies one effect to the state. */
 export function evolve(state: UserState, effect: Effect): void {
   switch (effect.type) {
@@ -168,6 +234,7 @@ export function evolve(state: UserState, effect: Effect): void {
       break
     case 'trim':
       trim(state, effect.floor, effect.ids)
+      for (const id of effect.optioned) dropOptions(state, id)
       break
     case 'state':
       if (effect.state === 'unread') state.states.delete(effect.id)
@@ -177,12 +244,26 @@ export function evolve(state: UserState, effect: Effect): void {
       state.unread = effect.unread
       break
     case 'park':
-      state.parked.push(effect.parked)
-      state.parkNo = effect.parked.no
-      state.lastMs = Math.max(state.lastMs, rowTime(effect.parked.row))
+      insertSorted(state.parked, effect.parked, isReleasedBefore)
+      beginToWait(state, effect.parked)
       break
     case 'unpark':
-      state.parked = state.parked.filter((parked) => parked.no !== effect.no)
+      state.parked = stopWaiting(state, state.parked, effect.no)
+      break
+    case 'schedule':
+      insertSorted(state.scheduled, effect.scheduled, isDeliveredBefore)
+      beginToWait(state, effect.scheduled)
+      break
+    case 'unschedule':
+      state.scheduled = stopWaiting(state, state.scheduled, effect.no)
+      break
+    case 'options':
+      dropOptions(state, effect.id)
+      if (effect.options !== undefined) keepOptions(state, effect.id, effect.options)
+      break
+    case 'answer':
+      state.answers.set(effect.id, effect.answer)
+      cancelExpiry(state, effect.id, state.options.get(effect.id)?.expiresAt ?? 0)
       break
     case 'key':
       state.keys.delete(effect.key)
@@ -197,7 +278,48 @@ export function evolve(state: UserState, effect: Effect): void {
     case 'revoke':
       state.revokedBefore = effect.before
       break
+    case 'erase':
+      Object.assign(state, emptyState(), { revokedBefore: effect.before })
+      break
   }
+}
+
+function beginToWait(state: UserState, { no, options, row }: Parked): void {
+  state.parkNo = Math.max(state.parkNo, no)
+  state.lastMs = Math.max(state.lastMs, rowTime(row))
+  noteExpiry(state, rowId(row), options.expiresAt)
+}
+
+/** Returns the list without the turn. */
+function stopWaiting<Waiting extends Parked>(state: UserState, list: Waiting[], no: number): Waiting[] {
+  return list.filter((waiting) => {
+    if (waiting.no !== no) return true
+    cancelExpiry(state, rowId(waiting.row), waiting.options.expiresAt)
+    return false
+  })
+}
+
+function keepOptions(state: UserState, id: string, options: LogOptions): void {
+  state.options.set(id, options)
+  if (options.collapseKey !== '') state.collapsed.set(options.collapseKey, id)
+  noteExpiry(state, id, options.expiresAt)
+}
+
+function dropOptions(state: UserState, id: string): void {
+  const options = state.options.get(id)
+  if (options === undefined) return
+  state.options.delete(id)
+  state.answers.delete(id)
+  if (state.collapsed.get(options.collapseKey) === id) state.collapsed.delete(options.collapseKey)
+  cancelExpiry(state, id, options.expiresAt)
+}
+
+function noteExpiry(state: UserState, id: string, at: number): void {
+  if (at > 0) insertSorted(state.expiries, { at, id }, expiresBefore)
+}
+
+function cancelExpiry(state: UserState, id: string, at: number): void {
+  if (at > 0) state.expiries = state.expiries.filter((expiry) => expiry.id !== id)
 }
 
 function append(state: UserState, row: Buffer, at: number, windowMs: number): void {

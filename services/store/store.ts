@@ -1,5 +1,29 @@
-import type { Durability, GapReason, Position, State } from '../protocol/index.ts'
+import type { Durability, Position } from '../protocol/index.ts'
+import type {
+  AdvanceResult,
+  AnswerCommand,
+  AnswerResult,
+  AttachCommand,
+  AttachResult,
+  Backlog,
+  ConnectionInfo,
+  DisconnectCommand,
+  FindResult,
+  InboxPage,
+  InboxQuery,
+  MarkCommand,
+  MarkResult,
+  PublishCommand,
+  PublishResult,
+  QueueInfo,
+  ReadCommand,
+  RetractResult,
+  ScheduledPage,
+  ScheduledQuery,
+  SweepResult
+} from './commands.ts'
 
+export type * from './commands.ts'
 export type { Durability }
 
 /** Settings of a store. All nodes of a cluster must have the same. */
@@ -10,6 +34,8 @@ export interface StoreSettings {
   rateWindowMs: number
   /** Parked notifications that a user may have. */
   parkedMax: number
+  /** Scheduled notifications that a user may have. */
+  scheduledMax: number
   /** Age at which a row is trimmed, milliseconds. */
   retentionMs: number
   /** Notifications and digests kept per user. Trimming starts when a log holds a tenth more. */
@@ -20,209 +46,6 @@ export interface StoreSettings {
   revocationTtlMs: number
   /** The store's clock, Unix milliseconds. Default: the system's (embedded), or Redis `TIME` (redis). */
   clock?: () => number
-}
-
-/** A place in one log, without the tag of its row. An offset means nothing without its epoch. */
-export type LogPlace = Pick<Position, 'epoch' | 'offset'>
-
-export interface PublishCommand {
-  user: string
-  /** 20 characters of base64url. If `keyed`, the first 12 stand for the key and the rest for the body; else all are random. */
-  id: string
-  /** The id was made from an Idempotency-Key: ids with the same first 12 characters are appended once. */
-  keyed: boolean
-  /** The tail of the row, from `tails.notification`. */
-  tail: string
-  /** Seconds in which a parked notification loses half its worth; 0: never. */
-  halfLife: number
-}
-
-export type PublishResult =
-  /**
-   * The notification is in the log, and `nodes` nodes were woken. If `replayed`, nothing was written: the key was used before, and this is where
-   * the first notification is. Then `id8` is '' if its row was trimmed, and the position is that of the digest if it was folded.
-   */
-  | { status: 'accepted'; epoch: string; offset: number; id8: string; nodes: number; replayed: boolean }
-  /** The notification is parked. It is expected to be released at `releaseAt`, Unix milliseconds. */
-  | { status: 'parked'; releaseAt: number; replayed: boolean }
-  /** Nothing was written: the notification of an earlier publish with the key was recalled while it was parked. */
-  | { status: 'recalled'; replayed: true }
-  /** Nothing was written: `parkedMax` notifications are parked. They will be released within `retryAfterMs`. */
-  | { status: 'full'; retryAfterMs: number }
-  /** Nothing was written: the key was used before, with another body. */
-  | { status: 'conflict' }
-
-/** One connection, as the registry lists it. `connectedAt` is Unix milliseconds. */
-export interface ConnectionInfo {
-  connectionId: string
-  deviceId: string
-  node: string
-  connectedAt: number
-  address: string
-}
-
-/** The start of a cursor: a position, one end of the log, the device's stored cursor, or text that is not an event id (`unknown`). */
-export type Start = { at: 'position'; position: Position } | { at: 'earliest' } | { at: 'latest' } | { at: 'device' } | { at: 'unknown' }
-
-/** Bounds of one read. */
-export interface ReadBounds {
-  /**
-   * The highest place of the user's log that this node got from the store; undefined: none. It is never taken from a client.
-   *
-   * If the log ends below it, the store lost rows. The step then fences the lost offsets off (`MAX_FENCE`), so that no offset is given out twice.
-   */
-  seen: LogPlace | undefined
-  /** Rows to return at most. */
-  limit: number
-  /** The rows end with the one that brings their sum to this many bytes: at least one row is returned. Default: no bound. */
-  bytes?: number | undefined
-}
-
-export interface AttachCommand extends ReadBounds {
-  user: string
-  deviceId: string
-  start: Start
-  /** All connections of the user on this node, the new one included. They replace those that the registry holds for this node. */
-  connections: ConnectionInfo[]
-  /**
-   * Id of the new connection, if it may take the place of others. When the user has more than `maxConnections`, it displaces the oldest
-   * connections of its device: those before it in `connections`, and those of other nodes.
-   */
-  newcomer?: string | undefined
-  /** Time at which the token was issued, Unix milliseconds. The attach is refused if the token was revoked since (`isRevoked`). */
-  issuedAt: number
-}
-
-export interface ReadCommand extends ReadBounds {
-  user: string
-  position: Position
-}
-
-/** A part of a log, from a cursor on. */
-export interface Backlog {
-  epoch: string
-  /** Offset of the newest row; 0 before the first. */
-  top: number
-  /** Tag of the newest row; '' before the first. */
-  topId8: string
-  /** The cursor before the rows: `rows[i]` has offset `start.offset + 1 + i`. */
-  start: Position
-  /** The cursor was known: a position was given, or the device had one stored. */
-  resumed: boolean
-  /** Rows that cannot be delivered: the log does not continue the position asked for. `rows` then begin with the oldest retained row. */
-  gap: { reason: GapReason; from: string; to: string; count: number } | undefined
-  /** Contiguous rows in the format of `row.ts`. */
-  rows: Buffer[]
-  /** The current state of each notification that `rows` name, by id; those that are `unread` are left out. */
-  states: Map<string, State>
-  unread: number
-  parked: number
-  /** Time until the oldest retained row expires, milliseconds; 0 if there is none. */
-  expiresInMs: number
-}
-
-export type AttachResult =
-  /** `displaced` are ids of connections of this node, which has to close them. The other nodes are told by `kick`. */
-  | { status: 'attached'; backlog: Backlog; displaced: string[] }
-  /** Not registered: the token was revoked. */
-  | { status: 'revoked' }
-  /**
-   * Not registered: the user has `maxConnections` connections. `silentMs` is present if other nodes hold some of them: the time since the last
-   * heartbeat of the node that was silent longest. If that node is dead, its connections will soon be counted no more.
-   */
-  | { status: 'limit'; silentMs?: number }
-
-export interface MarkCommand {
-  user: string
-  /** The ids to mark, or the position up to which every notification is marked. Unknown ids are ignored. */
-  target: { ids: string[] } | { upTo: Position }
-  state: State
-  /**
-   * Time since the user made the mark, milliseconds; default 0. Notifications that were marked later keep their state, so that a mark that is
-   * sent twice changes nothing the second time.
-   */
-  ageMs?: number | undefined
-}
-
-/** `ids` are the notifications whose state changed. If there are none, nothing was written. */
-export interface MarkResult {
-  ids: string[]
-  unread: number
-}
-
-/**
- * - `retracted`: the notification was in the log, and is taken back on every device
- * - `unparked`: the notification was parked, and will never be released
- * - `folded`: the notification is part of a digest; nothing was written
- * - `unknown`: there is no such notification, or it was recalled before; nothing was written
- */
-export type RetractResult = 'retracted' | 'unparked' | 'folded' | 'unknown'
-
-/** `released` rows were appended, digests among them; `folded` notifications are in those digests; `parked` notifications stay parked. */
-export interface ReleaseResult {
-  released: number
-  folded: number
-  parked: number
-  /** Time at which the next parked notification is due, Unix milliseconds; 0 if none is parked. */
-  nextAt: number
-}
-
-/** The sums of the releases, and the users among theirs who have more parked, due at `nextAt`, Unix milliseconds. */
-export interface SweepResult {
-  released: number
-  folded: number
-  waiting: { user: string; nextAt: number }[]
-}
-
-export interface InboxQuery {
-  user: string
-  /** The states to list; undefined: all. */
-  states: State[] | undefined
-  /** The list starts below this place; undefined: at the newest row. */
-  before: LogPlace | undefined
-  limit: number
-}
-
-/** A retained notification with its state. */
-export interface InboxItem {
-  epoch: string
-  offset: number
-  row: Buffer
-  state: State
-}
-
-/** Items from the newest to the oldest. `next` is the `before` of the following page; undefined: this is the last page. */
-export interface InboxPage {
-  items: InboxItem[]
-  next: LogPlace | undefined
-  unread: number
-}
-
-export type FindResult =
-  | { in: 'log'; item: InboxItem }
-  /** `row` is an `n` row whose time is that of the publish. */
-  | { in: 'parked'; row: Buffer; releaseAt: number }
-  /** The notification was folded into the digest at this position. */
-  | { in: 'digest'; position: Position }
-
-export interface QueueInfo {
-  /** Position of the newest row; offset 0 before the first. */
-  head: Position
-  /** Position of the oldest retained row; offset 0 if there is none. */
-  first: Position
-  parked: number
-  unread: number
-  /** `at` is when the device last acknowledged or first connected, Unix milliseconds. `lag` is the number of rows after its cursor. */
-  devices: { deviceId: string; position: Position; lag: number; at: number }[]
-}
-
-export interface DisconnectCommand {
-  user: string
-  /** undefined: all connections of the user. */
-  connectionId: string | undefined
-  reason: string
-  /** Also revokes all tokens of the user that were issued up to now. */
-  revoke: boolean
 }
 
 /** A hint that a user's log grew. `row` is undefined if it is longer than `INLINE_MAX`. */
@@ -275,7 +98,7 @@ export interface StoreEvents {
  * **Atomicity.** Each method is one step. A step never happens in part, and no other step of the same user comes between.
  *
  * **Errors.** If the outcome is not known, a method rejects with `StoreUnavailable`. The caller may then repeat the call: publishes with a key,
- * acks, marks, retractions and releases are idempotent. If there is no room, a method rejects with `StoreFull`, and nothing was written.
+ * acks, marks, answers, retractions and advances are idempotent. If there is no room, a method rejects with `StoreFull`, and nothing was written.
  *
  * **Time.** All times are the store's. Times of rows never run backwards within a log; the rate limit follows a clock that is set back.
  */
@@ -308,12 +131,15 @@ export interface Store {
    */
   publish(command: PublishCommand): Promise<PublishResult>
 
-  /** Moves parked notifications to the log, in the order of their publishes and within the rate. Any node may call it at any time. */
-  release(user: string): Promise<ReleaseResult>
+  /**
+   * Advances a user: removes notifications that have expired, publishes those whose time has come, and releases parked ones in their order
+   * and within the rate. One call does a bounded amount of each. Any node may call it at any time.
+   */
+  advance(user: string): Promise<AdvanceResult>
 
   /**
-   * Releases the due notifications of this node's share of the users; a single node has all users. The caller schedules the further releases of
-   * the users in `waiting`.
+   * Advances the users of this node's share for whom something is due; a single node has all users. The caller advances the users in `due`
+   * at their times.
    */
   sweep(): Promise<SweepResult>
 
@@ -335,13 +161,19 @@ export interface Store {
   /** Changes the state of notifications and appends the change. Resolves with `restarted`, and writes nothing, if `upTo` is of another epoch. */
   mark(command: MarkCommand): Promise<MarkResult | 'restarted'>
 
-  /** Takes a notification back, from the log or from the parked ones. `reason` is for the devices. */
+  /** Takes a notification back, from the log or from the parked or scheduled ones. `reason` is for the devices. */
   retract(user: string, id: string, reason: string): Promise<RetractResult>
 
   /** Lists retained notifications. Resolves with `restarted` if `before` is of another epoch. */
   inbox(query: InboxQuery): Promise<InboxPage | 'restarted'>
 
-  /** Finds a notification in the log, among the parked ones, or in a digest. Resolves with undefined if it is in none of them. */
+  /** Answers a notification. Of any number of answers, on any node, the first one stays. */
+  answer(command: AnswerCommand): Promise<AnswerResult>
+
+  /** Lists scheduled notifications in the order of their delivery. */
+  scheduled(query: ScheduledQuery): Promise<ScheduledPage>
+
+  /** Finds a notification in the log, among the parked or scheduled ones, or in a digest. Resolves with undefined if it is in none of them. */
   find(user: string, id: string): Promise<FindResult | undefined>
 
   /** Resolves with the ends of the log, its counts, and the cursor of each device. */
@@ -355,4 +187,13 @@ export interface Store {
 
   /** Resolves with the time of the user's latest revocation, Unix milliseconds; 0 if there was none within `revocationTtlMs`. */
   revokedBefore(user: string): Promise<number>
+
+  /**
+   * Removes everything of a user, orders the nodes to close the connections (`kick` with the reason `erased`), and refuses the tokens issued up
+   * to now. Only that refusal is kept, as long as any revocation. A later publish starts a new log.
+   */
+  erase(user: string): Promise<void>
+
+  /** Resolves with 32 random bytes, which the first call for the name makes. Every node gets the same. */
+  secret(name: string): Promise<Buffer>
 }

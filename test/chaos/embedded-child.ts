@@ -17,6 +17,7 @@ export const chaosSettings: StoreSettings = {
   rateLimit: 40,
   rateWindowMs: 200,
   parkedMax: 1_000_000,
+  scheduledMax: 1000,
   retentionMs: 86_400_000,
   maxEntries: 1_000_000,
   maxConnections: 0,

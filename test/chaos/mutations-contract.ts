@@ -96,7 +96,11 @@ export const contractMutations: Mutation[] = [
   {
     name: 'a repeat of a notification recalled while parked is answered parked',
     edits: [
-      { file: lua('retract'), find: 'remember(key, top)', put: '' },
+      {
+        file: lua('prelude-due'),
+        find: "unpark(waiting) move_keys(waiting, top, 'r') schedule() return",
+        put: 'unpark(waiting) schedule() return'
+      },
       {
         file: lua('publish-full'),
         find: "if not member then return { 'recalled' } end",

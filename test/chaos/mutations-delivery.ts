@@ -21,7 +21,7 @@ export const deliveryMutations: Mutation[] = [
   },
   {
     name: 'no node sweeps for a dead node',
-    edits: [{ file: 'services/delivery/releaser.ts', find: 'this.#sweeping ??= this.#sweep()', put: ';' }],
+    edits: [{ file: 'services/delivery/user-clock.ts', find: 'this.#sweeping ??= this.#sweep()', put: ';' }],
     store: 'redis',
     faults: ['nodeKill'],
     intensity: 3,

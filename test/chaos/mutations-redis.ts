@@ -74,25 +74,25 @@ export const redisMutations: Mutation[] = [
     name: 'a release removes from the queue and appends to the log in two calls',
     edits: [
       {
-        file: lua('release'),
-        find: "append('n', id_of(entry.row), tail_of(entry.row))",
-        put: 'popped[#popped + 1] = entry.row count_notification()'
+        file: lua('advance'),
+        find: 'append_notification(id_of(waiting.row), tail_of(waiting.row), waiting)',
+        put: 'popped[#popped + 1] = waiting.row count_notification()'
       },
-      { file: lua('release'), find: 'local released, folded = 0, 0', put: 'local released, folded, popped = 0, 0, {}' },
+      { file: lua('advance'), find: 'local released, folded = 0, 0', put: 'local released, folded, popped = 0, 0, {}' },
       {
-        file: lua('release'),
-        find: 'return { released, folded, parked, parked == 0 and 0 or release_at(0) }',
-        put: 'return { released, folded, parked, parked == 0 and 0 or release_at(0), popped }'
+        file: lua('advance'),
+        find: 'return { released, folded, delivered, expired, parked + scheduled, next_time() }',
+        put: 'return { released, folded, delivered, expired, parked + scheduled, next_time(), popped }'
       },
       {
         file: lua('publish-full'),
-        find: 'if parked > 0 or free_slots() == 0 then',
-        put: "if half_life ~= '-1' and (parked > 0 or free_slots() == 0) then"
+        find: 'if must_park() then',
+        put: "if half_life ~= '-1' and must_park() then"
       },
       {
         file: STORE,
-        find: 'const [released, folded, left, nextAt] = list(await this.#mapErrors(() => this.#availability.route(slotOfUser(user), step)))',
-        put: "const [released, folded, left, nextAt, popped] = list(await this.#mapErrors(() => this.#availability.route(slotOfUser(user), step))); for (const row of list(popped)) await this.publish({ user, id: row.toString('latin1', 14, 34), keyed: false, tail: row.toString('utf8', 42), halfLife: -1 })"
+        find: 'return advanceResult(await this.#mapErrors(() => this.#availability.route(slotOfUser(user), step)))',
+        put: "const reply = (await this.#mapErrors(() => this.#availability.route(slotOfUser(user), step))) as Buffer[][]; for (const row of reply[6] as unknown as Buffer[]) await this.publish({ user, id: row.toString('latin1', 14, 34), keyed: false, tail: row.toString('utf8', 42), halfLife: -1 }); return advanceResult(reply as unknown as Reply)"
       }
     ],
     store: 'redis',
@@ -104,7 +104,7 @@ export const redisMutations: Mutation[] = [
   },
   {
     name: 'a release leaves the notification parked',
-    edits: [{ file: lua('release'), find: "if taken > 0 then redis.call('ZREMRANGEBYRANK', PARKED, 0, taken - 1) end", put: '' }],
+    edits: [{ file: lua('advance'), find: "if taken > 0 then redis.call('ZREMRANGEBYRANK', PARKED, 0, taken - 1) end", put: '' }],
     store: 'redis',
     faults: [],
     rate: 200,
@@ -112,7 +112,7 @@ export const redisMutations: Mutation[] = [
   },
   {
     name: 'a parked notification goes to the front of the queue',
-    edits: [{ file: lua('publish-full'), find: "redis.call('ZADD', PARKED, park_no,", put: "redis.call('ZADD', PARKED, -park_no," }],
+    edits: [{ file: lua('prelude-due'), find: "redis.call('ZADD', PARKED, score,", put: "redis.call('ZADD', PARKED, -score," }],
     store: 'redis',
     faults: [],
     rate: 200,
@@ -164,9 +164,9 @@ export const redisMutations: Mutation[] = [
     name: 'the idempotency key of a released notification is forgotten',
     edits: [
       {
-        file: lua('release'),
-        find: 'if place and tonumber(place) == -entry.no then remember(key, top + 1) end',
-        put: "if place then redis.call('ZREM', KEYED, key) end"
+        file: lua('advance'),
+        find: "move_keys(waiting, top + 1, 'l')",
+        put: "redis.call('ZREM', KEYED, key_of(id_of(waiting.row)))"
       }
     ],
     store: 'redis',
@@ -192,7 +192,7 @@ export const redisMutations: Mutation[] = [
   },
   {
     name: 'a recall does not lower the unread count',
-    edits: [{ file: lua('retract'), find: 'if counts_as_unread(states_of({ id })[id]) then unread = unread - 1 end', put: '' }],
+    edits: [{ file: lua('prelude-due'), find: 'if counts_as_unread(states_of({ id })[id]) then unread = unread - 1 end', put: '' }],
     store: 'redis',
     faults: [],
     rate: 200,
@@ -200,7 +200,13 @@ export const redisMutations: Mutation[] = [
   },
   {
     name: 'a recall is not sent to devices',
-    edits: [{ file: lua('retract'), find: "append('r', row_id, retraction_tail(place, id, reason, unread))", put: '' }],
+    edits: [
+      {
+        file: lua('prelude-due'),
+        find: "append('r', row_id, retraction_tail(offset, id, reason, unread, options and options.collapse_key or ''))",
+        put: ''
+      }
+    ],
     store: 'redis',
     faults: [],
     rate: 200,

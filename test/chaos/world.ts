@@ -139,6 +139,7 @@ export class World {
       retentionMs: this.retentionSeconds * 1000,
       maxEntries: this.maxEntries,
       maxConnections: 100,
+      scheduledMax: 1000,
       revocationTtlMs: 86_400_000
     }
   }

@@ -209,7 +209,7 @@ export const changing: Example[] = [
       const { rows, unread } = await stage.log()
       t.same(texts(rows.slice(1, 2)), texts([encodeRow('x', now, idOf(2), NO_TAG, '')]))
       const row = rows[3] as Buffer
-      t.same(texts([row]), texts([encodeRow('r', now + 10, rowId(row), NO_TAG, tails.retract(2, idOf(2), 'a "mistake"\n', 2))]))
+      t.same(texts([row]), texts([encodeRow('r', now + 10, rowId(row), NO_TAG, tails.retract(2, idOf(2), 'a "mistake"\n', 2, ''))]))
       t.equal(unread, 2)
       t.equal(await stage.store.find(stage.user, idOf(2)), undefined)
     }
@@ -236,7 +236,7 @@ export const changing: Example[] = [
       t.equal(await stage.store.retract(stage.user, idOf(5), ''), 'unparked')
       t.match(await stage.store.find(stage.user, idOf(7)), { in: 'parked', releaseAt: stage.clock.now + 1000 })
       stage.clock.advance(1000)
-      await stage.store.release(stage.user)
+      await stage.store.advance(stage.user)
       t.same(numbers((await stage.log()).rows), [1, 2, 3, 4, 6, 7])
     }
   },
@@ -250,7 +250,7 @@ export const changing: Example[] = [
       t.equal(await stage.store.retract(stage.user, idOf(1), ''), 'unknown')
       await stage.send(4, { halfLife: 1 })
       stage.clock.advance(5000)
-      await stage.store.release(stage.user)
+      await stage.store.advance(stage.user)
       t.equal(await stage.store.retract(stage.user, idOf(4), ''), 'folded')
       stage.clock.advance(stage.settings.retentionMs)
       t.equal(await stage.store.retract(stage.user, idOf(2), ''), 'unknown')
@@ -336,7 +336,7 @@ export const changing: Example[] = [
       stage.clock.advance(10)
       t.same(await stage.store.find(stage.user, idOf(4)), { in: 'parked', row: stage.row(4, published), releaseAt: published + 1000 })
       stage.clock.advance(5000)
-      await stage.store.release(stage.user)
+      await stage.store.advance(stage.user)
       t.same(await stage.store.find(stage.user, idOf(4)), { in: 'digest', position: await stage.position(4) })
       t.equal(await stage.store.find(stage.user, idOf(9)), undefined)
     }
@@ -345,13 +345,14 @@ export const changing: Example[] = [
     name: 'queue: of an unknown user, and of a log in use',
     run: async (t, stage) => {
       const nothing = { epoch: '', offset: 0, id8: '' }
-      t.same(await stage.store.queue(stage.user), { head: nothing, first: nothing, parked: 0, unread: 0, devices: [] })
+      t.same(await stage.store.queue(stage.user), { head: nothing, first: nothing, parked: 0, scheduled: 0, unread: 0, devices: [] })
       await stage.fill(1, 3)
       await stage.send(4)
       t.same(await stage.store.queue(stage.user), {
         head: await stage.position(3),
         first: await stage.position(1),
         parked: 1,
+        scheduled: 0,
         unread: 3,
         devices: []
       })

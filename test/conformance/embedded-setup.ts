@@ -1,7 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type EmbeddedOptions, EmbeddedStore } from '../../services/store/embedded/embedded-store.ts'
+import { EmbeddedStore } from '../../services/store/embedded/embedded-store.ts'
+import type { EmbeddedOptions } from '../../services/store/embedded/options.ts'
 import type { AttachCommand, ConnectionInfo, Store, StoreEvents } from '../../services/store/store.ts'
 import type { Setup } from './stage.ts'
 
@@ -56,6 +57,7 @@ export function restartingSetup(): Setup {
       const step = async (name: Step, args: unknown[]): Promise<unknown> => {
         await reopen()
         const result = await (Reflect.apply(store[name], store, args) as Promise<unknown>)
+        if (name === 'erase') connectionsByUser.delete(args[0] as string)
         if (name === 'detach') connectionsByUser.set(args[0] as string, args[1] as ConnectionInfo[])
         if (name === 'attach' && (result as { status: string }).status === 'attached') {
           const { user, connections } = args[0] as AttachCommand

@@ -74,7 +74,7 @@ export const identifying: Example[] = [
       await stage.fill(1, 3)
       await stage.send(4, { keyed: true })
       stage.clock.advance(1000)
-      await stage.store.release(stage.user)
+      await stage.store.advance(stage.user)
       t.same(await stage.send(4, { keyed: true }), { status: 'accepted', ...(await stage.position(4)), nodes: 0, replayed: true })
     }
   },
@@ -169,7 +169,7 @@ export const identifying: Example[] = [
       await stage.send(2, { keyed: true, halfLife: 0.001 })
       await parkedAndRecalled(stage, 3)
       stage.clock.advance(100)
-      t.match(await stage.store.release(stage.user), { folded: 1 })
+      t.match(await stage.store.advance(stage.user), { folded: 1 })
       const all = async (body: number) => {
         const results = []
         for (const number of [1, 2, 3]) results.push(await stage.send(number, { keyed: true, body }))
@@ -215,12 +215,12 @@ export const identifying: Example[] = [
       await stage.send(4, { halfLife: 0.2501 })
       await stage.restart()
       stage.clock.advance(1000)
-      t.match(await stage.store.release(stage.user), { released: 1, folded: 0 }, 'worth more than 1/16 for 1,000.4 ms')
+      t.match(await stage.store.advance(stage.user), { released: 1, folded: 0 }, 'worth more than 1/16 for 1,000.4 ms')
       await stage.fill(5, 6)
       await stage.send(7, { halfLife: 0.2499 })
       await stage.restart()
       stage.clock.advance(1000)
-      t.match(await stage.store.release(stage.user), { released: 1, folded: 1 })
+      t.match(await stage.store.advance(stage.user), { released: 1, folded: 1 })
       t.equal(rowKind((await stage.log()).rows.at(-1) as Buffer), 'd')
     }
   }

@@ -160,7 +160,7 @@ export const publishing: Example[] = [
       await stage.fill(1, 3)
       await stage.send(4, { keyed: true })
       stage.clock.advance(1000)
-      await stage.store.release(stage.user)
+      await stage.store.advance(stage.user)
       t.match(await stage.send(4, { keyed: true }), { status: 'accepted', offset: 4, replayed: true })
       t.same(await stage.send(4, { keyed: true, body: 7 }), { status: 'conflict' })
     }
@@ -171,7 +171,7 @@ export const publishing: Example[] = [
       await stage.fill(1, 3)
       await stage.send(4, { keyed: true, halfLife: 1 })
       stage.clock.advance(4001)
-      t.match(await stage.store.release(stage.user), { folded: 1 })
+      t.match(await stage.store.advance(stage.user), { folded: 1 })
       t.match(await stage.send(4, { keyed: true }), { status: 'accepted', ...(await stage.position(4)), replayed: true })
       t.same(await stage.send(4, { keyed: true, body: 7 }), { status: 'conflict' })
     }
@@ -195,9 +195,9 @@ export const publishing: Example[] = [
       await stage.fill(2, 3)
       stage.clock.advance(499)
       t.same(await stage.send(4), { status: 'parked', releaseAt: stage.clock.now + 1, replayed: false })
-      t.match(await stage.store.release(stage.user), { released: 0, parked: 1 })
+      t.match(await stage.store.advance(stage.user), { released: 0, waiting: 1 })
       stage.clock.advance(1)
-      t.match(await stage.store.release(stage.user), { released: 1, parked: 0 })
+      t.match(await stage.store.advance(stage.user), { released: 1, waiting: 0 })
       t.match(await stage.send(5), { status: 'parked', releaseAt: stage.clock.now + 500 })
     }
   },
@@ -245,9 +245,9 @@ export const publishing: Example[] = [
       t.same(due, [800, 900, 1000, 1800])
       for (const ms of due) {
         stage.clock.advance(start + ms - 1 - stage.clock.now)
-        t.match(await stage.store.release(stage.user), { released: 0 }, `not at ${ms - 1}`)
+        t.match(await stage.store.advance(stage.user), { released: 0 }, `not at ${ms - 1}`)
         stage.clock.advance(1)
-        t.match(await stage.store.release(stage.user), { released: 1 }, `at ${ms}`)
+        t.match(await stage.store.advance(stage.user), { released: 1 }, `at ${ms}`)
       }
       t.equal((await stage.log()).parked, 0)
     }
@@ -260,7 +260,7 @@ export const publishing: Example[] = [
       t.same(await stage.send(8, { keyed: true }), { status: 'full', retryAfterMs: 2000 })
       t.match(await stage.log(), { parked: 4, top: 3 })
       stage.clock.advance(1000)
-      await stage.store.release(stage.user)
+      await stage.store.advance(stage.user)
       t.match(await stage.send(8, { keyed: true }), { status: 'parked', replayed: false }, 'the key of a refused publish is free')
     }
   },

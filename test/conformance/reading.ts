@@ -288,7 +288,7 @@ export const reading: Example[] = [
       const device = await stage.attach({ at: 'device' })
       t.match(device.gap, { reason: 'epoch', from: `${epoch}.2`, to: `${backlog.epoch}.0` })
       stage.clock.advance(1000)
-      t.match(await stage.store.release(stage.user), { released: 1 })
+      t.match(await stage.store.advance(stage.user), { released: 1 })
       t.match(await stage.send(4, { keyed: true }), { status: 'accepted', epoch: backlog.epoch, offset: 1, replayed: true })
       t.equal(await stage.store.find(stage.user, idOf(1)), undefined)
     }

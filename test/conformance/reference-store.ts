@@ -1,12 +1,17 @@
+import { randomBytes } from 'node:crypto'
 import { newEpoch, newId } from '../../services/ids.ts'
 import type { Position } from '../../services/protocol/index.ts'
 import { admit } from '../../services/store/admit.ts'
+import { advanceInTurns } from '../../services/store/advance-in-turns.ts'
+import { nearestTime } from '../../services/store/due.ts'
 import { INLINE_MAX } from '../../services/store/limits.ts'
 import { Machine } from '../../services/store/machine.ts'
-import { releaseInTurns } from '../../services/store/release-in-turns.ts'
 import { rowTime } from '../../services/store/row.ts'
 import { appendedRows, emptyState, type UserState } from '../../services/store/state.ts'
 import type {
+  AdvanceResult,
+  AnswerCommand,
+  AnswerResult,
   AttachCommand,
   AttachResult,
   Backlog,
@@ -21,8 +26,9 @@ import type {
   PublishResult,
   QueueInfo,
   ReadCommand,
-  ReleaseResult,
   RetractResult,
+  ScheduledPage,
+  ScheduledQuery,
   Store,
   StoreEvents,
   StoreSettings,
@@ -34,6 +40,7 @@ import type { Setup } from './stage.ts'
 interface Shared {
   settings: StoreSettings
   states: Map<string, UserState>
+  secrets: Map<string, Buffer>
   nodes: Map<string, { events: StoreEvents; registry: Map<string, ConnectionInfo[]> }>
 }
 
@@ -76,13 +83,18 @@ class ReferenceStore implements Store {
     return result.status === 'accepted' && !result.replayed ? { ...result, nodes: this.#holders(command.user).length } : result
   }
 
-  async release(user: string): Promise<ReleaseResult> {
-    return this.#step(user, (machine) => machine.release())
+  async advance(user: string): Promise<AdvanceResult> {
+    return this.#step(user, (machine) => machine.advance())
   }
 
   async sweep(): Promise<SweepResult> {
-    const users = [...this.#shared.states].flatMap(([user, { parked }]) => (parked.length > 0 ? [user] : []))
-    return await releaseInTurns(users, users.length, (user) => this.release(user))
+    const now = this.now()
+    const isDue = (state: UserState): boolean => {
+      const time = nearestTime(state)
+      return state.parked.length > 0 || (time > 0 && time <= now)
+    }
+    const users = [...this.#shared.states].flatMap(([user, state]) => (isDue(state) ? [user] : []))
+    return await advanceInTurns(users, users.length, (user) => this.advance(user))
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {
@@ -129,6 +141,25 @@ class ReferenceStore implements Store {
     return this.#step(query.user, (machine) => machine.inbox(query))
   }
 
+  async answer(command: AnswerCommand): Promise<AnswerResult> {
+    return this.#step(command.user, (machine) => machine.answer(command))
+  }
+
+  async scheduled(query: ScheduledQuery): Promise<ScheduledPage> {
+    return this.#step(query.user, (machine) => machine.scheduled(query))
+  }
+
+  async erase(user: string): Promise<void> {
+    this.#step(user, (machine) => machine.erase())
+    for (const { events, registry } of this.#shared.nodes.values()) {
+      if (registry.delete(user)) events.kick({ user, connectionId: undefined, reason: 'erased', revoked: false })
+    }
+  }
+
+  async secret(name: string): Promise<Buffer> {
+    return this.#shared.secrets.get(name) ?? this.#makeSecret(name)
+  }
+
   async find(user: string, id: string): Promise<FindResult | undefined> {
     return this.#step(user, (machine) => machine.find(id))
   }
@@ -157,6 +188,12 @@ class ReferenceStore implements Store {
 
   async revokedBefore(user: string): Promise<number> {
     return this.#state(user).revokedBefore
+  }
+
+  #makeSecret(name: string): Buffer {
+    const secret = randomBytes(32)
+    this.#shared.secrets.set(name, secret)
+    return secret
   }
 
   #displace(user: string, node: string, connectionId: string): void {
@@ -200,7 +237,7 @@ export function referenceSetup(nodes: number): Setup {
   return {
     name: `the bare machine, ${nodes} nodes`,
     open: async (settings) => {
-      const shared: Shared = { settings, states: new Map(), nodes: new Map() }
+      const shared: Shared = { settings, states: new Map(), secrets: new Map(), nodes: new Map() }
       const make = (): Store[] => Array.from({ length: nodes }, () => new ReferenceStore(shared))
       let stores = make()
       const closeAll = async (): Promise<void> => {

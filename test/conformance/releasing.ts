@@ -14,11 +14,18 @@ export const releasing: Example[] = [
       await stage.fill(2, 4)
       t.match(await stage.send(5), { status: 'parked', releaseAt: stage.clock.now + 1000 })
       stage.clock.advance(-step)
-      t.same(await stage.store.release(stage.user), { released: 0, folded: 0, parked: 1, nextAt: stage.clock.now + 1000 })
+      t.same(await stage.store.advance(stage.user), {
+        released: 0,
+        folded: 0,
+        delivered: 0,
+        expired: 0,
+        waiting: 1,
+        nextAt: stage.clock.now + 1000
+      })
       stage.clock.advance(999)
-      t.match(await stage.store.release(stage.user), { released: 0, parked: 1 })
+      t.match(await stage.store.advance(stage.user), { released: 0, waiting: 1 })
       stage.clock.advance(1)
-      t.match(await stage.store.release(stage.user), { released: 1, parked: 0 })
+      t.match(await stage.store.advance(stage.user), { released: 1, waiting: 0 })
       await stage.fill(6, 7)
       t.match(await stage.send(8), { status: 'parked', releaseAt: stage.clock.now + 1000 })
       const { rows } = await stage.log()
@@ -56,10 +63,10 @@ export const releasing: Example[] = [
   {
     name: 'a release with nothing parked does nothing',
     run: async (t, stage) => {
-      const none = { released: 0, folded: 0, parked: 0, nextAt: 0 }
-      t.same(await stage.store.release(stage.user), none)
+      const none = { released: 0, folded: 0, delivered: 0, expired: 0, waiting: 0, nextAt: 0 }
+      t.same(await stage.store.advance(stage.user), none)
       await stage.send(1)
-      t.same(await stage.store.release(stage.user), none)
+      t.same(await stage.store.advance(stage.user), none)
     }
   },
   {
@@ -69,7 +76,7 @@ export const releasing: Example[] = [
       await stage.send(4)
       const nextAt = stage.clock.now + 1000
       stage.clock.advance(999)
-      t.same(await stage.store.release(stage.user), { released: 0, folded: 0, parked: 1, nextAt })
+      t.same(await stage.store.advance(stage.user), { released: 0, folded: 0, delivered: 0, expired: 0, waiting: 1, nextAt })
     }
   },
   {
@@ -78,7 +85,7 @@ export const releasing: Example[] = [
       await stage.fill(1, 3)
       await stage.send(4)
       stage.clock.advance(1500)
-      t.same(await stage.store.release(stage.user), { released: 1, folded: 0, parked: 0, nextAt: 0 })
+      t.same(await stage.store.advance(stage.user), { released: 1, folded: 0, delivered: 0, expired: 0, waiting: 0, nextAt: 0 })
       const { rows, unread } = await stage.log()
       t.same(texts(rows.slice(3)), [stage.row(4).toString()])
       t.equal(unread, 4)
@@ -90,8 +97,15 @@ export const releasing: Example[] = [
       await stage.fill(1, 3)
       for (const number of [4, 5, 6, 7]) await stage.send(number)
       stage.clock.advance(10_000)
-      t.same(await stage.store.release(stage.user), { released: 3, folded: 0, parked: 1, nextAt: stage.clock.now + 1000 })
-      t.match(await stage.store.release(stage.user), { released: 0, parked: 1 })
+      t.same(await stage.store.advance(stage.user), {
+        released: 3,
+        folded: 0,
+        delivered: 0,
+        expired: 0,
+        waiting: 1,
+        nextAt: stage.clock.now + 1000
+      })
+      t.match(await stage.store.advance(stage.user), { released: 0, waiting: 1 })
     }
   },
   {
@@ -101,7 +115,7 @@ export const releasing: Example[] = [
       await stage.send(4)
       stage.clock.advance(2000)
       t.same(await stage.send(5), { status: 'parked', releaseAt: stage.clock.now, replayed: false })
-      t.match(await stage.store.release(stage.user), { released: 2, parked: 0 })
+      t.match(await stage.store.advance(stage.user), { released: 2, waiting: 0 })
       t.same(numbers((await stage.log()).rows), [1, 2, 3, 4, 5])
     }
   },
@@ -112,7 +126,7 @@ export const releasing: Example[] = [
       for (const number of [4, 5, 6, 7]) await stage.send(number)
       for (let round = 0; round < 2; round++) {
         stage.clock.advance(1000)
-        await Promise.all([stage.store, stage.other, stage.store].map((store) => store.release(stage.user)))
+        await Promise.all([stage.store, stage.other, stage.store].map((store) => store.advance(stage.user)))
       }
       t.same(numbers((await stage.log()).rows), [1, 2, 3, 4, 5, 6, 7])
     }
@@ -126,7 +140,7 @@ export const releasing: Example[] = [
         for (let number = 1; number <= 4; number++) await stage.store.publish({ ...stage.command(number), user })
         stage.clock.advance(100)
       }
-      t.same(await stage.store.sweep(), { released: 0, folded: 0, waiting: [] })
+      t.same(await stage.store.sweep(), { released: 0, folded: 0, delivered: 0, expired: 0, due: [] })
       stage.clock.advance(800)
       let released = 0
       for (const store of stage.stores) released += (await store.sweep()).released
@@ -178,21 +192,21 @@ export const releasing: Example[] = [
     run: async (t, stage) => {
       await stage.fill(1, 3)
       for (const number of [4, 5, 6, 7]) await stage.send(number)
-      const sweep = async (): Promise<Omit<SweepResult, 'folded'>> => {
+      const sweep = async (): Promise<Pick<SweepResult, 'released' | 'due'>> => {
         const results: SweepResult[] = []
         for (const store of stage.stores) results.push(await store.sweep())
         return {
           released: results.reduce((sum, { released }) => sum + released, 0),
-          waiting: results.flatMap(({ waiting }) => waiting)
+          due: results.flatMap(({ due }) => due)
         }
       }
       stage.clock.advance(1000)
       const nextAt = stage.clock.now + 1000
-      t.same(await sweep(), { released: 3, waiting: [{ user: stage.user, nextAt }] })
+      t.same(await sweep(), { released: 3, due: [{ user: stage.user, nextAt }] })
       stage.clock.advance(999)
-      t.same(await sweep(), { released: 0, waiting: [] })
+      t.same(await sweep(), { released: 0, due: [] })
       stage.clock.advance(1)
-      t.same(await sweep(), { released: 1, waiting: [] })
+      t.same(await sweep(), { released: 1, due: [] })
       t.equal((await stage.store.queue(stage.user)).parked, 0)
     }
   },
@@ -202,11 +216,11 @@ export const releasing: Example[] = [
       await stage.fill(1, 3)
       await stage.send(4, { halfLife: 1 })
       stage.clock.advance(4000)
-      t.match(await stage.store.release(stage.user), { released: 1, folded: 0 })
+      t.match(await stage.store.advance(stage.user), { released: 1, folded: 0 })
       await stage.fill(5, 6)
       await stage.send(7, { halfLife: 1 })
       stage.clock.advance(4001)
-      t.match(await stage.store.release(stage.user), { released: 1, folded: 1, parked: 0 })
+      t.match(await stage.store.advance(stage.user), { released: 1, folded: 1, delivered: 0, expired: 0, waiting: 0 })
     }
   },
   {
@@ -219,7 +233,7 @@ export const releasing: Example[] = [
       await stage.send(7, { halfLife: 1 })
       stage.clock.advance(5000)
       const { now } = stage.clock
-      t.same(await stage.store.release(stage.user), { released: 3, folded: 3, parked: 0, nextAt: 0 })
+      t.same(await stage.store.advance(stage.user), { released: 3, folded: 3, delivered: 0, expired: 0, waiting: 0, nextAt: 0 })
       const { rows, unread } = await stage.log()
       t.same(texts(rows.slice(3)), [
         encodeRow('d', now, idOf(4), NO_TAG, tails.digest([idOf(4), idOf(5)], 3)).toString(),
@@ -235,7 +249,7 @@ export const releasing: Example[] = [
       await stage.fill(1, 3)
       await stage.send(4, { halfLife: 1 })
       stage.clock.advance(5000)
-      await stage.store.release(stage.user)
+      await stage.store.advance(stage.user)
       await stage.fill(5, 6)
       t.match(await stage.send(7), { status: 'parked', releaseAt: stage.clock.now + 1000 })
     }
@@ -246,7 +260,7 @@ export const releasing: Example[] = [
       for (let number = 1; number <= 30; number++) {
         await stage.send(number)
         stage.clock.advance(334)
-        await stage.store.release(stage.user)
+        await stage.store.advance(stage.user)
       }
       const { head, first, unread, parked } = await stage.store.queue(stage.user)
       t.equal(head.offset + parked, 30)
@@ -262,7 +276,7 @@ export const releasing: Example[] = [
       await stage.send(5)
       await stage.attach({ at: 'latest' })
       stage.clock.advance(5000)
-      await stage.store.release(stage.user)
+      await stage.store.advance(stage.user)
       await until(() => stage.wakes().length >= 2, 'two wake-ups')
       t.same(
         stage.wakes().map(({ offset, row }) => [offset, row && rowKind(row)]),

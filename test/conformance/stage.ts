@@ -10,6 +10,7 @@ import type {
   MarkCommand,
   MarkResult,
   PublishCommand,
+  PublishOptions,
   PublishResult,
   Start,
   Store,
@@ -70,6 +71,7 @@ export const baseSettings: StoreSettings = {
   rateLimit: 3,
   rateWindowMs: 1000,
   parkedMax: 4,
+  scheduledMax: 10,
   retentionMs: 3_600_000,
   maxEntries: 10,
   maxConnections: 2,
@@ -89,6 +91,7 @@ export interface SendOptions {
   body?: number
   keyed?: boolean
   halfLife?: number
+  options?: PublishOptions
   store?: Store
 }
 
@@ -129,7 +132,7 @@ export class Stage {
 
   command(number: number, options: SendOptions = {}): PublishCommand {
     const { body = 0, keyed = false, halfLife = 0 } = options
-    return { user: this.user, id: idOf(number, body), keyed, tail: tailOf(number), halfLife }
+    return { user: this.user, id: idOf(number, body), keyed, tail: tailOf(number), halfLife, options: options.options }
   }
 
   send(number: number, options: SendOptions = {}): Promise<PublishResult> {

@@ -1,12 +1,17 @@
 import type { Test } from 'tap'
 import type { Store, StoreSettings } from '../../services/store/store.ts'
+import { answering } from './answering.ts'
 import { changing } from './changing.ts'
+import { collapsing } from './collapsing.ts'
+import { erasing } from './erasing.ts'
+import { expiring } from './expiring.ts'
 import { identifying } from './identifying.ts'
 import { keeping } from './keeping.ts'
 import { publishing } from './publishing.ts'
 import { reading } from './reading.ts'
 import { registering } from './registering.ts'
 import { releasing } from './releasing.ts'
+import { scheduling } from './scheduling.ts'
 import { baseSettings, Clock, type Cluster, Recorder, type Setup, Stage } from './stage.ts'
 
 export type { Cluster, Setup } from './stage.ts'
@@ -34,13 +39,28 @@ interface Opened {
   recorders: Recorder[]
 }
 
+const examples: Example[] = [
+  publishing,
+  releasing,
+  scheduling,
+  expiring,
+  collapsing,
+  answering,
+  reading,
+  changing,
+  registering,
+  identifying,
+  keeping,
+  erasing
+].flat()
+
 /** Runs every example on a driver. Between examples the clock goes forward a minute. */
 export async function storeSuite(t: Test, setup: Setup): Promise<void> {
   await t.test(setup.name, async (t) => {
     const shared = new Map<string, Opened>()
     t.teardown(() => Promise.all([...shared.values()].map(({ cluster }) => cluster.close())))
     let count = 0
-    for (const example of [...publishing, ...releasing, ...reading, ...changing, ...registering, ...identifying, ...keeping]) {
+    for (const example of examples) {
       if (example.long && setup.slow) continue
       const settings = { ...baseSettings, ...example.settings }
       const key = JSON.stringify(settings)

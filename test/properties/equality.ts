@@ -15,8 +15,21 @@ interface Place {
 }
 
 type Command =
-  | { do: 'publish'; user: number; key: number; body: number; halfLife: number }
-  | { do: 'release' | 'queue' | 'connections' | 'disconnect' | 'revoke'; user: number }
+  | {
+      do: 'publish'
+      user: number
+      key: number
+      body: number
+      halfLife: number
+      /** Milliseconds from now; 0: none. */
+      expiresIn: number
+      deliverIn: number
+      collapseKey: string
+      level: number
+      actions: readonly string[]
+    }
+  | { do: 'advance' | 'queue' | 'connections' | 'disconnect' | 'revoke' | 'scheduled' | 'erase'; user: number }
+  | { do: 'answer'; user: number; note: number; action: string; device: number }
   | { do: 'sweep' | 'restart' }
   | { do: 'clock'; ms: number }
   | {
@@ -63,7 +76,12 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       user,
       key: fc.integer({ min: -6, max: 5 }),
       body: fc.constantFrom(0, 0, 0, 1),
-      halfLife: fc.constantFrom(0, 0, 1, 60)
+      halfLife: fc.constantFrom(0, 0, 1, 60),
+      expiresIn: fc.constantFrom(0, 0, 0, 0, 1, 400, 1000, 2000, 60_000, 1_800_000),
+      deliverIn: fc.constantFrom(0, 0, 0, 0, 0, 1, 400, 1000, 60_000),
+      collapseKey: fc.constantFrom('', '', '', 'a', 'b "c" \\'),
+      level: fc.constantFrom(0, 0, 0, 1, -1, -2),
+      actions: fc.constantFrom([], [], ['yes', 'no'])
     })
   },
   {
@@ -73,7 +91,12 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       ms: fc.constantFrom(1, 400, 999, 1000, 4001, 60_000, 1_800_000, 3_600_000, -400, -3_600_000)
     })
   },
-  { weight: 4, arbitrary: fc.record({ do: fc.constantFrom('release', 'queue', 'connections', 'disconnect', 'revoke'), user }) },
+  {
+    weight: 5,
+    arbitrary: fc.record({ do: fc.constantFrom('advance', 'advance', 'queue', 'connections', 'disconnect', 'revoke', 'scheduled'), user })
+  },
+  { weight: 1, arbitrary: fc.record({ do: named('erase'), user }) },
+  { weight: 3, arbitrary: fc.record({ do: named('answer'), user, note, action: fc.constantFrom('yes', 'no', 'later'), device }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('sweep', 'restart') }) },
   {
     weight: 4,
@@ -164,6 +187,7 @@ class Player {
       const position = { epoch: queue.head.epoch, offset: Math.max(0, queue.first.offset - 1), id8: '' }
       all.push(queue, await this.store.read({ user, position, seen: undefined, limit: 5000 }), await this.store.revokedBefore(user))
       all.push(await this.store.inbox({ user, states: undefined, before: undefined, limit: 5000 }), await this.store.connections(user))
+      all.push(await this.store.scheduled({ user, after: undefined, limit: 5000 }))
       for (const id of this.#sent) all.push(await this.store.find(user, id))
     }
     return this.names.textOf(all)
@@ -178,7 +202,12 @@ class Player {
         const number = keyed ? command.key : 100 + this.#sent.length
         const id = idOf(number, keyed ? command.body : 0)
         if (!this.#sent.includes(id)) this.#sent.push(id)
-        return store.publish({ user, id, keyed, tail: tailOf(number), halfLife: command.halfLife })
+        const { expiresIn, deliverIn, collapseKey, level, actions } = command
+        const deliverAt = deliverIn === 0 ? 0 : clock.now + deliverIn
+        const expiresAt = expiresIn === 0 ? 0 : clock.now + deliverIn + expiresIn
+        const isPlain = deliverAt + expiresAt + level + actions.length === 0 && collapseKey === ''
+        const options = isPlain ? undefined : { expiresAt, deliverAt, collapseKey, level, actions: [...actions] }
+        return store.publish({ user, id, keyed, tail: tailOf(number), halfLife: command.halfLife, options })
       }
       case 'clock':
         clock.advance(command.ms)
@@ -186,8 +215,13 @@ class Player {
       case 'restart':
         return this.restart()
       case 'sweep':
-        return store.sweep().then(({ waiting, ...rest }) => ({ ...rest, waiting: waiting.sort((a, b) => (a.user < b.user ? -1 : 1)) }))
-      case 'release':
+        return store.sweep().then(({ due, ...rest }) => ({ ...rest, due: due.sort((a, b) => (a.user < b.user ? -1 : 1)) }))
+      case 'scheduled':
+        return store.scheduled({ user, after: undefined, limit: 2 })
+      case 'answer':
+        return store.answer({ user, id: this.#id(command.note), action: command.action, deviceId: `device-${command.device}` })
+      case 'advance':
+      case 'erase':
       case 'queue':
       case 'connections':
         return store[command.do](user)

@@ -59,7 +59,8 @@ export class Names {
 
   #row(row: Buffer): string {
     const text = row.toString()
-    const id = (rowKind(row) === 's' && rowId(row) !== COUNT_ID) || rowKind(row) === '-' || rowKind(row) === 'r' ? 'generated' : rowId(row)
+    const isGenerated = ['s', '-', 'r', 'a'].includes(rowKind(row)) && rowId(row) !== COUNT_ID
+    const id = isGenerated ? 'generated' : rowId(row)
     return `${text.slice(0, 14)}${id}${text.slice(42)}`
   }
 }

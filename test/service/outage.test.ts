@@ -19,6 +19,7 @@ const settings: StoreSettings = {
   rateLimit: 1,
   rateWindowMs: 1000,
   parkedMax: 1000,
+  scheduledMax: 1000,
   retentionMs: 604_800_000,
   maxEntries: 1000,
   maxConnections: 100,

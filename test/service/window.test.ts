@@ -169,6 +169,7 @@ t.test('the first late acknowledgement of each row before a gap is free, moves n
     gap: { reason: 'epoch', from: rows[79]?.eventId as string, to: 'fresh1.0', count: 0 },
     rows: [],
     states: new Map(),
+    answers: new Map(),
     unread: 0,
     parked: 0,
     expiresInMs: 0

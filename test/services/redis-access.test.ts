@@ -41,7 +41,7 @@ async function exercise(t: Test, follower: Follower, server: RedisServer): Promi
   await store.ack('alice', 'phone', head)
   await store.mark({ user: 'alice', target: { upTo: head }, state: 'read' })
   await store.sweep()
-  await store.release('alice')
+  await store.advance('alice')
   const { items } = await pageOf(store, { user: 'alice', states: undefined, before: undefined, limit: 10 })
   t.ok(items.length >= 3)
   await store.retract('alice', follower.ids('alice')[0] as string, 'recalled')

@@ -115,7 +115,7 @@ t.test('a full Redis refuses publishes, and accepts every call that makes room',
   const { epoch } = (await follower.store.queue('full-0')).head
   await follower.store.ack('full-0', 'phone', { epoch, offset: 3, id8: '' })
   t.match(await follower.store.queue('full-0'), { devices: [{ position: { offset: 3 } }], parked: 2 })
-  t.match(await follower.store.release('full-0'), { released: 0, parked: 2 })
+  t.match(await follower.store.advance('full-0'), { released: 0, waiting: 2 })
   t.match(await follower.store.mark({ user: 'full-0', target: { upTo: { epoch, offset: 3, id8: '' } }, state: 'read' }), { unread: 2 })
   await follower.leave('full-0')
   t.same(await follower.store.connections('full-0'), [])

@@ -1,13 +1,13 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { CursorWriter } from '../../services/connection/cursor-writer.ts'
-import { Releaser } from '../../services/delivery/releaser.ts'
+import { UserClock } from '../../services/delivery/user-clock.ts'
 import { errors } from '../../services/errors.ts'
 import { Counters } from '../../services/node/counters.ts'
 import type { Position } from '../../services/protocol/index.ts'
-import type { ReleaseResult, Store, SweepResult } from '../../services/store/store.ts'
+import type { AdvanceResult, Store, SweepResult } from '../../services/store/store.ts'
 
-const NOTHING: SweepResult = { released: 0, folded: 0, waiting: [] }
+const NOTHING: SweepResult = { released: 0, folded: 0, delivered: 0, expired: 0, due: [] }
 
 /** Runs the continuations of resolved promises. */
 async function settle(): Promise<void> {
@@ -19,13 +19,13 @@ t.afterEach(() => mock.timers.reset())
 
 t.test('if the clock of the store is behind, a release that found nothing due is retried after a delay', async (t) => {
   const times: number[] = []
-  let answer: ReleaseResult = { released: 0, folded: 0, parked: 1, nextAt: Date.now() }
-  const release = async (): Promise<ReleaseResult> => {
+  let answer: AdvanceResult = { released: 0, folded: 0, delivered: 0, expired: 0, waiting: 1, nextAt: Date.now() }
+  const advance = async (): Promise<AdvanceResult> => {
     times.push(Date.now())
     return answer
   }
-  const releaser = new Releaser({ release, sweep: async () => NOTHING, now: () => Date.now() } as unknown as Store, new Counters())
-  releaser.schedule('alice', Date.now())
+  const userClock = new UserClock({ advance, sweep: async () => NOTHING, now: () => Date.now() } as unknown as Store, new Counters())
+  userClock.schedule('alice', Date.now())
   const pass = async (ms: number): Promise<void> => {
     for (let passed = 0; passed < ms; passed++) {
       mock.timers.tick(1)
@@ -34,35 +34,35 @@ t.test('if the clock of the store is behind, a release that found nothing due is
   }
   await pass(200)
   t.ok(times.length >= 2 && times.length <= 5, `${times.length} attempts in 200 ms`)
-  answer = { released: 1, folded: 0, parked: 1, nextAt: Date.now() }
+  answer = { released: 1, folded: 0, delivered: 0, expired: 0, waiting: 1, nextAt: Date.now() }
   times.length = 0
   await pass(200)
   t.ok(times.length > 20, 'after a release the next one starts when it is due')
-  await releaser.close()
+  await userClock.close()
 })
 
 t.test('what a sweep leaves of a user is released when it is due, and not at the next sweep', async (t) => {
   const times: number[] = []
   const start = Date.now()
   let left = 3
-  const release = async (): Promise<ReleaseResult> => {
+  const advance = async (): Promise<AdvanceResult> => {
     times.push(Date.now() - start)
     left -= 1
-    return { released: 10, folded: 0, parked: left * 10, nextAt: left > 0 ? Date.now() + 1000 : 0 }
+    return { released: 10, folded: 0, delivered: 0, expired: 0, waiting: left * 10, nextAt: left > 0 ? Date.now() + 1000 : 0 }
   }
   const sweep = async (): Promise<SweepResult> => {
-    if (Date.now() - start > 1000) return { released: 0, folded: 0, waiting: [] }
-    return { released: 10, folded: 0, waiting: [{ user: 'alice', nextAt: Date.now() + 1000 }] }
+    if (Date.now() - start > 1000) return { released: 0, folded: 0, delivered: 0, expired: 0, due: [] }
+    return { released: 10, folded: 0, delivered: 0, expired: 0, due: [{ user: 'alice', nextAt: Date.now() + 1000 }] }
   }
   const counters = new Counters()
-  const releaser = new Releaser({ release, sweep, now: () => Date.now() } as unknown as Store, counters)
+  const userClock = new UserClock({ advance, sweep, now: () => Date.now() } as unknown as Store, counters)
   for (let passed = 0; passed < 6000; passed++) {
     mock.timers.tick(1)
     await settle()
   }
   t.same(times, [1002, 2004, 3006])
   t.equal(counters.released, 50, 'two sweeps and three releases')
-  await releaser.close()
+  await userClock.close()
 })
 
 t.test('a cursor that the store did not write is written again after a second', async (t) => {

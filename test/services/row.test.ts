@@ -36,7 +36,7 @@ t.test('the tail of a notification is read with the id of its row', async (t) =>
 })
 
 t.test('a retraction has the offset of the retracted row before its tail', async (t) => {
-  const row = encodeRow('r', 1, ID, NO_TAG, tails.retract(41, 'tsrqponmlkjihgfedcba', 'a "reason"', 3))
+  const row = encodeRow('r', 1, ID, NO_TAG, tails.retract(41, 'tsrqponmlkjihgfedcba', 'a "reason"', 3, ''))
   t.equal(retractedOffset(row), 41)
   t.same(retractionIn(row), { id: 'tsrqponmlkjihgfedcba', reason: 'a "reason"', unread: 3 })
 })

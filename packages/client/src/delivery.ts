@@ -200,7 +200,7 @@ export class Delivery {
     const { type, ...row } = frame
     const ctx = { ...row, replay: !!frame.replay, leader, unread: this.unread }
     // Each of these frames has the fields of its event.
-    await events.emit(type === 'state' ? 'marked' : type, ctx as BelfryEvents['marked' | 'retract' | 'digest'] as never)
+    await events.emit(type === 'state' ? 'marked' : type, ctx as BelfryEvents['marked' | 'retract' | 'digest' | 'answered'] as never)
   }
 
   /** Sends a frame of this tab's connection to the other tabs, before the position moves. */

@@ -101,12 +101,24 @@ export interface RetractContext extends RowContext {
   id: string
   reason: string
   unread: number
+  /** Its key: older notifications of the key are taken back, too. */
+  collapseKey?: string
 }
 
 /** The notifications `ids` became outdated while they were parked. This row replaces them. */
 export interface DigestContext extends RowContext {
   count: number
   ids: string[]
+  unread: number
+}
+
+/** The notification `id` was answered, here or on another device, and is read now. */
+export interface AnsweredContext extends RowContext {
+  id: string
+  action: string
+  /** Unix milliseconds. */
+  answeredAt: number
+  deviceId: string
   unread: number
 }
 
@@ -163,6 +175,7 @@ export interface BelfryEvents {
   toast: ToastContext
   retract: RetractContext
   digest: DigestContext
+  answered: AnsweredContext
   marked: MarkedContext
   /** The number of notifications that are unread or seen changed. */
   unread: { unread: number }

@@ -33,6 +33,10 @@ export class CheckedDatabase {
     return await readChecked(this.#database, from, to, limit)
   }
 
+  async compact(from: Buffer, to: Buffer): Promise<void> {
+    await this.#database.compact(from, to)
+  }
+
   async close(): Promise<void> {
     this.#commits.close()
     await this.#database.close()

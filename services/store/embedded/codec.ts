@@ -1,14 +1,17 @@
-import { STATES, type State } from '../../protocol/index.ts'
+import { type Answer, STATES, type State } from '../../protocol/index.ts'
 import { isEntry, rowTime } from '../row.ts'
-import { type Cursor, type Effect, emptyState, type KeyPlace, type Parked, type UserState } from '../state.ts'
+import { type Cursor, type Effect, emptyState, evolve, type KeyPlace, type LogOptions, type UserState } from '../state.ts'
 import type { CheckedEntry, Operation } from './database.ts'
 import { type Counts, countsOf, damageIn, type UserDamage } from './user-damage.ts'
+import { DOUBLE_BYTES, decodeParked, decodeScheduled, encodeParked, encodeScheduled } from './waiting-codec.ts'
 
 /**
  * The layout of the data folder, by key:
  *
  *     'w' | length of the user (2) | user | part (1) | rest    the entries of one user, in one range
  *     'd' | user                                               an index of the users with parked notifications
+ *     't' | user                                               the nearest expiry or delivery of the user (8, a double)
+ *     'y' | name                                               a secret
  *     'n'                                                      the number of the latest write
  *     'x'                                                      the latest damage: JSON, see `DamageRecord`
  *     'v'                                                      the version of the format, without a checksum
@@ -17,22 +20,27 @@ import { type Counts, countsOf, damageIn, type UserDamage } from './user-damage.
  * for strings that are not well formed.
  *
  * Parts: `a` meta, the first key of a user · `c` cursors · `k` idempotency key -> place · `l` offset (6) -> row ·
- * `p` number (6) -> half-life (8, a double), row · `s` notification id -> state.
- * Format 1 had 'u' for 'w', neither checksums nor the counts in meta, and rows without tags: see `upgrade.ts`.
+ * `o` notification id -> options and answer · `p` turn (6) -> parked notification · `q` turn (6) -> scheduled notification ·
+ * `s` notification id -> state.
+ * Format 2 had no options, answers and scheduled notifications. Format 1 had 'u' for 'w', neither checksums nor the counts in meta, and rows without tags: see `upgrade.ts`.
  */
-export const FORMAT_VERSION = '2'
+export const FORMAT_VERSION = '3'
+/** The format before: all of it is in this one. */
+export const PREVIOUS_VERSION = '2'
 
 export const versionRange: [Buffer, Buffer] = [Buffer.from('v'), Buffer.from('w')]
 export const usersRange: [Buffer, Buffer] = [Buffer.from('w'), Buffer.from('x')]
 export const numberRange: [Buffer, Buffer] = [Buffer.from('n'), Buffer.from('o')]
 export const damageRange: [Buffer, Buffer] = [Buffer.from('x'), Buffer.from('y')]
 export const parkedRange: [Buffer, Buffer] = [Buffer.from('d'), Buffer.from('e')]
+export const timesRange: [Buffer, Buffer] = [Buffer.from('t'), Buffer.from('u')]
 
 const NUMBER_BYTES = 6
-const DOUBLE_BYTES = 8
 const EMPTY = Buffer.alloc(0)
 /** Written as their index in the list: the order must never change. */
-const PLACES: KeyPlace['in'][] = ['log', 'parked', 'recalled']
+const PLACES: KeyPlace['in'][] = ['log', 'parked', 'recalled', 'scheduled']
+/** Begins the counts in meta that users without options, answers and scheduled notifications do not have. */
+const MORE_COUNTS = ' + '
 
 /** A user as the data folder holds them. */
 export interface StoredUser {
@@ -72,12 +80,17 @@ export function userOf(key: Buffer): string {
   return key.toString('utf16le', 3, 3 + key.readUInt16BE(1))
 }
 
-function parkedKey(user: string): Buffer {
-  return Buffer.concat([parkedRange[0], Buffer.from(user, 'utf16le')])
+function indexKey(range: [Buffer, Buffer], user: string): Buffer {
+  return Buffer.concat([range[0], Buffer.from(user, 'utf16le')])
 }
 
-export function userOfParkedKey(key: Buffer): string {
+/** The user of a key inside `parkedRange` or `timesRange`. */
+export function userOfIndexKey(key: Buffer): string {
   return key.toString('utf16le', 1)
+}
+
+export function secretKey(name: string): Buffer {
+  return Buffer.from(`y${name}`)
 }
 
 function textKey(prefix: Buffer, part: string, rest = ''): Buffer {
@@ -104,13 +117,15 @@ const CHAIN_INDEX = 13
  */
 function encodeMeta({ state, touched, generation }: StoredUser): Buffer {
   const { epoch, chain, top, floor, unread, lastMs, parkNo, revokedBefore, limiter, rows } = state
-  const { parked, parkedNos, states, keys } = countsOf(state)
+  const { parked, parkedNos, states, keys, options, answers, scheduled, scheduledNos } = countsOf(state)
   const oldest = rows[0] === undefined ? 0 : rowTime(rows[0])
   let text = epoch
   for (const number of [touched, oldest, parked, top, floor, unread, lastMs, parkNo, revokedBefore]) text += ` ${number.toString(36)}`
   for (const number of [generation, parkedNos, states, keys]) text += ` ${number.toString(36)}`
   text += ` ${chain}`
   for (const ms of limiter) text += ` ${(lastMs - ms).toString(36)}`
+  const more = [options, answers, scheduled, scheduledNos]
+  if (more.some((count) => count > 0)) text += MORE_COUNTS + more.map((count) => count.toString(36)).join(' ')
   return Buffer.from(text)
 }
 
@@ -126,7 +141,9 @@ export function decodeAge(value: Buffer): { touched: number; oldest: number; par
 /** Decodes meta into the user. Returns undefined, and leaves the user as they are, if meta is malformed. */
 function decodeMeta(value: Buffer, stored: StoredUser): Counts | undefined {
   const { state } = stored
-  const [epoch, ...texts] = value.toString('latin1').split(' ')
+  const [common = '', more = '0 0 0 0'] = value.toString('latin1').split(MORE_COUNTS)
+  const [options, answers, scheduled, scheduledNos] = more.split(' ').map((text) => Number.parseInt(text, 36))
+  const [epoch, ...texts] = common.split(' ')
   const chain = texts.splice(CHAIN_INDEX, 1)[0]
   const numbers = texts.map((text) => Number.parseInt(text, 36))
   if (numbers.length < CHAIN_INDEX || chain === undefined || numbers.some((number) => !Number.isSafeInteger(number))) return undefined
@@ -135,7 +152,7 @@ function decodeMeta(value: Buffer, stored: StoredUser): Counts | undefined {
   Object.assign(state, known, { epoch, chain, limiter: limiter.map((distance) => (lastMs as number) - distance) })
   stored.touched = touched as number
   stored.generation = generation as number
-  return { parked, parkedNos, states, keys } as Counts
+  return { parked, parkedNos, states, keys, options, answers, scheduled, scheduledNos } as Counts
 }
 
 function encodeCursors(cursors: Map<string, Cursor>): Buffer {
@@ -148,19 +165,30 @@ function decodeCursors(value: Buffer): Map<string, Cursor> {
 }
 
 export function encodePlace(place: KeyPlace): Buffer {
-  return Buffer.from(`${PLACES.indexOf(place.in)}${place.body} ${place.at.toString(36)}`)
+  const text = `${PLACES.indexOf(place.in)}${place.body} ${place.at.toString(36)}`
+  return Buffer.from(place.deliverAt === 0 ? text : `${text} ${place.deliverAt.toString(36)}`)
 }
 
 function decodePlace(value: Buffer): KeyPlace {
-  const [body = '', at = ''] = value.toString('latin1', 1).split(' ')
-  return { in: PLACES[Number(value.toString('latin1', 0, 1))] as KeyPlace['in'], at: Number.parseInt(at, 36), body }
+  const [body = '', at = '', deliverAt = '0'] = value.toString('latin1', 1).split(' ')
+  const place = PLACES[Number(value.toString('latin1', 0, 1))] as KeyPlace['in']
+  return { in: place, at: Number.parseInt(at, 36), body, deliverAt: Number.parseInt(deliverAt, 36) }
 }
 
-export function encodeParked({ halfLife, row }: Parked): Buffer {
-  const value = Buffer.allocUnsafe(DOUBLE_BYTES + row.length)
-  value.writeDoubleBE(halfLife)
-  row.copy(value, DOUBLE_BYTES)
-  return value
+function encodeOptions({ offset, expiresAt, collapseKey, actions }: LogOptions, answer: Answer | undefined): Buffer {
+  return Buffer.from(JSON.stringify([offset, expiresAt, collapseKey, actions, answer]))
+}
+
+function loadOptions(state: UserState, id: string, value: Buffer): void {
+  const [offset, expiresAt, collapseKey, actions, answer] = JSON.parse(value.toString()) as [
+    number,
+    number,
+    string,
+    string[],
+    Answer | null
+  ]
+  evolve(state, { type: 'options', id, options: { offset, expiresAt, collapseKey, actions } })
+  if (answer) evolve(state, { type: 'answer', id, answer })
 }
 
 /** Decodes a user from the entries of their range. Damaged parts are left out of the state, and described by `damage`. */
@@ -192,8 +220,14 @@ export function decodeUser(prefix: Buffer, entries: CheckedEntry[]): StoredUser 
         state.rows.push(value)
         if (!isEntry(value)) state.changes += 1
         break
+      case 'o':
+        loadOptions(state, key.toString('utf8', at), value)
+        break
       case 'p':
-        state.parked.push({ no: key.readUIntBE(at, NUMBER_BYTES), halfLife: value.readDoubleBE(), row: value.subarray(DOUBLE_BYTES) })
+        evolve(state, { type: 'park', parked: decodeParked(key.readUIntBE(at, NUMBER_BYTES), value) })
+        break
+      case 'q':
+        evolve(state, { type: 'schedule', scheduled: decodeScheduled(key.readUIntBE(at, NUMBER_BYTES), value) })
         break
       case 's':
         state.states.set(key.toString('utf8', at), STATES[value[0] as number] as State)
@@ -236,6 +270,7 @@ export function encodeEffects(prefix: Buffer, before: { top: number; floor: numb
       case 'trim':
         for (; floor < effect.floor; floor++) del(numberKey(prefix, 'l', floor + 1))
         for (const id of effect.ids) del(textKey(prefix, 's', id))
+        for (const id of effect.optioned) del(textKey(prefix, 'o', id))
         break
       case 'state':
         if (effect.state === 'unread') del(textKey(prefix, 's', effect.id))
@@ -247,11 +282,30 @@ export function encodeEffects(prefix: Buffer, before: { top: number; floor: numb
       case 'unpark':
         del(numberKey(prefix, 'p', effect.no))
         break
+      case 'schedule':
+        put(numberKey(prefix, 'q', effect.scheduled.no), encodeScheduled(effect.scheduled))
+        break
+      case 'unschedule':
+        del(numberKey(prefix, 'q', effect.no))
+        break
+      case 'options':
+        if (effect.options === undefined) del(textKey(prefix, 'o', effect.id))
+        else put(textKey(prefix, 'o', effect.id), encodeOptions(effect.options, undefined))
+        break
+      case 'answer': {
+        // Nothing else changes the options of a notification in the step that answers it.
+        const options = after.state.options.get(effect.id)
+        if (options !== undefined) put(textKey(prefix, 'o', effect.id), encodeOptions(options, effect.answer))
+        break
+      }
       case 'key':
         put(textKey(prefix, 'k', effect.key), encodePlace(effect.place))
         break
       case 'forget':
         for (const key of effect.keys) del(textKey(prefix, 'k', key))
+        break
+      case 'erase':
+        for (const key of keysOf(prefix, effect.erased)) del(key)
         break
     }
   }
@@ -267,7 +321,22 @@ export function encodeVersion(): Operation {
 
 /** Encodes the index of users with parked notifications. */
 export function encodeParkedIndex(user: string, hasParked: boolean): Operation {
-  return hasParked ? { type: 'put', key: parkedKey(user), value: EMPTY } : { type: 'del', key: parkedKey(user) }
+  const key = indexKey(parkedRange, user)
+  return hasParked ? { type: 'put', key, value: EMPTY } : { type: 'del', key }
+}
+
+/** Encodes the index of users by their nearest expiry or delivery, Unix milliseconds; 0: there is none. */
+export function encodeTimesIndex(user: string, at: number): Operation {
+  const key = indexKey(timesRange, user)
+  if (at === 0) return { type: 'del', key }
+  const value = Buffer.allocUnsafe(DOUBLE_BYTES)
+  value.writeDoubleBE(at)
+  return { type: 'put', key, value }
+}
+
+/** Returns the time of an entry of the index; 0 if it cannot be read. */
+export function decodeTime(value: Buffer | undefined): number {
+  return value?.length === DOUBLE_BYTES ? value.readDoubleBE() : 0
 }
 
 /** Encodes a damaged user without meta, which the step that follows writes: their entries are removed, and the parts that were kept are written. */
@@ -276,6 +345,7 @@ export function encodeKeptParts(prefix: Buffer, state: UserState, damagedKeys: B
   const put = (key: Buffer, value: Buffer): number => operations.push({ type: 'put', key, value })
   if (state.cursors.size > 0) put(textKey(prefix, 'c'), encodeCursors(state.cursors))
   for (const parked of state.parked) put(numberKey(prefix, 'p', parked.no), encodeParked(parked))
+  for (const scheduled of state.scheduled) put(numberKey(prefix, 'q', scheduled.no), encodeScheduled(scheduled))
   for (const [key, place] of state.keys) put(textKey(prefix, 'k', key), encodePlace(place))
   return operations
 }
@@ -290,19 +360,18 @@ export function decodeDamage(value: Buffer): DamageRecord {
 
 /** Encodes the removal of a user who has neither rows nor parked notifications. */
 export function encodeRemoval(prefix: Buffer, state: UserState): Operation[] {
-  const keys = [textKey(prefix, 'a'), textKey(prefix, 'c'), ...[...state.keys.keys()].map((key) => textKey(prefix, 'k', key))]
-  return keys.map((key) => ({ type: 'del', key }))
+  return [textKey(prefix, 'a'), ...keysOf(prefix, state)].map((key) => ({ type: 'del', key }))
 }
 
-/** Estimates the memory of a state, bytes. */
-export function sizeOf(state: UserState): number {
-  let bytes = 1000 + state.cursors.size * 250 + state.keys.size * 100 + state.states.size * 100 + state.limiter.length * 8
-  for (const row of state.rows) bytes += rowSize(row)
-  for (const { row } of state.parked) bytes += rowSize(row) + 50
-  return bytes
-}
-
-/** Estimates the memory of a row, bytes. */
-export function rowSize(row: Buffer): number {
-  return row.length + 120
+/** Returns the keys of everything of a user but meta. */
+function keysOf(prefix: Buffer, { floor, keys, options, parked, rows, scheduled, states }: UserState): Buffer[] {
+  return [
+    textKey(prefix, 'c'),
+    ...[...keys.keys()].map((key) => textKey(prefix, 'k', key)),
+    ...rows.map((_row, index) => numberKey(prefix, 'l', floor + 1 + index)),
+    ...[...options.keys()].map((id) => textKey(prefix, 'o', id)),
+    ...parked.map(({ no }) => numberKey(prefix, 'p', no)),
+    ...scheduled.map(({ no }) => numberKey(prefix, 'q', no)),
+    ...[...states.keys()].map((id) => textKey(prefix, 's', id))
+  ]
 }

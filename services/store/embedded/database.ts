@@ -10,6 +10,8 @@ export interface Database {
   write(operations: Operation[]): Promise<void>
   /** Returns the entries with `from <= key < to`, in order, at most `limit`. */
   range(from: Buffer, to: Buffer, limit?: number): Promise<[Buffer, Buffer][]>
+  /** Rewrites the files that hold a range, so that no deleted entry of it is left in them. */
+  compact(from: Buffer, to: Buffer): Promise<void>
   /** Waits for the calls under way, and closes. */
   close(): Promise<void>
 }
@@ -46,6 +48,7 @@ export const openLevel: OpenDatabase = async (folder) => {
   return {
     write: (operations) => level.batch(operations, { sync: true }),
     range: (from, to, limit = -1) => level.iterator({ gte: from, lt: to, limit, highWaterMarkBytes: READ_AHEAD_BYTES }).all(),
+    compact: (from, to) => level.compactRange(from, to),
     close: () => level.close()
   }
 }

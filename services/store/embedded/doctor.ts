@@ -16,6 +16,7 @@ const UNLIMITED: StoreSettings = {
   rateLimit: 0,
   rateWindowMs: 1000,
   parkedMax: Number.MAX_SAFE_INTEGER,
+  scheduledMax: Number.MAX_SAFE_INTEGER,
   retentionMs: Number.MAX_SAFE_INTEGER,
   maxEntries: Number.MAX_SAFE_INTEGER,
   maxConnections: 0,

@@ -1,13 +1,18 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { errors } from '../../errors.ts'
 import { newEpoch, newId } from '../../ids.ts'
 import type { Position } from '../../protocol/index.ts'
 import { admit } from '../admit.ts'
+import { addAdvanced, advanceInTurns, hasAdvanced } from '../advance-in-turns.ts'
+import { nearestTime } from '../due.ts'
 import { INLINE_MAX, META_TTL_MS } from '../limits.ts'
 import { Machine } from '../machine.ts'
-import { releaseInTurns } from '../release-in-turns.ts'
 import { Semaphore } from '../semaphore.ts'
-import { appendedRows, type Effect, emptyState } from '../state.ts'
+import { appendedRows, emptyState } from '../state.ts'
 import type {
+  AdvanceResult,
+  AnswerCommand,
+  AnswerResult,
   AttachCommand,
   AttachResult,
   Backlog,
@@ -22,8 +27,9 @@ import type {
   PublishResult,
   QueueInfo,
   ReadCommand,
-  ReleaseResult,
   RetractResult,
+  ScheduledPage,
+  ScheduledQuery,
   Store,
   StoreEvents,
   StoreSettings,
@@ -32,34 +38,23 @@ import type {
 } from '../store.ts'
 import { StoreClock } from '../store-clock.ts'
 import type { CachedUser } from './cache.ts'
-import { encodeEffects, encodeKeptParts, encodeParkedIndex, encodeRemoval, rowSize, sizeOf } from './codec.ts'
-import { type OpenDatabase, openLevel } from './database.ts'
+import { encodeEffects, encodeKeptParts, encodeParkedIndex, encodeRemoval, encodeTimesIndex } from './codec.ts'
+import { openLevel } from './database.ts'
+import type { EmbeddedOptions } from './options.ts'
 import { ConnectionRegistry } from './registry.ts'
 import type { Session } from './session.ts'
-import { SessionKeeper, type StoreLog } from './session-keeper.ts'
+import { SessionKeeper } from './session-keeper.ts'
+import { sizeAfter } from './size.ts'
 import { upkeep } from './upkeep.ts'
 
 /** Interval of the attempts to reopen the folder after a failed write, milliseconds. */
 const HEAL_INTERVAL_MS = 1000
-/** Releases under way at once. After an outage thousands of users are due; a publish waits behind this many releases at most. */
-const RELEASES_MAX = 64
-/** Users that a sweep releases at a time. */
+/** Users advanced at once. After an outage thousands of users are due; a publish waits behind this many steps at most. */
+const ADVANCES_MAX = 64
+/** Users that a sweep advances at a time. */
 const SWEEP_CONCURRENCY = 64
 /** Age of meta, milliseconds, after which a step of a connected user writes it again, so that upkeep does not take them for idle. */
 const TOUCH_AFTER_MS = META_TTL_MS / 16
-
-export interface EmbeddedOptions {
-  /** The data folder. It is created if it does not exist. */
-  folder: string
-  settings: StoreSettings
-  /** Memory for the states of users, bytes. Default 64 MiB. */
-  cacheBytes?: number
-  /** Interval of the passes that trim expired rows and remove idle users, milliseconds. Default one hour. */
-  upkeepMs?: number
-  /** Default: LevelDB. */
-  openDatabase?: OpenDatabase
-  log?: StoreLog
-}
 
 /**
  * The store of a single node: the state machine over an embedded database, in a folder that one process holds.
@@ -75,7 +70,7 @@ export class EmbeddedStore implements Store {
   readonly #wallClock = new StoreClock()
   readonly #registry = new ConnectionRegistry()
   readonly #stop = new AbortController()
-  readonly #releases = new Semaphore(RELEASES_MAX)
+  readonly #advances = new Semaphore(ADVANCES_MAX)
   #events: StoreEvents | undefined
   readonly #keeper: SessionKeeper
   #stepsUnderWay = 0
@@ -143,27 +138,23 @@ export class EmbeddedStore implements Store {
     )
   }
 
-  async release(user: string): Promise<ReleaseResult> {
-    return await this.#releases.take(() => this.#step(user, (machine) => machine.release(), true))
+  async advance(user: string): Promise<AdvanceResult> {
+    return await this.#advances.take(() => this.#step(user, (machine) => machine.advance(), true))
   }
 
   async sweep(): Promise<SweepResult> {
     const now = this.#clock()
-    const users: string[] = []
-    // The next notification is due within a window. A time beyond it was noted before the clock was set back, or under a longer window.
-    const windowEnd = now + this.#settings.rateWindowMs
-    for (const [user, dueAt] of this.#sessionFor(true).due) if (dueAt <= now || dueAt > windowEnd) users.push(user)
-    const drain = async (user: string): Promise<ReleaseResult> => {
-      const result = await this.release(user)
+    const users = this.#sessionFor(true).dueUsers(now, this.#settings.rateWindowMs)
+    const drain = async (user: string): Promise<AdvanceResult> => {
+      const result = await this.advance(user)
       let last = result
-      while (last.released > 0 && last.parked > 0 && last.nextAt <= now) {
-        last = await this.release(user)
-        result.released += last.released
-        result.folded += last.folded
+      while (hasAdvanced(last) && last.waiting > 0 && last.nextAt <= now) {
+        last = await this.advance(user)
+        addAdvanced(result, last)
       }
-      return { ...result, parked: last.parked, nextAt: last.nextAt }
+      return { ...result, waiting: last.waiting, nextAt: last.nextAt }
     }
-    return await releaseInTurns(users, SWEEP_CONCURRENCY, drain)
+    return await advanceInTurns(users, SWEEP_CONCURRENCY, drain)
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {
@@ -212,6 +203,28 @@ export class EmbeddedStore implements Store {
 
   async inbox(query: InboxQuery): Promise<InboxPage | 'restarted'> {
     return await this.#step(query.user, (machine) => machine.inbox(query))
+  }
+
+  async answer(command: AnswerCommand): Promise<AnswerResult> {
+    return await this.#step(command.user, (machine) => machine.answer(command), true)
+  }
+
+  async scheduled(query: ScheduledQuery): Promise<ScheduledPage> {
+    return await this.#step(query.user, (machine) => machine.scheduled(query))
+  }
+
+  async erase(user: string): Promise<void> {
+    await this.#step(user, (machine) => machine.erase())
+    // The wake-ups of the step leave first.
+    await turn()
+    const isConnected = this.#registry.has(user)
+    await this.detach(user, [])
+    if (isConnected) this.#events?.kick({ user, connectionId: undefined, reason: 'erased', revoked: false })
+    await this.#sessionFor(false).compact(user)
+  }
+
+  async secret(name: string): Promise<Buffer> {
+    return await this.#sessionFor(true).secret(name)
   }
 
   async find(user: string, id: string): Promise<FindResult | undefined> {
@@ -301,18 +314,22 @@ export class EmbeddedStore implements Store {
     const result = run(machine, entry)
     const { effects } = machine
     const parked = state.parked.length > 0
+    const nearest = nearestTime(state)
     if (effects.length > 0 || (this.#registry.has(user) && now - entry.touched > TOUCH_AFTER_MS)) {
       entry.touched = now
       const operations = [...keptParts, ...encodeEffects(entry.prefix, before, entry, effects)]
       entry.untoldLoss = undefined
       if (parked !== session.due.has(user)) operations.push(encodeParkedIndex(user, parked))
+      if (nearest !== (session.times.get(user) ?? 0)) operations.push(encodeTimesIndex(user, nearest))
       entry.group = session.journal.add(operations)
       if (isConnected) this.#wakeLater(entry, appendedRows(before, effects))
       session.cache.resize(entry, sizeAfter(entry, effects))
     }
     // A notification that is due now is due whatever the clock says: a clock that is set back afterwards does not delay it.
-    if (parked) session.due.set(user, machine.nextAt() <= now ? 0 : machine.nextAt())
+    if (parked) session.due.set(user, machine.nextRelease() <= now ? 0 : machine.nextRelease())
     else session.due.delete(user)
+    if (nearest > 0) session.times.set(user, nearest)
+    else session.times.delete(user)
     return result
   }
 
@@ -350,7 +367,10 @@ export class EmbeddedStore implements Store {
       const idleSince = this.#agedTo(this.#clock()) - META_TTL_MS
       const isRevocationKept = state.revokedBefore > 0 && state.revokedBefore + this.#settings.revocationTtlMs > this.#clock()
       const inUse =
-        this.#registry.has(user) || state.parked.length > 0 || state.rows.length > 0 || entry.touched > idleSince || isRevocationKept
+        this.#registry.has(user) ||
+        state.parked.length + state.scheduled.length + state.rows.length > 0 ||
+        entry.touched > idleSince ||
+        isRevocationKept
       const { session } = this.#keeper
       if (session === undefined || inUse || machine.effects.length > 0 || [...state.cursors.values()].some(({ at }) => at > idleSince))
         return
@@ -371,16 +391,4 @@ export class EmbeddedStore implements Store {
     await this.#keeper.close()
     this.#registry.clear()
   }
-}
-
-/** Estimates the memory of a user after a step, bytes. Effects that only add are added up; others need a new estimate of the whole. */
-function sizeAfter(entry: CachedUser, effects: Effect[]): number {
-  let { bytes } = entry
-  for (const effect of effects) {
-    if (effect.type === 'trim' || effect.type === 'unpark' || effect.type === 'replace') return sizeOf(entry.state)
-    if (effect.type === 'append') bytes += rowSize(effect.row)
-    else if (effect.type === 'park') bytes += rowSize(effect.parked.row)
-    else if (effect.type !== 'unread') bytes += 100
-  }
-  return bytes
 }

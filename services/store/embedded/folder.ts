@@ -10,6 +10,7 @@ import {
   encodeVersion,
   FORMAT_VERSION,
   numberRange,
+  PREVIOUS_VERSION,
   userOf,
   userRange,
   usersRange,
@@ -107,7 +108,7 @@ async function refuseWithoutCurrent(folder: string, counted: number | undefined)
 async function upgradeFormat(raw: Database, folder: string): Promise<void> {
   const version = (await raw.range(...versionRange, 1))[0]?.[1].toString()
   if (version === '1') await upgradeFrom1(raw)
-  else if (version !== undefined && version !== FORMAT_VERSION) {
+  else if (version !== undefined && version !== PREVIOUS_VERSION && version !== FORMAT_VERSION) {
     throw new StoreUnusable(`The data folder ${folder} has format ${version}; this version of Belfry reads format ${FORMAT_VERSION}`)
   }
   await raw.write([encodeVersion()])

@@ -41,6 +41,10 @@ export class OverlayDatabase implements SessionDatabase {
     return entries.sort(([a], [b]) => Buffer.compare(a, b)).slice(0, limit)
   }
 
+  async compact(from: Buffer, to: Buffer): Promise<void> {
+    await this.#base.compact(from, to)
+  }
+
   async close(): Promise<void> {
     await this.#base.close()
   }

@@ -1,13 +1,28 @@
+import { randomBytes } from 'node:crypto'
 import { errors } from '../../errors.ts'
 import { Cache, type CachedUser } from './cache.ts'
-import { type DamageRecord, decodeUser, parkedRange, sizeOf, userOfParkedKey, userPrefix, userRange } from './codec.ts'
+import {
+  type DamageRecord,
+  decodeTime,
+  decodeUser,
+  parkedRange,
+  secretKey,
+  timesRange,
+  userOfIndexKey,
+  userPrefix,
+  userRange
+} from './codec.ts'
 import { type CheckedEntry, isCorruption, type Operation } from './database.ts'
 import { Journal } from './journal.ts'
+import { sizeOf } from './size.ts'
+
+const SECRET_BYTES = 32
 
 /** The part of a database that a session uses. */
 export interface SessionDatabase {
   write(operations: Operation[]): Promise<void>
   range(from: Buffer, to: Buffer, limit?: number): Promise<CheckedEntry[]>
+  compact(from: Buffer, to: Buffer): Promise<void>
   close(): Promise<void>
 }
 
@@ -32,8 +47,11 @@ export class Session {
   readonly generation: number
   /** Time at which the next parked notification of each user is due, Unix milliseconds; 0 is now, or not known yet. */
   readonly due = new Map<string, number>()
+  /** The users of whom something expires or is scheduled -> the nearest time; 0 if it is not known yet. */
+  readonly times = new Map<string, number>()
   readonly #options: SessionOptions
   readonly #loadByUser = new Map<string, Promise<void>>()
+  readonly #secretByName = new Map<string, Promise<Buffer>>()
 
   private constructor(options: SessionOptions) {
     this.#options = options
@@ -45,7 +63,8 @@ export class Session {
 
   static async open(options: SessionOptions): Promise<Session> {
     const session = new Session(options)
-    for (const [key] of await options.database.range(...parkedRange)) session.due.set(userOfParkedKey(key), 0)
+    for (const [key] of await options.database.range(...parkedRange)) session.due.set(userOfIndexKey(key), 0)
+    for (const [key, value] of await options.database.range(...timesRange)) session.times.set(userOfIndexKey(key), decodeTime(value))
     return session
   }
 
@@ -63,9 +82,44 @@ export class Session {
     }
   }
 
+  /** Returns the users for whom a release, an expiry or a delivery is due. */
+  dueUsers(now: number, rateWindowMs: number): string[] {
+    const users = new Set<string>()
+    // The next release is due within a window. A time beyond it was noted before the clock was set back, or under a longer window.
+    const windowEnd = now + rateWindowMs
+    for (const [user, dueAt] of this.due) if (dueAt <= now || dueAt > windowEnd) users.add(user)
+    for (const [user, at] of this.times) if (at <= now) users.add(user)
+    return [...users]
+  }
+
+  /** Rewrites the files that hold a user, so that what was deleted of them is in no file any more. */
+  async compact(user: string): Promise<void> {
+    await this.database.compact(...userRange(userPrefix(user)))
+  }
+
+  /** Returns the secret of a name: 32 random bytes, which the first call makes. */
+  secret(name: string): Promise<Buffer> {
+    let secret = this.#secretByName.get(name)
+    if (secret === undefined) {
+      secret = this.#secretOf(name)
+      this.#secretByName.set(name, secret)
+      secret.catch(() => this.#secretByName.delete(name))
+    }
+    return secret
+  }
+
   async close(): Promise<void> {
     await this.journal.drain()
     await this.database.close()
+  }
+
+  async #secretOf(name: string): Promise<Buffer> {
+    const key = secretKey(name)
+    const [found] = await this.database.range(key, Buffer.concat([key, Buffer.alloc(1)]), 1)
+    if (found?.[1]?.length === SECRET_BYTES) return found[1]
+    const value = randomBytes(SECRET_BYTES)
+    await this.journal.add([{ type: 'put', key, value }]).done
+    return value
   }
 
   async #read(user: string): Promise<void> {

@@ -1,9 +1,10 @@
 import { KEY_LENGTH } from '../../ids.ts'
 import { digestIn, NO_TAG, rowId, rowId8, rowKind } from '../row.ts'
-import type { KeyPlace, Parked } from '../state.ts'
+import { type KeyPlace, NO_OPTIONS, type Parked } from '../state.ts'
 import { seal } from './checksum.ts'
-import { encodeParked, encodePlace, userRange } from './codec.ts'
+import { encodePlace, userRange } from './codec.ts'
 import type { Database, Operation } from './database.ts'
+import { encodeParked } from './waiting-codec.ts'
 
 /** Start of the id in a row, and length of the header of a row of format 1, bytes. */
 const ID_START = 14
@@ -95,6 +96,8 @@ function convertParked(no: number, value: Buffer): Parked {
   const row = value.subarray(6)
   return {
     no,
+    level: 0,
+    options: NO_OPTIONS,
     halfLife: value.readUIntBE(0, 6),
     row: Buffer.concat([row.subarray(0, OLD_HEADER), Buffer.from(NO_TAG), row.subarray(OLD_HEADER)])
   }
@@ -109,7 +112,7 @@ function convertPlace(key: string, place: number, rows: Map<number, Buffer>, par
   if (row === undefined) return undefined
   const ids = rowKind(row) === 'd' ? digestIn(row).ids : [rowId(row)]
   const id = ids.find((candidate) => candidate.startsWith(key))
-  return id === undefined ? undefined : { in: place > 0 ? 'log' : 'parked', at: Math.abs(place), body: id.slice(KEY_LENGTH) }
+  return id === undefined ? undefined : { in: place > 0 ? 'log' : 'parked', at: Math.abs(place), body: id.slice(KEY_LENGTH), deliverAt: 0 }
 }
 
 /** Converts meta. Format 1: epoch, touched, oldest, top, floor, unread, latest time, park number, revoked before, limiter. */

@@ -1,4 +1,4 @@
-import { emptyState, type UserState } from '../state.ts'
+import { emptyState, evolve, type KeyPlace, type Parked, type UserState } from '../state.ts'
 import type { CheckedEntry } from './database.ts'
 
 /** The numbers of a user's entries, which meta holds so that a missing entry is noticed. */
@@ -8,12 +8,29 @@ export interface Counts {
   parkedNos: number
   states: number
   keys: number
+  options: number
+  answers: number
+  scheduled: number
+  scheduledNos: number
 }
 
-export function countsOf({ parked, states, keys }: UserState): Counts {
-  let parkedNos = 0
-  for (const { no } of parked) parkedNos += no
-  return { parked: parked.length, parkedNos, states: states.size, keys: keys.size }
+export function countsOf({ parked, states, keys, options, answers, scheduled }: UserState): Counts {
+  return {
+    parked: parked.length,
+    parkedNos: sumOfTurns(parked),
+    states: states.size,
+    keys: keys.size,
+    options: options.size,
+    answers: answers.size,
+    scheduled: scheduled.length,
+    scheduledNos: sumOfTurns(scheduled)
+  }
+}
+
+function sumOfTurns(waiting: Parked[]): number {
+  let sum = 0
+  for (const { no } of waiting) sum += no
+  return sum
 }
 
 /** Why the data of a user are damaged, and the keys of all their entries. */
@@ -35,17 +52,22 @@ interface ReadParts {
 
 /**
  * Compares the entries of a user with the counts in meta. If the user is damaged, the log starts afresh, and the state keeps only parts that do
- * not depend on others: cursors, the revocation of tokens, parked notifications.
+ * not depend on others: cursors, the revocation of tokens, parked and scheduled notifications.
  *
  * Lost cursors alone are no damage: a device without one starts at the oldest row, which repeats rows and skips none.
  */
 export function damageIn(state: UserState, parts: ReadParts): UserDamage | undefined {
   const reason = reasonOf(state, parts)
   if (reason === '') return undefined
-  const { cursors, parked, parkNo, revokedBefore, lastMs } = state
-  const lastNo = parked.at(-1)?.no ?? 0
-  const keys = new Map([...state.keys].filter(([, place]) => place.in === 'parked' && parked.some(({ no }) => no === place.at)))
-  Object.assign(state, emptyState(), { cursors, parked, parkNo: Math.max(parkNo, lastNo), revokedBefore, lastMs, keys })
+  const { cursors, parked, scheduled, parkNo, revokedBefore, lastMs } = state
+  const isKept = (place: KeyPlace): boolean => {
+    const waiting = place.in === 'parked' ? parked : place.in === 'scheduled' ? scheduled : []
+    return waiting.some(({ no }) => no === place.at)
+  }
+  const keys = new Map([...state.keys].filter(([, place]) => isKept(place)))
+  Object.assign(state, emptyState(), { cursors, parkNo, revokedBefore, lastMs, keys })
+  for (const entry of parked) evolve(state, { type: 'park', parked: entry })
+  for (const entry of scheduled) evolve(state, { type: 'schedule', scheduled: entry })
   return { reason, keys: parts.entries.map(([key]) => key) }
 }
 

@@ -18,11 +18,14 @@ const USER_KINDS = {
   CURSORS: 'c',
   REGISTRY: 'r',
   BODIES: 'b',
+  OPTIONS: 'o',
+  SCHEDULED: 'd',
+  EXPIRIES: 't',
   KICKS: 'k'
 } as const
 
 /** Kinds of a bucket's keys, by their names in the Lua scripts: `<stem><kind>`. */
-const BUCKET_KINDS = { DUE: 'due', COUNTERS: 'w' } as const
+const BUCKET_KINDS = { DUE: 'due', TIMES: 'times', COUNTERS: 'w' } as const
 
 export type BucketKey = keyof typeof BUCKET_KINDS
 export type UserKey = keyof typeof USER_KINDS | BucketKey
@@ -58,12 +61,16 @@ export class Keys {
   readonly counters: readonly string[]
   /** By bucket: the key of the users with parked notifications, by the time of the next release. */
   readonly due: readonly string[]
+  /** By bucket: the key of the users of whom something expires or is scheduled, by the nearest time. */
+  readonly times: readonly string[]
   /** Pattern that matches the registries of all users. */
   readonly registries: string
   readonly #stems: readonly string[]
+  readonly #prefix: string
 
   constructor(prefix: string) {
     if (/[{}]/.test(prefix)) throw new Error('the key prefix must not contain braces')
+    this.#prefix = prefix
     this.nodes = `${prefix}:nodes`
     this.settings = `${prefix}:settings`
     this.registries = `${prefix}:{*}:${KEY_KINDS.REGISTRY}*`
@@ -73,6 +80,7 @@ export class Keys {
     this.bucketsSlot = slotOf(this.buckets)
     this.#stems = TAGS.map((tag) => `${prefix}:{${tag}}:`)
     this.due = this.#stems.map((stem) => `${stem}${KEY_KINDS.DUE}`)
+    this.times = this.#stems.map((stem) => `${stem}${KEY_KINDS.TIMES}`)
     this.counters = this.#stems.map((stem) => `${stem}${KEY_KINDS.COUNTERS}`)
   }
 
@@ -90,6 +98,10 @@ export class Keys {
   /** Returns the beginning of the keys of a user and of the user's bucket. */
   stem(user: string): string {
     return this.#stems[bucketOf(user)] as string
+  }
+
+  secret(name: string): string {
+    return `${this.#prefix}:secret:${name}`
   }
 
   registry(user: string): string {

@@ -9,8 +9,8 @@ import { Scripts } from './scripts.ts'
 /** Most attaches in progress on one master: in a reconnect storm, a publish waits behind so many at most. */
 const ATTACHES = 32
 
-/** Most releases in progress on one master: after an outage thousands of users are due, and a publish waits behind so many at most. */
-export const RELEASES = 32
+/** Most users advanced at once on one master: after an outage thousands of users are due, and a publish waits behind so many at most. */
+export const ADVANCES = 32
 
 /**
  * One Redis master: its connections, the calls in progress, and its availability. A single Redis, or a group behind Sentinels, is one
@@ -25,7 +25,7 @@ export class Master {
   readonly scripts: Scripts
   readonly replication: Replication | undefined
   readonly attaches = new Semaphore(ATTACHES)
-  readonly releases = new Semaphore(RELEASES)
+  readonly advances = new Semaphore(ADVANCES)
   /** Buckets whose slot the master owns. */
   buckets: readonly number[] = []
   /** Slots that the master owns, in words. */

@@ -1,8 +1,13 @@
+import { randomBytes } from 'node:crypto'
+import slotOf from 'cluster-key-slot'
 import { errors } from '../../errors.ts'
 import { newEpoch, newId } from '../../ids.ts'
 import type { Position } from '../../protocol/index.ts'
-import { releaseInTurns } from '../release-in-turns.ts'
+import { advanceInTurns } from '../advance-in-turns.ts'
 import type {
+  AdvanceResult,
+  AnswerCommand,
+  AnswerResult,
   AttachCommand,
   AttachResult,
   Backlog,
@@ -14,11 +19,13 @@ import type {
   MarkCommand,
   MarkResult,
   PublishCommand,
+  PublishOptions,
   PublishResult,
   QueueInfo,
   ReadCommand,
-  ReleaseResult,
   RetractResult,
+  ScheduledPage,
+  ScheduledQuery,
   Start,
   Store,
   StoreEvents,
@@ -31,10 +38,21 @@ import type { RedisStoreOptions } from './clients.ts'
 import { CommandNotSent } from './command-not-sent.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { ALL_BUCKETS, bucketOf, Keys, slotOfUser } from './keys.ts'
-import { type Master, RELEASES } from './master.ts'
+import { ADVANCES, type Master } from './master.ts'
 import { Registrations } from './registrations.ts'
-import { attachResult, backlog, findResult, inboxPage, markResult, publishResult, queueInfo } from './replies.ts'
-import { list, number, type Reply, text } from './reply.ts'
+import {
+  advanceResult,
+  answerResult,
+  attachResult,
+  backlog,
+  findResult,
+  inboxPage,
+  markResult,
+  publishResult,
+  queueInfo,
+  scheduledPage
+} from './replies.ts'
+import { number, type Reply, text } from './reply.ts'
 import { Room } from './room.ts'
 import { ScriptBatcher } from './script-batcher.ts'
 import { type Args, type BatchScript, fieldsOf, type LogScript, type OwnArgs, scripts } from './script-table.ts'
@@ -42,11 +60,13 @@ import { type Args, type BatchScript, fieldsOf, type LogScript, type OwnArgs, sc
 /** Batches are sent only where one master owns every slot. */
 const ANY_SLOT = 0
 
-/** Most users of one bucket whose notifications one sweep releases. */
+/** Most users of one bucket that one sweep advances. */
 const SWEEP_BATCH = 100
 
-/** A release that is overdue for so long is any node's to do, milliseconds. Until its node counts as dead would take longer. */
+/** A step that is overdue for so long is any node's to do, milliseconds. Until its node counts as dead would take longer. */
 const OVERDUE_MS = 2000
+
+const SECRET_BYTES = 32
 
 /** The store of any number of nodes that share a Redis. Each method is one script there. */
 export class RedisStore implements Store {
@@ -120,8 +140,8 @@ export class RedisStore implements Store {
   }
 
   async publish(command: PublishCommand): Promise<PublishResult> {
-    const { user, id, keyed, tail, halfLife } = command
-    const args = { id, keyed: keyed ? '1' : '0', tail, halfLife }
+    const { user, id, keyed, tail, halfLife, options } = command
+    const args = { id, keyed: keyed ? '1' : '0', tail, halfLife, options: optionsText(options) }
     const batcher = this.#publishBatcher
     if (batcher !== undefined) {
       const item = { stem: this.#keys.stem(user), user, ...args }
@@ -133,18 +153,17 @@ export class RedisStore implements Store {
     return publishResult(text(await this.#mapErrors(() => this.#availability.route(slotOfUser(user), send), user)))
   }
 
-  async release(user: string): Promise<ReleaseResult> {
-    const step = ({ releases, scripts }: Master): Promise<Reply> =>
-      releases.take(() => scripts.run('release', ...this.#inputs('release', user, {})))
-    const [released, folded, left, nextAt] = list(await this.#mapErrors(() => this.#availability.route(slotOfUser(user), step)))
-    return { released: number(released), folded: number(folded), parked: number(left), nextAt: number(nextAt) }
+  async advance(user: string): Promise<AdvanceResult> {
+    const step = ({ advances, scripts }: Master): Promise<Reply> =>
+      advances.take(() => scripts.run('advance', ...this.#inputs('advance', user, {})))
+    return advanceResult(await this.#mapErrors(() => this.#availability.route(slotOfUser(user), step)))
   }
 
   async sweep(): Promise<SweepResult> {
     const mine = new Set(await this.#mapErrors(() => this.#shareOfBuckets()))
     const others = new Set(ALL_BUCKETS.filter((bucket) => !mine.has(bucket)))
-    const users = [...(await this.#due(mine, 0)), ...(await this.#due(others, OVERDUE_MS))]
-    return await releaseInTurns(users, RELEASES, (user) => this.release(user))
+    const users = new Set([...(await this.#due(mine, 0)), ...(await this.#due(others, OVERDUE_MS))])
+    return await advanceInTurns([...users], ADVANCES, (user) => this.advance(user))
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {
@@ -201,6 +220,26 @@ export class RedisStore implements Store {
     return inboxPage(await this.#step('inbox', user, args))
   }
 
+  async answer({ user, id, action, deviceId }: AnswerCommand): Promise<AnswerResult> {
+    const args = { rowId: newId(), id, action, device: deviceId, deviceJson: JSON.stringify(deviceId) }
+    return answerResult(await this.#step('answer', user, args))
+  }
+
+  async scheduled({ user, after, limit }: ScheduledQuery): Promise<ScheduledPage> {
+    const args = { afterAt: after?.deliverAt ?? 0, afterNo: after?.no ?? 0, maxItems: limit }
+    return scheduledPage(await this.#step('scheduled', user, args))
+  }
+
+  async erase(user: string): Promise<void> {
+    await this.#step('erase', user, { reason: 'erased' })
+  }
+
+  async secret(name: string): Promise<Buffer> {
+    const key = this.#keys.secret(name)
+    const value = randomBytes(SECRET_BYTES).toString('hex')
+    return Buffer.from(text(await this.#mapErrors(() => this.#availability.run(slotOf(key), 'secret', [key], { value }))), 'hex')
+  }
+
   async find(user: string, id: string): Promise<FindResult | undefined> {
     return findResult(await this.#step('find', user, { id }))
   }
@@ -238,10 +277,12 @@ export class RedisStore implements Store {
     return { silentMs: await this.#mapErrors(() => this.#housekeeping?.nodes.silence(others) ?? Promise.resolve(0)) }
   }
 
-  /** Finds the users of these buckets whose next release is overdue for so long. */
+  /** Finds the users of these buckets for whom a release, an expiry or a delivery is overdue for so long. */
   async #due(buckets: ReadonlySet<number>, overdueMs: number): Promise<string[]> {
     const args = { clock: this.#settings.clock?.() ?? '', maxUsers: SWEEP_BATCH, overdueMs }
-    return (await this.#mapErrors(() => this.#availability.dueUsers(buckets, args))).map(text)
+    const releases = await this.#mapErrors(() => this.#availability.dueUsers('due', buckets, args))
+    const times = await this.#mapErrors(() => this.#availability.dueUsers('due-times', buckets, args))
+    return [...releases, ...times].map(text)
   }
 
   /** Runs the script of a log. */
@@ -282,6 +323,13 @@ export class RedisStore implements Store {
       throw new errors.StoreUnavailable({ cause })
     }
   }
+}
+
+/** Returns the argument `options` of `publish-full.lua`. */
+function optionsText(options: PublishOptions | undefined): string {
+  if (options === undefined) return ''
+  const { level = 0, expiresAt = 0, deliverAt = 0, actions = [], collapseKey = '' } = options
+  return `${level} ${expiresAt} ${deliverAt} ${actions.join(',') || '-'} ${collapseKey}`
 }
 
 /** Returns the arguments with which `attach` only reads: no node, no connections, no device. */

@@ -1,5 +1,18 @@
-import type { GapReason, Position, State } from '../../protocol/index.ts'
-import type { AttachResult, Backlog, FindResult, InboxItem, InboxPage, MarkResult, PublishResult, QueueInfo, Start } from '../store.ts'
+import type { Answer, GapReason, Position, State } from '../../protocol/index.ts'
+import type {
+  AdvanceResult,
+  AnswerResult,
+  AttachResult,
+  Backlog,
+  FindResult,
+  InboxItem,
+  InboxPage,
+  MarkResult,
+  PublishResult,
+  QueueInfo,
+  ScheduledPage,
+  Start
+} from '../store.ts'
 import { bytes, list, number, type Reply, text } from './reply.ts'
 
 // Decodes the replies of the scripts into the results of `store.ts`.
@@ -14,8 +27,12 @@ export function publishResult(line: string): PublishResult {
       return { status: 'parked', releaseAt: Number(a), replayed: b === '1' }
     case 'recalled':
       return { status: 'recalled', replayed: true }
+    case 'scheduled':
+      return { status: 'scheduled', deliverAt: Number(a), replayed: b === '1' }
     case 'full':
       return { status: 'full', retryAfterMs: Number(a) }
+    case 'scheduled-full':
+      return { status: 'scheduledFull', retryAfterMs: Number(a) }
     default:
       return { status: 'conflict' }
   }
@@ -39,7 +56,7 @@ export function attachResult(reply: Reply, start: Start): AttachReply {
 }
 
 export function backlog(reply: Reply, start: Start): Backlog {
-  const [, , epochText, top, topId8, offset, id8, resumed, unread, parked, rows, states, gapParts, , , expires] = list(reply)
+  const [, , epochText, top, topId8, offset, id8, resumed, unread, parked, rows, states, gapParts, , , expires, answers] = list(reply)
   const epoch = text(epochText)
   const gap = gapOf(list(gapParts))
   const from: Position = { epoch, offset: number(offset), id8: text(id8) }
@@ -52,6 +69,7 @@ export function backlog(reply: Reply, start: Start): Backlog {
     gap,
     rows: list(rows).map(bytes),
     states: statesOf(list(states)),
+    answers: answersOf(list(answers)),
     unread: number(unread),
     parked: number(parked),
     expiresInMs: number(expires)
@@ -70,6 +88,48 @@ function statesOf(pairs: Reply[]): Map<string, State> {
   return states
 }
 
+function answersOf(pairs: Reply[]): Map<string, Answer> {
+  const answers = new Map<string, Answer>()
+  for (let i = 0; i < pairs.length; i += 2) {
+    const answer = answerOf(text(pairs[i + 1]))
+    if (answer !== undefined) answers.set(text(pairs[i]), answer)
+  }
+  return answers
+}
+
+/** Reads an answer as `prelude-options.lua` keeps it; undefined for ''. */
+function answerOf(kept: string): Answer | undefined {
+  const match = /^(\d+) ([^ ]+) (.*)$/s.exec(kept)
+  return match === null ? undefined : { action: match[2] as string, answeredAt: Number(match[1]), deviceId: match[3] as string }
+}
+
+export function answerResult(reply: Reply): AnswerResult {
+  const [status, kept, replayed] = list(reply)
+  const answer = kept === undefined ? undefined : answerOf(text(kept))
+  const word = text(status)
+  if (answer === undefined) return { status: word === 'notOffered' ? 'notOffered' : 'unknown' }
+  return word === 'already' ? { status: 'already', answer } : { status: 'answered', answer, replayed: replayed === 1 }
+}
+
+export function advanceResult(reply: Reply): AdvanceResult {
+  const [released, folded, delivered, expired, waiting, nextAt] = list(reply).map(number) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number
+  ]
+  return { released, folded, delivered, expired, waiting, nextAt }
+}
+
+export function scheduledPage(reply: Reply): ScheduledPage {
+  const [nextAt, nextNo, ...parts] = list(reply)
+  const items: ScheduledPage['items'] = []
+  for (let i = 0; i < parts.length; i += 2) items.push({ deliverAt: number(parts[i]), row: bytes(parts[i + 1]) })
+  return { items, next: nextAt === 0 ? undefined : { deliverAt: number(nextAt), no: number(nextNo) } }
+}
+
 export function markResult(reply: Reply): MarkResult | 'restarted' {
   const [unread, ids] = list(reply)
   return unread === undefined ? 'restarted' : { ids: list(ids).map(text), unread: number(unread) }
@@ -80,27 +140,30 @@ export function inboxPage(reply: Reply): InboxPage | 'restarted' {
   if (epochText === undefined) return 'restarted'
   const epoch = text(epochText)
   const items: InboxItem[] = []
-  for (let i = 0; i < parts.length; i += 3) {
-    items.push({ epoch, offset: number(parts[i]), row: bytes(parts[i + 1]), state: text(parts[i + 2]) as State })
+  for (let i = 0; i < parts.length; i += 4) {
+    const state = text(parts[i + 2]) as State
+    items.push({ epoch, offset: number(parts[i]), row: bytes(parts[i + 1]), state, answer: answerOf(text(parts[i + 3])) })
   }
   return { items, next: next === 0 ? undefined : { epoch, offset: number(next) }, unread: number(unread) }
 }
 
 export function findResult(reply: Reply): FindResult | undefined {
-  const [place, a, b, c, d] = list(reply)
+  const [place, a, b, c, d, e] = list(reply)
   if (place === undefined) return undefined
   switch (text(place)) {
     case 'log':
-      return { in: 'log', item: { epoch: text(a), offset: number(b), row: bytes(c), state: text(d) as State } }
+      return { in: 'log', item: { epoch: text(a), offset: number(b), row: bytes(c), state: text(d) as State, answer: answerOf(text(e)) } }
     case 'parked':
       return { in: 'parked', row: bytes(a), releaseAt: number(b) }
+    case 'scheduled':
+      return { in: 'scheduled', row: bytes(a), deliverAt: number(b) }
     default:
       return { in: 'digest', position: { epoch: text(a), offset: number(b), id8: text(c) } }
   }
 }
 
 export function queueInfo(reply: Reply): QueueInfo {
-  const [epochText, topReply, topId8, floorReply, firstId8, parked, unread, ...cursors] = list(reply)
+  const [epochText, topReply, topId8, floorReply, firstId8, parked, scheduled, unread, ...cursors] = list(reply)
   const epoch = text(epochText)
   const top = number(topReply)
   const floor = number(floorReply)
@@ -113,5 +176,6 @@ export function queueInfo(reply: Reply): QueueInfo {
   }
   devices.sort((a, b) => (a.deviceId < b.deviceId ? -1 : 1))
   const first = top > floor ? { epoch, offset: floor + 1, id8: text(firstId8) } : { epoch, offset: 0, id8: '' }
-  return { head: { epoch, offset: top, id8: text(topId8) }, first, parked: number(parked), unread: number(unread), devices }
+  const head = { epoch, offset: top, id8: text(topId8) }
+  return { head, first, parked: number(parked), scheduled: number(scheduled), unread: number(unread), devices }
 }

@@ -1,7 +1,22 @@
 import type { BucketKey, UserKey } from './keys.ts'
 
 /** Keys of a user's log: every script that loads the log takes them first. */
-const LOG_KEYS = ['META', 'LOG', 'STATES', 'KEYED', 'PARKED', 'CURSORS', 'REGISTRY', 'DUE', 'COUNTERS', 'BODIES'] as const
+const LOG_KEYS = [
+  'META',
+  'LOG',
+  'STATES',
+  'KEYED',
+  'PARKED',
+  'CURSORS',
+  'REGISTRY',
+  'DUE',
+  'COUNTERS',
+  'BODIES',
+  'OPTIONS',
+  'SCHEDULED',
+  'EXPIRIES',
+  'TIMES'
+] as const
 
 /** Arguments that every script of a log takes before its own. */
 const LOG_ARGS = ['user', 'clock', 'newEpoch'] as const
@@ -29,8 +44,8 @@ function ofLog<const Args extends readonly string[]>(args: Args) {
 }
 
 export const scripts = {
-  'publish-full': ofLog(['id', 'keyed', 'tail', 'halfLife']),
-  release: ofLog([]),
+  'publish-full': ofLog(['id', 'keyed', 'tail', 'halfLife', 'options']),
+  advance: ofLog([]),
   attach: {
     ...ofLog([
       'node',
@@ -54,8 +69,11 @@ export const scripts = {
   mark: { ...ofLog(['rowId', 'state', 'upToEpoch', 'upToOffset', 'ageMs']), rest: 'wantedIds' },
   retract: ofLog(['rowId', 'id', 'reason']),
   inbox: { ...ofLog(['beforeEpoch', 'beforeOffset', 'maxItems']), rest: 'wantedStates' },
+  answer: ofLog(['rowId', 'id', 'action', 'device', 'deviceJson']),
+  scheduled: ofLog(['afterAt', 'afterNo', 'maxItems']),
   find: ofLog(['id']),
   queue: ofLog([]),
+  erase: { ...ofLog(['reason']), keys: [...LOG_KEYS, 'KICKS'] },
   disconnect: { ...ofLog(['connectionId', 'revoke', 'reason']), keys: [...LOG_KEYS, 'KICKS'] },
   'publish-usual': { keys: [], args: ['clock', 'newEpoch'], rest: 'items', each: 'publish-full' },
   'ack-usual': { keys: [], args: ['clock', 'newEpoch'], rest: 'items', each: 'ack-full' },
@@ -65,6 +83,8 @@ export const scripts = {
   counter: { keys: ['COUNTERS'], args: ['node'] },
   counters: { keys: ['COUNTERS'], args: ['node'], rest: 'further' },
   due: { keys: ['DUE'], args: ['clock', 'maxUsers', 'overdueMs'], rest: 'further' },
+  'due-times': { keys: ['TIMES'], args: ['clock', 'maxUsers', 'overdueMs'], rest: 'further' },
+  secret: { keys: ['ANY'], args: ['value'] },
   beat: { keys: ['NODES'], args: ['node', 'deadAfterMs', 'forgetAfterMs', 'maxNodes'] },
   'mark-dead': { keys: ['COUNTERS'], args: ['deadCounter'], rest: 'nodes' },
   probe: { keys: ['ANY'], args: [] },

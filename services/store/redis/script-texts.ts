@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import {
   COALESCE_EVERY,
+  DELIVER_BATCH,
+  EXPIRE_BATCH,
   FOLD_AFTER_HALF_LIVES,
   FORGET_EVERY,
   IDEMPOTENCY_WINDOW,
@@ -20,7 +22,7 @@ import { type BatchScript, fieldsOf, type ScriptName, scriptOf, scripts } from '
 const REGISTRY_TTL_MS = 24 * 3600 * 1000
 
 /** Files that begin each script of a log, and those that begin each batch script. */
-const LOG_PRELUDE = ['prelude-clock', 'prelude-row', 'prelude-wake', 'prelude']
+const LOG_PRELUDE = ['prelude-clock', 'prelude-row', 'prelude-wake', 'prelude-load', 'prelude-options', 'prelude', 'prelude-due']
 const BATCH_PRELUDE = ['prelude-clock', 'prelude-wake', 'prelude-batch']
 
 /** Stands in a batch script for the names of an item's fields, where they are the parameters of a function. */
@@ -119,6 +121,7 @@ function constantsOf(settings: StoreSettings): Constants {
     RATE_LIMIT: settings.rateLimit,
     RATE_WINDOW_MS: settings.rateWindowMs,
     PARKED_MAX: settings.parkedMax,
+    SCHEDULED_MAX: settings.scheduledMax,
     RETENTION_MS: settings.retentionMs,
     MAX_ENTRIES: settings.maxEntries,
     CHANGES_BOUND: changesBound(settings.maxEntries),
@@ -132,6 +135,8 @@ function constantsOf(settings: StoreSettings): Constants {
     FORGET_EVERY,
     FOLD_AFTER_HALF_LIVES,
     RELEASE_BATCH,
+    DELIVER_BATCH,
+    EXPIRE_BATCH,
     MAX_FENCE,
     INLINE_MAX,
     LOST_ID: `'${LOST_ID}'`,

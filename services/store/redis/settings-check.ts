@@ -10,6 +10,7 @@ const VARIABLES: Record<keyof Compared, string> = {
   rateLimit: 'RATE_LIMIT_MAX',
   rateWindowMs: 'RATE_LIMIT_WINDOW_MS',
   parkedMax: 'PARKED_MAX',
+  scheduledMax: 'SCHEDULED_MAX',
   retentionMs: 'RETENTION_SECONDS',
   maxEntries: 'LOG_MAX_ENTRIES',
   maxConnections: 'MAX_CONNECTIONS_PER_USER',

@@ -4,7 +4,8 @@ import type { Test } from 'tap'
 import t from 'tap'
 import { encodeEffects, encodeVersion, userPrefix } from '../../../services/store/embedded/codec.ts'
 import { type Database, openLevel } from '../../../services/store/embedded/database.ts'
-import { type EmbeddedOptions, EmbeddedStore } from '../../../services/store/embedded/embedded-store.ts'
+import { EmbeddedStore } from '../../../services/store/embedded/embedded-store.ts'
+import type { EmbeddedOptions } from '../../../services/store/embedded/options.ts'
 import { META_TTL_MS } from '../../../services/store/limits.ts'
 import { emptyState } from '../../../services/store/state.ts'
 import type { PublishCommand } from '../../../services/store/store.ts'
@@ -34,6 +35,7 @@ class FaultyDatabase {
         if (this.writeError !== undefined) throw this.writeError
         await real.write(operations)
       },
+      compact: (from, to) => real.compact(from, to),
       range: async (from, to, limit) => {
         this.reads += 1
         if (this.readError !== undefined) throw this.readError
@@ -83,7 +85,7 @@ t.test('a folder of another format, or that is no database, is refused, and not 
   await database.write([{ ...encodeVersion(), value: Buffer.from('99') } as ReturnType<typeof encodeVersion>])
   await database.close()
   const store = new EmbeddedStore({ folder, settings })
-  await t.rejects(store.open('node', new Recorder()), { message: /has format 99; this version of Belfry reads format 2/ })
+  await t.rejects(store.open('node', new Recorder()), { message: /has format 99; this version of Belfry reads format 3/ })
   await (await openLevel(folder)).close()
   await t.rejects(openLevel(join('/dev/null', 'data')), { message: /cannot be opened: ENOTDIR/ })
   const strange = await folderOf(t)
@@ -249,7 +251,7 @@ t.test('users whose names are not well-formed text are kept apart, too', async (
   await store.close()
   clock.advance(settings.rateWindowMs)
   const again = await opened(t, limited)
-  t.same(await again.store.sweep(), { released: 3, folded: 0, waiting: [] })
+  t.same(await again.store.sweep(), { released: 3, folded: 0, delivered: 0, expired: 0, due: [] })
   for (const [index, user] of users.entries()) {
     const { items } = await pageOf(again.store, { user, states: undefined, before: undefined, limit: 10 })
     t.same(
@@ -287,7 +289,7 @@ t.test('a sweep releases everything that an earlier, lower limit parked', async 
   await Promise.all(Array.from({ length: 300 }, (_, index) => limited.store.publish(note('a', index))))
   await limited.store.close()
   const { store } = await opened(t, { folder })
-  t.same(await store.sweep(), { released: 299, folded: 0, waiting: [] })
+  t.same(await store.sweep(), { released: 299, folded: 0, delivered: 0, expired: 0, due: [] })
   t.match(await store.queue('a'), { parked: 0, head: { offset: 300 } })
 })
 

@@ -23,7 +23,7 @@ function step(machine: Machine, state: UserState, number: number, pick: (limit: 
   const id = idOf(pick(number + 1))
   switch (pick(12)) {
     case 0:
-      machine.release()
+      machine.advance()
       return
     case 1:
       machine.ack(`device ${pick(30)}`, position)
@@ -98,7 +98,7 @@ t.test('the effects of a step name everything that it removes', async (t) => {
   t.same(
     play((machine) => machine.attach(fence)),
     [
-      { type: 'trim', floor: 3, ids: [idOf(2)] },
+      { type: 'trim', floor: 3, ids: [idOf(2)], optioned: [] },
       { type: 'forget', keys },
       { type: 'reset', epoch: 'epoch2' },
       { type: 'cursor', deviceId: 'd', cursor: { position: { epoch: 'epoch2', offset: 0, id8: '' }, at: now } }

@@ -10,7 +10,8 @@ return carry_out(function(@item)
   local cursors = stem .. CURSORS_KIND .. user
   local cursor = call('HGET', cursors, device)
   if not cursor then return nil end
-  local meta = call('HMGET', stem .. META_KIND .. user, 'e', 't', 'a')
+  local meta = call('HMGET', stem .. META_KIND .. user, 'e', 't', 'a', 'd')
+  if meta[4] and meta[4] ~= '0' and tonumber(meta[4]) <= wall then return nil end
   if meta[1] ~= acked_epoch or offset > tonumber(meta[2] or 0) then return '0' end
   local cursor_epoch, cursor_offset, cursor_id8 = string.match(cursor, '^([^ ]*) (%d+) ([^ ]*) ')
   if cursor_epoch == acked_epoch and tonumber(cursor_offset) >= offset then

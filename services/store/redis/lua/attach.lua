@@ -15,7 +15,7 @@
 -- @arg newcomer     the new one of the node's connections; '' for none
 -- Returns {'revoked'} | {'limit'}
 --         | {'attached', counter, epoch, top, top id8, start offset, start id8, resumed, unread, parked, rows, states, gap, displaced, kicks,
---            milliseconds until the oldest row expires, or 0},
+--            milliseconds until the oldest row expires, or 0, {id, answer, ...}},
 --         displaced: connections of this node that were closed for the newcomer; kicks: {connection of the node that was told to close, reason, ...};
 --         states: {id, state, ...}; gap: {} or {reason, from, to, count}; start: the position given if there is no gap
 
@@ -222,11 +222,19 @@ if #rows > 0 and redis.call('EXISTS', STATES) == 1 then
     end
   end
 end
+local answers = {}
+if optioned then
+  local ids = {}
+  for _, row in ipairs(rows) do
+    if kind_of(row) == 'n' then ids[#ids + 1] = id_of(row) end
+  end
+  answers = Options.answers_of(ids)
+end
 local from_id8 = id8_at(from)
 if node ~= '' and not gap and redis.call('HEXISTS', CURSORS, device) == 0 then set_cursor(device, epoch, from, from_id8) end
 local expires_in = top > floor and oldest + RETENTION_MS - aged or 0
 local reply = {
-  'attached', counter, epoch, top, id8_at(top), from, from_id8, resumed, unread, parked, rows, states, gap or {}, displaced, kicks, expires_in
+  'attached', counter, epoch, top, id8_at(top), from, from_id8, resumed, unread, parked, rows, states, gap or {}, displaced, kicks, expires_in, answers
 }
 save()
 return reply

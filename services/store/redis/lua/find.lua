@@ -1,20 +1,28 @@
 #!lua flags=allow-oom
--- Finds one notification: in the log, parked, or folded into a digest.
+-- Finds one notification: in the log, parked, scheduled, or folded into a digest.
 -- @arg id
--- Returns {} | {'log', epoch, offset, row, state} | {'parked', row, release at} | {'digest', epoch, offset, id8}
+-- Returns {} | {'log', epoch, offset, row, state, answer or ''} | {'parked', row, release at} | {'scheduled', row, deliver at}
+--         | {'digest', epoch, offset, id8}
 
 local function find()
   for from = 0, parked - 1, CHUNK do
     for i, member in ipairs(redis.call('ZRANGE', PARKED, from, from + CHUNK - 1)) do
-      local row = string.match(member, '^%d+ [^ ]+ (.*)$')
+      local row = Waiting.read(member).row
       if id_of(row) == id then return { 'parked', row, release_at(from + i - 1) } end
+    end
+  end
+  if due_at ~= 0 then
+    local members = redis.call('ZRANGE', SCHEDULED, 0, -1, 'WITHSCORES')
+    for i = 1, #members, 2 do
+      local row = Waiting.read(members[i]).row
+      if id_of(row) == id then return { 'scheduled', row, tonumber(members[i + 1]) } end
     end
   end
   local found, digest
   each_row(top, function(row, offset)
     local kind = kind_of(row)
     if kind == 'n' and id_of(row) == id then
-      found = { 'log', epoch, offset, row, states_of({ id })[id] or 'unread' }
+      found = { 'log', epoch, offset, row, states_of({ id })[id] or 'unread', Options.answers_of({ id })[2] or '' }
       return true
     end
     if kind == 'd' and not digest then

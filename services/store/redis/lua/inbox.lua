@@ -3,7 +3,7 @@
 -- @arg before_epoch, before_offset  the place before which to read; '' and 0 to read from the newest
 -- @arg max_items
 -- @arg wanted_states                none given: all
--- Returns {epoch, unread, next | 0, offset, row, state, ...} | {} if `before_epoch` is not that of the log
+-- Returns {epoch, unread, next | 0, offset, row, state, answer or '', ...} | {} if `before_epoch` is not that of the log
 if before_epoch ~= '' and before_epoch ~= epoch then
   save()
   return {}
@@ -32,10 +32,11 @@ while last > floor and not more do
       reply[#reply + 1] = first + i - 1
       reply[#reply + 1] = rows[i]
       reply[#reply + 1] = state
+      reply[#reply + 1] = Options.answers_of({ ids[i] })[2] or ''
     end
   end
   last = first - 1
 end
-if more then reply[3] = reply[#reply - 2] end
+if more then reply[3] = reply[#reply - 3] end
 save()
 return reply

@@ -64,8 +64,15 @@ local function digest_tail(ids, unread)
   return '"count":' .. #ids .. ',"ids":[' .. quoted(ids) .. '],"unread":' .. unread .. '}'
 end
 
--- `offset` is that of the row that is recalled; `reason` is JSON.
-local function retraction_tail(offset, id, reason, unread)
-  return offset .. '"id":"' .. id .. '","reason":' .. reason .. ',"unread":' .. unread .. '}'
+-- `offset` is that of the row that is recalled; `reason` is JSON. Collapse keys have no characters that JSON escapes but " and \.
+local function retraction_tail(offset, id, reason, unread, collapse_key)
+  local common = '"id":"' .. id .. '","reason":' .. reason .. ',"unread":' .. unread
+  if collapse_key == '' then return offset .. common .. '}' end
+  return '0' .. common .. ',"collapseKey":"' .. string.gsub(collapse_key, '[\\"]', '\\%0') .. '"}'
+end
+
+-- `device` is JSON.
+local function answered_tail(id, action, answered_at, device, unread)
+  return '"id":"' .. id .. '","action":"' .. action .. '","answeredAt":' .. answered_at .. ',"deviceId":' .. device .. ',"unread":' .. unread .. '}'
 end
 

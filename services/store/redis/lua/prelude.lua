@@ -1,42 +1,4 @@
--- Loads the log of one user. Every script of a log begins with this text, and ends with `save()` if it may have changed anything. Loading
--- trims the rows past retention. The behaviour is that of services/store/machine.ts, byte for byte.
---
--- @key META      hash: e epoch, t top, f floor, u unread, a latest time, o time of the oldest row, l limiter times,
---                n number of the latest parked, q how many are parked, r revoked before, x when to renew the expiry,
---                g tag of the row at t, c rows that are neither notifications nor digests
--- @key LOG       list of rows; the row of offset f + 1 + i is at index i
--- @key STATES    hash: id -> seen | read | archived
--- @key KEYED     zset: first 12 of an id -> offset; minus the number it is parked under; if it was recalled while parked, the log's top
---                at that time
--- @key PARKED    zset: '<number> <half-life> <row>' -> number
--- @key CURSORS   hash: device -> '<epoch> <offset> <id8> <at>'
--- @key REGISTRY  hash: node -> '<count> <JSON of its connections>'
--- @key DUE       zset of the bucket: user -> time of the next release
--- @key COUNTERS  hash of the bucket: node -> wake-ups, attaches and detaches so far; below zero once the node was found dead
--- @key BODIES    hash: first 12 of an id that no row holds any more -> 'l' (it was in the log) or 'r' (recalled while parked), and the
---                rest of the id
--- @arg user
--- @arg clock      see prelude-clock.lua
--- @arg new_epoch  identity for the log, should it have to start afresh
-local CHUNK = 128
-
-local function int(number)
-  return string.format('%.0f', number)
-end
-
-local meta = redis.call('HMGET', META, 'e', 't', 'f', 'u', 'a', 'o', 'l', 'n', 'q', 'r', 'x', 'g', 'c')
-local epoch = meta[1] or ''
-local top, floor, unread = tonumber(meta[2] or 0), tonumber(meta[3] or 0), tonumber(meta[4] or 0)
-local latest, oldest = tonumber(meta[5] or 0), tonumber(meta[6] or 0)
-local park_no, parked, revoked = tonumber(meta[8] or 0), tonumber(meta[9] or 0), tonumber(meta[10] or 0)
-local chain, changes = meta[12] or epoch, tonumber(meta[13] or 0)
-local limiter, fresh, clamped
-local nodes
-
--- `wall` is the clock, which the rate limit follows; `aged` is the time up to which rows have aged; `now` is the time of new rows, which never
--- runs back.
-local wall, aged = read_clock()
-local now = math.max(wall, latest)
+-- Changes the log of one user: trims, appends, parks, saves. Loading ends with removing the rows past retention.
 
 local function row_at(offset)
   return offset > floor and offset <= top and redis.call('LINDEX', LOG, offset - floor - 1) or nil
@@ -118,21 +80,24 @@ local function drop(to)
     if counts_as_unread(states[id]) then unread = unread - 1 end
     if states[id] then redis.call('HDEL', STATES, id) end
   end
+  Options.drop_of(ids)
   redis.call('LTRIM', LOG, to - floor, -1)
   floor = to
   local first = row_at(floor + 1)
   oldest = first and time_of(first) or 0
 end
 
--- Starts the log afresh. The keys of notifications that were recalled while parked are kept; those of the log's rows are not.
+-- Starts the log afresh. The keys of notifications that were recalled before they had an offset, and those of waiting ones, are kept; those of the log's rows are not.
 local function reset()
   redis.call('DEL', LOG, STATES)
+  Options.reset()
   redis.call('ZREMRANGEBYSCORE', KEYED, 0, '+inf')
   local bodies = redis.call('HGETALL', BODIES)
   for i = 1, #bodies, 2 do
-    if string.sub(bodies[i + 1], 1, 1) == 'r' then
+    local kind = string.sub(bodies[i + 1], 1, 1)
+    if kind == 'r' then
       redis.call('ZADD', KEYED, 0, bodies[i])
-    else
+    elseif kind == 'l' then
       redis.call('HDEL', BODIES, bodies[i])
     end
   end
@@ -144,8 +109,9 @@ end
 -- Gives a new log its identity. Keys that remain although meta was lost belong to another log, and are deleted.
 local function begin()
   if epoch ~= '' then return end
-  redis.call('DEL', KEYED, BODIES, PARKED)
+  redis.call('DEL', KEYED, BODIES, PARKED, OPTIONS, SCHEDULED, EXPIRIES)
   redis.call('ZREM', DUE, user)
+  redis.call('ZREM', TIMES, user)
   reset()
 end
 
@@ -312,9 +278,18 @@ local function times_text()
   return table.concat(steps, ',')
 end
 
--- Writes the fields of meta that changed, and the due time if the clamped limiter moves it. Renews the expiry of all the user's keys once in a sixteenth of it.
+-- Tells the bucket when the user's next expiry or delivery is due.
+local function note_times()
+  due_at = nearest_time()
+  if due_at == 0 then redis.call('ZREM', TIMES, user) else redis.call('ZADD', TIMES, int(due_at), user) end
+end
+
+-- Writes the fields of meta that changed, and the due time if the clamped limiter moves it. Renews the expiry of all the user's keys once in a sixteenth of it. While something
+-- is scheduled, up to 30 days ahead, or expires, the keys live for twice as long.
 local function save()
   if epoch == '' then return end
+  local had_times = due_at ~= 0
+  if times_changed then note_times() end
   local fields = {}
   local function put(name, value, index)
     if value ~= (meta[index] or (name == 'l' and '' or '0')) then
@@ -335,13 +310,19 @@ local function save()
   put('r', int(revoked), 10)
   put('g', chain, 12)
   put('c', int(changes), 13)
-  local renew = now >= tonumber(meta[11] or 0) or revoked ~= tonumber(meta[10] or 0)
+  put('d', int(due_at), 14)
+  put('j', optioned and '1' or '0', 15)
+  local renew = now >= tonumber(meta[11] or 0) or revoked ~= tonumber(meta[10] or 0) or (due_at ~= 0 and not had_times)
   if renew then put('x', int(now + math.floor(META_TTL_MS / 16)), 11) end
   if #fields > 0 then redis.call('HSET', META, unpack(fields)) end
   if not renew then return end
-  for _, key in ipairs({ LOG, STATES, KEYED, PARKED, CURSORS, BODIES }) do redis.call('PEXPIRE', key, META_TTL_MS) end
+  local ttl = due_at == 0 and META_TTL_MS or 2 * META_TTL_MS
+  for _, key in ipairs({ LOG, STATES, KEYED, PARKED, CURSORS, BODIES }) do redis.call('PEXPIRE', key, ttl) end
+  if optioned or due_at ~= 0 then
+    for _, key in ipairs({ OPTIONS, SCHEDULED, EXPIRIES }) do redis.call('PEXPIRE', key, ttl) end
+  end
   -- Meta has the revocation, which must outlive every token that was issued before it.
-  redis.call('PEXPIRE', META, revoked == 0 and META_TTL_MS or math.max(META_TTL_MS, int(revoked + REVOCATION_TTL_MS - wall)))
+  redis.call('PEXPIRE', META, revoked == 0 and ttl or math.max(ttl, int(revoked + REVOCATION_TTL_MS - wall)))
 end
 
 -- A list with another length than meta says has lost a part. The remaining rows have unknown offsets, so the log starts afresh.

@@ -1,59 +1,94 @@
--- Publishes one notification: appends it, parks it over the rate, or finds that it was published before.
+-- Publishes one notification: appends it, parks it over the rate, schedules it, or finds that it was published before.
 -- @arg id
 -- @arg keyed      '1' if an Idempotency-Key made the id
 -- @arg tail       the row's tail
 -- @arg half_life  seconds; 0: none
--- Returns a line: 'accepted <epoch> <offset> <nodes woken> <replayed> <id8>' | 'parked <release at> <replayed>' | 'recalled'
---         | 'full <retry after ms>' | 'conflict'
-local key = string.sub(id, 1, 12)
+-- @arg options    '<level> <expires at, or 0> <deliver at, or 0> <actions, joined by commas, or -> <collapse key>'; '' for none
+-- Returns a line: 'accepted <epoch> <offset> <nodes woken> <replayed> <id8>' | 'parked <release at> <replayed>'
+--         | 'scheduled <deliver at> <replayed>' | 'recalled' | 'full <retry after ms>' | 'scheduled-full <retry after ms>' | 'conflict'
+local key, body = key_of(id), string.sub(id, 13)
+local waiting = { half_life = half_life, level = 0, expires_at = 0, actions = '-', collapse_key = '' }
+local deliver_at = 0
+if options ~= '' then
+  local level, expires_at, at, actions, collapse_key = string.match(options, '^(%-?%d+) (%d+) (%d+) ([^ ]+) (.*)$')
+  waiting.level, waiting.expires_at, deliver_at = tonumber(level), tonumber(expires_at), tonumber(at)
+  waiting.actions, waiting.collapse_key = actions, collapse_key
+end
 
 -- Returns the id that the key made first: from BODIES, or from the row at its place, which is its own or the digest it was folded into.
 local function first_id(kept, place)
   if kept then return key .. string.sub(kept, 2) end
   local row = row_at(place)
   for _, named in ipairs(row and (kind_of(row) == 'd' and ids_in(row) or { id_of(row) }) or {}) do
-    if string.sub(named, 1, 12) == key then return named end
+    if key_of(named) == key then return named end
   end
 end
 
 local function replayed(place)
+  local kept = redis.call('HGET', BODIES, key)
   if place < 0 then
-    local member = redis.call('ZRANGEBYSCORE', PARKED, -place, -place)[1]
+    local first, rest = string.match(kept or '', '^s(%d+) (.*)$')
+    if first then return rest == body and { 'scheduled', first, 1 } or { 'conflict' } end
+    local member = Waiting.parked_of(-place)
     if not member then return { 'recalled' } end
-    if id_of(string.match(member, '^%d+ [^ ]+ (.*)$')) ~= id then return { 'conflict' } end
+    local parked_one = Waiting.read(member)
+    if (kept and string.sub(kept, 2) or string.sub(id_of(parked_one.row), 13)) ~= body then return { 'conflict' } end
     return { 'parked', release_at(redis.call('ZRANK', PARKED, member)), 1 }
   end
-  local kept = redis.call('HGET', BODIES, key)
   if first_id(kept, place) ~= id then return { 'conflict' } end
   if kept and string.sub(kept, 1, 1) == 'r' then return { 'recalled' } end
   return { 'accepted', epoch, place, 0, 1, id8_at(place) }
 end
 
-local place = keyed == '1' and epoch ~= '' and redis.call('ZSCORE', KEYED, key)
-if place then
-  local result = replayed(tonumber(place))
-  save()
-  return table.concat(result, ' ')
+-- Schedules, or takes the turn of the scheduled one with the same collapse key.
+local function schedule_one()
+  local turn = waiting.collapse_key ~= '' and optioned and redis.call('HGET', OPTIONS, 's' .. waiting.collapse_key)
+  if not turn and redis.call('ZCARD', SCHEDULED) >= SCHEDULED_MAX then
+    local first = redis.call('ZRANGE', SCHEDULED, 0, 0, 'WITHSCORES')[2]
+    return { 'scheduled-full', int(math.max(0, tonumber(first or wall) - wall)) }
+  end
+  local no = park_no + 1
+  if turn then
+    local member, at = Waiting.scheduled_at(turn)
+    local old = Waiting.read(member)
+    unschedule(old, at)
+    no = old.no
+  end
+  park_no, latest, times_changed = math.max(park_no, no), now, true
+  local row = 'n' .. string.format('%013.0f', now) .. id .. NO_TAG .. tail
+  redis.call('ZADD', SCHEDULED, int(deliver_at), Waiting.member(string.format('%012.0f', no), waiting, row))
+  if waiting.collapse_key ~= '' then Options.note('s' .. waiting.collapse_key, Waiting.turn(deliver_at, no)) end
+  note_expiry('s' .. Waiting.turn(deliver_at, no), waiting.expires_at)
+  if keyed == '1' then
+    remember(key, -no)
+    redis.call('HSET', BODIES, key, 's' .. int(deliver_at) .. ' ' .. body)
+    redis.call('PEXPIRE', BODIES, META_TTL_MS, 'NX')
+  end
+  return { 'scheduled', int(deliver_at), 0 }
 end
 
-begin()
-if parked > 0 or free_slots() == 0 then
-  local at = release_at(parked)
-  if parked >= PARKED_MAX then
-    save()
-    return 'full ' .. at - wall
+local function publish()
+  if deliver_at > wall then return schedule_one() end
+  if must_park() then
+    local no = park(id, tail, waiting)
+    if not no then return { 'full', release_at(parked) - wall } end
+    if keyed == '1' then remember(key, -no) end
+    schedule()
+    return { 'parked', release_of(no, waiting.level), 0 }
   end
-  park_no, parked, latest = park_no + 1, parked + 1, now
-  local row = 'n' .. string.format('%013.0f', now) .. id .. NO_TAG .. tail
-  redis.call('ZADD', PARKED, park_no, int(park_no) .. ' ' .. half_life .. ' ' .. row)
-  redis.call('PEXPIRE', PARKED, META_TTL_MS, 'NX')
-  if keyed == '1' then remember(key, -park_no) end
-  schedule()
-  save()
-  return 'parked ' .. at .. ' 0'
+  make_room(true)
+  if keyed == '1' then remember(key, top + 1) end
+  local woken = append_notification(id, tail, waiting)
+  return { 'accepted', epoch, top, woken, 0, chain }
 end
-make_room(true)
-if keyed == '1' then remember(key, top + 1) end
-local woken = append('n', id, tail)
+
+local place = keyed == '1' and epoch ~= '' and redis.call('ZSCORE', KEYED, key)
+local result
+if place then
+  result = replayed(tonumber(place))
+else
+  begin()
+  result = publish()
+end
 save()
-return table.concat({ 'accepted', epoch, top, woken, 0, chain }, ' ')
+return table.concat(result, ' ')

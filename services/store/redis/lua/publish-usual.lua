@@ -23,15 +23,16 @@ end
 
 -- Returns the line; nil if the case is not the usual one. Nothing has changed then.
 return carry_out(function(@item)
-  if keyed ~= '0' then return nil end
+  if keyed ~= '0' or options ~= '' then return nil end
   local meta_key, log = stem .. META_KIND .. user, stem .. LOG_KIND .. user
-  local meta = call('HMGET', meta_key, 'e', 't', 'f', 'a', 'o', 'q', 'x', 'u', 'l', 'g', 'c')
+  local meta = call('HMGET', meta_key, 'e', 't', 'f', 'a', 'o', 'q', 'x', 'u', 'l', 'g', 'c', 'd')
   local epoch = meta[1]
   if not epoch then return nil end
   local offset, now = (meta[2] or 0) + 1, wall
   if tonumber(meta[4] or 0) > now then return nil end
   local length = offset - (meta[3] or 0)
   if length == 1 or length - (meta[11] or 0) > FULL or offset % FORGET_EVERY == 0 or (meta[6] or '0') ~= '0' then return nil end
+  if meta[12] and meta[12] ~= '0' and tonumber(meta[12]) <= now then return nil end
   if tonumber(meta[5] or 0) <= aged - RETENTION_MS or now >= tonumber(meta[7] or 0) then return nil end
   local times = with_time(meta[9] or '', now)
   if not times then return nil end

@@ -1,0 +1,18 @@
+import fp from 'fastify-plugin'
+import { UserClock } from '../services/delivery/user-clock.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    userClock: UserClock
+  }
+}
+
+/** Advances users when something of theirs is due. A step that is under way ends before the store closes. */
+export default fp(
+  async (app) => {
+    const userClock = new UserClock(app.store, app.counters)
+    app.decorate('userClock', userClock)
+    app.addHook('onClose', () => userClock.close())
+  },
+  { name: 'user-clock', fastify: '5.x', dependencies: ['store', 'metrics'] }
+)

@@ -1,0 +1,106 @@
+import type { Counters } from '../node/counters.ts'
+import { hasAdvanced } from '../store/advance-in-turns.ts'
+import type { AdvanceCounts, Store } from '../store/store.ts'
+
+const SWEEP_INTERVAL_MS = 1000
+
+/** Delay added to every timer, so that the row is due when the timer fires, milliseconds. */
+const TIMER_SLACK_MS = 2
+
+/** Timers are set for times this near, milliseconds. The sweep finds later ones. */
+const HORIZON_MS = 600_000
+
+/** Shortest delay after a step that found nothing due, milliseconds: the clock of the store may be behind this node's. */
+const RETRY_MS = 50
+
+/** `dueAt` is on the monotonic clock, milliseconds. During the step it is -Infinity, so that no other timer is set. */
+interface UserTimer {
+  dueAt: number
+  timeout: NodeJS.Timeout
+}
+
+/**
+ * The clock of each user: advances users when a release, a delivery or an expiry of theirs is due.
+ *
+ * The node that parked or scheduled a notification sets a timer for its user. The guarantee is the sweep: every node sweeps its share of the
+ * users each second, and sets timers for those for whom more is due. So releases, deliveries and expiries happen even if every node died in between. The store
+ * decides whether anything is due, so that any node may advance any user at any time.
+ */
+export class UserClock {
+  readonly #store: Store
+  readonly #counters: Counters
+  readonly #timers = new Map<string, UserTimer>()
+  readonly #sweeper: NodeJS.Timeout
+  #sweeping: Promise<void> | undefined
+  #closed = false
+
+  constructor(store: Store, counters: Counters) {
+    this.#store = store
+    this.#counters = counters
+    const sweep = (): void => {
+      this.#sweeping ??= this.#sweep()
+    }
+    this.#sweeper = setInterval(sweep, SWEEP_INTERVAL_MS)
+    this.#sweeper.unref()
+    sweep()
+  }
+
+  /**
+   * Sets a timer for a user. If one is set for an earlier time, or the time is beyond the horizon, does nothing.
+   *
+   * @param at time at which something is due, Unix milliseconds on the store's clock
+   * @param minDelayMs shortest delay, milliseconds
+   */
+  schedule(user: string, at: number, minDelayMs = 0): void {
+    if (this.#closed) return
+    const delayMs = Math.max(minDelayMs, at - this.#store.now()) + TIMER_SLACK_MS
+    if (delayMs > HORIZON_MS) return
+    const dueAt = performance.now() + delayMs
+    const current = this.#timers.get(user)
+    if (current !== undefined && current.dueAt <= dueAt) return
+    clearTimeout(current?.timeout)
+    const timeout = setTimeout(() => void this.#advance(user), delayMs)
+    timeout.unref()
+    this.#timers.set(user, { dueAt, timeout })
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    clearInterval(this.#sweeper)
+    for (const { timeout } of this.#timers.values()) clearTimeout(timeout)
+    this.#timers.clear()
+    await this.#sweeping
+  }
+
+  async #advance(user: string): Promise<void> {
+    const timer = this.#timers.get(user)
+    if (timer !== undefined) timer.dueAt = Number.NEGATIVE_INFINITY
+    try {
+      const result = await this.#store.advance(user)
+      this.#timers.delete(user)
+      this.#count(result)
+      if (result.nextAt > 0) this.schedule(user, result.nextAt, hasAdvanced(result) ? 0 : RETRY_MS)
+    } catch {
+      this.#timers.delete(user)
+    }
+  }
+
+  async #sweep(): Promise<void> {
+    try {
+      const { due, ...counts } = await this.#store.sweep()
+      this.#count(counts)
+      for (const { user, nextAt } of due) this.schedule(user, nextAt)
+    } catch {
+      // The store is unavailable. The users stay due, and a later sweep finds them.
+    } finally {
+      this.#sweeping = undefined
+    }
+  }
+
+  #count({ released, folded, delivered, expired }: AdvanceCounts): void {
+    this.#counters.released += released
+    this.#counters.folded += folded
+    this.#counters.delivered += delivered
+    this.#counters.expired += expired
+  }
+}

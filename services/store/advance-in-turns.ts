@@ -1,0 +1,44 @@
+import type { AdvanceCounts, AdvanceResult, SweepResult } from './store.ts'
+
+/** Time budget of one sweep, milliseconds. A sweep starts each second, so that publishes have the larger part of it. */
+const BUDGET_MS = 300
+
+/**
+ * Advances the users of one sweep, `concurrency` at a time, until the budget is used up. The order starts at a random user, so that no user is
+ * always left over. Users who are left over, and those whose step failed, stay due for the next sweep. If nothing was done for a user,
+ * another node did it and schedules the rest.
+ */
+export async function advanceInTurns(
+  users: string[],
+  concurrency: number,
+  advance: (user: string) => Promise<AdvanceResult>
+): Promise<SweepResult> {
+  const total: SweepResult = { released: 0, folded: 0, delivered: 0, expired: 0, due: [] }
+  const start = Math.floor(Math.random() * users.length)
+  const rotated = [...users.slice(start), ...users.slice(0, start)]
+  const end = performance.now() + BUDGET_MS
+  for (let from = 0; from < rotated.length && performance.now() < end; from += concurrency) {
+    const batch = rotated.slice(from, from + concurrency)
+    const results = await Promise.allSettled(batch.map(advance))
+    results.forEach((result, index) => {
+      if (result.status === 'rejected') return
+      const { nextAt } = result.value
+      addAdvanced(total, result.value)
+      if (hasAdvanced(result.value) && nextAt > 0) total.due.push({ user: batch[index] as string, nextAt })
+    })
+  }
+  return total
+}
+
+/** Adds the counts of another step. */
+export function addAdvanced(total: AdvanceCounts, { released, folded, delivered, expired }: AdvanceCounts): void {
+  total.released += released
+  total.folded += folded
+  total.delivered += delivered
+  total.expired += expired
+}
+
+/** Rerotated whether the step changed anything. */
+export function hasAdvanced({ released, delivered, expired }: AdvanceCounts): boolean {
+  return released + delivered + expired > 0
+}

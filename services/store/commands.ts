@@ -1,0 +1,277 @@
+import type { Answer, GapReason, Position, State } from '../protocol/index.ts'
+
+/** Commands of `Store`, and their results. */
+
+/** A place in one log, without the tag of its row. An offset means nothing without its epoch. */
+export type LogPlace = Pick<Position, 'epoch' | 'offset'>
+
+export interface PublishCommand {
+  user: string
+  /** 20 characters of base64url. If `keyed`, the first 12 stand for the key and the rest for the body; else all are random. */
+  id: string
+  /** The id was made from an Idempotency-Key: ids with the same first 12 characters are appended once. */
+  keyed: boolean
+  /** The tail of the row, from `tails.notification`. */
+  tail: string
+  /** Seconds in which a parked notification loses half its worth; 0: never. */
+  halfLife: number
+  options?: PublishOptions | undefined
+}
+
+/** Options of a notification that the store acts on. Those that devices need are in the tail as well. */
+export interface PublishOptions {
+  /** Unix milliseconds, after `deliverAt`. Default 0: the notification does not expire. */
+  expiresAt?: number
+  /**
+   * 1 to 64 printable characters. At most one notification of a key is in the log, one parked and one scheduled: a new one takes the place of
+   * the old. Default '': none.
+   */
+  collapseKey?: string
+  /** Urgency, the order among the parked: 1 high, 0 normal, -1 low, -2 very low. Default 0. */
+  level?: number
+  /** Time of its delivery, Unix milliseconds. A time that is not after the store's clock means now. Default 0. */
+  deliverAt?: number
+  /** Names of the actions that it offers, at most three: `[a-z0-9_-]{1,32}`. Default none. */
+  actions?: string[]
+}
+
+export type PublishResult =
+  /**
+   * The notification is in the log, and `nodes` nodes were woken. If `replayed`, nothing was written: the key was used before, and this is where
+   * the first notification is. Then `id8` is '' if its row was trimmed, and the position is that of the digest if it was folded.
+   */
+  | { status: 'accepted'; epoch: string; offset: number; id8: string; nodes: number; replayed: boolean }
+  /** The notification is parked. It is expected to be released at `releaseAt`, Unix milliseconds. */
+  | { status: 'parked'; releaseAt: number; replayed: boolean }
+  /** The notification waits for `deliverAt`, Unix milliseconds. If `replayed`, this is the time of the first answer. */
+  | { status: 'scheduled'; deliverAt: number; replayed: boolean }
+  /** Nothing was written: `scheduledMax` notifications are scheduled. The next of them is delivered in `retryAfterMs`. */
+  | { status: 'scheduledFull'; retryAfterMs: number }
+  /** Nothing was written: the notification of an earlier publish with the key was recalled, or expired, before it was in the log. */
+  | { status: 'recalled'; replayed: true }
+  /** Nothing was written: `parkedMax` notifications are parked. They will be released within `retryAfterMs`. */
+  | { status: 'full'; retryAfterMs: number }
+  /** Nothing was written: the key was used before, with another body. */
+  | { status: 'conflict' }
+
+/** One connection, as the registry lists it. `connectedAt` is Unix milliseconds. */
+export interface ConnectionInfo {
+  connectionId: string
+  deviceId: string
+  node: string
+  connectedAt: number
+  address: string
+}
+
+/** The start of a cursor: a position, one end of the log, the device's stored cursor, or text that is not an event id (`unknown`). */
+export type Start = { at: 'position'; position: Position } | { at: 'earliest' } | { at: 'latest' } | { at: 'device' } | { at: 'unknown' }
+
+/** Bounds of one read. */
+export interface ReadBounds {
+  /**
+   * The highest place of the user's log that this node got from the store; undefined: none. It is never taken from a client.
+   *
+   * If the log ends below it, the store lost rows. The step then fences the lost offsets off (`MAX_FENCE`), so that no offset is given out twice.
+   */
+  seen: LogPlace | undefined
+  /** Rows to return at most. */
+  limit: number
+  /** The rows end with the one that brings their sum to this many bytes: at least one row is returned. Default: no bound. */
+  bytes?: number | undefined
+}
+
+export interface AttachCommand extends ReadBounds {
+  user: string
+  deviceId: string
+  start: Start
+  /** All connections of the user on this node, the new one included. They replace those that the registry holds for this node. */
+  connections: ConnectionInfo[]
+  /**
+   * Id of the new connection, if it may take the place of others. When the user has more than `maxConnections`, it displaces the oldest
+   * connections of its device: those before it in `connections`, and those of other nodes.
+   */
+  newcomer?: string | undefined
+  /** Time at which the token was issued, Unix milliseconds. The attach is refused if the token was revoked since (`isRevoked`). */
+  issuedAt: number
+}
+
+export interface ReadCommand extends ReadBounds {
+  user: string
+  position: Position
+}
+
+/** A part of a log, from a cursor on. */
+export interface Backlog {
+  epoch: string
+  /** Offset of the newest row; 0 before the first. */
+  top: number
+  /** Tag of the newest row; '' before the first. */
+  topId8: string
+  /** The cursor before the rows: `rows[i]` has offset `start.offset + 1 + i`. */
+  start: Position
+  /** The cursor was known: a position was given, or the device had one stored. */
+  resumed: boolean
+  /** Rows that cannot be delivered: the log does not continue the position asked for. `rows` then begin with the oldest retained row. */
+  gap: { reason: GapReason; from: string; to: string; count: number } | undefined
+  /** Contiguous rows in the format of `row.ts`. */
+  rows: Buffer[]
+  /** The current state of each notification that `rows` name, by id; those that are `unread` are left out. */
+  states: Map<string, State>
+  /** The answers to notifications among the rows, by id. */
+  answers: Map<string, Answer>
+  unread: number
+  parked: number
+  /** Time until the oldest retained row expires, milliseconds; 0 if there is none. */
+  expiresInMs: number
+}
+
+export type AttachResult =
+  /** `displaced` are ids of connections of this node, which has to close them. The other nodes are told by `kick`. */
+  | { status: 'attached'; backlog: Backlog; displaced: string[] }
+  /** Not registered: the token was revoked. */
+  | { status: 'revoked' }
+  /**
+   * Not registered: the user has `maxConnections` connections. `silentMs` is present if other nodes hold some of them: the time since the last
+   * heartbeat of the node that was silent longest. If that node is dead, its connections will soon be counted no more.
+   */
+  | { status: 'limit'; silentMs?: number }
+
+export interface MarkCommand {
+  user: string
+  /** The ids to mark, or the position up to which every notification is marked. Unknown ids are ignored. */
+  target: { ids: string[] } | { upTo: Position }
+  state: State
+  /**
+   * Time since the user made the mark, milliseconds; default 0. Notifications that were marked later keep their state, so that a mark that is
+   * sent twice changes nothing the second time.
+   */
+  ageMs?: number | undefined
+}
+
+/** `ids` are the notifications whose state changed. If there are none, nothing was written. */
+export interface MarkResult {
+  ids: string[]
+  unread: number
+}
+
+/**
+ * - `retracted`: the notification was in the log, and is taken back on every device
+ * - `unparked`: the notification was parked, and will never be released
+ * - `unscheduled`: the notification was scheduled, and will never be delivered
+ * - `folded`: the notification is part of a digest; nothing was written
+ * - `unknown`: there is no such notification, or it was recalled before; nothing was written
+ */
+export type RetractResult = 'retracted' | 'unparked' | 'unscheduled' | 'folded' | 'unknown'
+
+export interface AnswerCommand {
+  user: string
+  id: string
+  action: string
+  /** The device that answers. */
+  deviceId: string
+}
+
+export type AnswerResult =
+  /** This answer is the first. If `replayed`, the same device gave it before, and nothing was written. */
+  | { status: 'answered'; answer: Answer; replayed: boolean }
+  /** Nothing was written: another answer was first. */
+  | { status: 'already'; answer: Answer }
+  /** Nothing was written: the notification is not in the log, or it does not offer the action. */
+  | { status: 'unknown' | 'notOffered' }
+
+/**
+ * Counts of a step or of a sweep: `released` rows were appended from the parked ones, digests among them; `folded` notifications are in those
+ * digests; `delivered` notifications were scheduled; `expired` ones were removed.
+ */
+export interface AdvanceCounts {
+  released: number
+  folded: number
+  delivered: number
+  expired: number
+}
+
+export interface AdvanceResult extends AdvanceCounts {
+  /** Notifications that still wait, parked or scheduled. */
+  waiting: number
+  /** Time at which the user's next release, delivery or expiry is due, Unix milliseconds; 0 if there is none. */
+  nextAt: number
+}
+
+/** The sums of the steps, and the users among theirs for whom more is due, at `nextAt`, Unix milliseconds. */
+export interface SweepResult extends AdvanceCounts {
+  due: { user: string; nextAt: number }[]
+}
+
+/** A place in the order of delivery. */
+export interface SchedulePlace {
+  deliverAt: number
+  no: number
+}
+
+export interface ScheduledQuery {
+  user: string
+  /** The list starts behind this place; undefined: at the next to be delivered. */
+  after: SchedulePlace | undefined
+  limit: number
+}
+
+/** `row` is an `n` row whose time is that of the publish. `next` is the `after` of the following page; undefined: this is the last page. */
+export interface ScheduledPage {
+  items: { deliverAt: number; row: Buffer }[]
+  next: SchedulePlace | undefined
+}
+
+export interface InboxQuery {
+  user: string
+  /** The states to list; undefined: all. */
+  states: State[] | undefined
+  /** The list starts below this place; undefined: at the newest row. */
+  before: LogPlace | undefined
+  limit: number
+}
+
+/** A retained notification with its state and the answer to it. */
+export interface InboxItem {
+  epoch: string
+  offset: number
+  row: Buffer
+  state: State
+  answer: Answer | undefined
+}
+
+/** Items from the newest to the oldest. `next` is the `before` of the following page; undefined: this is the last page. */
+export interface InboxPage {
+  items: InboxItem[]
+  next: LogPlace | undefined
+  unread: number
+}
+
+export type FindResult =
+  | { in: 'log'; item: InboxItem }
+  /** `row` is an `n` row whose time is that of the publish. */
+  | { in: 'parked'; row: Buffer; releaseAt: number }
+  /** `row` as of a parked one. */
+  | { in: 'scheduled'; row: Buffer; deliverAt: number }
+  /** The notification was folded into the digest at this position. */
+  | { in: 'digest'; position: Position }
+
+export interface QueueInfo {
+  /** Position of the newest row; offset 0 before the first. */
+  head: Position
+  /** Position of the oldest retained row; offset 0 if there is none. */
+  first: Position
+  parked: number
+  scheduled: number
+  unread: number
+  /** `at` is when the device last acknowledged or first connected, Unix milliseconds. `lag` is the number of rows after its cursor. */
+  devices: { deviceId: string; position: Position; lag: number; at: number }[]
+}
+
+export interface DisconnectCommand {
+  user: string
+  /** undefined: all connections of the user. */
+  connectionId: string | undefined
+  reason: string
+  /** Also revokes all tokens of the user that were issued up to now. */
+  revoke: boolean
+}

@@ -1,0 +1,31 @@
+import type { Effect, UserState } from '../state.ts'
+import type { CachedUser } from './cache.ts'
+
+/** Estimates the memory of a state, bytes. */
+export function sizeOf(state: UserState): number {
+  let bytes = 1000 + state.cursors.size * 250 + state.keys.size * 100 + state.states.size * 100 + state.limiter.length * 8
+  for (const row of state.rows) bytes += rowSize(row)
+  for (const { row } of state.parked) bytes += rowSize(row) + 50
+  for (const { row } of state.scheduled) bytes += rowSize(row) + 50
+  return bytes + state.options.size * 300 + state.expiries.length * 60
+}
+
+export /** Estimates the memory of a row, bytes. */
+function rowSize(row: Buffer): number {
+  return row.length + 120
+}
+
+const shrinking: ReadonlySet<Effect['type']> = new Set(['trim', 'unpark', 'unschedule', 'replace', 'erase'])
+
+/** Estimates the memory of a user after a step, bytes. Effects that only add are added up; others need a new estimate of the whole. */
+export function sizeAfter(entry: CachedUser, effects: Effect[]): number {
+  let { bytes } = entry
+  for (const effect of effects) {
+    if (shrinking.has(effect.type)) return sizeOf(entry.state)
+    if (effect.type === 'append') bytes += rowSize(effect.row)
+    else if (effect.type === 'park') bytes += rowSize(effect.parked.row)
+    else if (effect.type === 'schedule') bytes += rowSize(effect.scheduled.row)
+    else if (effect.type !== 'unread') bytes += 100
+  }
+  return bytes
+}

@@ -1,0 +1,36 @@
+#!lua flags=allow-oom
+-- Answers a notification. The first answer stays: it marks the notification as read, cancels its expiry, and an `a` row tells the devices.
+-- @arg row_id       id for the `a` row
+-- @arg id           id of the notification
+-- @arg action
+-- @arg device
+-- @arg device_json  the device as JSON
+-- Returns {'answered', answer, replayed} | {'already', answer} | {'unknown'} | {'notOffered'}; answer: see prelude-options.lua
+local function answer()
+  local options = Options.of(id)
+  if not options then
+    local offset = look_up(id)
+    return { offset and 'notOffered' or 'unknown' }
+  end
+  if not string.find(',' .. options.actions .. ',', ',' .. action .. ',', 1, true) then return { 'notOffered' } end
+  local first = redis.call('HGET', OPTIONS, 'a' .. id)
+  if first then
+    if string.match(first, '^%d+ (.*)$') == action .. ' ' .. device then return { 'answered', first, 1 } end
+    return { 'already', first }
+  end
+  if make_room(false) and not Options.of(id) then return { 'unknown' } end
+  local text = int(now) .. ' ' .. action .. ' ' .. device
+  Options.note('a' .. id, text)
+  cancel_expiry('l' .. id, options.expires_at)
+  if counts_as_unread(states_of({ id })[id]) then
+    redis.call('HSET', STATES, id, 'read')
+    redis.call('PEXPIRE', STATES, META_TTL_MS, 'NX')
+    unread = unread - 1
+  end
+  append('a', row_id, answered_tail(id, action, int(now), device_json, unread))
+  return { 'answered', text, 0 }
+end
+
+local result = answer()
+save()
+return result

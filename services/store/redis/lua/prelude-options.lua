@@ -1,0 +1,159 @@
+-- Reads and writes what the user's notifications carry beside their content: options, answers and times. A user without any of it has
+-- none of these keys, and the scripts call nothing for them.
+--
+-- @key OPTIONS    hash: 'i<id>' -> options of a notification in the log | 'a<id>' -> its answer, '<answered at> <action> <device>'
+--                 | 'l<collapse key>' -> id in the log | 'p<collapse key>' -> score in PARKED | 's<collapse key>' -> turn in SCHEDULED
+-- @key SCHEDULED  zset: a waiting notification whose number has 12 digits -> time of delivery
+-- @key EXPIRIES   zset: 'l<id>' | 'p<score in PARKED>' | 's<turn in SCHEDULED>' -> time of expiry
+-- @key TIMES      zset of the bucket: user -> the nearest time in EXPIRIES or SCHEDULED
+--
+-- The options of a notification in the log: '<offset> <expires at> <actions, joined by commas, or -> <collapse key>'.
+-- A turn in SCHEDULED: '<time of delivery>:<number>'.
+
+-- Reads and writes notifications that wait. LEVEL_WEIGHT orders PARKED by urgency before the number: it is larger than any number.
+local Waiting = { LEVEL_WEIGHT = 1000000000000 }
+-- Reads and writes what OPTIONS keeps.
+local Options = {}
+
+-- Reads a member of PARKED or SCHEDULED: '<number> <half-life> [+<level> <expires at> <actions> <length of the key> <key> ]<row>'.
+function Waiting.read(member)
+  local no, half_life, rest = string.match(member, '^(%d+) ([^ ]+) (.*)$')
+  local waiting = {
+    member = member, no = tonumber(no), half_life = half_life, row = rest,
+    level = 0, expires_at = 0, actions = '-', collapse_key = ''
+  }
+  if string.sub(rest, 1, 1) == '+' then
+    local level, expires_at, actions, length, from = string.match(rest, '^%+(%-?%d+) (%d+) ([^ ]+) (%d+) ()')
+    waiting.level, waiting.expires_at, waiting.actions = tonumber(level), tonumber(expires_at), actions
+    waiting.collapse_key = string.sub(rest, from, from + length - 1)
+    waiting.row = string.sub(rest, from + length + 1)
+  end
+  return waiting
+end
+
+function Options.has(waiting)
+  return waiting.expires_at > 0 or waiting.collapse_key ~= '' or waiting.actions ~= '-'
+end
+
+-- Returns the member for a waiting notification, whose number is formatted already.
+function Waiting.member(no, waiting, row)
+  local head = no .. ' ' .. waiting.half_life .. ' '
+  if waiting.level == 0 and not Options.has(waiting) then return head .. row end
+  local key = waiting.collapse_key
+  return head .. '+' .. waiting.level .. ' ' .. int(waiting.expires_at) .. ' ' .. waiting.actions .. ' ' .. #key .. ' ' .. key .. ' ' .. row
+end
+
+function Waiting.score(no, level)
+  return int(no - level * Waiting.LEVEL_WEIGHT)
+end
+
+function Waiting.parked_at(score)
+  return redis.call('ZRANGEBYSCORE', PARKED, score, score)[1]
+end
+
+-- Returns the parked notification of a turn, whose level is not known.
+function Waiting.parked_of(no)
+  for level = 1, -2, -1 do
+    local member = Waiting.parked_at(Waiting.score(no, level))
+    if member then return member end
+  end
+end
+
+function Waiting.turn(at, no)
+  return int(at) .. ':' .. string.format('%012.0f', no)
+end
+
+function Waiting.scheduled_at(turn)
+  local at, no = string.match(turn, '^(%d+):(%d+)$')
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', SCHEDULED, at, at)) do
+    if string.sub(member, 1, 12) == no then return member, tonumber(at) end
+  end
+end
+
+function Options.note(field, value)
+  optioned = true
+  redis.call('HSET', OPTIONS, field, value)
+end
+
+local function note_expiry(member, at)
+  if at == 0 then return end
+  times_changed = true
+  redis.call('ZADD', EXPIRIES, int(at), member)
+end
+
+local function cancel_expiry(member, at)
+  if at == 0 then return end
+  times_changed = true
+  redis.call('ZREM', EXPIRIES, member)
+end
+
+-- Returns the options of a notification in the log, or nil: offset, time of expiry, actions, collapse key.
+function Options.of(id)
+  local text = optioned and redis.call('HGET', OPTIONS, 'i' .. id)
+  if not text then return nil end
+  local offset, expires_at, actions, key = string.match(text, '^(%d+) (%d+) ([^ ]+) (.*)$')
+  return { offset = tonumber(offset), expires_at = tonumber(expires_at), actions = actions, collapse_key = key }
+end
+
+function Options.keep(id, offset, waiting)
+  if not Options.has(waiting) then return end
+  Options.note('i' .. id, int(offset) .. ' ' .. int(waiting.expires_at) .. ' ' .. waiting.actions .. ' ' .. waiting.collapse_key)
+  if waiting.collapse_key ~= '' then Options.note('l' .. waiting.collapse_key, id) end
+  note_expiry('l' .. id, waiting.expires_at)
+end
+
+-- Removes the options and the answer of a notification in the log.
+function Options.drop(id, options)
+  redis.call('HDEL', OPTIONS, 'i' .. id, 'a' .. id)
+  cancel_expiry('l' .. id, options.expires_at)
+  local field = 'l' .. options.collapse_key
+  if options.collapse_key ~= '' and redis.call('HGET', OPTIONS, field) == id then redis.call('HDEL', OPTIONS, field) end
+end
+
+-- Removes those of the notifications whose rows leave the log.
+function Options.drop_of(ids)
+  if not optioned then return end
+  for _, id in ipairs(ids) do
+    local options = Options.of(id)
+    if options then Options.drop(id, options) end
+  end
+  if parked == 0 and redis.call('EXISTS', OPTIONS) == 0 then optioned = false end
+end
+
+-- Removes all that concerns notifications in the log.
+function Options.reset()
+  if not optioned then return end
+  times_changed = true
+  for _, field in ipairs(redis.call('HKEYS', OPTIONS)) do
+    local kind = string.sub(field, 1, 1)
+    if kind ~= 'p' and kind ~= 's' then redis.call('HDEL', OPTIONS, field) end
+  end
+  for _, member in ipairs(redis.call('ZRANGE', EXPIRIES, 0, -1)) do
+    if string.sub(member, 1, 1) == 'l' then redis.call('ZREM', EXPIRIES, member) end
+  end
+end
+
+-- Returns {id, answer, ...} for those of the ids that have one.
+function Options.answers_of(ids)
+  local answers = {}
+  if not optioned or #ids == 0 then return answers end
+  local fields = {}
+  for i, id in ipairs(ids) do fields[i] = 'a' .. id end
+  for from = 1, #ids, 1000 do
+    local to = math.min(from + 999, #ids)
+    for i, answer in ipairs(redis.call('HMGET', OPTIONS, unpack(fields, from, to))) do
+      if answer then
+        answers[#answers + 1] = ids[from + i - 1]
+        answers[#answers + 1] = answer
+      end
+    end
+  end
+  return answers
+end
+
+-- Returns the nearest expiry or delivery; 0 if there is none.
+local function nearest_time()
+  local expiry = redis.call('ZRANGE', EXPIRIES, 0, 0, 'WITHSCORES')[2]
+  local delivery = redis.call('ZRANGE', SCHEDULED, 0, 0, 'WITHSCORES')[2]
+  return math.min(tonumber(expiry or delivery or 0), tonumber(delivery or expiry or 0))
+end

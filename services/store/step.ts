@@ -1,0 +1,220 @@
+import { KEY_LENGTH } from '../ids.ts'
+import type { Position } from '../protocol/index.ts'
+import { COALESCE_EVERY, EXPIRE_BATCH, FORGET_EVERY, IDEMPOTENCY_WINDOW, MAX_FENCE } from './limits.ts'
+import { digestOffsetOf, offsetOf } from './queries.ts'
+import { freeSlots, releaseAt } from './rate.ts'
+import { floorByAge, floorByCount, superseded } from './retention.ts'
+import { COUNT_ID, emptyRow, encodeRow, LOST_ID, type RowKind, rowId, rowKind, tagAfter, tails } from './row.ts'
+import { countsAsUnread, type Effect, evolve, type KeyPlace, type Parked, rowAt, type UserState } from './state.ts'
+import type { LogPlace, RetractResult, StoreSettings } from './store.ts'
+
+/** The input of a step that comes from outside the user's state: time and randomness. */
+export interface StepContext {
+  /** The store's clock, Unix milliseconds. It may run backwards. */
+  now: number
+  /** The time up to which rows have aged. It is earlier than `now` after the clock was set forward, because a step of the clock is not age. Default: `now`. */
+  agedTo?: number
+  /** The epoch of the log, if the step starts one. */
+  newEpoch: string
+  /** The id of the row that a mark, an answer or a recall appends. */
+  newId: string
+  /** A connection of the user is registered. */
+  listening: boolean
+}
+
+/**
+ * One step over the state of a user: what all commands of `Machine` share. It begins by removing what is past its time: rows past retention,
+ * and notifications that have expired.
+ */
+export class Step {
+  readonly effects: Effect[] = []
+  readonly state: UserState
+  readonly settings: StoreSettings
+  readonly clockMs: number
+  readonly logTimeMs: number
+  readonly agedToMs: number
+  readonly #context: StepContext
+  /** Notifications that the step removed because they had expired. */
+  expired = 0
+
+  constructor(state: UserState, settings: StoreSettings, context: StepContext) {
+    this.state = state
+    this.settings = settings
+    this.#context = context
+    this.clockMs = context.now
+    this.logTimeMs = Math.max(context.now, state.lastMs)
+    this.agedToMs = Math.min(context.agedTo ?? context.now, context.now)
+    this.#trim(floorByAge(state, settings, this.agedToMs))
+    this.#clampLimiter()
+    this.#expire()
+  }
+
+  /** The id of the row that a mark, an answer or a recall appends. */
+  get newId(): string {
+    return this.#context.newId
+  }
+
+  emit(effect: Effect): void {
+    evolve(this.state, effect)
+    this.effects.push(effect)
+  }
+
+  /** Gives the log its first epoch, if it has none. */
+  startLog(): void {
+    if (this.state.epoch === '') this.#resetLog()
+  }
+
+  /** Starts the log afresh: a new epoch, offsets from 1. Parked and scheduled notifications, their keys, keys of recalled ones, and cursors stay. */
+  #resetLog(): void {
+    const state = this.state
+    this.#drop(state.top)
+    this.#forgetKeys(state.top, 'log')
+    for (const [key, place] of [...state.keys]) if (place.in === 'recalled') this.emit({ type: 'key', key, place: { ...place, at: 0 } })
+    if (state.unread > 0) this.emit({ type: 'unread', unread: 0 })
+    this.emit({ type: 'reset', epoch: this.#context.newEpoch })
+  }
+
+  /**
+   * Keeps the invariant "never twice" after the store lost rows: offsets that this node got, and that the log no longer reaches, are taken by
+   * lost rows. If there are more than `MAX_FENCE`, the log starts afresh.
+   */
+  fence(seen: LogPlace | undefined): void {
+    const state = this.state
+    if (seen === undefined || seen.epoch !== state.epoch || seen.offset <= state.top) return
+    if (seen.offset - state.top > MAX_FENCE) this.#resetLog()
+    else while (state.top < seen.offset) this.append('~', LOST_ID, '')
+  }
+
+  /** Appends a row, for which `makeRoom` has made room, and does the maintenance that is due at its offset. */
+  append(kind: RowKind, id: string, tail: string): void {
+    const state = this.state
+    const { rateLimit, rateWindowMs } = this.settings
+    const row = encodeRow(kind, this.logTimeMs, id, tagAfter(state.chain, this.logTimeMs, id), tail)
+    this.emit({ type: 'append', row, at: this.clockMs, windowMs: rateLimit === 0 ? 0 : rateWindowMs })
+    if (state.top % FORGET_EVERY === 0) this.#forgetKeys(Math.min(state.top - IDEMPOTENCY_WINDOW, state.floor), 'log', 'recalled')
+    if (kind === 's' && state.changes % COALESCE_EVERY === 0) {
+      for (const replaced of superseded(state)) this.emit({ type: 'replace', ...replaced })
+    }
+  }
+
+  /** Trims until one more row fits. Returns whether rows were trimmed: an offset that was found before may no longer be in the log. */
+  makeRoom(added: 'entry' | 'change'): boolean {
+    const { floor } = this.state
+    this.#trim(floorByCount(this.state, this.settings, added))
+    return this.state.floor > floor
+  }
+
+  /** Drops the rows up to a floor. If the unread count changes and devices are connected, a row without ids tells them the count. */
+  #trim(floor: number): void {
+    const state = this.state
+    const { unread } = state
+    this.#drop(floor)
+    if (state.unread !== unread && this.#context.listening) this.append('s', COUNT_ID, tails.state([], 'read', state.unread))
+  }
+
+  #drop(floor: number): void {
+    const state = this.state
+    if (floor === state.floor) return
+    const { states, options } = state
+    const dropped = states.size === 0 && options.size === 0 ? [] : state.rows.slice(0, floor - state.floor)
+    const ids = dropped.filter((row) => rowKind(row) === 'n').map(rowId)
+    this.emit({ type: 'trim', floor, ids: ids.filter((id) => states.has(id)), optioned: ids.filter((id) => options.has(id)) })
+  }
+
+  /** Forgets the keys whose place is one of `places`, up to an offset. Keys are in ascending order of it, those of waiting notifications apart. */
+  #forgetKeys(offset: number, ...places: KeyPlace['in'][]): void {
+    const keys: string[] = []
+    for (const [key, place] of this.state.keys) {
+      if (place.in === 'parked' || place.in === 'scheduled') continue
+      if (place.at > offset) break
+      if (places.includes(place.in)) keys.push(key)
+    }
+    if (keys.length > 0) this.emit({ type: 'forget', keys })
+  }
+
+  freeSlots(): number {
+    return freeSlots(this.state, this.settings, this.clockMs)
+  }
+
+  /** Returns when the parked notification at this index is due, Unix milliseconds. */
+  releaseAt(index: number): number {
+    return releaseAt(this.state, this.settings, this.clockMs, index)
+  }
+
+  moveCursor(deviceId: string, position: Position): void {
+    this.emit({ type: 'cursor', deviceId, cursor: { position, at: this.logTimeMs } })
+  }
+
+  /** Empties the row of a notification and removes what is kept of it. Returns the unread count without it. */
+  remove(id: string, offset: number): number {
+    const { options, states } = this.state
+    const unread = this.state.unread - (countsAsUnread(states.get(id)) ? 1 : 0)
+    this.emit({ type: 'replace', offset, row: emptyRow(rowAt(this.state, offset) as Buffer, 'x') })
+    this.emit({ type: 'state', id, state: 'unread' })
+    this.emit({ type: 'unread', unread })
+    if (options.has(id)) this.emit({ type: 'options', id, options: undefined })
+    return unread
+  }
+
+  /**
+   * Takes a notification back. Parked or scheduled: it leaves without a trace. In the log: its row is emptied in place, and a retraction is
+   * appended.
+   *
+   * @param retractionId the id of the row that is appended
+   */
+  retract(id: string, reason: string, retractionId: string): RetractResult {
+    const { state } = this
+    const parked = state.parked.find(({ row }) => rowId(row) === id)
+    if (parked !== undefined) {
+      this.leave(parked, 'parked', 'recalled', state.top)
+      return 'unparked'
+    }
+    const scheduled = state.scheduled.find(({ row }) => rowId(row) === id)
+    if (scheduled !== undefined) {
+      this.leave(scheduled, 'scheduled', 'recalled', state.top)
+      return 'unscheduled'
+    }
+    let offset = offsetOf(state, id)
+    if (offset !== undefined && this.makeRoom('change')) offset = offsetOf(state, id)
+    if (offset === undefined) return digestOffsetOf(state, id) === undefined ? 'unknown' : 'folded'
+    const collapseKey = state.options.get(id)?.collapseKey ?? ''
+    const unread = this.remove(id, offset)
+    this.append('r', retractionId, tails.retract(offset, id, reason, unread, collapseKey))
+    return 'retracted'
+  }
+
+  /** Takes a notification from the parked or the scheduled ones, and notes its new place under the keys of its turn. */
+  leave(waiting: Parked, from: 'parked' | 'scheduled', to: KeyPlace['in'], at: number): void {
+    const { no, options, row } = waiting
+    this.emit({ type: from === 'parked' ? 'unpark' : 'unschedule', no })
+    const keys = this.#keysOfTurn(rowId(row).slice(0, KEY_LENGTH), options.collapseKey !== '')
+    for (const [key, place] of keys) {
+      if (place.in === from && place.at === no) this.emit({ type: 'key', key, place: { ...place, in: to, at, deliverAt: 0 } })
+    }
+  }
+
+  /** Returns the keys that may stand at the turn of a waiting notification: its own, and further ones only if it has a collapse key. */
+  #keysOfTurn(own: string, hasCollapseKey: boolean): [string, KeyPlace][] {
+    const { keys } = this.state
+    if (hasCollapseKey) return [...keys]
+    const place = keys.get(own)
+    return place === undefined ? [] : [[own, place]]
+  }
+
+  #expire(): void {
+    const { expiries } = this.state
+    if (expiries.length === 0) return
+    const due = expiries.slice(0, EXPIRE_BATCH).filter(({ at }) => at <= this.clockMs)
+    for (const { id } of due) {
+      // The retraction has the id of its notification, because one step may append many.
+      if (this.retract(id, 'expired', id) !== 'unknown') this.expired += 1
+    }
+  }
+
+  /** Moves times ahead of a clock that was set back to now, so that their slots are free after one window. */
+  #clampLimiter(): void {
+    const { limiter } = this.state
+    if ((limiter.at(-1) ?? 0) <= this.clockMs) return
+    this.emit({ type: 'limiter', times: limiter.map((ms) => Math.min(ms, this.clockMs)) })
+  }
+}

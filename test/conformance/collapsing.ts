@@ -1,0 +1,144 @@
+import { rowId, rowKind } from '../../services/store/row.ts'
+import { idOf, marked, numbers, tailOf, texts } from './stage.ts'
+import type { Example } from './store.ts'
+
+const options = { collapseKey: 'sync 77' }
+
+export const collapsing: Example[] = [
+  {
+    name: 'in the log, a new one takes the place of the old: its row says whose, and the old row is emptied without a retraction',
+    run: async (t, stage) => {
+      await stage.send(1, { options })
+      await stage.send(2)
+      await stage.send(3, { options })
+      const { rows, unread } = await stage.log()
+      t.same(rows.map(rowKind), ['x', 'n', 'n'])
+      t.equal(unread, 2)
+      t.equal(texts(rows)[2]?.slice(42), `"replaces":"${idOf(1)}",${tailOf(3)}`)
+      t.equal(await stage.store.find(stage.user, idOf(1)), undefined)
+    }
+  },
+  {
+    name: 'the new one is unread, whatever the old one was',
+    run: async (t, stage) => {
+      await stage.send(1, { options })
+      await marked(stage.store, { user: stage.user, target: { ids: [idOf(1)] }, state: 'archived' })
+      await stage.send(2, { options })
+      const { unread, states } = await stage.log()
+      t.equal(unread, 1)
+      t.equal(states.size, 0)
+    }
+  },
+  {
+    name: 'other keys, and none, stay',
+    run: async (t, stage) => {
+      await stage.send(1, { options: { collapseKey: 'a' } })
+      await stage.send(2, { options: { collapseKey: 'b' } })
+      await stage.send(3)
+      t.same((await stage.log()).rows.map(rowKind), ['n', 'n', 'n'])
+    }
+  },
+  {
+    name: 'parked, a new one takes the turn of the old',
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      const first = await stage.send(4, { options })
+      await stage.send(5)
+      t.same(await stage.send(6, { options }), first, 'expected at the same time')
+      t.match(await stage.store.queue(stage.user), { parked: 2 })
+      stage.clock.advance(1000)
+      await stage.store.advance(stage.user)
+      t.same(numbers((await stage.log()).rows), [1, 2, 3, 6, 5])
+    }
+  },
+  {
+    name: 'parked, a new one takes a turn also when no more may be parked',
+    run: async (t, stage) => {
+      await stage.fill(1, 3)
+      await stage.send(4, { options })
+      for (const number of [5, 6, 7]) await stage.send(number)
+      t.match(await stage.send(8), { status: 'full' })
+      t.match(await stage.send(9, { options }), { status: 'parked' })
+      t.match(await stage.store.queue(stage.user), { parked: 4 })
+    }
+  },
+  {
+    name: 'over the rate, the one in the log stays until the parked one is released, and then it is replaced',
+    run: async (t, stage) => {
+      await stage.send(1, { options })
+      await stage.fill(2, 3)
+      t.match(await stage.send(4, { options }), { status: 'parked' })
+      t.same((await stage.log()).rows.map(rowKind), ['n', 'n', 'n'])
+      stage.clock.advance(1000)
+      await stage.store.advance(stage.user)
+      const { rows } = await stage.log()
+      t.same(rows.map(rowKind), ['x', 'n', 'n', 'n'])
+      t.match(texts(rows)[3], `"replaces":"${idOf(1)}"`)
+    }
+  },
+  {
+    name: 'a late retry of a replaced one answers as the first time, and writes nothing',
+    run: async (t, stage) => {
+      const first = await stage.send(1, { keyed: true, options })
+      await stage.send(2, { options })
+      await stage.fill(3, 3)
+      const parked = await stage.send(4, { keyed: true, options })
+      await stage.send(5, { keyed: true, options })
+      t.same(await stage.send(1, { keyed: true, options }), { ...first, nodes: 0, replayed: true })
+      t.same(await stage.send(4, { keyed: true, options }), { ...parked, replayed: true })
+      t.same(await stage.send(4, { keyed: true, body: 1, options }), { status: 'conflict' })
+      t.match(await stage.store.queue(stage.user), { parked: 1, head: { offset: 3 } })
+      stage.clock.advance(1000)
+      await stage.store.advance(stage.user)
+      const { epoch, rows } = await stage.log()
+      const released = await stage.position(4)
+      const answer = { status: 'accepted', epoch, offset: 4, id8: released.id8, nodes: 0, replayed: true }
+      t.same(await stage.send(4, { keyed: true, options }), answer)
+      t.same(await stage.send(5, { keyed: true, options }), answer)
+      t.equal(rowId(rows[3] as Buffer), idOf(5))
+    }
+  },
+  {
+    name: 'a retraction of one with a key names the key, since a device may still show an older one, and says so in each replay',
+    run: async (t, stage) => {
+      await stage.send(1, { options })
+      await stage.send(2, { options })
+      await stage.store.retract(stage.user, idOf(2), 'recalled')
+      const { rows } = await stage.log()
+      t.equal(texts(rows)[2]?.slice(42), `0"id":"${idOf(2)}","reason":"recalled","unread":0,"collapseKey":"sync 77"}`)
+      await stage.send(3, { options })
+      t.notMatch(texts((await stage.log()).rows)[3], 'replaces', 'nothing is left to replace')
+    }
+  },
+  {
+    name: 'one that was trimmed is not replaced',
+    settings: { retentionMs: 2000 },
+    run: async (t, stage) => {
+      await stage.send(1, { options })
+      stage.clock.advance(2000)
+      await stage.send(2, { options })
+      const { rows, unread } = await stage.log()
+      t.same(
+        texts(rows).map((text) => text.slice(42)),
+        [tailOf(2)]
+      )
+      t.equal(unread, 1)
+    }
+  },
+  {
+    name: 'keys hold over a restart',
+    restarts: true,
+    alone: true,
+    run: async (t, stage) => {
+      await stage.send(1, { options })
+      await stage.fill(2, 3)
+      await stage.send(4, { options })
+      await stage.restart()
+      t.match(await stage.send(5, { options }), { status: 'parked' })
+      t.match(await stage.store.queue(stage.user), { parked: 1 })
+      stage.clock.advance(1000)
+      await stage.store.advance(stage.user)
+      t.same((await stage.log()).rows.map(rowKind), ['x', 'n', 'n', 'n'])
+    }
+  }
+]
