@@ -89,6 +89,7 @@ export function rowFrame(position: Position, row: Buffer): Frame | undefined {
 /**
  * Makes the frames of one read. They show the present state of the log, not its history:
  * a notification carries its state of now; a change of state names only the ids that still have that state and are not in the replay themselves;
+ * an answer is sent only for a notification that is not in the replay itself;
  * a retraction is sent only if the client may have shown the notification, since a client that returns may have shown more than it acknowledged;
  * counts are those of now.
  */
@@ -122,9 +123,12 @@ export class Replay {
     if (kind === 'r' && !resumed && retractedOffset(row) > start.offset) return undefined
     if (kind === 'r') return changeFrame({ type: 'retract', eventId, replay: true, ...retractionIn(row), unread })
     if (kind === 'd') return changeFrame({ type: 'digest', eventId, replay: true, ...digestIn(row), unread })
-    if (kind === 'a') return changeFrame({ type: 'answered', eventId, replay: true, ...answeredIn(row), unread })
-    const change = stateChangeIn(row)
     const sent = this.#idsBefore(index)
+    if (kind === 'a') {
+      const answered = answeredIn(row)
+      return sent.has(answered.id) ? undefined : changeFrame({ type: 'answered', eventId, replay: true, ...answered, unread })
+    }
+    const change = stateChangeIn(row)
     const ids = change.ids.filter((id) => !sent.has(id) && (states.get(id) ?? 'unread') === change.state)
     return ids.length === 0 ? undefined : changeFrame({ type: 'state', eventId, replay: true, ...change, ids, unread })
   }

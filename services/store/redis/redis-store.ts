@@ -63,8 +63,11 @@ const ANY_SLOT = 0
 /** Most users of one bucket that one sweep advances. */
 const SWEEP_BATCH = 100
 
-/** A step that is overdue for so long is any node's to do, milliseconds. Until its node counts as dead would take longer. */
-const OVERDUE_MS = 2000
+/**
+ * A step that is overdue for so long is any node's to do, milliseconds. Until its node counts as dead would take longer. Expiries and deliveries
+ * are promised within 2 s, of which the interval of the sweeps takes one.
+ */
+const OVERDUE_MS = { due: 2000, 'due-times': 500 } as const
 
 const SECRET_BYTES = 32
 
@@ -162,7 +165,11 @@ export class RedisStore implements Store {
   async sweep(): Promise<SweepResult> {
     const mine = new Set(await this.#mapErrors(() => this.#shareOfBuckets()))
     const others = new Set(ALL_BUCKETS.filter((bucket) => !mine.has(bucket)))
-    const users = new Set([...(await this.#due(mine, 0)), ...(await this.#due(others, OVERDUE_MS))])
+    const users = new Set<string>()
+    for (const index of ['due', 'due-times'] as const) {
+      for (const user of await this.#dueUsers(index, mine, 0)) users.add(user)
+      for (const user of await this.#dueUsers(index, others, OVERDUE_MS[index])) users.add(user)
+    }
     return await advanceInTurns([...users], ADVANCES, (user) => this.advance(user))
   }
 
@@ -277,15 +284,12 @@ export class RedisStore implements Store {
     return { silentMs: await this.#mapErrors(() => this.#housekeeping?.nodes.silence(others) ?? Promise.resolve(0)) }
   }
 
-  /** Finds the users of these buckets for whom a release, an expiry or a delivery is overdue for so long. */
-  async #due(buckets: ReadonlySet<number>, overdueMs: number): Promise<string[]> {
+  /** Finds the users of these buckets whose time in the index is overdue for so long. */
+  async #dueUsers(index: 'due' | 'due-times', buckets: ReadonlySet<number>, overdueMs: number): Promise<string[]> {
     const args = { clock: this.#settings.clock?.() ?? '', maxUsers: SWEEP_BATCH, overdueMs }
-    const releases = await this.#mapErrors(() => this.#availability.dueUsers('due', buckets, args))
-    const times = await this.#mapErrors(() => this.#availability.dueUsers('due-times', buckets, args))
-    return [...releases, ...times].map(text)
+    return (await this.#mapErrors(() => this.#availability.dueUsers(index, buckets, args))).map(text)
   }
 
-  /** Runs the script of a log. */
   #step<Name extends LogScript>(name: Name, user: string, args: OwnArgs<Name>): Promise<Reply> {
     return this.#mapErrors(() => this.#availability.run(slotOfUser(user), name, ...this.#inputs(name, user, args)), user)
   }
