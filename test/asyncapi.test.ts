@@ -89,6 +89,7 @@ t.test('every frame of a live session is as documented', async (t) => {
   await call(service, 'DELETE', `/v1/users/alice/notifications/${other}`)
   await laptop.next('retract')
   const asked = await publish({ actions: [{ action: 'yes', title: 'Yes' }], collapseKey: 'k', urgency: 'low', ttl: 60 })
+  await laptop.until(() => laptop.all('notification').find(({ notification }) => notification.id === asked), 'the question')
   send(laptop, { type: 'answer', ref: 3, id: asked, action: 'yes' } as { type: string })
   await laptop.next('answered')
   await publish({ halfLife: 0.001 })
