@@ -1,11 +1,13 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { signToken } from '../../services/auth/signing.ts'
-import { parseEventId, type ServerFrame } from '../../services/protocol/index.ts'
+import { parseEventId, type RowFrame, type ServerFrame } from '../../services/protocol/index.ts'
+import { Answering, type AnswerReply } from './answering.ts'
 import type { ChaosNode } from './chaos-node.ts'
-import type { ClientConnection, ClientJournal, DeviceEvent, DeviceJournal } from './journal.ts'
+import type { AnswerAttempt, ClientConnection, ClientJournal, DeviceEvent, DeviceJournal } from './journal.ts'
 import { markOneByOne } from './marking.ts'
 import { openStream, openWebSocket, type Wire, type WireTarget } from './plain-wire.ts'
 import { dice } from './schedule.ts'
+import { ShownList, shownOptions } from './shown-list.ts'
 import { SECRET, type World } from './world.ts'
 
 /**
@@ -45,6 +47,10 @@ export class BreakingClient {
   readonly #habit: Habit
   readonly #random: () => number
   readonly #seen = new Set<string>()
+  readonly #list = new ShownList()
+  readonly #answering: Answering
+  readonly #replies = new Map<number, (reply: AnswerReply | undefined) => void>()
+  #ref = 0
   /** The newest event id in a frame to the client. */
   #lastEventId = ''
   #unread = 0
@@ -54,6 +60,7 @@ export class BreakingClient {
   #breakCurrent: () => void = () => undefined
   #stopped = false
   #wire: Wire | undefined
+  #isOpen = false
   #lastShown = ''
   #unacknowledged = 0
   #window = 0
@@ -64,6 +71,7 @@ export class BreakingClient {
     this.device = habit === 'shared' ? 'default' : habit
     this.#habit = habit
     this.#random = dice(seed)
+    this.#answering = new Answering(user, this.device, dice(seed + 611_953), (id, action) => this.#answer(id, action))
   }
 
   /** True if the client acknowledges. Rows that it has not acknowledged are sent again. */
@@ -85,9 +93,14 @@ export class BreakingClient {
     this.#breakCurrent()
   }
 
-  /** Makes the client keep its connections from now on. */
-  quiet(): void {
+  get answers(): AnswerAttempt[] {
+    return this.#answering.attempts
+  }
+
+  /** Makes the client keep its connections from now on, and stops it from answering. Resolves when every answer has a reply or has failed. */
+  async quiet(): Promise<void> {
     this.#quiet = true
+    await this.#answering.quiet()
   }
 
   stop(): void {
@@ -168,10 +181,13 @@ export class BreakingClient {
       }
     })
     this.#wire = wire
+    this.#isOpen = true
     const code = await end
+    this.#isOpen = false
     this.#breakCurrent = () => undefined
     if (code !== 1000 && connection.end === 'closed') Object.assign(connection, { end: 'broken', inFlight: undefined })
     connection.endedAt ||= Date.now()
+    for (const ref of [...this.#replies.keys()]) this.#settle(ref, undefined)
     this.#isCaughtUp = false
     this.#note('connecting')
   }
@@ -209,7 +225,7 @@ export class BreakingClient {
   }
 
   #take(frame: ServerFrame, connection: ClientConnection, wire: Wire): void {
-    if ('eventId' in frame && frame.type !== 'caughtUp') this.#row(frame.eventId, frame, connection, wire)
+    if (isRow(frame)) this.#row(frame.eventId, frame, connection, wire)
     switch (frame.type) {
       case 'hello':
         connection.from = parseEventId(frame.resume.from)
@@ -223,6 +239,10 @@ export class BreakingClient {
         break
       case 'gap':
         this.events.push({ type: 'gap', at: Date.now(), reason: frame.reason, from: frame.from, to: frame.to, count: frame.count })
+        break
+      case 'ok':
+      case 'error':
+        if (frame.ref !== undefined) this.#settle(frame.ref, frame)
         break
       case 'caughtUp':
         this.#unread = frame.unread
@@ -239,23 +259,37 @@ export class BreakingClient {
     }
   }
 
-  #row(eventId: string, frame: ServerFrame, connection: ClientConnection, wire: Wire): void {
+  #row(eventId: string, frame: RowFrame, connection: ClientConnection, wire: Wire): void {
     const now = Date.now()
+    const added = this.#list.apply(frame)
     this.#reached(eventId, connection)
     if (frame.type === 'notification') {
       const { id } = frame.notification
       const bytes = JSON.stringify(frame).length
       connection.received.push(id)
       connection.bytes = Math.min(connection.bytes ?? bytes, bytes)
-      if (frame.replay === undefined) this.#unread += 1
+      if (frame.replay === undefined) this.#unread += added
       if (!this.#seen.has(id)) {
         this.#seen.add(id)
         this.#lastShown = eventId
-        this.events.push({ type: 'shown', at: now, id, eventId, replay: frame.replay === true })
+        this.events.push({
+          type: 'shown',
+          at: now,
+          id,
+          eventId,
+          replay: frame.replay === true,
+          ...shownOptions(frame.notification, frame.answer)
+        })
+        if (this.#habit !== 'stream') this.#answering.shown(frame.notification)
       }
-    } else if (frame.type === 'retract') this.events.push({ type: 'retract', at: now, id: frame.id })
-    else if (frame.type === 'digest') this.events.push({ type: 'digest', at: now, ids: frame.ids })
-    if ('unread' in frame && frame.unread !== undefined) this.#unread = frame.unread
+    } else if (frame.type === 'retract') {
+      const { id, reason, collapseKey } = frame
+      this.events.push({ type: 'retract', at: now, id, reason, ...(collapseKey !== undefined && { collapseKey }) })
+    } else if (frame.type === 'answered') {
+      const { id, action, answeredAt, deviceId } = frame
+      this.events.push({ type: 'answered', at: now, id, answer: { action, answeredAt, deviceId } })
+    } else if (frame.type === 'digest') this.events.push({ type: 'digest', at: now, ids: frame.ids })
+    if (frame.type !== 'notification') this.#unread = frame.unread
     this.#unacknowledged += 1
     if (this.#habit !== 'guide' && this.#unacknowledged < this.#window / 2) return
     this.#unacknowledged = 0
@@ -277,10 +311,28 @@ export class BreakingClient {
     connection.acknowledged.push({ offset, at: Date.now() })
   }
 
+  #answer(id: string, action: string): Promise<AnswerReply | undefined> {
+    return new Promise((resolve) => {
+      const ref = ++this.#ref
+      this.#replies.set(ref, resolve)
+      if (this.#isOpen) this.#wire?.send({ type: 'answer', ref, id, action })
+      else this.#settle(ref, undefined)
+    })
+  }
+
+  #settle(ref: number, reply: AnswerReply | undefined): void {
+    this.#replies.get(ref)?.(reply)
+    this.#replies.delete(ref)
+  }
+
   #note(type: 'connected' | 'connecting' | 'slow' | 'brisk', node = -1): void {
     const at = Date.now()
     this.events.push(type === 'slow' || type === 'brisk' ? { type, at } : { type, at, node })
   }
+}
+
+function isRow(frame: ServerFrame): frame is RowFrame {
+  return 'eventId' in frame && frame.type !== 'caughtUp'
 }
 
 /** Makes two clients for each user: one that acknowledges and one that does not, of all kinds by turns. */

@@ -102,8 +102,7 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
     unhealed.push(...faults.errors, ...world.overdue, ...world.nodes.flatMap(({ crashes }) => crashes))
     world.assertUndisturbed()
     await published
-    for (const client of clients) client.quiet()
-    await Promise.all(devices.map((device) => device.quiet()))
+    await Promise.all(everybody.map((device) => device.quiet()))
     unhealed.push(...(await rest(world, everybody, withDevices, options.restMs)))
     // No request concerns the absent users before this point: a look at their log would release parked notifications.
     await pause(ABSENT_REST_MS)
@@ -114,6 +113,8 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
     const journals = [...devices.map((device) => device.journal()), ...acknowledging.map((client) => client.deviceJournal())]
     const plain = clients.map((client) => client.journal())
     const all = [...withDevices, ...absent]
+    const answers = everybody.flatMap((device) => device.answers)
+    const endedAt = Date.now()
     const read = (): Promise<UserLog[]> =>
       readLogs(world, all).catch((error: Error) => {
         unhealed.push(`the logs cannot be read: ${error.message} (${error.cause})`)
@@ -140,9 +141,11 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
       publishes: publishers.publishes,
       recalls: publishers.recalls,
       conflicts: publishers.conflicts,
+      answers,
       devices: journals,
       clients: plain,
       logs,
+      endedAt,
       windows: world.windows,
       away: world.away,
       ghosts: left,

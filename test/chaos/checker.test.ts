@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
+import type { Answer } from '../../services/protocol/index.ts'
 import { check, type Rule, rules } from './checker.ts'
 import { figures, rulesTable } from './figures.ts'
-import type { ClientConnection, ClientJournal, DeviceJournal, Journal, LogRow, Publish, UserLog } from './journal.ts'
+import type { ClientConnection, ClientJournal, DeviceEvent, DeviceJournal, Journal, LogRow, Publish, UserLog } from './journal.ts'
 import { lateness } from './lateness.ts'
 import { summarize } from './report.ts'
 import { type FaultKind, faultKinds, schedule, storeKinds } from './schedule.ts'
@@ -46,7 +47,18 @@ function device(name: string): DeviceJournal {
 function clean(): Journal {
   const rows: LogRow[] = [1, 2, 3, 4, 5].map((number) => ({ kind: 'n', at: START + number * 200, id: idOf(number) }))
   rows.push({ kind: 's', at: START + 1100, id: idOf(99), ids: [idOf(2)], state: 'read', unread: 4 })
-  const log: UserLog = { user: 'alice', epoch: 'e', top: 6, floor: 0, parked: 0, unread: 4, rows, states: { [idOf(2)]: 'read' } }
+  const log: UserLog = {
+    user: 'alice',
+    epoch: 'e',
+    top: 6,
+    floor: 0,
+    parked: 0,
+    scheduled: 0,
+    unread: 4,
+    rows,
+    states: { [idOf(2)]: 'read' },
+    answers: {}
+  }
   return {
     seed: 1,
     seconds: 2,
@@ -61,9 +73,11 @@ function clean(): Journal {
     publishes: [1, 2, 3, 4, 5].map((number) => publish(number)),
     recalls: [],
     conflicts: [],
+    answers: [],
     clients: [],
     devices: [device('phone'), device('laptop')],
     logs: [log],
+    endedAt: START + 20_000,
     windows: [],
     away: [],
     ghosts: [],
@@ -107,6 +121,57 @@ function recallFourth(journal: Journal): void {
   for (const each of journal.devices) {
     each.unread = 3
     each.events.push({ type: 'retract', at: START + 1160, id: idOf(4) })
+  }
+}
+
+/** Gives the third notification an expiry, in the log and on all devices. */
+function limitThird(journal: Journal, expiresAt: number): void {
+  const [log] = journal.logs as [UserLog]
+  ;(log.rows[2] as LogRow).options = { expiresAt }
+  for (const { events } of journal.devices) Object.assign(events[3] as DeviceEvent, { expiresAt })
+}
+
+/** Removes the third notification from the log and from all devices, at a time after the last row. */
+function expireThird(journal: Journal, at: number): void {
+  const [log] = journal.logs as [UserLog]
+  ;(log.rows[2] as LogRow).kind = 'x'
+  log.rows.push({ kind: 'r', at, id: idOf(3), ids: [idOf(3)], unread: 3, reason: 'expired' })
+  log.top = 7
+  log.unread = 3
+  for (const each of journal.devices) {
+    each.unread = 3
+    each.events.push({ type: 'retract', at: at + 10, id: idOf(3), reason: 'expired' })
+  }
+}
+
+const answerOf = (deviceId: string): Answer => ({ action: 'approve', answeredAt: START + 1200, deviceId })
+
+/** Answers the third notification by the phone, in the log and on all devices. */
+function answerThird(journal: Journal): void {
+  const [log] = journal.logs as [UserLog]
+  const answer = answerOf('phone')
+  log.rows.push({ kind: 'a', at: START + 1200, id: idOf(97), ids: [idOf(3)], unread: 3, options: { answer } })
+  log.top = 7
+  log.unread = 3
+  log.states[idOf(3)] = 'read'
+  log.answers[idOf(3)] = answer
+  const attempt = { user: 'alice', id: idOf(3), action: 'approve', sentAt: START + 1190, doneAt: START + 1210, answer }
+  journal.answers.push({ ...attempt, device: 'phone', outcome: 'first' }, { ...attempt, device: 'laptop', outcome: 'late' })
+  for (const each of journal.devices) {
+    each.unread = 3
+    each.events.push({ type: 'answered', at: START + 1210, id: idOf(3), answer })
+  }
+}
+
+/** Gives the second and the fourth notification one collapse key. The fourth names the second one if `replaces`. */
+function collapse(journal: Journal, replaces: boolean): void {
+  const [log] = journal.logs as [UserLog]
+  const [collapseKey, replaced] = ['key', replaces ? { replaces: idOf(2) } : {}]
+  ;(log.rows[1] as LogRow).options = { collapseKey }
+  ;(log.rows[3] as LogRow).options = { collapseKey, ...replaced }
+  for (const { events } of journal.devices) {
+    Object.assign(events[2] as DeviceEvent, { collapseKey })
+    Object.assign(events[4] as DeviceEvent, { collapseKey, ...replaced })
   }
 }
 
@@ -189,6 +254,33 @@ const cases: Record<Rule, { also?: Rule[]; change: (parts: Parts) => void }> = {
       ;(publishes[1] as Publish).sequence = 3
       ;(publishes[2] as Publish).sequence = 2
       publishes.sort((a, b) => (a.sequence ?? 0) - (b.sequence ?? 0))
+    }
+  },
+  urgency: {
+    change: ({ publishes, rows }) => {
+      for (const [index, urgency] of [undefined, 'high' as const].entries()) {
+        const each = publishes[index + 1] as Publish
+        each.options = urgency === undefined ? {} : { urgency }
+        Object.assign(each.attempts[0]?.result ?? {}, { status: 'parked', eventId: '' })
+        ;(rows[index + 1] as LogRow).at = START + 700 + index
+      }
+    }
+  },
+  expired: {
+    change: ({ journal }) => limitThird(journal, START + 1100)
+  },
+  collapsed: {
+    change: ({ journal }) => collapse(journal, false)
+  },
+  answer: {
+    change: ({ journal, phone }) => {
+      answerThird(journal)
+      Object.assign(phone.events.at(-1) as DeviceEvent, { answer: answerOf('laptop') })
+    }
+  },
+  scheduled: {
+    change: ({ publishes }) => {
+      Object.assign(publishes[2]?.attempts[0]?.result ?? {}, { status: 'scheduled', eventId: '', deliverAt: START + 700 })
     }
   },
   unread: {
@@ -388,6 +480,170 @@ t.test('an excuse covers no more than it should', async (t) => {
     'late while not connected'
   )
   t.equal(lateness(clean()).measured, 10)
+})
+
+t.test('expiry: a row and each device have two seconds, and the time of a fault', async (t) => {
+  const expired =
+    (lateMs: number, change: (parts: Parts) => void = () => undefined) =>
+    (parts: Parts) => {
+      limitThird(parts.journal, START + 1300)
+      expireThird(parts.journal, START + 1300 + lateMs)
+      change(parts)
+    }
+  t.same(broken(expired(1900)), [])
+  t.same(broken(expired(2100)), ['expired'], 'the row is late')
+  const window = { kind: 'storeKill', from: START + 3000, to: START + 4000 }
+  t.same(broken(expired(4600, ({ journal }) => journal.windows.push(window))), [], 'two seconds after a fault')
+  t.same(broken(expired(4800, ({ journal }) => journal.windows.push(window))), ['expired'])
+  t.same(
+    broken(expired(1900, ({ phone }) => Object.assign(phone.events.at(-1) as DeviceEvent, { at: START + 3400 }))),
+    ['expired'],
+    'a device is late'
+  )
+  const twoConnections = ({ phone }: Parts): void => {
+    const [retract] = phone.events.splice(-1)
+    phone.events.push({ type: 'connecting', at: START + 1250, node: 0 }, { type: 'connected', at: START + 9000, node: 0 })
+    phone.events.push({ ...(retract as DeviceEvent), at: START + 9100 }, { type: 'caughtUp', at: START + 9200, node: 0 })
+  }
+  t.same(broken(expired(1900, twoConnections)), [], 'a device that was not connected')
+  t.same(
+    broken(({ journal }) => expireThird(journal, START + 1300)),
+    ['expired'],
+    'a notification without an expiry'
+  )
+  const shownLate = (replay: boolean) => (parts: Parts) => {
+    limitThird(parts.journal, START + 650)
+    expireThird(parts.journal, START + 1300)
+    const [shown] = parts.phone.events.splice(3, 1)
+    const connected = { type: 'connected' as const, at: START + 3500, node: 0 }
+    const [retract] = parts.phone.events.splice(-1)
+    parts.phone.events.splice(3, 2)
+    parts.journal.publishes.splice(3)
+    parts.journal.devices[1]?.events.splice(4, 2)
+    parts.log.rows.splice(3, 2)
+    parts.log.top = 5
+    for (const row of parts.rows.slice(3)) row.unread = row.kind === 's' ? 2 : 1
+    parts.log.unread = 1
+    for (const each of parts.journal.devices) each.unread = 1
+    parts.phone.events.push(connected, { ...(shown as DeviceEvent), at: START + 3600, replay } as DeviceEvent)
+    parts.phone.events.push({ ...(retract as DeviceEvent), at: START + 3700 })
+  }
+  t.same(broken(shownLate(true)), ['expired'], 'a device that connected later is shown an expired notification')
+})
+
+t.test('answers: the first one counts, and ends the expiry', async (t) => {
+  t.same(
+    broken(({ journal }) => answerThird(journal)),
+    []
+  )
+  const answeredThen = (change: (parts: Parts) => void) => (parts: Parts) => {
+    answerThird(parts.journal)
+    change(parts)
+  }
+  t.same(broken(answeredThen(({ journal }) => limitThird(journal, START + 1300))), [], 'it stays')
+  t.same(
+    broken(answeredThen(({ journal }) => Object.assign(journal.answers[1] ?? {}, { answer: answerOf('laptop'), outcome: 'first' }))),
+    ['answer'],
+    'two won'
+  )
+  t.same(
+    broken(
+      answeredThen(({ journal, log, rows }) => {
+        limitThird(journal, START + 1300)
+        expireThird(journal, START + 1400)
+        log.top = 8
+        delete log.states[idOf(3)]
+        ;(rows.at(-1) as LogRow).unread = 3
+      })
+    ),
+    ['answer'],
+    'it expired all the same'
+  )
+  t.same(
+    broken(({ journal }) => {
+      answerThird(journal)
+      const [log] = journal.logs as [UserLog]
+      log.rows.pop()
+      log.top = 6
+      log.unread = 4
+      delete log.states[idOf(3)]
+      for (const each of journal.devices) each.unread = 4
+    }),
+    ['answer'],
+    'no row tells so'
+  )
+})
+
+t.test('replacement: the old row is emptied, and counts no more', async (t) => {
+  const replaced = (change: (parts: Parts) => void) => (parts: Parts) => {
+    const { journal, log, rows } = parts
+    collapse(journal, true)
+    ;(rows[1] as LogRow).kind = 'x'
+    // The mark came when the notification had left the log.
+    rows.pop()
+    log.top = 5
+    log.states = {}
+    Object.assign(publishOf(parts, 2), { options: { collapseKey: 'key' } })
+    change(parts)
+  }
+  const publishOf = ({ publishes }: Parts, number: number): Publish => publishes[number - 1] as Publish
+  const none = (): void => undefined
+  t.same(broken(replaced(none)), [])
+  t.same(broken(replaced(({ log }) => (log.unread = 5))), ['unread'], 'the replaced one is still counted')
+  t.same(broken(replaced(({ phone }) => delete (phone.events[4] as { replaces?: string }).replaces)), ['collapsed'], 'a device is not told')
+  t.same(
+    broken(
+      replaced(({ phone }) => {
+        Object.assign(phone.events[4] as DeviceEvent, { replay: true })
+        delete (phone.events[4] as { replaces?: string }).replaces
+      })
+    ),
+    [],
+    'in a replay the key is enough'
+  )
+  t.same(
+    broken(
+      replaced(({ rows, log, journal }) => {
+        ;(rows[3] as LogRow).kind = 'x'
+        log.unread = 3
+        for (const each of journal.devices) each.unread = 3
+      })
+    ),
+    ['collapsed', 'unread'],
+    'none is left'
+  )
+})
+
+t.test('the schedule: on time, unless the rate or a fault delays it', async (t) => {
+  const due =
+    (at: number, change: (parts: Parts) => void = () => undefined) =>
+    (parts: Parts) => {
+      Object.assign(parts.publishes[4]?.attempts[0]?.result ?? {}, { status: 'scheduled', eventId: '', deliverAt: at })
+      change(parts)
+    }
+  t.same(broken(due(START + 1000)), [])
+  t.same(broken(due(START - 1200)), [], 'as late as the rate and two seconds make it')
+  t.same(
+    broken(
+      due(START - 1200, ({ journal, rows, publishes, log }) => {
+        rows.splice(0, 4)
+        publishes.splice(0, 4)
+        Object.assign(rows[1] as LogRow, { ids: [], unread: 1 })
+        log.top = 2
+        log.unread = 1
+        log.states = {}
+        ;(publishes[0]?.attempts[0]?.result as { eventId: string }).eventId = ''
+        for (const each of journal.devices) {
+          each.unread = 1
+          each.events.splice(1, 4)
+          Object.assign(each.events[1] as DeviceEvent, { eventId: eventIdOf(5).replace('.5.', '.1.') })
+        }
+      })
+    ),
+    ['scheduled'],
+    'late without a reason'
+  )
+  t.same(broken(due(START + 1000, ({ log }) => (log.scheduled = 1))), ['scheduled'], 'one is still scheduled')
 })
 
 t.test('the same seed gives the same schedule of a fault, whichever other faults are in it', async (t) => {

@@ -1,7 +1,10 @@
-import { formatEventId, type Position, parseEventId, type State } from '../../services/protocol/index.ts'
+import { formatEventId, type Position, parseEventId } from '../../services/protocol/index.ts'
 import { checkClients } from './client-rules.ts'
-import type { Attempt, DeviceEvent, DeviceJournal, Journal, LogRow, Publish, UserLog } from './journal.ts'
+import type { Attempt, DeviceEvent, DeviceJournal, Journal, Publish, UserLog } from './journal.ts'
+import { KnownOptions } from './known-options.ts'
 import { lateness } from './lateness.ts'
+import { checkOptions } from './option-rules.ts'
+import { checkCounts } from './recount.ts'
 
 /** The rules that a run must hold, by name. */
 export const rules = {
@@ -15,7 +18,12 @@ export const rules = {
   contiguous: 'offsets have no holes, and the log has as many rows as its positions say',
   identical: 'all devices of a user are shown the same notifications',
   rate: 'no rolling window of the store’s time has more notifications than the limit',
-  parked: 'the log has each publisher’s notifications in the order they were published',
+  parked: 'the log has each publisher’s notifications without options in the order they were published',
+  urgency: 'of the parked notifications, more urgent ones are released first',
+  expired: 'a notification is not shown, and is taken back from every device that showed it, 2 s after it expired, unless it was answered',
+  collapsed: 'one notification of a collapse key is in the log, and no device shows two',
+  answer: 'a notification has one answer, which every device and every device that answered agree on, and does not expire after it',
+  scheduled: 'a scheduled notification is not shown early, and is in the log or parked 2 s after its time',
   unread: 'at every row with an unread count, and on every device at the end, the count equals a recount of the log',
   state: 'the states in the store equal those of the log’s rows',
   idempotency: 'one Idempotency-Key with one body makes one notification, and one id has one place in the log',
@@ -50,13 +58,15 @@ export function check(journal: Journal): Breach[] {
   for (const log of journal.logs) {
     const { user } = log
     const own = devices.get(user) ?? []
-    const view = new UserView(log, own, publishes.get(user) ?? [], (id) => recalled.has(`${user} ${id}`))
+    const known = new KnownOptions(log, own, publishes.get(user) ?? [], journal.endedAt)
+    const view = new UserView(log, own, publishes.get(user) ?? [], known, (id) => recalled.has(`${user} ${id}`))
     checkLog(log, journal, breach)
     if (!journal.isAging && !journal.lossy) checkBounds(log, journal.maxEntries, breach)
-    checkCounts(log, journal.lossy || (log.floor > 0 && journal.isAging) ? [] : own, breach)
+    checkCounts(log, known, journal.lossy || (log.floor > 0 && journal.isAging) ? [] : own, breach)
     checkPublishes(view, journal.lossy, breach)
     for (const device of own) checkDevice(view, device, journal.lossy, breach)
     checkIdentical(view, breach)
+    if (!journal.lossy) checkOptions(view, journal, breach)
   }
   checkAway(journal, breach)
   checkClients(journal, breach)
@@ -103,6 +113,7 @@ class UserView {
   readonly log: UserLog
   readonly devices: DeviceJournal[]
   readonly publishes: Publish[]
+  readonly known: KnownOptions
   readonly recalled: (id: string) => boolean
   /** Offset by id of every notification in the log, recalled ones too. */
   readonly offsets = new Map<string, number>()
@@ -111,10 +122,11 @@ class UserView {
   /** Position by id from answers and devices, for notifications that are no longer in the log. */
   readonly #positions = new Map<string, Position>()
 
-  constructor(log: UserLog, devices: DeviceJournal[], publishes: Publish[], recalled: (id: string) => boolean) {
+  constructor(log: UserLog, devices: DeviceJournal[], publishes: Publish[], known: KnownOptions, recalled: (id: string) => boolean) {
     this.log = log
     this.devices = devices
     this.publishes = publishes
+    this.known = known
     this.recalled = recalled
     for (const [index, { kind, id, ids }] of log.rows.entries()) {
       if (kind === 'n' || kind === 'x') this.offsets.set(id, log.floor + 1 + index)
@@ -127,6 +139,11 @@ class UserView {
       for (const { result } of publish.attempts) if (result !== undefined) this.#learn(result.id, result.eventId)
     }
     for (const device of devices) for (const { id, eventId } of shownOf(device)) this.#learn(id, eventId)
+  }
+
+  /** Returns true if the notification may be in no log, and a device may never get it. */
+  mayBeMissing(id: string): boolean {
+    return this.folded.has(id) || this.recalled(id) || this.known.mayLeave(id)
   }
 
   position(id: string): Position | undefined {
@@ -183,48 +200,6 @@ function checkLog({ user, rows, top, floor, parked }: UserLog, { limit, windowMs
   }
 }
 
-/**
- * Compares the unread counts of rows and devices with a recount. The rows' counts are compared only in a whole log: after trimming, or
- * after superseded changes were emptied, the history is not known. The devices' counts are compared only if the store lost nothing,
- * because devices are not told of the loss, and if no notification reached its age while the counts were read.
- */
-function checkCounts({ user, rows, floor, unread, states }: UserLog, devices: DeviceJournal[], breach: Report): void {
-  const counted = new Map<string, State>()
-  const isUnread = (id: string): boolean => counted.has(id) && ['unread', 'seen'].includes(counted.get(id) as State)
-  let count = 0
-  const isWhole = floor === 0 && !rows.some(({ kind }) => kind === '-')
-  const compare = (row: LogRow, index: number): void => {
-    if (isWhole && row.unread !== count) breach('unread', `${user}: row ${index + 1} has the count ${row.unread}, a recount gives ${count}`)
-  }
-  for (const [index, row] of rows.entries()) {
-    if (row.kind === 'n' || row.kind === 'x') {
-      counted.set(row.id, 'unread')
-      count += 1
-    } else if (row.kind === 's') {
-      for (const id of row.ids ?? []) {
-        if (isUnread(id)) count -= 1
-        if (counted.has(id)) counted.set(id, row.state as State)
-        if (isUnread(id)) count += 1
-      }
-      compare(row, index)
-    } else if (row.kind === 'r') {
-      for (const id of row.ids ?? []) {
-        if (isUnread(id)) count -= 1
-        counted.delete(id)
-      }
-      compare(row, index)
-    } else if (row.kind === 'd') compare(row, index)
-  }
-  if (unread !== count) breach('unread', `${user}: the store has ${unread}, a recount of the log gives ${count}`)
-  for (const device of devices) {
-    if (device.unread !== unread) breach('unread', `${user} ${device.device}: the device has ${device.unread}, the store ${unread}`)
-  }
-  for (const [id, state] of counted) {
-    if ((states[id] ?? 'unread') !== state)
-      breach('state', `${user}: ${id} is ${states[id] ?? 'unread'} in the store, and ${state} in the log`)
-  }
-}
-
 function checkPublishes(view: UserView, lossy: boolean, breach: Report): void {
   const { user, floor } = view.log
   const last = new Map<string, { sequence: number; offset: number }>()
@@ -239,11 +214,11 @@ function checkPublishes(view: UserView, lossy: boolean, breach: Report): void {
     const offset = view.offsets.get(id)
     const trimmed = (view.position(id)?.offset ?? 0) <= floor && floor > 0
     if (offset === undefined) {
-      if (!lossy && !trimmed && !view.folded.has(id) && !view.recalled(id))
+      if (!lossy && !trimmed && !view.mayBeMissing(id))
         breach('stored', `${user}: ${publish.key} (${id}) was ${taken.result.status}, but is not in the log`)
       continue
     }
-    if (publish.sequence === undefined) continue
+    if (publish.sequence === undefined || Object.keys(publish.options ?? {}).length > 0) continue
     const before = last.get(publish.publisher)
     if (before !== undefined && offset < before.offset)
       breach('parked', `${user}: ${publish.publisher} published ${publish.sequence} after ${before.sequence}, but the log has it before`)
@@ -255,7 +230,7 @@ function checkPublishes(view: UserView, lossy: boolean, breach: Report): void {
       const { id, status } = takenBy(publish)?.result ?? {}
       // A notification that was lost while parked never had a place in the log, so that no gap covers it.
       if (id === undefined || (lossy && status === 'parked' && view.position(id) === undefined)) continue
-      if (shown.has(id) || view.folded.has(id) || view.recalled(id) || view.inGap(device, id)) continue
+      if (shown.has(id) || view.mayBeMissing(id) || view.inGap(device, id)) continue
       breach('lost', `${user} ${device.device}: ${publish.key} (${id}, offset ${view.offsets.get(id)}) never arrived`)
     }
   }
@@ -291,12 +266,12 @@ function checkDevice(view: UserView, device: DeviceJournal, lossy: boolean, brea
   }
 }
 
-/** Checks that all devices were shown the same, except for recalls, which may overtake, and for rows in reported gaps. */
+/** Checks that all devices were shown the same, except for recalls, expiries and replacements, which may overtake, and for rows in reported gaps. */
 function checkIdentical(view: UserView, breach: Report): void {
   const shown = view.devices.map((device) => new Set(shownOf(device).map(({ id }) => id)))
   const all = new Set(shown.flatMap((ids) => [...ids]))
   for (const [index, device] of view.devices.entries()) {
-    const missing = [...all].filter((id) => !shown[index]?.has(id) && !view.recalled(id) && !view.inGap(device, id))
+    const missing = [...all].filter((id) => !shown[index]?.has(id) && !view.mayBeMissing(id) && !view.inGap(device, id))
     if (missing.length > 0)
       breach(
         'identical',
@@ -344,7 +319,9 @@ function checkRepeats({ publishes, recalls, conflicts, logs }: Journal, breach: 
       const place = parseEventId(result.eventId)?.offset
       const named = logs.find((log) => log.user === user)
       const row = named?.rows[(place ?? 0) - named.floor - 1]
-      if (row !== undefined && (row.kind === 'n' || row.kind === 'x') && row.id !== result.id)
+      // A notification that took the turn of a parked one is where the key of the first one leads.
+      const mayTakeTurn = publish.options?.collapseKey !== undefined
+      if (row !== undefined && (row.kind === 'n' || row.kind === 'x') && row.id !== result.id && !mayTakeTurn)
         breach('answered', `${user}: ${key} (${result.id}) was answered with offset ${place}, where ${row.id} is`)
       if (result.id !== first) breach('answered', `${user}: ${key} was answered with ${first}, and again with ${result.id}`)
       if (result.status === 'parked' && sentAt > recalledAt) breach('answered', `${user}: ${key} was recalled, but was answered parked`)

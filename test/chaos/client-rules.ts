@@ -39,10 +39,12 @@ function placesOf({ user, rows, floor }: UserLog, { publishes, recalls }: Journa
   const places: Placed[] = []
   for (const [index, { kind, id, at }] of rows.entries()) if (kind === 'n') places.push({ id, at, offset: floor + 1 + index })
   const recalled = new Set(recalls.map((recall) => `${recall.user} ${recall.id}`))
-  for (const { user: recipient, attempts } of publishes) {
+  for (const { user: recipient, attempts, options = {} } of publishes) {
     const taken = attempts.find(({ result }) => result !== undefined)
     const offset = parseEventId(taken?.result?.eventId ?? '')?.offset
     if (recipient !== user || taken?.result === undefined || offset === undefined || offset > floor) continue
+    // It may have expired, or have been replaced, before it was trimmed.
+    if (Object.keys(options).length > 0) continue
     if (!recalled.has(`${user} ${taken.result.id}`)) places.push({ id: taken.result.id, at: taken.doneAt, offset })
   }
   return places.sort((a, b) => a.offset - b.offset)
@@ -86,7 +88,9 @@ function around(connections: ClientConnection[], offset: number): string {
 /** Returns the acknowledgements that did not move the device's cursor: a later connection started before them. */
 function comeAgain({ connections }: ClientJournal, journal: Journal): string[] {
   const broken = (from: number, to: number): boolean =>
-    journal.windows.some((window) => window.wakeUpsOnly === undefined && window.from < to && window.to > from)
+    journal.windows.some(
+      (window) => window.wakeUpsOnly === undefined && window.clockOnly === undefined && window.from < to && window.to > from
+    )
   const texts: string[] = []
   let settled = 0
   for (const { asked, from, acknowledged = [], endedAt } of connections) {

@@ -2,9 +2,10 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { EmbeddedStore } from '../../services/store/embedded/embedded-store.ts'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
-import { digestIn, retractionIn, rowId, rowKind, rowTime, stateChangeIn } from '../../services/store/row.ts'
-import type { Backlog, Store } from '../../services/store/store.ts'
+import { answeredIn, digestIn, notificationIn, retractionIn, rowId, rowKind, rowTime, stateChangeIn } from '../../services/store/row.ts'
+import type { Store } from '../../services/store/store.ts'
 import type { Ghost, LogRow, UserLog } from './journal.ts'
+import { shownOptions } from './shown-list.ts'
 import { RATE_LIMIT, RATE_WINDOW_MS, type World } from './world.ts'
 
 /** Longest time for which a connection may stay in the registry after its end, milliseconds. */
@@ -48,9 +49,9 @@ async function unrestOf(world: World, devices: Placed[], users: string[]): Promi
   await Promise.all(
     users.map(async (user) => {
       const { status, body } = await world.caller.call(port, 'GET', `/v1/users/${user}/queue`)
-      const { head = '', parked = 0 } = (body ?? {}) as { head?: string; parked?: number }
+      const { head = '', parked = 0, scheduled = 0 } = (body ?? {}) as { head?: string; parked?: number; scheduled?: number }
       if (status !== 200) unrest.push(`${user}: the queue answers ${status}`)
-      if (parked > 0) unrest.push(`${user}: ${parked} parked`)
+      if (parked + scheduled > 0) unrest.push(`${user}: ${parked} parked, ${scheduled} scheduled`)
       most = Math.max(most, parked)
       for (const device of devices) {
         if (device.user !== user) continue
@@ -110,16 +111,23 @@ function storeOf({ store, folder, settings, redis, cluster }: World): Store {
 }
 
 async function readLog(store: Store, user: string): Promise<UserLog> {
-  const { head, first, parked, unread } = await store.queue(user)
+  const { head, first, parked, scheduled, unread } = await store.queue(user)
   const floor = first.offset === 0 ? head.offset : first.offset - 1
   const position = { epoch: head.epoch, offset: floor, id8: '' }
   const backlog = await store.read({ user, position, seen: undefined, limit: 1_000_000 })
-  const { rows, states } = backlog
-  return { user, epoch: head.epoch, top: head.offset, floor, parked, unread, rows: rows.map(logRow), states: statesOf(states) }
-}
-
-function statesOf(states: Backlog['states']): UserLog['states'] {
-  return Object.fromEntries(states)
+  const { rows, states, answers } = backlog
+  return {
+    user,
+    epoch: head.epoch,
+    top: head.offset,
+    floor,
+    parked,
+    scheduled,
+    unread,
+    rows: rows.map(logRow),
+    states: Object.fromEntries(states),
+    answers: Object.fromEntries(answers)
+  }
 }
 
 function logRow(row: Buffer): LogRow {
@@ -130,8 +138,16 @@ function logRow(row: Buffer): LogRow {
       return { ...common, ids, state, unread }
     }
     case 'r': {
-      const { id, unread } = retractionIn(row)
-      return { ...common, ids: [id], unread }
+      const { id, unread, reason } = retractionIn(row)
+      return { ...common, ids: [id], unread, reason }
+    }
+    case 'a': {
+      const { id, unread, action, answeredAt, deviceId } = answeredIn(row)
+      return { ...common, ids: [id], unread, options: { answer: { action, answeredAt, deviceId } } }
+    }
+    case 'n': {
+      const options = shownOptions(notificationIn(row))
+      return Object.keys(options).length === 0 ? common : { ...common, options }
     }
     case 'd': {
       const { ids, unread } = digestIn(row)

@@ -4,9 +4,12 @@ import { pathToFileURL } from 'node:url'
 import { WebSocket } from 'ws'
 import type { Belfry, BelfryOptions, WebSocketConstructor } from '../../packages/client/src/index.ts'
 import { signToken } from '../../services/auth/signing.ts'
-import type { DeviceEvent, DeviceJournal } from './journal.ts'
+import type { Answer } from '../../services/protocol/index.ts'
+import { Answering, type AnswerReply } from './answering.ts'
+import type { AnswerAttempt, DeviceEvent, DeviceJournal } from './journal.ts'
 import { PlainClient } from './plain-client.ts'
 import { dice } from './schedule.ts'
+import { ShownList, shownOptions } from './shown-list.ts'
 import { SECRET, type World } from './world.ts'
 
 type Sdk = { Belfry: new (url: string, options: BelfryOptions) => Belfry }
@@ -35,6 +38,8 @@ export class Device {
   readonly #random: () => number
   readonly #storage = new Map<string, string>()
   readonly #shown = new Set<string>()
+  readonly #list = new ShownList()
+  readonly #answering: Answering
   #belfry: Belfry | undefined
   #socket: WebSocket | undefined
   #node = -1
@@ -53,6 +58,7 @@ export class Device {
     this.user = user
     this.device = device
     this.#random = dice(seed)
+    this.#answering = new Answering(user, device, dice(seed + 611_953), (id, action) => this.#answer(id, action))
   }
 
   get belfry(): Belfry {
@@ -84,16 +90,23 @@ export class Device {
     const { deviceUrl } = this.#world
     const isPlain = this.device === PLAIN
     const belfry = isPlain
-      ? (new PlainClient(deviceUrl, settings, this.#shown) as unknown as Belfry)
+      ? (new PlainClient(deviceUrl, settings, this.#shown, this.#list) as unknown as Belfry)
       : new this.#sdk.Belfry(deviceUrl, settings)
     this.#belfry = belfry
-    belfry.on('notification', async ({ notification, eventId, replay }) => {
-      this.events.push({ type: 'shown', at: Date.now(), id: notification.id, eventId, replay })
+    belfry.on('notification', async (shown) => {
+      const { notification, eventId, replay, answered } = shown as typeof shown & { answered?: Answer }
+      this.events.push({ type: 'shown', at: Date.now(), id: notification.id, eventId, replay, ...shownOptions(notification, answered) })
+      this.#answering.shown(notification)
       if (!this.#quiet && this.#random() < MARKED) this.#mark(notification.id)
       if (this.#slowMs > 0) await pause(this.#slowMs)
     })
     belfry.on('gap', ({ reason, from, to, count }) => this.events.push({ type: 'gap', at: Date.now(), reason, from, to, count }))
-    belfry.on('retract', ({ id }) => this.events.push({ type: 'retract', at: Date.now(), id }))
+    belfry.on('retract', ({ id, reason, collapseKey }) =>
+      this.events.push({ type: 'retract', at: Date.now(), id, reason, ...(collapseKey !== undefined && { collapseKey }) })
+    )
+    belfry.on('answered', ({ id, action, answeredAt, deviceId }) =>
+      this.events.push({ type: 'answered', at: Date.now(), id, answer: { action, answeredAt, deviceId } })
+    )
     belfry.on('digest', ({ ids }) => this.events.push({ type: 'digest', at: Date.now(), ids }))
     belfry.on('transport', ({ transport }) => {
       this.#streamed = transport === 'sse'
@@ -110,9 +123,14 @@ export class Device {
     belfry.connect()
   }
 
-  /** Stops marking. Resolves when every mark was answered or has failed. */
+  get answers(): AnswerAttempt[] {
+    return this.#answering.attempts
+  }
+
+  /** Stops marking and answering. Resolves when every call has a reply or has failed. */
   async quiet(): Promise<void> {
     this.#quiet = true
+    await this.#answering.quiet()
     while (this.#marks.size > 0) await Promise.all(this.#marks)
   }
 
@@ -178,6 +196,12 @@ export class Device {
       .catch(() => undefined)
       .finally(() => this.#marks.delete(marked))
     this.#marks.add(marked)
+  }
+
+  /** Resolves with undefined if there was no reply, or if the client of this build cannot answer. */
+  async #answer(id: string, action: string): Promise<AnswerReply | undefined> {
+    const { belfry } = this
+    return belfry instanceof PlainClient ? await belfry.answer(id, action) : undefined
   }
 
   #brisk(): void {

@@ -1,12 +1,13 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { State } from '../../services/protocol/index.ts'
+import type { Answer, State } from '../../services/protocol/index.ts'
 import { EmbeddedStore } from '../../services/store/embedded/embedded-store.ts'
-import type { StoreSettings } from '../../services/store/store.ts'
+import type { PublishOptions, StoreSettings } from '../../services/store/store.ts'
 import { idOf, tailOf } from '../conformance/stage.ts'
 
 /** A message of the child after each answer. */
 export type Answered =
-  | { op: 'publish'; user: string; number: number; offset: number | undefined }
+  | { op: 'publish'; user: string; number: number; offset: number | undefined; options: PublishOptions }
+  | { op: 'answer'; user: string; number: number; answer: Answer }
   | { op: 'mark'; user: string; numbers: number[]; state: State }
   | { op: 'ack'; user: string; offset: number }
   | { op: 'retract'; user: string; number: number; result: string }
@@ -24,7 +25,34 @@ export const chaosSettings: StoreSettings = {
   revocationTtlMs: 86_400_000
 }
 
-/** Uses a store without pause until the process is killed: publishes with keys, marks, acks, retractions, sweeps. */
+/** Collapse keys of a user. */
+const KEYS = 3
+
+/** Returns the options of a notification by its number: half have none. Those with actions come back in the unread ones of the inbox. */
+export function optionsOf(number: number, now: number): PublishOptions {
+  const soon = now + 10 + (number % 90)
+  switch (number % 10) {
+    case 1:
+      return { level: (number % 4) - 2 }
+    case 3:
+      return { expiresAt: soon }
+    case 5:
+      return { collapseKey: `key-${number % KEYS}` }
+    case 7:
+      return { deliverAt: soon }
+    case 9:
+      return { actions: ['approve', 'reject'], ...(number % 20 === 9 && { expiresAt: now + 500 }) }
+    default:
+      return {}
+  }
+}
+
+/** Returns the number in the id of a row's notification. */
+export function numberOf(row: Buffer): number {
+  return Number(row.toString('latin1', 15, 22))
+}
+
+/** Uses a store without pause until the process is killed: publishes with keys and options, marks, answers, acks, retractions, sweeps. */
 async function main(folder: string, first: number): Promise<void> {
   const store = new EmbeddedStore({ folder, settings: chaosSettings, cacheBytes: 100_000 })
   await store.open('child', { wake() {}, kick() {}, suspect() {}, status() {} })
@@ -34,8 +62,9 @@ async function main(folder: string, first: number): Promise<void> {
 
   async function publisher(user: string, lane: number): Promise<void> {
     for (let number = first + lane; ; number += 4) {
-      const result = await store.publish({ user, id: idOf(number), keyed: true, tail: tailOf(number), halfLife: 0 })
-      report({ op: 'publish', user, number, offset: result.status === 'accepted' ? result.offset : undefined })
+      const options = optionsOf(number, Date.now())
+      const result = await store.publish({ user, id: idOf(number), keyed: true, tail: tailOf(number), halfLife: 0, options })
+      report({ op: 'publish', user, number, offset: result.status === 'accepted' ? result.offset : undefined, options })
     }
   }
 
@@ -44,9 +73,10 @@ async function main(folder: string, first: number): Promise<void> {
       await pause(3)
       const page = await store.inbox({ user, states: ['unread'], before: undefined, limit: 5 })
       const items = page === 'restarted' ? [] : page.items
-      const numbers = items.map(({ row }) => Number(row.toString('latin1', 15, 22)))
+      const numbers = items.map(({ row }) => numberOf(row))
       const [one, ...others] = numbers
       if (one === undefined) continue
+      await Promise.all(numbers.filter((number) => number % 10 === 9).map((number) => answer(user, number)))
       await store.mark({ user, target: { ids: others.map((number) => idOf(number)) }, state: 'read' })
       report({ op: 'mark', user, numbers: others, state: 'read' })
       const { head } = await store.queue(user)
@@ -54,6 +84,15 @@ async function main(folder: string, first: number): Promise<void> {
       report({ op: 'ack', user, offset: head.offset })
       if (round % 5 === 0) report({ op: 'retract', user, number: one, result: await store.retract(user, idOf(one), 'chaos') })
     }
+  }
+
+  /** Two devices answer at once. */
+  async function answer(user: string, number: number): Promise<void> {
+    const results = await Promise.all([
+      store.answer({ user, id: idOf(number), action: 'approve', deviceId: 'phone' }),
+      store.answer({ user, id: idOf(number), action: 'reject', deviceId: 'tablet' })
+    ])
+    for (const result of results) if ('answer' in result) report({ op: 'answer', user, number, answer: result.answer })
   }
 
   async function sweeper(): Promise<void> {

@@ -5,30 +5,47 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import t from 'tap'
-import type { State } from '../../services/protocol/index.ts'
+import type { Answer, State } from '../../services/protocol/index.ts'
 import { EmbeddedStore } from '../../services/store/embedded/embedded-store.ts'
 import { IDEMPOTENCY_WINDOW } from '../../services/store/limits.ts'
-import { retractedOffset, rowId, rowKind, stateChangeIn } from '../../services/store/row.ts'
+import { answeredIn, retractedOffset, retractionIn, rowId, rowKind, rowTime, stateChangeIn } from '../../services/store/row.ts'
+import type { PublishOptions } from '../../services/store/store.ts'
 import { temporaryFolder } from '../conformance/embedded-setup.ts'
 import { idOf, Recorder } from '../conformance/stage.ts'
 import { until } from '../fixtures/wait.ts'
-import { type Answered, chaosSettings, chaosUsers } from './embedded-child.ts'
+import { type Answered, chaosSettings, chaosUsers, numberOf, optionsOf } from './embedded-child.ts'
 
 const CYCLES = 22
 const PER_CYCLE = 100_000
 
 /** The answers that the killed processes got about one user. */
 class Ledger {
-  readonly published = new Map<number, number | undefined>()
+  readonly published = new Map<number, { offset: number | undefined; options: PublishOptions }>()
+  readonly answers = new Map<number, Answer>()
+  /** Pairs of different answers to one notification. */
+  readonly disputes: unknown[] = []
   readonly marked = new Map<number, State>()
   readonly retracted = new Set<number>()
   acked = 0
 
   note(answered: Answered): void {
-    if (answered.op === 'publish') this.published.set(answered.number, answered.offset)
+    if (answered.op === 'publish') this.published.set(answered.number, answered)
+    else if (answered.op === 'answer') this.#noteAnswer(answered.number, answered.answer)
     else if (answered.op === 'ack') this.acked = Math.max(this.acked, answered.offset)
     else if (answered.op === 'mark') for (const number of answered.numbers) this.marked.set(number, answered.state)
     else this.retracted.add(answered.number)
+  }
+
+  /** Returns whether a notification that is in no place may have left: it expired, was recalled, or gave way to another one of its key. */
+  mayLeave(number: number, now: number): boolean {
+    const { expiresAt = now + 1, collapseKey } = this.published.get(number)?.options ?? {}
+    return this.retracted.has(number) || collapseKey !== undefined || (expiresAt <= now && !this.answers.has(number))
+  }
+
+  #noteAnswer(number: number, answer: Answer): void {
+    const first = this.answers.get(number)
+    if (first === undefined) this.answers.set(number, answer)
+    else if (first.deviceId !== answer.deviceId || first.action !== answer.action) this.disputes.push([first, answer])
   }
 }
 
@@ -44,39 +61,76 @@ async function killedAtRandom(folder: string, cycle: number, delay: number, ledg
   await closed
 }
 
+/** Returns the faults of a notification that is in the log: it has expired, it is early, or another one of its key is there, too. */
+function faultsOf(ledger: Ledger, row: Buffer, isAnswered: boolean, now: number, idByKey: Map<string, string>): string[] {
+  const id = rowId(row)
+  const number = numberOf(row)
+  const { expiresAt = now + 1, deliverAt = 0 } = ledger.published.get(number)?.options ?? {}
+  const { collapseKey = '' } = optionsOf(number, now)
+  const faults: string[] = []
+  if (expiresAt <= now && !isAnswered) faults.push(`${id} has expired`)
+  if (rowTime(row) < deliverAt) faults.push(`${id} is early`)
+  if (collapseKey !== '' && idByKey.has(collapseKey)) faults.push(`${id} and ${idByKey.get(collapseKey)} have the key ${collapseKey}`)
+  if (collapseKey !== '') idByKey.set(collapseKey, id)
+  return faults
+}
+
 /** Checks one user's log against the answers. Returns its number of rows. */
 async function check(t: Test, store: EmbeddedStore, user: string, ledger: Ledger, when: string): Promise<number> {
-  const { head, first, parked, unread, devices } = await store.queue(user)
+  const now = Date.now()
+  const { head, first, parked, scheduled, unread, devices } = await store.queue(user)
   const position = { epoch: head.epoch, offset: 0, id8: '' }
-  const { rows, states } = await store.read({ user, position, seen: undefined, limit: 1e9 })
-  const wrong: string[] = []
+  const { rows, states, answers } = await store.read({ user, position, seen: undefined, limit: 1e9 })
+  const wrong: string[] = ledger.disputes.map((dispute) => `two answers: ${JSON.stringify(dispute)}`)
   if (first.offset !== 1 || rows.length !== head.offset) wrong.push(`${rows.length} rows, head ${head.offset}`)
   const places = new Map<string, number>()
   let counted = 0
   let stateRows = 0
+  const answered = new Set<string>()
+  const idByKey = new Map<string, string>()
   for (const [index, row] of rows.entries()) {
     const kind = rowKind(row)
     if (kind === 's') stateRows += stateChangeIn(row).ids.length
-    if (kind === 'r' && rowKind(rows[retractedOffset(row) - 1] as Buffer) !== 'x') wrong.push(`${index + 1} retracts what is still there`)
+    if (kind === 'a') {
+      stateRows += 1
+      const { id } = answeredIn(row)
+      if (answered.has(id)) wrong.push(`${id} is answered twice`)
+      answered.add(id)
+    }
+    // A retraction of a notification with a collapse key names no offset.
+    if (kind === 'r' && retractedOffset(row) > 0 && rowKind(rows[retractedOffset(row) - 1] as Buffer) !== 'x')
+      wrong.push(`${index + 1} retracts what is still there`)
+    if (kind === 'r' && retractionIn(row).reason === 'expired' && answered.has(retractionIn(row).id))
+      wrong.push(`${retractionIn(row).id} expired after its answer`)
     if (kind !== 'n' && kind !== 'x') continue
     const id = rowId(row)
     if (places.has(id)) wrong.push(`${id} is there twice`)
     places.set(id, index + 1)
     if (kind === 'n' && !states.has(id)) counted += 1
+    if (kind === 'n') wrong.push(...faultsOf(ledger, row, answers.has(id), now, idByKey))
   }
   if (unread !== counted) wrong.push(`unread is ${unread}, counted ${counted}`)
   if (states.size > stateRows) wrong.push('a state without its row')
   let waiting = 0
-  for (const [number, offset] of ledger.published) {
+  let due = 0
+  for (const [number, { offset }] of ledger.published) {
     const id = idOf(number)
     const place = places.get(id)
     if (offset !== undefined && place !== offset) wrong.push(`${id} was accepted at ${offset}, is at ${place}`)
     if (place !== undefined) continue
     const found = await store.find(user, id)
     if (found?.in === 'parked') waiting += 1
-    else wrong.push(`${id} is lost`)
+    else if (found?.in === 'scheduled') due += 1
+    else if (!ledger.mayLeave(number, now)) wrong.push(`${id} is lost`)
   }
   if (waiting > parked) wrong.push(`${waiting} wait, parked says ${parked}`)
+  if (due > scheduled) wrong.push(`${due} are scheduled, the count says ${scheduled}`)
+  for (const [number, answer] of ledger.answers) {
+    const kept = answers.get(idOf(number))
+    const isThere = rowKind(rows[(places.get(idOf(number)) as number) - 1] as Buffer) === 'n'
+    if (isThere && kept?.deviceId !== answer.deviceId) wrong.push(`${number} was answered by ${answer.deviceId}, has ${kept?.deviceId}`)
+    if (!isThere && !ledger.retracted.has(number)) wrong.push(`${number} was answered, and is not there`)
+  }
   for (const [number, state] of ledger.marked) {
     const place = places.get(idOf(number)) as number
     if (states.get(idOf(number)) !== state && rowKind(rows[place - 1] as Buffer) !== 'x') wrong.push(`${number} is not ${state}`)
@@ -117,15 +171,15 @@ t.test('a process that is killed at random moments loses nothing that it had ans
     async () => {
       await store.sweep()
       const queues = await Promise.all(chaosUsers.map((user) => store.queue(user)))
-      return queues.every(({ parked }) => parked === 0)
+      return queues.every(({ parked, scheduled }) => parked + scheduled === 0)
     },
-    'every parked notification is released',
+    'every parked and scheduled notification is in the log',
     60_000
   )
   let answered = 0
   for (const [user, ledger] of ledgers) {
     await check(t, store, user, ledger, 'all released')
-    const parked = [...ledger.published].filter(([, offset]) => offset === undefined)
+    const parked = [...ledger.published].filter(([, { offset }]) => offset === undefined)
     t.ok(parked.length > 0, `${parked.length} of ${ledger.published.size} had been parked`)
     const { head } = await store.queue(user)
     const repeated: unknown[] = []
@@ -139,7 +193,7 @@ t.test('a process that is killed at random moments loses nothing that it had ans
     }
     t.same(repeated, [], 'a released notification keeps its key')
     answered += ledger.published.size
-    t.ok(ledger.marked.size > 0 && ledger.acked > 0)
+    t.ok(ledger.marked.size > 0 && ledger.acked > 0 && ledger.answers.size > 0)
   }
   t.comment(`seed ${seed}: ${CYCLES} kills, ${answered} answered publishes`)
   await store.close()

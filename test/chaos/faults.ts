@@ -90,7 +90,7 @@ export class Faults {
         over()
       }),
     subscriberKill: async () => {
-      const over = this.#world.window('subscriberKill', undefined, 0, true)
+      const over = this.#world.window('subscriberKill', undefined, 0, 'wakeUpsOnly')
       const done = await this.#everyServer((admin) => admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub'))
       over()
       return done
@@ -99,7 +99,12 @@ export class Faults {
     subscriberSwallow: async (fault) => {
       const link = pickOf(this.#world.links, fault.pick)
       const passages = link?.passages('ssubscribe') ?? []
-      const over = this.#world.window('subscriberSwallow', link === undefined ? undefined : this.#world.links.indexOf(link), 0, true)
+      const over = this.#world.window(
+        'subscriberSwallow',
+        link === undefined ? undefined : this.#world.links.indexOf(link),
+        0,
+        'wakeUpsOnly'
+      )
       for (const passage of passages) passage.blackHole('down')
       await pause(fault.ms)
       for (const passage of passages) passage.heal()
@@ -209,9 +214,12 @@ export class Faults {
   }
 
   async #restarted(node: ChaosNode, ms: number, end: () => Promise<void>): Promise<void> {
+    const isOnly = this.#world.nodes.length === 1
+    const over = isOnly ? this.#world.window('nodeEnd', undefined, STORE_HEALS_MS, 'clockOnly') : () => undefined
     await end()
     await pause(ms)
     await node.start()
+    over()
   }
 
   async #withLink(fault: Fault, act: (link: TcpProxy) => Promise<void>): Promise<boolean> {

@@ -1,4 +1,4 @@
-import type { GapReason, Position, State } from '../../services/protocol/index.ts'
+import type { Action, Answer, GapReason, Position, State, Urgency } from '../../services/protocol/index.ts'
 import type { RowKind } from '../../services/store/row.ts'
 import type { Durability } from '../../services/store/store.ts'
 import type { Fault, StoreKind } from './schedule.ts'
@@ -22,10 +22,13 @@ export interface Journal {
   publishes: Publish[]
   recalls: Recall[]
   conflicts: Conflict[]
+  answers: AnswerAttempt[]
   devices: DeviceJournal[]
   /** Clients without the SDK. Those that acknowledge are in `devices` as well. */
   clients: ClientJournal[]
   logs: UserLog[]
+  /** When the logs were read: all devices were at rest. */
+  endedAt: number
   windows: Window[]
   away: Away[]
   ghosts: Ghost[]
@@ -42,7 +45,19 @@ export interface Publish {
   /** Place among the publisher's notifications; undefined for batches, whose items have no order. */
   sequence: number | undefined
   key: string
+  /** The options in the body of the request. */
+  options?: PublishedOptions
   attempts: Attempt[]
+}
+
+/** The delivery options of a notification, as `POST /v1/notifications` takes them. */
+export interface PublishedOptions {
+  expiresAt?: number
+  ttl?: number
+  collapseKey?: string
+  urgency?: Urgency
+  deliverAt?: number
+  actions?: Action[]
 }
 
 export interface Attempt {
@@ -52,7 +67,14 @@ export interface Attempt {
   /** HTTP status; 0: no answer. */
   status: number
   /** The result if the publish was carried out, now or earlier. */
-  result?: { id: string; status: 'accepted' | 'parked'; eventId: string; durability: Durability; nodes: number }
+  result?: {
+    id: string
+    status: 'accepted' | 'parked' | 'scheduled'
+    eventId: string
+    durability: Durability
+    nodes: number
+    deliverAt?: number
+  }
   /** Code of the problem document, if there is no result. */
   code?: string
   /** True for a request that was repeated after an answer. */
@@ -75,10 +97,33 @@ export interface Recall {
   doneAt: number
 }
 
+/** One answer of a device to a notification. */
+export interface AnswerAttempt {
+  user: string
+  device: string
+  id: string
+  action: string
+  sentAt: number
+  doneAt: number
+  /** `first`: the service took it. `late`: another one was first. `refused`: there is no such notification. `none`: no reply. */
+  outcome: 'first' | 'late' | 'refused' | 'none'
+  /** The first answer, as the reply names it. */
+  answer?: Answer
+}
+
+/** The options of a notification as devices get them, and the answer to it. */
+export interface ShownOptions {
+  expiresAt?: number
+  collapseKey?: string
+  replaces?: string
+  answer?: Answer
+}
+
 export type DeviceEvent =
-  | { type: 'shown'; at: number; id: string; eventId: string; replay: boolean }
+  | ({ type: 'shown'; at: number; id: string; eventId: string; replay: boolean } & ShownOptions)
   | { type: 'gap'; at: number; reason: GapReason; from: string; to: string; count: number }
-  | { type: 'retract'; at: number; id: string }
+  | { type: 'retract'; at: number; id: string; reason?: string; collapseKey?: string }
+  | { type: 'answered'; at: number; id: string; answer: Answer }
   | { type: 'digest'; at: number; ids: string[] }
   /** The device is connected to this node, has lost the connection, or has received its backlog. */
   | { type: 'connected' | 'connecting' | 'caughtUp'; at: number; node: number }
@@ -137,27 +182,35 @@ export interface UserLog {
   top: number
   floor: number
   parked: number
+  scheduled: number
   unread: number
   rows: LogRow[]
   /** State by id, for ids that are not unread. */
   states: Record<string, State>
+  /** Answer by id. */
+  answers: Record<string, Answer>
 }
 
 export interface LogRow {
   kind: RowKind
   at: number
   id: string
-  /** `s` and `d`: the ids in the row; `r`: the retracted id. */
+  /** `s` and `d`: the ids in the row; `r` and `a`: the retracted or answered id. */
   ids?: string[]
   /** `s`: the new state. */
   state?: State
-  /** `s`, `r`, `d`: the unread count in the row. */
+  /** `s`, `r`, `d`, `a`: the unread count in the row. */
   unread?: number
+  /** `r`: the reason. */
+  reason?: string
+  /** `n`: its options; `a`: the answer. */
+  options?: ShownOptions
 }
 
 /**
  * A time in which something was broken, so that lateness is excused. `node`: only for clients of that node.
- * `wakeUpsOnly`: only wake-ups were lost, so that lateness counts from the end of the window.
+ * `wakeUpsOnly`: only wake-ups were lost, so that lateness counts from the end of the window. `clockOnly`: only expiries and deliveries of
+ * scheduled notifications may be late.
  */
 export interface Window {
   kind: string
@@ -165,6 +218,7 @@ export interface Window {
   to: number
   node?: number
   wakeUpsOnly?: true
+  clockOnly?: true
 }
 
 /** A time in which the store could not be reached. `users` are those whose part of it was affected; all if undefined. */

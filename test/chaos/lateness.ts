@@ -43,8 +43,8 @@ export function lateness(journal: Journal): Lateness {
 }
 
 /** Returns a function that gives the time from which lateness counts for the device, or undefined if the delivery is excused. */
-function excuses(device: DeviceJournal, journal: Journal): (from: number, to: number) => number | undefined {
-  const windows = journal.windows.filter(({ wakeUpsOnly }) => wakeUpsOnly === undefined)
+export function excuses(device: DeviceJournal, journal: Journal): (from: number, to: number) => number | undefined {
+  const windows = journal.windows.filter(({ wakeUpsOnly, clockOnly }) => wakeUpsOnly === undefined && clockOnly === undefined)
   const swallows = journal.windows.filter(({ wakeUpsOnly }) => wakeUpsOnly)
   const spans: [from: number, to: number][] = windows.filter(({ node }) => node === undefined).map(({ from, to }) => [from, to])
   let node = -1

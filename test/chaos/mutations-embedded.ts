@@ -43,7 +43,8 @@ export const embeddedMutations: Mutation[] = [
     intensity: 6,
     rate: 250,
     seconds: 15,
-    rules: ['idempotency', 'duplicate']
+    // Meta counts the keys: the log of a user without some of them starts afresh, and devices are told a gap.
+    rules: ['idempotency', 'duplicate', 'gap']
   },
   {
     name: 'embedded: the list of users with parked notifications is not stored',

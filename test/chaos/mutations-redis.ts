@@ -68,7 +68,8 @@ export const redisMutations: Mutation[] = [
     store: 'redis',
     faults: [],
     seconds: 6,
-    rules: ['lost', 'phantom', 'duplicate', 'identical']
+    // A node that saw an offset that is not in the log fences it off, and tells a gap.
+    rules: ['lost', 'phantom', 'duplicate', 'identical', 'gap']
   },
   {
     name: 'a release removes from the queue and appends to the log in two calls',

@@ -2,6 +2,7 @@ import type { Rule } from './checker.ts'
 import { contractMutations } from './mutations-contract.ts'
 import { deliveryMutations } from './mutations-delivery.ts'
 import { embeddedMutations } from './mutations-embedded.ts'
+import { optionMutations } from './mutations-options.ts'
 import { redisMutations } from './mutations-redis.ts'
 import type { FaultKind, StoreKind } from './schedule.ts'
 
@@ -32,4 +33,10 @@ export interface Edit {
 }
 
 /** All defects. The place in this list, from 1, is the number that `--only` takes. */
-export const mutations: Mutation[] = [...redisMutations, ...deliveryMutations, ...embeddedMutations, ...contractMutations]
+export const mutations: Mutation[] = [
+  ...redisMutations,
+  ...deliveryMutations,
+  ...embeddedMutations,
+  ...contractMutations,
+  ...optionMutations
+]

@@ -1,20 +1,21 @@
 import type { BelfryOptions } from '../../packages/client/src/index.ts'
+import type { NotificationFrame, RowFrame } from '../../services/protocol/index.ts'
+import type { AnswerReply } from './answering.ts'
+import type { ShownList } from './shown-list.ts'
 
 /** Row frames between two acknowledgements; docs/guides/consuming.md allows clients to acknowledge seldom. */
 const ACK_EVERY = 20
 const RETURN_MS = 300
 const UNAUTHORIZED = 4001
 
-interface Frame {
-  type: string
+interface Frame extends AnswerReply {
   eventId?: string
   replay?: true
   unread?: number
   ref?: number
-  code?: number
   reason?: string
   id?: string
-  notification?: { id: string }
+  notification?: NotificationFrame['notification']
   resume?: { from: string }
   heartbeat?: { intervalMs: number; timeoutMs: number }
 }
@@ -41,8 +42,9 @@ export class PlainClient {
   readonly #url: string
   readonly #options: BelfryOptions
   readonly #handlers = new Map<string, Handler>()
-  readonly #marks = new Map<number, (answered: boolean) => void>()
+  readonly #replies = new Map<number, (reply: AnswerReply | undefined) => void>()
   readonly #shown: Set<string>
+  readonly #list: ShownList
   #socket: Socket | undefined
   #queue: Frame[] = []
   #busy = false
@@ -53,11 +55,15 @@ export class PlainClient {
   #silence: NodeJS.Timeout | undefined
   #silenceMs = 0
 
-  /** @param shown ids that the device has shown, which it does not show again */
-  constructor(url: string, options: BelfryOptions, shown: Set<string>) {
+  /**
+   * @param shown ids that the device has shown, which it does not show again
+   * @param list the notifications that the device shows
+   */
+  constructor(url: string, options: BelfryOptions, shown: Set<string>, list: ShownList) {
     this.#url = url
     this.#options = options
     this.#shown = shown
+    this.#list = list
   }
 
   on(type: string, handler: Handler): void {
@@ -77,12 +83,22 @@ export class PlainClient {
     this.#enter('disconnected')
   }
 
-  mark(id: string, state: string): Promise<void> {
-    return new Promise((resolve, reject) => {
+  async mark(id: string, state: string): Promise<void> {
+    const reply = await this.#call({ type: 'mark', ids: [id], state })
+    if (reply?.type !== 'ok') throw new Error('not carried out')
+  }
+
+  /** Answers a notification. Resolves with the reply, or with undefined if there was none. */
+  answer(id: string, action: string): Promise<AnswerReply | undefined> {
+    return this.#call({ type: 'answer', id, action })
+  }
+
+  #call(frame: object): Promise<AnswerReply | undefined> {
+    return new Promise((resolve) => {
       const ref = ++this.#ref
-      this.#marks.set(ref, (answered) => (answered ? resolve() : reject(new Error('not answered'))))
-      if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify({ type: 'mark', ref, ids: [id], state }))
-      else this.#settle(ref, false)
+      this.#replies.set(ref, resolve)
+      if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify({ ...frame, ref }))
+      else this.#settle(ref, undefined)
     })
   }
 
@@ -115,7 +131,7 @@ export class PlainClient {
     clearTimeout(this.#silence)
     this.#queue = []
     this.#sinceAck = 0
-    for (const ref of [...this.#marks.keys()]) this.#settle(ref, false)
+    for (const ref of [...this.#replies.keys()]) this.#settle(ref, undefined)
   }
 
   #receive(frame: Frame): void {
@@ -123,7 +139,7 @@ export class PlainClient {
     clearTimeout(this.#silence)
     if (this.#silenceMs > 0) this.#silence = setTimeout(() => this.#socket?.close(), this.#silenceMs)
     if (frame.type === 'ok' || frame.type === 'error') {
-      if (frame.ref !== undefined) this.#settle(frame.ref, frame.type === 'ok')
+      if (frame.ref !== undefined) this.#settle(frame.ref, frame)
       return
     }
     if (frame.type === 'ping') {
@@ -149,10 +165,11 @@ export class PlainClient {
     }
     if (frame.type === 'gap') return void (await this.#emit('gap', frame))
     if (frame.eventId === undefined) return
-    if (frame.type === 'notification') await this.#show(frame, frame.notification as { id: string })
+    const added = frame.type === 'caughtUp' ? 0 : this.#list.apply(frame as unknown as RowFrame)
+    if (frame.type === 'notification') await this.#show(frame, added)
     else {
       this.unread = frame.unread ?? this.unread
-      if (frame.type === 'retract') this.#emit('retract', { id: frame.id })
+      if (frame.type === 'retract' || frame.type === 'answered') this.#emit(frame.type, frame)
     }
     this.lastEventId = frame.eventId
     if (frame.type === 'caughtUp') this.#emit('caughtUp', {})
@@ -161,16 +178,16 @@ export class PlainClient {
     }
   }
 
-  async #show({ eventId, replay }: Frame, notification: { id: string }): Promise<void> {
-    if (replay !== true) this.unread += 1
-    if (this.#shown.has(notification.id)) return
+  async #show({ eventId, replay, answer, notification }: Frame, added: number): Promise<void> {
+    if (replay !== true) this.unread += added
+    if (notification === undefined || this.#shown.has(notification.id)) return
     this.#shown.add(notification.id)
-    await this.#emit('notification', { notification, eventId, replay: replay === true })
+    await this.#emit('notification', { notification, answered: answer, eventId, replay: replay === true })
   }
 
-  #settle(ref: number, answered: boolean): void {
-    this.#marks.get(ref)?.(answered)
-    this.#marks.delete(ref)
+  #settle(ref: number, reply: AnswerReply | undefined): void {
+    this.#replies.get(ref)?.(reply)
+    this.#replies.delete(ref)
   }
 
   #enter(state: string): void {

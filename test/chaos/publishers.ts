@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Durability } from '../../services/store/store.ts'
+import { drawOptions } from './draw-options.ts'
 import type { Attempt, Conflict, Publish, Recall } from './journal.ts'
 import { markOneByOne } from './marking.ts'
 import { dice } from './schedule.ts'
@@ -25,7 +26,13 @@ type Body = Record<string, unknown>
 interface PublishBody {
   id: string
   durability: Durability
-  results: { status: 'accepted' | 'parked' | 'rejected'; eventId?: string; nodes: number; code?: string }[]
+  results: {
+    status: 'accepted' | 'parked' | 'scheduled' | 'rejected'
+    eventId?: string
+    deliverAt?: number
+    nodes: number
+    code?: string
+  }[]
 }
 
 const PUBLISHERS = 24
@@ -153,10 +160,11 @@ export class Publishers {
   }
 
   async #one(publisher: string, user: string, sequence: number, random: () => number): Promise<void> {
-    const publish: Publish = { publisher, user, sequence, key: `${publisher}-${sequence}`, attempts: [] }
+    const options = drawOptions(random, Date.now())
+    const publish: Publish = { publisher, user, sequence, key: `${publisher}-${sequence}`, options, attempts: [] }
     this.publishes.push(publish)
     const fading = random() < FADING ? { halfLife: 1 } : {}
-    const body = { to: user, type: 'chaos', title: publish.key, timestamp: 1, data: { publisher, sequence }, ...fading }
+    const body = { to: user, type: 'chaos', title: publish.key, timestamp: 1, data: { publisher, sequence }, ...fading, ...options }
     await this.#settle(publish, body, random)
     const id = publish.attempts.at(-1)?.result?.id
     if (id === undefined) return
@@ -168,13 +176,13 @@ export class Publishers {
     }
   }
 
-  /** Retries until a node answers. */
+  /** Retries until a node answers. A notification that expired before any node answered is refused. */
   async #settle(publish: Publish, body: Body, random: () => number): Promise<void> {
     const giveUp = Date.now() + GIVE_UP_MS
     while (Date.now() < giveUp) {
       const attempt = await this.#once(publish, body, random)
       publish.attempts.push(attempt)
-      if (attempt.result !== undefined) break
+      if (attempt.result !== undefined || attempt.status === 400) break
       await pause(30 + random() * 300)
     }
   }
@@ -245,6 +253,7 @@ function attemptOf(sentAt: number, node: number, status: number, body: PublishBo
   const attempt: Attempt = { sentAt, doneAt: Date.now(), node, status }
   const [result] = body?.results ?? []
   if (body === undefined || result === undefined || result.status === 'rejected') return code === undefined ? attempt : { ...attempt, code }
-  const { status: outcome, eventId = '', nodes } = result
-  return { ...attempt, result: { id: body.id, status: outcome, eventId, durability: body.durability, nodes } }
+  const { status: outcome, eventId = '', nodes, deliverAt } = result
+  const common = { id: body.id, status: outcome, eventId, durability: body.durability, nodes }
+  return { ...attempt, result: deliverAt === undefined ? common : { ...common, deliverAt } }
 }

@@ -120,10 +120,10 @@ export class World {
   }
 
   /** Opens a window in which something is broken. The returned function ends it, `afterMs` later. */
-  window(kind: string, node?: number, afterMs = 0, wakeUpsOnly = false): () => void {
+  window(kind: string, node?: number, afterMs = 0, only?: 'wakeUpsOnly' | 'clockOnly'): () => void {
     const window: Window = { kind, from: Date.now(), to: Number.MAX_SAFE_INTEGER }
     if (node !== undefined) window.node = node
-    if (wakeUpsOnly) window.wakeUpsOnly = true
+    if (only !== undefined) window[only] = true
     this.windows.push(window)
     return () => {
       window.to = Date.now() + afterMs

@@ -1,0 +1,195 @@
+import type { Mutation } from './mutations.ts'
+
+const lua = (name: string): string => `services/store/redis/lua/${name}.lua`
+const MACHINE = 'services/store/machine.ts'
+const EMBEDDED = 'services/store/embedded/embedded-store.ts'
+
+/** Defects of what notifications carry, in the scripts of the Redis store. */
+const redisOptions: Mutation[] = [
+  {
+    name: 'the sweep does not find expiries and deliveries',
+    edits: [{ file: lua('due-times'), find: 'collect(TIMES)', put: '' }],
+    store: 'redis',
+    faults: [],
+    rules: ['expired', 'scheduled']
+  },
+  {
+    name: 'an expired notification leaves without a row that tells the devices',
+    edits: [
+      {
+        file: lua('prelude-due'),
+        find: `done = retract_row(rest, '"expired"', rest) == 'retracted'`,
+        put: 'local offset, row, options = look_up(rest) if offset then remove(rest, offset, row, options) done = true end'
+      }
+    ],
+    store: 'redis',
+    faults: [],
+    rules: ['expired', 'unread']
+  },
+  {
+    name: 'a replacement leaves the old notification in the log',
+    edits: [{ file: lua('prelude-due'), find: 'remove(replaced, options.offset, row_at(options.offset), options)', put: '' }],
+    store: 'redis',
+    faults: [],
+    rules: ['collapsed']
+  },
+  {
+    name: 'a replacement does not lower the unread count',
+    edits: [
+      {
+        file: lua('prelude-due'),
+        find: 'remove(replaced, options.offset, row_at(options.offset), options)',
+        put: 'local before = unread remove(replaced, options.offset, row_at(options.offset), options) unread = before'
+      }
+    ],
+    store: 'redis',
+    faults: [],
+    rules: ['unread']
+  },
+  {
+    name: 'a later answer overwrites the first',
+    edits: [{ file: lua('answer'), find: 'if first then', put: "if first and action == '' then" }],
+    store: 'redis',
+    faults: [],
+    rules: ['answer']
+  },
+  {
+    name: 'an answered notification expires',
+    edits: [{ file: lua('answer'), find: "cancel_expiry('l' .. id, options.expires_at)", put: '' }],
+    store: 'redis',
+    faults: [],
+    rate: 150,
+    seconds: 15,
+    rules: ['answer']
+  },
+  {
+    name: 'a scheduled notification is delivered 1.5 s early',
+    edits: [
+      { file: lua('advance'), find: 'if due_at ~= 0 and due_at <= wall then while', put: 'if due_at ~= 0 then while' },
+      { file: lua('advance'), find: "SCHEDULED, '-inf', int(wall)", put: "SCHEDULED, '-inf', int(wall + 1500)" }
+    ],
+    store: 'redis',
+    faults: [],
+    rate: 200,
+    rules: ['scheduled']
+  },
+  {
+    name: 'a delivered notification stays scheduled',
+    edits: [{ file: lua('advance'), find: 'unschedule(waiting, at) local id', put: 'local id' }],
+    store: 'redis',
+    faults: [],
+    rules: ['idempotency', 'duplicate', 'scheduled']
+  },
+  {
+    name: 'the urgency of parked notifications is ignored',
+    edits: [{ file: lua('prelude-options'), find: 'return int(no - level * Waiting.LEVEL_WEIGHT)', put: 'return int(no)' }],
+    store: 'redis',
+    faults: [],
+    rate: 200,
+    rules: ['urgency']
+  },
+  {
+    name: 'a retry of a scheduled notification schedules it again',
+    edits: [
+      {
+        file: lua('publish-full'),
+        find: "if keyed == '1' then remember(key, -no) redis.call",
+        put: "if keyed == '' then remember(key, -no) redis.call"
+      }
+    ],
+    store: 'redis',
+    faults: ['answerDrop', 'storeReplyDrop'],
+    intensity: 12,
+    rate: 200,
+    seconds: 15,
+    rules: ['idempotency', 'duplicate']
+  }
+]
+
+/** Defects of what notifications carry, in the state machine and in the data folder. */
+const embeddedOptions: Mutation[] = [
+  {
+    name: 'embedded: the sweep does not find expiries and deliveries',
+    edits: [
+      { file: 'services/store/embedded/session.ts', find: 'for (const [user, at] of this.times) if (at <= now) users.add(user)', put: ';' }
+    ],
+    store: 'embedded',
+    faults: [],
+    rules: ['expired', 'scheduled']
+  },
+  {
+    name: 'embedded: the index of expiries and deliveries is not stored',
+    edits: [{ file: EMBEDDED, find: 'if (nearest !== (session.times.get(user) ?? 0))', put: 'if (false)' }],
+    store: 'embedded',
+    faults: ['nodeKill'],
+    intensity: 2,
+    seconds: 20,
+    rules: ['expired', 'scheduled', 'stored', 'lost', 'unhealed']
+  },
+  {
+    name: 'embedded: the options of notifications in the log are not loaded after a restart',
+    edits: [
+      {
+        file: 'services/store/embedded/codec.ts',
+        find: 'options: { offset, expiresAt, collapseKey, actions }',
+        put: 'options: { offset, expiresAt: expiresAt * 0, collapseKey: collapseKey.slice(0, 0), actions }'
+      }
+    ],
+    store: 'embedded',
+    faults: ['nodeKill'],
+    intensity: 2,
+    seconds: 15,
+    rules: ['expired', 'collapsed']
+  },
+  {
+    name: 'embedded: an answer of another device overwrites the first',
+    edits: [{ file: MACHINE, find: 'if (first !== undefined) {', put: 'if (first !== undefined && first.deviceId === deviceId) {' }],
+    store: 'embedded',
+    faults: [],
+    rules: ['answer']
+  },
+  {
+    name: 'embedded: every scheduled notification is delivered when one is due',
+    edits: [{ file: MACHINE, find: 'if (next === undefined || next.at > this.#step.clockMs) break', put: 'if (next === undefined) break' }],
+    store: 'embedded',
+    faults: [],
+    rate: 200,
+    rules: ['scheduled']
+  },
+  {
+    name: 'embedded: a replacement leaves the old notification in the log',
+    edits: [{ file: MACHINE, find: 'this.#step.remove(id, offsetOf(this.#state, id) as number)', put: ';' }],
+    store: 'embedded',
+    faults: [],
+    rules: ['collapsed']
+  },
+  {
+    name: 'embedded: the urgency of parked notifications is ignored',
+    edits: [
+      {
+        file: 'services/store/due.ts',
+        find: 'return one.level === other.level ? one.no < other.no : one.level > other.level',
+        put: 'return one.no < other.no'
+      }
+    ],
+    store: 'embedded',
+    faults: [],
+    rate: 200,
+    rules: ['urgency']
+  },
+  {
+    name: 'embedded: a notification that leaves the log stays in the unread count',
+    edits: [
+      {
+        file: 'services/store/step.ts',
+        find: 'const unread = this.state.unread - (countsAsUnread(states.get(id)) ? 1 : 0)',
+        put: 'const unread = this.state.unread - (countsAsUnread(states.get(id)) ? 0 : 0)'
+      }
+    ],
+    store: 'embedded',
+    faults: [],
+    rules: ['unread']
+  }
+]
+
+export const optionMutations: Mutation[] = [...redisOptions, ...embeddedOptions]
