@@ -9,6 +9,7 @@ import { latency } from './latency.ts'
 import type { Measure } from './measure.ts'
 import { nodes } from './nodes.ts'
 import { offline } from './offline.ts'
+import { options } from './options.ts'
 import { single } from './single.ts'
 import { storm } from './storm.ts'
 import { sustained } from './sustained.ts'
@@ -27,5 +28,6 @@ export const measures: readonly Measure[] = [
   crowdMeasure,
   offline,
   bytes,
-  embedded
+  embedded,
+  options
 ]

@@ -21,6 +21,8 @@ export interface Summary {
   gaps: number
   rows: number
   recalls: number
+  /** Accepted notifications with options, and what became of some of them. */
+  options: { published: number; scheduled: number; expired: number; replaced: number; answered: number; answeredLate: number }
   lateness: Omit<Lateness, 'breaches'>
   stallMs: number
   breaches: number
@@ -49,6 +51,7 @@ export function summarize(journal: Journal, faults: Map<FaultKind, number>, brea
     gaps: journal.devices.flatMap(gapsOf).length,
     rows: journal.logs.reduce((sum, { rows }) => sum + rows.length, 0),
     recalls: journal.recalls.length,
+    options: optionCounts(journal),
     lateness: late,
     stallMs: Math.round(journal.stallMs),
     breaches: breaches.length,
@@ -56,14 +59,29 @@ export function summarize(journal: Journal, faults: Map<FaultKind, number>, brea
   }
 }
 
+function optionCounts({ publishes, logs, answers }: Journal): Summary['options'] {
+  const optioned = publishes.filter((publish) => Object.keys(publish.options ?? {}).length > 0)
+  const rows = logs.flatMap((log) => log.rows)
+  return {
+    published: optioned.filter((publish) => takenBy(publish) !== undefined).length,
+    scheduled: optioned.filter((publish) => takenBy(publish)?.result.status === 'scheduled').length,
+    expired: rows.filter(({ kind, reason }) => kind === 'r' && reason === 'expired').length,
+    replaced: rows.filter(({ options }) => options?.replaces !== undefined).length,
+    answered: rows.filter(({ kind }) => kind === 'a').length,
+    answeredLate: answers.filter(({ outcome }) => outcome === 'late').length
+  }
+}
+
 /** Returns the counts as lines of text. */
 export function countsText(summary: Summary): string {
   const { store, seed, seconds, accepted, parked, unknown, retries, delivered, replayed, gaps, rows, recalls, lateness, stallMs } = summary
+  const { options } = summary
   const faults = Object.entries(summary.faults).map(([kind, count]) => `${count} ${kind}`)
   return [
     `store ${store}, seed ${seed}, ${seconds} s`,
     `faults: ${faults.length === 0 ? 'none' : faults.join(', ')}`,
     `published: ${accepted} accepted (${parked} of them parked), ${unknown} with an outcome never known, ${retries} retries, ${recalls} recalls`,
+    `options: ${options.published} with options; ${options.scheduled} scheduled, ${options.expired} expired in the log, ${options.replaced} in the place of another, ${options.answered} answered (${options.answeredLate} answers were late)`,
     `delivered: ${delivered} shown (${replayed} from the log), ${gaps} gaps told, ${rows} rows in the logs`,
     `late: ${lateness.measured} measured, P50 ${lateness.p50} ms, P99 ${lateness.p99} ms, at most ${lateness.max} ms (this process stood still for ${stallMs} ms at most)`
   ].join('\n')

@@ -1,0 +1,187 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { UserClock } from '../services/delivery/user-clock.ts'
+import { newId } from '../services/ids.ts'
+import { Counters } from '../services/node/counters.ts'
+import { EmbeddedStore } from '../services/store/embedded/embedded-store.ts'
+import { RedisStore } from '../services/store/redis/redis-store.ts'
+import { retractionIn, rowId, rowKind, rowTime } from '../services/store/row.ts'
+import type { PublishOptions, Store } from '../services/store/store.ts'
+import { timeOf } from './cpu.ts'
+import { median } from './interleave.ts'
+import { BenchRedis } from './peers/redis.ts'
+
+// Measures publishes with each option at the store, and the lateness of expiries. Prints the result as JSON:
+// node build/bench/options-publish.js embedded|redis [publishes] [rounds] [expiries]
+
+/** The CPU time of a publish with an option, microseconds, and its ratio to a usual one: the median of the rounds. */
+export interface OptionCost {
+  option: string
+  micros: number
+  ratio: number
+}
+
+/** The result of the program. Lateness is in milliseconds, from the time of expiry to the row that takes the notification back. */
+export interface OptionsResult {
+  costs: OptionCost[]
+  expiries: { count: number; p50: number; p99: number; max: number }
+}
+
+const IN_FLIGHT = 32
+const USERS = 200
+const HOUR_MS = 3_600_000
+/** Expiries a second. */
+const EXPIRY_RATE = 500
+const EXPIRIES_PER_USER = 10
+/** Time from the first publish of an expiring notification to the first expiry, for each thousand of them, milliseconds. */
+const LEAD_MS_PER_THOUSAND = 1000
+/** Time after the last expiry in which every one must be carried out, milliseconds. */
+const SETTLE_MS = 5000
+
+const settings = {
+  rateLimit: 0,
+  rateWindowMs: 1000,
+  parkedMax: 1000,
+  scheduledMax: 1_000_000,
+  retentionMs: 604_800_000,
+  maxEntries: 1000,
+  maxConnections: 0,
+  revocationTtlMs: 86_400_000
+}
+
+const title = 'x'.repeat(150)
+const usualTail = `"type":"sync.done","title":"${title}","timestamp":1754000000000}`
+
+interface Kind {
+  option: string
+  options(number: number): PublishOptions | undefined
+  tail: string
+}
+
+const tailWith = (json: string): string => `${usualTail.slice(0, -1)},${json}}`
+const kinds: Kind[] = [
+  { option: 'usual', options: () => undefined, tail: usualTail },
+  { option: 'ttl', options: () => ({ expiresAt: Date.now() + HOUR_MS }), tail: tailWith('"expiresAt":1754000000000') },
+  { option: 'collapseKey', options: (number) => ({ collapseKey: `key-${number % 3}` }), tail: tailWith('"collapseKey":"key-1"') },
+  { option: 'urgency', options: () => ({ level: 1 }), tail: tailWith('"urgency":"high"') },
+  { option: 'deliverAt', options: () => ({ deliverAt: Date.now() + HOUR_MS }), tail: usualTail },
+  {
+    option: 'actions',
+    options: () => ({ actions: ['approve', 'reject'] }),
+    tail: tailWith('"actions":[{"action":"approve","title":"Approve"},{"action":"reject","title":"Reject"}]')
+  }
+]
+
+/** A store under measurement. `pids` are the processes whose CPU time counts. */
+interface Bed {
+  store: Store
+  pids: number[]
+  close(): Promise<void>
+}
+
+async function openBed(name: string): Promise<Bed> {
+  if (name === 'embedded') {
+    const folder = await mkdtemp(join(tmpdir(), 'belfry-bench-'))
+    const store = new EmbeddedStore({ folder, settings })
+    const close = async (): Promise<void> => {
+      await store.close()
+      await rm(folder, { recursive: true })
+    }
+    return { store, pids: [process.pid], close }
+  }
+  const redis = await BenchRedis.start()
+  const store = new RedisStore(settings, { url: redis.url, keyPrefix: 'belfry', waitReplicas: 0 })
+  const close = async (): Promise<void> => {
+    await store.close()
+    await redis.stop()
+  }
+  return { store, pids: [redis.pid], close }
+}
+
+/** Publishes `count` notifications of a kind, to users of its own. Returns the CPU time of each, microseconds. */
+async function costOf({ store, pids }: Bed, { option, options, tail }: Kind, count: number): Promise<number> {
+  let number = 0
+  const publisher = async (): Promise<void> => {
+    while (number < count) {
+      number += 1
+      const user = `${option}-${number % USERS}`
+      const result = await store.publish({
+        user,
+        id: newId(),
+        keyed: false,
+        tail,
+        halfLife: 0,
+        options: options(Math.floor(number / USERS))
+      })
+      if (result.status !== 'accepted' && result.status !== 'scheduled') throw new Error(`${option}: ${result.status}`)
+    }
+  }
+  const before = timeOf(pids).cpu
+  await Promise.all(Array.from({ length: IN_FLIGHT }, publisher))
+  return (timeOf(pids).cpu - before) / 1000 / count
+}
+
+/** Measures all kinds in turns, forwards and backwards, so that a drift of the machine affects them alike. */
+async function measureCosts(bed: Bed, count: number, rounds: number): Promise<OptionCost[]> {
+  const samples = kinds.map((): number[] => [])
+  for (let round = -1; round < rounds; round++) {
+    const order = kinds.map((_kind, index) => index)
+    if (round % 2 !== 0) order.reverse()
+    for (const index of order) {
+      const micros = await costOf(bed, kinds[index] as Kind, count)
+      // The first round warms up the code.
+      if (round >= 0) samples[index]?.push(micros)
+    }
+  }
+  const usual = samples[0] as number[]
+  return kinds.map(({ option }, index) => {
+    const own = samples[index] as number[]
+    return { option, micros: median(own), ratio: median(own.map((micros, round) => micros / (usual[round] as number))) }
+  })
+}
+
+/** Publishes notifications that expire at an even rate, to users without a connection, and reads from the logs how late each one was. */
+async function measureExpiries(store: Store, count: number): Promise<OptionsResult['expiries']> {
+  const clock = new UserClock(store, new Counters())
+  const firstAt = Date.now() + 2000 + (LEAD_MS_PER_THOUSAND * count) / 1000
+  const users = Math.ceil(count / EXPIRIES_PER_USER)
+  const dueById = new Map<string, number>()
+  for (let from = 0; from < count; from += IN_FLIGHT) {
+    const numbers = Array.from({ length: Math.min(IN_FLIGHT, count - from) }, (_, index) => from + index)
+    await Promise.all(
+      numbers.map(async (number) => {
+        const [id, expiresAt] = [newId(), firstAt + Math.floor((1000 * number) / EXPIRY_RATE)]
+        dueById.set(id, expiresAt)
+        await store.publish({ user: `expiring-${number % users}`, id, keyed: false, tail: usualTail, halfLife: 0, options: { expiresAt } })
+      })
+    )
+  }
+  if (Date.now() > firstAt) throw new Error('the first notifications expired before the last were published')
+  await pause(firstAt - Date.now() + (1000 * count) / EXPIRY_RATE + SETTLE_MS)
+  await clock.close()
+  const late: number[] = []
+  for (let number = 0; number < users; number++) {
+    const user = `expiring-${number}`
+    const { head } = await store.queue(user)
+    const { rows } = await store.read({ user, position: { epoch: head.epoch, offset: 0, id8: '' }, seen: undefined, limit: 1000 })
+    for (const row of rows) {
+      if (rowKind(row) === 'n') throw new Error(`${rowId(row)} did not expire`)
+      if (rowKind(row) === 'r') late.push(rowTime(row) - (dueById.get(retractionIn(row).id) as number))
+    }
+  }
+  late.sort((a, b) => a - b)
+  const quantile = (part: number): number => late[Math.min(late.length - 1, Math.floor(part * late.length))] ?? Number.NaN
+  return { count: late.length, p50: quantile(0.5), p99: quantile(0.99), max: late.at(-1) ?? Number.NaN }
+}
+
+const [name = 'embedded', ...numbers] = process.argv.slice(2)
+const [publishes = 2000, rounds = 5, expiries = 10_000] = numbers.map(Number)
+const bed = await openBed(name)
+await bed.store.open('bench', { wake() {}, kick() {}, suspect() {}, status() {} })
+const costs = await measureCosts(bed, publishes, rounds)
+const result: OptionsResult = { costs, expiries: await measureExpiries(bed.store, expiries) }
+process.stdout.write(`${JSON.stringify(result)}\n`)
+await bed.close()
+process.exit()
