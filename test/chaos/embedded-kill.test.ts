@@ -121,7 +121,7 @@ async function check(t: Test, store: EmbeddedStore, user: string, ledger: Ledger
     const found = await store.find(user, id)
     if (found?.in === 'parked') waiting += 1
     else if (found?.in === 'scheduled') due += 1
-    else if (!ledger.mayLeave(number, now)) wrong.push(`${id} is lost`)
+    else if (!ledger.mayLeave(number, Date.now())) wrong.push(`${id} is lost`)
   }
   if (waiting > parked) wrong.push(`${waiting} wait, parked says ${parked}`)
   if (due > scheduled) wrong.push(`${due} are scheduled, the count says ${scheduled}`)
