@@ -27,7 +27,7 @@ export interface Journal {
   /** Clients without the SDK. Those that acknowledge are in `devices` as well. */
   clients: ClientJournal[]
   logs: UserLog[]
-  /** When the logs were read: all devices were at rest. */
+  /** Time at which the logs were read. All devices were at rest. */
   endedAt: number
   windows: Window[]
   away: Away[]

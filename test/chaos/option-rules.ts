@@ -3,7 +3,7 @@ import type { AnswerAttempt, DeviceEvent, DeviceJournal, Journal, LogRow, Publis
 import type { KnownOptions } from './known-options.ts'
 import { excuses, LATE_MS } from './lateness.ts'
 
-/** Time in which what is due is done while the store can be used, milliseconds. */
+/** Time in which an expiry or a delivery is carried out while the store can be used, milliseconds. */
 const PROMPT_MS = 2000
 
 export type OptionRule = 'expired' | 'collapsed' | 'answer' | 'scheduled' | 'urgency'
@@ -32,7 +32,7 @@ export function checkOptions(view: OptionView, journal: Journal, breach: Report)
   for (const device of view.devices) checkShown(view, device, journal, breach)
 }
 
-/** Returns the latest time at which what is due at `at` is done: within two seconds, faults excepted. */
+/** Returns the latest time at which an expiry or a delivery that is due at `at` is carried out: two seconds later, faults excepted. */
 export function deadlineOf(at: number, windows: Window[], stallMs: number): number {
   let deadline = at + PROMPT_MS + stallMs
   for (const { from, to, wakeUpsOnly } of [...windows].sort((a, b) => a.from - b.from)) {
