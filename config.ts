@@ -159,7 +159,7 @@ export function redisOptionsOf(config: Config) {
 }
 
 /** The variables that the CLI reads: the address of the service, and the keys of its tokens. */
-export type ClientConfig = Pick<Environment, (typeof CLIENT_NAMES)[number]>
+type ClientConfig = Pick<Environment, (typeof CLIENT_NAMES)[number]>
 
 const CLIENT_NAMES = ['HOST', 'PORT', 'DATA_DIR', 'JWT_SECRET', 'JWT_PUBLIC_KEY', 'JWKS_URL', 'JWT_ISSUER', 'JWT_AUDIENCE'] as const
 

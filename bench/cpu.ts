@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
 /** CPU time of processes, nanoseconds. */
-export interface CpuTime {
+interface CpuTime {
   cpu: number
   /** Ready to run, and waiting for a core. */
   wait: number

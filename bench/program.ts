@@ -10,7 +10,7 @@ const BUILD = join(import.meta.dirname, '..')
 const DEADLINE_MS = 60_000
 
 /** Answer of `peers/self-report.ts`, which runs inside the measured process. Sizes are bytes. */
-export interface ProcessReport {
+interface ProcessReport {
   rss: number
   heapUsed: number
   /** Bytes that the process has read from its open sockets to the requested port. */

@@ -11,7 +11,7 @@ const OPCODE_PING = 9
 const HANDSHAKE_MS = 30_000
 
 /** Callbacks of a socket. */
-export interface RawSocketEvents {
+interface RawSocketEvents {
   /** Called with the payload of each text frame, which is valid during the call only. */
   text: (socket: RawSocket, payload: Buffer) => void
   /** Called when the socket has closed, with the close code, or 1006 without one. */

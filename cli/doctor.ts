@@ -4,7 +4,7 @@ import type { DoctorCommand } from './arguments.ts'
 import { CommandError } from './credentials.ts'
 import type { Output } from './output.ts'
 
-/** At most this many damaged users are listed, by hash; of the others only the number is printed. */
+/** Most damaged users that are listed, by hash. Of the others only the number is printed. */
 const LISTED = 20
 
 /**

@@ -9,7 +9,7 @@ declare module 'fastify' {
 }
 
 /** Paths that a stopping node answers until the last connection is closed. */
-const ANSWERED_TO_THE_END = ['/health/live', '/health/ready', '/metrics']
+const ANSWERED_WHILE_STOPPING = ['/health/live', '/health/ready', '/metrics']
 
 /** Collects the readiness checks of other plugins. A draining node is not ready; a stopping node refuses new requests with 503. */
 export default fp(
@@ -18,7 +18,7 @@ export default fp(
     app.decorate('health', health)
     app.addHook('preClose', async () => health.stop())
     app.addHook('onRequest', async (request) => {
-      if (health.stopping && !ANSWERED_TO_THE_END.includes(request.routeOptions.url ?? '')) throw new errors.Draining()
+      if (health.stopping && !ANSWERED_WHILE_STOPPING.includes(request.routeOptions.url ?? '')) throw new errors.Draining()
     })
     // A client moves from a draining node only when its connection ends, and a kept-alive connection would delay the stop.
     app.addHook('onSend', (_request, reply, _payload, done) => {

@@ -32,16 +32,16 @@ function take(bytes: number): number {
 
 /**
  * Returns the id of a publish that carries an Idempotency-Key. The first 12 characters depend on the publisher and the key, the other 8 on
- * the request: a retry has the same id, and the same key with another body differs in its end alone.
+ * the request: a retry has the same id, and the ids of one key with different bodies differ only in these 8.
  *
- * @param publisher who publishes; keys of different publishers never meet
+ * @param publisher name of the publisher. Publishers cannot use each other's keys
  * @param body the validated request, in one canonical form
  */
 export function keyedId(publisher: string, key: string, body: string): string {
   return digest(`${publisher}\0${key}`, KEY_LENGTH) + digest(body, ID_LENGTH - KEY_LENGTH)
 }
 
-/** A log's identity: 6 characters of base 36, random, so that no two logs of one user are mistaken for each other. */
+/** Returns a random epoch, 6 characters of base 36, so that two logs of one user have different epochs. */
 export function newEpoch(): string {
   const start = take(EPOCH_LENGTH)
   let epoch = ''

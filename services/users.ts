@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 
-/** 1 to 128 printable characters: no control, format, private or unassigned ones, no half of a surrogate pair. */
+/** Matches 1 to 128 printable characters: no control, format, private-use or unassigned ones, and no half of a surrogate pair. */
 export const DEVICE_PATTERN = '^[^\\p{C}]{1,128}$'
 
-/** The same but `.` and `..`, which clients that normalise URLs cannot put into a path. */
+/** Matches the same, except `.` and `..`, which clients that normalise URLs cannot put into a path. */
 export const USER_PATTERN = '^(?!\\.{1,2}$)[^\\p{C}]{1,128}$'
 
 const USER = new RegExp(USER_PATTERN, 'u')
@@ -12,7 +12,7 @@ export function isUser(value: unknown): value is string {
   return typeof value === 'string' && USER.test(value)
 }
 
-/** Returns the name of a user in the log: the first 12 hexadecimal digits of a SHA-256. */
+/** Returns the name of a user in log lines: the first 12 hexadecimal digits of a SHA-256. */
 export function userHash(user: string): string {
   return createHash('sha256').update(user).digest('hex').slice(0, 12)
 }

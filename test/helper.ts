@@ -34,7 +34,7 @@ export function temporaryFolder(t: Test): string {
   return folder
 }
 
-export interface StartOptions {
+interface StartOptions {
   /** Replacements for deadlines that are too long for a test. */
   timeouts?: Partial<Timeouts>
   /** Called with the instance before anything is registered. */
@@ -98,7 +98,7 @@ export async function call(
   return { status: response.status, headers: response.headers, body: json ? JSON.parse(text) : text }
 }
 
-export interface ConnectOptions {
+interface ConnectOptions {
   token?: string
   deviceId?: string
   lastEventId?: string

@@ -13,7 +13,7 @@ import {
 import { ProblemSchema } from './problem.ts'
 
 /** Largest number of recipients of a notification, of items of a batch, and of ids to mark. */
-export const MANY = 1000
+const MAX_ITEMS = 1000
 
 /** Any object. The pattern of a record, `^.*$`, does not match names with line breaks, and the serializer would drop them. */
 const DataSchema = Type.Unsafe<Record<string, unknown>>({
@@ -91,7 +91,7 @@ export const shown = {
 
 export const PublishSchema = Type.Object(
   {
-    to: Type.Union([UserSchema, Type.Array(UserSchema, { minItems: 1, maxItems: MANY })], {
+    to: Type.Union([UserSchema, Type.Array(UserSchema, { minItems: 1, maxItems: MAX_ITEMS })], {
       description: 'One user, or up to 1,000',
       examples: ['alice']
     }),
@@ -141,7 +141,7 @@ export const PublishSchema = Type.Object(
   }
 )
 
-export const IdempotencyKeySchema = Type.String({
+const IdempotencyKeySchema = Type.String({
   pattern: '^(?:"[\\x20-\\x21\\x23-\\x7e]{1,255}"|[\\x21\\x23-\\x7e][\\x20-\\x7e]{0,254})$',
   description: 'Up to 255 printable ASCII characters, quoted or not. The same key never makes a second notification',
   examples: ['sync-77-done']
@@ -194,7 +194,7 @@ export const BatchSchema = Type.Object(
       Type.Object({}, { additionalProperties: true, description: 'As the body of POST /v1/notifications, with an idempotencyKey' }),
       {
         minItems: 1,
-        maxItems: MANY
+        maxItems: MAX_ITEMS
       }
     )
   },
@@ -255,7 +255,7 @@ export const MarkAgeSchema = Type.Integer({
 
 export const MarkSchema = Type.Object(
   {
-    ids: Type.Optional(Type.Array(NotificationIdSchema, { minItems: 1, maxItems: MANY })),
+    ids: Type.Optional(Type.Array(NotificationIdSchema, { minItems: 1, maxItems: MAX_ITEMS })),
     upTo: Type.Optional(EventIdSchema),
     state: StateSchema,
     ageMs: Type.Optional(MarkAgeSchema)

@@ -3,7 +3,7 @@ import { errors } from '../errors.ts'
 import { checkClaims, PUBLIC_KEY_ALGORITHMS, TokenError, type VerifyToken } from './tokens.ts'
 
 /** Shortest time between two fetches that unknown keys cause, milliseconds. */
-export const JWKS_COOLDOWN_MS = 10_000
+const JWKS_COOLDOWN_MS = 10_000
 /** Age at which a key set is fetched again before it is used, milliseconds. */
 const MAX_AGE_MS = 600_000
 /** Shortest time between two attempts to fetch a key set that is needed, milliseconds. */
@@ -16,7 +16,7 @@ const LEEWAY_SECONDS = 30
 
 type LocalKeys = ReturnType<typeof createLocalJWKSet>
 
-export interface KeySetOptions {
+interface KeySetOptions {
   url: string
   /** `iss` that a token must have; '' accepts any. */
   issuer: string

@@ -25,8 +25,9 @@ export interface PublishRequest {
   ref?: string
   data?: Record<string, unknown>
   halfLife?: number
-  /** Not both: Unix milliseconds, or seconds from the acceptance (from `deliverAt`, if there is one). */
+  /** Unix milliseconds. Not together with `ttl`. */
   expiresAt?: number
+  /** Seconds from the acceptance, or from `deliverAt` if that is given. */
   ttl?: number
   collapseKey?: string
   urgency?: Urgency
@@ -79,8 +80,8 @@ export class Publisher {
   }
 
   /**
-   * Publishes to each recipient once. When the promise resolves, every accepted, parked or scheduled notification is in the store with the `durability` of
-   * the answer. If the store fails for some recipients, their results have its error. If the store fails for all, the promise rejects.
+   * Publishes to each recipient once. When the promise resolves, every accepted, parked or scheduled notification is in the store with the
+   * `durability` of the answer. If the store fails for some recipients, their results have its error. If the store fails for all, the promise rejects.
    *
    * @param publisher owner of the idempotency keys
    * @param key the Idempotency-Key, if any. The store looks it up for the first recipient before the others: a conflict there ends the request
@@ -184,21 +185,23 @@ function failed(error: unknown): Outcome {
   return { status: 'failed', error: error as BelfryError }
 }
 
-/** Returns the 429 of a user with as many parked or scheduled notifications as there may be. */
+/** Returns the error of a publish to a user with `PARKED_MAX` parked or `SCHEDULED_MAX` scheduled notifications. */
 function fullError({ status, retryAfterMs }: { status: 'full' | 'scheduledFull'; retryAfterMs: number }): BelfryError {
   const error = status === 'full' ? new errors.ParkedFull() : new errors.ScheduledFull()
   return Object.assign(error, { retryAfterMs })
 }
 
-/** The times of a notification, Unix milliseconds; 0 if it has none. */
+/** The times of a notification, Unix milliseconds; 0: none. */
 interface Lifetime {
   deliverAt: number
   expiresAt: number
 }
 
 /**
+ * Returns the times of a notification.
+ *
  * @param now the store's clock, Unix milliseconds
- * @throws InvalidRequest if it would expire before it is delivered
+ * @throws InvalidRequest if the times are out of range, or the notification would expire before it is delivered
  */
 function lifetimeOf({ deliverAt = 0, expiresAt = 0, ttl }: PublishRequest, now: number): Lifetime {
   const isScheduled = deliverAt > now
@@ -227,7 +230,7 @@ function optionsOf(
   }
 }
 
-/** @throws InvalidRequest if two actions have the same name */
+/** Returns the names of actions. Throws InvalidRequest if two actions have the same name. */
 function namesOf(actions: Action[]): string[] {
   const names = actions.map(({ action }) => action)
   if (new Set(names).size < names.length) throw new errors.InvalidRequest('the actions of a notification must have different names')

@@ -1,5 +1,5 @@
 import type { Counters } from '../node/counters.ts'
-import { hasAdvanced } from '../store/advance-in-turns.ts'
+import { hasAdvanced } from '../store/advance-users.ts'
 import type { AdvanceCounts, Store } from '../store/store.ts'
 
 const SWEEP_INTERVAL_MS = 1000
@@ -7,7 +7,7 @@ const SWEEP_INTERVAL_MS = 1000
 /** Delay added to every timer, so that the row is due when the timer fires, milliseconds. */
 const TIMER_SLACK_MS = 2
 
-/** Timers are set for times this near, milliseconds. The sweep finds later ones. */
+/** Longest delay of a timer, milliseconds. The sweep finds what is due later. */
 const HORIZON_MS = 600_000
 
 /** Shortest delay after a step that found nothing due, milliseconds: the clock of the store may be behind this node's. */
@@ -20,11 +20,11 @@ interface UserTimer {
 }
 
 /**
- * The clock of each user: advances users when a release, a delivery or an expiry of theirs is due.
+ * Advances each user when a release, a delivery or an expiry is due for them.
  *
- * The node that parked or scheduled a notification sets a timer for its user. The guarantee is the sweep: every node sweeps its share of the
- * users each second, and sets timers for those for whom more is due. So releases, deliveries and expiries happen even if every node died in between. The store
- * decides whether anything is due, so that any node may advance any user at any time.
+ * The node that parked or scheduled a notification sets a timer for its user. A timer can be lost with its node, so every node also sweeps its
+ * share of the users each second, and sets timers for the users for whom more is due. Releases, deliveries and expiries therefore survive the
+ * death of every node. The store decides what is due, so any node may advance any user at any time.
  */
 export class UserClock {
   readonly #store: Store

@@ -3,14 +3,14 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
 
 /** A script of the client, as it is sent. */
-export interface ClientFile {
+interface ClientFile {
   body: Buffer
   /** Entity tag of the body in identity coding. */
   etag: string
   gzipped(): Buffer
 }
 
-export interface ClientFiles {
+interface ClientFiles {
   /** Version of the package `@belfry/client`. */
   version: string
   byName: ReadonlyMap<string, ClientFile>
@@ -28,7 +28,7 @@ export function readClientFiles(folder: URL): ClientFiles {
   }
 }
 
-/** Compresses on the first request that takes it: many nodes are behind a proxy that compresses, or serve no scripts. */
+/** Returns a script that is compressed at the first request that accepts gzip: many nodes serve no scripts, or are behind a proxy that compresses. */
 function clientFile(body: Buffer): ClientFile {
   let compressed: Buffer | undefined
   return {

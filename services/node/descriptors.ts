@@ -6,7 +6,7 @@ const RESERVED_MAX = 1500
 const CALLERS_PART = 0.125
 
 /** Limits of the sockets of a process. */
-export interface SocketLimits {
+interface SocketLimits {
   /** WebSocket and event stream connections. */
   connections: number
   /** TCP connections of any kind; the server drops further ones. */

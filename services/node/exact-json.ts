@@ -159,7 +159,7 @@ function problemOfName({ names, name }: Container, parent: Container | undefined
 }
 
 /** Returns the reason why a double cannot hold a number literal exactly, or undefined if it can. */
-export function problemOfNumber(literal: string): string | undefined {
+function problemOfNumber(literal: string): string | undefined {
   const value = Number(literal)
   if (!Number.isFinite(value)) return 'is a number too large for a double'
   const digits = significantDigits(literal)

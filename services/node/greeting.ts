@@ -2,7 +2,7 @@ import { localOrigin } from '../auth/loopback.ts'
 import { signToken } from '../auth/signing.ts'
 import { SOCKET_PATH } from '../protocol/index.ts'
 
-export interface GreetingFacts {
+interface GreetingFacts {
   /** Address that the server listens on, as Node reports it. */
   address: string
   port: number

@@ -1,6 +1,6 @@
 /**
- * Returns '' if the node can do its job, else the reason. `degraded` names a part of the job that the node cannot do; it stays ready for the
- * users that it can serve.
+ * Returns '' if the node can serve, else the reason. `degraded` is the reason why the node cannot serve some users: it stays ready for the
+ * others.
  */
 export type Check = () => string | { degraded: string }
 

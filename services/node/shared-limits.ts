@@ -2,7 +2,7 @@
 const RETRY_MS = 1000
 
 /** Callbacks for the two changes, each called once per change. */
-export interface SharedLimitsEvents {
+interface SharedLimitsEvents {
   onFailure: (error: unknown) => void
   onRecovery: () => void
 }

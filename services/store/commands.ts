@@ -27,11 +27,11 @@ export interface PublishOptions {
    * the old. Default '': none.
    */
   collapseKey?: string
-  /** Urgency, the order among the parked: 1 high, 0 normal, -1 low, -2 very low. Default 0. */
+  /** Urgency: 1 high, 0 normal, -1 low, -2 very low. Parked notifications of a higher level are released first. Default 0. */
   level?: number
-  /** Time of its delivery, Unix milliseconds. A time that is not after the store's clock means now. Default 0. */
+  /** Time of delivery, Unix milliseconds. A time that is not after the store's clock means now. Default 0. */
   deliverAt?: number
-  /** Names of the actions that it offers, at most three: `[a-z0-9_-]{1,32}`. Default none. */
+  /** Names of the actions that the notification offers, at most three: `[a-z0-9_-]{1,32}`. Default none. */
   actions?: string[]
 }
 
@@ -43,7 +43,7 @@ export type PublishResult =
   | { status: 'accepted'; epoch: string; offset: number; id8: string; nodes: number; replayed: boolean }
   /** The notification is parked. It is expected to be released at `releaseAt`, Unix milliseconds. */
   | { status: 'parked'; releaseAt: number; replayed: boolean }
-  /** The notification waits for `deliverAt`, Unix milliseconds. If `replayed`, this is the time of the first answer. */
+  /** The notification is scheduled. If `replayed`, `deliverAt` is that of the first publish. Unix milliseconds. */
   | { status: 'scheduled'; deliverAt: number; replayed: boolean }
   /** Nothing was written: `scheduledMax` notifications are scheduled. The next of them is delivered in `retryAfterMs`. */
   | { status: 'scheduledFull'; retryAfterMs: number }
@@ -191,18 +191,18 @@ export interface AdvanceCounts {
 }
 
 export interface AdvanceResult extends AdvanceCounts {
-  /** Notifications that still wait, parked or scheduled. */
+  /** Number of notifications that are still parked or scheduled. */
   waiting: number
   /** Time at which the user's next release, delivery or expiry is due, Unix milliseconds; 0 if there is none. */
   nextAt: number
 }
 
-/** The sums of the steps, and the users among theirs for whom more is due, at `nextAt`, Unix milliseconds. */
+/** The sums of the steps, and the users for whom more is due, at `nextAt`, Unix milliseconds. */
 export interface SweepResult extends AdvanceCounts {
   due: { user: string; nextAt: number }[]
 }
 
-/** A place in the order of delivery. */
+/** A place in the order of delivery: the time of delivery, Unix milliseconds, and the number of the publish. */
 export interface SchedulePlace {
   deliverAt: number
   no: number
@@ -250,7 +250,7 @@ export type FindResult =
   | { in: 'log'; item: InboxItem }
   /** `row` is an `n` row whose time is that of the publish. */
   | { in: 'parked'; row: Buffer; releaseAt: number }
-  /** `row` as of a parked one. */
+  /** `row` as for a parked one. */
   | { in: 'scheduled'; row: Buffer; deliverAt: number }
   /** The notification was folded into the digest at this position. */
   | { in: 'digest'; position: Position }

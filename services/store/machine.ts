@@ -1,6 +1,6 @@
 import { KEY_LENGTH } from '../ids.ts'
 import type { Answer, Position } from '../protocol/index.ts'
-import { nearestTime, waitingOf } from './due.ts'
+import { findByCollapseKey, nearestTime } from './due.ts'
 import { DELIVER_BATCH, RELEASE_BATCH } from './limits.ts'
 import { markable, markableUpTo, markedAfter } from './marks.ts'
 import { digestOffsetOf, inboxPage, itemAt, offsetOf, queueInfo, scheduledPage } from './queries.ts'
@@ -33,7 +33,7 @@ import type {
   StoreSettings
 } from './store.ts'
 
-/** A notification on the ordinary path: its content, its options, and the idempotency keys that stand for it. */
+/** A notification to append, park or schedule: its content, its options, and the idempotency keys that refer to it. */
 interface Accepted {
   id: string
   tail: string
@@ -60,7 +60,7 @@ interface Accepted {
  * - **Trim first.** A step trims rows past retention, then those in the way of the row it appends, before it reads a count. Each count in a row or
  *   a result is therefore the count after the step.
  * - **Two clocks.** The times of rows never run backwards (`logTimeMs`); the rate limit follows the store's clock (`clockMs`).
- * - **Publish order.** While notifications are parked, a new one is parked, behind those of its urgency.
+ * - **Publish order.** While notifications are parked, a new one is parked too, after those of its urgency.
  */
 export class Machine {
   readonly #step: Step
@@ -78,8 +78,9 @@ export class Machine {
   }
 
   /**
-   * Returns the first outcome if the key is known. Else schedules the notification, if its time is to come. Else, if the rate has no free slot or others are parked, parks the notification, or
-   * refuses it when `parkedMax` are parked. Else appends it.
+   * Publishes a notification. If the idempotency key is known, returns the outcome of the first publish. If `deliverAt` is in the future,
+   * schedules the notification. If the rate has no free slot, or others are parked, parks it, or refuses it when `parkedMax` are parked.
+   * Otherwise appends it.
    */
   publish(command: PublishCommand): PublishResult {
     const state = this.#state
@@ -101,7 +102,7 @@ export class Machine {
     return deliverAt > this.#step.clockMs ? this.#schedule(accepted, deliverAt) : this.#accept(accepted)
   }
 
-  /** Expires, as every step does, then delivers scheduled notifications by their time, then releases parked ones within the rate. */
+  /** Delivers the scheduled notifications that are due, then releases parked ones within the rate. Every step has removed the expired ones before. */
   advance(): AdvanceResult {
     const delivered = this.#deliver()
     const { released, folded } = this.#release()
@@ -119,9 +120,11 @@ export class Machine {
   /** Returns when the next notification is due to be released, delivered or to expire, Unix milliseconds; 0 if there is none. */
   nextAt(): number {
     const { parked, scheduled, expiries } = this.#state
-    const isHeldUp = parked.length >= this.#settings.parkedMax
+    // A delivery that waits for room among the parked is next when one of them is released.
+    const isFull = parked.length >= this.#settings.parkedMax
+    const deliverable = isFull ? scheduled.filter(({ at }) => at > this.#step.clockMs) : scheduled
     const release = this.nextRelease()
-    const time = nearestTime({ expiries, scheduled: isHeldUp ? scheduled.filter(({ at }) => at > this.#step.clockMs) : scheduled })
+    const time = nearestTime({ expiries, scheduled: deliverable })
     return release > 0 && time > 0 ? Math.min(release, time) : release + time
   }
 
@@ -194,7 +197,7 @@ export class Machine {
     return { ids, unread: state.unread }
   }
 
-  /** Decides the answer: the first one stays. It marks the notification as read, cancels its expiry, and tells the devices by an `a` row. */
+  /** Answers a notification. The first answer wins: it marks the notification as read, cancels its expiry, and appends an `a` row. */
   answer({ id, action, deviceId }: Pick<AnswerCommand, 'id' | 'action' | 'deviceId'>): AnswerResult {
     const state = this.#state
     const offered = state.options.get(id)?.actions
@@ -225,7 +228,7 @@ export class Machine {
     this.#step.emit({ type: 'revoke', before: Math.max(this.#step.clockMs, this.#state.revokedBefore) })
   }
 
-  /** Removes everything of the user but the time of the revocation: tokens from before are refused. */
+  /** Removes everything of the user except the time of the revocation, which refuses older tokens. */
   erase(): void {
     const { clockMs } = this.#step
     this.#step.emit({ type: 'erase', before: Math.max(clockMs, this.#state.revokedBefore), erased: { ...this.#state } })
@@ -257,13 +260,13 @@ export class Machine {
     return queueInfo(this.#state)
   }
 
-  /** The ordinary path: appends, or parks behind what is parked, within the rate. */
+  /** Appends a notification whose time has come, or parks it over the rate. */
   #accept(accepted: Accepted): PublishResult {
     const state = this.#state
     const { id, options, keys } = accepted
     if (this.#mustPark()) return this.#park(accepted)
     this.#step.makeRoom('entry')
-    const replaced = this.#replace(options.collapseKey)
+    const replaced = this.#removeReplaced(options.collapseKey)
     for (const { key, body } of keys) this.#step.emit({ type: 'key', key, place: { in: 'log', at: state.top + 1, body, deliverAt: 0 } })
     this.#step.append('n', id, replaced === '' ? accepted.tail : tails.replacing(replaced, accepted.tail))
     if (options !== NO_OPTIONS) this.#step.emit({ type: 'options', id, options: { ...options, offset: state.top } })
@@ -274,10 +277,10 @@ export class Machine {
     return this.#state.parked.length > 0 || this.#step.freeSlots() === 0
   }
 
-  /** Parks, or takes the turn of the parked one with the same collapse key. */
+  /** Parks a notification. It takes the turn of the parked one with the same collapse key, if there is one. */
   #park({ id, tail, level, halfLife, options, keys }: Accepted): PublishResult {
     const state = this.#state
-    const turn = waitingOf(state.parked, options.collapseKey)
+    const turn = findByCollapseKey(state.parked, options.collapseKey)
     if (turn === undefined && state.parked.length >= this.#settings.parkedMax) {
       return { status: 'full', retryAfterMs: this.#step.releaseAt(state.parked.length) - this.#step.clockMs }
     }
@@ -289,10 +292,10 @@ export class Machine {
     return { status: 'parked', releaseAt: this.#step.releaseAt(state.parked.indexOf(parked)), replayed: false }
   }
 
-  /** Schedules, or takes the turn of the scheduled one with the same collapse key. */
+  /** Schedules a notification. It takes the turn of the scheduled one with the same collapse key, if there is one. */
   #schedule({ id, tail, level, halfLife, options, keys }: Accepted, deliverAt: number): PublishResult {
     const state = this.#state
-    const turn = waitingOf(state.scheduled, options.collapseKey)
+    const turn = findByCollapseKey(state.scheduled, options.collapseKey)
     if (turn === undefined && state.scheduled.length >= this.#settings.scheduledMax) {
       return { status: 'scheduledFull', retryAfterMs: Math.max(0, (state.scheduled[0]?.at ?? 0) - this.#step.clockMs) }
     }
@@ -304,8 +307,8 @@ export class Machine {
     return { status: 'scheduled', deliverAt, replayed: false }
   }
 
-  /** Takes the notification of the collapse key out of the log, without a row. Returns its id; '' if there is none. */
-  #replace(collapseKey: string): string {
+  /** Removes the notification of a collapse key from the log, without a retraction. Returns its id; '' if there is none. */
+  #removeReplaced(collapseKey: string): string {
     const id = collapseKey === '' ? undefined : this.#state.collapsed.get(collapseKey)
     if (id === undefined) return ''
     this.#step.remove(id, offsetOf(this.#state, id) as number)
@@ -319,7 +322,7 @@ export class Machine {
       const next = state.scheduled[0]
       if (next === undefined || next.at > this.#step.clockMs) break
       const isFull = state.parked.length >= this.#settings.parkedMax
-      if (isFull && this.#mustPark() && waitingOf(state.parked, next.options.collapseKey) === undefined) break
+      if (isFull && this.#mustPark() && findByCollapseKey(state.parked, next.options.collapseKey) === undefined) break
       const keys = [...state.keys].filter(([, place]) => place.in === 'scheduled' && place.at === next.no)
       this.#step.emit({ type: 'unschedule', no: next.no })
       const { level, halfLife, options, row } = next
@@ -345,7 +348,7 @@ export class Machine {
       const run = worthless(state, this.#step.agedToMs)
       if (run.length > 0) {
         const ids = run.map(({ row }) => rowId(row))
-        for (const parked of run) this.#step.leave(parked, 'parked', 'log', state.top + 1)
+        for (const parked of run) this.#step.removeWaiting(parked, 'parked', 'log', state.top + 1)
         this.#step.append('d', ids[0] as string, tails.digest(ids, state.unread))
         folded += run.length
       } else this.#releaseOne(state.parked[0] as Parked)
@@ -358,8 +361,8 @@ export class Machine {
     const state = this.#state
     const { options, row } = parked
     const id = rowId(row)
-    const replaced = this.#replace(options.collapseKey)
-    this.#step.leave(parked, 'parked', 'log', state.top + 1)
+    const replaced = this.#removeReplaced(options.collapseKey)
+    this.#step.removeWaiting(parked, 'parked', 'log', state.top + 1)
     const tail = rowTail(row).toString()
     this.#step.append('n', id, replaced === '' ? tail : tails.replacing(replaced, tail))
     if (options !== NO_OPTIONS) this.#step.emit({ type: 'options', id, options: { ...options, offset: state.top } })

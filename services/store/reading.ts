@@ -82,8 +82,8 @@ function resume(state: UserState, position: Position): Omit<ReadStart, 'resumed'
 }
 
 /**
- * Returns whether a position has the tag of the row at its offset. If that row was trimmed, the tag of the next row tells: `tagAfter` must
- * derive it from the given one.
+ * Returns whether a position has the tag of the row at its offset. If that row was trimmed, checks the next row: `tagAfter` must derive its tag
+ * from the given one.
  */
 function isOfThisLog(state: UserState, { offset, id8 }: Position): boolean {
   if (offset === 0 || id8 === '') return true

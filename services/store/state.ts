@@ -1,5 +1,5 @@
 import type { Answer, Position, State } from '../protocol/index.ts'
-import { type Expiry, expiresBefore, insertSorted, isDeliveredBefore, isReleasedBefore } from './due.ts'
+import { type Expiry, insertSorted, isDeliveredBefore, isExpiredBefore, isReleasedBefore } from './due.ts'
 import { MAX_DEVICES } from './limits.ts'
 import { isEntry, rowId, rowId8, rowKind, rowTime, stateChangeIn } from './row.ts'
 
@@ -15,7 +15,7 @@ export interface Options {
   expiresAt: number
   /** '': none. */
   collapseKey: string
-  /** The actions it offers. */
+  /** Names of the actions that the notification offers. */
   actions: string[]
 }
 
@@ -37,7 +37,7 @@ export interface Parked {
   row: Buffer
 }
 
-/** A notification that waits for its time, `at`, Unix milliseconds. */
+/** A scheduled notification, which is delivered at `at`, Unix milliseconds. */
 export interface Scheduled extends Parked {
   at: number
 }
@@ -72,7 +72,7 @@ export interface UserState {
   changes: number
   /** Highest time of a row or a parked notification, Unix milliseconds. No later one has a lower time. */
   lastMs: number
-  /** Number of the newest parked notification. */
+  /** Highest turn given so far. */
   parkNo: number
   /** Time of the latest revocation, Unix milliseconds; 0: none. */
   revokedBefore: number
@@ -92,7 +92,7 @@ export interface UserState {
   parked: Parked[]
   /** Scheduled notifications in the order of their delivery. */
   scheduled: Scheduled[]
-  /** Expiries in their order, of notifications in the log without an answer, of parked and of scheduled ones. */
+  /** Times of expiry, ascending: of parked and scheduled notifications, and of those in the log that have no answer. */
   expiries: Expiry[]
   /** Place by idempotency key. Keys whose place is in `log` or `recalled` are in ascending order of `at`. */
   keys: Map<string, KeyPlace>
@@ -138,25 +138,25 @@ export type Effect =
   | { type: 'limiter'; times: number[] }
   | { type: 'replace'; offset: number; row: Buffer }
   /**
-   * Removes the rows up to `floor`, the states of `ids`, and the options and answers of `optioned`: the notifications among them that have an
-   * entry there.
+   * Removes the rows up to `floor`, and what is kept of their notifications: the states of `ids`, and the options and answers of
+   * `idsWithOptions`.
    */
-  | { type: 'trim'; floor: number; ids: string[]; optioned: string[] }
+  | { type: 'trim'; floor: number; ids: string[]; idsWithOptions: string[] }
   | { type: 'state'; id: string; state: State }
   | { type: 'unread'; unread: number }
   | { type: 'park'; parked: Parked }
   | { type: 'unpark'; no: number }
   | { type: 'schedule'; scheduled: Scheduled }
   | { type: 'unschedule'; no: number }
-  /** Of a notification in the log; undefined removes them, and its answer. */
+  /** Sets the options of a notification in the log. undefined removes them and the answer. */
   | { type: 'options'; id: string; options: LogOptions | undefined }
-  /** Its expiry is cancelled. */
+  /** Keeps the answer to a notification, and cancels its expiry. */
   | { type: 'answer'; id: string; answer: Answer }
   | { type: 'key'; key: string; place: KeyPlace }
   | { type: 'forget'; keys: string[] }
   | { type: 'cursor'; deviceId: string; cursor: Cursor }
   | { type: 'revoke'; before: number }
-  /** All of the user, `erased`, leaves but the time of the revocation. */
+  /** Removes everything of the user, `erased`, except the time of the revocation. */
   | { type: 'erase'; before: number; erased: UserState }
 
 export function rowAt(state: UserState, offset: number): Buffer | undefined {
@@ -234,7 +234,7 @@ export function evolve(state: UserState, effect: Effect): void {
       break
     case 'trim':
       trim(state, effect.floor, effect.ids)
-      for (const id of effect.optioned) dropOptions(state, id)
+      for (const id of effect.idsWithOptions) dropOptions(state, id)
       break
     case 'state':
       if (effect.state === 'unread') state.states.delete(effect.id)
@@ -290,7 +290,7 @@ function beginToWait(state: UserState, { no, options, row }: Parked): void {
   noteExpiry(state, rowId(row), options.expiresAt)
 }
 
-/** Returns the list without the turn. */
+/** Returns the list without the notification of a turn, and cancels its expiry. */
 function stopWaiting<Waiting extends Parked>(state: UserState, list: Waiting[], no: number): Waiting[] {
   return list.filter((waiting) => {
     if (waiting.no !== no) return true
@@ -315,7 +315,7 @@ function dropOptions(state: UserState, id: string): void {
 }
 
 function noteExpiry(state: UserState, id: string, at: number): void {
-  if (at > 0) insertSorted(state.expiries, { at, id }, expiresBefore)
+  if (at > 0) insertSorted(state.expiries, { at, id }, isExpiredBefore)
 }
 
 function cancelExpiry(state: UserState, id: string, at: number): void {

@@ -118,10 +118,10 @@ export class Step {
     const { states, options } = state
     const dropped = states.size === 0 && options.size === 0 ? [] : state.rows.slice(0, floor - state.floor)
     const ids = dropped.filter((row) => rowKind(row) === 'n').map(rowId)
-    this.emit({ type: 'trim', floor, ids: ids.filter((id) => states.has(id)), optioned: ids.filter((id) => options.has(id)) })
+    this.emit({ type: 'trim', floor, ids: ids.filter((id) => states.has(id)), idsWithOptions: ids.filter((id) => options.has(id)) })
   }
 
-  /** Forgets the keys whose place is one of `places`, up to an offset. Keys are in ascending order of it, those of waiting notifications apart. */
+  /** Forgets the keys with one of these places, up to an offset. Except for those of waiting notifications, keys are in ascending order of offset. */
   #forgetKeys(offset: number, ...places: KeyPlace['in'][]): void {
     const keys: string[] = []
     for (const [key, place] of this.state.keys) {
@@ -157,8 +157,8 @@ export class Step {
   }
 
   /**
-   * Takes a notification back. Parked or scheduled: it leaves without a trace. In the log: its row is emptied in place, and a retraction is
-   * appended.
+   * Retracts a notification. One that is parked or scheduled is removed without a row. The row of one in the log is emptied in place, and a
+   * retraction is appended.
    *
    * @param retractionId the id of the row that is appended
    */
@@ -166,12 +166,12 @@ export class Step {
     const { state } = this
     const parked = state.parked.find(({ row }) => rowId(row) === id)
     if (parked !== undefined) {
-      this.leave(parked, 'parked', 'recalled', state.top)
+      this.removeWaiting(parked, 'parked', 'recalled', state.top)
       return 'unparked'
     }
     const scheduled = state.scheduled.find(({ row }) => rowId(row) === id)
     if (scheduled !== undefined) {
-      this.leave(scheduled, 'scheduled', 'recalled', state.top)
+      this.removeWaiting(scheduled, 'scheduled', 'recalled', state.top)
       return 'unscheduled'
     }
     let offset = offsetOf(state, id)
@@ -183,8 +183,8 @@ export class Step {
     return 'retracted'
   }
 
-  /** Takes a notification from the parked or the scheduled ones, and notes its new place under the keys of its turn. */
-  leave(waiting: Parked, from: 'parked' | 'scheduled', to: KeyPlace['in'], at: number): void {
+  /** Removes a notification from the parked or the scheduled ones, and sets the new place of the keys of its turn. */
+  removeWaiting(waiting: Parked, from: 'parked' | 'scheduled', to: KeyPlace['in'], at: number): void {
     const { no, options, row } = waiting
     this.emit({ type: from === 'parked' ? 'unpark' : 'unschedule', no })
     const keys = this.#keysOfTurn(rowId(row).slice(0, KEY_LENGTH), options.collapseKey !== '')
@@ -193,7 +193,7 @@ export class Step {
     }
   }
 
-  /** Returns the keys that may stand at the turn of a waiting notification: its own, and further ones only if it has a collapse key. */
+  /** Returns the keys that may refer to the turn of a waiting notification: its own; if it has a collapse key, any. */
   #keysOfTurn(own: string, hasCollapseKey: boolean): [string, KeyPlace][] {
     const { keys } = this.state
     if (hasCollapseKey) return [...keys]
@@ -206,12 +206,12 @@ export class Step {
     if (expiries.length === 0) return
     const due = expiries.slice(0, EXPIRE_BATCH).filter(({ at }) => at <= this.clockMs)
     for (const { id } of due) {
-      // The retraction has the id of its notification, because one step may append many.
+      // The row has the id of its notification: one step may append many retractions, and `newId` is one id.
       if (this.retract(id, 'expired', id) !== 'unknown') this.expired += 1
     }
   }
 
-  /** Moves times ahead of a clock that was set back to now, so that their slots are free after one window. */
+  /** After the clock was set back, counts later times as now, so that their slots are free after one window. */
   #clampLimiter(): void {
     const { limiter } = this.state
     if ((limiter.at(-1) ?? 0) <= this.clockMs) return

@@ -144,7 +144,7 @@ t.test('the bell in all kinds of pages', async (t) => {
     t.same([times[0], times[1], times[2], times[4]], ['', '', '', ''])
     t.not(times[3], '', 'null is 1970')
     await publish(service, 'times', 'later')
-    await until(async () => (await rows.count()) === 6, 'the list goes on')
+    await until(async () => (await rows.count()) === 6, 'the next page is loaded')
     t.same(errors, [])
   })
 

@@ -17,7 +17,7 @@ import { SECRET, type World } from './world.ts'
  * `resuming`: like `sparse`, but resumes with `last_event_id` every other time, and acknowledges that position before any row arrives.
  * `shared`: a WebSocket without a `device_id`. `stream`: an event stream. Neither acknowledges.
  */
-export type Habit = 'guide' | 'sparse' | 'resuming' | 'shared' | 'stream'
+type Habit = 'guide' | 'sparse' | 'resuming' | 'shared' | 'stream'
 
 /** The ways in which the client breaks its connection. */
 type Break = 'reset' | 'close' | 'linger'

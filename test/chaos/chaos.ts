@@ -34,7 +34,7 @@ export interface ChaosOptions {
   restMs: number
 }
 
-export interface ChaosResult {
+interface ChaosResult {
   journal: Journal
   summary: Summary
   breaches: Breach[]

@@ -11,7 +11,7 @@ const RESET_MS = 250
  */
 const RACING_ROWS = 64
 
-export type ClientRule = 'cursor' | 'again' | 'stalled'
+type ClientRule = 'cursor' | 'again' | 'stalled'
 
 /** A notification whose offset is known, and the time at which it got the offset. */
 interface Placed {

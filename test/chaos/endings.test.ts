@@ -9,7 +9,7 @@ import { temporaryFolder } from '../helper.ts'
 import { ChaosNode } from './chaos-node.ts'
 import { Caller } from './http.ts'
 
-/** Answers every request with 200; `/signal` kills the process as somebody else would, `/crash` ends it with code 7. */
+/** Answers every request with 200; `/signal` kills the process as from outside, `/crash` ends it with code 7. */
 const SERVER = `
 import { createServer } from 'node:http'
 createServer((request, response) => {

@@ -221,7 +221,7 @@ export interface Window {
   clockOnly?: true
 }
 
-/** A time in which the store could not be reached. `users` are those whose part of it was affected; all if undefined. */
+/** A time in which the store could not be reached. `users` are those on the affected part; undefined: all. */
 export interface Away {
   from: number
   to: number

@@ -31,7 +31,7 @@ export interface Outcome {
 }
 
 /** Makes a copy of the build with the defect in it. Rejects when an anchor is not in its source exactly once. */
-export async function mutate(mutation: Pick<Mutation, 'edits'>, folder: string): Promise<void> {
+async function mutate(mutation: Pick<Mutation, 'edits'>, folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
   const parts = ['app.js', 'cli.js', 'config.js', 'server.js', 'server-options.js', 'plugins', 'routes', 'services', 'packages']

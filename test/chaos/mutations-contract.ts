@@ -100,9 +100,9 @@ export const contractMutations: Mutation[] = [
     name: 'a repeat of a notification recalled while parked is answered parked',
     edits: [
       {
-        file: lua('prelude-due'),
-        find: "unpark(waiting) move_keys(waiting, top, 'r') schedule() return",
-        put: 'unpark(waiting) schedule() return'
+        file: lua('prelude-moves'),
+        find: "unpark(waiting) move_keys(waiting, top, 'r') note_release() return",
+        put: 'unpark(waiting) note_release() return'
       },
       {
         file: lua('publish-full'),

@@ -72,7 +72,7 @@ export const redisMutations: Mutation[] = [
     rules: ['lost', 'phantom', 'duplicate', 'identical', 'gap']
   },
   {
-    name: 'a release removes from the queue and appends to the log in two calls',
+    name: 'a release removes the parked notification and appends it to the log in two calls',
     edits: [
       {
         file: lua('advance'),
@@ -112,8 +112,8 @@ export const redisMutations: Mutation[] = [
     rules: ['idempotency', 'duplicate', 'stored', 'lost']
   },
   {
-    name: 'a parked notification goes to the front of the queue',
-    edits: [{ file: lua('prelude-due'), find: "redis.call('ZADD', PARKED, score,", put: "redis.call('ZADD', PARKED, -score," }],
+    name: 'a new parked notification is released before the older ones',
+    edits: [{ file: lua('prelude-moves'), find: "redis.call('ZADD', PARKED, score,", put: "redis.call('ZADD', PARKED, -score," }],
     store: 'redis',
     faults: [],
     rate: 200,
@@ -166,8 +166,8 @@ export const redisMutations: Mutation[] = [
     edits: [
       {
         file: lua('advance'),
-        find: "move_keys(waiting, top + 1, 'l')",
-        put: "redis.call('ZREM', KEYED, key_of(id_of(waiting.row)))"
+        find: "forget_parked(waiting) move_keys(waiting, top + 1, 'l')",
+        put: "forget_parked(waiting) redis.call('ZREM', KEYED, key_of(id_of(waiting.row)))"
       }
     ],
     store: 'redis',
@@ -193,7 +193,7 @@ export const redisMutations: Mutation[] = [
   },
   {
     name: 'a recall does not lower the unread count',
-    edits: [{ file: lua('prelude-due'), find: 'if counts_as_unread(states_of({ id })[id]) then unread = unread - 1 end', put: '' }],
+    edits: [{ file: lua('prelude-moves'), find: 'if counts_as_unread(states_of({ id })[id]) then unread = unread - 1 end', put: '' }],
     store: 'redis',
     faults: [],
     rate: 200,
@@ -203,7 +203,7 @@ export const redisMutations: Mutation[] = [
     name: 'a recall is not sent to devices',
     edits: [
       {
-        file: lua('prelude-due'),
+        file: lua('prelude-moves'),
         find: "append('r', row_id, retraction_tail(offset, id, reason, unread, options and options.collapse_key or ''))",
         put: ''
       }

@@ -7,7 +7,7 @@ const HANDSHAKE_TIMEOUT_MS = 8000
 /** Time limit for the service to end a connection that the client closed, milliseconds. */
 const CLOSE_TIMEOUT_MS = 12_000
 
-export interface WireEvents {
+interface WireEvents {
   open(): void
   frame(frame: ServerFrame): void
   /** @param code the close code of a WebSocket; 1000 for a stream that ended without an error; 0 for none */

@@ -10,7 +10,7 @@ import type { World } from './world.ts'
 const GIVE_UP_MS = 25_000
 const MAX_PACE_MS = 3000
 
-export interface PublishersOptions {
+interface PublishersOptions {
   users: string[]
   /** Users without a device. Each gets one burst over the rate, and nothing else. */
   absent: string[]

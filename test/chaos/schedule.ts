@@ -63,7 +63,7 @@ export interface Fault {
   pick: number
 }
 
-export interface ScheduleOptions {
+interface ScheduleOptions {
   /** Only these kinds, also on stores where they do not happen by default. */
   only?: FaultKind[] | undefined
   /** Factor on the number of faults. */

@@ -16,7 +16,7 @@ export const RATE_WINDOW_MS = 1000
 /** Shorter than the default, which would take most of a short run to detect a dead peer, milliseconds. */
 const PING_INTERVAL_MS = 5000
 
-export interface WorldOptions {
+interface WorldOptions {
   store: StoreKind
   nodes: number
   /** The compiled service. */

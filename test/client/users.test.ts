@@ -118,7 +118,7 @@ t.test('disconnect() drops the token: the next user gets only their own notifica
   session.user = 'alice'
   client.connect()
   await until(() => server.last.token === tokenOf('alice') && client.state === 'connected', 'the first again')
-  t.equal(server.last.query.get('last_event_id'), 'alice.3', 'who goes on where they were')
+  t.equal(server.last.query.get('last_event_id'), 'alice.3', 'from her last position')
   t.ok([...storage.values.keys()].some((key) => key.endsWith(':bob:d1:last')))
 })
 

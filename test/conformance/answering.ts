@@ -7,7 +7,7 @@ const actions = ['approve', 'reject']
 
 export const answering: Example[] = [
   {
-    name: 'the first answer wins: it marks as read, tells the devices by a row, and later ones learn it',
+    name: 'the first answer wins: it marks the notification as read and appends a row; later answers resolve with the first',
     run: async (t, stage) => {
       const { user } = stage
       await stage.attach({ at: 'device' })
@@ -39,7 +39,7 @@ export const answering: Example[] = [
     }
   },
   {
-    name: 'the inbox and a search give the answer',
+    name: 'the inbox and find return the answer',
     run: async (t, stage) => {
       const { user } = stage
       await stage.send(1, { options: { actions } })
@@ -56,7 +56,7 @@ export const answering: Example[] = [
     }
   },
   {
-    name: 'what is not there is unknown; an action that was not offered is refused',
+    name: 'an answer to an unknown notification, or with an action that was not offered, is refused',
     run: async (t, stage) => {
       const { user } = stage
       await stage.send(1, { options: { actions } })
@@ -71,7 +71,7 @@ export const answering: Example[] = [
     }
   },
   {
-    name: 'an answered one does not expire, and can be replaced and recalled',
+    name: 'an answered notification does not expire, and can be replaced',
     run: async (t, stage) => {
       const { user } = stage
       const options = { actions, expiresAt: stage.clock.now + 1000, collapseKey: 'k' }
@@ -88,7 +88,7 @@ export const answering: Example[] = [
     }
   },
   {
-    name: 'an answer after the expiry is unknown',
+    name: 'an answer after the expiry is refused as unknown',
     run: async (t, stage) => {
       const { user } = stage
       await stage.send(1, { options: { actions, expiresAt: stage.clock.now + 1000 } })
@@ -97,7 +97,7 @@ export const answering: Example[] = [
     }
   },
   {
-    name: 'one that was read, and one that was archived, keep the count; archived stays archived',
+    name: 'an answer to a read or archived notification keeps the unread count, and an archived one stays archived',
     run: async (t, stage) => {
       const { user } = stage
       await stage.send(1, { options: { actions } })
@@ -114,7 +114,7 @@ export const answering: Example[] = [
     }
   },
   {
-    name: 'five devices at once on every node: one wins',
+    name: 'of five answers at the same time, spread over the nodes, one wins',
     run: async (t, stage) => {
       const { user, stores } = stage
       await stage.send(1, { options: { actions } })
@@ -135,7 +135,7 @@ export const answering: Example[] = [
     }
   },
   {
-    name: 'answers hold over a restart, and leave with their rows',
+    name: 'answers survive a restart, and are removed with their rows',
     settings: { retentionMs: 2000 },
     restarts: true,
     alone: true,

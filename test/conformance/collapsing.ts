@@ -6,7 +6,7 @@ const options = { collapseKey: 'sync 77' }
 
 export const collapsing: Example[] = [
   {
-    name: 'in the log, a new one takes the place of the old: its row says whose, and the old row is emptied without a retraction',
+    name: 'in the log, a new notification replaces the older one: its row names the older one, whose row is emptied without a retraction',
     run: async (t, stage) => {
       await stage.send(1, { options })
       await stage.send(2)
@@ -19,7 +19,7 @@ export const collapsing: Example[] = [
     }
   },
   {
-    name: 'the new one is unread, whatever the old one was',
+    name: 'a notification that replaces an archived one is unread',
     run: async (t, stage) => {
       await stage.send(1, { options })
       await marked(stage.store, { user: stage.user, target: { ids: [idOf(1)] }, state: 'archived' })
@@ -30,7 +30,7 @@ export const collapsing: Example[] = [
     }
   },
   {
-    name: 'other keys, and none, stay',
+    name: 'notifications with other collapse keys, or without one, are not replaced',
     run: async (t, stage) => {
       await stage.send(1, { options: { collapseKey: 'a' } })
       await stage.send(2, { options: { collapseKey: 'b' } })
@@ -39,12 +39,12 @@ export const collapsing: Example[] = [
     }
   },
   {
-    name: 'parked, a new one takes the turn of the old',
+    name: 'a new notification replaces the parked one and takes its turn',
     run: async (t, stage) => {
       await stage.fill(1, 3)
       const first = await stage.send(4, { options })
       await stage.send(5)
-      t.same(await stage.send(6, { options }), first, 'expected at the same time')
+      t.same(await stage.send(6, { options }), first, 'to be released at the same time')
       t.match(await stage.store.queue(stage.user), { parked: 2 })
       stage.clock.advance(1000)
       await stage.store.advance(stage.user)
@@ -52,7 +52,7 @@ export const collapsing: Example[] = [
     }
   },
   {
-    name: 'parked, a new one takes a turn also when no more may be parked',
+    name: 'a new notification takes the turn of the parked one even if `parkedMax` are parked',
     run: async (t, stage) => {
       await stage.fill(1, 3)
       await stage.send(4, { options })
@@ -63,7 +63,7 @@ export const collapsing: Example[] = [
     }
   },
   {
-    name: 'over the rate, the one in the log stays until the parked one is released, and then it is replaced',
+    name: 'over the rate, the notification in the log stays until the parked one is released and replaces it',
     run: async (t, stage) => {
       await stage.send(1, { options })
       await stage.fill(2, 3)
@@ -77,7 +77,7 @@ export const collapsing: Example[] = [
     }
   },
   {
-    name: 'a late retry of a replaced one answers as the first time, and writes nothing',
+    name: 'a late retry of a replaced notification resolves with the first outcome and writes nothing',
     run: async (t, stage) => {
       const first = await stage.send(1, { keyed: true, options })
       await stage.send(2, { options })
@@ -99,7 +99,7 @@ export const collapsing: Example[] = [
     }
   },
   {
-    name: 'a retraction of one with a key names the key, since a device may still show an older one, and says so in each replay',
+    name: 'a retraction names the collapse key, because a device may still show an older notification of the key',
     run: async (t, stage) => {
       await stage.send(1, { options })
       await stage.send(2, { options })
@@ -111,7 +111,7 @@ export const collapsing: Example[] = [
     }
   },
   {
-    name: 'one that was trimmed is not replaced',
+    name: 'a trimmed notification is not replaced',
     settings: { retentionMs: 2000 },
     run: async (t, stage) => {
       await stage.send(1, { options })
@@ -126,7 +126,7 @@ export const collapsing: Example[] = [
     }
   },
   {
-    name: 'keys hold over a restart',
+    name: 'collapse keys survive a restart',
     restarts: true,
     alone: true,
     run: async (t, stage) => {

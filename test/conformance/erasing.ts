@@ -4,7 +4,7 @@ import type { Example } from './store.ts'
 
 export const erasing: Example[] = [
   {
-    name: 'after an erasure the user is new: nothing is left but the refusal of older tokens',
+    name: 'an erasure removes everything of the user except the revocation of older tokens',
     run: async (t, stage) => {
       const { user } = stage
       const options = { collapseKey: 'k', actions: ['yes'], expiresAt: stage.clock.now + 60_000 }
@@ -33,7 +33,7 @@ export const erasing: Example[] = [
     }
   },
   {
-    name: 'an erasure of a user nobody knows leaves the refusal only; other users stay',
+    name: 'the erasure of an unknown user stores the revocation alone, and other users keep their logs',
     run: async (t, stage) => {
       await stage.fill(1, 2)
       await stage.store.erase(`${stage.user} two`)
@@ -42,7 +42,7 @@ export const erasing: Example[] = [
     }
   },
   {
-    name: 'an erasure holds over a restart',
+    name: 'an erasure survives a restart',
     restarts: true,
     alone: true,
     run: async (t, stage) => {
@@ -57,7 +57,7 @@ export const erasing: Example[] = [
     }
   },
   {
-    name: 'a secret is made once, and all nodes have the same',
+    name: 'a secret is generated once, and all nodes read the same',
     run: async (t, stage) => {
       const one = await stage.store.secret('answer-link')
       t.equal(one.length, 32)

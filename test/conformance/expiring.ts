@@ -5,7 +5,7 @@ import type { Example } from './store.ts'
 
 export const expiring: Example[] = [
   {
-    name: 'a notification that expires is taken back by an `r` row, and is nowhere any more',
+    name: 'an expired notification is retracted with an `r` row and is found nowhere',
     run: async (t, stage) => {
       const expiresAt = stage.clock.now + 1000
       await stage.attach({ at: 'device' })
@@ -25,7 +25,7 @@ export const expiring: Example[] = [
     }
   },
   {
-    name: 'no step shows a notification past its time, also if nothing advanced the user',
+    name: 'the inbox, a backlog and a count leave out expired notifications even if no step advanced the user',
     run: async (t, stage) => {
       const options = { expiresAt: stage.clock.now + 1000 }
       for (const number of [1, 2, 3]) await stage.send(number, { options })
@@ -40,7 +40,7 @@ export const expiring: Example[] = [
     }
   },
   {
-    name: 'expiries come in order of their time, and by id at the same time',
+    name: 'notifications expire in order of time, then of id',
     run: async (t, stage) => {
       const { now } = stage.clock
       await stage.send(1, { options: { expiresAt: now + 2000 } })
@@ -56,7 +56,7 @@ export const expiring: Example[] = [
     }
   },
   {
-    name: 'a read one does not change the unread count when it expires; a state is removed with it',
+    name: 'the expiry of a read notification keeps the unread count and removes the state',
     run: async (t, stage) => {
       await stage.send(1, { options: { expiresAt: stage.clock.now + 1000 } })
       await stage.send(2)
@@ -68,7 +68,7 @@ export const expiring: Example[] = [
     }
   },
   {
-    name: 'parked, it leaves without a row; those behind it move up',
+    name: 'a parked notification that expires is removed without a row, and the next one moves up',
     run: async (t, stage) => {
       await stage.fill(1, 3)
       t.match(await stage.send(4, { options: { expiresAt: stage.clock.now + 500 } }), { status: 'parked' })
@@ -82,7 +82,7 @@ export const expiring: Example[] = [
     }
   },
   {
-    name: 'a parked one that is released keeps its expiry',
+    name: 'a parked notification keeps its expiry when it is released',
     run: async (t, stage) => {
       await stage.fill(1, 3)
       const expiresAt = stage.clock.now + 5000
@@ -94,7 +94,7 @@ export const expiring: Example[] = [
     }
   },
   {
-    name: 'a sweep finds what has expired, whoever published it',
+    name: 'a sweep removes expired notifications that another node published',
     nodes: 2,
     run: async (t, stage) => {
       await stage.send(1, { options: { expiresAt: stage.clock.now + 1000 }, store: stage.other })
@@ -105,7 +105,7 @@ export const expiring: Example[] = [
     }
   },
   {
-    name: 'a retry of one that has expired answers with its place, and writes nothing',
+    name: 'a retry of an expired notification resolves with its place and writes nothing',
     run: async (t, stage) => {
       const options = { expiresAt: stage.clock.now + 1000 }
       const first = await stage.send(1, { keyed: true, options })
@@ -120,7 +120,7 @@ export const expiring: Example[] = [
     }
   },
   {
-    name: 'trimming takes the expiry with it',
+    name: 'trimming a notification cancels its expiry',
     settings: { retentionMs: 2000 },
     run: async (t, stage) => {
       await stage.send(1, { options: { expiresAt: stage.clock.now + 60_000 } })
@@ -130,7 +130,7 @@ export const expiring: Example[] = [
     }
   },
   {
-    name: 'expiries hold over a restart',
+    name: 'expiries survive a restart',
     restarts: true,
     alone: true,
     run: async (t, stage) => {
@@ -145,7 +145,7 @@ export const expiring: Example[] = [
     }
   },
   {
-    name: 'a clock that is set back puts expiries off, and loses none',
+    name: 'a clock that is set back delays expiries and loses none',
     run: async (t, stage) => {
       stage.clock.advance(3_600_000)
       await stage.send(1, { options: { expiresAt: stage.clock.now + 1000 } })

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { newEpoch, newId } from '../../services/ids.ts'
 import type { Position } from '../../services/protocol/index.ts'
 import { admit } from '../../services/store/admit.ts'
-import { advanceInTurns } from '../../services/store/advance-in-turns.ts'
+import { advanceUsers } from '../../services/store/advance-users.ts'
 import { nearestTime } from '../../services/store/due.ts'
 import { INLINE_MAX } from '../../services/store/limits.ts'
 import { Machine } from '../../services/store/machine.ts'
@@ -94,7 +94,7 @@ class ReferenceStore implements Store {
       return state.parked.length > 0 || (time > 0 && time <= now)
     }
     const users = [...this.#shared.states].flatMap(([user, state]) => (isDue(state) ? [user] : []))
-    return await advanceInTurns(users, users.length, (user) => this.advance(user))
+    return await advanceUsers(users, users.length, (user) => this.advance(user))
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {

@@ -4,7 +4,7 @@ import type { Example } from './store.ts'
 
 export const scheduling: Example[] = [
   {
-    name: 'a scheduled one waits for its time, and is then published as if then',
+    name: 'a scheduled notification is published at its time, as if it were sent then',
     run: async (t, stage) => {
       const deliverAt = stage.clock.now + 5000
       t.same(await stage.send(1, { options: { deliverAt } }), { status: 'scheduled', deliverAt, replayed: false })
@@ -21,13 +21,13 @@ export const scheduling: Example[] = [
     }
   },
   {
-    name: 'a time in the past means now',
+    name: 'a time of delivery that has passed means now',
     run: async (t, stage) => {
       t.match(await stage.send(1, { options: { deliverAt: stage.clock.now } }), { status: 'accepted', offset: 1 })
     }
   },
   {
-    name: 'deliveries come in order of their time, in publish order at the same time, and the rate counts from there',
+    name: 'notifications are delivered in order of time, then of publish, and the rate counts from the delivery',
     run: async (t, stage) => {
       const { now } = stage.clock
       await stage.send(1, { options: { deliverAt: now + 3000 } })
@@ -41,7 +41,7 @@ export const scheduling: Example[] = [
     }
   },
   {
-    name: 'so many may be scheduled; one more is refused until the next delivery',
+    name: '`scheduledMax` notifications may be scheduled; one more is refused until the next delivery',
     settings: { scheduledMax: 2 },
     run: async (t, stage) => {
       const { now } = stage.clock
@@ -53,7 +53,7 @@ export const scheduling: Example[] = [
     }
   },
   {
-    name: 'a scheduled one takes the place of an older scheduled one with its key at once, and of the one in the log when it is delivered',
+    name: 'a scheduled notification replaces an older scheduled one of its collapse key at once, and the one in the log when it is delivered',
     run: async (t, stage) => {
       const { now } = stage.clock
       const collapseKey = 'k'
@@ -70,7 +70,7 @@ export const scheduling: Example[] = [
     }
   },
   {
-    name: 'a retry answers with the first time, also of one that was replaced, and with the place in the log after the delivery',
+    name: 'a retry resolves with the first time of delivery, also if the notification was replaced; after the delivery, with its place in the log',
     run: async (t, stage) => {
       const { now } = stage.clock
       const one = { collapseKey: 'k', deliverAt: now + 2000 }
@@ -87,7 +87,7 @@ export const scheduling: Example[] = [
     }
   },
   {
-    name: 'a recall cancels it',
+    name: 'a recall cancels the delivery',
     run: async (t, stage) => {
       const options = { deliverAt: stage.clock.now + 1000 }
       await stage.send(1, { keyed: true, options })
@@ -99,7 +99,7 @@ export const scheduling: Example[] = [
     }
   },
   {
-    name: 'one that expires before it could be delivered leaves without a row',
+    name: 'a scheduled notification that expires before a step delivers it is removed without a row',
     run: async (t, stage) => {
       const { now } = stage.clock
       await stage.send(1, { options: { deliverAt: now + 1000, expiresAt: now + 2000 } })
@@ -109,7 +109,7 @@ export const scheduling: Example[] = [
     }
   },
   {
-    name: 'a delivery waits while no more may be parked',
+    name: 'a delivery waits while `parkedMax` are parked',
     run: async (t, stage) => {
       const { now } = stage.clock
       await stage.send(1, { options: { deliverAt: now + 100 } })
@@ -126,7 +126,7 @@ export const scheduling: Example[] = [
     }
   },
   {
-    name: 'pages list what is scheduled in order of delivery',
+    name: 'scheduled notifications are listed in pages, in order of delivery',
     run: async (t, stage) => {
       const { now } = stage.clock
       await stage.send(1, { options: { deliverAt: now + 3000 } })
@@ -144,7 +144,7 @@ export const scheduling: Example[] = [
     }
   },
   {
-    name: 'a sweep delivers what is due, whoever scheduled it, and after a restart',
+    name: 'a sweep delivers what is due after a restart',
     restarts: true,
     alone: true,
     run: async (t, stage) => {
@@ -157,7 +157,7 @@ export const scheduling: Example[] = [
     }
   },
   {
-    name: 'among the parked, the more urgent come first, in publish order within a level; a retry says the time that is expected now',
+    name: 'parked notifications are released by urgency, then in publish order',
     run: async (t, stage) => {
       await stage.fill(1, 3)
       const { now } = stage.clock

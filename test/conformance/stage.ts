@@ -87,7 +87,7 @@ export function tailOf(number: number): string {
   return `"type":"t","title":"№ ${number}","timestamp":${number}}`
 }
 
-export interface SendOptions {
+interface SendOptions {
   body?: number
   keyed?: boolean
   halfLife?: number

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import type { Test } from 'tap'
-import type { Position, State } from '../../services/protocol/index.ts'
+import { type Position, STATES, type State } from '../../services/protocol/index.ts'
 import type { Kick, LogPlace, Start, Store, StoreSettings } from '../../services/store/store.ts'
 import { baseSettings, Clock, type Cluster, idOf, Recorder, type Setup, tailOf } from '../conformance/stage.ts'
 import { until } from '../fixtures/wait.ts'
@@ -55,7 +55,7 @@ type Command =
 const user = fc.integer({ min: 0, max: 1 })
 const note = fc.integer({ min: 0, max: 30 })
 const device = fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 0, max: 2 }) }, { weight: 1, arbitrary: fc.integer({ min: 3, max: 30 }) })
-const state = fc.constantFrom<State>('unread', 'seen', 'read', 'archived')
+const state = fc.constantFrom<State>(...STATES)
 const ageMs = fc.constantFrom(undefined, undefined, 0, 1, 400, 1400, 3_600_000)
 const limit = fc.constantFrom(1, 3, 100)
 const bytes = fc.constantFrom(undefined, 1, 150, 65_536)
@@ -277,7 +277,7 @@ class Player {
     return Array.from({ length: count }, (_, index) => socket(index))
   }
 
-  /** Returns a place so many rows above the top of the log; undefined for a negative number. */
+  /** Returns the place `seen` rows above the top of the log; undefined if `seen` is negative. */
   #seen({ user, seen }: { user: number; seen: number }): LogPlace | undefined {
     const epoch = this.#epochs[user] as string
     return seen < 0 || epoch === '' ? undefined : { epoch, offset: (this.#tops[user] as number) + seen }

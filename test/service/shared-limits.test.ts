@@ -114,7 +114,7 @@ t.test('a node starts without Redis, and uses Redis once it is available', async
 t.test('a node starts while the name of Redis does not resolve', async (t) => {
   const node = await startNode(t, { REDIS_URL: 'redis://redis.invalid:6379' })
   t.equal((await call(node, 'GET', '/health/live', undefined, { token: '' })).status, 200)
-  t.not(node.app.redis.status, 'end', 'the client goes on connecting')
+  t.not(node.app.redis.status, 'end', 'the client keeps trying to connect')
 })
 
 t.test('on the embedded store there is no app.redis', async (t) => {

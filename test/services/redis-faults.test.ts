@@ -236,7 +236,7 @@ t.test('a dead node is removed from the registry; a node that was only paused re
   proxy.refuse(true)
   await until(() => !paused.store.status().available, 'cut off')
   await admin.zadd(keys.nodes, 'XX', 'INCR', -16_000, paused.node)
-  t.same(await other.store.connections('a'), [], 'not listed any more')
+  t.same(await other.store.connections('a'), [], 'no longer listed')
   let woken = 1
   await until(
     async () => {
@@ -244,7 +244,7 @@ t.test('a dead node is removed from the registry; a node that was only paused re
       woken = result.status === 'accepted' ? result.nodes : -1
       return woken === 0
     },
-    'not woken any more',
+    'no longer woken',
     4000
   )
   proxy.refuse(false)

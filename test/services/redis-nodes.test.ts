@@ -26,7 +26,7 @@ t.test('a node for which nothing was registered leaves no key; a node that had u
   t.ok(Number(await admin.zscore(keys.nodes, used.node)) < 0, 'marked dead, and kept until no late call can register it')
   t.ok(Number(await admin.hget(counters, used.node)) < 0)
   const other = keys.counters[(bucketOf('a') + 1) % BUCKETS] as string
-  t.equal(await admin.hget(other, used.node), null, 'no mark where it had nobody')
+  t.equal(await admin.hget(other, used.node), null, 'no mark in a bucket without its users')
   t.match(await stays.store.publish(command('a')), { nodes: 0 })
 })
 

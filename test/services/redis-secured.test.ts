@@ -17,8 +17,8 @@ async function open(t: Test, options: Partial<RedisStoreOptions>): Promise<Follo
   return await new Follower('one', store).open()
 }
 
-/** A publish that wakes, over every kind of connection the driver has. */
-async function works(t: Test, follower: Follower): Promise<void> {
+/** Publishes and receives the wake-up, which uses every kind of connection that the driver has. */
+async function publishAndWake(t: Test, follower: Follower): Promise<void> {
   t.equal(follower.store.status().available, true, follower.store.status().reason)
   await follower.follow('alice')
   const tail = '"type":"t","title":"x","timestamp":1}'
@@ -35,7 +35,7 @@ t.test('a Cluster that requires a user and a password', async (t) => {
   }
   const refused = (await open(t, { clusterNodes: cluster.nodes, username: access.username, password: 'wrong' })).store.status()
   t.match(refused, { available: false, reason: /WRONGPASS/ })
-  await works(t, await open(t, { clusterNodes: cluster.nodes, ...access }))
+  await publishAndWake(t, await open(t, { clusterNodes: cluster.nodes, ...access }))
 })
 
 t.test('a Sentinel and a master with passwords of their own', async (t) => {
@@ -51,7 +51,7 @@ t.test('a Sentinel and a master with passwords of their own', async (t) => {
   const sentinels = [`127.0.0.1:${sentinel.port}`]
   const { password } = access
   t.equal((await open(t, { sentinels, sentinelName: name, password })).store.status().available, false, 'the Sentinel refuses')
-  await works(t, await open(t, { sentinels, sentinelName: name, password, sentinelPassword: 'hunter3' }))
+  await publishAndWake(t, await open(t, { sentinels, sentinelName: name, password, sentinelPassword: 'hunter3' }))
 })
 
 t.test('a TLS handshake begins with the first byte', async (t) => {

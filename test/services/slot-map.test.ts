@@ -44,7 +44,7 @@ t.test('redirections and addresses', async (t) => {
   t.same(addressOf('cache.internal'), { host: 'cache.internal', port: 6379 })
 })
 
-t.test('a client that has no stream any more fails its probe', async (t) => {
+t.test('a client whose stream is closed fails its probe', async (t) => {
   const client = createServerClient({ keyPrefix: 'belfry', waitReplicas: 0 }, '127.0.0.1:1', false)
   await t.rejects(probe(client, () => client.ping()))
   client.disconnect()

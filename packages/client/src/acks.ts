@@ -36,7 +36,7 @@ export class Acks {
     if (this.#pending && this.#send(this.#pending)) this.#pending = ''
   }
 
-  /** Forgets the acknowledgement that waits: after a gap its position is not valid any more. */
+  /** Forgets the pending acknowledgement: after a gap its position is no longer valid. */
   drop(): void {
     this.#stop()
     this.#pending = ''

@@ -280,7 +280,7 @@ export class Client {
     })
   }
 
-  /** Sets the user. If there was another, drops everything of theirs in this turn and connects again. Returns true in that case. */
+  /** Sets the user. If there was another user, drops all their data in this turn and connects again. Returns true in that case. */
   #identify(user: string): boolean {
     const previous = this.#user
     if (user === previous) return false

@@ -53,7 +53,7 @@ export class Dedupe {
     this.#unmerged.push(id)
   }
 
-  /** Moves the position to the end of a replay: rows that the replay skipped do not come any more. */
+  /** Moves the position to the end of a replay: rows that the replay skipped will not be sent. */
   caughtUp(eventId: string): void {
     if (eventId && !isAtOrBefore(eventId, this.last)) this.last = eventId
   }

@@ -81,7 +81,7 @@ export class Delivery {
 
   hello({ resume, unread, limits }: HelloFrame): void {
     this.acks.limit(limits.maxUnacked)
-    // After a gap the position of an acknowledgement that waits is not valid any more.
+    // After a gap the position of a pending acknowledgement is no longer valid.
     if (resume.status === 'gap') this.acks.drop()
     else this.acks.flush()
     this.#countedTo = resume.to

@@ -149,7 +149,7 @@ export interface RetryContext {
   reason: string
 }
 
-/** The end of the connection for good: the close code, its reason (such as `token_revoked`) and the verdict of the code. */
+/** The permanent end of the connection: the close code, its reason (such as `token_revoked`) and the verdict of the code. */
 export interface TerminalContext {
   code: number
   reason: string

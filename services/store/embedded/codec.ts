@@ -270,7 +270,7 @@ export function encodeEffects(prefix: Buffer, before: { top: number; floor: numb
       case 'trim':
         for (; floor < effect.floor; floor++) del(numberKey(prefix, 'l', floor + 1))
         for (const id of effect.ids) del(textKey(prefix, 's', id))
-        for (const id of effect.optioned) del(textKey(prefix, 'o', id))
+        for (const id of effect.idsWithOptions) del(textKey(prefix, 'o', id))
         break
       case 'state':
         if (effect.state === 'unread') del(textKey(prefix, 's', effect.id))

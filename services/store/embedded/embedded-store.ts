@@ -3,7 +3,7 @@ import { errors } from '../../errors.ts'
 import { newEpoch, newId } from '../../ids.ts'
 import type { Position } from '../../protocol/index.ts'
 import { admit } from '../admit.ts'
-import { addAdvanced, advanceInTurns, hasAdvanced } from '../advance-in-turns.ts'
+import { addAdvanced, advanceUsers, hasAdvanced } from '../advance-users.ts'
 import { nearestTime } from '../due.ts'
 import { INLINE_MAX, META_TTL_MS } from '../limits.ts'
 import { Machine } from '../machine.ts'
@@ -74,7 +74,7 @@ export class EmbeddedStore implements Store {
   #events: StoreEvents | undefined
   readonly #keeper: SessionKeeper
   #stepsUnderWay = 0
-  /** Called when no step is under way any more. */
+  /** Called when the last step in progress ends. */
   #onIdle: () => void = () => {}
   #upkeeping: Promise<void> | undefined
   #timers: NodeJS.Timeout[] = []
@@ -154,7 +154,7 @@ export class EmbeddedStore implements Store {
       }
       return { ...result, waiting: last.waiting, nextAt: last.nextAt }
     }
-    return await advanceInTurns(users, SWEEP_CONCURRENCY, drain)
+    return await advanceUsers(users, SWEEP_CONCURRENCY, drain)
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {
@@ -215,7 +215,7 @@ export class EmbeddedStore implements Store {
 
   async erase(user: string): Promise<void> {
     await this.#step(user, (machine) => machine.erase())
-    // The wake-ups of the step leave first.
+    // Lets the wake-ups of the step leave before the order to close.
     await turn()
     const isConnected = this.#registry.has(user)
     await this.detach(user, [])
@@ -319,17 +319,17 @@ export class EmbeddedStore implements Store {
       entry.touched = now
       const operations = [...keptParts, ...encodeEffects(entry.prefix, before, entry, effects)]
       entry.untoldLoss = undefined
-      if (parked !== session.due.has(user)) operations.push(encodeParkedIndex(user, parked))
-      if (nearest !== (session.times.get(user) ?? 0)) operations.push(encodeTimesIndex(user, nearest))
+      if (parked !== session.releaseAtByUser.has(user)) operations.push(encodeParkedIndex(user, parked))
+      if (nearest !== (session.expiryOrDeliveryAtByUser.get(user) ?? 0)) operations.push(encodeTimesIndex(user, nearest))
       entry.group = session.journal.add(operations)
       if (isConnected) this.#wakeLater(entry, appendedRows(before, effects))
       session.cache.resize(entry, sizeAfter(entry, effects))
     }
     // A notification that is due now is due whatever the clock says: a clock that is set back afterwards does not delay it.
-    if (parked) session.due.set(user, machine.nextRelease() <= now ? 0 : machine.nextRelease())
-    else session.due.delete(user)
-    if (nearest > 0) session.times.set(user, nearest)
-    else session.times.delete(user)
+    if (parked) session.releaseAtByUser.set(user, machine.nextRelease() <= now ? 0 : machine.nextRelease())
+    else session.releaseAtByUser.delete(user)
+    if (nearest > 0) session.expiryOrDeliveryAtByUser.set(user, nearest)
+    else session.expiryOrDeliveryAtByUser.delete(user)
     return result
   }
 

@@ -129,7 +129,7 @@ function checkCurrent(files: string[], bytes: Buffer): FileDamage[] {
   return [{ file: 'CURRENT', offset: 0, reason: 'the manifest that it names is missing', tail: false }]
 }
 
-/** Checks each record of a log. After a damaged record LevelDB drops the rest of the block; the check goes on with the next block, too. */
+/** Checks each record of a log. After a damaged record LevelDB drops the rest of the block; the check continues with the next block as well. */
 export function checkLog(file: string, bytes: Buffer): FileDamage[] {
   const damage: FileDamage[] = []
   for (let at = 0; at + LOG_HEADER <= bytes.length; ) {

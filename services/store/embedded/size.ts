@@ -10,18 +10,18 @@ export function sizeOf(state: UserState): number {
   return bytes + state.options.size * 300 + state.expiries.length * 60
 }
 
-export /** Estimates the memory of a row, bytes. */
+/** Estimates the memory of a row, bytes. */
 function rowSize(row: Buffer): number {
   return row.length + 120
 }
 
-const shrinking: ReadonlySet<Effect['type']> = new Set(['trim', 'unpark', 'unschedule', 'replace', 'erase'])
+const SHRINKING: ReadonlySet<Effect['type']> = new Set(['trim', 'unpark', 'unschedule', 'replace', 'erase'])
 
-/** Estimates the memory of a user after a step, bytes. Effects that only add are added up; others need a new estimate of the whole. */
+/** Estimates the memory of a user after a step, bytes: adds what the effects add. After an effect that removes anything, estimates the whole state again. */
 export function sizeAfter(entry: CachedUser, effects: Effect[]): number {
   let { bytes } = entry
   for (const effect of effects) {
-    if (shrinking.has(effect.type)) return sizeOf(entry.state)
+    if (SHRINKING.has(effect.type)) return sizeOf(entry.state)
     if (effect.type === 'append') bytes += rowSize(effect.row)
     else if (effect.type === 'park') bytes += rowSize(effect.parked.row)
     else if (effect.type === 'schedule') bytes += rowSize(effect.scheduled.row)

@@ -15,7 +15,7 @@ const oldUsersRange: [Buffer, Buffer] = [Buffer.from('u'), Buffer.from('v')]
 const parkedRange: [Buffer, Buffer] = [Buffer.from('d'), Buffer.from('e')]
 
 /**
- * Upgrades a folder of format 1 to format 2. One write moves one user, so that an interrupted upgrade goes on where it was. The caller writes the
+ * Upgrades a folder of format 1 to format 2. One write moves one user, so that an interrupted upgrade continues where it stopped. The caller writes the
  * version afterwards.
  */
 export async function upgradeFrom1(database: Database): Promise<void> {

@@ -2,10 +2,13 @@ import { NO_OPTIONS, type Parked, type Scheduled } from '../state.ts'
 
 /** Bytes of a number that is stored as a double. */
 export const DOUBLE_BYTES = 8
-/** Begins the options of a waiting notification; a row begins with its kind. */
+/** First byte of the options of a waiting notification. It is no kind of a row, so a value without options is told by it. */
 const OPTIONS_MARK = 0x01
 
-/** Half-life (8, a double) | [0x01 | length (2) | JSON of level and options, if there are any] | row */
+/**
+ * Encodes a parked notification: half-life (8 bytes, a double) | row. If it has a level or options, between the two:
+ * 0x01 | length (2 bytes) | JSON of the level and the options.
+ */
 export function encodeParked({ halfLife, level, options, row }: Parked): Buffer {
   const isPlain = level === 0 && options === NO_OPTIONS
   const json = isPlain ? '' : JSON.stringify([level, options.expiresAt, options.collapseKey, options.actions])
@@ -35,7 +38,7 @@ export function decodeParked(no: number, value: Buffer): Parked {
   return { no, level, halfLife, options: isPlain ? NO_OPTIONS : { expiresAt, collapseKey, actions }, row: value.subarray(end) }
 }
 
-/** Delivery (8, a double) | the rest as of a parked one. */
+/** Encodes a scheduled notification: time of delivery (8 bytes, a double) | the rest as for a parked one. */
 export function encodeScheduled(scheduled: Scheduled): Buffer {
   const at = Buffer.allocUnsafe(DOUBLE_BYTES)
   at.writeDoubleBE(scheduled.at)

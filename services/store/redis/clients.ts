@@ -30,17 +30,17 @@ export interface RedisStoreOptions {
 }
 
 /** PEM texts: the client's certificate and its key, and the authorities that sign the servers'. */
-export interface TlsCertificates {
+interface TlsCertificates {
   cert?: string
   key?: string
   ca?: string
 }
 
 /** Time limit of a command, milliseconds. The outcome of a command that exceeds it is unknown. */
-export const COMMAND_TIMEOUT_MS = 1500
+const COMMAND_TIMEOUT_MS = 1500
 
 /** Time limit of a probe, milliseconds, after which the server counts as unreachable. */
-export const PING_TIMEOUT_MS = 800
+const PING_TIMEOUT_MS = 800
 
 const CONNECT_TIMEOUT_MS = 2000
 const RECONNECT_MAX_MS = 500

@@ -8,7 +8,7 @@ export const ALL_BUCKETS: readonly number[] = Array.from({ length: BUCKETS }, (_
 /** Number of slots of a Redis Cluster. */
 export const SLOTS = 16_384
 
-/** Kinds of a user's keys, by their names in the Lua scripts: `<stem><kind>:<user>`. `prelude.lua` explains the values. */
+/** Kinds of a user's keys, by their names in the Lua scripts: `<stem><kind>:<user>`. `lua/prelude-load.lua` and `lua/prelude-options.lua` explain the values. */
 const USER_KINDS = {
   META: 'm',
   LOG: 'l',
@@ -59,9 +59,9 @@ export class Keys {
   readonly bucketsSlot: number
   /** By bucket: the key of the wake-up counters of each node. The bucket's channels begin with it. */
   readonly counters: readonly string[]
-  /** By bucket: the key of the users with parked notifications, by the time of the next release. */
+  /** By bucket: the key of the index of users by the time of their next release. */
   readonly due: readonly string[]
-  /** By bucket: the key of the users of whom something expires or is scheduled, by the nearest time. */
+  /** By bucket: the key of the index of users by the time of their next expiry or delivery. */
   readonly times: readonly string[]
   /** Pattern that matches the registries of all users. */
   readonly registries: string

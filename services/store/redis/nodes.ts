@@ -8,7 +8,7 @@ import { CALLS_AT_ONCE } from './scripts.ts'
 import { slices } from './slices.ts'
 
 /** Time without a heartbeat after which a node is dead, milliseconds. */
-export const DEAD_AFTER_MS = 15_000
+const DEAD_AFTER_MS = 15_000
 
 /** The clock of the database was set if it moved this much further than the monotonic clock between two heartbeats, milliseconds. */
 const CLOCK_TOLERANCE_MS = 5000

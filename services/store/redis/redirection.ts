@@ -1,5 +1,5 @@
 /** Reply of a Cluster's server that refused a command because of its slot. The command was not carried out. */
-export type Redirection =
+type Redirection =
   /** The slot belongs to the server at `endpoint`. */
   | { kind: 'moved'; slot: number; endpoint: string }
   /** The slot is being moved, and these keys are at `endpoint` already. Concerns this command only. */

@@ -3,7 +3,7 @@ import slotOf from 'cluster-key-slot'
 import { errors } from '../../errors.ts'
 import { newEpoch, newId } from '../../ids.ts'
 import type { Position } from '../../protocol/index.ts'
-import { advanceInTurns } from '../advance-in-turns.ts'
+import { advanceUsers } from '../advance-users.ts'
 import type {
   AdvanceResult,
   AnswerCommand,
@@ -64,10 +64,11 @@ const ANY_SLOT = 0
 const SWEEP_BATCH = 100
 
 /**
- * A step that is overdue for so long is any node's to do, milliseconds. Until its node counts as dead would take longer. Expiries and deliveries
- * are promised within 2 s, of which the interval of the sweeps takes one.
+ * Time since a step of a user was due after which every node advances the user, not only the node whose share they are in, milliseconds. That node
+ * may have died, and finding it dead would take longer. Expiries and deliveries (`times`) are promised within 2 s, of which the interval of the
+ * sweeps takes one.
  */
-const OVERDUE_MS = { due: 2000, 'due-times': 500 } as const
+const OVERDUE_MS = { due: 2000, times: 500 } as const
 
 const SECRET_BYTES = 32
 
@@ -166,11 +167,11 @@ export class RedisStore implements Store {
     const mine = new Set(await this.#mapErrors(() => this.#shareOfBuckets()))
     const others = new Set(ALL_BUCKETS.filter((bucket) => !mine.has(bucket)))
     const users = new Set<string>()
-    for (const index of ['due', 'due-times'] as const) {
+    for (const index of ['due', 'times'] as const) {
       for (const user of await this.#dueUsers(index, mine, 0)) users.add(user)
       for (const user of await this.#dueUsers(index, others, OVERDUE_MS[index])) users.add(user)
     }
-    return await advanceInTurns([...users], ADVANCES, (user) => this.advance(user))
+    return await advanceUsers([...users], ADVANCES, (user) => this.advance(user))
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {
@@ -285,9 +286,11 @@ export class RedisStore implements Store {
   }
 
   /** Finds the users of these buckets whose time in the index is overdue for so long. */
-  async #dueUsers(index: 'due' | 'due-times', buckets: ReadonlySet<number>, overdueMs: number): Promise<string[]> {
+  async #dueUsers(index: 'due' | 'times', buckets: ReadonlySet<number>, overdueMs: number): Promise<string[]> {
     const args = { clock: this.#settings.clock?.() ?? '', maxUsers: SWEEP_BATCH, overdueMs }
-    return (await this.#mapErrors(() => this.#availability.dueUsers(index, buckets, args))).map(text)
+    // The next release is at most one window from now.
+    const horizonMs = index === 'due' ? this.#settings.rateWindowMs : ''
+    return (await this.#mapErrors(() => this.#availability.dueUsers(index, buckets, { ...args, horizonMs }))).map(text)
   }
 
   #step<Name extends LogScript>(name: Name, user: string, args: OwnArgs<Name>): Promise<Reply> {

@@ -1,4 +1,4 @@
-import type { BucketKey, UserKey } from './keys.ts'
+import type { UserKey } from './keys.ts'
 
 /** Keys of a user's log: every script that loads the log takes them first. */
 const LOG_KEYS = [
@@ -30,7 +30,7 @@ interface Script {
   args: readonly string[]
   /** Name of a list of further arguments, which follows `args`. */
   rest?: string
-  /** The script takes the keys and arguments of a log, and `prelude.lua` in front loads it. */
+  /** The script takes the keys and arguments of a log, and `prelude-load.lua` in front loads it. */
   log?: true
   /** Name of the script that carries out one item of this batch script. The fields of an item are `BATCH_FIELDS` and that script's own arguments. */
   each?: string
@@ -82,8 +82,7 @@ export const scripts = {
   renew: { keys: ['COUNTERS'], args: ['node'], rest: 'users' },
   counter: { keys: ['COUNTERS'], args: ['node'] },
   counters: { keys: ['COUNTERS'], args: ['node'], rest: 'further' },
-  due: { keys: ['DUE'], args: ['clock', 'maxUsers', 'overdueMs'], rest: 'further' },
-  'due-times': { keys: ['TIMES'], args: ['clock', 'maxUsers', 'overdueMs'], rest: 'further' },
+  due: { keys: ['ANY'], args: ['clock', 'maxUsers', 'overdueMs', 'horizonMs'], rest: 'further' },
   secret: { keys: ['ANY'], args: ['value'] },
   beat: { keys: ['NODES'], args: ['node', 'deadAfterMs', 'forgetAfterMs', 'maxNodes'] },
   'mark-dead': { keys: ['COUNTERS'], args: ['deadCounter'], rest: 'nodes' },
@@ -99,8 +98,6 @@ type NamesOf<Matching> = { [Name in ScriptName]: Scripts[Name] extends Matching 
 
 export type LogScript = NamesOf<{ log: true }>
 export type BatchScript = NamesOf<{ each: string }>
-/** Scripts that run once for each bucket, over one of its keys. */
-export type BucketScript = NamesOf<{ keys: readonly [BucketKey] }>
 
 export type Value = string | number
 

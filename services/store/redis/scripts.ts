@@ -34,11 +34,7 @@ export class Scripts {
   }
 
   /** Runs a script over keys of many buckets of this server, a few at a time, so that a publish waits for few of them. */
-  async over<Name extends 'counters' | 'due' | 'due-times'>(
-    name: Name,
-    keys: readonly string[],
-    args: Omit<Args<Name>, 'further'>
-  ): Promise<Reply[]> {
+  async over<Name extends 'counters' | 'due'>(name: Name, keys: readonly string[], args: Omit<Args<Name>, 'further'>): Promise<Reply[]> {
     const [perCall, atOnce] = this.#oneSlotPerCall ? [1, CALLS_AT_ONCE] : [KEYS_PER_CALL, 1]
     const replies: Reply[] = []
     for (const calls of slices(slices(keys, perCall), atOnce)) {

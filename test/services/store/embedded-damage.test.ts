@@ -218,7 +218,7 @@ t.test(
     const later = storeOn(folder)
     await later.open('node', new Recorder())
     t.teardown(() => later.close())
-    t.equal((await readAll(later, 'another', 'earliest')).lost, 0, 'once the lost rows would have expired, no user is told any more')
+    t.equal((await readAll(later, 'another', 'earliest')).lost, 0, 'after the lost rows would have expired, no user gets a gap')
   }
 )
 

@@ -64,7 +64,7 @@ export class Changes {
     this.#failures.clear()
   }
 
-  /** Forgets everything, because the user changed: pending changes report nothing any more. */
+  /** Forgets everything, because the user changed: pending changes no longer report anything. */
   clear(): void {
     this.#failures = new Map()
     this.#host.panel.withdrawOffer()

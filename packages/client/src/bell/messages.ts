@@ -16,7 +16,7 @@ export interface BellMessages {
   failed: string
   retry: string
   offline: string
-  /** The service ended the connection for good: it refused the token, or an operator disconnected the user. */
+  /** The service ended the connection permanently: it refused the token, or an operator disconnected the user. */
   stopped: string
   reconnect: string
   justNow: string

@@ -15,7 +15,7 @@ interface PanelHost extends ListHost {
 interface PanelView {
   /** The connection has been lost for long enough to show it. */
   offline: boolean
-  /** The SDK has disconnected for good. */
+  /** The SDK has disconnected permanently. */
   stopped: boolean
   /** True if new rows are live notifications, not a page. */
   animate: boolean

@@ -1,24 +1,26 @@
 #!lua flags=allow-oom
--- Advances a user: publishes scheduled notifications by their time, then moves parked notifications to the log, in the order of
--- their release and as far as the rate has room. Folds those that are many half-lives old into digests. Expiries were removed by loading.
--- Returns {released, folded, delivered, expired, left, next at}
-local queue, taken = {}, 0
+-- Advances a user: delivers the scheduled notifications that are due, then releases parked ones within the rate. Parked notifications that are
+-- many half-lives old are folded into digests. Loading has removed the expired ones before.
+-- Returns {released, folded, delivered, expired, still waiting, next at}
+
+-- Parked notifications read so far, in order of release, and how many of them were taken.
+local loaded, taken = {}, 0
 
 -- Returns the parked notification at a place behind those taken; 1 is the next. Returns nil past the last.
 local function peek(place)
   local index = taken + place
-  if index > #queue and #queue < taken + parked then
-    local members = redis.call('ZRANGE', PARKED, #queue, #queue + CHUNK - 1)
-    for _, member in ipairs(members) do queue[#queue + 1] = Waiting.read(member) end
+  if index > #loaded and #loaded < taken + parked then
+    local members = redis.call('ZRANGE', PARKED, #loaded, #loaded + CHUNK - 1)
+    for _, member in ipairs(members) do loaded[#loaded + 1] = Waiting.decode(member) end
   end
-  return queue[index]
+  return loaded[index]
 end
 
--- Takes a notification off the queue. Its idempotency keys follow it to the next offset.
-local function leave(waiting)
+-- Takes the next parked notification, which becomes a row at the next offset.
+local function take(waiting)
   forget_parked(waiting)
   move_keys(waiting, top + 1, 'l')
-  queue[taken + 1] = false
+  loaded[taken + 1] = false
   taken, parked = taken + 1, parked - 1
 end
 
@@ -27,30 +29,30 @@ local function is_worthless(waiting)
   return half_life ~= 0 and aged - time_of(waiting.row) > FOLD_AFTER_HALF_LIVES * half_life * 1000
 end
 
--- Publishes the notification at the head of the schedule as if now; false if it must wait for room among the parked.
+-- Publishes the next scheduled notification as if now. Returns false if it must be parked and PARKED_MAX are parked.
 local function deliver(member, at)
-  local waiting = Waiting.read(member)
-  local is_full = parked >= PARKED_MAX and must_park() and not turn_of(waiting.collapse_key)
+  local waiting = Waiting.decode(member)
+  local is_full = parked >= PARKED_MAX and must_park() and not parked_with_key(waiting.collapse_key)
   if is_full then return false end
   unschedule(waiting, at)
-  local id, tail, from = id_of(waiting.row), tail_of(waiting.row), { no = waiting.no, row = waiting.row, collapse_key = waiting.collapse_key }
+  local id, tail = id_of(waiting.row), tail_of(waiting.row)
   if must_park() then
     local no = park(id, tail, waiting)
-    move_keys(from, -no, 'p')
-    schedule()
+    move_keys(waiting, -no, 'p')
+    note_release()
   else
     make_room(true)
-    move_keys(from, top + 1, 'l')
+    move_keys(waiting, top + 1, 'l')
     append_notification(id, tail, waiting)
   end
   return true
 end
 
 local delivered = 0
-if due_at ~= 0 and due_at <= wall then
+if nearest_at ~= 0 and nearest_at <= wall then
   while delivered < DELIVER_BATCH do
-    local next_one = redis.call('ZRANGEBYSCORE', SCHEDULED, '-inf', int(wall), 'WITHSCORES', 'LIMIT', 0, 1)
-    if not next_one[1] or not deliver(next_one[1], tonumber(next_one[2])) then break end
+    local next_scheduled = redis.call('ZRANGEBYSCORE', SCHEDULED, '-inf', int(wall), 'WITHSCORES', 'LIMIT', 0, 1)
+    if not next_scheduled[1] or not deliver(next_scheduled[1], tonumber(next_scheduled[2])) then break end
     delivered = delivered + 1
   end
 end
@@ -67,25 +69,26 @@ while parked > 0 and free_slots() > 0 and released < RELEASE_BATCH do
     local ids = {}
     while waiting and is_worthless(waiting) do
       ids[#ids + 1] = id_of(waiting.row)
-      leave(waiting)
+      take(waiting)
       waiting = peek(1)
     end
     append('d', ids[1], digest_tail(ids, unread))
     folded = folded + #ids
   else
-    leave(waiting)
+    take(waiting)
     append_notification(id_of(waiting.row), tail_of(waiting.row), waiting)
   end
   released = released + 1
 end
 if taken > 0 then redis.call('ZREMRANGEBYRANK', PARKED, 0, taken - 1) end
-schedule()
+note_release()
 save()
 
--- A delivery that waits for room among the parked is next when one of them leaves.
+-- Returns when the next release, delivery or expiry is due; 0 if there is none. A delivery that waits for room among the parked is next when
+-- one of them is released.
 local function next_time()
   local release = parked == 0 and 0 or release_at(0)
-  local time = due_at
+  local time = nearest_at
   if time ~= 0 and time <= wall and parked >= PARKED_MAX then
     local expiry = redis.call('ZRANGE', EXPIRIES, 0, 0, 'WITHSCORES')[2]
     local delivery = redis.call('ZRANGEBYSCORE', SCHEDULED, '(' .. int(wall), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
@@ -94,5 +97,5 @@ local function next_time()
   return release > 0 and time > 0 and math.min(release, time) or release + time
 end
 
-local scheduled = due_at == 0 and 0 or redis.call('ZCARD', SCHEDULED)
+local scheduled = nearest_at == 0 and 0 or redis.call('ZCARD', SCHEDULED)
 return { released, folded, delivered, expired, parked + scheduled, next_time() }

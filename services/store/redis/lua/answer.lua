@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Answers a notification. The first answer stays: it marks the notification as read, cancels its expiry, and an `a` row tells the devices.
+-- Answers a notification. The first answer wins: it marks the notification as read, cancels its expiry, and appends an `a` row.
 -- @arg row_id       id for the `a` row
 -- @arg id           id of the notification
 -- @arg action
@@ -7,9 +7,9 @@
 -- @arg device_json  the device as JSON
 -- Returns {'answered', answer, replayed} | {'already', answer} | {'unknown'} | {'notOffered'}; answer: see prelude-options.lua
 local function answer()
-  local options = Options.of(id)
+  local options = Options.get(id)
   if not options then
-    local offset = look_up(id)
+    local offset = find_in_log(id)
     return { offset and 'notOffered' or 'unknown' }
   end
   if not string.find(',' .. options.actions .. ',', ',' .. action .. ',', 1, true) then return { 'notOffered' } end
@@ -18,9 +18,9 @@ local function answer()
     if string.match(first, '^%d+ (.*)$') == action .. ' ' .. device then return { 'answered', first, 1 } end
     return { 'already', first }
   end
-  if make_room(false) and not Options.of(id) then return { 'unknown' } end
+  if make_room(false) and not Options.get(id) then return { 'unknown' } end
   local text = int(now) .. ' ' .. action .. ' ' .. device
-  Options.note('a' .. id, text)
+  Options.set('a' .. id, text)
   cancel_expiry('l' .. id, options.expires_at)
   if counts_as_unread(states_of({ id })[id]) then
     redis.call('HSET', STATES, id, 'read')

@@ -223,7 +223,7 @@ if #rows > 0 and redis.call('EXISTS', STATES) == 1 then
   end
 end
 local answers = {}
-if optioned then
+if has_options then
   local ids = {}
   for _, row in ipairs(rows) do
     if kind_of(row) == 'n' then ids[#ids + 1] = id_of(row) end

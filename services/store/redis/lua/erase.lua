@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Erases a user: tells every node to close their connections, and deletes all keys. Only the time of the revocation stays, in META, for as
--- long as a token from before it may live.
--- @key KICKS
+-- Erases a user: tells the nodes to close the user's connections, and deletes all keys. The time of the revocation stays in META for as long
+-- as an older token may be valid.
+-- @key KICKS  as in disconnect.lua
 -- @arg reason
 -- Returns how many connections were told
 revoked = math.max(wall, revoked)

@@ -7,14 +7,14 @@
 local function find()
   for from = 0, parked - 1, CHUNK do
     for i, member in ipairs(redis.call('ZRANGE', PARKED, from, from + CHUNK - 1)) do
-      local row = Waiting.read(member).row
+      local row = Waiting.decode(member).row
       if id_of(row) == id then return { 'parked', row, release_at(from + i - 1) } end
     end
   end
-  if due_at ~= 0 then
+  if nearest_at ~= 0 then
     local members = redis.call('ZRANGE', SCHEDULED, 0, -1, 'WITHSCORES')
     for i = 1, #members, 2 do
-      local row = Waiting.read(members[i]).row
+      local row = Waiting.decode(members[i]).row
       if id_of(row) == id then return { 'scheduled', row, tonumber(members[i + 1]) } end
     end
   end

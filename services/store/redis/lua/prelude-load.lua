@@ -3,22 +3,22 @@
 --
 -- @key META      hash: e epoch, t top, f floor, u unread, a latest time, o time of the oldest row, l limiter times,
 --                n number of the latest parked, q how many are parked, r revoked before, x when to renew the expiry,
---                g tag of the row at t, c rows that are neither notifications nor digests, d nearest time in EXPIRIES or SCHEDULED,
---                j 1 if OPTIONS may have fields, or parked ones have levels
+--                g tag of the row at t, c rows that are neither notifications nor digests, d time of the next expiry or delivery,
+--                j 1 if OPTIONS may have fields, or parked notifications have levels
 -- @key LOG       list of rows; the row of offset f + 1 + i is at index i
 -- @key STATES    hash: id -> seen | read | archived
 -- @key KEYED     zset: first 12 of an id -> offset; minus the number under which it is parked or scheduled; if it was recalled, or expired,
 --                before it had an offset, the log's top at that time
--- @key PARKED    zset: a waiting notification, see prelude-options.lua -> number, less its level times LEVEL_WEIGHT
+-- @key PARKED    zset: a waiting notification, see prelude-options.lua -> its number - its level * LEVEL_WEIGHT
 -- @key CURSORS   hash: device -> '<epoch> <offset> <id8> <at>'
 -- @key REGISTRY  hash: node -> '<count> <JSON of its connections>'
 -- @key DUE       zset of the bucket: user -> time of the next release
--- @key COUNTERS  hash of the bucket: node -> wake-ups, attaches and detaches so far; below zero once the node was found dead
--- @key BODIES    hash: first 12 of an id that no row holds any more -> the rest of the id, behind 'l' (in the log), 'p' (parked: another one took
+-- @key COUNTERS  hash of the bucket: node -> wake-ups, attaches and detaches so far; below zero after the node was found dead
+-- @key BODIES    hash: first 12 of an id that no row holds -> the rest of the id, behind 'l' (in the log), 'p' (parked: another one took
 --                its turn), 'r' (recalled or expired before it had an offset) or 's<time of delivery> ' (scheduled)
 -- @arg user
 -- @arg clock      see prelude-clock.lua
--- @arg new_epoch  identity for the log, should it have to start afresh
+-- @arg new_epoch  identity of the log, if it has to start afresh
 local CHUNK = 128
 
 local function int(number)
@@ -31,7 +31,7 @@ local top, floor, unread = tonumber(meta[2] or 0), tonumber(meta[3] or 0), tonum
 local latest, oldest = tonumber(meta[5] or 0), tonumber(meta[6] or 0)
 local park_no, parked, revoked = tonumber(meta[8] or 0), tonumber(meta[9] or 0), tonumber(meta[10] or 0)
 local chain, changes = meta[12] or epoch, tonumber(meta[13] or 0)
-local due_at, optioned, times_changed = tonumber(meta[14] or 0), meta[15] == '1', false
+local nearest_at, has_options, times_changed = tonumber(meta[14] or 0), meta[15] == '1', false
 local limiter, fresh, clamped
 local nodes
 

@@ -1,22 +1,23 @@
--- Reads and writes what the user's notifications carry beside their content: options, answers and times. A user without any of it has
--- none of these keys, and the scripts call nothing for them.
+-- Reads and writes the options of a user's notifications, the answers to them, and the times at which they expire or are delivered. For a
+-- user whose notifications have no options, none of these keys exists, and no command is run for them.
 --
 -- @key OPTIONS    hash: 'i<id>' -> options of a notification in the log | 'a<id>' -> its answer, '<answered at> <action> <device>'
 --                 | 'l<collapse key>' -> id in the log | 'p<collapse key>' -> score in PARKED | 's<collapse key>' -> turn in SCHEDULED
--- @key SCHEDULED  zset: a waiting notification whose number has 12 digits -> time of delivery
+-- @key SCHEDULED  zset: a waiting notification, whose number has 12 digits -> time of delivery
 -- @key EXPIRIES   zset: 'l<id>' | 'p<score in PARKED>' | 's<turn in SCHEDULED>' -> time of expiry
 -- @key TIMES      zset of the bucket: user -> the nearest time in EXPIRIES or SCHEDULED
 --
 -- The options of a notification in the log: '<offset> <expires at> <actions, joined by commas, or -> <collapse key>'.
 -- A turn in SCHEDULED: '<time of delivery>:<number>'.
 
--- Reads and writes notifications that wait. LEVEL_WEIGHT orders PARKED by urgency before the number: it is larger than any number.
+-- Functions for waiting notifications, the members of PARKED and SCHEDULED. They are fields of a table because a Lua chunk may have at most 200
+-- locals. LEVEL_WEIGHT is larger than any number, so PARKED is in order of urgency, then of number.
 local Waiting = { LEVEL_WEIGHT = 1000000000000 }
--- Reads and writes what OPTIONS keeps.
+-- Functions for the fields of OPTIONS.
 local Options = {}
 
--- Reads a member of PARKED or SCHEDULED: '<number> <half-life> [+<level> <expires at> <actions> <length of the key> <key> ]<row>'.
-function Waiting.read(member)
+-- Decodes a member of PARKED or SCHEDULED: '<number> <half-life> [+<level> <expires at> <actions> <length of the key> <key> ]<row>'.
+function Waiting.decode(member)
   local no, half_life, rest = string.match(member, '^(%d+) ([^ ]+) (.*)$')
   local waiting = {
     member = member, no = tonumber(no), half_life = half_life, row = rest,
@@ -31,14 +32,15 @@ function Waiting.read(member)
   return waiting
 end
 
-function Options.has(waiting)
+-- Returns whether a notification has options beside its level.
+function Waiting.has_options(waiting)
   return waiting.expires_at > 0 or waiting.collapse_key ~= '' or waiting.actions ~= '-'
 end
 
--- Returns the member for a waiting notification, whose number is formatted already.
-function Waiting.member(no, waiting, row)
+-- Encodes a member of PARKED or SCHEDULED. `no` is its number as text.
+function Waiting.encode(no, waiting, row)
   local head = no .. ' ' .. waiting.half_life .. ' '
-  if waiting.level == 0 and not Options.has(waiting) then return head .. row end
+  if waiting.level == 0 and not Waiting.has_options(waiting) then return head .. row end
   local key = waiting.collapse_key
   return head .. '+' .. waiting.level .. ' ' .. int(waiting.expires_at) .. ' ' .. waiting.actions .. ' ' .. #key .. ' ' .. key .. ' ' .. row
 end
@@ -47,31 +49,32 @@ function Waiting.score(no, level)
   return int(no - level * Waiting.LEVEL_WEIGHT)
 end
 
-function Waiting.parked_at(score)
+function Waiting.parked_with_score(score)
   return redis.call('ZRANGEBYSCORE', PARKED, score, score)[1]
 end
 
--- Returns the parked notification of a turn, whose level is not known.
-function Waiting.parked_of(no)
+-- Returns the member of PARKED with a number. Its level is not known, so each is tried.
+function Waiting.parked_with_number(no)
   for level = 1, -2, -1 do
-    local member = Waiting.parked_at(Waiting.score(no, level))
+    local member = Waiting.parked_with_score(Waiting.score(no, level))
     if member then return member end
   end
 end
 
-function Waiting.turn(at, no)
+function Waiting.scheduled_turn(at, no)
   return int(at) .. ':' .. string.format('%012.0f', no)
 end
 
-function Waiting.scheduled_at(turn)
+-- Returns the member of SCHEDULED with a turn, and its time of delivery.
+function Waiting.scheduled_with_turn(turn)
   local at, no = string.match(turn, '^(%d+):(%d+)$')
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', SCHEDULED, at, at)) do
     if string.sub(member, 1, 12) == no then return member, tonumber(at) end
   end
 end
 
-function Options.note(field, value)
-  optioned = true
+function Options.set(field, value)
+  has_options = true
   redis.call('HSET', OPTIONS, field, value)
 end
 
@@ -88,41 +91,42 @@ local function cancel_expiry(member, at)
 end
 
 -- Returns the options of a notification in the log, or nil: offset, time of expiry, actions, collapse key.
-function Options.of(id)
-  local text = optioned and redis.call('HGET', OPTIONS, 'i' .. id)
+function Options.get(id)
+  local text = has_options and redis.call('HGET', OPTIONS, 'i' .. id)
   if not text then return nil end
   local offset, expires_at, actions, key = string.match(text, '^(%d+) (%d+) ([^ ]+) (.*)$')
   return { offset = tonumber(offset), expires_at = tonumber(expires_at), actions = actions, collapse_key = key }
 end
 
-function Options.keep(id, offset, waiting)
-  if not Options.has(waiting) then return end
-  Options.note('i' .. id, int(offset) .. ' ' .. int(waiting.expires_at) .. ' ' .. waiting.actions .. ' ' .. waiting.collapse_key)
-  if waiting.collapse_key ~= '' then Options.note('l' .. waiting.collapse_key, id) end
-  note_expiry('l' .. id, waiting.expires_at)
+-- Stores the options of a notification that is now in the log.
+function Options.add(id, offset, accepted)
+  if not Waiting.has_options(accepted) then return end
+  Options.set('i' .. id, int(offset) .. ' ' .. int(accepted.expires_at) .. ' ' .. accepted.actions .. ' ' .. accepted.collapse_key)
+  if accepted.collapse_key ~= '' then Options.set('l' .. accepted.collapse_key, id) end
+  note_expiry('l' .. id, accepted.expires_at)
 end
 
 -- Removes the options and the answer of a notification in the log.
-function Options.drop(id, options)
+function Options.remove(id, options)
   redis.call('HDEL', OPTIONS, 'i' .. id, 'a' .. id)
   cancel_expiry('l' .. id, options.expires_at)
   local field = 'l' .. options.collapse_key
   if options.collapse_key ~= '' and redis.call('HGET', OPTIONS, field) == id then redis.call('HDEL', OPTIONS, field) end
 end
 
--- Removes those of the notifications whose rows leave the log.
-function Options.drop_of(ids)
-  if not optioned then return end
+-- Removes the options and the answers of notifications whose rows leave the log.
+function Options.remove_all(ids)
+  if not has_options then return end
   for _, id in ipairs(ids) do
-    local options = Options.of(id)
-    if options then Options.drop(id, options) end
+    local options = Options.get(id)
+    if options then Options.remove(id, options) end
   end
-  if parked == 0 and redis.call('EXISTS', OPTIONS) == 0 then optioned = false end
+  if parked == 0 and redis.call('EXISTS', OPTIONS) == 0 then has_options = false end
 end
 
--- Removes all that concerns notifications in the log.
-function Options.reset()
-  if not optioned then return end
+-- Removes the options, answers and expiries of all notifications in the log.
+function Options.remove_of_log()
+  if not has_options then return end
   times_changed = true
   for _, field in ipairs(redis.call('HKEYS', OPTIONS)) do
     local kind = string.sub(field, 1, 1)
@@ -133,10 +137,10 @@ function Options.reset()
   end
 end
 
--- Returns {id, answer, ...} for those of the ids that have one.
+-- Returns {id, answer, ...} for the notifications that were answered.
 function Options.answers_of(ids)
   local answers = {}
-  if not optioned or #ids == 0 then return answers end
+  if not has_options or #ids == 0 then return answers end
   local fields = {}
   for i, id in ipairs(ids) do fields[i] = 'a' .. id end
   for from = 1, #ids, 1000 do
@@ -151,8 +155,8 @@ function Options.answers_of(ids)
   return answers
 end
 
--- Returns the nearest expiry or delivery; 0 if there is none.
-local function nearest_time()
+-- Returns the time of the next expiry or delivery; 0 if there is none.
+local function read_nearest()
   local expiry = redis.call('ZRANGE', EXPIRIES, 0, 0, 'WITHSCORES')[2]
   local delivery = redis.call('ZRANGE', SCHEDULED, 0, 0, 'WITHSCORES')[2]
   return math.min(tonumber(expiry or delivery or 0), tonumber(delivery or expiry or 0))

@@ -80,17 +80,18 @@ local function drop(to)
     if counts_as_unread(states[id]) then unread = unread - 1 end
     if states[id] then redis.call('HDEL', STATES, id) end
   end
-  Options.drop_of(ids)
+  Options.remove_all(ids)
   redis.call('LTRIM', LOG, to - floor, -1)
   floor = to
   local first = row_at(floor + 1)
   oldest = first and time_of(first) or 0
 end
 
--- Starts the log afresh. The keys of notifications that were recalled before they had an offset, and those of waiting ones, are kept; those of the log's rows are not.
+-- Starts the log afresh. The idempotency keys of its rows are removed. Those of waiting notifications, and of notifications that were recalled
+-- before they had an offset, are kept.
 local function reset()
   redis.call('DEL', LOG, STATES)
-  Options.reset()
+  Options.remove_of_log()
   redis.call('ZREMRANGEBYSCORE', KEYED, 0, '+inf')
   local bodies = redis.call('HGETALL', BODIES)
   for i = 1, #bodies, 2 do
@@ -241,7 +242,7 @@ local function remember(key, place)
 end
 
 -- Compares byte by byte, because Lua's own comparison follows the server's locale.
-local function before(a, b)
+local function is_before(a, b)
   for i = 1, math.min(#a, #b) do
     local x, y = string.byte(a, i), string.byte(b, i)
     if x ~= y then return x < y end
@@ -258,15 +259,15 @@ local function set_cursor(device, of, offset, id8)
   local cursors = redis.call('HGETALL', CURSORS)
   for i = 1, #cursors, 2 do
     local name, at = cursors[i], tonumber(string.match(cursors[i + 1], '(%d+)$'))
-    if name ~= device and (not oldest_at or at < oldest_at or (at == oldest_at and before(name, oldest_device))) then
+    if name ~= device and (not oldest_at or at < oldest_at or (at == oldest_at and is_before(name, oldest_device))) then
       oldest_device, oldest_at = name, at
     end
   end
   redis.call('HDEL', CURSORS, oldest_device)
 end
 
--- Writes to the bucket when the user's next release is due.
-local function schedule()
+-- Writes the time of the user's next release to DUE.
+local function note_release()
   -- With a free slot it is due whatever the clock says: a clock that is set back afterwards does not delay it.
   if parked == 0 then redis.call('ZREM', DUE, user) else redis.call('ZADD', DUE, free_slots() > 0 and 0 or release_at(0), user) end
 end
@@ -278,18 +279,18 @@ local function times_text()
   return table.concat(steps, ',')
 end
 
--- Tells the bucket when the user's next expiry or delivery is due.
-local function note_times()
-  due_at = nearest_time()
-  if due_at == 0 then redis.call('ZREM', TIMES, user) else redis.call('ZADD', TIMES, int(due_at), user) end
+-- Writes the time of the user's next expiry or delivery to TIMES.
+local function note_nearest()
+  nearest_at = read_nearest()
+  if nearest_at == 0 then redis.call('ZREM', TIMES, user) else redis.call('ZADD', TIMES, int(nearest_at), user) end
 end
 
--- Writes the fields of meta that changed, and the due time if the clamped limiter moves it. Renews the expiry of all the user's keys once in a sixteenth of it. While something
--- is scheduled, up to 30 days ahead, or expires, the keys live for twice as long.
+-- Writes the fields of meta that changed, and the time of the next release if the clamped limiter moves it. Renews the expiry of the user's
+-- keys once in a sixteenth of META_TTL_MS. A delivery or an expiry can be 30 days ahead, so keys of a user with one live twice as long.
 local function save()
   if epoch == '' then return end
-  local had_times = due_at ~= 0
-  if times_changed then note_times() end
+  local had_times = nearest_at ~= 0
+  if times_changed then note_nearest() end
   local fields = {}
   local function put(name, value, index)
     if value ~= (meta[index] or (name == 'l' and '' or '0')) then
@@ -297,7 +298,7 @@ local function save()
       fields[#fields + 1] = value
     end
   end
-  if clamped and parked > 0 then schedule() end
+  if clamped and parked > 0 then note_release() end
   put('e', epoch, 1)
   put('t', int(top), 2)
   put('f', int(floor), 3)
@@ -310,15 +311,15 @@ local function save()
   put('r', int(revoked), 10)
   put('g', chain, 12)
   put('c', int(changes), 13)
-  put('d', int(due_at), 14)
-  put('j', optioned and '1' or '0', 15)
-  local renew = now >= tonumber(meta[11] or 0) or revoked ~= tonumber(meta[10] or 0) or (due_at ~= 0 and not had_times)
+  put('d', int(nearest_at), 14)
+  put('j', has_options and '1' or '0', 15)
+  local renew = now >= tonumber(meta[11] or 0) or revoked ~= tonumber(meta[10] or 0) or (nearest_at ~= 0 and not had_times)
   if renew then put('x', int(now + math.floor(META_TTL_MS / 16)), 11) end
   if #fields > 0 then redis.call('HSET', META, unpack(fields)) end
   if not renew then return end
-  local ttl = due_at == 0 and META_TTL_MS or 2 * META_TTL_MS
+  local ttl = nearest_at == 0 and META_TTL_MS or 2 * META_TTL_MS
   for _, key in ipairs({ LOG, STATES, KEYED, PARKED, CURSORS, BODIES }) do redis.call('PEXPIRE', key, ttl) end
-  if optioned or due_at ~= 0 then
+  if has_options or nearest_at ~= 0 then
     for _, key in ipairs({ OPTIONS, SCHEDULED, EXPIRIES }) do redis.call('PEXPIRE', key, ttl) end
   end
   -- Meta has the revocation, which must outlive every token that was issued before it.

@@ -1,4 +1,4 @@
--- Publishes one notification: appends it, parks it over the rate, schedules it, or finds that it was published before.
+-- Publishes one notification: schedules it, parks it over the rate, or appends it. A repeat with the same key returns the first outcome.
 -- @arg id
 -- @arg keyed      '1' if an Idempotency-Key made the id
 -- @arg tail       the row's tail
@@ -7,15 +7,16 @@
 -- Returns a line: 'accepted <epoch> <offset> <nodes woken> <replayed> <id8>' | 'parked <release at> <replayed>'
 --         | 'scheduled <deliver at> <replayed>' | 'recalled' | 'full <retry after ms>' | 'scheduled-full <retry after ms>' | 'conflict'
 local key, body = key_of(id), string.sub(id, 13)
-local waiting = { half_life = half_life, level = 0, expires_at = 0, actions = '-', collapse_key = '' }
+local accepted = { half_life = half_life, level = 0, expires_at = 0, actions = '-', collapse_key = '' }
 local deliver_at = 0
 if options ~= '' then
   local level, expires_at, at, actions, collapse_key = string.match(options, '^(%-?%d+) (%d+) (%d+) ([^ ]+) (.*)$')
-  waiting.level, waiting.expires_at, deliver_at = tonumber(level), tonumber(expires_at), tonumber(at)
-  waiting.actions, waiting.collapse_key = actions, collapse_key
+  accepted.level, accepted.expires_at, deliver_at = tonumber(level), tonumber(expires_at), tonumber(at)
+  accepted.actions, accepted.collapse_key = actions, collapse_key
 end
 
--- Returns the id that the key made first: from BODIES, or from the row at its place, which is its own or the digest it was folded into.
+-- Returns the id that the key made first: from BODIES, or from the row at its place, which is the notification or the digest it was folded
+-- into.
 local function first_id(kept, place)
   if kept then return key .. string.sub(kept, 2) end
   local row = row_at(place)
@@ -24,15 +25,16 @@ local function first_id(kept, place)
   end
 end
 
+-- Returns the outcome of the first publish with the key.
 local function replayed(place)
   local kept = redis.call('HGET', BODIES, key)
   if place < 0 then
     local first, rest = string.match(kept or '', '^s(%d+) (.*)$')
     if first then return rest == body and { 'scheduled', first, 1 } or { 'conflict' } end
-    local member = Waiting.parked_of(-place)
+    local member = Waiting.parked_with_number(-place)
     if not member then return { 'recalled' } end
-    local parked_one = Waiting.read(member)
-    if (kept and string.sub(kept, 2) or string.sub(id_of(parked_one.row), 13)) ~= body then return { 'conflict' } end
+    local first_parked = Waiting.decode(member)
+    if (kept and string.sub(kept, 2) or string.sub(id_of(first_parked.row), 13)) ~= body then return { 'conflict' } end
     return { 'parked', release_at(redis.call('ZRANK', PARKED, member)), 1 }
   end
   if first_id(kept, place) ~= id then return { 'conflict' } end
@@ -40,25 +42,25 @@ local function replayed(place)
   return { 'accepted', epoch, place, 0, 1, id8_at(place) }
 end
 
--- Schedules, or takes the turn of the scheduled one with the same collapse key.
-local function schedule_one()
-  local turn = waiting.collapse_key ~= '' and optioned and redis.call('HGET', OPTIONS, 's' .. waiting.collapse_key)
+-- Schedules the notification. It takes the turn of the scheduled one with the same collapse key, if there is one.
+local function schedule()
+  local turn = accepted.collapse_key ~= '' and has_options and redis.call('HGET', OPTIONS, 's' .. accepted.collapse_key)
   if not turn and redis.call('ZCARD', SCHEDULED) >= SCHEDULED_MAX then
     local first = redis.call('ZRANGE', SCHEDULED, 0, 0, 'WITHSCORES')[2]
     return { 'scheduled-full', int(math.max(0, tonumber(first or wall) - wall)) }
   end
   local no = park_no + 1
   if turn then
-    local member, at = Waiting.scheduled_at(turn)
-    local old = Waiting.read(member)
+    local member, at = Waiting.scheduled_with_turn(turn)
+    local old = Waiting.decode(member)
     unschedule(old, at)
     no = old.no
   end
   park_no, latest, times_changed = math.max(park_no, no), now, true
   local row = 'n' .. string.format('%013.0f', now) .. id .. NO_TAG .. tail
-  redis.call('ZADD', SCHEDULED, int(deliver_at), Waiting.member(string.format('%012.0f', no), waiting, row))
-  if waiting.collapse_key ~= '' then Options.note('s' .. waiting.collapse_key, Waiting.turn(deliver_at, no)) end
-  note_expiry('s' .. Waiting.turn(deliver_at, no), waiting.expires_at)
+  redis.call('ZADD', SCHEDULED, int(deliver_at), Waiting.encode(string.format('%012.0f', no), accepted, row))
+  if accepted.collapse_key ~= '' then Options.set('s' .. accepted.collapse_key, Waiting.scheduled_turn(deliver_at, no)) end
+  note_expiry('s' .. Waiting.scheduled_turn(deliver_at, no), accepted.expires_at)
   if keyed == '1' then
     remember(key, -no)
     redis.call('HSET', BODIES, key, 's' .. int(deliver_at) .. ' ' .. body)
@@ -68,17 +70,17 @@ local function schedule_one()
 end
 
 local function publish()
-  if deliver_at > wall then return schedule_one() end
+  if deliver_at > wall then return schedule() end
   if must_park() then
-    local no = park(id, tail, waiting)
+    local no = park(id, tail, accepted)
     if not no then return { 'full', release_at(parked) - wall } end
     if keyed == '1' then remember(key, -no) end
-    schedule()
-    return { 'parked', release_of(no, waiting.level), 0 }
+    note_release()
+    return { 'parked', release_of_turn(no, accepted.level), 0 }
   end
   make_room(true)
   if keyed == '1' then remember(key, top + 1) end
-  local woken = append_notification(id, tail, waiting)
+  local woken = append_notification(id, tail, accepted)
   return { 'accepted', epoch, top, woken, 0, chain }
 end
 

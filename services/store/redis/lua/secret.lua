@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Keeps a secret, unless there is one.
+-- Stores a secret if there is none yet.
 -- @key ANY
 -- @arg value  hexadecimal
--- Returns the secret that is kept
+-- Returns the stored secret
 redis.call('SET', ANY, value, 'NX')
 return redis.call('GET', ANY)

@@ -4,11 +4,11 @@ import type { AdvanceCounts, AdvanceResult, SweepResult } from './store.ts'
 const BUDGET_MS = 300
 
 /**
- * Advances the users of one sweep, `concurrency` at a time, until the budget is used up. The order starts at a random user, so that no user is
- * always left over. Users who are left over, and those whose step failed, stay due for the next sweep. If nothing was done for a user,
- * another node did it and schedules the rest.
+ * Advances the users of one sweep, `concurrency` at a time, until the budget is used up. The order starts at a random user, so that every user
+ * is reached by some sweep. The other users, and those whose step failed, stay due for the next sweep. If a step changed nothing, another node
+ * advanced the user and schedules the rest.
  */
-export async function advanceInTurns(
+export async function advanceUsers(
   users: string[],
   concurrency: number,
   advance: (user: string) => Promise<AdvanceResult>
@@ -30,7 +30,7 @@ export async function advanceInTurns(
   return total
 }
 
-/** Adds the counts of another step. */
+/** Adds the counts of a step to a total. */
 export function addAdvanced(total: AdvanceCounts, { released, folded, delivered, expired }: AdvanceCounts): void {
   total.released += released
   total.folded += folded
@@ -38,7 +38,7 @@ export function addAdvanced(total: AdvanceCounts, { released, folded, delivered,
   total.expired += expired
 }
 
-/** Rerotated whether the step changed anything. */
+/** Returns whether the step changed anything. */
 export function hasAdvanced({ released, delivered, expired }: AdvanceCounts): boolean {
   return released + delivered + expired > 0
 }

@@ -1,4 +1,5 @@
--- Moves notifications between the schedule, the parked ones and the log, and takes them back. Loading ends here: what has expired is removed.
+-- Moves notifications: from SCHEDULED to PARKED or the log, from PARKED to the log, and out of all three. The loading of a log ends here,
+-- with removing what has expired.
 
 local function key_of(id)
   return string.sub(id, 1, 12)
@@ -6,7 +7,7 @@ end
 
 local move_keys
 do
-  -- Moves an idempotency key, and the rest of the id that it made, which BODIES keeps if no row does.
+  -- Sets the place of an idempotency key. If no row holds the id that the key made, BODIES keeps the rest of the id.
   --   place  offset in the log, or minus a turn
   --   kind   'l' in the log | 'p' parked | 'r' recalled, or expired, before it had an offset
   local function move_key(key, place, kind, own_id)
@@ -20,7 +21,7 @@ do
     remember(key, place)
   end
 
-  -- Moves the keys that stand at the turn of a waiting notification. Only if it has a collapse key, further ones than its own may.
+  -- Moves the keys that refer to the turn of a waiting notification. If it has a collapse key, keys of replaced notifications may do so too.
   function move_keys(waiting, place, kind)
     local id = id_of(waiting.row)
     local turn = int(-waiting.no)
@@ -28,12 +29,12 @@ do
       for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYED, turn, turn)) do move_key(key, place, kind, id) end
       return
     end
-    local held = redis.call('ZSCORE', KEYED, key_of(id))
-    if held and tonumber(held) == -waiting.no then move_key(key_of(id), place, kind, id) end
+    local current = redis.call('ZSCORE', KEYED, key_of(id))
+    if current and tonumber(current) == -waiting.no then move_key(key_of(id), place, kind, id) end
   end
 end
 
--- Removes what is noted of a parked notification outside PARKED.
+-- Removes the collapse key and the expiry of a parked notification.
 local function forget_parked(waiting)
   local score = Waiting.score(waiting.no, waiting.level)
   if waiting.collapse_key ~= '' then redis.call('HDEL', OPTIONS, 'p' .. waiting.collapse_key) end
@@ -50,21 +51,21 @@ local function unschedule(waiting, at)
   times_changed = true
   redis.call('ZREM', SCHEDULED, waiting.member)
   if waiting.collapse_key ~= '' then redis.call('HDEL', OPTIONS, 's' .. waiting.collapse_key) end
-  cancel_expiry('s' .. Waiting.turn(at, waiting.no), waiting.expires_at)
+  cancel_expiry('s' .. Waiting.scheduled_turn(at, waiting.no), waiting.expires_at)
 end
 
--- Empties the row of a notification and removes what is kept of it.
+-- Empties the row of a notification in the log, and removes its state, options and answer.
 local function remove(id, offset, row, options)
   if counts_as_unread(states_of({ id })[id]) then unread = unread - 1 end
   redis.call('HDEL', STATES, id)
   redis.call('LSET', LOG, offset - floor - 1, rewritten(row, 'x', ''))
   changes = changes + 1
-  if options then Options.drop(id, options) end
+  if options then Options.remove(id, options) end
 end
 
--- Looks for a notification in the log. Returns its offset, its row and its options; 'folded' in their place if a digest names it.
-local function look_up(id)
-  local options = Options.of(id)
+-- Finds a notification in the log. Returns its offset, its row and its options. If it was folded into a digest, returns nil, nil, 'folded'.
+local function find_in_log(id)
+  local options = Options.get(id)
   if options then return options.offset, row_at(options.offset), options end
   local offset, found, folded
   each_row(top, function(row, at)
@@ -80,26 +81,26 @@ local function look_up(id)
   return offset, found, not offset and folded and 'folded' or nil
 end
 
--- Takes a notification out of the log; an `r` row with the id `row_id` tells the devices. `reason` is JSON.
+-- Retracts a notification that is in the log, and appends an `r` row with the id `row_id`. `reason` is JSON.
 local function retract_row(id, reason, row_id)
-  local offset, row, options = look_up(id)
-  if offset and make_room(false) then offset, row, options = look_up(id) end
+  local offset, row, options = find_in_log(id)
+  if offset and make_room(false) then offset, row, options = find_in_log(id) end
   if not offset then return options or 'unknown' end
   remove(id, offset, row, options)
   append('r', row_id, retraction_tail(offset, id, reason, unread, options and options.collapse_key or ''))
   return 'retracted'
 end
 
--- Appends a notification for which there is room. One with the same collapse key in the log gives way to it. Returns how many nodes were woken.
-local function append_notification(id, tail, waiting)
-  local replaced = waiting.collapse_key ~= '' and optioned and redis.call('HGET', OPTIONS, 'l' .. waiting.collapse_key)
+-- Appends a notification, for which make_room made room. It replaces the one with the same collapse key. Returns how many nodes were woken.
+local function append_notification(id, tail, accepted)
+  local replaced = accepted.collapse_key ~= '' and has_options and redis.call('HGET', OPTIONS, 'l' .. accepted.collapse_key)
   if replaced then
-    local options = Options.of(replaced)
+    local options = Options.get(replaced)
     remove(replaced, options.offset, row_at(options.offset), options)
     tail = '"replaces":"' .. replaced .. '",' .. tail
   end
   local woken = append('n', id, tail)
-  Options.keep(id, top, waiting)
+  Options.add(id, top, accepted)
   return woken
 end
 
@@ -107,69 +108,70 @@ local function must_park()
   return parked > 0 or free_slots() == 0
 end
 
--- Returns the parked notification whose turn the one with this collapse key takes.
-local function turn_of(collapse_key)
-  local score = collapse_key ~= '' and optioned and redis.call('HGET', OPTIONS, 'p' .. collapse_key)
-  return score and Waiting.read(Waiting.parked_at(score)) or nil
+-- Returns the parked notification with this collapse key.
+local function parked_with_key(collapse_key)
+  local score = collapse_key ~= '' and has_options and redis.call('HGET', OPTIONS, 'p' .. collapse_key)
+  return score and Waiting.decode(Waiting.parked_with_score(score)) or nil
 end
 
 local park
 do
-  -- Keeps the rest of the id that an idempotency key made, of a waiting notification that gives its turn to another one.
+  -- Keeps in BODIES the rest of the id of a parked notification that is replaced, if an idempotency key made the id.
   local function keep_body(waiting, turn)
     local id = id_of(waiting.row)
-    local held = redis.call('ZSCORE', KEYED, key_of(id))
-    if held and tonumber(held) == -turn and redis.call('HEXISTS', BODIES, key_of(id)) == 0 then
+    local current = redis.call('ZSCORE', KEYED, key_of(id))
+    if current and tonumber(current) == -turn and redis.call('HEXISTS', BODIES, key_of(id)) == 0 then
       redis.call('HSET', BODIES, key_of(id), 'p' .. string.sub(id, 13))
       redis.call('PEXPIRE', BODIES, META_TTL_MS, 'NX')
     end
   end
 
-  -- Parks a notification, or gives it the turn of the parked one with its collapse key. Returns its turn; nil if no more may be parked.
-  function park(id, tail, waiting)
-    local old = turn_of(waiting.collapse_key)
+  -- Parks a notification. It takes the turn of the parked one with the same collapse key, if there is one. Returns its number; nil if
+  -- PARKED_MAX are parked. Sets `accepted.level` to the level of the turn.
+  function park(id, tail, accepted)
+    local old = parked_with_key(accepted.collapse_key)
     if not old and parked >= PARKED_MAX then return nil end
-    local no, level = park_no + 1, waiting.level
+    local no, level = park_no + 1, accepted.level
     if old then
       unpark(old)
       keep_body(old, old.no)
       no, level = old.no, old.level
     end
-    waiting.level = level
+    accepted.level = level
     park_no, parked, latest = math.max(park_no, no), parked + 1, now
     local score = Waiting.score(no, level)
-    redis.call('ZADD', PARKED, score, Waiting.member(int(no), waiting, 'n' .. string.format('%013.0f', now) .. id .. NO_TAG .. tail))
+    redis.call('ZADD', PARKED, score, Waiting.encode(int(no), accepted, 'n' .. string.format('%013.0f', now) .. id .. NO_TAG .. tail))
     redis.call('PEXPIRE', PARKED, META_TTL_MS, 'NX')
-    if level ~= 0 then optioned = true end
-    if waiting.collapse_key ~= '' then Options.note('p' .. waiting.collapse_key, score) end
-    note_expiry('p' .. score, waiting.expires_at)
+    if level ~= 0 then has_options = true end
+    if accepted.collapse_key ~= '' then Options.set('p' .. accepted.collapse_key, score) end
+    note_expiry('p' .. score, accepted.expires_at)
     return no
   end
 end
 
--- Returns when a parked notification will be released, if nothing is recalled. Without options and levels it is the last one.
-local function release_of(no, level)
-  if not optioned then return release_at(parked - 1) end
+-- Returns when the parked notification with this number and level will be released, if none is recalled. Without levels it is the last one.
+local function release_of_turn(no, level)
+  if not has_options then return release_at(parked - 1) end
   return release_at(redis.call('ZCOUNT', PARKED, '-inf', '(' .. Waiting.score(no, level)))
 end
 
--- Takes a notification back, wherever it is. Returns the word of retract.lua.
+-- Retracts a notification that is parked, scheduled or in the log. Returns the word of retract.lua.
 local function retract(id, reason, row_id)
   for from = 0, parked - 1, CHUNK do
     for _, member in ipairs(redis.call('ZRANGE', PARKED, from, from + CHUNK - 1)) do
-      local waiting = Waiting.read(member)
+      local waiting = Waiting.decode(member)
       if id_of(waiting.row) == id then
         unpark(waiting)
         move_keys(waiting, top, 'r')
-        schedule()
+        note_release()
         return 'unparked'
       end
     end
   end
-  if due_at ~= 0 then
+  if nearest_at ~= 0 then
     local members = redis.call('ZRANGE', SCHEDULED, 0, -1, 'WITHSCORES')
     for i = 1, #members, 2 do
-      local waiting = Waiting.read(members[i])
+      local waiting = Waiting.decode(members[i])
       if id_of(waiting.row) == id then
         unschedule(waiting, tonumber(members[i + 1]))
         move_keys(waiting, top, 'r')
@@ -181,13 +183,13 @@ local function retract(id, reason, row_id)
 end
 
 local expired = 0
-if due_at ~= 0 and due_at <= wall then
-  -- Takes a waiting notification that has expired off the parked or the scheduled ones. Returns false if it is not there.
+if nearest_at ~= 0 and nearest_at <= wall then
+  -- Removes a waiting notification that has expired. Returns false if there is none.
   local function expire_waiting(kind, rest)
     local member, at
-    if kind == 'p' then member = Waiting.parked_at(rest) else member, at = Waiting.scheduled_at(rest) end
+    if kind == 'p' then member = Waiting.parked_with_score(rest) else member, at = Waiting.scheduled_with_turn(rest) end
     if not member then return false end
-    local waiting = Waiting.read(member)
+    local waiting = Waiting.decode(member)
     if kind == 'p' then unpark(waiting) else unschedule(waiting, at) end
     move_keys(waiting, top, 'r')
     return true
@@ -196,9 +198,9 @@ if due_at ~= 0 and due_at <= wall then
   times_changed = true
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', EXPIRIES, '-inf', int(wall), 'LIMIT', 0, EXPIRE_BATCH)) do
     local kind, rest, done = string.sub(member, 1, 1), string.sub(member, 2), nil
-    -- The row of an expiry has the id of its notification: a step may write many.
+    -- The row has the id of its notification: one step may append many retractions, and an argument is one id.
     if kind == 'l' then done = retract_row(rest, '"expired"', rest) == 'retracted' else done = expire_waiting(kind, rest) end
     if done then expired = expired + 1 else redis.call('ZREM', EXPIRIES, member) end
-    if kind == 'p' and done then schedule() end
+    if kind == 'p' and done then note_release() end
   end
 end
