@@ -27,10 +27,10 @@ export class LocalUser {
   readonly user: string
   readonly #connections: LocalConnection[] = []
   readonly #retentionMs: number
-  /** Epoch of the log, '' until the store told it, and the offset of the newest row known. */
+  /** Epoch of the log, '' before the store's first answer, and the offset of the newest row known. */
   #epoch = ''
   #top = 0
-  /** The highest offset that a wake-up told in this epoch. */
+  /** Highest offset of a wake-up in this epoch. */
   #wokenTop = 0
   /** The time at which the oldest row expires, on the monotonic clock; undefined while the node knows no row. */
   #expiresAt: number | undefined
@@ -75,7 +75,7 @@ export class LocalUser {
     }))
   }
 
-  /** Records the top of the log as the store told it. */
+  /** Records the top of the log, from an answer of the store or a wake-up. */
   observe(epoch: string, top: number): void {
     if (top > 0) this.#expiresAt ??= performance.now() + this.#retentionMs
     if (epoch === this.#epoch) this.#top = Math.max(this.#top, top)
@@ -86,7 +86,7 @@ export class LocalUser {
     }
   }
 
-  /** Returns the newest place of the log that the store told this node, or undefined before its first answer. */
+  /** Returns the newest place of the log that this node got from the store; undefined before its first answer. */
   lastSeen(): LogPlace | undefined {
     return this.#epoch === '' ? undefined : { epoch: this.#epoch, offset: this.#top }
   }
@@ -97,8 +97,8 @@ export class LocalUser {
   }
 
   /**
-   * Passes a wake-up to the connections, with one frame for all of them. A wake-up that repeats an offset may tell of another row at that offset:
-   * the connections read the log.
+   * Passes a wake-up to the connections, with one frame for all of them. A wake-up that repeats an offset may be for another row at that
+   * offset, so the connections read the log.
    */
   wake(position: Position, row: Buffer | undefined): void {
     const { epoch, offset } = position
@@ -113,14 +113,14 @@ export class LocalUser {
     for (const connection of this.connections) connection.wake(position, frame)
   }
 
-  /** Records when the oldest row expires, as a read told it: milliseconds from now, 0 if the log has no row. */
+  /** Records when the oldest row expires, from an answer of the store: milliseconds from now, 0 if the log has no row. */
   expireIn(ms: number): void {
     this.#expiresAt = ms > 0 ? performance.now() + ms : undefined
   }
 
   /**
-   * Returns whether the log must be read because its oldest row expired. Returns true once per second until a read told the next expiry, since the
-   * clock of the store may be behind this node's.
+   * Returns whether the log must be read because its oldest row expired. Returns true once per second until a read returned the next expiry,
+   * because the clock of the store may be behind this node's.
    */
   takeExpiry(now: number): boolean {
     if (this.#expiresAt === undefined || now < this.#expiresAt) return false

@@ -13,13 +13,13 @@ const COUNTERS: [name: string, help: string, read: (counters: Counters) => numbe
   ['belfry_folded_total', 'Parked notifications folded into digests, by this node', (c) => c.folded],
   ['belfry_recalled_total', 'Notifications recalled', (c) => c.recalled],
   ['belfry_wake_ups_total', 'Wake-ups received', (c) => c.wakeUps],
-  ['belfry_delivered_live_total', 'Row frames sent as wake-ups came', (c) => c.deliveredLive],
+  ['belfry_delivered_live_total', 'Row frames sent on a wake-up', (c) => c.deliveredLive],
   ['belfry_delivered_replay_total', 'Row frames sent from the log', (c) => c.deliveredReplay],
   ['belfry_reads_total', 'Reads of a log for a connection', (c) => c.reads],
-  ['belfry_acks_total', 'Acknowledgements taken', (c) => c.acks],
-  ['belfry_bad_acks_total', 'Acknowledgements of what was never sent', (c) => c.badAcks],
-  ['belfry_acks_failed_total', 'Cursor writes the store did not take; they are tried again', (c) => c.acksFailed],
-  ['belfry_log_lines_dropped_total', 'Log lines dropped because their destination took none', (c) => c.logLinesDropped],
+  ['belfry_acks_total', 'Acknowledgements accepted', (c) => c.acks],
+  ['belfry_bad_acks_total', 'Acknowledgements of rows that were never sent', (c) => c.badAcks],
+  ['belfry_acks_failed_total', 'Cursor writes that failed; they are retried', (c) => c.acksFailed],
+  ['belfry_log_lines_dropped_total', 'Log lines dropped because stdout accepts no data', (c) => c.logLinesDropped],
   ['belfry_sockets_dropped_total', 'TCP connections dropped because the file descriptors are used up', (c) => c.socketsDropped]
 ]
 

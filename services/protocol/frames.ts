@@ -5,11 +5,11 @@ export interface Notification {
   title: string
   timestamp: number
   ref?: string
-  /** After it the notification is nowhere: it is retracted with the reason `expired`, unless it was answered. */
+  /** At this time the notification is retracted with the reason `expired`, unless it was answered. */
   expiresAt?: number
-  /** At most one notification of a key is shown: this one takes the place of the others. */
+  /** At most one notification of a key is shown: this one replaces the others. */
   collapseKey?: string
-  /** The id of the notification whose place it took in the log. */
+  /** The id of the notification that this one replaced in the log. */
   replaces?: string
   /** Default `normal`. `very-low` and `low` raise no toast. */
   urgency?: Urgency

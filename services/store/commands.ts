@@ -132,7 +132,7 @@ export type AttachResult =
   | { status: 'revoked' }
   /**
    * Not registered: the user has `maxConnections` connections. `silentMs` is present if other nodes hold some of them: the time since the last
-   * heartbeat of the node that was silent longest. If that node is dead, its connections will soon be counted no more.
+   * heartbeat of the node that was silent longest. If that node is dead, its connections will soon no longer count.
    */
   | { status: 'limit'; silentMs?: number }
 

@@ -7,7 +7,7 @@ import { command, on, own, UNAVAILABLE } from '../fixtures/redis-ground.ts'
 import { TcpProxy } from '../fixtures/tcp-proxy.ts'
 import { until } from '../fixtures/wait.ts'
 
-/** Publishes without a break until stopped; every one that was accepted is told to `accepted`. */
+/** Publishes without a break until it is stopped. Calls `accepted` for each accepted publish. */
 function load(node: Follower, users: string[], publishers = 4) {
   const accepted = new Map<string, string[]>(users.map((user) => [user, []]))
   let refused = 0

@@ -22,10 +22,11 @@ import { DOUBLE_BYTES, decodeParked, decodeScheduled, encodeParked, encodeSchedu
  * Parts: `a` meta, the first key of a user · `c` cursors · `k` idempotency key -> place · `l` offset (6) -> row ·
  * `o` notification id -> options and answer · `p` turn (6) -> parked notification · `q` turn (6) -> scheduled notification ·
  * `s` notification id -> state.
- * Format 2 had no options, answers and scheduled notifications. Format 1 had 'u' for 'w', neither checksums nor the counts in meta, and rows without tags: see `upgrade.ts`.
+ * Format 2 had no options, answers and scheduled notifications. Format 1 had 'u' for 'w', neither checksums nor the counts in meta, and rows
+ * without tags: see `upgrade.ts`.
  */
 export const FORMAT_VERSION = '3'
-/** The format before: all of it is in this one. */
+/** The format before. Its entries are valid in this format, so a folder of it needs no upgrade. */
 export const PREVIOUS_VERSION = '2'
 
 export const versionRange: [Buffer, Buffer] = [Buffer.from('v'), Buffer.from('w')]

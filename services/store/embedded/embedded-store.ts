@@ -59,7 +59,7 @@ const TOUCH_AFTER_MS = META_TTL_MS / 16
 /**
  * The store of a single node: the state machine over an embedded database, in a folder that one process holds.
  *
- * **Durable before told.** Each result and each wake-up comes after the sync of everything that it tells of. Concurrent steps share syncs.
+ * **Durable before told.** Each result and each wake-up comes after the sync of every change that it reports. Concurrent steps share syncs.
  *
  * After a failed write the store is unavailable. `SessionKeeper` drops the states in memory and reopens the folder until a write succeeds.
  */

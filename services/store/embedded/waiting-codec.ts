@@ -2,7 +2,7 @@ import { NO_OPTIONS, type Parked, type Scheduled } from '../state.ts'
 
 /** Bytes of a number that is stored as a double. */
 export const DOUBLE_BYTES = 8
-/** First byte of the options of a waiting notification. It is no kind of a row, so a value without options is told by it. */
+/** First byte of the options of a waiting notification. No row begins with it, so it tells a value with options from one without. */
 const OPTIONS_MARK = 0x01
 
 /**

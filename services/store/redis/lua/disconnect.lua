@@ -6,7 +6,7 @@
 -- @arg connection_id  '' for all
 -- @arg revoke         '1' to refuse the tokens issued up to now
 -- @arg reason
--- Returns how many connections were told
+-- Returns the number of connections that nodes were told to close
 if revoke == '1' then
   begin()
   revoked = math.max(wall, revoked)

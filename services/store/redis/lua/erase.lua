@@ -3,7 +3,7 @@
 -- as an older token may be valid.
 -- @key KICKS  as in disconnect.lua
 -- @arg reason
--- Returns how many connections were told
+-- Returns the number of connections that nodes were told to close
 revoked = math.max(wall, revoked)
 local head = ' 0 * ' .. #user .. ' ' .. user
 local told = 0

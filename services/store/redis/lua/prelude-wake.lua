@@ -18,7 +18,7 @@ local function tell(node, registry, counters, kind, head, body)
   return true
 end
 
--- Wakes nodes for a new row. Returns those that were told.
+-- Wakes nodes for a new row. Returns the nodes that were woken.
 local function wake_nodes(nodes, registry, counters, user, offset, epoch, row)
   if #nodes == 0 then return nodes end
   local head = ' ' .. offset .. ' ' .. epoch .. ' ' .. #user .. ' ' .. user
