@@ -7,7 +7,7 @@ const SWEEP_INTERVAL_MS = 1000
 /** Delay added to every timer, so that the row is due when the timer fires, milliseconds. */
 const TIMER_SLACK_MS = 2
 
-/** Longest delay of a timer, milliseconds. The sweep finds what is due later. */
+/** Longest delay of a timer, milliseconds. The sweep finds later times. */
 const HORIZON_MS = 600_000
 
 /** Shortest delay after a step that found nothing due, milliseconds: the clock of the store may be behind this node's. */
@@ -24,7 +24,7 @@ interface UserTimer {
  *
  * The node that parked or scheduled a notification sets a timer for its user. A timer can be lost with its node, so every node also sweeps its
  * share of the users each second, and sets timers for the users for whom more is due. Releases, deliveries and expiries therefore survive the
- * death of every node. The store decides what is due, so any node may advance any user at any time.
+ * death of every node. The store decides whether a time has come, so any node may advance any user at any time.
  */
 export class UserClock {
   readonly #store: Store
