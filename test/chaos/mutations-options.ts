@@ -8,7 +8,13 @@ const EMBEDDED = 'services/store/embedded/embedded-store.ts'
 const redisOptions: Mutation[] = [
   {
     name: 'the sweep does not find expiries and deliveries',
-    edits: [{ file: lua('due-times'), find: 'collect(TIMES)', put: '' }],
+    edits: [
+      {
+        file: 'services/store/redis/redis-store.ts',
+        find: "for (const index of ['due', 'times'] as const)",
+        put: "for (const index of ['due'] as const)"
+      }
+    ],
     store: 'redis',
     faults: [],
     rules: ['expired', 'scheduled']
@@ -17,9 +23,9 @@ const redisOptions: Mutation[] = [
     name: 'an expired notification leaves without a row that tells the devices',
     edits: [
       {
-        file: lua('prelude-due'),
+        file: lua('prelude-moves'),
         find: `done = retract_row(rest, '"expired"', rest) == 'retracted'`,
-        put: 'local offset, row, options = look_up(rest) if offset then remove(rest, offset, row, options) done = true end'
+        put: 'local offset, row, options = find_in_log(rest) if offset then remove(rest, offset, row, options) done = true end'
       }
     ],
     store: 'redis',
@@ -28,7 +34,7 @@ const redisOptions: Mutation[] = [
   },
   {
     name: 'a replacement leaves the old notification in the log',
-    edits: [{ file: lua('prelude-due'), find: 'remove(replaced, options.offset, row_at(options.offset), options)', put: '' }],
+    edits: [{ file: lua('prelude-moves'), find: 'remove(replaced, options.offset, row_at(options.offset), options)', put: '' }],
     store: 'redis',
     faults: [],
     rules: ['collapsed']
@@ -37,7 +43,7 @@ const redisOptions: Mutation[] = [
     name: 'a replacement does not lower the unread count',
     edits: [
       {
-        file: lua('prelude-due'),
+        file: lua('prelude-moves'),
         find: 'remove(replaced, options.offset, row_at(options.offset), options)',
         put: 'local before = unread remove(replaced, options.offset, row_at(options.offset), options) unread = before'
       }
@@ -65,7 +71,7 @@ const redisOptions: Mutation[] = [
   {
     name: 'a scheduled notification is delivered 1.5 s early',
     edits: [
-      { file: lua('advance'), find: 'if due_at ~= 0 and due_at <= wall then while', put: 'if due_at ~= 0 then while' },
+      { file: lua('advance'), find: 'if nearest_at ~= 0 and nearest_at <= wall then while', put: 'if nearest_at ~= 0 then while' },
       { file: lua('advance'), find: "SCHEDULED, '-inf', int(wall)", put: "SCHEDULED, '-inf', int(wall + 1500)" }
     ],
     store: 'redis',
@@ -111,7 +117,11 @@ const embeddedOptions: Mutation[] = [
   {
     name: 'embedded: the sweep does not find expiries and deliveries',
     edits: [
-      { file: 'services/store/embedded/session.ts', find: 'for (const [user, at] of this.times) if (at <= now) users.add(user)', put: ';' }
+      {
+        file: 'services/store/embedded/session.ts',
+        find: 'for (const [user, at] of this.expiryOrDeliveryAtByUser) if (at <= now) users.add(user)',
+        put: ';'
+      }
     ],
     store: 'embedded',
     faults: [],
@@ -119,7 +129,7 @@ const embeddedOptions: Mutation[] = [
   },
   {
     name: 'embedded: the index of expiries and deliveries is not stored',
-    edits: [{ file: EMBEDDED, find: 'if (nearest !== (session.times.get(user) ?? 0))', put: 'if (false)' }],
+    edits: [{ file: EMBEDDED, find: 'if (nearest !== (session.expiryOrDeliveryAtByUser.get(user) ?? 0))', put: 'if (false)' }],
     store: 'embedded',
     faults: ['nodeKill'],
     intensity: 2,
