@@ -20,7 +20,8 @@ t.test('every event has its context', async (t) => {
   const row = { replay: false, leader: true }
   const notification = { ...row, eventId: server.eventId(1), notification: notificationOf(1), state: 'unread' }
   t.strictSame(heard('notification'), [notification])
-  t.strictSame(heard('toast'), [notification])
+  t.strictSame(heard('toast'), [{ ...notification, tag: notificationOf(1).id }])
+  t.strictSame(structuredClone(heard('notification')), [notification], 'a context can be posted')
   t.strictSame(heard('marked'), [{ ...row, eventId: server.eventId(2), ids, state: 'read', unread: 0 }])
   t.strictSame(heard('retract'), [{ ...row, eventId: server.eventId(3), id: ids[0], reason: 'recalled', unread: 0 }])
   t.strictSame(heard('digest'), [{ ...row, eventId: server.eventId(4), count: 2, ids: ['a', 'b'], unread: 2 }])

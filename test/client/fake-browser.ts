@@ -129,6 +129,7 @@ export class Tab {
       'toast',
       'marked',
       'retract',
+      'answered',
       'unread',
       'gap',
       'caughtUp',

@@ -21,6 +21,7 @@ const EVENTS: EventName[] = [
   'notification',
   'toast',
   'retract',
+  'answered',
   'digest',
   'marked',
   'unread',

@@ -351,6 +351,29 @@ t.test('a tab raises an assigned toast also for a row that it has shown before',
   t.same(ids(later), expected(2))
 })
 
+t.test('a leader that missed that a toast was raised does not hand it on when the tab that raised it ends', async (t) => {
+  const { server, browser, tabs } = await rig(t, 2)
+  const [leader, next] = tabs as [Tab, Tab]
+  await show(next, true)
+  // As after a pause in a debugger: the browser dropped the messages to the leader.
+  intercept(leader, ({ type }) => type !== 'toasted')
+  server.publish()
+  await until(() => toasts(tabs).length === 1 && tabs.every((tab) => ids(tab).length === 1), 'the toast of the next tab')
+  t.equal(next.heard('toast').length, 1)
+  next.client.on('notification', () => {})
+  await show(next, false)
+  // The next tab leads for a while and stores the position; then the first one leads again.
+  browser.storage.setItem(
+    [...browser.storage.values.keys()].find((key) => key.endsWith(':last'))?.replace(/last$/, 'toasted') ?? '',
+    server.eventId(1)
+  )
+  next.crash()
+  await until(() => leader.client.leader, 'the lead')
+  server.publish()
+  await until(() => toasts(tabs).length > 1, 'the toast of the second')
+  t.same(toasts(tabs), expected(2))
+})
+
 t.test('terminal reaches a tab that became the leader before the message arrived', async (t) => {
   const { server, tabs } = await rig(t, 2)
   const next = tabs[1] as Tab

@@ -13,12 +13,43 @@ import { build } from 'esbuild'
 /** The oldest supported browsers. Newer syntax is compiled for them. */
 const TARGETS = ['chrome111', 'edge111', 'firefox113', 'safari16.4']
 
+/**
+ * Properties that only this package uses, and that never leave a page: the build shortens them. A name of the public API, of a message
+ * between tabs or of a browser's API must not be here.
+ */
+const INTERNAL = [
+  ...[
+    'acks',
+    'announce',
+    'assigned',
+    'demoted',
+    'dropReplayed',
+    'elapsedMs',
+    'expiries',
+    'failAll',
+    'fetches',
+    'flush',
+    'guard',
+    'hasLeft'
+  ],
+  ...['hole', 'isBehind', 'isCounted', 'isLeader', 'isOver', 'leave', 'lost', 'memory', 'missed', 'monotonic', 'moved', 'raise', 'raised'],
+  ...['raisedTo', 'release', 'resend', 'restart', 'resumeAt', 'runMs', 'settle', 'settled', 'silenceMs', 'tabEnded', 'tabs', 'takeOver'],
+  ...['tick', 'toaster', 'waitForLead']
+]
+
 const root = fileURLToPath(new URL('..', import.meta.url))
 const out = resolve(process.argv[2] ?? join(root, 'dist'))
 const tsc = fileURLToPath(new URL('bin/tsc', import.meta.resolve('typescript/package.json')))
 
 await rm(out, { recursive: true, force: true })
-const common = { bundle: true, target: ['es2022', ...TARGETS], platform: 'neutral', absWorkingDir: root, logLevel: 'warning' }
+const common = {
+  bundle: true,
+  target: ['es2022', ...TARGETS],
+  platform: 'neutral',
+  absWorkingDir: root,
+  logLevel: 'warning',
+  mangleProps: new RegExp(`^(${INTERNAL.join('|')})$`)
+}
 const modules = { index: 'src/index.ts', inbox: 'src/inbox.ts', bell: 'src/bell/index.ts' }
 await Promise.all([
   build({

@@ -1,11 +1,21 @@
-import type { ErrorFrame, MarkFrame, OkFrame, RefreshFrame } from '../../../services/protocol/index.ts'
+import type { AnswerFrame, ErrorFrame, MarkFrame, OkFrame, RefreshFrame } from '../../../services/protocol/index.ts'
 import { BelfryError, disconnected } from './errors.ts'
 import type { Platform } from './platform.ts'
 import { Stopwatch } from './stopwatch.ts'
 
 const DEADLINE_MS = 10_000
 
-type CallFrame = MarkFrame | RefreshFrame
+/** The frames that any tab may send. */
+export type UserFrame = MarkFrame | AnswerFrame
+
+type CallFrame = UserFrame | RefreshFrame
+
+/** A message to the tab that made a call. */
+export interface AnswerMessage {
+  type: 'answer'
+  to: string
+  frame: OkFrame | ErrorFrame
+}
 
 interface Call {
   frame: CallFrame
@@ -22,6 +32,8 @@ export class Calls {
   readonly #platform: Platform
   readonly #send: (frame: CallFrame) => boolean
   readonly #open = new Map<number, Call>()
+  /** The calls of other tabs that are open. */
+  readonly #ofTabs = new Set<string>()
   #ref = 0
 
   constructor(platform: Platform, send: (frame: CallFrame) => boolean) {
@@ -44,11 +56,25 @@ export class Calls {
     })
   }
 
+  /** Makes a call of another tab, and sends it the answer. A call that the tab sends again and that is open here is ignored. */
+  async callFor(tab: string, frame: UserFrame, send: (message: AnswerMessage) => void): Promise<void> {
+    const ref = frame.ref as number
+    const name = tab + ref
+    if (this.#ofTabs.has(name)) return
+    this.#ofTabs.add(name)
+    const refused = ({ code, message, temporary, answer }: BelfryError): ErrorFrame => {
+      return { type: 'error', code, message, temporary, ...(answer && { answer }) }
+    }
+    const result = await this.call(frame).catch(refused)
+    this.#ofTabs.delete(name)
+    send({ type: 'answer', to: tab, frame: { ...result, ref } })
+  }
+
   /** Settles the call that the frame answers. Returns false if there is none. */
   answer(frame: OkFrame | ErrorFrame): boolean {
     const call = this.#take(frame.ref)
     if (frame.type === 'ok') call?.resolve(frame)
-    else call?.reject(new BelfryError(frame.code, frame.message, frame.temporary))
+    else call?.reject(new BelfryError(frame.code, frame.message, frame.temporary, frame.answer))
     return call !== undefined
   }
 

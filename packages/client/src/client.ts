@@ -1,10 +1,11 @@
-import type { ErrorFrame, MarkFrame, State } from '../../../services/protocol/index.ts'
+import type { Answer, OkFrame, State } from '../../../services/protocol/index.ts'
 import { attempt } from './attempt.ts'
-import { Calls } from './calls.ts'
+import { Calls, type UserFrame } from './calls.ts'
 import { Connection, type DataFrame } from './connection.ts'
-import { Delivery, notificationContext } from './delivery.ts'
-import { type BelfryError, disconnected } from './errors.ts'
+import { Delivery } from './delivery.ts'
+import { disconnected } from './errors.ts'
 import { Events } from './events.ts'
+import type { Tracked } from './expiries.ts'
 import { watchLifecycle } from './lifecycle.ts'
 import { type Platform, randomId } from './platform.ts'
 import { escapeColons, Memory, memoryStorage } from './storage.ts'
@@ -64,16 +65,10 @@ export class Client {
     this.#memory = new Memory(options.storage ?? platform.storage ?? memoryStorage(), `belfry:${base}:`)
     this.deviceId = options.deviceId ?? (this.#memory.get('device') || randomId(platform))
     if (!options.deviceId) this.#memory.set('device', this.deviceId)
-    this.#calls = new Calls(platform, (frame) => this.#sendCall(frame as MarkFrame))
+    this.#calls = new Calls(platform, (frame) => this.#sendCall(frame as UserFrame))
     this.#delivery = this.#newDelivery('')
-    const parts = {
-      base,
-      platform,
-      tokens: this.#tokens,
-      open: webSocketTransport(WebSocket),
-      fetch: this.fetch,
-      deviceId: this.deviceId
-    }
+    const { fetch, deviceId } = this
+    const parts = { base, platform, tokens: this.#tokens, open: webSocketTransport(WebSocket), fetch, deviceId }
     this.#connection = new Connection(parts, {
       waitForLead: () => this.#waitForLead(),
       guard: (run) => this.#guard(run),
@@ -197,15 +192,33 @@ export class Client {
    * a connection the mark waits for the next one, 10 s at most. Rejects with a `BelfryError`.
    */
   async mark(target: MarkTarget, state: State = 'read'): Promise<number | undefined> {
-    if (this.#state === 'disconnected') throw disconnected()
     const what = typeof target === 'object' && 'upTo' in target ? target : { ids: [target].flat() }
-    return (await this.#calls.call({ type: 'mark', state, ...what })).unread
+    return (await this.#call({ type: 'mark', state, ...what })).unread
+  }
+
+  /**
+   * Answers a notification by one of its actions. The first answer of all devices wins. Resolves with the answer. Waits for a connection as
+   * `mark()` does. Rejects with a `BelfryError`, which has the first answer if another device was first.
+   */
+  async answer(id: string, action: string): Promise<Answer> {
+    const { answeredAt, deviceId } = (await this.#call({ type: 'answer', id, action })) as Answer
+    return { action, answeredAt, deviceId }
+  }
+
+  /** Watches the expiry of a notification that an `Inbox` loaded. Returns false if it has expired. */
+  track(notification: Tracked): boolean {
+    return this.#delivery.expiries.add(notification)
   }
 
   /** Marks all notifications that have arrived as read. Rejects with a `BelfryError`. */
   async markAllRead(): Promise<void> {
     const upTo = this.lastEventId
     if (upTo) await this.mark({ upTo })
+  }
+
+  async #call(frame: UserFrame): Promise<OkFrame> {
+    if (this.#state === 'disconnected') throw disconnected()
+    return this.#calls.call(frame)
   }
 
   /** Closes the connection and leaves the lead to another tab, because this page stops running. */
@@ -229,6 +242,7 @@ export class Client {
 
   #wake(connection: () => void): void {
     this.#guard(() => {
+      this.#delivery.expiries.check()
       this.#tabs?.announce(false, true)
       connection()
     })
@@ -236,8 +250,7 @@ export class Client {
 
   /** Calls `run`: at once, or after the browser confirmed which tab leads. */
   #guard(run: () => void): void {
-    if (this.#tabs) this.#tabs.guard(run)
-    else run()
+    this.#tabs ? this.#tabs.guard(run) : run()
   }
 
   #save(): void {
@@ -303,7 +316,8 @@ export class Client {
     return new Delivery(this.#platform, this.#events, this.#memory.of(user, this.deviceId), {
       tabs: () => this.#tabs,
       ack: (eventId) => this.#connection.send({ type: 'ack', eventId }),
-      hole: () => this.#connection.resume()
+      hole: () => this.#connection.resume(),
+      answer: (id, action) => this.answer(id, action)
     })
   }
 
@@ -317,12 +331,10 @@ export class Client {
 
   /** A tab that leads ignores what another tab sends as the leader. */
   #receiveFromTab(message: TabMessage): void {
-    const { toasts } = this.#delivery
     const isLeader = this.#tabs?.isLeader === true
     switch (message.type) {
       case 'toasted':
-        for (const id of message.ids) toasts.raised(id)
-        return
+        return this.#delivery.receiveFromTab(message)
       case 'terminal':
         // If the browser refuses locks, each tab leads with a connection of its own.
         if (!isLeader || this.#state !== 'connected') this.#terminate(message.ctx)
@@ -332,29 +344,23 @@ export class Client {
         if (isLeader && message.wake) this.#connection.wake()
         return
       case 'call':
-        if (isLeader) this.#callFor(message.from, message.frame)
+        if (isLeader) this.#calls.callFor(message.from, message.frame, (answer) => this.#tabs?.post(answer))
         return
     }
     if (isLeader) return
     switch (message.type) {
       case 'status':
+        this.#delivery.expiries.sync(message.serverTime)
         if (message.state === 'connected') this.#delivery.count(message.unread)
         this.#setState(message.state)
         // The leader cannot send the missed rows again. The service can, to the tab that leads.
         if (this.#delivery.missed(message.last)) this.#tabs?.takeOver()
         return
-      case 'row': {
-        const { frame, unread, toast } = message
-        if (toast && frame.type === 'notification') toasts.assigned(toast, [notificationContext(frame, false)])
-        this.#delivery.push({ frame, shared: { unread, toast } })
-        return
-      }
-      case 'toast':
-        toasts.assigned(message.to, message.ctxs)
-        if (message.to === toasts.tab) toasts.raise(message.ctxs)
-        return
       case 'answer':
-        if (message.to === toasts.tab) this.#calls.answer(message.frame)
+        if (message.to === this.#tabs?.id) this.#calls.answer(message.frame)
+        return
+      default:
+        this.#delivery.receiveFromTab(message)
     }
   }
 
@@ -362,16 +368,11 @@ export class Client {
     const tabs = this.#tabs
     if (!tabs?.isLeader) return
     const { silenceMs: leaseMs } = this.#connection
-    tabs.post({ type: 'status', from: tabs.id, state: this.#state, unread: this.unread, last: this.lastEventId, leaseMs })
+    const { now: serverTime } = this.#delivery.expiries
+    tabs.post({ type: 'status', from: tabs.id, state: this.#state, unread: this.unread, last: this.lastEventId, leaseMs, serverTime })
   }
 
-  async #callFor(tab: string, frame: MarkFrame): Promise<void> {
-    const refused = ({ code, message, temporary }: BelfryError): ErrorFrame => ({ type: 'error', code, message, temporary })
-    const answer = await this.#calls.call(frame).catch(refused)
-    this.#tabs?.post({ type: 'answer', to: tab, frame: { ...answer, ref: frame.ref as number } })
-  }
-
-  #sendCall(frame: MarkFrame): boolean {
+  #sendCall(frame: UserFrame): boolean {
     if (this.leader) return this.#connection.send(frame)
     this.#tabs?.post({ type: 'call', from: this.#tabs.id, frame })
     this.#tabs?.announce()

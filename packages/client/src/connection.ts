@@ -12,7 +12,7 @@ import {
 } from '../../../services/protocol/index.ts'
 import { Backoff } from './backoff.ts'
 import { deadline } from './deadline.ts'
-import type { Platform } from './platform.ts'
+import { type Platform, TIMER_MAX_MS } from './platform.ts'
 import { Stopwatch } from './stopwatch.ts'
 import type { Tokens } from './token.ts'
 import type { OpenTransport, Transport } from './transport.ts'
@@ -34,8 +34,6 @@ const SILENT_HEARTBEATS = 1.6
 /** The token is refreshed at this part of its life, or `REFRESH_BEFORE_MS` before its end if that is later. */
 const REFRESH_AT = 0.8
 const REFRESH_BEFORE_MS = 30_000
-/** The longest `setTimeout`: a longer one fires at once. */
-const TIMER_MAX_MS = 2 ** 31 - 1
 /** After this many WebSockets in a row without a `hello`, the SDK tries an event stream. */
 const MAX_FAILED_WEBSOCKETS = 2
 /** After a change of the network or of the page, a connection that was silent for longer is replaced. */

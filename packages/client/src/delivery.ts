@@ -1,13 +1,22 @@
-import type { CaughtUpFrame, GapFrame, HelloFrame, NotificationFrame, RowFrame } from '../../../services/protocol/index.ts'
+import type {
+  Answer,
+  CaughtUpFrame,
+  GapFrame,
+  HelloFrame,
+  Notification,
+  NotificationFrame,
+  RowFrame
+} from '../../../services/protocol/index.ts'
 import { Acks } from './acks.ts'
 import { Dedupe } from './dedupe.ts'
 import type { Events } from './events.ts'
+import { Expiries } from './expiries.ts'
 import { isAfter, isAtOrBefore } from './order.ts'
 import type { Platform } from './platform.ts'
 import type { Memory } from './storage.ts'
-import type { Tabs } from './tabs.ts'
+import type { TabMessage, Tabs } from './tabs.ts'
 import { Toasts } from './toasts.ts'
-import type { BelfryEvents, NotificationContext } from './types.ts'
+import type { Arrival, BelfryEvents, NotificationContext } from './types.ts'
 
 interface Item {
   frame: RowFrame | CaughtUpFrame | GapFrame
@@ -22,6 +31,7 @@ interface DeliveryHost {
   ack(eventId: string): boolean
   /** Live rows are missing. */
   hole(): void
+  answer(id: string, action: string): Promise<Answer>
 }
 
 /** Hands the frames of one user to the handlers: one after the other, each row once. The position in the log moves after the handlers. */
@@ -32,6 +42,9 @@ export class Delivery {
   readonly memory: Memory
   readonly acks: Acks
   readonly toasts: Toasts
+  readonly expiries: Expiries
+  /** Ids of the notifications whose expiry this tab noticed, and whose retraction has not arrived yet. */
+  readonly #expired = new Set<string>()
   #queue: Item[] = []
   #isDraining = false
   #isClosed = false
@@ -55,7 +68,16 @@ export class Delivery {
       this.save()
       return host.ack(eventId)
     })
-    this.toasts = new Toasts(events, host.tabs)
+    this.expiries = new Expiries(platform, (id, isCounted) => this.#expire(id, isCounted))
+    this.toasts = new Toasts({
+      tabs: host.tabs,
+      raisedTo: () => memory.get('toasted'),
+      isOver: ({ notification }) => this.expiries.isOver(notification.expiresAt),
+      emit: (ctx) => {
+        const { collapseKey, id } = ctx.notification
+        return events.emit('toast', this.#answerable({ ...ctx, tag: collapseKey ?? id }))
+      }
+    })
     this.load()
   }
 
@@ -79,7 +101,7 @@ export class Delivery {
     this.toasts.clear()
   }
 
-  hello({ resume, unread, limits }: HelloFrame): void {
+  hello({ resume, unread, limits, serverTime }: HelloFrame): void {
     this.acks.limit(limits.maxUnacked)
     // After a gap the position of a pending acknowledgement is no longer valid.
     if (resume.status === 'gap') this.acks.drop()
@@ -87,6 +109,8 @@ export class Delivery {
     this.#countedTo = resume.to
     this.#received ??= this.last
     this.isBehind = false
+    // The count of `hello` is without what has expired by now.
+    this.expiries.sync(serverTime)
     this.count(unread)
   }
 
@@ -110,6 +134,21 @@ export class Delivery {
     if (!this.#isDraining) this.#drain()
   }
 
+  /** Takes a row from the leader, or toasts. */
+  receiveFromTab(message: Extract<TabMessage, { type: 'row' | 'toast' | 'toasted' }>): void {
+    const { toasts } = this
+    if (message.type === 'toasted') {
+      for (const id of message.ids) toasts.raised(id)
+    } else if (message.type === 'toast') {
+      toasts.assigned(message.to, message.ctxs)
+      if (message.to === toasts.tab) toasts.raise(message.ctxs)
+    } else {
+      const { frame, unread, toast } = message
+      if (toast && frame.type === 'notification') toasts.assigned(toast, [arrivalOf(frame, false)])
+      this.push({ frame, shared: { unread, toast } })
+    }
+  }
+
   /** Drops the queued frames of the lost connection: the next one replays them. */
   lost(): void {
     this.#queue = this.#queue.filter((item) => item.shared)
@@ -117,8 +156,9 @@ export class Delivery {
     if (this.#received) this.#received = (tail && 'eventId' in tail && tail.eventId) || this.last
   }
 
-  /** Empties the queue. */
+  /** Empties the queue, and stops the timer. */
   clear(): void {
+    this.expiries.stop()
     this.#queue = []
     this.#received = undefined
     this.isBehind = false
@@ -175,8 +215,7 @@ export class Delivery {
       if (check === 'hole') return this.#host.hole()
       if (check !== 'old') this.count(shared ? shared.unread : this.#unreadAfter(frame))
       if (check === 'new') await this.#show(frame, shared)
-      else if (shared && shared.toast === this.toasts.tab && frame.type === 'notification')
-        this.toasts.raise([notificationContext(frame, false)])
+      else if (shared && shared.toast === this.toasts.tab && frame.type === 'notification') this.toasts.raise([arrivalOf(frame, false)])
     }
     if (this.#isClosed) return
     if (id) this.#dedupe.settle(id)
@@ -187,20 +226,54 @@ export class Delivery {
     const events = this.#events
     const leader = !shared
     if (frame.type === 'notification') {
-      const ctx = notificationContext(frame, leader)
-      const raises = ctx.state === 'unread' && !isAtOrBefore(frame.eventId, this.#toastedTo)
+      const ctx = arrivalOf(frame, leader)
+      const { notification, state } = ctx
+      this.#remove(notification.replaces, notification.collapseKey)
+      const isCurrent = this.expiries.add({ ...notification, state, answer: ctx.answered })
+      const raises = state === 'unread' && isCurrent && !isQuiet(notification) && !isAtOrBefore(frame.eventId, this.#toastedTo)
       const toast = shared ? shared.toast : raises ? this.toasts.assign(ctx) : undefined
       this.#share(leader, frame, toast)
+      if (!isCurrent) return
       // Toasts of a replay wait for its end.
       const raised = toast === this.toasts.tab && !(leader && ctx.replay) && this.toasts.raise([ctx])
-      await Promise.all([events.emit('notification', ctx), raised])
+      await Promise.all([events.emit('notification', this.#answerable({ ...ctx })), raised])
       return
     }
     this.#share(leader, frame)
+    if (frame.type === 'state') this.expiries.mark(frame.ids, frame.state)
+    if (frame.type === 'answered') {
+      this.expiries.answered(frame.id)
+      this.toasts.drop(({ notification }) => notification.id === frame.id)
+    }
+    if (frame.type === 'retract') {
+      this.#remove(frame.id, frame.collapseKey)
+      if (this.#expired.delete(frame.id)) return
+    }
     const { type, ...row } = frame
     const ctx = { ...row, replay: !!frame.replay, leader, unread: this.unread }
     // Each of these frames has the fields of its event.
     await events.emit(type === 'state' ? 'marked' : type, ctx as BelfryEvents['marked' | 'retract' | 'digest' | 'answered'] as never)
+  }
+
+  /** Forgets a notification that is not shown any more, and the others of its key: neither expires, and their toasts are dropped. */
+  #remove(id: string | undefined, collapseKey: string | undefined): void {
+    if (!id && !collapseKey) return
+    this.expiries.remove(id, collapseKey)
+    this.toasts.drop(({ notification }) => notification.id === id || (!!collapseKey && notification.collapseKey === collapseKey))
+  }
+
+  /** A notification has expired: the service's retraction comes later, or not before there is a connection. */
+  #expire(id: string, isCounted: boolean): void {
+    this.#expired.add(id)
+    this.#remove(id, undefined)
+    this.count(Math.max(0, this.unread - Number(isCounted)))
+    this.#events.emit('retract', { id, reason: 'expired', unread: this.unread, eventId: '', replay: false, leader: this.#isLeader })
+  }
+
+  /** Adds `answer()`. It is not enumerable, so that apps can still post a context to a worker. */
+  #answerable<T extends Arrival>(ctx: T): T & NotificationContext {
+    const answer: NotificationContext['answer'] = (action) => this.#host.answer(ctx.notification.id, action)
+    return Object.defineProperty(ctx, 'answer', { value: answer }) as T & NotificationContext
   }
 
   /** Sends a frame of this tab's connection to the other tabs, before the position moves. */
@@ -212,7 +285,9 @@ export class Delivery {
   #unreadAfter(frame: RowFrame): number {
     if (isAtOrBefore(frame.eventId, this.#countedTo)) return this.unread
     if (frame.type !== 'notification') return frame.unread ?? this.unread
-    return this.unread + (frame.replay ? 0 : 1)
+    const { replaces, expiresAt } = frame.notification
+    const isReplaced = replaces !== undefined && this.expiries.isCounted(replaces)
+    return this.unread + Number(!frame.replay && !isReplaced && !this.expiries.isOver(expiresAt))
   }
 
   /** Stores and acknowledges the position, unless another tab leads by now and does so. */
@@ -224,7 +299,12 @@ export class Delivery {
   }
 }
 
-export function notificationContext(frame: NotificationFrame, leader: boolean): NotificationContext {
-  const { eventId, replay, notification, state = 'unread' } = frame
-  return { eventId, notification, state, replay: !!replay, leader }
+export function arrivalOf(frame: NotificationFrame, leader: boolean): Arrival {
+  const { eventId, replay, notification, state = 'unread', answer } = frame
+  return { eventId, notification, state, replay: !!replay, leader, ...(answer && { answered: answer }) }
+}
+
+/** Returns true for the urgencies that raise no toast. */
+function isQuiet({ urgency }: Notification): boolean {
+  return urgency === 'low' || urgency === 'very-low'
 }

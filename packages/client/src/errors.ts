@@ -1,3 +1,5 @@
+import type { Answer } from '../../../services/protocol/index.ts'
+
 /** A failed call. */
 export class BelfryError extends Error {
   /** A page that loads two modules from the service has this class twice, since each module is complete. `instanceof` accepts both. */
@@ -10,11 +12,14 @@ export class BelfryError extends Error {
   readonly code: string
   /** The same call may work later. */
   readonly temporary: boolean
+  /** The first answer, if the code is BELFRY_ERR_ALREADY_ANSWERED. */
+  readonly answer: Answer | undefined
 
-  constructor(code: string, message: string, temporary = true) {
+  constructor(code: string, message: string, temporary = true, answer?: Answer) {
     super(message)
     this.code = code
     this.temporary = temporary
+    this.answer = answer
   }
 }
 

@@ -1,4 +1,4 @@
-import type { State } from '../../../services/protocol/index.ts'
+import type { Answer, State } from '../../../services/protocol/index.ts'
 import { Inbox, type InboxItem } from './inbox.ts'
 import type { Belfry } from './index.ts'
 import type { ConnectionState, MarkTarget } from './types.ts'
@@ -87,6 +87,10 @@ export class Feed {
 
   mark(target: MarkTarget, state?: State): Promise<void> {
     return this.#inbox.mark(target, state)
+  }
+
+  answer(id: string, action: string): Promise<Answer> {
+    return this.#inbox.answer(id, action)
   }
 
   markAllRead(): Promise<void> {

@@ -1,5 +1,6 @@
-import { type Notification, STATES, type State } from '../../../services/protocol/index.ts'
+import { type Answer, type Notification, STATES, type State } from '../../../services/protocol/index.ts'
 import { Events } from './events.ts'
+import { isUnread } from './expiries.ts'
 import type { Belfry } from './index.ts'
 import { isAfter, isAtOrBefore } from './order.ts'
 import { bindMembers } from './proxies.ts'
@@ -15,7 +16,14 @@ const PAGE = 50
 export interface InboxItem extends Notification {
   state: State
   eventId: string
+  /** The first answer, of any device. */
+  answer?: Answer
+  /** The action by which this page is answering the notification: there is no answer yet. */
+  answering?: string
 }
+
+/** The fields that change after the notification arrived. */
+type Change = Partial<Pick<InboxItem, 'state' | 'answer' | 'answering'>>
 
 export interface InboxEvents {
   /** The list or the unread count changed. */
@@ -54,10 +62,12 @@ export class Inbox {
   #loading: Promise<void> | undefined
   /** There was a gap after the loaded pages were requested. */
   #isStale = false
-  /** States that changed after the page that is being loaded was requested; undefined for removed notifications. */
-  #changedDuringLoad: Map<string, State | undefined> | undefined
+  /** Changes after the page that is being loaded was requested; undefined for removed notifications. */
+  #changedDuringLoad: Map<string, Change | undefined> | undefined
   /** In the order of the calls: the last mark of a notification decides its state. */
   readonly #pending = new Set<PendingMark>()
+  /** The actions of pending answers, by notification id. */
+  readonly #answering = new Map<string, string>()
   /** The service's unread count, without pending marks. */
   #servedUnread: number
 
@@ -68,9 +78,12 @@ export class Inbox {
     this.#servedUnread = belfry.unread
     this.#unsubscribe = [
       belfry.on('user', () => this.#clear()),
-      belfry.on('notification', ({ notification, state, eventId }) => this.#arrived({ ...notification, state, eventId })),
-      belfry.on('marked', ({ ids, state }) => this.#serve(ids, state)),
-      belfry.on('retract', ({ id }) => this.#remove([id])),
+      belfry.on('notification', ({ notification, state, eventId, answered }) =>
+        this.#arrived({ ...notification, state, eventId, ...(answered && { answer: answered }) })
+      ),
+      belfry.on('marked', ({ ids, state }) => this.#serve(ids, { state })),
+      belfry.on('answered', ({ id, action, answeredAt, deviceId }) => this.#answered(id, { action, answeredAt, deviceId })),
+      belfry.on('retract', ({ id, collapseKey }) => this.#remove([id], collapseKey)),
       belfry.on('digest', ({ ids }) => this.#remove(ids)),
       belfry.on('unread', ({ unread }) => this.#count(unread)),
       belfry.on('gap', () => {
@@ -137,6 +150,26 @@ export class Inbox {
     if (upTo) await this.#mark({ upTo }, 'read', true)
   }
 
+  /**
+   * Answers a notification as `Belfry.answer()` does. Until the service has answered, the item has the action as `answering`. If another device was first, the item
+   * has its answer, and this rejects with a `BelfryError`, which has it too.
+   */
+  async answer(id: string, action: string): Promise<Answer> {
+    this.#answering.set(id, action)
+    this.#changed()
+    try {
+      const answer = await this.#belfry.answer(id, action)
+      this.#answered(id, answer)
+      return answer
+    } catch (error) {
+      const { answer } = error as { answer?: Answer }
+      if (answer) this.#answered(id, answer)
+      throw error
+    } finally {
+      if (this.#answering.delete(id)) this.#changed()
+    }
+  }
+
   async #mark(target: MarkTarget, state: State, all: boolean): Promise<void> {
     const hit = (item: InboxItem): boolean =>
       typeof target === 'object' && 'upTo' in target
@@ -149,7 +182,7 @@ export class Inbox {
       const unread = await this.#belfry.mark(target, state)
       if (!this.#pending.has(pending)) return
       this.#servedUnread = unread ?? this.#servedUnread
-      this.#set((id) => (pending.ids.get(id) ? state : undefined))
+      this.#set((id) => (pending.ids.get(id) ? { state } : undefined))
     } finally {
       if (this.#pending.delete(pending)) this.#changed()
     }
@@ -160,26 +193,35 @@ export class Inbox {
     this.#changed()
   }
 
+  /** Takes a notification in one change with the removal of those whose place it takes. */
   #arrived(item: InboxItem): void {
-    this.#changedDuringLoad?.set(item.id, item.state)
+    const { id, state, replaces } = item
+    this.#changedDuringLoad?.set(id, { state })
+    if (replaces) this.#changedDuringLoad?.set(replaces, undefined)
     this.#insert(item, false)
     if (!this.#isLoaded) this.#served = this.#served.slice(0, KEPT_UNLOADED)
     this.#changed()
   }
 
-  #remove(ids: string[]): void {
+  #remove(ids: string[], collapseKey?: string): void {
     for (const id of ids) this.#changedDuringLoad?.set(id, undefined)
-    this.#served = this.#served.filter(({ id }) => !ids.includes(id))
+    this.#served = without(this.#served, ids, collapseKey)
     this.#changed()
   }
 
+  #answered(id: string, answer: Answer): void {
+    this.#answering.delete(id)
+    this.#serve([id], { state: 'read', answer })
+  }
+
   /** Takes states that the service named. They stay if a pending mark fails; a pending mark that is older does not overwrite them. */
-  #serve(ids: string[], state: State): void {
-    for (const id of ids) this.#changedDuringLoad?.set(id, state)
-    this.#set((id) => (ids.includes(id) ? state : undefined))
+  #serve(ids: string[], change: Change): void {
+    const changed = this.#changedDuringLoad
+    for (const id of ids) if (!changed?.has(id) || changed.get(id)) changed?.set(id, { ...changed.get(id), ...change })
+    this.#set((id) => (ids.includes(id) ? change : undefined))
     for (const pending of this.#pending) {
       for (const id of ids) if (pending.ids.has(id)) pending.ids.set(id, false)
-      if (pending.state === state) pending.all = false
+      if (pending.state === change.state) pending.all = false
     }
     this.#changed()
   }
@@ -192,6 +234,7 @@ export class Inbox {
     this.#isStale = false
     this.#changedDuringLoad = undefined
     this.#pending.clear()
+    this.#answering.clear()
     this.#count(0)
   }
 
@@ -213,7 +256,7 @@ export class Inbox {
   }
 
   async #fetch(cursor: string | undefined): Promise<void> {
-    const changed = new Map<string, State | undefined>()
+    const changed = new Map<string, Change | undefined>()
     this.#changedDuringLoad = changed
     const page = await this.#page(cursor).catch((error: unknown) => {
       if (this.#changedDuringLoad === changed) throw error
@@ -223,8 +266,9 @@ export class Inbox {
     if (!page || this.#changedDuringLoad !== changed) return this.#fetch(undefined)
     if (cursor === undefined) this.#served = this.#served.filter(({ id }) => changed.has(id))
     for (const item of page.items) {
-      const state = changed.has(item.id) ? changed.get(item.id) : item.state
-      if (state !== undefined) this.#insert({ ...item, state }, true)
+      const change = changed.has(item.id) ? changed.get(item.id) : {}
+      const current = { ...item, ...change }
+      if (change && this.#belfry.track(current)) this.#insert(current, true)
     }
     this.#changedDuringLoad = undefined
     this.#cursor = page.nextCursor ?? undefined
@@ -238,9 +282,9 @@ export class Inbox {
     return (await getJson(this.#belfry, `/v1/me/notifications?limit=${PAGE}${from}`)) as InboxPage
   }
 
-  /** Inserts an item by event id, newest first. If no comparison is possible, an `older` item goes to the end, others to the top. */
+  /** Inserts an item by event id, newest first, in place of those that it replaces. If no comparison is possible, an `older` item goes to the end, others to the top. */
   #insert(item: InboxItem, older: boolean): void {
-    const items = this.#served.filter(({ id }) => id !== item.id)
+    const items = without(this.#served, [item.id, item.replaces], item.collapseKey)
     const index = items.findIndex((other) => isAfter(item.eventId, other.eventId))
     if (index >= 0) items.splice(index, 0, item)
     else if (older || isAtOrBefore(item.eventId, items[0]?.eventId ?? '')) items.push(item)
@@ -248,27 +292,31 @@ export class Inbox {
     this.#served = items
   }
 
-  #set(stateOf: (id: string) => State | undefined): void {
-    this.#served = withStates(this.#served, stateOf)
+  #set(changeOf: (id: string) => Change | undefined): void {
+    this.#served = withChanges(this.#served, changeOf)
   }
 
   #changed(): void {
-    const marked = new Map([...this.#pending].flatMap(({ ids, state }) => [...ids.keys()].map((id) => [id, state] as const)))
-    this.#items = withStates(this.#served, (id) => marked.get(id))
+    const changes = new Map<string, Change>()
+    for (const { ids, state } of this.#pending) for (const id of ids.keys()) changes.set(id, { state })
+    for (const [id, answering] of this.#answering) changes.set(id, { ...changes.get(id), answering })
+    this.#items = withChanges(this.#served, (id) => changes.get(id))
     this.#events.emit('change', { items: this.#items, unread: this.unread })
   }
 }
 
-/** Returns a new array. Items whose state does not change stay the same objects. */
-function withStates(items: readonly InboxItem[], stateOf: (id: string) => State | undefined): InboxItem[] {
+/** Returns a new array. Items that do not change stay the same objects. */
+function withChanges(items: readonly InboxItem[], changeOf: (id: string) => Change | undefined): InboxItem[] {
   return items.map((item) => {
-    const state = stateOf(item.id) ?? item.state
-    return state === item.state ? item : { ...item, state }
+    const change = changeOf(item.id)
+    const isSame = !change || (Object.keys(change) as (keyof Change)[]).every((key) => change[key] === item[key])
+    return isSame ? item : { ...item, ...change }
   })
 }
 
-function isUnread(state: State): boolean {
-  return state === 'unread' || state === 'seen'
+/** Returns a new array without the items that an id or the collapse key names. */
+function without(items: readonly InboxItem[], ids: (string | undefined)[], collapseKey?: string): InboxItem[] {
+  return items.filter((item) => !ids.includes(item.id) && !(collapseKey && item.collapseKey === collapseKey))
 }
 
 function changes(from: State, to: State): boolean {

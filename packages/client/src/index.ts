@@ -3,7 +3,7 @@ import { standardPlatform } from './platform.ts'
 import { bindMembers } from './proxies.ts'
 import type { BelfryOptions } from './types.ts'
 
-export type { GapReason, Notification, State, Verdict } from '../../../services/protocol/index.ts'
+export type { Action, Answer, GapReason, Notification, State, Urgency, Verdict } from '../../../services/protocol/index.ts'
 export { BelfryError } from './errors.ts'
 export type * from './types.ts'
 

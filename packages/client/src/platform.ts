@@ -1,6 +1,9 @@
 import { attempt } from './attempt.ts'
 import type { ClientStorage, FetchLike, WebSocketConstructor } from './types.ts'
 
+/** The longest `setTimeout`: a longer one fires at once. */
+export const TIMER_MAX_MS = 2 ** 31 - 1
+
 /** The part of the Web Locks API used for elections. */
 export interface Locks {
   /** Calls `granted` and holds the lock until its promise settles. Rejects with an AbortError if a request with `steal` takes the lock. */

@@ -11,7 +11,7 @@ import {
   useRef,
   useSyncExternalStore
 } from 'react'
-import type { State } from '../../../services/protocol/index.ts'
+import type { Answer, State } from '../../../services/protocol/index.ts'
 import { disconnected } from './errors.ts'
 import { EMPTY_FEED, Feed, type FeedSnapshot } from './feed.ts'
 import { Belfry } from './index.ts'
@@ -44,6 +44,11 @@ export interface Notifications extends FeedSnapshot {
   loadMore(): Promise<void>
   /** Shows the mark at once, and takes it back if it fails. Rejects with a `BelfryError`. */
   mark(target: MarkTarget, state?: State): Promise<void>
+  /**
+   * Answers a notification by one of its `actions`: the first answer of all devices wins. Until the service has answered, the item has
+   * `answering`, and then `answer`. Rejects with a `BelfryError`, which has the `answer` of another device if that was first.
+   */
+  answer(id: string, action: string): Promise<Answer>
   /** Marks all notifications that have arrived as read. Rejects as `mark` does. */
   markAllRead(): Promise<void>
 }
@@ -63,6 +68,7 @@ class Store {
   readonly unread = (): number => this.snapshot().unread
   readonly loadMore = async (): Promise<void> => this.#open().loadMore()
   readonly mark = async (target: MarkTarget, state?: State): Promise<void> => this.#open().mark(target, state)
+  readonly answer = async (id: string, action: string): Promise<Answer> => this.#open().answer(id, action)
   readonly markAllRead = async (): Promise<void> => this.#open().markAllRead()
 
   follow(belfry: Belfry): () => void {
@@ -129,8 +135,8 @@ export function useNotifications(): Notifications {
   const store = useStore()
   const snapshot = useSyncExternalStore(store.subscribe, store.snapshot, () => EMPTY_FEED)
   useEffect(() => store.want(), [store])
-  const { loadMore, mark, markAllRead } = store
-  return { ...snapshot, loadMore, mark, markAllRead }
+  const { loadMore, mark, answer, markAllRead } = store
+  return { ...snapshot, loadMore, mark, answer, markAllRead }
 }
 
 /** Returns the unread count, and renders only when the count changes. Throws outside of a `BelfryProvider`. */

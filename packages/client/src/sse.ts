@@ -1,8 +1,17 @@
-import type { ByeFrame, ClientFrame, MarkFrame, ServerFrame } from '../../../services/protocol/index.ts'
+import type { Answer, ByeFrame, ClientFrame, ServerFrame } from '../../../services/protocol/index.ts'
 import { attempt } from './attempt.ts'
+import type { UserFrame } from './calls.ts'
 import type { Platform } from './platform.ts'
 import type { OpenTransport, Transport } from './transport.ts'
 import type { FetchLike, FetchReply } from './types.ts'
+
+/** The body of the answer to a call. */
+interface Result extends Partial<Answer> {
+  unread?: number
+  code?: string
+  detail?: string
+  answer?: Answer
+}
 
 interface Decoder {
   decode(bytes: Uint8Array | undefined, options: { stream: boolean }): string
@@ -24,7 +33,7 @@ const PROBE_OPEN_MS = 15_000
 
 /**
  * Carries frames over `GET /v1/sse` (server-sent events, WHATWG HTML §9.2), for networks that break WebSockets. The service moves the cursor
- * by itself, marks are sent by REST, and a new token needs a new stream.
+ * by itself, marks and answers are sent by REST, and a new token needs a new stream.
  *
  * WebSockets may have failed because of a short outage of the service. Therefore a WebSocket is tried beside the stream, and replaces the
  * stream after its `hello`.
@@ -137,15 +146,18 @@ export function eventStreamTransport(fetch: FetchLike | undefined, platform: Pla
       if (seconds > 0) receive({ type: 'bye', code: OVERLOADED, reason: detail, reconnectInMs: seconds * 1000 })
     }
 
-    const mark = async ({ ref, ids, upTo, state, ageMs }: MarkFrame): Promise<void> => {
+    const call = async ({ ref, ...frame }: UserFrame): Promise<void> => {
       const headers = { accept: 'application/json', authorization, 'content-type': 'application/json' }
-      const body = JSON.stringify({ ids, upTo, state, ageMs })
-      const reply = await fetch(`${base}/v1/me/notifications/mark`, { method: 'POST', headers, body })
-      const answer = (await reply.json().catch(() => ({}))) as { unread?: number; code?: string; detail?: string }
+      const { type, ...mark } = frame
+      const path = type === 'mark' ? 'mark' : `${encodeURIComponent(frame.id)}/actions/${encodeURIComponent(frame.action)}`
+      const body = JSON.stringify(type === 'mark' ? mark : { deviceId })
+      const reply = await fetch(`${base}/v1/me/notifications/${path}`, { method: 'POST', headers, body })
+      const result = (await reply.json().catch(() => ({}))) as Result
       const to = ref === undefined ? {} : { ref }
-      if (reply.ok) return receive({ type: 'ok', ...to, ...(answer.unread === undefined ? {} : { unread: answer.unread }) })
-      const { code = 'BELFRY_CLIENT_HTTP', detail = `the service answered ${reply.status}` } = answer
-      receive({ type: 'error', ...to, code, message: detail, temporary: reply.status === 429 || reply.status >= 500 })
+      if (reply.ok) return receive({ type: 'ok', ...to, ...result })
+      const { code = 'BELFRY_CLIENT_HTTP', detail = `the service answered ${reply.status}`, answer } = result
+      const temporary = reply.status === 429 || reply.status >= 500
+      receive({ type: 'error', ...to, code, message: detail, temporary, ...(answer && { answer }) })
     }
 
     // The listeners must not be called before this function has returned.
@@ -160,8 +172,8 @@ export function eventStreamTransport(fetch: FetchLike | undefined, platform: Pla
       },
       send(frame: ClientFrame) {
         if (socket) return socket.send(frame)
-        // A mark that fails has no answer, and is sent again over the next connection.
-        if (frame.type === 'mark') mark(frame).catch(() => {})
+        // A call that fails has no answer, and is sent again over the next connection.
+        if (frame.type === 'mark' || frame.type === 'answer') call(frame).catch(() => {})
         else if (frame.type === 'refresh') {
           receive({ type: 'ok', ...(frame.ref === undefined ? {} : { ref: frame.ref }) })
           end(RESUME, 'a new token')

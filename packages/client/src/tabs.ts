@@ -1,7 +1,8 @@
-import type { CaughtUpFrame, ErrorFrame, GapFrame, MarkFrame, OkFrame, RowFrame } from '../../../services/protocol/index.ts'
+import type { CaughtUpFrame, GapFrame, RowFrame } from '../../../services/protocol/index.ts'
+import type { AnswerMessage, UserFrame } from './calls.ts'
 import type { Channel, Locks, Platform } from './platform.ts'
 import { Stopwatch } from './stopwatch.ts'
-import type { ConnectionState, NotificationContext, TerminalContext } from './types.ts'
+import type { Arrival, ConnectionState, TerminalContext } from './types.ts'
 
 /** The lease of a leader until its first status says another: 1.6 of the service's default heartbeats. */
 const LEASE_MS = 40_000
@@ -20,12 +21,12 @@ const STALL_MS = 1500
  */
 export type TabMessage =
   | { type: 'here'; from: string; visible: boolean; ask: boolean; wake: boolean }
-  | { type: 'status'; from: string; state: ConnectionState; unread: number; last: string; leaseMs: number }
+  | { type: 'status'; from: string; state: ConnectionState; unread: number; last: string; leaseMs: number; serverTime: number }
   | { type: 'row'; frame: RowFrame | GapFrame | CaughtUpFrame; unread: number; toast: string }
-  | { type: 'toast'; to: string; ctxs: NotificationContext[] }
+  | { type: 'toast'; to: string; ctxs: Arrival[] }
   | { type: 'toasted'; ids: string[] }
-  | { type: 'call'; from: string; frame: MarkFrame }
-  | { type: 'answer'; to: string; frame: OkFrame | ErrorFrame }
+  | { type: 'call'; from: string; frame: UserFrame }
+  | AnswerMessage
   | { type: 'terminal'; ctx: TerminalContext }
 
 interface TabsHost {

@@ -1,29 +1,37 @@
-import type { Events } from './events.ts'
+import { isAtOrBefore } from './order.ts'
 import { Recent } from './recent.ts'
 import type { Tabs } from './tabs.ts'
-import type { BelfryEvents, NotificationContext } from './types.ts'
+import type { Arrival } from './types.ts'
 
 /** More notifications than this at once are one toast. */
 const MAX_TOASTS = 3
+
+interface ToastsHost {
+  /** Returns undefined in a client that does not share its connection. */
+  tabs(): Tabs | undefined
+  /** Returns the stored position up to which every toast was raised, by any tab; '' for none. */
+  raisedTo(): string
+  /** Returns true if the notification has expired. */
+  isOver(ctx: Arrival): boolean
+  /** Fires the event. Resolves when its handlers have finished. */
+  emit(ctx: Arrival & { count?: number; ids?: string[] }): Promise<void>
+}
 
 /**
  * Raises each toast in one tab of the browser: the leader assigns it. Every tab keeps the assigned toasts, so that the next leader can
  * reassign those of a tab that ended, and the ids of raised toasts, so that none is raised twice.
  */
 export class Toasts {
-  readonly #events: Events<BelfryEvents>
-  readonly #tabs: () => Tabs | undefined
+  readonly #host: ToastsHost
   /** By notification id. */
-  readonly #assigned = new Map<string, { tab: string; ctx: NotificationContext }>()
+  readonly #assigned = new Map<string, { tab: string; ctx: Arrival }>()
   /** Ids of the notifications whose toast was raised, by any tab. */
   readonly #raised = new Recent()
   /** Toasts of a replay. The leader assigns them when the replay is over. */
-  #replayed: NotificationContext[] = []
+  #replayed: Arrival[] = []
 
-  /** @param tabs returns undefined in a client that does not share its connection */
-  constructor(events: Events<BelfryEvents>, tabs: () => Tabs | undefined) {
-    this.#events = events
-    this.#tabs = tabs
+  constructor(host: ToastsHost) {
+    this.#host = host
   }
 
   /** True if every assigned toast has been raised. */
@@ -33,14 +41,14 @@ export class Toasts {
 
   /** The id of this tab; '' without tabs. */
   get tab(): string {
-    return this.#tabs()?.id ?? ''
+    return this.#host.tabs()?.id ?? ''
   }
 
   /**
    * Called in the leader. Returns the tab that raises the toast; '' if it was raised before, and without tabs. A toast of a replay is
    * assigned to this tab until `release()`.
    */
-  assign(ctx: NotificationContext): string {
+  assign(ctx: Arrival): string {
     const tab = ctx.replay ? this.tab : this.#toaster
     this.assigned(tab, [ctx])
     if (!this.#assigned.has(idOf(ctx))) return ''
@@ -49,7 +57,7 @@ export class Toasts {
   }
 
   /** Records that the leader assigned toasts to a tab. */
-  assigned(tab: string, ctxs: NotificationContext[]): void {
+  assigned(tab: string, ctxs: Arrival[]): void {
     for (const ctx of ctxs) {
       if (!this.#raised.has(idOf(ctx))) this.#assigned.set(idOf(ctx), { tab, ctx })
     }
@@ -61,17 +69,17 @@ export class Toasts {
   }
 
   /** Raises toasts in this tab unless a tab raised them before: each by itself, or more than three as one. */
-  async raise(ctxs: NotificationContext[]): Promise<void> {
-    const tabs = this.#tabs()
-    const fresh = ctxs.filter((ctx) => !this.raised(idOf(ctx)))
+  async raise(ctxs: Arrival[]): Promise<void> {
+    const { tabs, isOver, emit } = this.#host
+    const fresh = ctxs.filter((ctx) => !this.raised(idOf(ctx)) && !isOver(ctx))
     const ids = fresh.map(idOf)
     const count = ids.length
     const many = count > MAX_TOASTS
     // Told before the handlers run: a handler that shows a dialog stops this tab, and the tab that leads then must not raise the toasts
     // again. All ids are told, not only the fresh ones: a leader that missed an earlier message learns them now.
-    tabs?.post({ type: 'toasted', ids: ctxs.map(idOf) })
+    tabs()?.post({ type: 'toasted', ids: ctxs.map(idOf) })
     const handled = (many ? fresh.slice(-1) : fresh).map((ctx) =>
-      this.#events.emit('toast', { ...ctx, leader: tabs?.isLeader ?? true, ...(many && { count, ids }) })
+      emit({ ...ctx, leader: tabs()?.isLeader ?? true, ...(many && { count, ids }) })
     )
     await Promise.all(handled)
   }
@@ -80,6 +88,11 @@ export class Toasts {
   raised(id: string): boolean {
     this.#assigned.delete(id)
     return this.#raised.see(id)
+  }
+
+  /** Drops the toasts that wait for a tab or for the end of the replay, and that `isGone` names: their notifications are not shown any more. */
+  drop(isGone: (ctx: Arrival) => boolean): void {
+    for (const { ctx } of this.#assigned.values()) if (isGone(ctx)) this.raised(idOf(ctx))
   }
 
   /** Forgets the toasts of a replay: another tab leads, gets the replay and raises them. */
@@ -93,24 +106,29 @@ export class Toasts {
     this.dropReplayed()
   }
 
-  /** Called in the leader: reassigns the toasts of a tab that ended. */
+  /**
+   * Called in the leader: reassigns the toasts of a tab that ended. This tab may have missed that a toast was raised, while it did not run
+   * and another tab led: the stored position tells.
+   */
   tabEnded(ended: string): void {
+    const raisedTo = this.#host.raisedTo()
+    this.drop(({ eventId }) => isAtOrBefore(eventId, raisedTo))
     this.#reassign([...this.#assigned.values()].flatMap(({ tab, ctx }) => (tab === ended ? [ctx] : [])))
   }
 
   get #toaster(): string {
-    return this.#tabs()?.toaster() ?? ''
+    return this.#host.tabs()?.toaster() ?? ''
   }
 
-  async #reassign(ctxs: NotificationContext[]): Promise<void> {
+  async #reassign(ctxs: Arrival[]): Promise<void> {
     if (!ctxs.length) return
     const to = this.#toaster
     this.assigned(to, ctxs)
     if (to === this.tab) await this.raise(ctxs)
-    else this.#tabs()?.post({ type: 'toast', to, ctxs })
+    else this.#host.tabs()?.post({ type: 'toast', to, ctxs })
   }
 }
 
-function idOf({ notification }: NotificationContext): string {
+function idOf({ notification }: Arrival): string {
   return notification.id
 }

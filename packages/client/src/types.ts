@@ -1,4 +1,4 @@
-import type { GapReason, Notification, State, Verdict } from '../../../services/protocol/index.ts'
+import type { Answer, GapReason, Notification, State, Verdict } from '../../../services/protocol/index.ts'
 
 /** `connecting` covers the first attempt and every later one; `disconnected` is final until `connect()`. */
 export type ConnectionState = 'disconnected' | 'connecting' | 'connected'
@@ -71,14 +71,23 @@ interface RowContext {
   leader: boolean
 }
 
-/** `state` is not `unread` if another device marked the notification before this one received it. */
-export interface NotificationContext extends RowContext {
+/** A notification as the service sent it. `state` is not `unread` if another device marked it before this one received it. */
+export interface Arrival extends RowContext {
   notification: Notification
   state: State
+  /** The first answer, if there was one before this device received the notification. */
+  answered?: Answer
+}
+
+export interface NotificationContext extends Arrival {
+  /** Answers the notification by one of its actions, as `Belfry.answer()` does. Not enumerable: copies of the context are without it. */
+  answer(action: string): Promise<Answer>
 }
 
 /** One toast. More than three at once are one toast: that of the newest, with the `count` and `ids` of all, oldest first. */
 export interface ToastContext extends NotificationContext {
+  /** Its `collapseKey`, or else its id. A toast replaces the one with the same tag. */
+  tag: string
   count?: number
   ids?: string[]
 }
@@ -96,7 +105,10 @@ export interface MarkedContext extends RowContext {
   unread: number
 }
 
-/** The service took back a notification that may have been shown. */
+/**
+ * The service took back a notification that may have been shown, or it expired (`reason` is `expired`). If this device noticed the expiry
+ * by itself, also without a connection, `eventId` is ''.
+ */
 export interface RetractContext extends RowContext {
   id: string
   reason: string
@@ -166,11 +178,14 @@ export interface BelfryEvents {
   transport: { transport: TransportName }
   /** The token is of another user: stop showing data of `previous`. Counts are 0, and no event of `user` has fired yet. */
   user: UserContext
-  /** A notification that this device has not shown before. */
+  /**
+   * A notification that this device has not shown before. It takes the place of the one that `replaces` names and of any other with its
+   * `collapseKey`, for which no `retract` fires.
+   */
   notification: NotificationContext
   /**
-   * Raise one desktop notification. Fires for unread notifications, in one tab of the browser: a visible one if there is one.
-   * More than three that were missed are one toast, with a `count`.
+   * Raise one desktop notification. Fires for unread notifications of normal or high urgency, in one tab of the browser: a visible one if
+   * there is one. More than three that were missed are one toast, with a `count`.
    */
   toast: ToastContext
   retract: RetractContext

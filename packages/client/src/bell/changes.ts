@@ -1,14 +1,14 @@
+import type { Action, Answer } from '../../../../services/protocol/index.ts'
 import type { Feed } from '../feed.ts'
 import type { InboxItem } from '../inbox.ts'
 import type { ErrorContext } from '../types.ts'
+import { type ActionsHost, answerText } from './action-buttons.ts'
 import type { FailedChange } from './list.ts'
-import type { BellMessages } from './messages.ts'
 import type { Panel } from './panel.ts'
 
-interface ChangesHost {
+interface ChangesHost extends Pick<ActionsHost, 'messages' | 'deviceId'> {
   readonly panel: Panel
   feed(): Feed | undefined
-  messages(): BellMessages
   /** Announces a sentence to screen readers. */
   say(text: string): void
   /** `failures` changed. */
@@ -51,6 +51,23 @@ export class Changes {
     )
   }
 
+  /** Announces the answer: this one, or that of another device that was first. */
+  answer(item: InboxItem, { action }: Action): void {
+    const failures = this.#failures
+    const say = (answer: Answer): void => {
+      if (this.#failures === failures) this.#host.say(`${item.title}: ${answerText(item, answer, this.#host)}`)
+    }
+    failures.delete(item.id)
+    this.#make(
+      (feed) =>
+        feed.answer(item.id, action).then(say, (error: { answer?: Answer }) => {
+          if (error.answer === undefined) throw error
+          say(error.answer)
+        }),
+      () => this.#failOnRow(item, 'answer')
+    )
+  }
+
   markAllRead(): void {
     const { markAllFailed, retry } = this.#host.messages()
     this.#make(
@@ -81,9 +98,9 @@ export class Changes {
   }
 
   #failOnRow(item: InboxItem, change: FailedChange): void {
-    const { markFailed, archiveFailed } = this.#host.messages()
+    const { markFailed, archiveFailed, answerFailed } = this.#host.messages()
     this.#failures.set(item.id, change)
-    this.#host.say(`${item.title}: ${change === 'mark' ? markFailed : archiveFailed}`)
+    this.#host.say(`${item.title}: ${{ mark: markFailed, archive: archiveFailed, answer: answerFailed }[change]}`)
     this.#host.changed()
   }
 

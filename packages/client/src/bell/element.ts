@@ -1,16 +1,18 @@
+import type { Action } from '../../../../services/protocol/index.ts'
 import { EMPTY_FEED, Feed, type FeedSnapshot } from '../feed.ts'
 import type { InboxItem } from '../inbox.ts'
 import { Belfry } from '../index.ts'
 import type { BelfryOptions } from '../types.ts'
 import { Announcer } from './announcer.ts'
 import { Changes } from './changes.ts'
-import { h, icon, setAttribute, setText } from './dom.ts'
+import { h, icon, linkOf, setAttribute, setText } from './dom.ts'
 import type { BelfryBellEventMap } from './events.ts'
 import { languageOf } from './language.ts'
 import { type BellMessages, englishMessages } from './messages.ts'
 import { Panel } from './panel.ts'
 import { place } from './place.ts'
 import { styles } from './styles.ts'
+import { Toasts } from './toasts.ts'
 import { tokenFrom } from './token.ts'
 
 /** The panel does not report a connection that is lost for less than this. */
@@ -26,8 +28,8 @@ const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement
  *
  * Attributes: `url` (the address of the service), `token-url` (a GET there answers the user's token, as text or as JSON `{"token": "…"}`),
  * `user` (the signed-in user, '' for nobody; a change makes a new client), `theme` (`light` or `dark`; default: the `color-scheme` of the
- * page), `lang`. The property `getToken` can replace `token-url`, and `client` both. Events, all of which bubble: `belfry-notification`,
- * `belfry-toast`, `belfry-error`, `belfry-open`, `belfry-close`, and `belfry-select`, which can be cancelled.
+ * page), `lang`, `toasts` (the bell shows toasts of its own). The property `getToken` can replace `token-url`, and `client` both. Events, all of which bubble: `belfry-notification`,
+ * `belfry-error`, `belfry-open`, `belfry-close`, and `belfry-toast`, `belfry-select` and `belfry-action`, which can be cancelled.
  */
 export class BelfryBell extends Base {
   static readonly observedAttributes = ['url', 'token-url', 'user', 'lang']
@@ -50,8 +52,14 @@ export class BelfryBell extends Base {
   readonly #button = h('button', { type: 'button', class: 'bell', part: 'button', 'aria-haspopup': 'dialog', 'aria-controls': 'panel' })
   readonly #badge = h('span', { class: 'badge', part: 'badge', 'aria-hidden': 'true' })
   readonly #announcer = new Announcer(() => this.#messages)
-  readonly #panel = new Panel({
+  readonly #actionsHost = {
     messages: () => this.#messages,
+    deviceId: () => this.#belfry?.deviceId,
+    answered: (item: InboxItem, action: Action) => this.#answer(item, action)
+  }
+  readonly #toasts = new Toasts({ ...this.#actionsHost, open: () => this.open() })
+  readonly #panel = new Panel({
+    ...this.#actionsHost,
     language: () => languageOf(this),
     chosen: (item, event) => this.#chosen(item, event),
     archived: (item) => this.#changes.archive(item),
@@ -65,9 +73,9 @@ export class BelfryBell extends Base {
     }
   })
   readonly #changes = new Changes({
+    ...this.#actionsHost,
     panel: this.#panel,
     feed: () => this.#feed,
-    messages: () => this.#messages,
     say: (text) => this.#announcer.say(text),
     changed: () => this.#changed(),
     failed: (ctx) => this.#tell('belfry-error', ctx)
@@ -83,7 +91,7 @@ export class BelfryBell extends Base {
       icon('M18 8.5a6 6 0 1 0-12 0c0 7-2.5 8.5-2.5 8.5h17S18 15.500 18 8.500', 'M13.700 20.500a2 2 0 0 1-3.400 0'),
       this.#badge
     )
-    root.append(this.#button, this.#panel.element, this.#announcer.element)
+    root.append(this.#button, this.#panel.element, this.#toasts.element, this.#announcer.element)
     this.#button.addEventListener('click', () => (this.#opened ? this.close() : this.open()))
     root.addEventListener('keydown', (event) => this.#key(event as KeyboardEvent))
     this.addEventListener('focusout', ({ relatedTarget }) => {
@@ -241,7 +249,9 @@ export class BelfryBell extends Base {
         this.#stopped = false
         this.#clear()
       }),
-      belfry.on('toast', (ctx) => this.#tell('belfry-toast', ctx)),
+      belfry.on('toast', (ctx) => {
+        if (this.#tell('belfry-toast', ctx) && this.hasAttribute('toasts')) this.#toasts.show(ctx)
+      }),
       belfry.on('error', (ctx) => this.#tell('belfry-error', ctx)),
       belfry.on('state', ({ state }) => this.#watchState(state === 'connecting')),
       belfry.on('terminal', () => {
@@ -285,6 +295,7 @@ export class BelfryBell extends Base {
   #clear(): void {
     this.#announcer.stop()
     this.#changes.clear()
+    this.#toasts.clear()
   }
 
   #watchState(isConnecting: boolean): void {
@@ -315,6 +326,7 @@ export class BelfryBell extends Base {
     setAttribute(this.#button, 'aria-label', messages.button(feed.unread))
     setAttribute(this.#button, 'aria-expanded', String(this.#opened))
     setText(this.#badge, messages.badge(feed.unread))
+    this.#toasts.render(feed.items)
     // A closed panel is only rendered to empty it: no notification of the last user must stay in the document.
     if (!this.#opened && (feed.items.length > 0 || this.#shown.items.length === 0)) return
     const animate = this.#shown.items.length > 0 && !this.#shown.loading
@@ -325,6 +337,12 @@ export class BelfryBell extends Base {
   #chosen(item: InboxItem, event: Event): void {
     if (item.state === 'unread' || item.state === 'seen') this.#changes.markRead(item)
     if (!this.#tell('belfry-select', item)) event.preventDefault()
+  }
+
+  #answer(item: InboxItem, action: Action): void {
+    this.#changes.answer(item, action)
+    const url = linkOf(action.url)
+    if (this.#tell('belfry-action', { item, action }) && url !== undefined) window.open(url, '_blank', 'noopener')
   }
 
   #key(event: KeyboardEvent): void {
@@ -346,6 +364,7 @@ export class BelfryBell extends Base {
   }
 
   #tell<E extends keyof BelfryBellEventMap>(name: E, detail: BelfryBellEventMap[E]['detail']): boolean {
-    return this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true, cancelable: name === 'belfry-select' }))
+    const cancelable = /toast|select|action/.test(name)
+    return this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true, cancelable }))
   }
 }

@@ -12,6 +12,7 @@ export interface BelfryBellProps extends Handlers {
   'token-url'?: string | undefined
   user?: string | null | undefined
   theme?: 'light' | 'dark' | undefined
+  toasts?: boolean | '' | undefined
   client?: Belfry | undefined
   getToken?: BelfryOptions['getToken'] | undefined
   messages?: Partial<BellMessages> | undefined

@@ -1,15 +1,16 @@
 import type { InboxItem } from '../inbox.ts'
+import { ActionButtons, type ActionsHost } from './action-buttons.ts'
 import { h, icon, linkOf, setAttribute, setText } from './dom.ts'
-import type { BellMessages } from './messages.ts'
 import { isoTime, timeAgo } from './time-ago.ts'
 
 /** A change of a notification that the service refused or did not answer. */
-export type FailedChange = 'mark' | 'archive'
+export type FailedChange = 'mark' | 'archive' | 'answer'
 
 interface Row {
   item: InboxItem
   element: HTMLLIElement
   main: HTMLElement
+  actions: ActionButtons
   archive: HTMLButtonElement
   title: HTMLElement
   unread: HTMLElement
@@ -17,8 +18,7 @@ interface Row {
   problem: HTMLElement
 }
 
-export interface ListHost {
-  messages(): BellMessages
+export interface ListHost extends ActionsHost {
   language(): string | undefined
   /** The user clicked an item; `event` is the click. */
   chosen(item: InboxItem, event: Event): void
@@ -120,8 +120,9 @@ export class List {
       { type: 'button', class: 'archive', part: 'archive', tabindex: -1 },
       icon('M4 7h16M6 7v12h12V7M10 12h4M5 4h14v3H5z')
     )
-    const element = h('li', { class: animate ? 'item fresh' : 'item', part: 'item' }, main, archive)
-    const row = { item, element, main, archive, title, unread, time, problem }
+    const actions = new ActionButtons(this.#host)
+    const element = h('li', { class: animate ? 'item fresh' : 'item', part: 'item' }, main, archive, actions.element)
+    const row = { item, element, main, actions, archive, title, unread, time, problem }
     main.addEventListener('click', (event) => this.#host.chosen(row.item, event))
     archive.addEventListener('click', () => this.#host.archived(row.item))
     this.#rows.set(item.id, row)
@@ -131,7 +132,12 @@ export class List {
   #update(row: Row, item: InboxItem): void {
     const messages = this.#host.messages()
     const unread = item.state === 'unread' || item.state === 'seen'
+    const hadFocus = row.actions.element.contains((this.element.getRootNode() as ShadowRoot).activeElement)
     row.item = item
+    row.actions.update(item)
+    for (const button of row.actions.buttons) button.tabIndex = item.id === this.#active ? 0 : -1
+    // The answer takes the place of the buttons.
+    if (hadFocus && row.actions.buttons.length === 0) row.main.focus()
     row.element.classList.toggle('unread', unread)
     setAttribute(row.element, 'part', unread ? 'item item-unread' : 'item')
     setText(row.unread, unread ? `${messages.unread}: ` : '')
@@ -141,14 +147,15 @@ export class List {
     const failed = this.#failures.get(item.id)
     // Another device may have marked the notification since.
     const markFailed = failed === 'mark' && unread ? messages.markFailed : ''
-    setText(row.problem, failed === 'archive' ? messages.archiveFailed : markFailed)
+    const answerFailed = failed === 'answer' && !item.answer ? messages.answerFailed : markFailed
+    setText(row.problem, failed === 'archive' ? messages.archiveFailed : answerFailed)
     setAttribute(row.archive, 'aria-label', messages.archive(item.title))
     setAttribute(row.archive, 'title', messages.archive(item.title))
   }
 
   #activate(id: string | undefined): void {
     const reach = (row: Row | undefined, index: number): void => {
-      for (const control of row ? [row.main, row.archive] : []) control.tabIndex = index
+      for (const control of row ? [row.main, row.archive, ...row.actions.buttons] : []) control.tabIndex = index
     }
     if (id !== this.#active) reach(this.#rows.get(this.#active ?? ''), -1)
     reach(this.#rows.get(id ?? ''), 0)

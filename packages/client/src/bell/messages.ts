@@ -29,6 +29,13 @@ export interface BellMessages {
   /** Shown if "mark all read" or an undo failed. */
   markAllFailed: string
   undoFailed: string
+  answerFailed: string
+  /** The answer to a notification, given on this device: the title of the action. */
+  answered: (action: string) => string
+  /** The same, given on another device; `link` stands for an answer link in a push or a mail. */
+  answeredElsewhere: (action: string, deviceId: string) => string
+  /** The name of the button that closes a toast. */
+  dismiss: (title: string) => string
   /** Announced to screen readers when notifications arrive. */
   arrived: (title: string) => string
   arrivedMany: (count: number) => string
@@ -56,6 +63,10 @@ export const englishMessages: BellMessages = {
   archiveFailed: 'Could not be archived.',
   markAllFailed: 'Could not be marked as read.',
   undoFailed: 'Could not be restored.',
+  answerFailed: 'Could not be answered.',
+  answered: (action) => `Answered: ${action}`,
+  answeredElsewhere: (action, deviceId) => `Answered ${deviceId === 'link' ? 'by link' : `on another device (${deviceId})`}: ${action}`,
+  dismiss: (title) => `Close: ${title}`,
   arrived: (title) => `New notification: ${title}`,
   arrivedMany: (count) => `${count} new notifications`
 }

@@ -78,7 +78,7 @@ svg { display: block; flex: none; width: 20px; height: 20px; fill: none; stroke:
 .scroll { flex: 1; overflow-y: auto; overscroll-behavior: contain; scrollbar-width: thin; scrollbar-color: var(--_line) transparent; }
 .list { list-style: none; margin: 0; padding: 8px; }
 .list:empty { display: none; }
-.item { position: relative; display: flex; align-items: center; border-radius: 10px; }
+.item { position: relative; display: flex; flex-wrap: wrap; align-items: center; border-radius: 10px; }
 .item:hover, .item:focus-within { background: var(--_surface); }
 .item.fresh { animation: arrive 260ms cubic-bezier(0.2, 0.8, 0.3, 1); }
 .main { flex: 1; min-width: 0; display: grid; grid-template-columns: 8px minmax(0, 1fr); column-gap: 12px; padding: 10px 12px; border-radius: 10px; color: inherit; text-decoration: none; }
@@ -95,6 +95,19 @@ svg { display: block; flex: none; width: 20px; height: 20px; fill: none; stroke:
 .archive:hover { color: var(--_text); background: color-mix(in srgb, currentColor 10%, transparent); }
 .item:hover .archive, .item:focus-within .archive { opacity: 1; }
 @media (hover: none) { .archive { opacity: 1; } }
+
+.actions { flex-basis: 100%; display: flex; flex-wrap: wrap; gap: 8px; padding: 0 12px 12px 32px; padding-inline: 32px 12px; }
+.actions[hidden], .answer:empty { display: none; }
+.choice { min-height: 28px; padding: 3px 12px; border: 1px solid var(--_line); border-radius: 8px; background: var(--_background); font-size: 13px; font-weight: 550; }
+.choice:hover { border-color: var(--_accent); color: var(--_accent); }
+.choice[aria-disabled] { color: var(--_muted); border-color: var(--_line); cursor: default; }
+.choice[aria-busy] { animation: pulse 1.4s ease-in-out infinite; }
+.answer { color: var(--_muted); font-size: 12px; line-height: 16px; overflow-wrap: anywhere; }
+.toasts { position: fixed; z-index: 2147483000; inset-block-end: 16px; inset-inline-end: 16px; width: min(360px, calc(100vw - 32px)); display: grid; gap: 8px; }
+.toast { display: flex; flex-wrap: wrap; align-items: center; border: 1px solid var(--_line); border-radius: var(--_radius); background: var(--_background); color: var(--_text); box-shadow: 0 16px 40px -8px rgb(10 14 25 / 24%); animation: arrive 260ms cubic-bezier(0.2, 0.8, 0.3, 1); }
+.toast .title { flex: 1; min-width: 0; margin: 12px 4px 12px 16px; margin-inline: 16px 4px; color: var(--_text); font-weight: 550; }
+.toast .archive { opacity: 1; }
+.toast .actions { padding-inline-start: 16px; }
 
 .state { display: grid; justify-items: center; gap: 4px; padding: 48px 32px 56px; text-align: center; color: var(--_muted); }
 .state[hidden] { display: none; }
