@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { WebSocket } from 'ws'
-import type { Belfry, BelfryOptions, WebSocketConstructor } from '../../packages/client/src/index.ts'
+import type { Belfry, BelfryError, BelfryOptions, WebSocketConstructor } from '../../packages/client/src/index.ts'
 import { signToken } from '../../services/auth/signing.ts'
 import type { Answer } from '../../services/protocol/index.ts'
 import { Answering, type AnswerReply } from './answering.ts'
@@ -200,8 +200,15 @@ export class Device {
 
   /** Resolves with undefined if there was no reply, or if the client of this build cannot answer. */
   async #answer(id: string, action: string): Promise<AnswerReply | undefined> {
-    const { belfry } = this
-    return belfry instanceof PlainClient ? await belfry.answer(id, action) : undefined
+    const client: unknown = this.belfry
+    if (client instanceof PlainClient) return client.answer(id, action)
+    if (typeof this.belfry.answer !== 'function') return undefined
+    try {
+      return { type: 'ok', ...(await this.belfry.answer(id, action)) }
+    } catch (error) {
+      const { code, temporary, answer } = error as BelfryError
+      return { type: 'error', code, temporary, ...(answer && { answer }) }
+    }
   }
 
   #brisk(): void {
