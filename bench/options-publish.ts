@@ -16,11 +16,17 @@ import { BenchRedis } from './peers/redis.ts'
 // Measures publishes with each option at the store, and the lateness of expiries. Prints the result as JSON:
 // node build/bench/options-publish.js embedded|redis [publishes] [rounds] [expiries]
 
-/** The CPU time of a publish with an option, microseconds, and its ratio to a usual one: the median of the rounds. */
-export interface OptionCost {
-  option: string
+/** CPU time of a publish, microseconds, and its ratio to a usual one: the medians of the rounds. */
+export interface Cost {
   micros: number
   ratio: number
+}
+
+/** The CPU time of a publish with an option: of the store alone, and with the process that calls it. The embedded store is in that process. */
+export interface OptionCost {
+  option: string
+  store: Cost
+  total: Cost
 }
 
 /** The result of the program. Lateness is in milliseconds, from the time of expiry to the row that takes the notification back. */
@@ -74,10 +80,10 @@ const kinds: Kind[] = [
   }
 ]
 
-/** A store under measurement. `pids` are the processes whose CPU time counts. */
+/** A store under measurement, and the process that carries out its steps. */
 interface Bed {
   store: Store
-  pids: number[]
+  pid: number
   close(): Promise<void>
 }
 
@@ -89,7 +95,7 @@ async function openBed(name: string): Promise<Bed> {
       await store.close()
       await rm(folder, { recursive: true })
     }
-    return { store, pids: [process.pid], close }
+    return { store, pid: process.pid, close }
   }
   const redis = await BenchRedis.start()
   const store = new RedisStore(settings, { url: redis.url, keyPrefix: 'belfry', waitReplicas: 0 })
@@ -97,11 +103,17 @@ async function openBed(name: string): Promise<Bed> {
     await store.close()
     await redis.stop()
   }
-  return { store, pids: [redis.pid], close }
+  return { store, pid: redis.pid, close }
 }
 
-/** Publishes `count` notifications of a kind, to users of its own. Returns the CPU time of each, microseconds. */
-async function costOf({ store, pids }: Bed, { option, options, tail }: Kind, count: number): Promise<number> {
+/** The CPU time of each publish in one round, microseconds. */
+interface Sample {
+  store: number
+  total: number
+}
+
+/** Publishes `count` notifications of a kind, to users of its own. */
+async function costOf({ store, pid }: Bed, { option, options, tail }: Kind, count: number): Promise<Sample> {
   let number = 0
   const publisher = async (): Promise<void> => {
     while (number < count) {
@@ -118,27 +130,33 @@ async function costOf({ store, pids }: Bed, { option, options, tail }: Kind, cou
       if (result.status !== 'accepted' && result.status !== 'scheduled') throw new Error(`${option}: ${result.status}`)
     }
   }
-  const before = timeOf(pids).cpu
+  const all = new Set([pid, process.pid])
+  const before = { store: timeOf([pid]).cpu, total: timeOf(all).cpu }
   await Promise.all(Array.from({ length: IN_FLIGHT }, publisher))
-  return (timeOf(pids).cpu - before) / 1000 / count
+  const micros = (after: number, from: number): number => (after - from) / 1000 / count
+  return { store: micros(timeOf([pid]).cpu, before.store), total: micros(timeOf(all).cpu, before.total) }
 }
 
 /** Measures all kinds in turns, forwards and backwards, so that a drift of the machine affects them alike. */
 async function measureCosts(bed: Bed, count: number, rounds: number): Promise<OptionCost[]> {
-  const samples = kinds.map((): number[] => [])
+  const samples = kinds.map((): Sample[] => [])
   for (let round = -1; round < rounds; round++) {
     const order = kinds.map((_kind, index) => index)
     if (round % 2 !== 0) order.reverse()
     for (const index of order) {
-      const micros = await costOf(bed, kinds[index] as Kind, count)
+      const sample = await costOf(bed, kinds[index] as Kind, count)
       // The first round warms up the code.
-      if (round >= 0) samples[index]?.push(micros)
+      if (round >= 0) samples[index]?.push(sample)
     }
   }
-  const usual = samples[0] as number[]
+  const usual = samples[0] as Sample[]
+  const cost = (own: Sample[], part: keyof Sample): Cost => ({
+    micros: median(own.map((sample) => sample[part])),
+    ratio: median(own.map((sample, round) => sample[part] / (usual[round] as Sample)[part]))
+  })
   return kinds.map(({ option }, index) => {
-    const own = samples[index] as number[]
-    return { option, micros: median(own), ratio: median(own.map((micros, round) => micros / (usual[round] as number))) }
+    const own = samples[index] as Sample[]
+    return { option, store: cost(own, 'store'), total: cost(own, 'total') }
   })
 }
 

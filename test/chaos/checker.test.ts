@@ -2,11 +2,23 @@ import { readFileSync } from 'node:fs'
 import t from 'tap'
 import type { Answer } from '../../services/protocol/index.ts'
 import { check, type Rule, rules } from './checker.ts'
+import { drawOptions } from './draw-options.ts'
 import { figures, rulesTable } from './figures.ts'
-import type { ClientConnection, ClientJournal, DeviceEvent, DeviceJournal, Journal, LogRow, Publish, UserLog } from './journal.ts'
+import type {
+  ClientConnection,
+  ClientJournal,
+  DeviceEvent,
+  DeviceJournal,
+  Journal,
+  LogRow,
+  Publish,
+  PublishedOptions,
+  UserLog
+} from './journal.ts'
 import { lateness } from './lateness.ts'
 import { summarize } from './report.ts'
-import { type FaultKind, faultKinds, schedule, storeKinds } from './schedule.ts'
+import { dice, type FaultKind, faultKinds, schedule, storeKinds } from './schedule.ts'
+import { ShownList } from './shown-list.ts'
 
 const START = 1_800_000_000_000
 
@@ -644,6 +656,37 @@ t.test('the schedule: on time, unless the rate or a fault delays it', async (t) 
     'late without a reason'
   )
   t.same(broken(due(START + 1000, ({ log }) => (log.scheduled = 1))), ['scheduled'], 'one is still scheduled')
+})
+
+t.test('the list of a client counts a live notification unless it takes the place of an unread one', async (t) => {
+  const list = new ShownList()
+  const show = (id: string, options: { collapseKey?: string; replaces?: string } = {}): number =>
+    list.apply({ type: 'notification', notification: { id, ...options } })
+  t.equal(show('one', { collapseKey: 'key' }), 1)
+  t.equal(show('two', { collapseKey: 'key', replaces: 'one' }), 0)
+  list.apply({ type: 'state', ids: ['two'], state: 'read' })
+  t.equal(show('three', { collapseKey: 'key', replaces: 'two' }), 1)
+  list.apply({ type: 'answered', id: 'three' })
+  t.equal(show('four', { collapseKey: 'key', replaces: 'three' }), 1, 'an answered one is read')
+  list.apply({ type: 'notification', state: 'archived', notification: { id: 'five' } })
+  list.apply({ type: 'answered', id: 'five' })
+  t.equal(show('six', { replaces: 'five' }), 1, 'an archived one stays archived')
+  t.equal(show('seven', { replaces: 'unknown' }), 0, 'one that the client does not know is taken as unread')
+  list.apply({ type: 'retract', id: 'other', collapseKey: 'key' })
+  list.apply({ type: 'state', ids: ['four'], state: 'read' })
+  t.equal(show('eight', { replaces: 'four' }), 0, 'a retraction removes those of its key, too')
+})
+
+t.test('most notifications have no options, and those that have some expire and are due within seconds', async (t) => {
+  const random = dice(1)
+  const drawn = Array.from({ length: 2000 }, () => drawOptions(random, START))
+  const part = (name: keyof PublishedOptions): number => drawn.filter((options) => options[name] !== undefined).length / drawn.length
+  t.ok(drawn.filter((options) => Object.keys(options).length === 0).length > 0.7 * drawn.length)
+  for (const name of ['expiresAt', 'ttl', 'collapseKey', 'urgency', 'deliverAt', 'actions'] as const) t.ok(part(name) > 0.015, name)
+  for (const { deliverAt = START, expiresAt = deliverAt + 1, ttl = 1 } of drawn) {
+    if (deliverAt > START + 5000 || expiresAt <= deliverAt || expiresAt > deliverAt + 4000 || ttl > 3)
+      t.fail(`${deliverAt} ${expiresAt} ${ttl}`)
+  }
 })
 
 t.test('the same seed gives the same schedule of a fault, whichever other faults are in it', async (t) => {

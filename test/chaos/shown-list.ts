@@ -32,7 +32,7 @@ type Change =
   | Pick<DigestFrame, 'type'>
 
 /**
- * The notifications that a device shows, with their states, as docs/guides/consuming.md tells clients to keep them: a notification takes the
+ * The notifications that a device shows, with their states, as docs/reference/protocol.md tells clients to keep them: a notification takes the
  * place of the one that it replaces and of older ones with its collapse key, and a retraction removes those of its key, too.
  */
 export class ShownList {
