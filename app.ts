@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from './config.ts'
 import admit from './plugins/admit.ts'
+import answers from './plugins/answers.ts'
 import auth from './plugins/auth.ts'
 import bodies from './plugins/bodies.ts'
 import connections from './plugins/connections.ts'
@@ -21,6 +22,7 @@ import store from './plugins/store.ts'
 import userClock from './plugins/user-clock.ts'
 import websocket from './plugins/websocket.ts'
 import wire from './plugins/wire.ts'
+import answerRoutes from './routes/answers.ts'
 import asyncapiRoutes from './routes/asyncapi.ts'
 import clientRoutes from './routes/client.ts'
 import demoRoutes from './routes/demo.ts'
@@ -28,6 +30,7 @@ import healthRoutes from './routes/health.ts'
 import meRoutes from './routes/me.ts'
 import metricsRoutes from './routes/metrics.ts'
 import notificationRoutes from './routes/notifications.ts'
+import publishedRoutes from './routes/published.ts'
 import { shared } from './routes/schemas/common.ts'
 import sseRoutes from './routes/sse.ts'
 import userRoutes from './routes/users.ts'
@@ -79,6 +82,7 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, generatedS
   await fastify.register(rateLimit)
   await fastify.register(publisher)
   await fastify.register(inbox)
+  await fastify.register(answers)
   await fastify.register(admit)
   await fastify.register(websocket)
   await fastify.register(wire)
@@ -87,8 +91,10 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, generatedS
   await fastify.register(healthRoutes)
   if (config.METRICS_PORT === 0) await fastify.register(metricsRoutes)
   await fastify.register(notificationRoutes)
+  await fastify.register(publishedRoutes)
   await fastify.register(userRoutes)
   await fastify.register(meRoutes)
+  await fastify.register(answerRoutes)
   await fastify.register(wsRoutes)
   await fastify.register(sseRoutes)
   await fastify.register(asyncapiRoutes)

@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import { envSchema } from 'env-schema'
 import { type Static, Type } from 'typebox'
+import { ADMIN_PREFIX } from './services/auth/api-keys.ts'
 import { publicKeyAlgorithm } from './services/auth/public-key.ts'
 import { parseRedisUrl } from './services/store/redis-url.ts'
 
@@ -49,7 +50,7 @@ export const environmentSchema = Type.Object({
   JWT_ISSUER: text('', 'Required iss of tokens; empty: not checked'),
   JWT_AUDIENCE: text('', 'Required aud of tokens; empty: not checked'),
   MAX_TOKEN_LIFETIME: whole(31_536_000, 60, 315_360_000, 'Longest time from iat to exp of a token, seconds; a revocation is kept as long'),
-  API_KEYS: text('', 'API keys, for publishers that use no JWT, comma-separated'),
+  API_KEYS: text('', 'API keys, for services that use no JWT, comma-separated; admin:<key> for the scope admin, others have publish'),
 
   ALLOWED_ORIGINS: text('', 'Origins whose pages may connect, comma-separated; empty: all'),
   CORS_ORIGIN: text('', 'Origins whose pages may call the REST API, comma-separated, or *; empty: none'),
@@ -228,6 +229,8 @@ function check(config: Config, problems: string[]): void {
   if (keys.length > 1) problems.push('only one of JWT_SECRET, JWT_PUBLIC_KEY and JWKS_URL may be set')
   if (keys.length === 0 && usesRedis(config)) problems.push('with Redis one of JWT_SECRET, JWT_PUBLIC_KEY and JWKS_URL must be set')
   if (config.JWKS_URL !== '' && !isUrl(config.JWKS_URL, ['https:', 'http:'])) problems.push('JWKS_URL must be an http:// or https:// URL')
+
+  if (config.API_KEYS.includes(ADMIN_PREFIX)) problems.push(`API_KEYS: a key must follow ${ADMIN_PREFIX}`)
 
   for (const origin of config.ALLOWED_ORIGINS) {
     if (!isOrigin(origin)) problems.push(`ALLOWED_ORIGINS: ${origin} must be scheme://host[:port]`)

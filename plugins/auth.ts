@@ -1,7 +1,7 @@
 import jwt from '@fastify/jwt'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { ApiKeys } from '../services/auth/api-keys.ts'
+import { ApiKeys, type Scope } from '../services/auth/api-keys.ts'
 import { KeySet } from '../services/auth/key-set.ts'
 import { publicKeyAlgorithm } from '../services/auth/public-key.ts'
 import { cachedVerifier } from '../services/auth/token-cache.ts'
@@ -23,8 +23,10 @@ declare module 'fastify' {
     auth: {
       /** Verifies a user's token. */
       verify: VerifyToken
-      /** `onRequest` of the service's routes: a JWT with scope `publish` or `admin`, or an API key. Sets `request.publisher`. */
+      /** `onRequest` of routes that publish, recall and look at one notification: the scope `publish` or `admin`. Sets `request.publisher`. */
       service: (request: FastifyRequest) => Promise<void>
+      /** `onRequest` of all other routes of services: the scope `admin`. Sets `request.publisher`. */
+      admin: (request: FastifyRequest) => Promise<void>
       /** `onRequest` of the user's own routes: the user's token. Sets `request.user`. */
       user: (request: FastifyRequest) => Promise<void>
       /** Returns the error that answers the refusal of a token in HTTP. */
@@ -43,7 +45,8 @@ declare module '@fastify/jwt' {
   }
 }
 
-const SERVICE_SCOPES = ['publish', 'admin']
+/** For each scope, those that include it. */
+const GRANTED_BY: Record<Scope, readonly Scope[]> = { publish: ['publish', 'admin'], admin: ['admin'] }
 
 /**
  * Authenticates users and services. The kind of the configured key decides the algorithms, `exp` is required, and `sub` must be a valid user.
@@ -83,21 +86,23 @@ export default fp(
       return claims
     }
     const ofService = cachedVerifier(ofAnyone)
+    const requireScope = async (request: FastifyRequest, scope: Scope): Promise<void> => {
+      const credential = credentialOf(request)
+      const holder = apiKeys.holderOf(credential)
+      const { name, scopes } = holder === undefined ? await claimedBy(credential) : { name: holder.name, scopes: [holder.scope] }
+      if (!GRANTED_BY[scope].some((granting) => scopes.includes(granting))) throw new errors.ScopeMissing(GRANTED_BY[scope].join(' or '))
+      request.publisher = name
+    }
+    const claimedBy = async (token: string): Promise<{ name: string; scopes: string[] }> => {
+      const { sub, scopes } = await ofService(token).catch(refuse)
+      return { name: `sub:${sub}`, scopes }
+    }
 
     app.decorateRequest('publisher', '')
     app.decorate('auth', {
       verify: ofUser,
-      service: async (request) => {
-        const credential = credentialOf(request)
-        const holder = apiKeys.holderOf(credential)
-        if (holder !== undefined) {
-          request.publisher = holder
-          return
-        }
-        const claims = await ofService(credential).catch(refuse)
-        if (!SERVICE_SCOPES.some((scope) => claims.scopes.includes(scope))) throw new errors.ScopeMissing()
-        request.publisher = `sub:${claims.sub}`
-      },
+      service: (request) => requireScope(request, 'publish'),
+      admin: (request) => requireScope(request, 'admin'),
       user: async (request) => {
         const claims = await ofUser(credentialOf(request)).catch(refuse)
         if (await isRevokedIn(app.store, claims)) throw new errors.TokenRevoked()

@@ -30,7 +30,7 @@ export default fp(
   async (app) => {
     const problemOf = (error: FastifyError, instance: string): Problem => {
       const shown = belfryError(error)
-      const { code, statusCode, message } = shown
+      const { answer, code, statusCode, message } = shown as FastifyError & Pick<Problem, 'answer'>
       const retryAfterMs = retryAfterOf(shown)
       const status = statusCode ?? 500
       const title = STATUS_CODES[status] ?? 'Error'
@@ -43,7 +43,8 @@ export default fp(
         instance,
         code,
         ...(pointers === undefined ? {} : { errors: pointers }),
-        ...(retryAfterMs === undefined ? {} : { retryAfterMs })
+        ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+        ...(answer === undefined ? {} : { answer })
       }
     }
 

@@ -30,7 +30,12 @@ export default fp(
         ],
         components: {
           securitySchemes: {
-            service: { type: 'http', scheme: 'bearer', description: 'A JWT with scope publish or admin, or an API key' },
+            service: {
+              type: 'http',
+              scheme: 'bearer',
+              description:
+                'A JWT with scope publish or admin, or an API key; the scope that a route needs is listed there, and admin includes publish'
+            },
             user: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: "The user's JWT" }
           }
         }

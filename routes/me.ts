@@ -1,9 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { bodyErrors, described, NotificationIdSchema, problems, userErrors, userSecurity } from './schemas/common.ts'
+import { DEFAULT_DEVICE } from '../services/protocol/index.ts'
+import { ActionNameSchema, AnswerBodySchema, GivenAnswerSchema } from './schemas/answer.ts'
+import { answeredBefore, bodyErrors, described, NotificationIdSchema, problems, userErrors, userSecurity } from './schemas/common.ts'
 import { FoundSchema, InboxQuerySchema, InboxSchema, MarkAnswerSchema, MarkSchema } from './schemas/notification.ts'
 
-/** Serves the inbox of the user whose token the request carries. */
+/** Serves the inbox of the user whose token the request carries, and takes their answers. */
 const me: FastifyPluginAsyncTypebox = async (app) => {
   app.addHook('onRequest', app.auth.user)
   const guarded = { security: userSecurity }
@@ -51,6 +53,27 @@ const me: FastifyPluginAsyncTypebox = async (app) => {
       }
     },
     (request) => app.inbox.mark(request.user.sub, request.body)
+  )
+
+  app.post(
+    '/v1/me/notifications/:id/actions/:action',
+    {
+      schema: {
+        operationId: 'answerMyNotification',
+        summary: 'Answer one of my notifications by one of its actions',
+        description: 'The first answer of any device wins. The same device may repeat its answer.',
+        tags: ['me'],
+        ...guarded,
+        params: Type.Object({ id: NotificationIdSchema, action: ActionNameSchema }),
+        body: AnswerBodySchema,
+        response: {
+          200: described(GivenAnswerSchema, 'It was the first answer, or the same one again'),
+          409: answeredBefore,
+          ...problems(...userErrors, ...bodyErrors, 404, 507)
+        }
+      }
+    },
+    ({ body, params: { id, action }, user }) => app.answers.answer(user.sub, id, action, body?.deviceId ?? DEFAULT_DEVICE)
   )
 }
 

@@ -1,20 +1,25 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import {
+  adminSecurity,
   bodyErrors,
   DurabilitySchema,
   described,
   EventIdSchema,
+  IdParams,
   MillisecondsSchema,
-  NotificationIdSchema,
   problems,
   serviceErrors,
-  serviceSecurity,
   UserParams
 } from './schemas/common.ts'
-import { FoundSchema, InboxQuerySchema, InboxSchema, MarkAnswerSchema, MarkSchema } from './schemas/notification.ts'
-
-const IdParams = Type.Object({ ...UserParams.properties, id: NotificationIdSchema })
+import {
+  InboxQuerySchema,
+  InboxSchema,
+  MarkAnswerSchema,
+  MarkSchema,
+  ScheduledQuerySchema,
+  ScheduledSchema
+} from './schemas/notification.ts'
 
 const ConnectionSchema = Type.Object({
   connectionId: Type.String(),
@@ -58,10 +63,11 @@ const QueueSchema = Type.Object(
   { description: 'The state of the queue' }
 )
 
+/** Serves everything of a user to services with the scope `admin`. `published.ts` has the routes of the scope `publish`. */
 const users: FastifyPluginAsyncTypebox = async (app) => {
-  app.addHook('onRequest', app.auth.service)
+  app.addHook('onRequest', app.auth.admin)
   app.addHook('onRequest', app.limits.publish)
-  const guarded = { security: serviceSecurity }
+  const guarded = { security: adminSecurity }
 
   app.get(
     '/v1/users/:user/notifications',
@@ -79,21 +85,6 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     (request) => app.inbox.list(request.params.user, request.query)
   )
 
-  app.get(
-    '/v1/users/:user/notifications/:id',
-    {
-      schema: {
-        operationId: 'getNotification',
-        summary: 'Get one notification, wherever it is',
-        tags: ['inbox'],
-        ...guarded,
-        params: IdParams,
-        response: { 200: described(FoundSchema, 'The notification'), ...problems(...serviceErrors, 404) }
-      }
-    },
-    (request) => app.inbox.get(request.params.user, request.params.id)
-  )
-
   app.post(
     '/v1/users/:user/notifications/mark',
     {
@@ -108,28 +99,6 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
       }
     },
     (request) => app.inbox.mark(request.params.user, request.body)
-  )
-
-  app.delete(
-    '/v1/users/:user/notifications/:id',
-    {
-      schema: {
-        operationId: 'recallNotification',
-        summary: 'Recall a notification',
-        description: 'Parked or pending, it never appears; shown, it is retracted on every device.',
-        tags: ['inbox'],
-        ...guarded,
-        params: IdParams,
-        response: {
-          204: described(Type.Null(), 'Recalled; the header belfry-durability says how safely'),
-          ...problems(...serviceErrors, 404, 507)
-        }
-      }
-    },
-    async (request, reply) => {
-      const durability = await app.inbox.recall(request.params.user, request.params.id)
-      return reply.code(204).header('belfry-durability', durability).send(null)
-    }
   )
 
   app.get(
@@ -192,6 +161,43 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
       }
     },
     (request) => app.inbox.queue(request.params.user)
+  )
+
+  app.get(
+    '/v1/users/:user/scheduled',
+    {
+      schema: {
+        operationId: 'listScheduled',
+        summary: 'List what is scheduled for a user',
+        description: 'A recall cancels one of them.',
+        tags: ['inbox'],
+        ...guarded,
+        params: UserParams,
+        querystring: ScheduledQuerySchema,
+        response: { 200: described(ScheduledSchema, 'One page'), ...problems(...serviceErrors) }
+      }
+    },
+    (request) => app.inbox.scheduled(request.params.user, request.query)
+  )
+
+  app.delete(
+    '/v1/users/:user',
+    {
+      schema: {
+        operationId: 'eraseUser',
+        summary: 'Erase a user',
+        description:
+          'Removes everything of the user from the store, and closes the connections with 4003 and the reason erased. Tokens issued before are refused; the time of that refusal is the only thing that is kept. A later publish starts a new log.',
+        tags: ['inbox'],
+        ...guarded,
+        params: UserParams,
+        response: { 204: described(Type.Null(), 'Nothing is left'), ...problems(...serviceErrors) }
+      }
+    },
+    async (request, reply) => {
+      await app.inbox.erase(request.params.user)
+      return reply.code(204).send(null)
+    }
   )
 }
 

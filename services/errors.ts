@@ -16,7 +16,7 @@ export const errors = {
   TokenInvalid: createError('BELFRY_ERR_TOKEN_INVALID', 'The token or API key is not valid', 401),
   TokenExpired: createError('BELFRY_ERR_TOKEN_EXPIRED', 'The token has expired', 401),
   TokenRevoked: createError('BELFRY_ERR_TOKEN_REVOKED', 'The token was revoked', 401),
-  ScopeMissing: createError('BELFRY_ERR_SCOPE_MISSING', 'The token has neither the scope publish nor admin', 403),
+  ScopeMissing: createError('BELFRY_ERR_SCOPE_MISSING', 'The token or API key does not have the scope %s', 403),
   OriginForbidden: createError('BELFRY_ERR_ORIGIN_FORBIDDEN', 'This origin may not connect', 403),
   NotFound: createError('BELFRY_ERR_NOT_FOUND', '%s', 404),
   RequestTimeout: createError('BELFRY_ERR_REQUEST_TIMEOUT', 'The request took too long to arrive', 408),

@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Answer } from './protocol/index.ts'
 
 /** The body of every answer that is not a success (RFC 9457), with Fastify's `code`. */
 export interface Problem {
@@ -16,6 +17,8 @@ export interface Problem {
   errors?: { pointer: string; detail: string }[]
   /** Time after which the same request may work, if waiting helps. `Retry-After` is this in whole seconds. */
   retryAfterMs?: number
+  /** The first answer, with `BELFRY_ERR_ALREADY_ANSWERED`. */
+  answer?: Answer
 }
 
 /** Statuses after which the same request may work later, and the time until then if the error has none, milliseconds. */

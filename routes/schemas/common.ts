@@ -61,13 +61,16 @@ export const SocketQuery = Type.Object({
 
 export const UserParams = Type.Object({ user: UserSchema })
 
+/** A notification of a user. */
+export const IdParams = Type.Object({ ...UserParams.properties, id: NotificationIdSchema })
+
 const RETRY_AFTER = { 'retry-after': { type: 'integer', description: 'Seconds after which the same request may work' } }
 
 /** The meaning of each error status of the API. `docs/reference/errors.md` lists the codes. */
 const PROBLEMS: Record<number, { description: string; headers?: Record<string, unknown> }> = {
   400: { description: 'The request is not valid' },
   401: { description: 'The token or API key is missing, not valid, expired or revoked' },
-  403: { description: 'The token has neither the scope publish nor admin, or the page is of a forbidden origin' },
+  403: { description: 'The token or API key does not have the scope that the route needs, or the page is of a forbidden origin' },
   404: { description: 'There is no such thing' },
   409: { description: 'The cursor or upTo is of an earlier log: the log was started afresh since' },
   413: { description: 'The body, data, or a list in it is too large' },
@@ -87,6 +90,12 @@ export function problems(...statuses: number[]): Record<number, TSchema> {
   ) as unknown as Record<number, TSchema>
 }
 
+/** The error answer of a route that answers a notification which has an answer. */
+export const answeredBefore = {
+  ...problems(409)[409],
+  description: 'Another answer was first; it is in answer'
+} as unknown as TSchema
+
 /** Returns the schema with another description, for one of several answers of the same shape. */
 export function described<Schema extends TSchema>(schema: Schema, description: string, headers?: Record<string, unknown>): Schema {
   return { ...schema, description, ...(headers === undefined ? {} : { headers }) }
@@ -98,7 +107,8 @@ export const userErrors = [400, 401, 500, 503]
 export const bodyErrors = [413, 415]
 
 /** Authentication of a route, for OpenAPI. */
-export const serviceSecurity = [{ service: [] as string[] }]
+export const serviceSecurity = [{ service: ['publish'] }]
+export const adminSecurity = [{ service: ['admin'] }]
 export const userSecurity = [{ user: [] as string[] }]
 
 export const shared = [ProblemSchema]

@@ -1,5 +1,6 @@
 import { type Static, type TSchema, Type } from 'typebox'
 import type * as protocol from '../../services/protocol/index.ts'
+import { AnswerSchema } from './answer.ts'
 import {
   DeviceSchema,
   DurabilitySchema,
@@ -10,7 +11,7 @@ import {
   UserSchema
 } from './common.ts'
 import { type Equal, proven } from './equal.ts'
-import { AnswerSchema, MarkAgeSchema, shown } from './notification.ts'
+import { MarkAgeSchema, shown } from './notification.ts'
 
 const count = (description: string) => Type.Integer({ minimum: 0, description })
 const UnreadSchema = count('Notifications that are unread or seen, after this')

@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { STATES } from '../../services/protocol/index.ts'
+import { ActionNameSchema, AnswerSchema } from './answer.ts'
 import {
   DurabilitySchema,
   described,
@@ -32,7 +33,7 @@ export const content = {
 
 const ActionSchema = Type.Object(
   {
-    action: Type.String({ pattern: '^[a-z0-9_-]{1,32}$', description: 'Its name', examples: ['approve'] }),
+    action: described(ActionNameSchema, 'Its name'),
     title: Type.String({ minLength: 1, maxLength: 64, description: 'Its label', examples: ['Approve'] }),
     url: Type.Optional(
       Type.String({
@@ -66,15 +67,6 @@ export const options = {
 }
 
 const ExpiresAtSchema = Type.Optional(MillisecondsSchema('When it expires, unless it was answered'))
-
-export const AnswerSchema = Type.Object(
-  {
-    action: Type.String({ description: 'The name of the action' }),
-    answeredAt: MillisecondsSchema('When the store took the answer'),
-    deviceId: Type.String({ description: 'The device that answered first' })
-  },
-  { description: 'The first answer' }
-)
 
 /** A notification as devices get it. */
 export const shown = {
@@ -245,6 +237,61 @@ export const FoundSchema = Type.Object({
   eventId: Type.Optional(EventIdSchema),
   releaseAt: Type.Optional(MillisecondsSchema('When a parked one will be released')),
   deliverAt: Type.Optional(MillisecondsSchema('When a scheduled one will be published'))
+})
+
+export const PublishedSchema = Type.Object({
+  ...FoundSchema.properties,
+  answerLink: Type.Optional(
+    Type.String({
+      description: 'If it has actions: answers it without a token, see POST /v1/answers. Valid until it expires, for at most 30 days'
+    })
+  )
+})
+
+export const ReceiptsSchema = Type.Object(
+  {
+    id: NotificationIdSchema,
+    state: FoundSchema.properties.state,
+    answer: Type.Union([AnswerSchema, Type.Null()], { description: 'The first answer; null while there is none' }),
+    devices: Type.Array(
+      Type.Object({
+        deviceId: Type.String(),
+        received: Type.Boolean({ description: 'Its cursor has passed the notification' }),
+        lastAckAt: MillisecondsSchema('When its cursor last moved')
+      })
+    ),
+    push: Type.Array(Type.Unknown(), { maxItems: 0, description: 'Empty: there is no Web Push yet' }),
+    fallback: Type.Null({ description: 'null: there is no fallback yet' })
+  },
+  {
+    examples: [
+      {
+        id: 'qk3mTnHc0Vd5Yx1LbR2w',
+        state: 'read',
+        answer: { action: 'approve', answeredAt: 1_754_000_000_000, deviceId: 'phone' },
+        devices: [{ deviceId: 'phone', received: true, lastAckAt: 1_754_000_000_000 }],
+        push: [],
+        fallback: null
+      }
+    ]
+  }
+)
+
+export const ScheduledQuerySchema = Type.Object(
+  {
+    limit: InboxQuerySchema.properties.limit,
+    cursor: Type.Optional(
+      Type.String({ pattern: '^[1-9][0-9]{0,15}\\.[1-9][0-9]{0,15}$', description: 'The nextCursor of the page before' })
+    )
+  },
+  { additionalProperties: false }
+)
+
+export const ScheduledSchema = Type.Object({
+  items: Type.Array(Type.Object({ ...shown, deliverAt: MillisecondsSchema('When it will be published') }), {
+    description: 'In the order of their delivery'
+  }),
+  nextCursor: Type.Union([Type.String(), Type.Null()], { description: 'null on the last page' })
 })
 
 export const MarkAgeSchema = Type.Integer({

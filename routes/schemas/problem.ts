@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox'
 import type { Problem } from '../../services/problem.ts'
+import { AnswerSchema } from './answer.ts'
 import { type Equal, proven } from './equal.ts'
 
 export const ProblemSchema = Type.Object(
@@ -13,7 +14,8 @@ export const ProblemSchema = Type.Object(
     errors: Type.Optional(
       Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }), { description: 'Where the request is not valid' })
     ),
-    retryAfterMs: Type.Optional(Type.Integer({ description: 'When the same request may work: what Retry-After says, exactly' }))
+    retryAfterMs: Type.Optional(Type.Integer({ description: 'When the same request may work: what Retry-After says, exactly' })),
+    answer: Type.Optional(AnswerSchema)
   },
   { $id: 'Problem', description: 'application/problem+json (RFC 9457)' }
 )

@@ -2,9 +2,9 @@ import { TokenError, type VerifyToken } from '../auth/tokens.ts'
 import { type BelfryError, errors, isBelfryError, refusals } from '../errors.ts'
 import type { Counters } from '../node/counters.ts'
 import { type Answer, type AnswerFrame, type MarkFrame, parseEventId, type RefreshFrame, STATES, type State } from '../protocol/index.ts'
-import { answerNotification } from '../store/answer.ts'
 import { isRevokedIn } from '../store/revocation.ts'
 import type { MarkCommand, Store } from '../store/store.ts'
+import { answerNotification } from './answer.ts'
 import type { Connection } from './connection.ts'
 import { plainFrame } from './frames.ts'
 
@@ -98,13 +98,13 @@ function targetOf({ ids, upTo }: Partial<MarkFrame>): MarkCommand['target'] | un
   return position === undefined ? undefined : { upTo: position }
 }
 
-async function answer({ store }: ClientFrameContext, connection: Connection, frame: Partial<AnswerFrame>): Promise<void> {
+async function answer({ counters, store }: ClientFrameContext, connection: Connection, frame: Partial<AnswerFrame>): Promise<void> {
   const { action, id } = frame
   try {
     if (typeof id !== 'string' || typeof action !== 'string')
       throw new errors.InvalidRequest('answer needs the id of a notification, and an action')
     const { user } = connection.local
-    const { answer } = await answerNotification(store, { user, id, action, deviceId: connection.deviceId })
+    const answer = await answerNotification(store, counters, { user, id, action, deviceId: connection.deviceId })
     connection.send(plainFrame({ type: 'ok', ...ref(frame.ref), id, ...answer, durability: store.status().durability }))
   } catch (error) {
     refuse(connection, frame.ref, error)

@@ -1,6 +1,6 @@
 import { errors } from '../errors.ts'
 import type { Counters } from '../node/counters.ts'
-import { type Answer, formatEventId, type Notification, parseEventId, type State } from '../protocol/index.ts'
+import { type Answer, formatEventId, type Notification, type Position, parseEventId, type State } from '../protocol/index.ts'
 import { notificationIn, rowId8 } from '../store/row.ts'
 import type { Durability, MarkResult, Store, InboxItem as StoredItem } from '../store/store.ts'
 
@@ -39,7 +39,24 @@ interface QueueAnswer {
   devices: { deviceId: string; eventId: string; lag: number; acknowledgedAt: number }[]
 }
 
-/** Reads and marks the retained notifications of a user, in the form that REST shows. */
+/** One page of the scheduled notifications, in the order of their delivery. */
+interface ScheduledPage {
+  items: (Notification & { deliverAt: number })[]
+  nextCursor: string | null
+}
+
+/** What became of one notification. `answer` is null while there is none. */
+interface Receipts {
+  id: string
+  state: FoundNotification['state']
+  answer: Answer | null
+  /** `received`: the cursor of the device has passed the notification. `lastAckAt`: when that cursor last moved, Unix milliseconds. */
+  devices: { deviceId: string; received: boolean; lastAckAt: number }[]
+  push: []
+  fallback: null
+}
+
+/** Reads, marks, recalls and erases the notifications of a user, in the form that REST shows. */
 export class Inbox {
   readonly #store: Store
   readonly #counters: Counters
@@ -106,6 +123,46 @@ export class Inbox {
     if (result === 'unknown' || result === 'folded') throw new errors.NotFound('There is no such notification')
     this.#counters.recalled += 1
     return this.#store.status().durability
+  }
+
+  /**
+   * Returns which devices have received a notification. It is derived from the cursors: a delivery writes nothing else.
+   *
+   * @throws NotFound
+   */
+  async receipts(user: string, id: string): Promise<Receipts> {
+    const found = await this.get(user, id)
+    const place = 'eventId' in found ? parseEventId(found.eventId) : undefined
+    const { devices } = await this.#store.queue(user)
+    const hasReceived = ({ epoch, offset }: Position): boolean => place !== undefined && epoch === place.epoch && offset >= place.offset
+    return {
+      id,
+      state: found.state,
+      answer: ('answer' in found ? found.answer : undefined) ?? null,
+      devices: devices.map(({ deviceId, position, at }) => ({ deviceId, received: hasReceived(position), lastAckAt: at })),
+      push: [],
+      fallback: null
+    }
+  }
+
+  /**
+   * Lists the scheduled notifications in the order of their delivery.
+   *
+   * @param query `cursor` is the `nextCursor` of the previous page
+   */
+  async scheduled(user: string, { limit, cursor }: { limit: number; cursor?: string }): Promise<ScheduledPage> {
+    const [deliverAt, no] = (cursor ?? '').split('.').map(Number)
+    const after = deliverAt === undefined || no === undefined ? undefined : { deliverAt, no }
+    const { items, next } = await this.#store.scheduled({ user, after, limit })
+    return {
+      items: items.map(({ deliverAt, row }) => ({ ...notificationIn(row), deliverAt })),
+      nextCursor: next === undefined ? null : `${next.deliverAt}.${next.no}`
+    }
+  }
+
+  /** Removes everything of a user, closes their connections, and refuses the tokens issued to them up to now. */
+  async erase(user: string): Promise<void> {
+    await this.#store.erase(user)
   }
 
   /** Returns the state of the log, the number of parked notifications, and the cursor of each device. */

@@ -1,17 +1,19 @@
 import { errors } from '../errors.ts'
+import type { Counters } from '../node/counters.ts'
 import type { Answer } from '../protocol/index.ts'
-import type { AnswerCommand, Store } from './store.ts'
+import type { AnswerCommand, Store } from '../store/store.ts'
 
 /**
- * Answers a notification. `isFirst` is false if the same device repeats its answer.
+ * Answers a notification, and counts the answer if it is the first. The same device may repeat its answer: it gets the same result.
  *
  * @throws NotFound; InvalidRequest if the notification does not offer the action; AlreadyAnswered, with the first `answer`
  */
-export async function answerNotification(store: Store, command: AnswerCommand): Promise<{ answer: Answer; isFirst: boolean }> {
+export async function answerNotification(store: Store, counters: Counters, command: AnswerCommand): Promise<Answer> {
   const result = await store.answer(command)
   switch (result.status) {
     case 'answered':
-      return { answer: result.answer, isFirst: !result.replayed }
+      if (!result.replayed) counters.answered += 1
+      return result.answer
     case 'already':
       throw Object.assign(new errors.AlreadyAnswered(), { answer: result.answer })
     case 'notOffered':

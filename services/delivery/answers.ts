@@ -1,0 +1,69 @@
+import { readAnswerLink, signAnswerLink } from '../auth/answer-link.ts'
+import { answerNotification } from '../connection/answer.ts'
+import { errors } from '../errors.ts'
+import type { Counters } from '../node/counters.ts'
+import type { Answer, Notification } from '../protocol/index.ts'
+import type { Store } from '../store/store.ts'
+
+/** The name of the secret of answer links in the store. */
+const SECRET_NAME = 'answer-link'
+
+/** The device that an answer by a link is recorded under. */
+const LINK_DEVICE = 'link'
+
+/** The notification of a link that is not valid. No user has an empty name, and no notification an empty id. */
+const NOBODY = { user: '', id: '' }
+
+/** An accepted answer and the notification that it belongs to. */
+interface GivenAnswer extends Answer {
+  id: string
+}
+
+/** Answers notifications over REST: with a user's token, or with an answer link. */
+export class Answers {
+  readonly #store: Store
+  readonly #counters: Counters
+
+  constructor(store: Store, counters: Counters) {
+    this.#store = store
+    this.#counters = counters
+  }
+
+  /** @throws NotFound, InvalidRequest, AlreadyAnswered as `answerNotification` */
+  async answer(user: string, id: string, action: string, deviceId: string): Promise<GivenAnswer> {
+    const { answeredAt, ...answer } = await answerNotification(this.#store, this.#counters, { user, id, action, deviceId })
+    return { id, action: answer.action, answeredAt, deviceId: answer.deviceId }
+  }
+
+  /**
+   * Answers the notification of a link, as the device `link`.
+   *
+   * A link that is not valid costs the same step of the store as any other, so that neither the answer nor its time tells a forged link from one whose
+   * notification was recalled or whose user was erased.
+   *
+   * @throws NotFound, with one message for every reason; InvalidRequest and AlreadyAnswered for valid links
+   */
+  async answerByLink(link: string, action: string): Promise<GivenAnswer> {
+    const { user, id } = readAnswerLink(await this.#secretOfLinks(), link, this.#store.now()) ?? NOBODY
+    try {
+      return await this.answer(user, id, action, LINK_DEVICE)
+    } catch (error) {
+      throw error instanceof errors.NotFound ? new errors.NotFound('There is no notification to answer by this link') : error
+    }
+  }
+
+  /** Returns a notification with the link that answers it, if it has actions. */
+  async withLink<Found extends Partial<Notification> & { id: string }>(
+    user: string,
+    found: Found
+  ): Promise<Found & { answerLink?: string }> {
+    const { actions, expiresAt, id } = found
+    if (actions === undefined) return found
+    return { ...found, answerLink: signAnswerLink(await this.#secretOfLinks(), { user, id }, expiresAt, this.#store.now()) }
+  }
+
+  /** Fetches the secret each time: a Redis that lost its data makes another, and all nodes must use the same. */
+  #secretOfLinks(): Promise<Buffer> {
+    return this.#store.secret(SECRET_NAME)
+  }
+}
