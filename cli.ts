@@ -7,6 +7,7 @@ import { helpText } from './cli/help.ts'
 import { listen } from './cli/listen.ts'
 import { Output } from './cli/output.ts'
 import { publish } from './cli/publish.ts'
+import { schedule } from './cli/schedule.ts'
 import { ConfigError, readClientConfig } from './config.ts'
 import { localOrigin } from './services/auth/loopback.ts'
 import { PROJECT_VERSION } from './services/node/version.ts'
@@ -30,13 +31,19 @@ async function run(command: Command, output: Output): Promise<void> {
       const token = command.token ?? sign(config, 'belfry-cli', 'publish')
       return await publish(command, command.url ?? localOrigin(config.HOST, config.PORT), token, () => text(process.stdin), output)
     }
+    case 'schedule': {
+      const config = readClientConfig()
+      const token = command.token ?? sign(config, 'belfry-cli', 'admin')
+      return await schedule(command, command.url ?? localOrigin(config.HOST, config.PORT), token, output)
+    }
     case 'doctor':
       return await doctor(command, readClientConfig().DATA_DIR, output)
     case 'listen': {
       const config = readClientConfig()
       const { token, user = '' } = command
       const source = { token: () => token ?? sign(config, user, ''), renewable: token === undefined }
-      return await listen(command, command.url ?? localOrigin(config.HOST, config.PORT), source, output, interruption())
+      const input = process.stdin.isTTY ? process.stdin : undefined
+      return await listen(command, command.url ?? localOrigin(config.HOST, config.PORT), source, output, interruption(), input)
     }
   }
 }

@@ -33,6 +33,13 @@ export interface PublishCommand extends Calling {
   /** JSON, or `-` to read it from stdin. */
   data: string | undefined
   halfLife: number | undefined
+  /** Seconds. */
+  ttl: number | undefined
+  collapseKey: string | undefined
+  urgency: string | undefined
+  /** Unix milliseconds. */
+  deliverAt: number | undefined
+  actions: { action: string; title: string }[]
   key: string | undefined
 }
 
@@ -45,13 +52,28 @@ export interface ListenCommand extends Calling {
   from: string | undefined
 }
 
+export interface ScheduleCommand extends Calling {
+  name: 'schedule'
+  json: boolean
+  user: string
+  /** The id of the scheduled notification to cancel; undefined: the schedule is listed. */
+  cancel: string | undefined
+}
+
 export interface DoctorCommand {
   name: 'doctor'
   json: boolean
   repair: boolean
 }
 
-export type Command = TokenCommand | PublishCommand | ListenCommand | DoctorCommand | { name: 'help'; topic: string } | { name: 'version' }
+export type Command =
+  | TokenCommand
+  | PublishCommand
+  | ListenCommand
+  | ScheduleCommand
+  | DoctorCommand
+  | { name: 'help'; topic: string }
+  | { name: 'version' }
 
 const common = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' }, version: { type: 'boolean' } } as const
 const calling = { url: { type: 'string' }, token: { type: 'string' } } as const
@@ -59,13 +81,31 @@ const text = { type: 'string' } as const
 
 const options = {
   token: { ...common, user: text, scope: text, expires: text },
-  publish: { ...common, ...calling, to: text, type: text, title: text, ref: text, data: text, 'half-life': text, key: text },
+  publish: {
+    ...common,
+    ...calling,
+    to: text,
+    type: text,
+    title: text,
+    ref: text,
+    data: text,
+    'half-life': text,
+    ttl: text,
+    'collapse-key': text,
+    urgency: text,
+    'deliver-at': text,
+    action: { type: 'string', multiple: true },
+    key: text
+  },
   listen: { ...common, ...calling, user: text, device: text, from: text },
+  schedule: { ...common, ...calling, user: text, cancel: text },
   doctor: { ...common, repair: { type: 'boolean' } }
 } as const satisfies Record<string, ParseArgsConfig['options']>
 
 const SECONDS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 }
 const MAX_RECIPIENTS = 1000
+const URGENCIES = ['very-low', 'low', 'normal', 'high']
+const ISO_DATE = /^\d{4}-\d{2}-\d{2}/
 
 /**
  * Parses the command line.
@@ -82,6 +122,7 @@ export function readArguments(argv: string[]): Command {
     case 'token':
     case 'publish':
     case 'listen':
+    case 'schedule':
     case 'doctor': {
       const values = parse(name, rest)
       if (values.help === true) return { name: 'help', topic: name }
@@ -93,7 +134,7 @@ export function readArguments(argv: string[]): Command {
   }
 }
 
-type Values = Record<string, string | boolean | undefined>
+type Values = Record<string, string | boolean | string[] | undefined>
 
 function parse(name: keyof typeof options, args: string[]): Values {
   try {
@@ -109,7 +150,7 @@ const readers = {
     json: values.json === true,
     user: userOf(required(values, 'user')),
     scope: oneOf(textOf(values, 'scope') ?? '', ['', 'publish', 'admin'], 'scope'),
-    seconds: durationOf(textOf(values, 'expires'))
+    seconds: values.expires === undefined ? TOKEN_SECONDS : durationOf(textOf(values, 'expires'), 'expires')
   }),
 
   publish: (values: Values): PublishCommand => ({
@@ -121,6 +162,11 @@ const readers = {
     ref: textOf(values, 'ref'),
     data: textOf(values, 'data'),
     halfLife: positive(textOf(values, 'half-life'), 'half-life'),
+    ttl: values.ttl === undefined ? undefined : durationOf(textOf(values, 'ttl'), 'ttl'),
+    collapseKey: textOf(values, 'collapse-key'),
+    urgency: textOf(values, 'urgency') && oneOf(required(values, 'urgency'), URGENCIES, 'urgency'),
+    deliverAt: timeOf(textOf(values, 'deliver-at')),
+    actions: actionsOf(values.action as string[] | undefined),
     key: textOf(values, 'key')
   }),
 
@@ -135,6 +181,13 @@ const readers = {
       from: textOf(values, 'from')
     }
   },
+
+  schedule: (values: Values): ScheduleCommand => ({
+    name: 'schedule',
+    ...callingOf(values),
+    user: userOf(required(values, 'user')),
+    cancel: textOf(values, 'cancel')
+  }),
 
   doctor: (values: Values): DoctorCommand => ({ name: 'doctor', json: values.json === true, repair: values.repair === true })
 }
@@ -183,9 +236,33 @@ function positive(value: string | undefined, name: string): number | undefined {
 }
 
 /** Parses `90s`, `15m`, `24h` or `7d` into seconds; a number without a unit is seconds. */
-function durationOf(value: string | undefined): number {
-  if (value === undefined) return TOKEN_SECONDS
-  const [, amount, unit = 's'] = /^([1-9]\d{0,8})([smhd])?$/.exec(value) ?? []
-  if (amount === undefined) throw new UsageError('--expires must be like 90s, 15m, 24h or 7d')
-  return Number(amount) * (SECONDS[unit] as number)
+function durationOf(value: string | undefined, name: string): number {
+  const seconds = secondsIn(value ?? '')
+  if (seconds === undefined) throw new UsageError(`--${name} must be like 90s, 15m, 24h or 7d`)
+  return seconds
+}
+
+function secondsIn(duration: string): number | undefined {
+  const [, amount, unit = 's'] = /^([1-9]\d{0,8})([smhd])?$/.exec(duration) ?? []
+  return amount === undefined ? undefined : Number(amount) * (SECONDS[unit] as number)
+}
+
+/** Parses a time in ISO 8601, or the time from now as `+15m`, into Unix milliseconds. */
+function timeOf(value: string | undefined): number | undefined {
+  if (value === undefined) return undefined
+  const seconds = value.startsWith('+') ? secondsIn(value.slice(1)) : undefined
+  const time = seconds === undefined ? Date.parse(value) : Date.now() + seconds * 1000
+  if (!(time > 0) || (seconds === undefined && !ISO_DATE.test(value))) {
+    throw new UsageError('--deliver-at must be a time like 2030-01-31T08:00:00Z, or +15m')
+  }
+  return time
+}
+
+/** Parses `approve=Approve`: the name of an action and its label. */
+function actionsOf(values: string[] = []): { action: string; title: string }[] {
+  return values.map((value) => {
+    const at = value.indexOf('=')
+    if (at < 1 || at === value.length - 1) throw new UsageError('--action must be like approve=Approve: a name and its label')
+    return { action: value.slice(0, at), title: value.slice(at + 1) }
+  })
 }

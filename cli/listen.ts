@@ -1,5 +1,7 @@
+import type { Readable } from 'node:stream'
 import { Belfry, type ClientStorage } from '../packages/client/src/index.ts'
 import { closeCodes, DEFAULT_DEVICE, EARLIEST, LATEST, parseEventId } from '../services/protocol/index.ts'
+import { answerLines } from './answer-lines.ts'
 import { type ListenCommand, UsageError } from './arguments.ts'
 import { CommandError } from './credentials.ts'
 import { observedWebSocket } from './observed-socket.ts'
@@ -13,9 +15,11 @@ interface TokenSource {
 }
 
 /**
- * Prints the notifications of a user, and what happens to them, until `signal` is aborted. The SDK connects, resumes and acknowledges.
+ * Prints the notifications of a user, and what happens to them, until `signal` is aborted. The SDK connects, resumes and acknowledges. Lines
+ * `a <id> <action>` of the input answer notifications.
  *
  * @param origin of the service, http or https
+ * @param input a terminal; undefined: nothing is answered
  * @throws CommandError when another attempt would change nothing; UsageError for a `from` that is no position
  */
 export async function listen(
@@ -23,7 +27,8 @@ export async function listen(
   origin: string,
   tokens: TokenSource,
   output: Output,
-  signal: AbortSignal
+  signal: AbortSignal,
+  input?: Readable
 ): Promise<void> {
   const { device = DEFAULT_DEVICE, from } = command
   if (from !== undefined && ![EARLIEST, LATEST].includes(from) && parseEventId(from) === undefined) {
@@ -51,7 +56,9 @@ export async function listen(
       }
     })
     const belfry = new Belfry(origin, { getToken: tokens.token, deviceId: device, WebSocket, storage: storageFrom(() => start) })
+    const answering = input && answerLines(input, { belfry, device, origin, token: tokens.token }, output)
     const end = (error?: unknown): void => {
+      answering?.close()
       belfry.disconnect()
       if (error === undefined) resolve()
       else reject(error)
@@ -79,6 +86,10 @@ function printEvents(belfry: Belfry, output: Output): void {
   belfry.on('notification', (ctx) => {
     const { state, notification } = ctx
     output.frame({ type: 'notification', ...rowOf(ctx), ...(state === 'unread' ? {} : { state }), notification })
+  })
+  belfry.on('answered', (ctx) => {
+    const { id, action, answeredAt, deviceId, unread } = ctx
+    output.frame({ type: 'answered', ...rowOf(ctx), id, action, answeredAt, deviceId, unread })
   })
   belfry.on('marked', (ctx) => output.frame({ type: 'state', ...rowOf(ctx), ids: ctx.ids, state: ctx.state, unread: ctx.unread }))
   belfry.on('retract', (ctx) => output.frame({ type: 'retract', ...rowOf(ctx), id: ctx.id, reason: ctx.reason, unread: ctx.unread }))

@@ -37,14 +37,18 @@ export class Output {
   #line(frame: RowFrame | GapFrame): string {
     switch (frame.type) {
       case 'notification': {
-        const { timestamp, type, title, ref, data } = frame.notification
+        const { id, timestamp, type, title, ref, data, actions } = frame.notification
         const rest = [ref, data === undefined ? undefined : JSON.stringify(data)].filter((part) => part !== undefined)
         const state = frame.state === undefined ? [] : [this.#style('dim', `(${frame.state})`)]
+        const buttons = actions === undefined ? [] : [this.#style('magenta', `[${id}: ${actions.map(({ action }) => action).join(' ')}]`)]
+        const answer = frame.answer === undefined ? [] : [this.#style('dim', `(${frame.answer.action} by ${frame.answer.deviceId})`)]
         return [
           this.#style('dim', timeOf(timestamp)),
           this.#style('cyan', type),
           this.#style('bold', title),
           ...rest.map(printable),
+          ...buttons,
+          ...answer,
           ...state
         ].join('  ')
       }
@@ -70,7 +74,7 @@ export class Output {
 }
 
 /** Replaces control characters: text of a publisher must not control the terminal. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replace(/\p{Cc}/gu, ' ')
 }
 

@@ -1,10 +1,8 @@
 import type { PublishAnswer, RecipientResult } from '../services/delivery/publisher.ts'
 import { type PublishCommand, UsageError } from './arguments.ts'
+import { callService } from './call-service.ts'
 import { CommandError } from './credentials.ts'
 import { type Output, timeOf } from './output.ts'
-
-/** The request fails if the service does not answer in this time, milliseconds. */
-const ANSWER_MS = 30_000
 
 /**
  * Publishes a notification, and prints the result for each recipient.
@@ -20,38 +18,19 @@ export async function publish(
   readInput: () => Promise<string>,
   output: Output
 ): Promise<void> {
-  const { to, type, title, ref, halfLife, key } = command
+  const { to, type, title, ref, halfLife, ttl, collapseKey, urgency, deliverAt, key } = command
   const data = command.data === undefined ? undefined : objectOf(command.data === '-' ? await readInput() : command.data)
-  const body = JSON.stringify({ to: to.length === 1 ? to[0] : to, type, title, ref, data, halfLife })
-  const headers = {
-    authorization: `Bearer ${token}`,
-    'content-type': 'application/json',
-    ...(key === undefined ? {} : { 'idempotency-key': key })
-  }
-  const response = await post(`${origin}/v1/notifications`, headers, body)
-  const text = await response.text()
-  if (!response.ok) throw new CommandError(problemOf(response.status, text))
-  const answer = JSON.parse(text) as PublishAnswer
+  const actions = command.actions.length === 0 ? undefined : command.actions
+  const options = { halfLife, ttl, collapseKey, urgency, deliverAt, actions }
+  const body = { to: to.length === 1 ? to[0] : to, type, title, ref, data, ...options }
+  const extra = key === undefined ? {} : { 'idempotency-key': key }
+  const response = await callService('POST', `${origin}/v1/notifications`, token, body, extra)
+  const answer = (await response.json()) as PublishAnswer
   if (output.json) output.data(answer, '')
   else for (const result of answer.results) output.data(result, lineOf(answer.id, result))
   if (response.headers.get('idempotent-replayed') === 'true') output.talk('an earlier request with this key had been carried out')
   const rejected = answer.results.filter(({ status }) => status === 'rejected').length
   if (rejected > 0) throw new CommandError(`rejected for ${rejected} of ${answer.results.length} recipients`)
-}
-
-async function post(url: string, headers: Record<string, string>, body: string): Promise<Response> {
-  try {
-    return await fetch(url, { method: 'POST', headers, body, signal: AbortSignal.timeout(ANSWER_MS) })
-  } catch (error) {
-    const { cause, message } = error as Error
-    throw new CommandError(`${url}: ${reasonOf(cause) || message}`)
-  }
-}
-
-/** Returns the reason of a failed request. Node reports an address that did not answer as an AggregateError without a message. */
-function reasonOf(cause: unknown): string {
-  const { message = '', code = '' } = (cause ?? {}) as { message?: string; code?: string }
-  return message || code
 }
 
 function objectOf(json: string): Record<string, unknown> {
@@ -74,15 +53,5 @@ function lineOf(id: string, result: RecipientResult): string {
       return `scheduled  ${result.user}  at ${timeOf(result.deliverAt)}  ${id}`
     case 'rejected':
       return `rejected  ${result.user}  ${result.code}`
-  }
-}
-
-/** Returns the code and detail of a problem+json answer, or the status of any other answer, such as a proxy's page. */
-function problemOf(status: number, text: string): string {
-  try {
-    const { code, detail, title } = JSON.parse(text) as { code?: string; detail?: string; title?: string }
-    return [status, code, detail ?? title].filter((part) => part !== undefined).join(' ')
-  } catch {
-    return `the service answered ${status}`
   }
 }

@@ -1,0 +1,38 @@
+import { createInterface, type Interface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import type { Belfry } from '../packages/client/src/index.ts'
+import { callService } from './call-service.ts'
+import type { Output } from './output.ts'
+
+/** Ids of the latest notifications, so that a line may name one by its first characters. */
+const REMEMBERED = 1000
+
+interface Answering {
+  belfry: Belfry
+  device: string
+  /** Of the service. */
+  origin: string
+  /** Returns the token of the user. */
+  token: () => string
+}
+
+/** Reads lines `a <id> <action>`, and answers the notification whose id begins with that text. Failures are printed, and reading goes on. */
+export function answerLines(input: Readable, { belfry, device, origin, token }: Answering, output: Output): Interface {
+  const ids: string[] = []
+  belfry.on('notification', ({ notification }) => {
+    if (notification.actions !== undefined) ids.unshift(notification.id)
+    ids.length = Math.min(ids.length, REMEMBERED)
+  })
+  const lines = createInterface({ input })
+  lines.on('line', (line) => {
+    const [, start = '', action = ''] = /^\s*a\s+(\S+)\s+(\S+)\s*$/.exec(line) ?? []
+    if (action === '') {
+      if (line.trim() !== '') output.talk('to answer a notification, write a, its id, and the name of an action: a 8Kx approve')
+      return
+    }
+    const id = ids.find((known) => known.startsWith(start)) ?? start
+    const url = `${origin}/v1/me/notifications/${encodeURIComponent(id)}/actions/${encodeURIComponent(action)}`
+    callService('POST', url, token(), { deviceId: device }).catch((error: Error) => output.error(`belfry: ${error.message}`))
+  })
+  return lines
+}

@@ -1,0 +1,56 @@
+import { CommandError } from './credentials.ts'
+
+/** The request fails if the service does not answer in this time, milliseconds. */
+const ANSWER_MS = 30_000
+
+/**
+ * Calls the REST API of the service.
+ *
+ * @param body sent as JSON; undefined: none
+ * @throws CommandError when the service does not answer, or answers with an error
+ */
+export async function callService(
+  method: string,
+  url: string,
+  token: string,
+  body?: unknown,
+  headers: Record<string, string> = {}
+): Promise<Response> {
+  const response = await send(url, {
+    method,
+    headers: {
+      authorization: `Bearer ${token}`,
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...headers
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    signal: AbortSignal.timeout(ANSWER_MS)
+  })
+  if (!response.ok) throw new CommandError(problemOf(response.status, await response.text()))
+  return response
+}
+
+async function send(url: string, request: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, request)
+  } catch (error) {
+    const { cause, message } = error as Error
+    throw new CommandError(`${url}: ${reasonOf(cause) || message}`)
+  }
+}
+
+/** Returns the reason of a failed request. Node reports an address that did not answer as an AggregateError without a message. */
+function reasonOf(cause: unknown): string {
+  const { message = '', code = '' } = (cause ?? {}) as { message?: string; code?: string }
+  return message || code
+}
+
+/** Returns the code and detail of a problem+json answer, or the status of any other answer, such as a proxy's page. */
+function problemOf(status: number, text: string): string {
+  try {
+    const { code, detail, title } = JSON.parse(text) as { code?: string; detail?: string; title?: string }
+    return [status, code, detail ?? title].filter((part) => part !== undefined).join(' ')
+  } catch {
+    return `the service answered ${status}`
+  }
+}

@@ -1,0 +1,37 @@
+import type { Notification } from '../services/protocol/index.ts'
+import type { ScheduleCommand } from './arguments.ts'
+import { callService } from './call-service.ts'
+import { type Output, printable, timeOf } from './output.ts'
+
+/** Notifications of one page. */
+const PAGE_LIMIT = 200
+
+interface Page {
+  items: (Notification & { deliverAt: number })[]
+  nextCursor: string | null
+}
+
+/**
+ * Prints the scheduled notifications of a user in the order of their delivery, or cancels one of them.
+ *
+ * @param origin of the service
+ * @param token with the scope `admin`
+ * @throws CommandError when the service refuses the request
+ */
+export async function schedule({ user, cancel }: ScheduleCommand, origin: string, token: string, output: Output): Promise<void> {
+  const base = `${origin}/v1/users/${encodeURIComponent(user)}`
+  if (cancel !== undefined) {
+    await callService('DELETE', `${base}/notifications/${encodeURIComponent(cancel)}`, token)
+    return output.talk(`cancelled ${cancel}`)
+  }
+  let cursor: string | null = ''
+  do {
+    const query: string = cursor === '' ? '' : `&cursor=${cursor}`
+    const response = await callService('GET', `${base}/scheduled?limit=${PAGE_LIMIT}${query}`, token)
+    const page = (await response.json()) as Page
+    for (const item of page.items) {
+      output.data(item, [timeOf(item.deliverAt), item.type, item.title, item.id].map(printable).join('  '))
+    }
+    cursor = page.nextCursor
+  } while (cursor !== null)
+}
