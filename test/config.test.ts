@@ -71,6 +71,11 @@ t.test('lists are split at commas and trimmed', async (t) => {
   t.match(redisOptionsOf(sentinels), { sentinels: ['s:26379'], sentinelName: 'mymaster' })
 })
 
+t.test('an API key follows the prefix of the scope admin', async (t) => {
+  t.same(readConfig({ API_KEYS: 'one,admin:two' }).API_KEYS, ['one', 'admin:two'])
+  t.same(problemsOf({ API_KEYS: 'one,admin:' }), ['API_KEYS: a key must follow admin:'])
+})
+
 t.test('all problems are reported together, without values that may be secret', async (t) => {
   const environment = {
     PORT: '70000',

@@ -23,7 +23,7 @@ t.test('publish.sh publishes any title', async (t) => {
   const service = await startService(t)
   const run = promisify(execFile)
   const { PATH = '' } = process.env
-  const env = { PATH, URL: service.url, TOKEN: serviceToken() }
+  const env = { PATH, URL: service.url, TOKEN: serviceToken('publish') }
   const { stdout } = await run(join(EXAMPLES, 'publish.sh'), ['alice', 'A "title" with \\ in it'], { env })
   t.match(JSON.parse(stdout), { results: [{ user: 'alice', status: 'accepted' }] })
   const inbox = await call(service, 'GET', '/v1/users/alice/notifications')

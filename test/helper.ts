@@ -71,11 +71,12 @@ export function userToken(user: string, claims: Record<string, unknown> = {}, se
   return signPayload(SECRET, { sub: user, iat: now, exp: now + seconds, ...claims })
 }
 
-export function serviceToken(scope = 'publish'): string {
+/** Signs the token of a service. The scope `admin` includes `publish`. */
+export function serviceToken(scope = 'admin'): string {
   return signToken(SECRET, 'test-service', scope, 3600)
 }
 
-/** Calls the service's REST API, as a publisher unless `token` is given. */
+/** Calls the service's REST API, as a service with the scope `admin` unless `token` is given. */
 export async function call(
   service: Pick<TestService, 'url'>,
   method: string,

@@ -402,6 +402,50 @@ t.test('API keys and the scopes publish and admin may publish', async (t) => {
   }
 })
 
+t.test('publish looks at one notification and recalls it; everything else of a user needs admin', async (t) => {
+  const service = await startService(t, { API_KEYS: 'a-publisher,admin:an-operator,admin:both,both' })
+  const { body: published } = await call(
+    service,
+    'POST',
+    '/v1/notifications',
+    { to: 'alice', type: 'a', title: 'b' },
+    { token: 'a-publisher' }
+  )
+  const one = `/v1/users/alice/notifications/${published.id}`
+  const mark = { ids: [published.id], state: 'read' }
+  const routes: [method: string, path: string, scope: 'publish' | 'admin', body?: unknown][] = [
+    ['GET', one, 'publish'],
+    ['GET', `${one}/receipts`, 'publish'],
+    ['GET', '/v1/users/alice/notifications', 'admin'],
+    ['POST', '/v1/users/alice/notifications/mark', 'admin', mark],
+    ['GET', '/v1/users/alice/connections', 'admin'],
+    ['DELETE', '/v1/users/alice/connections', 'admin'],
+    ['DELETE', '/v1/users/alice/connections/x', 'admin'],
+    ['GET', '/v1/users/alice/queue', 'admin'],
+    ['GET', '/v1/users/alice/scheduled', 'admin'],
+    ['DELETE', one, 'publish'],
+    ['DELETE', '/v1/users/alice', 'admin']
+  ]
+  for (const [method, path, scope, body] of routes) {
+    const name = `${method} ${path}`
+    for (const token of [serviceToken('publish'), 'a-publisher']) {
+      const { status, body: answer } = await call(service, method, path, body, { token })
+      if (scope === 'publish') t.ok([200, 204, 404].includes(status), name)
+      else t.match({ status, answer }, { status: 403, answer: { code: 'BELFRY_ERR_SCOPE_MISSING', detail: /scope admin$/ } }, name)
+    }
+    for (const token of [serviceToken('admin'), 'an-operator', 'both']) {
+      t.ok([200, 204, 404].includes((await call(service, method, path, body, { token })).status), name)
+    }
+    t.equal((await call(service, method, path, body, { token: userToken('alice') })).status, 403, name)
+    for (const token of ['', 'admin:an-operator', 'admin:', 'admin:a-publisher']) {
+      t.equal((await call(service, method, path, body, { token })).status, 401, `${name} ${token}`)
+    }
+  }
+  const publish = (token: string) => call(service, 'POST', '/v1/notifications', { to: 'bob', type: 'a', title: 'b' }, { token })
+  t.equal((await publish('an-operator')).status, 202, 'admin includes publish')
+  t.match(await publish(userToken('bob')), { status: 403, body: { detail: /scope publish or admin$/ } })
+})
+
 t.test('the same idempotency key of two publishers is two keys', async (t) => {
   const service = await startService(t, { API_KEYS: 'one,two' })
   const headers = { 'idempotency-key': 'same' }

@@ -370,13 +370,18 @@ t.test('operations and documents', async (t) => {
     '/v1/notifications/batch': ['post'],
     '/v1/users/{user}/notifications': ['get'],
     '/v1/users/{user}/notifications/{id}': ['get', 'delete'],
+    '/v1/users/{user}/notifications/{id}/receipts': ['get'],
+    '/v1/users/{user}/scheduled': ['get'],
+    '/v1/users/{user}': ['delete'],
     '/v1/users/{user}/notifications/mark': ['post'],
     '/v1/users/{user}/connections': ['get', 'delete'],
     '/v1/users/{user}/connections/{id}': ['delete'],
     '/v1/users/{user}/queue': ['get'],
     '/v1/me/notifications': ['get'],
     '/v1/me/notifications/{id}': ['get'],
-    '/v1/me/notifications/mark': ['post']
+    '/v1/me/notifications/mark': ['post'],
+    '/v1/me/notifications/{id}/actions/{action}': ['post'],
+    '/v1/answers': ['post']
   })) {
     for (const method of methods) t.ok(api.paths[path]?.[method], `${method} ${path}`)
   }

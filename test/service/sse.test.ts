@@ -1,45 +1,8 @@
-import t, { type Test } from 'tap'
-import type { ServerFrame } from '../../services/protocol/index.ts'
+import t from 'tap'
+import { stream } from '../fixtures/event-stream.ts'
 import { rawPeer, streamRequest } from '../fixtures/raw.ts'
 import { until } from '../fixtures/wait.ts'
-import { call, startService, type TestService, userToken } from '../helper.ts'
-
-interface Event {
-  id: string
-  frame: ServerFrame
-}
-
-/** Opens an event stream and parses it as a browser does. */
-async function stream(t: Test, service: TestService, user: string, query = '', headers: Record<string, string> = {}) {
-  const abort = new AbortController()
-  t.teardown(() => abort.abort())
-  const response = await fetch(`${service.url}/v1/sse${query}`, {
-    headers: { authorization: `Bearer ${userToken(user)}`, ...headers },
-    signal: abort.signal
-  })
-  const events: Event[] = []
-  const state = { ended: false }
-  const read = async () => {
-    let text = ''
-    for await (const chunk of response.body ?? []) {
-      text += Buffer.from(chunk as Uint8Array).toString()
-      for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
-        const fields = Object.fromEntries(
-          text
-            .slice(0, end)
-            .split('\n')
-            .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)])
-        )
-        events.push({ id: fields.id ?? '', frame: JSON.parse(fields.data ?? '') as ServerFrame })
-        text = text.slice(end + 2)
-      }
-    }
-    state.ended = true
-  }
-  read().catch(() => undefined)
-  const next = (type: ServerFrame['type']) => until(() => events.find(({ frame }) => frame.type === type), `a ${type} event`)
-  return { response, events, next, state, abort }
-}
+import { call, startService, userToken } from '../helper.ts'
 
 t.test('an event stream has the frames, the resume and the cursor of a WebSocket', async (t) => {
   const service = await startService(t, { CORS_ORIGIN: 'https://app.example' })
