@@ -13,8 +13,7 @@ interface LinkTarget {
 }
 
 /**
- * Returns an answer link: whoever has it may answer one notification of one user, without a token, until the notification expires, and for at most 30
- * days.
+ * Returns an answer link. Its bearer may answer one notification of one user without a token, until the notification expires, and for at most 30 days.
  *
  * The link is the base64url of `HMAC-SHA256 | expiry (6 bytes) | length of the id (1) | id | user`, and the HMAC covers everything after it.
  *

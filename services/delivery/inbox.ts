@@ -45,7 +45,7 @@ interface ScheduledPage {
   nextCursor: string | null
 }
 
-/** What became of one notification. `answer` is null while there is none. */
+/** The state of one notification, and the devices that have received it. `answer` is null while there is none. */
 interface Receipts {
   id: string
   state: FoundNotification['state']

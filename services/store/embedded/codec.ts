@@ -76,6 +76,11 @@ export function userRange(prefix: Buffer): [Buffer, Buffer] {
   return [prefix, Buffer.concat([prefix, Buffer.from([0xff])])]
 }
 
+/** Encodes deletions at both ends of a user's range, behind meta, of keys that never exist. */
+export function encodeRangeEnds(prefix: Buffer): Operation[] {
+  return [0x62, 0xfe].map((part) => ({ type: 'del', key: Buffer.concat([prefix, Buffer.from([part])]) }))
+}
+
 /** Returns the user of a key within `usersRange`. */
 export function userOf(key: Buffer): string {
   return key.toString('utf16le', 3, 3 + key.readUInt16BE(1))
