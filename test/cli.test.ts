@@ -11,7 +11,7 @@ import { Output } from '../cli/output.ts'
 import { NodeProcess } from './fixtures/node-process.ts'
 import { freePort } from './fixtures/redis.ts'
 import { until } from './fixtures/wait.ts'
-import { call, connect, SECRET, startService, type TestService, temporaryFolder } from './helper.ts'
+import { call, connect, SECRET, serviceToken, startService, type TestService, temporaryFolder, userToken } from './helper.ts'
 
 const KEY = { JWT_SECRET: SECRET }
 const PUBLISH = ['publish', '--to', 'alice', '--type', 't', '--title', 'x']
@@ -65,6 +65,13 @@ t.test('help, version, and errors of the command line', async (t) => {
     [[...PUBLISH, '--half-life', '-1'], /half-life/],
     [[...PUBLISH, '--half-life=0'], /above 0/],
     [[...PUBLISH, '--url', 'ftp://x'], /--url/],
+    [[...PUBLISH, '--ttl', 'soon'], /--ttl must be like/],
+    [[...PUBLISH, '--urgency', 'urgent'], /--urgency must be very-low or low or normal or high/],
+    [[...PUBLISH, '--deliver-at', 'tomorrow'], /--deliver-at must be a time like/],
+    [[...PUBLISH, '--deliver-at', '1754000000'], /--deliver-at/],
+    [[...PUBLISH, '--action', 'approve'], /--action must be like/],
+    [[...PUBLISH, '--action', '=Approve'], /--action must be like/],
+    [['schedule'], /--user is needed/],
     [[...PUBLISH, '--to', Array.from({ length: 1001 }, (_, index) => `u${index}`).join()], /1000 users/],
     [['listen'], /--user is needed/],
     [[], /a command is needed/]
@@ -121,6 +128,60 @@ t.test('publish prints the result for each recipient', async (t) => {
     code: 1,
     stderr: new RegExp(`localhost:${port}/v1/notifications`)
   })
+})
+
+t.test('publish takes the options of a notification; schedule lists and cancels', async (t) => {
+  const service = await startService(t)
+  const url = ['--url', service.url]
+  const publish = (...more: string[]) => belfry([...PUBLISH, ...url, ...more])
+  const options = ['--ttl', '1h', '--collapse-key', 'k', '--urgency', 'low', '--action', 'approve=Approve', '--action', 'no=No = never']
+  t.match(await publish(...options), { code: 0, stdout: /^accepted/ })
+  const { items } = (await call(service, 'GET', '/v1/users/alice/notifications')).body
+  const actions = [
+    { action: 'approve', title: 'Approve' },
+    { action: 'no', title: 'No = never' }
+  ]
+  t.match(items, [{ collapseKey: 'k', urgency: 'low', actions }])
+  t.ok(Math.abs(items[0].expiresAt - Date.now() - 3_600_000) < 60_000)
+  t.match(await publish('--action', 'Approve=Approve'), { code: 1, stderr: /400 BELFRY_ERR_INVALID_REQUEST/ })
+
+  const at = new Date(Date.now() + 3_600_000)
+  t.match(await publish('--deliver-at', at.toISOString()), { code: 0, stdout: `scheduled  alice  at ${at.toISOString()}  ` })
+  t.match(await publish('--deliver-at', '+15m'), { code: 0, stdout: /^scheduled/ })
+  const listed = await belfry(['schedule', ...url, '--user', 'alice'])
+  const [first = '', second = '', ...rest] = linesOf(listed.stdout)
+  t.same([listed.code, rest], [0, []])
+  t.match(second, new RegExp(`^${at.toISOString()}  t  x  \\S{20}$`))
+  const id = first.split('  ').at(-1) ?? ''
+  t.match(await belfry(['schedule', ...url, '--user', 'alice', '--cancel', id]), { code: 0, stdout: '', stderr: /cancelled/ })
+  t.match(await belfry(['schedule', ...url, '--user', 'alice', '--cancel', id]), { code: 1, stderr: /404 BELFRY_ERR_NOT_FOUND/ })
+  const json = await belfry(['schedule', ...url, '--user', 'alice', '--json'])
+  t.match(JSON.parse(json.stdout), { type: 't', title: 'x', deliverAt: at.getTime() })
+  t.match(await belfry(['schedule', ...url, '--user', 'alice', '--token', serviceToken('publish')]), { code: 1, stderr: /403/ })
+  for (let n = 0; n < 201; n++)
+    await call(service, 'POST', '/v1/notifications', { to: 'bob', type: 'a', title: `${n}`, deliverAt: at.getTime() + n })
+  t.equal(linesOf((await belfry(['schedule', ...url, '--user', 'bob'])).stdout).length, 201, 'all pages')
+})
+
+t.test('listen shows answers, and on a terminal a line answers a notification', async (t) => {
+  const service = await startService(t)
+  const actions = [{ action: 'approve', title: 'Approve' }]
+  const ask = async () => (await call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'Question', actions })).body.id
+  const args = ['listen', '--url', service.url, '--user', 'alice', '--device', 'cli']
+  const cli = new NodeProcess('cli.js', args, KEY, undefined, { terminal: true })
+  t.teardown(() => cli.kill())
+  await cli.until(() => /connected as alice/.test(cli.stdout), 'the connection')
+  const id = await ask()
+  await cli.until(() => cli.stdout.includes(`[${id}: approve]`), 'the question')
+  cli.child.stdin?.write('b\n')
+  await cli.until(() => cli.stdout.includes('to answer a notification'), 'the hint')
+  cli.child.stdin?.write(`a ${id.slice(0, 4)} approve\n`)
+  await cli.until(() => cli.stdout.includes(`answered: ${id} approve by cli (0 unread)`), 'the answer')
+  const other = await ask()
+  await call(service, 'POST', `/v1/me/notifications/${other}/actions/approve`, { deviceId: 'phone' }, { token: userToken('alice') })
+  await cli.until(() => cli.stdout.includes(`answered: ${other} approve by phone`), 'the answer of another device')
+  cli.child.stdin?.write(`a ${other} approve\n`)
+  await cli.until(() => /409 BELFRY_ERR_ALREADY_ANSWERED/.test(cli.stdout), 'the refusal')
 })
 
 t.test('listen prints notifications, acknowledges them, and ends with exit code 0', async (t) => {

@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { WebSocket } from 'ws'
@@ -10,7 +12,7 @@ import { clientFrames, serverFrames } from '../routes/schemas/frames.ts'
 import { errors } from '../services/errors.ts'
 import { closeCodes } from '../services/protocol/index.ts'
 import { until } from './fixtures/wait.ts'
-import { call, startService, userToken } from './helper.ts'
+import { call, serviceToken, startService, userToken } from './helper.ts'
 
 const read = (file: string): string => readFileSync(file, 'utf8')
 
@@ -169,6 +171,32 @@ t.test('the client in consuming.md works as it stands', async (t) => {
   await once(socket, 'open')
   await publish('Plain')
   await until(() => shown.at(-1) === 'Plain')
+})
+
+t.test('the commands of notifications.md work as they stand', async (t) => {
+  const service = await startService(t, { RATE_LIMIT_MAX: '0' })
+  const blocks = [...read('docs/guides/notifications.md').matchAll(/```sh\n([\s\S]*?)```/g)].map(([, code = '']) => code)
+  t.ok(blocks.length >= 10)
+  const { PATH = '' } = process.env
+  const env: Record<string, string> = { PATH, TOKEN: serviceToken(), USER_TOKEN: userToken('alice') }
+  const run = async (block: string): Promise<string> => {
+    const script = `curl() { command curl --silent --fail-with-body "$@"; }\n${block.replaceAll('http://localhost:3000', service.url)}`
+    return (await promisify(execFile)('sh', ['-c', script], { env })).stdout
+  }
+  const question = blocks.find((block) => block.includes('"actions"')) ?? ''
+  for (const block of blocks) {
+    const answer = await run(block).catch(({ message, stdout }) => t.fail(`${message} ${stdout}`))
+    if (block === question) env.ID = JSON.parse(answer as string).id
+    if (block.includes('/actions/')) {
+      // The link is that of another question: the first has its answer now.
+      env.ID = JSON.parse(await run(question)).id
+      env.LINK = JSON.parse(
+        await run('curl http://localhost:3000/v1/users/alice/notifications/$ID -H "authorization: Bearer $TOKEN"')
+      ).answerLink
+    }
+  }
+  t.match((await call(service, 'GET', '/v1/users/alice/queue')).body, { head: '' }, 'the last command erases the user')
+  t.match((await call(service, 'GET', '/metrics')).body, /^belfry_answered_total 2$/m)
 })
 
 t.test('the README of plugins and of routes lists every file', async (t) => {

@@ -206,7 +206,7 @@ interface Lifetime {
 function lifetimeOf({ deliverAt = 0, expiresAt = 0, ttl }: PublishRequest, now: number): Lifetime {
   const isScheduled = deliverAt > now
   if (expiresAt > 0 && ttl !== undefined) throw new errors.InvalidRequest('give either expiresAt or ttl')
-  if (isScheduled && deliverAt > now + SCHEDULE_AHEAD_MS) throw new errors.InvalidRequest('deliverAt may be at most 30 days ahead')
+  if (isScheduled && deliverAt > now + SCHEDULE_AHEAD_MS) throw new errors.InvalidRequest('deliverAt may be up to 30 days ahead')
   const from = isScheduled ? deliverAt : now
   if (expiresAt > 0 && expiresAt <= from) {
     throw new errors.InvalidRequest('expiresAt must be in the future, and after deliverAt; it is Unix milliseconds')
