@@ -35,7 +35,7 @@ export default fp(
       app.counters.socketsDropped += 1
     })
     app.metrics.gauge('belfry_connections', 'Open connections', () => registry.count)
-    app.metrics.gauge('belfry_connections_max', 'Connections this node takes', () => limits.connections)
+    app.metrics.gauge('belfry_connections_max', 'Largest number of connections of this node', () => limits.connections)
     app.metrics.gauge('belfry_connected_users', 'Users with an open connection', () => registry.userCount)
     app.addHook('onClose', async () => timer.close())
   },

@@ -50,7 +50,9 @@ export default fp(
       if (damage !== '') return damage
       return away.length === 0 ? '' : { degraded: `partly away: slots ${away.map(({ slots }) => slots).join(' ')}` }
     })
-    app.metrics.gauge('belfry_store_available', 'Whether the store can be used, at least in part', () => Number(store.status().available))
+    app.metrics.gauge('belfry_store_available', '1 if the store can be used, at least in part; else 0', () =>
+      Number(store.status().available)
+    )
     app.metrics.gauge(
       'belfry_store_parts_away',
       'Masters of a Redis Cluster that cannot be used while others can',
@@ -59,7 +61,7 @@ export default fp(
     app.metrics.gauge('belfry_store_differing_nodes', "Live nodes of the store whose settings differ from this node's", () =>
       store.differingNodes()
     )
-    app.metrics.gauge('belfry_store_full', 'Whether publishes are refused because the store has no room', () =>
+    app.metrics.gauge('belfry_store_full', '1 if publishes are refused because the store has no room; else 0', () =>
       Number(store.status().full ?? false)
     )
     logStatus(app, store, listeners)

@@ -8,7 +8,7 @@ const COUNTERS: [name: string, help: string, read: (counters: Counters) => numbe
   ['belfry_accepted_total', 'Notifications appended at once, per recipient', (c) => c.accepted],
   ['belfry_parked_total', 'Notifications parked, per recipient', (c) => c.parked],
   ['belfry_scheduled_total', 'Notifications scheduled, per recipient', (c) => c.scheduled],
-  ['belfry_replayed_total', 'Publishes that an Idempotency-Key showed to be repeats, per recipient', (c) => c.replayed],
+  ['belfry_replayed_total', 'Repeats of a publish, found by the Idempotency-Key, per recipient', (c) => c.replayed],
   ['belfry_rejected_total', 'Publishes refused, per recipient', (c) => c.rejected],
   ['belfry_released_total', 'Rows that releases moved to the log, by this node', (c) => c.released],
   ['belfry_folded_total', 'Parked notifications folded into digests, by this node', (c) => c.folded],
@@ -49,7 +49,7 @@ export class Metrics {
       })
     }
     this.#labelled('belfry_disconnects_total', 'Connections closed, by close code', 'code', () => counters.disconnects)
-    this.#labelled('belfry_gaps_total', 'Gaps told to clients, by reason', 'reason', () => counters.gaps)
+    this.#labelled('belfry_gaps_total', 'Gaps sent to clients, by reason', 'reason', () => counters.gaps)
     this.#requests = new Histogram({
       name: 'belfry_http_request_seconds',
       help: 'Time to answer a request, by route and status',
