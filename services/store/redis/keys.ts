@@ -27,7 +27,7 @@ const USER_KINDS = {
 /** Kinds of a bucket's keys, by their names in the Lua scripts: `<stem><kind>`. */
 const BUCKET_KINDS = { DUE: 'due', TIMES: 'times', COUNTERS: 'w' } as const
 
-export type BucketKey = keyof typeof BUCKET_KINDS
+type BucketKey = keyof typeof BUCKET_KINDS
 export type UserKey = keyof typeof USER_KINDS | BucketKey
 
 /** Text between a key's stem and the user, by the name of the key; for a key of the bucket, the text after the stem. */
