@@ -4,7 +4,7 @@ import type { Belfry } from '../packages/client/src/index.ts'
 import { callService } from './call-service.ts'
 import type { Output } from './output.ts'
 
-/** Ids of the latest notifications, so that a line may name one by its first characters. */
+/** Number of the latest notifications whose ids are kept, so that a line may name one by its first characters. */
 const REMEMBERED = 1000
 
 interface Answering {
@@ -16,7 +16,7 @@ interface Answering {
   token: () => string
 }
 
-/** Reads lines `a <id> <action>`, and answers the notification whose id begins with that text. Failures are printed, and reading goes on. */
+/** Reads lines `a <id> <action>`, and answers the notification whose id begins with that text. After a failure, which is printed, it reads on. */
 export function answerLines(input: Readable, { belfry, device, origin, token }: Answering, output: Output): Interface {
   const ids: string[] = []
   belfry.on('notification', ({ notification }) => {
@@ -27,7 +27,7 @@ export function answerLines(input: Readable, { belfry, device, origin, token }: 
   lines.on('line', (line) => {
     const [, start = '', action = ''] = /^\s*a\s+(\S+)\s+(\S+)\s*$/.exec(line) ?? []
     if (action === '') {
-      if (line.trim() !== '') output.talk('to answer a notification, write a, its id, and the name of an action: a 8Kx approve')
+      if (line.trim() !== '') output.talk('to answer a notification, type a, its id and the name of an action, for example: a 8Kx approve')
       return
     }
     const id = ids.find((known) => known.startsWith(start)) ?? start

@@ -11,7 +11,7 @@ const topics: Record<string, string> = {
   token      sign a token
   publish    send a notification
   listen     print the notifications of a user as they arrive
-  schedule   list what is scheduled for a user
+  schedule   list the scheduled notifications of a user
   doctor     examine the data folder of the embedded store
 
   belfry <command> --help shows its options. Data goes to stdout, everything else to stderr.
@@ -32,8 +32,8 @@ ${COMMON}
   --ref REF          a link to the details, or an id for the app
   --data JSON        a JSON object of up to 4 KB; - reads it from stdin
   --half-life S      a parked notification loses half its worth in this many seconds
-  --ttl TIME         it expires after 90s, 15m, 24h or 7d: then it is nowhere
-  --collapse-key KEY it takes the place of the user's earlier notification of the key
+  --ttl TIME         it expires after 90s, 15m, 24h or 7d
+  --collapse-key KEY it replaces the user's earlier notification of this key
   --urgency LEVEL    very-low, low, normal or high
   --deliver-at TIME  publish it at 2030-01-31T08:00:00Z, or in +15m
   --action NAME=TEXT a button with its label, like approve=Approve; up to three
@@ -55,7 +55,7 @@ ${COMMON}
   schedule: `Usage: belfry schedule --user alice [options]
 
   --user USER        the user whose scheduled notifications are listed
-  --cancel ID        cancel this one, and list nothing
+  --cancel ID        cancel this notification, and list nothing
 ${CALLING}
 ${COMMON}
 

@@ -168,7 +168,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     {
       schema: {
         operationId: 'listScheduled',
-        summary: 'List what is scheduled for a user',
+        summary: 'List the scheduled notifications of a user',
         description: 'A recall cancels one of them.',
         tags: ['inbox'],
         ...guarded,
@@ -191,7 +191,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['inbox'],
         ...guarded,
         params: UserParams,
-        response: { 204: described(Type.Null(), 'Nothing is left'), ...problems(...serviceErrors) }
+        response: { 204: described(Type.Null(), 'The user is erased'), ...problems(...serviceErrors) }
       }
     },
     async (request, reply) => {

@@ -30,8 +30,8 @@ export function signAnswerLink(secret: Buffer, { user, id }: LinkTarget, expires
 }
 
 /**
- * Returns the notification of a link, or undefined if the link was not made with this secret or has expired. The time that it takes does not depend on
- * the reason, nor on how much of the HMAC is right.
+ * Returns the notification of a link, or undefined if the link was not made with this secret or has expired. The duration of the call depends
+ * neither on the reason nor on how much of the HMAC is right.
  *
  * @param now Unix milliseconds
  */

@@ -11,8 +11,8 @@ const SECRET_NAME = 'answer-link'
 /** The device that an answer by a link is recorded under. */
 const LINK_DEVICE = 'link'
 
-/** The notification of a link that is not valid. No user has an empty name, and no notification an empty id. */
-const NOBODY = { user: '', id: '' }
+/** Stands for the notification of an invalid link: no user has an empty name, and no notification an empty id. */
+const NO_TARGET = { user: '', id: '' }
 
 /** An accepted answer and the notification that it belongs to. */
 interface GivenAnswer extends Answer {
@@ -44,7 +44,7 @@ export class Answers {
    * @throws NotFound, with one message for every reason; InvalidRequest and AlreadyAnswered for valid links
    */
   async answerByLink(link: string, action: string): Promise<GivenAnswer> {
-    const { user, id } = readAnswerLink(await this.#secretOfLinks(), link, this.#store.now()) ?? NOBODY
+    const { user, id } = readAnswerLink(await this.#secretOfLinks(), link, this.#store.now()) ?? NO_TARGET
     try {
       return await this.answer(user, id, action, LINK_DEVICE)
     } catch (error) {

@@ -76,7 +76,7 @@ export function userRange(prefix: Buffer): [Buffer, Buffer] {
   return [prefix, Buffer.concat([prefix, Buffer.from([0xff])])]
 }
 
-/** Encodes deletions at both ends of a user's range, behind meta, of keys that never exist. */
+/** Encodes deletions of two keys that never exist, at both ends of a user's range. `Session.compact` says why. */
 export function encodeRangeEnds(prefix: Buffer): Operation[] {
   return [0x62, 0xfe].map((part) => ({ type: 'del', key: Buffer.concat([prefix, Buffer.from([part])]) }))
 }

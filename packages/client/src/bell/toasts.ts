@@ -20,7 +20,7 @@ interface Toast {
   title: HTMLElement
   close: HTMLElement
   actions: ActionButtons
-  /** The item was in the inbox: when it is not there any more, the toast ends. */
+  /** The item was in the inbox. When it is removed from the inbox, the toast ends. */
   isListed: boolean
   timer: number | undefined
 }
