@@ -6,6 +6,14 @@ const FRAMES_KEPT = 200
 const SCREENS_MAX = 6
 const POLL_MS = 500
 const BURST = 50
+const PROGRESS_STEP = 10
+const PROGRESS_MS = 600
+const EXPIRES_SECONDS = 8
+const SCHEDULED_MS = 10_000
+const ACTIONS = [
+  { action: 'approve', title: 'Approve' },
+  { action: 'reject', title: 'Reject' }
+]
 
 const $ = (id) => document.getElementById(id)
 const chart = rateChart($('chart'))
@@ -135,6 +143,55 @@ $('recall').addEventListener('click', async () => {
   poll()
 })
 
+// Options of a notification
+
+/** Publishes a notification with options, and says below the buttons what to watch. */
+async function sendKind(note, options) {
+  const { user } = scene
+  $('problem').textContent = ''
+  try {
+    const { ids } = await post('publish', { user, ...options })
+    if (scene.user !== user) return
+    $('kind-note').textContent = note
+    scene.last.push(...ids)
+    $('recall').disabled = false
+  } catch (error) {
+    fail(error)
+  }
+}
+
+/** Each step takes the place of the one before, in every list and in the toast. */
+async function countUp() {
+  const { user } = scene
+  const collapseKey = `export-${Date.now()}`
+  $('progress').disabled = true
+  for (let done = 0; done <= 100 && scene.user === user; done += PROGRESS_STEP) {
+    const title = done < 100 ? `Export: ${done} %` : 'Export finished'
+    await sendKind('One row that counts up, and one unread notification.', { type: 'export', title, collapseKey })
+    await new Promise((resolve) => setTimeout(resolve, PROGRESS_MS))
+  }
+  $('progress').disabled = scene.publisher === ''
+}
+
+$('progress').addEventListener('click', countUp)
+$('expiring').addEventListener('click', () =>
+  sendKind('It leaves every screen by itself, also one that is offline.', {
+    type: 'code',
+    title: 'Your code is 4711',
+    ttl: EXPIRES_SECONDS
+  })
+)
+$('scheduled').addEventListener('click', () =>
+  sendKind('Accepted. It arrives in 10 seconds.', { type: 'meeting', title: 'Stand-up begins', deliverAt: Date.now() + SCHEDULED_MS })
+)
+$('question').addEventListener('click', () =>
+  sendKind('The first answer wins. Answer on the phone, and watch the tab.', {
+    type: 'approval',
+    title: 'Deploy version 7?',
+    actions: ACTIONS
+  })
+)
+
 function renderCurl() {
   const quote = (value) => value.replaceAll("'", "'\\''")
   const body = quote(JSON.stringify({ to: scene.user, ...content() }))
@@ -161,12 +218,19 @@ $('copy').addEventListener('click', async () => {
 
 // Toasts: one per browser for any number of tabs
 
-function toast({ title }) {
+const TOAST_MS = 3000
+let toastTimer
+
+/** A toast with the tag of the one that is shown changes it. */
+function toast({ title }, tag) {
   const toasts = $('toasts')
-  const element = Object.assign(document.createElement('p'), { textContent: title })
-  toasts.append(element)
-  while (toasts.children.length > 1) toasts.firstElementChild.remove()
-  setTimeout(() => element.remove(), 3000)
+  const shown = toasts.firstElementChild
+  const element = shown?.dataset.tag === tag ? shown : document.createElement('p')
+  element.textContent = title
+  element.dataset.tag = tag
+  if (element !== shown) toasts.replaceChildren(element)
+  clearTimeout(toastTimer)
+  toastTimer = setTimeout(() => toasts.replaceChildren(), TOAST_MS)
 }
 
 // Scenes
@@ -186,7 +250,8 @@ async function enter(user) {
   const ready = tokens !== undefined || pasted.get() !== ''
   scene.publisher = tokens?.publisher ?? ''
   $('paste').hidden = tokens !== undefined
-  for (const control of $('send').querySelectorAll('button')) control.disabled = tokens === undefined || control.id === 'recall'
+  for (const control of document.querySelectorAll('#send button, .kinds button'))
+    control.disabled = tokens === undefined || control.id === 'recall'
   renderCurl()
   if (!ready) return
   const belfry = clientOf(user, 'This tab')
@@ -197,7 +262,7 @@ async function enter(user) {
     const trip = tripOf(ctx)
     if (trip !== undefined) $('latency').textContent = `${trip} ms`
   })
-  belfry.on('toast', ({ notification, replay }) => replay || toast(notification))
+  belfry.on('toast', ({ notification, replay, tag }) => replay || toast(notification, tag))
   belfry.connect()
   await belfry.ready().catch(() => {})
   addScreen('tab')

@@ -52,7 +52,38 @@ function rowOf(item, animate) {
   })
   if (animate) row.className = 'fresh'
   row.append(button)
+  if (item.actions) row.append(actionsOf(item))
   return row
+}
+
+/** The buttons of a notification. Its answer takes their place. */
+function actionsOf({ id, actions }) {
+  const element = Object.assign(document.createElement('div'), { className: 'actions' })
+  for (const { action, title } of actions) {
+    const button = Object.assign(document.createElement('button'), { type: 'button', textContent: title })
+    button.addEventListener('click', () => inbox.answer(id, action).catch(() => renderList()))
+    element.append(button)
+  }
+  element.append(Object.assign(document.createElement('span'), { className: 'answer' }))
+  element.lastElementChild.setAttribute('role', 'status')
+  return element
+}
+
+function renderActions(element, { actions, answer, answering }) {
+  const text = element.lastElementChild
+  for (const button of element.querySelectorAll('button')) {
+    if (answer) button.remove()
+    else button.disabled = answering !== undefined
+  }
+  if (!answer || text.textContent !== '') return
+  const title = actions.find(({ action }) => action === answer.action)?.title ?? answer.action
+  const device = /^phone-\d+$/.test(answer.deviceId) ? answer.deviceId.replace('phone-', 'Phone ') : 'a tab'
+  text.textContent = answer.deviceId === belfry.deviceId ? `${title}, answered here` : `${title}, answered on ${device}`
+}
+
+function timeOf({ id, timestamp, expiresAt, answer }) {
+  if (failed.has(id)) return 'not marked: try again'
+  return expiresAt === undefined || answer ? age(timestamp) : `${Math.max(0, Math.ceil((expiresAt - Date.now()) / 1000))} s left`
 }
 
 function renderList(animate = true) {
@@ -78,7 +109,8 @@ function renderList(animate = true) {
     const [, title, state, time] = button.children
     title.textContent = item.title
     state.textContent = unread ? 'unread: mark read' : 'read: mark unread'
-    time.textContent = failed.has(item.id) ? 'not marked: try again' : age(item.timestamp)
+    time.textContent = timeOf(item)
+    if (item.actions) renderActions(row.lastElementChild, item)
   }
   $('empty').hidden = items.length > 0
   $('unread').hidden = inbox.unread === 0
@@ -96,7 +128,7 @@ belfry.on('toast', ({ notification, replay }) => {
 })
 belfry.on('state', renderState)
 inbox.on('change', () => renderList())
-setInterval(renderList, 10_000)
+setInterval(renderList, 1000)
 $('toggle').addEventListener('click', () => (belfry.state === 'disconnected' ? belfry.connect() : belfry.disconnect()))
 
 renderState()

@@ -15,10 +15,13 @@ const FOLDER = fileURLToPath(new URL('../demo/', import.meta.url))
 const BURST_MAX = 100
 const TOKEN_SECONDS = 3600
 
-const { type, title, ref, data } = PublishSchema.properties
+const { type, title, ref, data, ttl, collapseKey, urgency, deliverAt, actions } = PublishSchema.properties
 
 const BurstSchema = Type.Object(
-  { user: UserSchema, type, title, ref, data, count: Type.Integer({ minimum: 1, maximum: BURST_MAX, default: 1 }) },
+  {
+    ...{ user: UserSchema, type, title, ref, data, ttl, collapseKey, urgency, deliverAt, actions },
+    count: Type.Integer({ minimum: 1, maximum: BURST_MAX, default: 1 })
+  },
   { additionalProperties: false }
 )
 

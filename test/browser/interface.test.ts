@@ -282,8 +282,30 @@ t.test('the bell, the hooks and the demo', async (t) => {
     t.ok((await page.locator('#frames li').count()) > 50, 'the frames are shown')
     t.notMatch(await page.locator('#frames').textContent(), /eyJ/, 'without tokens')
 
+    await page.getByRole('button', { name: 'Count up' }).click()
+    await Promise.all([tab, phone].map((screen) => screen.getByRole('button', { name: /^Export: / }).waitFor()))
+    for (const screen of [tab, phone]) {
+      await screen.getByRole('button', { name: /^Export finished/ }).waitFor()
+      t.equal(await screen.locator('li').count(), 51, 'one row')
+    }
+    t.equal(await page.locator('#toasts p').count(), 1, 'one toast')
+    await page.getByRole('button', { name: 'In 10 s' }).click()
+    await page.getByRole('button', { name: 'Gone in 8 s' }).click()
+    await phone.getByRole('button', { name: /^Your code is 4711/ }).waitFor()
+    await phone.getByRole('button', { name: 'Go offline' }).click()
+    await page.getByRole('button', { name: 'Approval' }).click()
+    await tab.getByRole('button', { name: 'Approve', exact: true }).waitFor()
+    for (const screen of [tab, phone]) await screen.getByRole('button', { name: /^Your code is 4711/ }).waitFor({ state: 'detached' })
+    await phone.getByRole('button', { name: 'Come back' }).click()
+    await phone.getByRole('button', { name: 'Approve', exact: true }).click()
+    await phone.getByText('Approve, answered here').waitFor()
+    await tab.getByText('Approve, answered on Phone 1').waitFor()
+    t.equal(await tab.getByRole('button', { name: 'Reject', exact: true }).count(), 0)
+    for (const screen of [tab, phone]) await screen.getByRole('button', { name: /^Stand-up begins/ }).waitFor()
+
     await page.getByRole('button', { name: /^Notifications/ }).click()
     await page.getByRole('dialog').getByRole('listitem').first().waitFor()
+    await page.getByText('Answered on another device (phone-1): Approve').waitFor()
     for (const colorScheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
       t.same(await violations(page), [], colorScheme)

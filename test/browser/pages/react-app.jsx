@@ -14,17 +14,23 @@ function Count() {
 globalThis.rendered = []
 
 function Inbox({ user }) {
-  const { items, hasMore, loadMore, mark, markAllRead, state } = useNotifications()
+  const { items, hasMore, loadMore, mark, answer, markAllRead, state } = useNotifications()
   globalThis.rendered.push({ user, titles: items.map(({ title }) => title) })
   return (
     <>
       <p id="state">{state}</p>
       <ul>
-        {items.map(({ id, title, state: is }) => (
+        {items.map(({ id, title, state: is, actions = [], answering, answer: given }) => (
           <li key={id} className={is}>
             <button type="button" onClick={() => mark(id)}>
               {title}
             </button>
+            {given ? <b>answered: {given.action}</b> : null}
+            {(given ? [] : actions).map(({ action, title: label }) => (
+              <button key={action} type="button" disabled={answering !== undefined} onClick={() => answer(id, action)}>
+                {label}
+              </button>
+            ))}
           </li>
         ))}
       </ul>
