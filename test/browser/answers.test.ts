@@ -173,6 +173,26 @@ t.test('actions and answers in the bell and the hooks', async (t) => {
     await page.getByRole('dialog').waitFor()
   })
 
+  await t.test('a replacement keeps the row and its focus', async (t) => {
+    const page = await openBell(t, browser, host, service, 'replaced')
+    const progress = (done: number) => ask('replaced', `Export: ${done} %`, { collapseKey: 'export', actions: undefined })
+    await progress(10)
+    await ask('replaced', 'Other')
+    await page.getByRole('button', { name: 'Notifications, 2 unread' }).click()
+    const rows = page.getByRole('dialog').getByRole('listitem')
+    await rows.nth(1).waitFor()
+    await page.keyboard.press('ArrowDown')
+    t.equal(await focused(page), 'Export: 10 %')
+    await page.evaluate('bell.shadowRoot.querySelectorAll(".item")[1].dataset.kept = ""')
+    for (const done of [20, 30]) {
+      await progress(done)
+      await until(async () => (await focused(page)) === `Export: ${done} %`, 'the focus on the row')
+      t.equal(await rows.count(), 2)
+    }
+    t.equal(await rows.nth(0).getAttribute('data-kept'), '', 'the same row, at the place of the new notification')
+    t.equal(await page.evaluate('bell.unread'), 2)
+  })
+
   await t.test('a notification expires while the page is offline', async (t) => {
     const page = await openBell(t, browser, host, service, 'offline')
     await ask('offline', 'Code', { ttl: 2 })

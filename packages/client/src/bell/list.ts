@@ -59,6 +59,7 @@ export class List {
     const focused = (this.element.getRootNode() as ShadowRoot).activeElement
     const removed = new Map(this.#rows)
     for (const { id } of items) removed.delete(id)
+    for (const item of items) if (removed.size > 0 && !this.#rows.has(item.id)) this.#takeOver(item, removed)
     const next = [...removed.values()].some(({ element }) => element.contains(focused)) ? this.#neighbour(removed) : undefined
     for (const [id, { element }] of removed) {
       element.remove()
@@ -71,6 +72,8 @@ export class List {
       if (row.element === before) before = before.nextElementSibling
       else this.element.insertBefore(row.element, before)
     }
+    // A row that moved has lost the focus.
+    if (focused instanceof HTMLElement && this.element.contains(focused)) focused.focus()
     this.#order = items.map(({ id }) => id)
     if (this.#active === undefined || !this.#rows.has(this.#active)) this.#activate(next ?? this.#order[0])
     if (next !== undefined) this.#rows.get(next)?.main.focus()
@@ -102,6 +105,21 @@ export class List {
     const row = this.#rows.get(this.#active ?? '')
     row?.main.focus()
     return row !== undefined
+  }
+
+  /** Gives the item the row of the one that it replaces, with its focus: a progress notification counts up in place. */
+  #takeOver({ id, replaces, collapseKey, ref }: InboxItem, removed: Map<string, Row>): void {
+    for (const [old, row] of removed) {
+      const { item } = row
+      if (old !== replaces && (!collapseKey || item.collapseKey !== collapseKey)) continue
+      // Another link needs another row.
+      if (item.ref !== ref) return
+      removed.delete(old)
+      this.#rows.delete(old)
+      this.#rows.set(id, row)
+      if (this.#active === old) this.#active = id
+      return
+    }
   }
 
   #make(item: InboxItem, animate: boolean): Row {
