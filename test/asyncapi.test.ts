@@ -12,7 +12,10 @@ interface AsyncApi {
   servers: Record<string, { host: string; protocol: string; security: { $ref: string }[] }>
   channels: Record<string, { address: string; messages: Record<string, { $ref: string }>; bindings: { ws: { query: Json } } }>
   operations: Record<string, { action: string; channel: { $ref: string }; messages: { $ref: string }[] }>
-  components: { messages: Record<string, { name: string; payload: Json }>; securitySchemes: Record<string, { type: string }> }
+  components: {
+    messages: Record<string, { name: string; payload: Json; examples: { payload: unknown }[] }>
+    securitySchemes: Record<string, { type: string }>
+  }
   'x-close-codes': { code: number; reason: string; verdict: string }[]
 }
 
@@ -60,6 +63,10 @@ t.test('every frame of a live session is as documented', async (t) => {
   const { components } = await documentOf(service)
   const ajv = new Ajv2020({ strict: false })
   const valid = Object.fromEntries(Object.entries(components.messages).map(([name, { payload }]) => [name, ajv.compile(payload)]))
+  for (const [name, { examples }] of Object.entries(components.messages)) {
+    t.ok(examples.length > 0, `${name} has an example`)
+    for (const { payload } of examples) t.ok(valid[name]?.(payload), `an example of ${name}`, { payload, errors: valid[name]?.errors })
+  }
   const clients: TestClient[] = []
   const sent = new Set<string>()
   const open = async (deviceId: string, lastEventId?: string): Promise<TestClient> => {

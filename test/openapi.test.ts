@@ -154,8 +154,12 @@ t.test('the document describes every route, and all references resolve', async (
     t.ok(operation.summary.length > 0 && operation.tags.every((tag) => tags.includes(tag)), `${operation.operationId}: summary and tags`)
     t.equal(operation.security !== undefined, path.startsWith('/v1/'), `${operation.operationId}: security`)
     for (const scheme of operation.security ?? []) t.ok(Object.keys(scheme).every((name) => name in document.components.securitySchemes))
-    for (const [status, { description }] of Object.entries(operation.responses)) {
+    for (const [status, { description, content }] of Object.entries(operation.responses)) {
       t.not(description, 'Default Response', `${operation.operationId} ${status}`)
+      for (const { example, examples, schema } of Object.values(content ?? {})) {
+        const all = example === undefined ? Object.values(examples ?? {}).map(({ value }) => value) : [example]
+        for (const value of all) t.ok(api.validator(schema)(value), `${operation.operationId} ${status}: an example`)
+      }
     }
     for (const { name, in: place, required, schema } of operation.parameters ?? []) {
       if (place === 'query') t.notOk(required, `${operation.operationId}: ${name} may be left out`)

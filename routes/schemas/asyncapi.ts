@@ -1,6 +1,7 @@
 import type { TSchema } from 'typebox'
 import { BEARER_PREFIX, closeCodes, SOCKET_PATH, SUBPROTOCOL, verdictOf } from '../../services/protocol/index.ts'
 import { SocketQuery } from './common.ts'
+import { frameExamples } from './frame-examples.ts'
 import { clientFrames, serverFrames } from './frames.ts'
 
 const VERDICTS = { stop: 'do not reconnect unchanged', 'back-off': 'reconnect with back-off', now: 'reconnect after bye.reconnectInMs' }
@@ -70,7 +71,10 @@ function operation(action: 'send' | 'receive', summary: string, frames: Record<s
 
 function messages(frames: Record<string, TSchema & { description?: string }>) {
   return Object.fromEntries(
-    Object.entries(frames).map(([name, payload]) => [name, { name, title: name, summary: payload.description, payload }])
+    Object.entries(frames).map(([name, payload]) => {
+      const examples = frameExamples[name as keyof typeof frameExamples].map((example) => ({ payload: example }))
+      return [name, { name, title: name, summary: payload.description, payload, examples }]
+    })
   )
 }
 

@@ -119,6 +119,7 @@ export const PublishSchema = Type.Object(
     examples: [
       { to: 'alice', type: 'sync.done', title: 'Sync finished', ref: '/syncs/77', data: { files: 12 } },
       { to: ['alice', 'bob'], type: 'deploy', title: 'Version 7 is out', timestamp: 1_754_000_000_000, halfLife: 3600 },
+      { to: 'bob', type: 'reminder', title: 'Standup', deliverAt: 1_754_000_600_000, ttl: 900 },
       { to: 'alice', type: 'sync.progress', title: 'Synced 40 of 77', collapseKey: 'sync-77', urgency: 'low', ttl: 3600 },
       {
         to: 'alice',
@@ -167,6 +168,19 @@ export const PublishAnswerSchema = Type.Object(
         id: 'qk3mTnHc0Vd5Yx1LbR2w',
         durability: 'fsync',
         results: [{ user: 'alice', status: 'accepted', eventId: 'k3f9q2.41.a81c22e0', nodes: 1 }]
+      },
+      {
+        id: 'qk3mTnHc0Vd5Yx1LbR2w',
+        durability: 'fsync',
+        results: [
+          { user: 'alice', status: 'parked', releaseAt: 1_754_000_000_400, nodes: 0 },
+          { user: 'bob', status: 'rejected', code: 'BELFRY_ERR_PARKED_FULL', retryAfterMs: 90_000, nodes: 0 }
+        ]
+      },
+      {
+        id: 'qk3mTnHc0Vd5Yx1LbR2w',
+        durability: 'fsync',
+        results: [{ user: 'alice', status: 'scheduled', deliverAt: 1_754_000_600_000, nodes: 0 }]
       }
     ]
   }
@@ -192,7 +206,14 @@ export const BatchSchema = Type.Object(
   },
   {
     additionalProperties: false,
-    examples: [{ notifications: [{ to: 'alice', type: 'sync.done', title: 'Sync finished', idempotencyKey: 'sync-77' }] }]
+    examples: [
+      {
+        notifications: [
+          { to: 'alice', type: 'sync.done', title: 'Sync finished', idempotencyKey: 'sync-77' },
+          { to: 'bob', type: 'sync.progress', title: 'Synced 40 of 77', collapseKey: 'sync-77', urgency: 'low', ttl: 3600 }
+        ]
+      }
+    ]
   }
 )
 
@@ -239,14 +260,34 @@ export const FoundSchema = Type.Object({
   deliverAt: Type.Optional(MillisecondsSchema('When a scheduled one will be published'))
 })
 
-export const PublishedSchema = Type.Object({
-  ...FoundSchema.properties,
-  answerLink: Type.Optional(
-    Type.String({
-      description: 'If it has actions: answers it without a token, see POST /v1/answers. Valid until it expires, for at most 30 days'
-    })
-  )
-})
+export const PublishedSchema = Type.Object(
+  {
+    ...FoundSchema.properties,
+    answerLink: Type.Optional(
+      Type.String({
+        description: 'If it has actions: answers it without a token, see POST /v1/answers. Valid until it expires, for at most 30 days'
+      })
+    )
+  },
+  {
+    examples: [
+      {
+        id: 'qk3mTnHc0Vd5Yx1LbR2w',
+        type: 'expense',
+        title: 'Bob asks for 40 €',
+        timestamp: 1_754_000_000_000,
+        actions: [
+          { action: 'approve', title: 'Approve' },
+          { action: 'reject', title: 'Reject' }
+        ],
+        state: 'read',
+        answer: { action: 'approve', answeredAt: 1_754_000_060_000, deviceId: 'phone' },
+        eventId: 'k3f9q2.41.a81c22e0',
+        answerLink: 'vbW5w0mV7sXoPq1RkT3uYzA9cEfGhIjKlMnOpQrStU8AAZhl'
+      }
+    ]
+  }
+)
 
 export const ReceiptsSchema = Type.Object(
   {
@@ -287,12 +328,24 @@ export const ScheduledQuerySchema = Type.Object(
   { additionalProperties: false }
 )
 
-export const ScheduledSchema = Type.Object({
-  items: Type.Array(Type.Object({ ...shown, deliverAt: MillisecondsSchema('When it will be published') }), {
-    description: 'In the order of their delivery'
-  }),
-  nextCursor: Type.Union([Type.String(), Type.Null()], { description: 'null on the last page' })
-})
+export const ScheduledSchema = Type.Object(
+  {
+    items: Type.Array(Type.Object({ ...shown, deliverAt: MillisecondsSchema('When it will be published') }), {
+      description: 'In the order of their delivery'
+    }),
+    nextCursor: Type.Union([Type.String(), Type.Null()], { description: 'null on the last page' })
+  },
+  {
+    examples: [
+      {
+        items: [
+          { id: 'qk3mTnHc0Vd5Yx1LbR2w', type: 'reminder', title: 'Standup', timestamp: 1_754_000_600_000, deliverAt: 1_754_000_600_000 }
+        ],
+        nextCursor: null
+      }
+    ]
+  }
+)
 
 export const MarkAgeSchema = Type.Integer({
   minimum: 0,

@@ -29,7 +29,7 @@ t.test('a real process at LOG_LEVEL=trace logs no token, key or payload; /metric
       LOG_LEVEL: 'trace',
       DATA_DIR: temporaryFolder(t),
       JWT_SECRET: secret,
-      API_KEYS: keys.right,
+      API_KEYS: `admin:${keys.right}`,
       METRICS_PORT: String(metricsPort),
       ALLOWED_ORIGINS: 'https://app.example'
     },
