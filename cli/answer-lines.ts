@@ -1,27 +1,17 @@
 import { createInterface, type Interface } from 'node:readline'
 import type { Readable } from 'node:stream'
-import type { Belfry } from '../packages/client/src/index.ts'
-import { callService } from './call-service.ts'
+import type { Belfry, BelfryError } from '../packages/client/src/index.ts'
 import type { Output } from './output.ts'
 
 /** Number of the latest notifications whose ids are kept, so that a line may name one by its first characters. */
-const REMEMBERED = 1000
-
-interface Answering {
-  belfry: Belfry
-  device: string
-  /** Of the service. */
-  origin: string
-  /** Returns the token of the user. */
-  token: () => string
-}
+const MAX_IDS = 1000
 
 /** Reads lines `a <id> <action>`, and answers the notification whose id begins with that text. After a failure, which is printed, it reads on. */
-export function answerLines(input: Readable, { belfry, device, origin, token }: Answering, output: Output): Interface {
+export function answerLines(input: Readable, belfry: Belfry, output: Output): Interface {
   const ids: string[] = []
   belfry.on('notification', ({ notification }) => {
     if (notification.actions !== undefined) ids.unshift(notification.id)
-    ids.length = Math.min(ids.length, REMEMBERED)
+    ids.length = Math.min(ids.length, MAX_IDS)
   })
   const lines = createInterface({ input })
   lines.on('line', (line) => {
@@ -31,8 +21,7 @@ export function answerLines(input: Readable, { belfry, device, origin, token }: 
       return
     }
     const id = ids.find((known) => known.startsWith(start)) ?? start
-    const url = `${origin}/v1/me/notifications/${encodeURIComponent(id)}/actions/${encodeURIComponent(action)}`
-    callService('POST', url, token(), { deviceId: device }).catch((error: Error) => output.error(`belfry: ${error.message}`))
+    belfry.answer(id, action).catch(({ code, message }: BelfryError) => output.error(`belfry: ${code} ${message}`))
   })
   return lines
 }

@@ -56,7 +56,7 @@ export async function listen(
       }
     })
     const belfry = new Belfry(origin, { getToken: tokens.token, deviceId: device, WebSocket, storage: storageFrom(() => start) })
-    const answering = input && answerLines(input, { belfry, device, origin, token: tokens.token }, output)
+    const answering = input && answerLines(input, belfry, output)
     const end = (error?: unknown): void => {
       answering?.close()
       belfry.disconnect()
@@ -84,8 +84,9 @@ export async function listen(
 function printEvents(belfry: Belfry, output: Output): void {
   const rowOf = ({ eventId, replay }: { eventId: string; replay: boolean }) => ({ eventId, ...(replay ? { replay } : {}) })
   belfry.on('notification', (ctx) => {
-    const { state, notification } = ctx
-    output.frame({ type: 'notification', ...rowOf(ctx), ...(state === 'unread' ? {} : { state }), notification })
+    const { answered, notification, state } = ctx
+    const changes = { ...(state !== 'unread' && { state }), ...(answered !== undefined && { answer: answered }) }
+    output.frame({ type: 'notification', ...rowOf(ctx), ...changes, notification })
   })
   belfry.on('answered', (ctx) => {
     const { id, action, answeredAt, deviceId, unread } = ctx

@@ -181,7 +181,10 @@ t.test('listen shows answers, and on a terminal a line answers a notification', 
   await call(service, 'POST', `/v1/me/notifications/${other}/actions/approve`, { deviceId: 'phone' }, { token: userToken('alice') })
   await cli.until(() => cli.stdout.includes(`answered: ${other} approve by phone`), 'the answer of another device')
   cli.child.stdin?.write(`a ${other} approve\n`)
-  await cli.until(() => /409 BELFRY_ERR_ALREADY_ANSWERED/.test(cli.stdout), 'the refusal')
+  await cli.until(() => /BELFRY_ERR_ALREADY_ANSWERED/.test(cli.stdout), 'the refusal')
+  const replay = listener(t, ['--url', service.url, '--user', 'alice', '--device', 'late', '--from', 'earliest', '--json'])
+  await replay.until(() => titlesOf(replay).length === 2, 'the replay')
+  t.match(JSON.parse(linesOf(replay.stdout)[0] ?? ''), { state: 'read', answer: { action: 'approve', deviceId: 'cli' } })
 })
 
 t.test('listen prints notifications, acknowledges them, and ends with exit code 0', async (t) => {

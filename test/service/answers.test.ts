@@ -3,7 +3,7 @@ import type { AnswerCommand } from '../../services/store/store.ts'
 import { startCluster } from '../cluster/three-nodes.ts'
 import { isProblem } from '../fixtures/problem.ts'
 import { until } from '../fixtures/wait.ts'
-import { environmentOf, STORES } from '../fixtures/watcher.ts'
+import { environmentOf, STORES, watch } from '../fixtures/watcher.ts'
 import { call, ready, serviceToken, startService, type TestClient, type TestService, userToken } from '../helper.ts'
 
 const NO_LIMIT = { RATE_LIMIT_MAX: '0' }
@@ -36,6 +36,7 @@ for (const store of STORES) {
   t.test(`${store}: the first answer over REST wins, and every device learns it`, async (t) => {
     const service = await startService(t, { ...NO_LIMIT, ...(await environmentOf(t, store)) })
     const tab = await ready(t, service, 'alice', { deviceId: 'tab', acks: true })
+    const page = await watch(t, service, 'alice', 'sse', 'page')
     const id = await ask(service, { ttl: 60 })
     await tab.next('notification')
     const won = await answer(service, id, 'approve', { deviceId: 'phone' })
@@ -44,6 +45,7 @@ for (const store of STORES) {
     t.ok(Math.abs(given.answeredAt - Date.now()) < 5000)
     const frame = await tab.next('answered')
     t.same(frame, { type: 'answered', eventId: frame.eventId, id, ...given, unread: 0 })
+    t.same(await page.nth('answered', 1), frame, 'the same on an event stream')
     t.same((await answer(service, id, 'approve', { deviceId: 'phone' })).body, { id, ...given }, 'the same device may repeat its answer')
     for (const [action, body] of [
       ['reject', { deviceId: 'phone' }],
