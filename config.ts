@@ -51,6 +51,10 @@ export const environmentSchema = Type.Object({
   JWT_AUDIENCE: text('', 'Required aud of tokens; empty: not checked'),
   MAX_TOKEN_LIFETIME: whole(31_536_000, 60, 315_360_000, 'Longest time from iat to exp of a token, seconds; a revocation is kept as long'),
   API_KEYS: text('', 'API keys, for services that use no JWT, comma-separated; admin:<key> for the scope admin, others have publish'),
+  STRICT_SCOPES: Type.Boolean({
+    default: false,
+    description: 'The routes under /v1/users need the scope admin; false: all but the erasure also take publish'
+  }),
 
   ALLOWED_ORIGINS: text('', 'Origins whose pages may connect, comma-separated; empty: all'),
   CORS_ORIGIN: text('', 'Origins whose pages may call the REST API, comma-separated, or *; empty: none'),

@@ -25,7 +25,9 @@ declare module 'fastify' {
       verify: VerifyToken
       /** `onRequest` of routes that publish, recall and look at one notification: the scope `publish` or `admin`. Sets `request.publisher`. */
       service: (request: FastifyRequest) => Promise<void>
-      /** `onRequest` of all other routes of services: the scope `admin`. Sets `request.publisher`. */
+      /** `onRequest` of the other routes of a user: the scope `admin`, or `publish` unless `STRICT_SCOPES`. Sets `request.publisher`. */
+      users: (request: FastifyRequest) => Promise<void>
+      /** `onRequest` of the erasure: the scope `admin`. Sets `request.publisher`. */
       admin: (request: FastifyRequest) => Promise<void>
       /** `onRequest` of the user's own routes: the user's token. Sets `request.user`. */
       user: (request: FastifyRequest) => Promise<void>
@@ -55,7 +57,7 @@ const GRANTED_BY: Record<Scope, readonly Scope[]> = { publish: ['publish', 'admi
  */
 export default fp(
   async (app) => {
-    const { JWT_PUBLIC_KEY, JWKS_URL, JWT_ISSUER, JWT_AUDIENCE, MAX_TOKEN_LIFETIME_SECONDS, API_KEYS } = app.config
+    const { JWT_PUBLIC_KEY, JWKS_URL, JWT_ISSUER, JWT_AUDIENCE, MAX_TOKEN_LIFETIME_SECONDS, API_KEYS, STRICT_SCOPES } = app.config
     const apiKeys = new ApiKeys(API_KEYS)
     let verify: VerifyToken
     if (JWKS_URL !== '') {
@@ -102,6 +104,7 @@ export default fp(
     app.decorate('auth', {
       verify: ofUser,
       service: (request) => requireScope(request, 'publish'),
+      users: (request) => requireScope(request, STRICT_SCOPES ? 'admin' : 'publish'),
       admin: (request) => requireScope(request, 'admin'),
       user: async (request) => {
         const claims = await ofUser(credentialOf(request)).catch(refuse)

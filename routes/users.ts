@@ -63,9 +63,9 @@ const QueueSchema = Type.Object(
   { description: 'The state of the queue' }
 )
 
-/** Serves everything of a user to services with the scope `admin`. `published.ts` has the routes of the scope `publish`. */
+/** Serves everything of a user to services that administer. `published.ts` has the routes of the scope `publish`. */
 const users: FastifyPluginAsyncTypebox = async (app) => {
-  app.addHook('onRequest', app.auth.admin)
+  app.addHook('onRequest', app.auth.users)
   app.addHook('onRequest', app.limits.publish)
   const guarded = { security: adminSecurity }
 
@@ -183,6 +183,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
   app.delete(
     '/v1/users/:user',
     {
+      onRequest: app.auth.admin,
       schema: {
         operationId: 'eraseUser',
         summary: 'Erase a user',

@@ -272,7 +272,7 @@ t.test('its examples work, and answers are as documented', async (t) => {
 })
 
 t.test('every documented error happens as documented', async (t) => {
-  const api = await Documented.start(t, { ALLOWED_ORIGINS: 'https://app.example', CONNECT_RATE_LIMIT_MAX: '11' })
+  const api = await Documented.start(t, { ALLOWED_ORIGINS: 'https://app.example', CONNECT_RATE_LIMIT_MAX: '11', STRICT_SCOPES: 'true' })
   const guarded = api.operations().filter(({ path, operation }) => path.startsWith('/v1/') && operation.operationId !== 'connect')
   const fill = { id: 'none', user: 'alice' }
   for (const { path, operation } of guarded) {

@@ -402,8 +402,20 @@ t.test('API keys and the scopes publish and admin may publish', async (t) => {
   }
 })
 
-t.test('publish looks at one notification and recalls it; everything else of a user needs admin', async (t) => {
-  const service = await startService(t, { API_KEYS: 'a-publisher,admin:an-operator,admin:both,both' })
+t.test('without STRICT_SCOPES, publish takes every route of a user but the erasure', async (t) => {
+  const service = await startService(t, { API_KEYS: 'a-publisher' })
+  for (const path of ['notifications', 'queue', 'connections', 'scheduled']) {
+    for (const token of [serviceToken('publish'), 'a-publisher']) {
+      t.equal((await call(service, 'GET', `/v1/users/alice/${path}`, undefined, { token })).status, 200, path)
+    }
+    t.equal((await call(service, 'GET', `/v1/users/alice/${path}`, undefined, { token: userToken('alice') })).status, 403, path)
+  }
+  const erasure = await call(service, 'DELETE', '/v1/users/alice', undefined, { token: 'a-publisher' })
+  t.match(erasure, { status: 403, body: { code: 'BELFRY_ERR_SCOPE_MISSING', detail: /scope admin$/ } })
+})
+
+t.test('with STRICT_SCOPES, publish looks at one notification and recalls it; everything else of a user needs admin', async (t) => {
+  const service = await startService(t, { API_KEYS: 'a-publisher,admin:an-operator,admin:both,both', STRICT_SCOPES: 'true' })
   const { body: published } = await call(
     service,
     'POST',
