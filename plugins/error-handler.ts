@@ -88,7 +88,8 @@ function logProblem(log: FastifyBaseLogger, { code, status }: Problem, error: Fa
 function belfryError(error: FastifyError): FastifyError {
   if (isBelfryError(error)) return error
   if (error.validation !== undefined) {
-    const tooMany = error.validation.some(({ keyword }) => keyword === 'maxItems')
+    // A list of recipients, items or ids is as long as its request is large. The number of actions is a range.
+    const tooMany = error.validation.some(({ instancePath, keyword }) => keyword === 'maxItems' && !instancePath.endsWith('/actions'))
     return tooMany ? new errors.TooLarge(`Too many items: ${error.message}`) : new errors.InvalidRequest(error.message)
   }
   const known = FASTIFY_ERRORS[error.code]

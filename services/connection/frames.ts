@@ -7,7 +7,18 @@ import {
   type ServerFrame,
   type StateFrame
 } from '../protocol/index.ts'
-import { answeredIn, digestIn, retractedOffset, retractionIn, rowId, rowId8, rowKind, rowTail, stateChangeIn } from '../store/row.ts'
+import {
+  answeredIn,
+  digestIn,
+  type RowKind,
+  retractedOffset,
+  retractionIn,
+  rowId,
+  rowId8,
+  rowKind,
+  rowTail,
+  stateChangeIn
+} from '../store/row.ts'
 import type { Backlog } from '../store/store.ts'
 
 const TEXT_FRAME = 0x81
@@ -89,13 +100,13 @@ export function rowFrame(position: Position, row: Buffer): Frame | undefined {
 /**
  * Makes the frames of one read. They show the present state of the log, not its history:
  * a notification carries its state of now; a change of state names only the ids that still have that state and are not in the replay themselves;
- * an answer is sent only for a notification that is not in the replay itself;
+ * an answer is sent only for a notification whose row is not in the replay itself;
  * a retraction is sent only if the client may have shown the notification, since a client that returns may have shown more than it acknowledged;
  * counts are those of now.
  */
 export class Replay {
   readonly #backlog: Backlog
-  /** Ids of the notifications among the first `#scanned` rows. Collected when a change of state needs them. */
+  /** Ids of the notifications among the first `#scanned` rows, emptied ones too. Collected when a change needs them. */
   readonly #ids = new Set<string>()
   #scanned = 0
 
@@ -136,10 +147,15 @@ export class Replay {
   #idsBefore(index: number): Set<string> {
     for (; this.#scanned < index; this.#scanned++) {
       const row = this.#backlog.rows[this.#scanned] as Buffer
-      if (rowKind(row) === 'n') this.#ids.add(rowId(row))
+      if (isNotification(rowKind(row))) this.#ids.add(rowId(row))
     }
     return this.#ids
   }
+}
+
+/** Tells whether a row is a notification, or was one before it was recalled, replaced or expired. */
+function isNotification(kind: RowKind): boolean {
+  return kind === 'n' || kind === 'x'
 }
 
 function changeFrame(frame: StateFrame | RetractFrame | DigestFrame | AnsweredFrame): Frame {

@@ -58,6 +58,10 @@ for (const store of STORES) {
     }
     tab.send({ type: 'answer', ref: 1, id, action: 'reject' })
     t.match(await tab.next('error'), { ref: 1, code: 'BELFRY_ERR_ALREADY_ANSWERED', temporary: false, answer: given })
+    for (const action of ['approve,reject', '-', '']) {
+      tab.send({ type: 'answer', ref: 2, id: await ask(service), action })
+      t.match(await tab.next('error'), { ref: 2, code: 'BELFRY_ERR_INVALID_REQUEST' })
+    }
     isProblem(t, await answer(service, id, 'maybe'), 400, 'INVALID_REQUEST', 'not offered')
     isProblem(t, await answer(service, id, 'May be'), 400, 'INVALID_REQUEST', 'no name of an action')
     isProblem(t, await answer(service, 'unknown', 'approve'), 404, 'NOT_FOUND')

@@ -2,8 +2,9 @@ import t from 'tap'
 import { ServerProcess } from '../fixtures/node-process.ts'
 import { isProblem } from '../fixtures/problem.ts'
 import { RedisServer } from '../fixtures/redis.ts'
+import { until } from '../fixtures/wait.ts'
 import { environmentOf, STORES, TRANSPORTS, watch } from '../fixtures/watcher.ts'
-import { call, ready, SECRET, startService, type TestService } from '../helper.ts'
+import { call, ready, SECRET, startService, type TestService, userToken } from '../helper.ts'
 
 const NO_LIMIT = { RATE_LIMIT_MAX: '0' }
 const NOTE = { type: 'sync.done', title: 'Sync finished' }
@@ -51,13 +52,33 @@ for (const store of STORES) {
       const retry = await publish(service, { to: 'alice', title: '1 of 3', collapseKey: 'sync' }, 'one')
       t.same([retry.status, retry.body.id], [200, first.body.id], 'a late retry of the replaced one has the first result')
       t.match(retry.body.results, [{ status: 'accepted', eventId: first.body.results[0].eventId, nodes: 0 }])
+      const asked = await publish(service, { to: 'alice', collapseKey: 'asked', actions: [{ action: 'yes', title: 'Yes' }] })
+      await call(service, 'POST', `/v1/me/notifications/${asked.body.id}/actions/yes`, {}, { token: userToken('alice') })
+      await device.nth('answered', 1)
+      await publish(service, { to: 'alice', title: 'last', collapseKey: 'asked' })
       const away = await ready(t, service, 'alice', { deviceId: 'away', lastEventId: 'earliest' })
+      t.same(away.all('answered'), [], 'the answer of a replaced one is not shown')
       t.same(
         away.all('notification').map(({ notification }) => notification.title),
-        ['2 of 3', 'other']
+        ['2 of 3', 'other', 'last']
       )
     })
   }
+
+  t.test(`${store}: a retry after the expiry has the first result; a first publish after it is invalid`, async (t) => {
+    const service = await startService(t, { ...NO_LIMIT, ...(await environmentOf(t, store)) })
+    const expiresAt = Date.now() + 1000
+    const body = { to: 'alice', expiresAt }
+    const first = await publish(service, body, 'one')
+    t.equal(first.status, 202)
+    await until(() => Date.now() > expiresAt, 'the expiry')
+    const retry = await publish(service, body, 'one')
+    t.equal(retry.status, 200)
+    t.match(retry.body, { id: first.body.id, results: [{ status: 'accepted', eventId: first.body.results[0].eventId }] })
+    isProblem(t, await publish(service, body, 'two'), 400, 'INVALID_REQUEST')
+    isProblem(t, await publish(service, body), 400, 'INVALID_REQUEST')
+    isProblem(t, await publish(service, { ...body, deliverAt: expiresAt }, 'three'), 400, 'INVALID_REQUEST')
+  })
 
   t.test(`${store}: a scheduled notification waits, can be listed and cancelled, and comes at its time`, async (t) => {
     const service = await startService(t, { ...NO_LIMIT, SCHEDULED_MAX: '4', ...(await environmentOf(t, store)) })
@@ -191,6 +212,8 @@ t.test('options that are not valid are 400 with a sentence, in single publishes 
     ['a url with a tab', { actions: [{ ...yes, url: '/\t/evil.example' }] }],
     ['a relative url', { actions: [{ ...yes, url: 'x/y' }] }],
     ['an ftp url', { actions: [{ ...yes, url: 'ftp://x' }] }],
+    ['four actions', { actions: ['a', 'b', 'c', 'd'].map((action) => ({ ...yes, action })) }],
+    ['an expiry at the start of time', { expiresAt: 0 }],
     ['an unknown option', { lifetime: 5 }]
   ]
   for (const [name, options] of bad) {
@@ -198,8 +221,6 @@ t.test('options that are not valid are 400 with a sentence, in single publishes 
     isProblem(t, single, 400, 'INVALID_REQUEST', name)
     t.match(single.body.detail, /^The request is not valid: .{10}/, name)
   }
-  const four = await publish(service, { to: 'alice', actions: ['a', 'b', 'c', 'd'].map((action) => ({ ...yes, action })) })
-  isProblem(t, four, 413, 'TOO_LARGE', 'four actions')
   const notifications = bad.map(([, options]) => ({ to: 'alice', ...NOTE, ...options }))
   const good = {
     to: 'alice',
