@@ -89,7 +89,7 @@ export class Publisher {
    */
   async publish(request: PublishRequest, publisher: string, key: string | undefined): Promise<PublishOutcome> {
     const users = recipientsOf(request)
-    const lifetime = lifetimeOf(request, this.#store.now())
+    const lifetime = lifetimeOf(request, this.#store.now(), key !== undefined)
     const tail = tailOf(request, lifetime)
     const id = key === undefined ? newId() : keyedId(publisher, key, JSON.stringify([users, canonical(request)]))
     const command = { id, keyed: key !== undefined, tail, halfLife: request.halfLife ?? 0, options: optionsOf(request, lifetime) }
@@ -101,6 +101,7 @@ export class Publisher {
     if (key !== undefined || rest.length === 0) {
       const result = await send(first)
       if (result.status === 'conflict') throw new errors.IdempotencyConflict()
+      if (result.status === 'expired') throw expiredError()
       results.push(result, ...(await Promise.all(rest.map(attempt))))
     } else results.push(...(await Promise.all(users.map(attempt))))
 
@@ -166,6 +167,9 @@ export class Publisher {
       case 'scheduledFull':
         counters.rejected += 1
         return { user, status: 'rejected', code: fullError(result).code, retryAfterMs: result.retryAfterMs, nodes: 0 }
+      case 'expired':
+        counters.rejected += 1
+        return { user, status: 'rejected', code: expiredError().code, nodes: 0 }
       case 'conflict':
         counters.rejected += 1
         return { user, status: 'rejected', code: 'BELFRY_ERR_IDEMPOTENCY_CONFLICT', nodes: 0 }
@@ -191,6 +195,11 @@ function fullError({ status, retryAfterMs }: { status: 'full' | 'scheduledFull';
   return Object.assign(error, { retryAfterMs })
 }
 
+/** Returns the error of a publish whose `expiresAt` has passed, or comes before the delivery. */
+function expiredError(): BelfryError {
+  return new errors.InvalidRequest('expiresAt must be in the future, and after deliverAt; it is Unix milliseconds')
+}
+
 /** The times of a notification, Unix milliseconds; 0: none. */
 interface Lifetime {
   deliverAt: number
@@ -201,17 +210,16 @@ interface Lifetime {
  * Returns the times of a notification.
  *
  * @param now the store's clock, Unix milliseconds
+ * @param keyed the request may be a late repeat: the store refuses an `expiresAt` in the past, unless it knows the key
  * @throws InvalidRequest if the times are out of range, or the notification would expire before it is delivered
  */
-function lifetimeOf({ deliverAt = 0, expiresAt = 0, ttl }: PublishRequest, now: number): Lifetime {
+function lifetimeOf({ deliverAt = 0, expiresAt, ttl }: PublishRequest, now: number, keyed: boolean): Lifetime {
   const isScheduled = deliverAt > now
-  if (expiresAt > 0 && ttl !== undefined) throw new errors.InvalidRequest('give either expiresAt or ttl')
+  if (expiresAt !== undefined && ttl !== undefined) throw new errors.InvalidRequest('give either expiresAt or ttl')
   if (isScheduled && deliverAt > now + SCHEDULE_AHEAD_MS) throw new errors.InvalidRequest('deliverAt may be up to 30 days ahead')
   const from = isScheduled ? deliverAt : now
-  if (expiresAt > 0 && expiresAt <= from) {
-    throw new errors.InvalidRequest('expiresAt must be in the future, and after deliverAt; it is Unix milliseconds')
-  }
-  return { deliverAt: isScheduled ? deliverAt : 0, expiresAt: ttl === undefined ? expiresAt : from + ttl * 1000 }
+  if (expiresAt !== undefined && expiresAt <= from && !(keyed && expiresAt > deliverAt)) throw expiredError()
+  return { deliverAt: isScheduled ? deliverAt : 0, expiresAt: ttl === undefined ? (expiresAt ?? 0) : from + ttl * 1000 }
 }
 
 /** Returns the options that the store acts on; undefined if the notification has none. */

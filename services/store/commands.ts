@@ -49,6 +49,8 @@ export type PublishResult =
   | { status: 'scheduledFull'; retryAfterMs: number }
   /** Nothing was written: the notification of an earlier publish with the key was recalled, or expired, before it was in the log. */
   | { status: 'recalled'; replayed: true }
+  /** Nothing was written: `expiresAt` is not after the store's clock. */
+  | { status: 'expired' }
   /** Nothing was written: `parkedMax` notifications are parked. They will be released within `retryAfterMs`. */
   | { status: 'full'; retryAfterMs: number }
   /** Nothing was written: the key was used before, with another body. */

@@ -78,7 +78,8 @@ export class Machine {
   }
 
   /**
-   * Publishes a notification. If the idempotency key is known, returns the outcome of the first publish. If `deliverAt` is in the future,
+   * Publishes a notification. If the idempotency key is known, returns the outcome of the first publish. If the notification has expired,
+   * refuses it. If `deliverAt` is in the future,
    * schedules the notification. If the rate has no free slot, or others are parked, parks it, or refuses it when `parkedMax` are parked.
    * Otherwise appends it.
    */
@@ -89,8 +90,9 @@ export class Machine {
     const body = id.slice(KEY_LENGTH)
     const place = keyed ? state.keys.get(key) : undefined
     if (place !== undefined) return this.#replayed(body, place)
-    this.#step.startLog()
     const { level = 0, deliverAt = 0, expiresAt = 0, collapseKey = '', actions = [] } = options
+    if (expiresAt > 0 && expiresAt <= this.#step.clockMs) return { status: 'expired' }
+    this.#step.startLog()
     const accepted: Accepted = {
       id,
       tail,

@@ -7,6 +7,21 @@ const actions = ['approve', 'reject']
 
 export const answering: Example[] = [
   {
+    name: 'only the name of one action answers, whatever text a frame has',
+    run: async (t, stage) => {
+      const { user } = stage
+      await stage.send(1, { options: { expiresAt: stage.clock.now + 60_000 } })
+      await stage.send(2, { options: { actions: ['-'] } })
+      await stage.send(3, { options: { actions: ['approve', 'reject', '-'] } })
+      const answer = async (number: number, action: string): Promise<string> =>
+        (await stage.store.answer({ user, id: idOf(number), action, deviceId: 'phone' })).status
+      for (const action of ['-', '.', '']) t.equal(await answer(1, action), 'notOffered')
+      for (const action of ['approve,reject', 'approve ', '', ',', '.', 'reject,-']) t.equal(await answer(3, action), 'notOffered')
+      t.equal(await answer(2, '-'), 'answered')
+      t.equal(await answer(3, '-'), 'answered')
+    }
+  },
+  {
     name: 'the first answer wins: it marks the notification as read and appends a row; later answers resolve with the first',
     run: async (t, stage) => {
       const { user } = stage

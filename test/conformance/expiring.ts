@@ -1,6 +1,6 @@
 import { rowKind } from '../../services/store/row.ts'
 import { until } from '../fixtures/wait.ts'
-import { idOf, marked, pageOf, texts } from './stage.ts'
+import { idOf, marked, numbers, pageOf, texts } from './stage.ts'
 import type { Example } from './store.ts'
 
 export const expiring: Example[] = [
@@ -91,6 +91,34 @@ export const expiring: Example[] = [
       t.match(await stage.store.advance(stage.user), { released: 1, nextAt: expiresAt })
       stage.clock.advance(4000)
       t.match(await stage.store.advance(stage.user), { expired: 1 })
+    }
+  },
+  {
+    name: 'a notification that has expired is refused, except a retry, which resolves with its place',
+    run: async (t, stage) => {
+      const { now } = stage.clock
+      t.same(await stage.send(1, { keyed: true, options: { expiresAt: now } }), { status: 'expired' })
+      t.same(await stage.send(1, { options: { expiresAt: now - 1, collapseKey: 'k' } }), { status: 'expired' })
+      t.match(await stage.store.queue(stage.user), { head: { epoch: '' } })
+      t.match(await stage.send(1, { keyed: true, options: { expiresAt: now + 1 } }), { status: 'accepted', offset: 1 })
+      stage.clock.advance(1)
+      t.match(await stage.send(1, { keyed: true, options: { expiresAt: now + 1 } }), { status: 'accepted', offset: 1, replayed: true })
+    }
+  },
+  {
+    name: 'no step shows one of many that expire at once',
+    settings: { rateLimit: 0, maxEntries: 2000 },
+    long: true,
+    run: async (t, stage) => {
+      const options = { expiresAt: stage.clock.now + 1000 }
+      for (let from = 1; from <= 1500; from += 500) {
+        await Promise.all(Array.from({ length: 500 }, (_, index) => stage.send(from + index, { options })))
+      }
+      await stage.send(1501)
+      stage.clock.advance(1000)
+      const page = await pageOf(stage.store, { user: stage.user, states: undefined, before: undefined, limit: 10 })
+      t.same(numbers(page.items.map(({ row }) => row)), [1501])
+      t.equal(page.unread, 1)
     }
   },
   {

@@ -81,7 +81,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       deliverIn: fc.constantFrom(0, 0, 0, 0, 0, 1, 400, 1000, 60_000),
       collapseKey: fc.constantFrom('', '', '', 'a', 'b "c" \\'),
       level: fc.constantFrom(0, 0, 0, 1, -1, -2),
-      actions: fc.constantFrom([], [], ['yes', 'no'])
+      actions: fc.constantFrom([], [], ['yes', 'no'], ['-'])
     })
   },
   {
@@ -96,7 +96,10 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     arbitrary: fc.record({ do: fc.constantFrom('advance', 'advance', 'queue', 'connections', 'disconnect', 'revoke', 'scheduled'), user })
   },
   { weight: 1, arbitrary: fc.record({ do: named('erase'), user }) },
-  { weight: 3, arbitrary: fc.record({ do: named('answer'), user, note, action: fc.constantFrom('yes', 'no', 'later'), device }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: named('answer'), user, note, action: fc.constantFrom('yes', 'no', 'later', '-', 'yes,no', ''), device })
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('sweep', 'restart') }) },
   {
     weight: 4,

@@ -8,7 +8,7 @@ import { RedisStore } from '../../services/store/redis/redis-store.ts'
 import { type ScriptName, scriptOf, scripts } from '../../services/store/redis/script-table.ts'
 import { luaName, scriptTexts, source } from '../../services/store/redis/script-texts.ts'
 import { rowId } from '../../services/store/row.ts'
-import type { Wake } from '../../services/store/store.ts'
+import type { PublishOptions, Wake } from '../../services/store/store.ts'
 import { marked } from '../conformance/stage.ts'
 import { Follower } from '../fixtures/follower.ts'
 import { RedisServer } from '../fixtures/redis.ts'
@@ -167,6 +167,25 @@ t.test('meta expires no sooner than the revocation in it; other keys expire as u
   for (const user of ['alice', 'never seen']) t.ok((await ttl(keys.ofUser(user, ['META'])[0])) > revocationTtlMs - 60_000, user)
   const log = await ttl(keys.ofUser('alice', ['LOG'])[0])
   t.ok(log > META_TTL_MS - 60_000 && log <= META_TTL_MS)
+})
+
+t.test('every key of a user with options expires, and none before what is scheduled or expires', async (t) => {
+  const { server, node } = await own(t)
+  const { store } = await node()
+  const admin = server.admin()
+  const aheadMs = 30 * 86_400_000
+  const publish = (options: PublishOptions) => store.publish({ ...command('alice'), options })
+  const ttls = async (): Promise<number[]> => {
+    const found = await admin.keys('*:alice')
+    return Promise.all(found.map((key) => admin.pttl(key)))
+  }
+  const far = (): number => Date.now() + aheadMs
+  await store.publish(command('alice'))
+  await publish({ collapseKey: 'only a key' })
+  for (const ttl of await ttls()) t.ok(ttl > META_TTL_MS - 60_000)
+  await publish({ expiresAt: far() })
+  await publish({ deliverAt: far(), collapseKey: 'scheduled' })
+  for (const ttl of await ttls()) t.ok(ttl > aheadMs + META_TTL_MS - 60_000)
 })
 
 t.test('the wake-ups of one call leave together for each node, in order with the wake-ups that leave alone', async (t) => {

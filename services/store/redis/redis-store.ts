@@ -336,7 +336,7 @@ export class RedisStore implements Store {
 function optionsText(options: PublishOptions | undefined): string {
   if (options === undefined) return ''
   const { level = 0, expiresAt = 0, deliverAt = 0, actions = [], collapseKey = '' } = options
-  return `${level} ${expiresAt} ${deliverAt} ${actions.join(',') || '-'} ${collapseKey}`
+  return `${level} ${expiresAt} ${deliverAt} ${actions.join(',') || '.'} ${collapseKey}`
 }
 
 /** Returns the arguments with which `attach` only reads: no node, no connections, no device. */

@@ -31,6 +31,8 @@ export function publishResult(line: string): PublishResult {
       return { status: 'scheduled', deliverAt: Number(a), replayed: b === '1' }
     case 'full':
       return { status: 'full', retryAfterMs: Number(a) }
+    case 'expired':
+      return { status: 'expired' }
     case 'scheduled-full':
       return { status: 'scheduledFull', retryAfterMs: Number(a) }
     default:

@@ -12,7 +12,9 @@ local function answer()
     local offset = find_in_log(id)
     return { offset and 'notOffered' or 'unknown' }
   end
-  if not string.find(',' .. options.actions .. ',', ',' .. action .. ',', 1, true) then return { 'notOffered' } end
+  -- A frame may name any text. One with a comma would match several names, and '.' the text for none.
+  local is_name = not string.find(action, '[^a-z0-9_%-]')
+  if not is_name or not string.find(',' .. options.actions .. ',', ',' .. action .. ',', 1, true) then return { 'notOffered' } end
   local first = redis.call('HGET', OPTIONS, 'a' .. id)
   if first then
     if string.match(first, '^%d+ (.*)$') == action .. ' ' .. device then return { 'answered', first, 1 } end

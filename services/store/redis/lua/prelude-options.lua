@@ -7,7 +7,7 @@
 -- @key EXPIRIES   zset: 'l<id>' | 'p<score in PARKED>' | 's<turn in SCHEDULED>' -> time of expiry
 -- @key TIMES      zset of the bucket: user -> the nearest time in EXPIRIES or SCHEDULED
 --
--- The options of a notification in the log: '<offset> <expires at> <actions, joined by commas, or -> <collapse key>'.
+-- The options of a notification in the log: '<offset> <expires at> <actions, joined by commas, or .> <collapse key>'.
 -- A turn in SCHEDULED: '<time of delivery>:<number>'.
 
 -- Functions for waiting notifications, the members of PARKED and SCHEDULED. They are fields of a table because a Lua chunk may have at most 200
@@ -21,7 +21,7 @@ function Waiting.decode(member)
   local no, half_life, rest = string.match(member, '^(%d+) ([^ ]+) (.*)$')
   local waiting = {
     member = member, no = tonumber(no), half_life = half_life, row = rest,
-    level = 0, expires_at = 0, actions = '-', collapse_key = ''
+    level = 0, expires_at = 0, actions = '.', collapse_key = ''
   }
   if string.sub(rest, 1, 1) == '+' then
     local level, expires_at, actions, length, from = string.match(rest, '^%+(%-?%d+) (%d+) ([^ ]+) (%d+) ()')
@@ -34,7 +34,7 @@ end
 
 -- Returns whether a notification has options beside its level.
 function Waiting.has_options(waiting)
-  return waiting.expires_at > 0 or waiting.collapse_key ~= '' or waiting.actions ~= '-'
+  return waiting.expires_at > 0 or waiting.collapse_key ~= '' or waiting.actions ~= '.'
 end
 
 -- Encodes a member of PARKED or SCHEDULED. `no` is its number as text.
@@ -74,7 +74,7 @@ function Waiting.scheduled_with_turn(turn)
 end
 
 function Options.set(field, value)
-  has_options = true
+  has_options, Options.changed = true, true
   redis.call('HSET', OPTIONS, field, value)
 end
 

@@ -195,7 +195,7 @@ local function append(kind, id, tail)
   chain = tag_after(chain, timed_id)
   local row = kind .. timed_id .. chain .. tail
   if redis.call('RPUSH', LOG, row) == 1 then
-    redis.call('PEXPIRE', LOG, META_TTL_MS)
+    redis.call('PEXPIRE', LOG, nearest_at == 0 and META_TTL_MS or 2 * META_TTL_MS)
     oldest = now
   end
   if kind == 'n' or kind == 'd' then count_notification() else changes = changes + 1 end
@@ -316,7 +316,14 @@ local function save()
   local renew = now >= tonumber(meta[11] or 0) or revoked ~= tonumber(meta[10] or 0) or (nearest_at ~= 0 and not had_times)
   if renew then put('x', int(now + math.floor(META_TTL_MS / 16)), 11) end
   if #fields > 0 then redis.call('HSET', META, unpack(fields)) end
-  if not renew then return end
+  if not renew then
+    -- A key that this step made has no expiry yet.
+    if Options.changed then redis.call('PEXPIRE', OPTIONS, 2 * META_TTL_MS, 'NX') end
+    if times_changed then
+      for _, key in ipairs({ SCHEDULED, EXPIRIES }) do redis.call('PEXPIRE', key, 2 * META_TTL_MS, 'NX') end
+    end
+    return
+  end
   local ttl = nearest_at == 0 and META_TTL_MS or 2 * META_TTL_MS
   for _, key in ipairs({ LOG, STATES, KEYED, PARKED, CURSORS, BODIES }) do redis.call('PEXPIRE', key, ttl) end
   if has_options or nearest_at ~= 0 then

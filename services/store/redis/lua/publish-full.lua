@@ -3,11 +3,11 @@
 -- @arg keyed      '1' if an Idempotency-Key made the id
 -- @arg tail       the row's tail
 -- @arg half_life  seconds; 0: none
--- @arg options    '<level> <expires at, or 0> <deliver at, or 0> <actions, joined by commas, or -> <collapse key>'; '' for none
+-- @arg options    '<level> <expires at, or 0> <deliver at, or 0> <actions, joined by commas, or .> <collapse key>'; '' for none
 -- Returns a line: 'accepted <epoch> <offset> <nodes woken> <replayed> <id8>' | 'parked <release at> <replayed>'
---         | 'scheduled <deliver at> <replayed>' | 'recalled' | 'full <retry after ms>' | 'scheduled-full <retry after ms>' | 'conflict'
+--         | 'scheduled <deliver at> <replayed>' | 'recalled' | 'expired' | 'full <retry after ms>' | 'scheduled-full <retry after ms>' | 'conflict'
 local key, body = key_of(id), string.sub(id, 13)
-local accepted = { half_life = half_life, level = 0, expires_at = 0, actions = '-', collapse_key = '' }
+local accepted = { half_life = half_life, level = 0, expires_at = 0, actions = '.', collapse_key = '' }
 local deliver_at = 0
 if options ~= '' then
   local level, expires_at, at, actions, collapse_key = string.match(options, '^(%-?%d+) (%d+) (%d+) ([^ ]+) (.*)$')
@@ -64,7 +64,7 @@ local function schedule()
   if keyed == '1' then
     remember(key, -no)
     redis.call('HSET', BODIES, key, 's' .. int(deliver_at) .. ' ' .. body)
-    redis.call('PEXPIRE', BODIES, META_TTL_MS, 'NX')
+    for _, name in ipairs({ KEYED, BODIES }) do redis.call('PEXPIRE', name, 2 * META_TTL_MS) end
   end
   return { 'scheduled', int(deliver_at), 0 }
 end
@@ -89,8 +89,12 @@ local result
 if place then
   result = replayed(tonumber(place))
 else
-  begin()
-  result = publish()
+  if accepted.expires_at > 0 and accepted.expires_at <= wall then
+    result = { 'expired' }
+  else
+    begin()
+    result = publish()
+  end
 end
 save()
 return table.concat(result, ' ')
