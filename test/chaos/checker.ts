@@ -230,7 +230,7 @@ function checkPublishes(view: UserView, lossy: boolean, breach: Report): void {
       const { id, status } = takenBy(publish)?.result ?? {}
       // A notification that was lost while parked never had a place in the log, so that no gap covers it.
       if (id === undefined || (lossy && status === 'parked' && view.position(id) === undefined)) continue
-      if (shown.has(id) || view.mayBeMissing(id) || view.inGap(device, id)) continue
+      if (shown.has(id) || view.mayBeMissing(id) || view.known.mayBeUnseen(id) || view.inGap(device, id)) continue
       breach('lost', `${user} ${device.device}: ${publish.key} (${id}, offset ${view.offsets.get(id)}) never arrived`)
     }
   }
@@ -271,7 +271,9 @@ function checkIdentical(view: UserView, breach: Report): void {
   const shown = view.devices.map((device) => new Set(shownOf(device).map(({ id }) => id)))
   const all = new Set(shown.flatMap((ids) => [...ids]))
   for (const [index, device] of view.devices.entries()) {
-    const missing = [...all].filter((id) => !shown[index]?.has(id) && !view.mayBeMissing(id) && !view.inGap(device, id))
+    const missing = [...all].filter(
+      (id) => !shown[index]?.has(id) && !view.mayBeMissing(id) && !view.known.mayBeUnseen(id) && !view.inGap(device, id)
+    )
     if (missing.length > 0)
       breach(
         'identical',

@@ -46,6 +46,15 @@ export class KnownOptions {
     return (expiresAt > 0 && expiresAt <= this.#endedAt) || (this.#contenders.get(this.#keys.get(id) ?? '')?.size ?? 0) > 1
   }
 
+  /**
+   * Returns whether a device may never show the notification: it may have left the log; or the device got it after its expiry, and dropped it by
+   * its own clock, before it got the answer that made it stay.
+   */
+  mayBeUnseen(id: string): boolean {
+    const expiresAt = this.#expiries.get(id) ?? 0
+    return this.mayLeave(id) || (expiresAt > 0 && expiresAt <= this.#endedAt)
+  }
+
   /** Returns the ids of each collapse key. One of a publish that no node answered is its key. */
   groups(): [collapseKey: string, ids: string[]][] {
     return [...this.#contenders].map(([collapseKey, ids]) => [collapseKey, [...ids]])

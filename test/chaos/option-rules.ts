@@ -56,8 +56,8 @@ function checkExpiries({ log, known, recalled }: OptionView, { windows, stallMs,
     for (const named of ids) {
       const due = known.expiryOf(named)
       if (answered.has(named)) breach('answer', `${user}: ${named} was answered, and expired at ${offset}`)
-      else if (due === 0) breach('expired', `${user}: ${named} expired at ${offset}, but was to stay`)
-      else if (at > deadlineOf(due, windows, stallMs)) breach('expired', `${user}: ${named} expired ${at - due} ms late`)
+      else if (due === 0 && known.ids.has(named)) breach('expired', `${user}: ${named} expired at ${offset}, but was to stay`)
+      else if (due > 0 && at > deadlineOf(due, windows, stallMs)) breach('expired', `${user}: ${named} expired ${at - due} ms late`)
     }
   }
 }

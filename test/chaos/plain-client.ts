@@ -7,6 +7,8 @@ import type { ShownList } from './shown-list.ts'
 const ACK_EVERY = 20
 const RETURN_MS = 300
 const UNAUTHORIZED = 4001
+/** Time limit for `hello`, milliseconds. */
+const HELLO_MS = 15_000
 
 interface Frame extends AnswerReply {
   eventId?: string
@@ -53,7 +55,7 @@ export class PlainClient {
   #timer: NodeJS.Timeout | undefined
   /** Closes a silent socket: its peer may have ended without closing it. */
   #silence: NodeJS.Timeout | undefined
-  #silenceMs = 0
+  #silenceMs = HELLO_MS
 
   /**
    * @param shown ids that the device has shown, which it does not show again
@@ -109,6 +111,8 @@ export class PlainClient {
     const Constructor = this.#options.WebSocket as unknown as new (url: string, protocols: string[]) => Socket
     const socket = new Constructor(url, ['belfry.v1', `bearer.${token}`])
     this.#socket = socket
+    // `hello` may be lost, too.
+    this.#awaitFrame()
     socket.onmessage = ({ data }) => {
       if (socket === this.#socket) this.#receive(JSON.parse(String(data)) as Frame)
     }
@@ -134,10 +138,15 @@ export class PlainClient {
     for (const ref of [...this.#replies.keys()]) this.#settle(ref, undefined)
   }
 
+  /** Closes the socket if no frame arrives in time. */
+  #awaitFrame(): void {
+    clearTimeout(this.#silence)
+    this.#silence = setTimeout(() => this.#socket?.close(), this.#silenceMs)
+  }
+
   #receive(frame: Frame): void {
     if (frame.heartbeat !== undefined) this.#silenceMs = frame.heartbeat.intervalMs + frame.heartbeat.timeoutMs
-    clearTimeout(this.#silence)
-    if (this.#silenceMs > 0) this.#silence = setTimeout(() => this.#socket?.close(), this.#silenceMs)
+    this.#awaitFrame()
     if (frame.type === 'ok' || frame.type === 'error') {
       if (frame.ref !== undefined) this.#settle(frame.ref, frame)
       return
