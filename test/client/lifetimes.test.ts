@@ -55,6 +55,12 @@ t.test('a replacement is one change of the list, at the place of the new row, an
   t.same([client.unread, inbox.unread], [2, 2], 'the new one is unread, whatever the old one was')
 })
 
+t.test('an unread notification that replaces a read one from before this page counts', async (t) => {
+  const { server, client } = await rig(t)
+  publish(server, { collapseKey: 'k', replaces: 'read before this page' })
+  await until(() => client.unread === 1, 'the count')
+})
+
 t.test('any shown notification of the key leaves: the one between may have been missed', async (t) => {
   const { server, inbox, lists } = await rig(t)
   publish(server, { collapseKey: 'k', title: 'old' })

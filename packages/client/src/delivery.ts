@@ -286,7 +286,8 @@ export class Delivery {
     if (isAtOrBefore(frame.eventId, this.#countedTo)) return this.unread
     if (frame.type !== 'notification') return frame.unread ?? this.unread
     const { replaces, expiresAt } = frame.notification
-    const isReplaced = replaces !== undefined && this.expiries.isCounted(replaces)
+    // With a count of 0, one that this tab does not know was not counted either.
+    const isReplaced = replaces !== undefined && this.unread > 0 && this.expiries.isCounted(replaces)
     return this.unread + Number(!frame.replay && !isReplaced && !this.expiries.isOver(expiresAt))
   }
 
