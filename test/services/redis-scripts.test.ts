@@ -188,6 +188,19 @@ t.test('every key of a user with options expires, and none before what is schedu
   for (const ttl of await ttls()) t.ok(ttl > aheadMs + META_TTL_MS - 60_000)
 })
 
+t.test('a user whose parked and scheduled notifications were lost can publish with their collapse keys', async (t) => {
+  const { server, keys, node } = await own(t)
+  const { store } = await node(server.url, { rateLimit: 1 })
+  const publish = (options?: PublishOptions) => store.publish({ ...command('alice'), options })
+  const deliverAt = Date.now() + 60_000
+  await publish()
+  t.match(await publish({ collapseKey: 'k' }), { status: 'parked' })
+  t.match(await publish({ collapseKey: 'k', deliverAt }), { status: 'scheduled' })
+  await server.admin().del(...keys.ofUser('alice', ['PARKED', 'SCHEDULED']))
+  t.match(await publish({ collapseKey: 'k' }), { status: 'parked' })
+  t.match(await publish({ collapseKey: 'k', deliverAt }), { status: 'scheduled' })
+})
+
 t.test('the wake-ups of one call leave together for each node, in order with the wake-ups that leave alone', async (t) => {
   const { server, node } = await own(t)
   const [one, two] = [await node(), await node()]

@@ -108,10 +108,11 @@ local function must_park()
   return parked > 0 or free_slots() == 0
 end
 
--- Returns the parked notification with this collapse key.
+-- Returns the parked notification with this collapse key. One whose key PARKED was lost is none.
 local function parked_with_key(collapse_key)
   local score = collapse_key ~= '' and has_options and redis.call('HGET', OPTIONS, 'p' .. collapse_key)
-  return score and Waiting.decode(Waiting.parked_with_score(score)) or nil
+  local member = score and Waiting.parked_with_score(score)
+  return member and Waiting.decode(member) or nil
 end
 
 local park

@@ -42,16 +42,18 @@ local function replayed(place)
   return { 'accepted', epoch, place, 0, 1, id8_at(place) }
 end
 
--- Schedules the notification. It takes the turn of the scheduled one with the same collapse key, if there is one.
+-- Schedules the notification. It takes the turn of the scheduled one with the same collapse key, if there is one. One whose key SCHEDULED was
+-- lost is none.
 local function schedule()
   local turn = accepted.collapse_key ~= '' and has_options and redis.call('HGET', OPTIONS, 's' .. accepted.collapse_key)
-  if not turn and redis.call('ZCARD', SCHEDULED) >= SCHEDULED_MAX then
+  local member, at
+  if turn then member, at = Waiting.scheduled_with_turn(turn) end
+  if not member and redis.call('ZCARD', SCHEDULED) >= SCHEDULED_MAX then
     local first = redis.call('ZRANGE', SCHEDULED, 0, 0, 'WITHSCORES')[2]
     return { 'scheduled-full', int(math.max(0, tonumber(first or wall) - wall)) }
   end
   local no = park_no + 1
-  if turn then
-    local member, at = Waiting.scheduled_with_turn(turn)
+  if member then
     local old = Waiting.decode(member)
     unschedule(old, at)
     no = old.no
