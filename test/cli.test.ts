@@ -131,7 +131,7 @@ t.test('publish prints the result for each recipient', async (t) => {
 })
 
 t.test('publish takes the options of a notification; schedule lists and cancels', async (t) => {
-  const service = await startService(t)
+  const service = await startService(t, { STRICT_SCOPES: 'true' })
   const url = ['--url', service.url]
   const publish = (...more: string[]) => belfry([...PUBLISH, ...url, ...more])
   const options = ['--ttl', '1h', '--collapse-key', 'k', '--urgency', 'low', '--action', 'approve=Approve', '--action', 'no=No = never']

@@ -12,7 +12,7 @@ t.setTimeout(1_800_000)
 
 const QUICK = [
   'the rate limit is 11 instead of 10',
-  'a parked notification goes to the front of the queue',
+  'a new parked notification is released before the older ones',
   'a replay is sent newest first'
 ]
 
