@@ -45,15 +45,15 @@ export type PublishResult =
   | { status: 'parked'; releaseAt: number; replayed: boolean }
   /** The notification is scheduled. If `replayed`, `deliverAt` is that of the first publish. Unix milliseconds. */
   | { status: 'scheduled'; deliverAt: number; replayed: boolean }
-  /** Nothing was written: `scheduledMax` notifications are scheduled. The next of them is delivered in `retryAfterMs`. */
+  /** The store wrote nothing: `scheduledMax` notifications are scheduled. The store delivers the next one in `retryAfterMs`. */
   | { status: 'scheduledFull'; retryAfterMs: number }
-  /** Nothing was written: the notification of an earlier publish with the key was recalled, or expired, before it was in the log. */
+  /** The store wrote nothing: the first notification with the key was recalled, or expired, before it was in the log. */
   | { status: 'recalled'; replayed: true }
-  /** Nothing was written: `expiresAt` is not after the store's clock. */
+  /** The store wrote nothing: `expiresAt` is not after the store's clock. */
   | { status: 'expired' }
-  /** Nothing was written: `parkedMax` notifications are parked. They will be released within `retryAfterMs`. */
+  /** The store wrote nothing: `parkedMax` notifications are parked. The store releases all of them within `retryAfterMs`. */
   | { status: 'full'; retryAfterMs: number }
-  /** Nothing was written: the key was used before, with another body. */
+  /** The store wrote nothing: an earlier publish used the key with another body. */
   | { status: 'conflict' }
 
 /** One connection, as the registry lists it. `connectedAt` is Unix milliseconds. */
@@ -176,9 +176,9 @@ export interface AnswerCommand {
 export type AnswerResult =
   /** This answer is the first. If `replayed`, the same device gave it before, and nothing was written. */
   | { status: 'answered'; answer: Answer; replayed: boolean }
-  /** Nothing was written: another answer was first. */
+  /** The store wrote nothing: another answer was first. */
   | { status: 'already'; answer: Answer }
-  /** Nothing was written: the notification is not in the log, or it does not offer the action. */
+  /** The store wrote nothing: the notification is not in the log, or it does not offer the action. */
   | { status: 'unknown' | 'notOffered' }
 
 /**

@@ -79,9 +79,8 @@ export class Machine {
 
   /**
    * Publishes a notification. If the idempotency key is known, returns the outcome of the first publish. If the notification has expired,
-   * refuses it. If `deliverAt` is in the future,
-   * schedules the notification. If the rate has no free slot, or others are parked, parks it, or refuses it when `parkedMax` are parked.
-   * Otherwise appends it.
+   * refuses it. If `deliverAt` is in the future, schedules it. If the rate has no free slot, or others are parked, parks it, or refuses it when
+   * `parkedMax` are parked. Otherwise appends it.
    */
   publish(command: PublishCommand): PublishResult {
     const state = this.#state
@@ -265,13 +264,11 @@ export class Machine {
   /** Appends a notification whose time has come, or parks it over the rate. */
   #accept(accepted: Accepted): PublishResult {
     const state = this.#state
-    const { id, options, keys } = accepted
+    const { id, tail, options, keys } = accepted
     if (this.#mustPark()) return this.#park(accepted)
     this.#step.makeRoom('entry')
-    const replaced = this.#removeReplaced(options.collapseKey)
     for (const { key, body } of keys) this.#step.emit({ type: 'key', key, place: { in: 'log', at: state.top + 1, body, deliverAt: 0 } })
-    this.#step.append('n', id, replaced === '' ? accepted.tail : tails.replacing(replaced, accepted.tail))
-    if (options !== NO_OPTIONS) this.#step.emit({ type: 'options', id, options: { ...options, offset: state.top } })
+    this.#appendNotification(id, tail, options)
     return { status: 'accepted', ...positionOf(state, state.top), nodes: 0, replayed: false }
   }
 
@@ -325,7 +322,7 @@ export class Machine {
       if (next === undefined || next.at > this.#step.clockMs) break
       const isFull = state.parked.length >= this.#settings.parkedMax
       if (isFull && this.#mustPark() && findByCollapseKey(state.parked, next.options.collapseKey) === undefined) break
-      const keys = [...state.keys].filter(([, place]) => place.in === 'scheduled' && place.at === next.no)
+      const keys = this.#step.keysOfTurn(next, 'scheduled')
       this.#step.emit({ type: 'unschedule', no: next.no })
       const { level, halfLife, options, row } = next
       this.#accept({
@@ -353,21 +350,21 @@ export class Machine {
         for (const parked of run) this.#step.removeWaiting(parked, 'parked', 'log', state.top + 1)
         this.#step.append('d', ids[0] as string, tails.digest(ids, state.unread))
         folded += run.length
-      } else this.#releaseOne(state.parked[0] as Parked)
+      } else {
+        const parked = state.parked[0] as Parked
+        this.#step.removeWaiting(parked, 'parked', 'log', state.top + 1)
+        this.#appendNotification(rowId(parked.row), rowTail(parked.row).toString(), parked.options)
+      }
       released += 1
     }
     return { released, folded }
   }
 
-  #releaseOne(parked: Parked): void {
-    const state = this.#state
-    const { options, row } = parked
-    const id = rowId(row)
+  /** Appends a notification, for which `makeRoom` has made room, in place of the one with the same collapse key. */
+  #appendNotification(id: string, tail: string, options: Options): void {
     const replaced = this.#removeReplaced(options.collapseKey)
-    this.#step.removeWaiting(parked, 'parked', 'log', state.top + 1)
-    const tail = rowTail(row).toString()
     this.#step.append('n', id, replaced === '' ? tail : tails.replacing(replaced, tail))
-    if (options !== NO_OPTIONS) this.#step.emit({ type: 'options', id, options: { ...options, offset: state.top } })
+    if (options !== NO_OPTIONS) this.#step.emit({ type: 'options', id, options: { ...options, offset: this.#state.top } })
   }
 
   /** Returns the outcome of an earlier publish with the same key. */

@@ -93,7 +93,7 @@ export function encodeRow(kind: RowKind, timeMs: number, id: string, tag: string
 
 /**
  * Returns the tag of a row: a hash over its time, its id and the tag of the row before it, and thereby over all rows before it.
- * From the first row in which two histories of a log differ, all their tags differ, whatever is appended later.
+ * From the first row in which two histories of a log differ, all their tags differ.
  * Kind and tail take no part in the hash, because a row that is emptied in place keeps its tag.
  *
  * @param previous the tag of the row before; for the first row, the epoch of the log

@@ -185,20 +185,20 @@ export class Step {
 
   /** Removes a notification from the parked or the scheduled ones, and sets the new place of the keys of its turn. */
   removeWaiting(waiting: Parked, from: 'parked' | 'scheduled', to: KeyPlace['in'], at: number): void {
-    const { no, options, row } = waiting
-    this.emit({ type: from === 'parked' ? 'unpark' : 'unschedule', no })
-    const keys = this.#keysOfTurn(rowId(row).slice(0, KEY_LENGTH), options.collapseKey !== '')
-    for (const [key, place] of keys) {
-      if (place.in === from && place.at === no) this.emit({ type: 'key', key, place: { ...place, in: to, at, deliverAt: 0 } })
+    this.emit({ type: from === 'parked' ? 'unpark' : 'unschedule', no: waiting.no })
+    for (const [key, place] of this.keysOfTurn(waiting, from)) {
+      this.emit({ type: 'key', key, place: { ...place, in: to, at, deliverAt: 0 } })
     }
   }
 
-  /** Returns the keys that may refer to the turn of a waiting notification: its own; if it has a collapse key, any. */
-  #keysOfTurn(own: string, hasCollapseKey: boolean): [string, KeyPlace][] {
+  /** Returns the keys that refer to the turn of a waiting notification. Only if it has a collapse key, other keys than its own may do so. */
+  keysOfTurn({ no, options, row }: Parked, from: 'parked' | 'scheduled'): [string, KeyPlace][] {
     const { keys } = this.state
-    if (hasCollapseKey) return [...keys]
+    const own = rowId(row).slice(0, KEY_LENGTH)
     const place = keys.get(own)
-    return place === undefined ? [] : [[own, place]]
+    const ownKeys: [string, KeyPlace][] = place === undefined ? [] : [[own, place]]
+    const candidates = options.collapseKey === '' ? ownKeys : [...keys]
+    return candidates.filter(([, { in: where, at }]) => where === from && at === no)
   }
 
   #expire(): void {

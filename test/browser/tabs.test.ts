@@ -146,7 +146,7 @@ t.test('tabs of one browser', async (t) => {
       for (const page of rest) await untilInPage(page, `new Set(tab.heard.ids).size >= ${BURST}`)
       await until(async () => new Set(await toasts()).size >= BURST, `${BURST} toasts`)
 
-      // When one more notification has arrived, the rest of the burst has arrived as well: tabs get and raise rows in order.
+      // Tabs receive and raise rows in order, so the burst has arrived when a later notification has.
       const [after] = (await publish(service, user, BURST, BURST + 1)) as [string]
       ids.push(after)
       for (const page of rest) await untilInPage(page, `tab.heard.ids.includes('${after}')`)

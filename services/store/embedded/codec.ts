@@ -299,7 +299,7 @@ export function encodeEffects(prefix: Buffer, before: { top: number; floor: numb
         else put(textKey(prefix, 'o', effect.id), encodeOptions(effect.options, undefined))
         break
       case 'answer': {
-        // Nothing else changes the options of a notification in the step that answers it.
+        // A step that answers a notification does not change its options otherwise.
         const options = after.state.options.get(effect.id)
         if (options !== undefined) put(textKey(prefix, 'o', effect.id), encodeOptions(options, effect.answer))
         break

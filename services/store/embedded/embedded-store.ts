@@ -325,7 +325,7 @@ export class EmbeddedStore implements Store {
       if (isConnected) this.#wakeLater(entry, appendedRows(before, effects))
       session.cache.resize(entry, sizeAfter(entry, effects))
     }
-    // A notification that is due now is due whatever the clock says: a clock that is set back afterwards does not delay it.
+    // 0 keeps a due notification due, also if the clock is set back later.
     if (parked) session.releaseAtByUser.set(user, machine.nextRelease() <= now ? 0 : machine.nextRelease())
     else session.releaseAtByUser.delete(user)
     if (nearest > 0) session.expiryOrDeliveryAtByUser.set(user, nearest)

@@ -17,7 +17,7 @@ export interface FileDamage {
   /** Place in the file, bytes. */
   offset: number
   reason: string
-  /** Nothing readable follows: a write that a crash interrupted looks the same. */
+  /** The damage is at the end of the file. A crash during a write leaves the same bytes. */
   tail: boolean
 }
 

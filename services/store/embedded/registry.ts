@@ -15,8 +15,8 @@ interface Pending {
 /**
  * The connections of each user.
  *
- * An attach waits for the user's data before it registers, and a detach may be called and finish in that time. Of two calls the later one
- * therefore decides, in whatever order they write.
+ * An attach waits for the user's data before it registers, and a detach may be called and finish in that time. So the call that
+ * began later decides, even if it writes first.
  */
 export class ConnectionRegistry {
   readonly #connectionsByUser = new Map<string, ConnectionInfo[]>()

@@ -268,7 +268,7 @@ end
 
 -- Writes the time of the user's next release to DUE.
 local function note_release()
-  -- With a free slot it is due whatever the clock says: a clock that is set back afterwards does not delay it.
+  -- If the rate has a free slot, the release is due at once. A clock that is set back later must not delay it.
   if parked == 0 then redis.call('ZREM', DUE, user) else redis.call('ZADD', DUE, free_slots() > 0 and 0 or release_at(0), user) end
 end
 
