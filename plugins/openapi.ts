@@ -1,8 +1,13 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import fastifyStatic from '@fastify/static'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
 import { PROJECT_VERSION } from '../services/node/version.ts'
+
+const PAGES = new URL('../pages/', import.meta.url)
 
 /** Serves OpenAPI 3.1 at /docs, for the later registered routes that have an operationId. */
 export default fp(
@@ -16,7 +21,7 @@ export default fp(
           title: 'Belfry',
           version: PROJECT_VERSION,
           description:
-            'Real-time notifications: one call reaches every device of a user. The WebSocket is described by AsyncAPI at /docs/asyncapi.json.'
+            'Real-time notifications: one call reaches every device of a user. The frames of the WebSocket are at [/docs/socket](docs/socket).'
         },
         // Without PUBLIC_URL the server is relative to this document, /docs/json, which keeps the path prefix of a proxy.
         servers: [{ url: app.config.PUBLIC_URL || '..' }],
@@ -34,16 +39,41 @@ export default fp(
               type: 'http',
               scheme: 'bearer',
               description:
-                'A JWT with scope publish or admin, or an API key; the scope that a route needs is listed there, and admin includes publish'
+                'Paste the token of a service: a JWT with scope publish or admin, or an API key. Each route lists the scope that it needs, and admin includes publish. To make one: `npx belfry token --user my-service --scope admin`'
             },
-            user: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: "The user's JWT" }
+            user: {
+              type: 'http',
+              scheme: 'bearer',
+              bearerFormat: 'JWT',
+              description: 'Paste the token of a user: a JWT whose sub is the user. To make one: `npx belfry token --user alice`'
+            }
           }
         }
       },
       transform: ({ schema, url }) => ({ schema: documented(schema as Described | undefined), url }),
       refResolver: { buildLocalReference: (json, _base, _fragment, index) => (typeof json.$id === 'string' ? json.$id : `def-${index}`) }
     })
-    await app.register(swaggerUi, { routePrefix: '/docs', indexPrefix: '.' })
+    await app.register(fastifyStatic, {
+      root: fileURLToPath(PAGES),
+      prefix: '/docs/pages/',
+      decorateReply: false,
+      index: false
+    })
+    const page = readFileSync(new URL('api.html', PAGES), 'utf8')
+    await app.register(swaggerUi, {
+      routePrefix: '/docs',
+      uiConfig: { layout: 'BaseLayout', defaultModelsExpandDepth: 0, syntaxHighlight: false },
+      uiHooks: {
+        // The page of the library has no viewport, and the logo of Fastify.
+        onRequest: async ({ url }, reply) => {
+          const [path = ''] = url.split('?')
+          if (path === '/docs/') return reply.redirect('../docs')
+          if (path !== '/docs') return
+          const hasDemo = app.hasRoute({ method: 'GET', url: '/demo' })
+          return reply.type('text/html; charset=utf-8').send(hasDemo ? page.replace('<!-- demo -->', '<a href="demo">Demo</a>') : page)
+        }
+      }
+    })
   },
   { name: 'openapi', fastify: '5.x' }
 )
