@@ -10,7 +10,8 @@ import {
   MillisecondsSchema,
   problems,
   serviceErrors,
-  UserParams
+  UserParams,
+  unreadCounts
 } from './schemas/common.ts'
 import {
   InboxQuerySchema,
@@ -50,7 +51,7 @@ const QueueSchema = Type.Object(
     first: described(EventIdSchema, 'The oldest retained row'),
     parked: Type.Integer({ description: 'Notifications that wait for their release' }),
     scheduled: Type.Integer({ description: 'Notifications that wait for their time' }),
-    unread: Type.Integer(),
+    ...unreadCounts,
     devices: Type.Array(
       Type.Object({
         deviceId: Type.String(),

@@ -30,6 +30,12 @@ export const DurabilitySchema = Type.Enum(['fsync', 'replicated', 'os', 'none'],
 
 export const StateSchema = Type.Enum(STATES, { type: 'string', description: 'seen is not read: it still counts as unread' })
 
+/** Counts of all notifications of a user, not only of those in the same answer. */
+export const unreadCounts = {
+  unread: Type.Integer({ description: 'All notifications that are unread or seen' }),
+  unseen: Type.Integer({ description: 'All notifications that are unread, and were not seen' })
+}
+
 export const MillisecondsSchema = (description: string) =>
   Type.Integer({
     minimum: 0,

@@ -33,6 +33,7 @@ export const frameExamples: Examples = {
       heartbeat: { intervalMs: 25_000, timeoutMs: 10_000 },
       resume: { status: 'resumed', from: 'k3f9q2.38.0b7d55aa', to: EVENT, pending: 3, parked: 0 },
       unread: 7,
+      unseen: 2,
       tokenExpiresAt: NOW + 3_600_000,
       limits: { maxFrameBytes: 10_240, maxUnacked: 100 }
     }
@@ -59,18 +60,19 @@ export const frameExamples: Examples = {
     },
     { type: 'notification', eventId: EVENT, replay: true, state: 'read', answer: ANSWER, notification: QUESTION }
   ],
-  state: [{ type: 'state', eventId: EVENT, ids: [ID], state: 'read', unread: 6 }],
+  state: [{ type: 'state', eventId: EVENT, ids: [ID], state: 'read', unread: 6, unseen: 2 }],
   retract: [
-    { type: 'retract', eventId: EVENT, id: ID, reason: 'recalled', unread: 5 },
-    { type: 'retract', eventId: EVENT, id: ID, reason: 'expired', unread: 5, collapseKey: 'sync-77' }
+    { type: 'retract', eventId: EVENT, id: ID, reason: 'recalled', unread: 5, unseen: 1 },
+    { type: 'retract', eventId: EVENT, id: ID, reason: 'expired', unread: 5, unseen: 1, collapseKey: 'sync-77' }
   ],
-  answered: [{ type: 'answered', eventId: EVENT, id: ID, ...ANSWER, unread: 5 }],
-  digest: [{ type: 'digest', eventId: EVENT, count: 2, ids: [ID, 'Zm9vYmFyYmF6cXV4MTIz'], unread: 17 }],
-  caughtUp: [{ type: 'caughtUp', eventId: EVENT, unread: 7 }],
+  answered: [{ type: 'answered', eventId: EVENT, id: ID, ...ANSWER, unread: 5, unseen: 1 }],
+  digest: [{ type: 'digest', eventId: EVENT, count: 2, ids: [ID, 'Zm9vYmFyYmF6cXV4MTIz'], unread: 17, unseen: 2 }],
+  caughtUp: [{ type: 'caughtUp', eventId: EVENT, unread: 7, unseen: 2 }],
   gap: [{ type: 'gap', reason: 'trimmed', from: 'k3f9q2.1', to: 'k3f9q2.30', count: 30 }],
   ping: [{ type: 'ping', time: NOW }],
   ok: [
-    { type: 'ok', ref: 7, unread: 6, durability: 'fsync' },
+    { type: 'ok', ref: 7, unread: 6, unseen: 2, durability: 'fsync' },
+    { type: 'ok', ref: 8, ids: [ID], unread: 6, unseen: 2, durability: 'fsync' },
     { type: 'ok', ref: 9, id: ID, ...ANSWER, durability: 'fsync' }
   ],
   error: [
@@ -85,7 +87,10 @@ export const frameExamples: Examples = {
   ],
   bye: [{ type: 'bye', code: 4200, reason: 'draining', reconnectInMs: 1730 }],
   ack: [{ type: 'ack', eventId: EVENT }],
-  mark: [{ type: 'mark', ref: 7, ids: [ID], state: 'read' }],
+  mark: [
+    { type: 'mark', ref: 7, ids: [ID], state: 'read' },
+    { type: 'mark', ref: 8, upTo: EVENT, state: 'archived', only: 'read' }
+  ],
   answer: [{ type: 'answer', ref: 9, id: ID, action: 'approve' }],
   refresh: [{ type: 'refresh', ref: 8, token: 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.signature' }],
   pong: [{ type: 'pong', time: NOW }]

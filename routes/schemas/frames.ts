@@ -4,6 +4,7 @@ import { AnswerSchema } from './answer.ts'
 import {
   DeviceSchema,
   DurabilitySchema,
+  described,
   EventIdSchema,
   MillisecondsSchema,
   NotificationIdSchema,
@@ -15,6 +16,7 @@ import { MarkAgeSchema, shown } from './notification.ts'
 
 const count = (description: string) => Type.Integer({ minimum: 0, description })
 const UnreadSchema = count('Notifications that are unread or seen, after this')
+const UnseenSchema = Type.Optional(count('Notifications that are unread, and were not seen, after this'))
 const ReplaySchema = Type.Optional(Type.Literal(true, { description: 'Read from the log, not live' }))
 const RefSchema = Type.Optional(Type.Number({ description: 'Chosen by the client; the answer carries the same' }))
 /** An event id, also without its last part, or '' if there is no log yet. */
@@ -45,6 +47,7 @@ export const serverFrames = {
       parked: count('Notifications that wait for their release')
     }),
     unread: UnreadSchema,
+    unseen: UnseenSchema,
     tokenExpiresAt: MillisecondsSchema('When the token in use expires'),
     limits: Type.Object({ maxFrameBytes: count('Largest client frame'), maxUnacked: count('Rows in flight before an ack is needed') })
   }),
@@ -60,7 +63,8 @@ export const serverFrames = {
     replay: ReplaySchema,
     ids: Type.Array(NotificationIdSchema),
     state: StateSchema,
-    unread: UnreadSchema
+    unread: UnreadSchema,
+    unseen: UnseenSchema
   }),
   retract: frame('retract', 'A notification that may have been shown is taken back', {
     eventId: EventIdSchema,
@@ -68,6 +72,7 @@ export const serverFrames = {
     id: NotificationIdSchema,
     reason: Type.String(),
     unread: UnreadSchema,
+    unseen: UnseenSchema,
     collapseKey: Type.Optional(Type.String({ description: 'Its key: older notifications of the key are taken back too' }))
   }),
   answered: frame('answered', 'A notification was answered, here or on another device; it is read now', {
@@ -75,16 +80,22 @@ export const serverFrames = {
     replay: ReplaySchema,
     id: NotificationIdSchema,
     ...AnswerSchema.properties,
-    unread: UnreadSchema
+    unread: UnreadSchema,
+    unseen: UnseenSchema
   }),
   digest: frame('digest', 'Parked notifications lost their worth; this takes their place', {
     eventId: EventIdSchema,
     replay: ReplaySchema,
     count: count('How many'),
     ids: Type.Array(NotificationIdSchema),
-    unread: UnreadSchema
+    unread: UnreadSchema,
+    unseen: UnseenSchema
   }),
-  caughtUp: frame('caughtUp', 'The replay is over: what follows is live and contiguous', { eventId: PlaceSchema, unread: UnreadSchema }),
+  caughtUp: frame('caughtUp', 'The replay is over: what follows is live and contiguous', {
+    eventId: PlaceSchema,
+    unread: UnreadSchema,
+    unseen: UnseenSchema
+  }),
   gap: frame('gap', 'Rows that cannot be delivered', {
     reason: Type.Enum(['trimmed', 'epoch', 'ahead', 'fork', 'lost', 'unknown_id'], { type: 'string' }),
     from: PlaceSchema,
@@ -95,6 +106,8 @@ export const serverFrames = {
   ok: frame('ok', 'The frame with the same ref was carried out', {
     ref: RefSchema,
     unread: Type.Optional(UnreadSchema),
+    unseen: UnseenSchema,
+    ids: Type.Optional(Type.Array(NotificationIdSchema, { description: 'Those whose state changed: after a mark with only' })),
     durability: Type.Optional(DurabilitySchema),
     tokenExpiresAt: Type.Optional(MillisecondsSchema('When the new token expires')),
     id: Type.Optional(NotificationIdSchema),
@@ -122,6 +135,7 @@ export const clientFrames = {
     ids: Type.Optional(Type.Array(NotificationIdSchema, { minItems: 1 })),
     upTo: Type.Optional(EventIdSchema),
     state: StateSchema,
+    only: Type.Optional(described(StateSchema, 'Marks only those that have this state')),
     ageMs: Type.Optional(MarkAgeSchema)
   }),
   answer: frame('answer', 'Answers a notification by one of its actions: the first answer of any device wins', {

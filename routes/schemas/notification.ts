@@ -9,7 +9,8 @@ import {
   NotificationIdSchema,
   StateSchema,
   TimestampSchema,
-  UserSchema
+  UserSchema,
+  unreadCounts
 } from './common.ts'
 import { ProblemSchema } from './problem.ts'
 
@@ -232,7 +233,19 @@ const InboxItemSchema = Type.Object({
 
 export const InboxQuerySchema = Type.Object(
   {
-    state: Type.Optional(Type.Enum(STATES, { type: 'string', description: 'Only these; unread includes seen, as the count does' })),
+    state: Type.Optional(
+      Type.String({
+        description: `Only these states, separated by commas: ${STATES.join(', ')}. unread includes seen, as the count does`,
+        examples: ['read,archived']
+      })
+    ),
+    type: Type.Optional(
+      Type.String({
+        description: 'Only these types, separated by commas, at most 10: each is a type, or a prefix of types with * at its end',
+        examples: ['sync.*,deploy']
+      })
+    ),
+    count: Type.Boolean({ default: false, description: 'Also counts the notifications in all pages' }),
     limit: Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'Items of a page' }),
     cursor: Type.Optional(Type.String({ pattern: '^[0-9a-z]{1,16}\\.[1-9][0-9]{0,14}$', description: 'The nextCursor of the page before' }))
   },
@@ -242,7 +255,8 @@ export const InboxQuerySchema = Type.Object(
 export const InboxSchema = Type.Object({
   items: Type.Array(InboxItemSchema, { description: 'Newest first' }),
   nextCursor: Type.Union([Type.String(), Type.Null()], { description: 'null on the last page' }),
-  unread: Type.Integer({ description: 'All that are unread or seen, not only those of this page' })
+  ...unreadCounts,
+  count: Type.Optional(Type.Integer({ description: 'The notifications in all pages, with count=true' }))
 })
 
 export const FoundSchema = Type.Object({
@@ -358,17 +372,22 @@ export const MarkSchema = Type.Object(
     ids: Type.Optional(Type.Array(NotificationIdSchema, { minItems: 1, maxItems: MAX_ITEMS })),
     upTo: Type.Optional(EventIdSchema),
     state: StateSchema,
+    only: Type.Optional(described(StateSchema, 'Marks only those that have this state')),
     ageMs: Type.Optional(MarkAgeSchema)
   },
   {
     additionalProperties: false,
-    description: 'ids, or upTo: everything up to and with that event',
-    examples: [{ ids: ['qk3mTnHc0Vd5Yx1LbR2w'], state: 'read' }]
+    description:
+      'ids, or upTo: everything up to and with that event. Without only, upTo raises states (as unread: lowers them) and leaves archived ones alone',
+    examples: [
+      { ids: ['qk3mTnHc0Vd5Yx1LbR2w'], state: 'read' },
+      { ids: ['qk3mTnHc0Vd5Yx1LbR2w'], state: 'archived', only: 'read' }
+    ]
   }
 )
 
 export const MarkAnswerSchema = Type.Object({
   ids: Type.Array(NotificationIdSchema, { description: 'Those whose state changed' }),
-  unread: Type.Integer(),
+  ...unreadCounts,
   durability: DurabilitySchema
 })

@@ -73,16 +73,19 @@ function parse(text: string): Record<string, unknown> | undefined {
 
 async function mark({ store }: ClientFrameContext, connection: Connection, frame: Partial<MarkFrame>): Promise<void> {
   const target = targetOf(frame)
-  const { ageMs, state } = frame
-  if (target === undefined || !isState(state) || !(ageMs === undefined || (Number.isSafeInteger(ageMs) && ageMs >= 0))) {
-    refuse(connection, frame.ref, new errors.InvalidRequest('mark needs ids or upTo, a state, and no ageMs or one that is 0 or more'))
+  const { ageMs, only, state } = frame
+  const isValid = (only === undefined || isState(only)) && (ageMs === undefined || (Number.isSafeInteger(ageMs) && ageMs >= 0))
+  if (target === undefined || !isState(state) || !isValid) {
+    const needs = 'mark needs ids or upTo, a state, no only or one that is a state, and no ageMs or one that is 0 or more'
+    refuse(connection, frame.ref, new errors.InvalidRequest(needs))
     return
   }
   try {
-    const result = await store.mark({ user: connection.local.user, target, state, ageMs })
+    const result = await store.mark({ user: connection.local.user, target, state, only, ageMs })
     if (result === 'restarted') throw new errors.LogRestarted()
+    const { ids, unread, unseen } = result
     const { durability } = store.status()
-    connection.send(plainFrame({ type: 'ok', ...ref(frame.ref), unread: result.unread, durability }))
+    connection.send(plainFrame({ type: 'ok', ...ref(frame.ref), ...(only !== undefined && { ids }), unread, unseen, durability }))
   } catch (error) {
     refuse(connection, frame.ref, error)
   }

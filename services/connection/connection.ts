@@ -62,8 +62,9 @@ export class Connection implements LocalConnection, TransportOwner {
   readonly #window = new SendWindow()
   #badAcks = 0
   #fruitlessReads = 0
-  /** The unread count that the last read returned. */
+  /** The counts that the last read returned. */
   #unread = 0
+  #unseen = 0
   /** The log must be read although the node knows no newer row: the log may hold other rows than those sent. */
   #doubt = false
 
@@ -241,7 +242,8 @@ export class Connection implements LocalConnection, TransportOwner {
     else if (!this.#doubt && this.#isCaughtUp) {
       this.#stage = 'live'
       const eventId = formatEventId(this.#sent)
-      this.#transport.send(new Frame(eventId, `{"type":"caughtUp","eventId":"${eventId}","unread":${this.#unread}}`))
+      const counts = `"unread":${this.#unread},"unseen":${this.#unseen}`
+      this.#transport.send(new Frame(eventId, `{"type":"caughtUp","eventId":"${eventId}",${counts}}`))
     } else if (this.#hasRoom()) {
       this.#doubt = false
       void this.#callStore(() => this.#read())
@@ -338,6 +340,7 @@ export class Connection implements LocalConnection, TransportOwner {
     this.local.observe(backlog.epoch, backlog.top)
     this.local.expireIn(backlog.expiresInMs)
     this.#unread = backlog.unread
+    this.#unseen = backlog.unseen
     if (backlog.gap !== undefined) {
       this.#sendGap(backlog.gap)
       this.#window.restart(backlog.start, this.#sent)

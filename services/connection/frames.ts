@@ -130,18 +130,18 @@ export class Replay {
   }
 
   #change(index: number, eventId: string, kind: keyof typeof HEADS, row: Buffer): Frame | undefined {
-    const { resumed, start, states, unread } = this.#backlog
+    const { resumed, start, states, unread, unseen } = this.#backlog
     if (kind === 'r' && !resumed && retractedOffset(row) > start.offset) return undefined
-    if (kind === 'r') return changeFrame({ type: 'retract', eventId, replay: true, ...retractionIn(row), unread })
-    if (kind === 'd') return changeFrame({ type: 'digest', eventId, replay: true, ...digestIn(row), unread })
+    if (kind === 'r') return changeFrame({ type: 'retract', eventId, replay: true, ...retractionIn(row), unread, unseen })
+    if (kind === 'd') return changeFrame({ type: 'digest', eventId, replay: true, ...digestIn(row), unread, unseen })
     const sent = this.#idsBefore(index)
     if (kind === 'a') {
       const answered = answeredIn(row)
-      return sent.has(answered.id) ? undefined : changeFrame({ type: 'answered', eventId, replay: true, ...answered, unread })
+      return sent.has(answered.id) ? undefined : changeFrame({ type: 'answered', eventId, replay: true, ...answered, unread, unseen })
     }
     const change = stateChangeIn(row)
     const ids = change.ids.filter((id) => !sent.has(id) && (states.get(id) ?? 'unread') === change.state)
-    return ids.length === 0 ? undefined : changeFrame({ type: 'state', eventId, replay: true, ...change, ids, unread })
+    return ids.length === 0 ? undefined : changeFrame({ type: 'state', eventId, replay: true, ...change, ids, unread, unseen })
   }
 
   #idsBefore(index: number): Set<string> {

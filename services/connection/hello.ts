@@ -25,6 +25,7 @@ export function helloFrame(context: ConnectionContext, subject: HelloSubject, ba
       parked: backlog.parked
     },
     unread: backlog.unread,
+    unseen: backlog.unseen,
     tokenExpiresAt,
     limits: { maxFrameBytes, maxUnacked }
   }

@@ -1,8 +1,9 @@
 import { errors } from '../errors.ts'
 import type { Counters } from '../node/counters.ts'
 import { type Answer, formatEventId, type Notification, type Position, parseEventId, type State } from '../protocol/index.ts'
-import { notificationIn, rowId8 } from '../store/row.ts'
+import { notificationIn, rowId8, type UnreadCounts } from '../store/row.ts'
 import type { Durability, MarkResult, Store, InboxItem as StoredItem } from '../store/store.ts'
+import { listedStates, typePatterns } from './inbox-filter.ts'
 
 export interface InboxItem extends Notification {
   state: State
@@ -10,15 +11,37 @@ export interface InboxItem extends Notification {
   answer?: Answer
 }
 
-export interface InboxPage {
+export interface InboxPage extends UnreadCounts {
   items: InboxItem[]
   nextCursor: string | null
-  unread: number
+  /** Number of the notifications in all pages, if the query asks for it. */
+  count?: number
 }
 
-/** The ids whose state changed, the unread count after the change, and the durability of the write. */
+/** A request for a page of the inbox, in the form of a URL's query. */
+interface InboxRequest {
+  /** States, separated by commas. */
+  state?: string
+  /** Types, or prefixes of types that end in `*`, separated by commas. */
+  type?: string
+  count?: boolean
+  limit: number
+  /** The `nextCursor` of the previous page. */
+  cursor?: string
+}
+
+/** The ids whose state changed, the counts after the change, and the durability of the write. */
 interface MarkAnswer extends MarkResult {
   durability: Durability
+}
+
+interface MarkRequest {
+  ids?: string[]
+  /** The event id up to which notifications are marked. */
+  upTo?: string
+  state: State
+  only?: State
+  ageMs?: number
 }
 
 /** A notification in the log, a parked or a scheduled one, or one that a digest took the place of. */
@@ -29,12 +52,11 @@ type FoundNotification =
   | { id: string; state: 'folded'; eventId: string }
 
 /** The queue of a user. `head` and `first` are the newest row and the oldest retained row, '' while there is no log. */
-interface QueueAnswer {
+interface QueueAnswer extends UnreadCounts {
   head: string
   first: string
   parked: number
   scheduled: number
-  unread: number
   /** `eventId` is the cursor, `lag` the number of rows after it, `acknowledgedAt` the time it last moved, Unix milliseconds. */
   devices: { deviceId: string; eventId: string; lag: number; acknowledgedAt: number }[]
 }
@@ -69,18 +91,17 @@ export class Inbox {
   /**
    * Lists notifications, newest first. The state `unread` includes `seen`, so that the list agrees with the unread count.
    *
-   * @param query `cursor` is the `nextCursor` of the previous page
-   * @throws LogRestarted if the cursor belongs to an earlier log
+   * @throws InvalidRequest if `state` or `type` is not valid; LogRestarted if the cursor belongs to an earlier log
    */
-  async list(user: string, query: { state?: State; limit: number; cursor?: string }): Promise<InboxPage> {
-    const { state, limit, cursor } = query
-    const states: State[] | undefined = state === undefined ? undefined : state === 'unread' ? ['unread', 'seen'] : [state]
+  async list(user: string, { state, type, count: isCounted, limit, cursor }: InboxRequest): Promise<InboxPage> {
+    const states = state === undefined ? undefined : listedStates(state)
+    const types = type === undefined ? undefined : typePatterns(type)
     const [epoch = '', offset] = (cursor ?? '').split('.')
     const before = cursor === undefined ? undefined : { epoch, offset: Number(offset) }
-    const page = await this.#store.inbox({ user, states, before, limit })
+    const page = await this.#store.inbox({ user, states, types, before, limit, isCounted })
     if (page === 'restarted') throw new errors.LogRestarted()
-    const { items, next, unread } = page
-    return { items: items.map(itemOf), nextCursor: next === undefined ? null : `${next.epoch}.${next.offset}`, unread }
+    const { items, next, ...counts } = page
+    return { items: items.map(itemOf), nextCursor: next === undefined ? null : `${next.epoch}.${next.offset}`, ...counts }
   }
 
   /** @throws NotFound */
@@ -101,13 +122,13 @@ export class Inbox {
   }
 
   /** @throws InvalidRequest unless exactly one of `ids` and `upTo` is given; LogRestarted if `upTo` belongs to an earlier log */
-  async mark(user: string, request: { ids?: string[]; upTo?: string; state: State; ageMs?: number }): Promise<MarkAnswer> {
-    const { ids, upTo, state, ageMs } = request
+  async mark(user: string, request: MarkRequest): Promise<MarkAnswer> {
+    const { ids, upTo, state, only, ageMs } = request
     if ((ids === undefined) === (upTo === undefined)) throw new errors.InvalidRequest('give either ids or upTo')
     const position = ids === undefined ? parseEventId(upTo ?? '') : undefined
     if (ids === undefined && position === undefined) throw new errors.InvalidRequest('upTo is not an event id')
     const target = position === undefined ? { ids: ids ?? [] } : { upTo: position }
-    const result = await this.#store.mark({ user, target, state, ageMs })
+    const result = await this.#store.mark({ user, target, state, only, ageMs })
     if (result === 'restarted') throw new errors.LogRestarted()
     return { ...result, durability: this.#store.status().durability }
   }
@@ -167,13 +188,14 @@ export class Inbox {
 
   /** Returns the state of the log, the number of parked notifications, and the cursor of each device. */
   async queue(user: string): Promise<QueueAnswer> {
-    const { head, first, parked, scheduled, unread, devices } = await this.#store.queue(user)
+    const { head, first, parked, scheduled, unread, unseen, devices } = await this.#store.queue(user)
     return {
       head: formatEventId(head),
       first: formatEventId(first),
       parked,
       scheduled,
       unread,
+      unseen,
       devices: devices.map(({ deviceId, position, lag, at }) => ({ deviceId, eventId: formatEventId(position), lag, acknowledgedAt: at }))
     }
   }

@@ -35,7 +35,10 @@ export interface Answer {
   deviceId: string
 }
 
-/** The states of a notification, in the order in which a user moves through them. A `seen` notification still counts as unread. */
+/**
+ * The states of a notification, in the order in which a user moves through them. A `seen` notification still counts as unread. In every frame and
+ * answer, `unread` counts those that are unread or seen, and `unseen` those that are unread. Services of earlier versions send no `unseen`.
+ */
 export const STATES = ['unread', 'seen', 'read', 'archived'] as const
 
 export type State = (typeof STATES)[number]
@@ -68,6 +71,7 @@ export interface HelloFrame {
    */
   resume: { status: 'fresh' | 'resumed' | 'gap'; from: string; to: string; pending: number; parked: number }
   unread: number
+  unseen?: number
   tokenExpiresAt: number
   limits: { maxFrameBytes: number; maxUnacked: number }
 }
@@ -82,7 +86,7 @@ export interface NotificationFrame {
   notification: Notification
 }
 
-/** A change of state: `ids` changed to `state`, on this device or another. `unread` is the count after the change. */
+/** A change of state: `ids` changed to `state`, on this device or another. `unread` and `unseen` are the counts after the change. */
 export interface StateFrame {
   type: 'state'
   eventId: string
@@ -90,6 +94,7 @@ export interface StateFrame {
   ids: string[]
   state: State
   unread: number
+  unseen?: number
 }
 
 /** The notification `id` is taken back: it was recalled, or it expired. With a `collapseKey`, so are the older notifications of the key. */
@@ -100,6 +105,7 @@ export interface RetractFrame {
   id: string
   reason: string
   unread: number
+  unseen?: number
   collapseKey?: string
 }
 
@@ -110,6 +116,7 @@ export interface AnsweredFrame extends Answer {
   replay?: true
   id: string
   unread: number
+  unseen?: number
 }
 
 /** The notifications `ids` lost their worth while they were parked: this row takes their place. */
@@ -120,13 +127,15 @@ export interface DigestFrame {
   count: number
   ids: string[]
   unread: number
+  unseen?: number
 }
 
-/** The end of the replay: the rows that follow are live and contiguous. `unread` is the count at this place. */
+/** The end of the replay: the rows that follow are live and contiguous. `unread` and `unseen` are the counts at this place. */
 export interface CaughtUpFrame {
   type: 'caughtUp'
   eventId: string
   unread: number
+  unseen?: number
 }
 
 /**
@@ -149,11 +158,17 @@ export interface PingFrame {
 /** The place that a write has reached: the disk, a replica, the operating system's buffers, or memory only. */
 export type Durability = 'fsync' | 'replicated' | 'os' | 'none'
 
-/** The frame with the same `ref` was carried out. `unread` follows a `mark`, `tokenExpiresAt` a `refresh`, `id` and an answer an `answer`. */
+/**
+ * The frame with the same `ref` was carried out. `unread` and `unseen` follow a `mark`, `tokenExpiresAt` a `refresh`, `id` and an answer an
+ * `answer`.
+ */
 export interface OkFrame extends Partial<Answer> {
   type: 'ok'
   ref?: number
   unread?: number
+  unseen?: number
+  /** Follows a `mark` with `only`: the notifications whose state changed. */
+  ids?: string[]
   /** Follows a `mark` and an `answer`. */
   durability?: Durability
   tokenExpiresAt?: number
@@ -193,7 +208,7 @@ export interface AckFrame {
 
 /**
  * Sets the state of `ids`, or of everything up to and including the event id `upTo`. `ageMs` is the time since the user made the mark, for marks
- * that are sent late or again: notifications that were marked later keep their state.
+ * that are sent late or again: notifications that were marked later keep their state. `only` marks those alone that have this state.
  */
 export interface MarkFrame {
   type: 'mark'
@@ -201,6 +216,7 @@ export interface MarkFrame {
   ids?: string[]
   upTo?: string
   state: State
+  only?: State
   ageMs?: number
 }
 

@@ -1,4 +1,5 @@
 import type { Answer, GapReason, Position, State } from '../protocol/index.ts'
+import type { UnreadCounts } from './row.ts'
 
 /** Commands of `Store`, and their results. */
 
@@ -103,7 +104,7 @@ export interface ReadCommand extends ReadBounds {
 }
 
 /** A part of a log, from a cursor on. */
-export interface Backlog {
+export interface Backlog extends UnreadCounts {
   epoch: string
   /** Offset of the newest row; 0 before the first. */
   top: number
@@ -121,7 +122,6 @@ export interface Backlog {
   states: Map<string, State>
   /** The answers to notifications among the rows, by id. */
   answers: Map<string, Answer>
-  unread: number
   parked: number
   /** Time until the oldest retained row expires, milliseconds; 0 if there is none. */
   expiresInMs: number
@@ -144,6 +144,11 @@ export interface MarkCommand {
   target: { ids: string[] } | { upTo: Position }
   state: State
   /**
+   * Marks only the notifications that have this state; default: by `ids` all of them, up to a position those that the mark raises (as unread:
+   * lowers), archived ones excepted.
+   */
+  only?: State | undefined
+  /**
    * Time since the user made the mark, milliseconds; default 0. Notifications that were marked later keep their state, so that a mark that is
    * sent twice changes nothing the second time.
    */
@@ -151,9 +156,8 @@ export interface MarkCommand {
 }
 
 /** `ids` are the notifications whose state changed. If there are none, nothing was written. */
-export interface MarkResult {
+export interface MarkResult extends UnreadCounts {
   ids: string[]
-  unread: number
 }
 
 /**
@@ -227,9 +231,13 @@ export interface InboxQuery {
   user: string
   /** The states to list; undefined: all. */
   states: State[] | undefined
+  /** The types to list: each is a type, or a prefix of types that ends in `*`. undefined: all. */
+  types?: string[] | undefined
   /** The list starts below this place; undefined: at the newest row. */
   before: LogPlace | undefined
   limit: number
+  /** Also counts the notifications in all pages. Default false. */
+  isCounted?: boolean | undefined
 }
 
 /** A retained notification with its state and the answer to it. */
@@ -242,10 +250,11 @@ export interface InboxItem {
 }
 
 /** Items from the newest to the oldest. `next` is the `before` of the following page; undefined: this is the last page. */
-export interface InboxPage {
+export interface InboxPage extends UnreadCounts {
   items: InboxItem[]
   next: LogPlace | undefined
-  unread: number
+  /** Number of the notifications in all pages, if the query is `isCounted`. */
+  count?: number
 }
 
 export type FindResult =
@@ -257,14 +266,13 @@ export type FindResult =
   /** The notification was folded into the digest at this position. */
   | { in: 'digest'; position: Position }
 
-export interface QueueInfo {
+export interface QueueInfo extends UnreadCounts {
   /** Position of the newest row; offset 0 before the first. */
   head: Position
   /** Position of the oldest retained row; offset 0 if there is none. */
   first: Position
   parked: number
   scheduled: number
-  unread: number
   /** `at` is when the device last acknowledged or first connected, Unix milliseconds. `lag` is the number of rows after its cursor. */
   devices: { deviceId: string; position: Position; lag: number; at: number }[]
 }

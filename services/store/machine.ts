@@ -2,12 +2,12 @@ import { KEY_LENGTH } from '../ids.ts'
 import type { Answer, Position } from '../protocol/index.ts'
 import { findByCollapseKey, nearestTime } from './due.ts'
 import { DELIVER_BATCH, RELEASE_BATCH } from './limits.ts'
-import { markable, markableUpTo, markedAfter } from './marks.ts'
+import { markable, markedAfter } from './marks.ts'
 import { digestOffsetOf, inboxPage, itemAt, offsetOf, queueInfo, scheduledPage } from './queries.ts'
 import { worthless } from './rate.ts'
 import { backlogOf, expiresIn, positionOf } from './reading.ts'
 import { encodeRow, LOST_ID, NO_TAG, rowId, rowTail, tails } from './row.ts'
-import { countsAsUnread, type Effect, type KeyPlace, NO_OPTIONS, type Options, type Parked, type UserState } from './state.ts'
+import { countsAsUnread, type Effect, type KeyPlace, NO_OPTIONS, type Options, type Parked, type UserState, unreadCounts } from './state.ts'
 import { Step, type StepContext } from './step.ts'
 import type {
   AdvanceResult,
@@ -175,14 +175,12 @@ export class Machine {
   }
 
   /** Sets the state of each markable id that was not marked after the mark was made, and appends one row that names those ids. */
-  mark({ target, state: to, ageMs = 0 }: Pick<MarkCommand, 'target' | 'state' | 'ageMs'>): MarkResult | 'restarted' {
+  mark(command: Omit<MarkCommand, 'user'>): MarkResult | 'restarted' {
+    const { target, state: to, ageMs = 0 } = command
     const state = this.#state
     if ('upTo' in target && target.upTo.epoch !== state.epoch) return 'restarted'
     const markedLater = markedAfter(state, this.#step.logTimeMs - ageMs)
-    const find = (): string[] => {
-      const ids = 'ids' in target ? markable(state, target.ids, to) : markableUpTo(state, target.upTo, to)
-      return ids.filter((id) => !markedLater.has(id))
-    }
+    const find = (): string[] => markable(state, command).filter((id) => !markedLater.has(id))
     let ids = find()
     if (ids.length > 0 && this.#step.makeRoom('change')) ids = find()
     let { unread } = state
@@ -193,9 +191,9 @@ export class Machine {
     }
     if (ids.length > 0) {
       this.#step.emit({ type: 'unread', unread })
-      this.#step.append('s', this.#step.newId, tails.state(ids, to, unread))
+      this.#step.append('s', this.#step.newId, tails.state(ids, to, unreadCounts(state)))
     }
-    return { ids, unread: state.unread }
+    return { ids, ...unreadCounts(state) }
   }
 
   /** Answers a notification. The first answer wins: it marks the notification as read, cancels its expiry, and appends an `a` row. */
@@ -216,7 +214,7 @@ export class Machine {
       this.#step.emit({ type: 'state', id, state: 'read' })
       this.#step.emit({ type: 'unread', unread: state.unread - 1 })
     }
-    this.#step.append('a', this.#step.newId, tails.answered(id, answer, state.unread))
+    this.#step.append('a', this.#step.newId, tails.answered(id, answer, unreadCounts(state)))
     return { status: 'answered', answer, replayed: false }
   }
 
@@ -235,7 +233,7 @@ export class Machine {
     this.#step.emit({ type: 'erase', before: Math.max(clockMs, this.#state.revokedBefore), erased: { ...this.#state } })
   }
 
-  inbox(query: Pick<InboxQuery, 'states' | 'before' | 'limit'>): InboxPage | 'restarted' {
+  inbox(query: Omit<InboxQuery, 'user'>): InboxPage | 'restarted' {
     const isOfThisLog = query.before === undefined || query.before.epoch === this.#state.epoch
     return isOfThisLog ? inboxPage(this.#state, query) : 'restarted'
   }
@@ -348,7 +346,7 @@ export class Machine {
       if (run.length > 0) {
         const ids = run.map(({ row }) => rowId(row))
         for (const parked of run) this.#step.removeWaiting(parked, 'parked', 'log', state.top + 1)
-        this.#step.append('d', ids[0] as string, tails.digest(ids, state.unread))
+        this.#step.append('d', ids[0] as string, tails.digest(ids, unreadCounts(state)))
         folded += run.length
       } else {
         const parked = state.parked[0] as Parked

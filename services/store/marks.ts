@@ -1,32 +1,44 @@
 import type { Position, State } from '../protocol/index.ts'
+import type { MarkCommand } from './commands.ts'
 import { rowId, rowKind, rowTime, stateChangeIn } from './row.ts'
 import type { UserState } from './state.ts'
 
 const RANK: Record<State, number> = { unread: 0, seen: 1, read: 2, archived: 3 }
 
-/** Returns the ids whose state a mark changes: those in the log that have another state. `seen` is set on unread notifications only. */
-export function markable(state: UserState, ids: string[], to: State): string[] {
-  const known = new Set(state.rows.filter((row) => rowKind(row) === 'n').map(rowId))
-  return [...new Set(ids)].filter((id) => {
+/** Returns the ids whose state a mark changes. */
+export function markable(state: UserState, { target, state: to, only }: Pick<MarkCommand, 'target' | 'state' | 'only'>): string[] {
+  const ids = 'ids' in target ? known(state, target.ids) : idsUpTo(state, target.upTo)
+  const isNamed = 'ids' in target || only !== undefined
+  return ids.filter((id) => {
     const from = state.states.get(id) ?? 'unread'
-    return known.has(id) && from !== to && (to !== 'seen' || from === 'unread')
+    if (only !== undefined && from !== only) return false
+    return isNamed ? changes(from, to) : changesInStretch(from, to)
   })
 }
 
+/** Returns those of the ids that are in the log, each once. */
+function known(state: UserState, ids: string[]): string[] {
+  const inLog = new Set(state.rows.filter((row) => rowKind(row) === 'n').map(rowId))
+  return [...new Set(ids)].filter((id) => inLog.has(id))
+}
+
+function idsUpTo(state: UserState, { offset }: Position): string[] {
+  const rows = state.rows.slice(0, Math.max(0, offset - state.floor))
+  return rows.filter((row) => rowKind(row) === 'n').map(rowId)
+}
+
+/** Returns whether a mark that names its notifications, or their state, changes a state. `seen` is set on unread notifications only. */
+function changes(from: State, to: State): boolean {
+  return from !== to && (to !== 'seen' || from === 'unread')
+}
+
 /**
- * Returns the ids up to a position whose state a mark changes. A mark of a stretch only raises states, and a mark as unread only lowers
- * them; archived notifications stay archived.
+ * Returns whether a mark of a stretch changes a state. It only raises states, and a mark as unread only lowers them; archived notifications stay
+ * archived.
  */
-export function markableUpTo(state: UserState, upTo: Position, to: State): string[] {
-  if (upTo.epoch !== state.epoch) return []
-  const ids: string[] = []
-  for (const row of state.rows.slice(0, Math.max(0, upTo.offset - state.floor))) {
-    if (rowKind(row) !== 'n') continue
-    const from = state.states.get(rowId(row)) ?? 'unread'
-    if (from === 'archived') continue
-    if (to === 'unread' ? from !== 'unread' : RANK[from] < RANK[to]) ids.push(rowId(row))
-  }
-  return ids
+function changesInStretch(from: State, to: State): boolean {
+  if (from === 'archived') return false
+  return to === 'unread' ? from !== 'unread' : RANK[from] < RANK[to]
 }
 
 /** Returns the ids whose state changed after a time. Reads from the newest row back, because the times of rows never run backwards. */

@@ -1,7 +1,8 @@
 import { positionOf } from './reading.ts'
 import { digestIn, rowId, rowKind } from './row.ts'
-import { rowAt, type Scheduled, type UserState } from './state.ts'
+import { rowAt, type Scheduled, type UserState, unreadCounts } from './state.ts'
 import type { InboxItem, InboxPage, InboxQuery, QueueInfo, ScheduledPage, ScheduledQuery } from './store.ts'
+import { matchesType, typeBeginnings } from './type-filter.ts'
 
 /** Returns the offset of a notification in the log, or undefined. */
 export function offsetOf({ options, rows, floor }: UserState, id: string): number | undefined {
@@ -26,18 +27,27 @@ export function itemAt(state: UserState, offset: number): InboxItem | undefined 
 }
 
 /** Reads one page of the inbox. `before` must be of this log. */
-export function inboxPage(state: UserState, { states, before, limit }: Pick<InboxQuery, 'states' | 'before' | 'limit'>): InboxPage {
+export function inboxPage(state: UserState, query: Omit<InboxQuery, 'user'>): InboxPage {
+  const { states, types, before, limit, isCounted = false } = query
+  const beginnings = types === undefined ? undefined : typeBeginnings(types)
+  const listedAt = (offset: number): InboxItem | undefined => {
+    const item = itemAt(state, offset)
+    if (item === undefined || (states !== undefined && !states.includes(item.state))) return undefined
+    return beginnings === undefined || matchesType(item.row, beginnings) ? item : undefined
+  }
   const items: InboxItem[] = []
   let offset = Math.min(state.top, (before?.offset ?? state.top + 1) - 1)
   for (; offset > state.floor; offset--) {
-    const item = itemAt(state, offset)
-    if (item === undefined || (states !== undefined && !states.includes(item.state))) continue
+    const item = listedAt(offset)
+    if (item === undefined) continue
     if (items.length === limit) break
     items.push(item)
   }
   const last = items.at(-1)
   const next = offset > state.floor && last !== undefined ? { epoch: state.epoch, offset: last.offset } : undefined
-  return { items, next, unread: state.unread }
+  if (!isCounted) return { items, next, ...unreadCounts(state) }
+  const count = state.rows.filter((_row, index) => listedAt(state.floor + 1 + index) !== undefined).length
+  return { items, next, ...unreadCounts(state), count }
 }
 
 /** Reads one page of the scheduled notifications, in the order of their delivery. */
@@ -55,12 +65,12 @@ export function scheduledPage({ scheduled }: UserState, { after, limit }: Pick<S
 
 /** Describes the ends of the log and the cursors of the devices. The lag of a cursor of another log counts all rows. */
 export function queueInfo(state: UserState): QueueInfo {
-  const { epoch, top, floor, parked, scheduled, unread } = state
+  const { epoch, top, floor, parked, scheduled } = state
   const devices = [...state.cursors].map(([deviceId, { position, at }]) => {
     const from = position.epoch === epoch ? Math.max(position.offset, floor) : floor
     return { deviceId, position, lag: top - from, at }
   })
   devices.sort((a, b) => (a.deviceId < b.deviceId ? -1 : 1))
   const first = top > floor ? positionOf(state, floor + 1) : { epoch, offset: 0, id8: '' }
-  return { head: positionOf(state, top), first, parked: parked.length, scheduled: scheduled.length, unread, devices }
+  return { head: positionOf(state, top), first, parked: parked.length, scheduled: scheduled.length, ...unreadCounts(state), devices }
 }

@@ -1,6 +1,6 @@
 import { formatEventId, type GapReason, type Position } from '../protocol/index.ts'
 import { rowId, rowId8, rowTime, tagAfter } from './row.ts'
-import { answersOf, rowAt, statesOf, type UserState } from './state.ts'
+import { answersOf, rowAt, statesOf, type UserState, unreadCounts } from './state.ts'
 import type { Backlog, ReadBounds, Start } from './store.ts'
 
 /** The offset after which a read begins, and the gap if the log does not continue the position asked for. */
@@ -24,7 +24,7 @@ export function backlogOf(state: UserState, start: Start, deviceId: string, boun
     rows,
     states: statesOf(state, rows),
     answers: answersOf(state, rows),
-    unread: state.unread,
+    ...unreadCounts(state),
     parked: state.parked.length,
     expiresInMs
   }

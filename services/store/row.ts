@@ -45,35 +45,40 @@ interface NotificationHead {
   actions?: Action[] | undefined
 }
 
+/**
+ * Counts of the notifications of a user: `unread` are unread or seen, `unseen` are unread only.
+ * Rows of earlier versions have no `unseen`.
+ */
+export interface UnreadCounts {
+  unread: number
+  unseen: number
+}
+
 /** The tail of an `s` row: `ids` changed to `state`. */
-interface StateChange {
+interface StateChange extends UnreadCounts {
   ids: string[]
   state: State
-  unread: number
 }
 
 /**
  * The tail of an `r` row: the notification `id` was taken back. `collapseKey` is that of the notification, if it had one: a device that did
  * not receive it may still show an older notification of the key.
  */
-interface Retraction {
+interface Retraction extends UnreadCounts {
   id: string
   reason: string
-  unread: number
   collapseKey?: string
 }
 
 /** The tail of an `a` row: the notification `id` was answered. */
-export interface Answered extends Answer {
+export interface Answered extends Answer, UnreadCounts {
   id: string
-  unread: number
 }
 
 /** The tail of a `d` row: the notifications `ids` were folded. */
-interface Digest {
+interface Digest extends UnreadCounts {
   count: number
   ids: string[]
-  unread: number
 }
 
 /**
@@ -142,8 +147,8 @@ export function emptyRow(row: Buffer, kind: 'x' | '-'): Buffer {
 
 /** Returns an `s` row that names these ids instead of its own. */
 export function withIds(row: Buffer, ids: string[]): Buffer {
-  const { state, unread } = stateChangeIn(row)
-  return encodeRow('s', rowTime(row), rowId(row), rowId8(row), tails.state(ids, state, unread))
+  const tail = rowTail(row).toString()
+  return encodeRow('s', rowTime(row), rowId(row), rowId8(row), `"ids":[${quoted(ids)}${tail.slice(tail.indexOf(']'))}`)
 }
 
 /** Returns the content of an `n` row. */
@@ -184,17 +189,21 @@ export const tails = {
     const json = JSON.stringify({ type, title, timestamp, ref, expiresAt, collapseKey, urgency, actions })
     return data === undefined ? json.slice(1) : `${json.slice(1, -1)},"data":${data}}`
   },
-  state: (ids: string[], state: State, unread: number): string => `"ids":[${quoted(ids)}],"state":"${state}","unread":${unread}}`,
+  state: (ids: string[], state: State, counts: UnreadCounts): string => `"ids":[${quoted(ids)}],"state":"${state}",${counted(counts)}}`,
   /** @param offset that of the retracted row. If the notification had a collapse key, 0 is written: see `Retraction`. */
-  retract: (offset: number, id: string, reason: string, unread: number, collapseKey: string): string => {
-    const common = `"id":"${id}","reason":${JSON.stringify(reason)},"unread":${unread}`
+  retract: (offset: number, id: string, reason: string, counts: UnreadCounts, collapseKey: string): string => {
+    const common = `"id":"${id}","reason":${JSON.stringify(reason)},${counted(counts)}`
     return collapseKey === '' ? `${offset}${common}}` : `0${common},"collapseKey":${JSON.stringify(collapseKey)}}`
   },
-  answered: (id: string, { action, answeredAt, deviceId }: Answer, unread: number): string =>
-    `"id":"${id}","action":"${action}","answeredAt":${answeredAt},"deviceId":${JSON.stringify(deviceId)},"unread":${unread}}`,
+  answered: (id: string, { action, answeredAt, deviceId }: Answer, counts: UnreadCounts): string =>
+    `"id":"${id}","action":"${action}","answeredAt":${answeredAt},"deviceId":${JSON.stringify(deviceId)},${counted(counts)}}`,
   /** The tail of a notification that takes the place of another one in the log. */
   replacing: (replaced: string, tail: string): string => `"replaces":"${replaced}",${tail}`,
-  digest: (ids: string[], unread: number): string => `"count":${ids.length},"ids":[${quoted(ids)}],"unread":${unread}}`
+  digest: (ids: string[], counts: UnreadCounts): string => `"count":${ids.length},"ids":[${quoted(ids)}],${counted(counts)}}`
+}
+
+function counted({ unread, unseen }: UnreadCounts): string {
+  return `"unread":${unread},"unseen":${unseen}`
 }
 
 /** Ids contain no character that JSON escapes. */

@@ -1,7 +1,7 @@
 import type { Answer, Position, State } from '../protocol/index.ts'
 import { type Expiry, insertSorted, isDeliveredBefore, isExpiredBefore, isReleasedBefore } from './due.ts'
 import { MAX_DEVICES } from './limits.ts'
-import { isEntry, rowId, rowId8, rowKind, rowTime, stateChangeIn } from './row.ts'
+import { isEntry, rowId, rowId8, rowKind, rowTime, stateChangeIn, type UnreadCounts } from './row.ts'
 
 /** The cursor of a device. `at` is when it last moved, Unix milliseconds. */
 export interface Cursor {
@@ -66,6 +66,8 @@ export interface UserState {
   /** Highest offset that was trimmed: `rows[i]` has offset `floor + 1 + i`. */
   floor: number
   unread: number
+  /** Number of notifications whose state is `seen`. It follows from `states`. */
+  seen: number
   /** Tag of the row at `top`, also if that row was trimmed; before the first row, the epoch. */
   chain: string
   /** Number of rows that are neither notifications nor digests. */
@@ -104,6 +106,7 @@ export function emptyState(): UserState {
     top: 0,
     floor: 0,
     unread: 0,
+    seen: 0,
     chain: '',
     changes: 0,
     lastMs: 0,
@@ -188,6 +191,10 @@ export function countsAsUnread(state: State | undefined): boolean {
   return state === undefined || state === 'unread' || state === 'seen'
 }
 
+export function unreadCounts({ unread, seen }: UserState): UnreadCounts {
+  return { unread, unseen: unread - seen }
+}
+
 /** Returns the state of each notification that the rows name, by id; those that are unread are left out. */
 export function statesOf(state: UserState, rows: Buffer[]): Map<string, State> {
   const stateById = new Map<string, State>()
@@ -237,8 +244,7 @@ export function evolve(state: UserState, effect: Effect): void {
       for (const id of effect.idsWithOptions) dropOptions(state, id)
       break
     case 'state':
-      if (effect.state === 'unread') state.states.delete(effect.id)
-      else state.states.set(effect.id, effect.state)
+      setState(state, effect.id, effect.state)
       break
     case 'unread':
       state.unread = effect.unread
@@ -346,8 +352,15 @@ function trim(state: UserState, floor: number, ids: string[]): void {
     if (rowKind(row) === 'n' && countsAsUnread(state.states.get(rowId(row)))) state.unread -= 1
     if (!isEntry(row)) state.changes -= 1
   }
-  for (const id of ids) state.states.delete(id)
+  for (const id of ids) setState(state, id, 'unread')
   state.floor = floor
+}
+
+function setState(state: UserState, id: string, to: State): void {
+  if (state.states.get(id) === 'seen') state.seen -= 1
+  if (to === 'seen') state.seen += 1
+  if (to === 'unread') state.states.delete(id)
+  else state.states.set(id, to)
 }
 
 function moveCursor(state: UserState, deviceId: string, cursor: Cursor): void {

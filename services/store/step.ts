@@ -5,7 +5,7 @@ import { digestOffsetOf, offsetOf } from './queries.ts'
 import { freeSlots, releaseAt } from './rate.ts'
 import { floorByAge, floorByCount, superseded } from './retention.ts'
 import { COUNT_ID, emptyRow, encodeRow, LOST_ID, type RowKind, rowId, rowKind, tagAfter, tails } from './row.ts'
-import { countsAsUnread, type Effect, evolve, type KeyPlace, type Parked, rowAt, type UserState } from './state.ts'
+import { countsAsUnread, type Effect, evolve, type KeyPlace, type Parked, rowAt, type UserState, unreadCounts } from './state.ts'
 import type { LogPlace, RetractResult, StoreSettings } from './store.ts'
 
 /** The input of a step that comes from outside the user's state: time and randomness. */
@@ -104,12 +104,12 @@ export class Step {
     return this.state.floor > floor
   }
 
-  /** Drops the rows up to a floor. If the unread count changes and devices are connected, a row without ids tells them the count. */
+  /** Drops the rows up to a floor. If the unread count changes and devices are connected, a row without ids tells them the counts. */
   #trim(floor: number): void {
     const state = this.state
     const { unread } = state
     this.#drop(floor)
-    if (state.unread !== unread && this.#context.listening) this.append('s', COUNT_ID, tails.state([], 'read', state.unread))
+    if (state.unread !== unread && this.#context.listening) this.append('s', COUNT_ID, tails.state([], 'read', unreadCounts(state)))
   }
 
   #drop(floor: number): void {
@@ -145,15 +145,14 @@ export class Step {
     this.emit({ type: 'cursor', deviceId, cursor: { position, at: this.logTimeMs } })
   }
 
-  /** Empties the row of a notification and removes what is kept of it. Returns the unread count without it. */
-  remove(id: string, offset: number): number {
+  /** Empties the row of a notification and removes what is kept of it. */
+  remove(id: string, offset: number): void {
     const { options, states } = this.state
     const unread = this.state.unread - (countsAsUnread(states.get(id)) ? 1 : 0)
     this.emit({ type: 'replace', offset, row: emptyRow(rowAt(this.state, offset) as Buffer, 'x') })
     this.emit({ type: 'state', id, state: 'unread' })
     this.emit({ type: 'unread', unread })
     if (options.has(id)) this.emit({ type: 'options', id, options: undefined })
-    return unread
   }
 
   /**
@@ -178,8 +177,8 @@ export class Step {
     if (offset !== undefined && this.makeRoom('change')) offset = offsetOf(state, id)
     if (offset === undefined) return digestOffsetOf(state, id) === undefined ? 'unknown' : 'folded'
     const collapseKey = state.options.get(id)?.collapseKey ?? ''
-    const unread = this.remove(id, offset)
-    this.append('r', retractionId, tails.retract(offset, id, reason, unread, collapseKey))
+    this.remove(id, offset)
+    this.append('r', retractionId, tails.retract(offset, id, reason, unreadCounts(state), collapseKey))
     return 'retracted'
   }
 

@@ -193,7 +193,7 @@ export const redisMutations: Mutation[] = [
   },
   {
     name: 'a recall does not lower the unread count',
-    edits: [{ file: lua('prelude-moves'), find: 'if counts_as_unread(states_of({ id })[id]) then unread = unread - 1 end', put: '' }],
+    edits: [{ file: lua('prelude-moves'), find: "Unread.change(states_of({ id })[id], 'removed')", put: '' }],
     store: 'redis',
     faults: [],
     rate: 200,
@@ -204,7 +204,7 @@ export const redisMutations: Mutation[] = [
     edits: [
       {
         file: lua('prelude-moves'),
-        find: "append('r', row_id, retraction_tail(offset, id, reason, unread, options and options.collapse_key or ''))",
+        find: "append('r', row_id, retraction_tail(offset, id, reason, Unread.counts(), options and options.collapse_key or ''))",
         put: ''
       }
     ],

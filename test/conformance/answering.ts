@@ -46,7 +46,10 @@ export const answering: Example[] = [
       })
       const { rows, states, answers, unread } = await stage.log()
       t.same(rows.map(rowKind), ['n', 'n', 'a'])
-      t.equal(texts(rows)[2]?.slice(42), `"id":"${idOf(1)}","action":"approve","answeredAt":${answeredAt},"deviceId":"phone","unread":1}`)
+      t.equal(
+        texts(rows)[2]?.slice(42),
+        `"id":"${idOf(1)}","action":"approve","answeredAt":${answeredAt},"deviceId":"phone","unread":1,"unseen":1}`
+      )
       t.same([...states], [[idOf(1), 'read']])
       t.same([...answers], [[idOf(1), answer]])
       t.equal(unread, 1)

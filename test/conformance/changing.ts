@@ -87,11 +87,14 @@ export const changing: Example[] = [
     settings: free,
     run: async (t, stage) => {
       await stage.fill(1, 3)
-      t.same(await markIds(stage, [3, 1], 'read'), { ids: [idOf(3), idOf(1)], unread: 1 })
+      t.same(await markIds(stage, [3, 1], 'read'), { ids: [idOf(3), idOf(1)], unread: 1, unseen: 1 })
       const { rows, unread } = await stage.log()
       const row = rows[3] as Buffer
       t.match(rowId(row), /^[\w-]{20}$/)
-      t.same(texts([row]), texts([encodeRow('s', stage.clock.now, rowId(row), NO_TAG, tails.state([idOf(3), idOf(1)], 'read', 1))]))
+      t.same(
+        texts([row]),
+        texts([encodeRow('s', stage.clock.now, rowId(row), NO_TAG, tails.state([idOf(3), idOf(1)], 'read', { unread: 1, unseen: 1 }))])
+      )
       t.equal(unread, 1)
     }
   },
@@ -122,9 +125,9 @@ export const changing: Example[] = [
     settings: free,
     run: async (t, stage) => {
       await stage.fill(1, 2)
-      t.same(await markIds(stage, [1, 9, 1], 'read'), { ids: [idOf(1)], unread: 1 })
-      t.same(await markIds(stage, [1, 9], 'read'), { ids: [], unread: 1 })
-      t.same(await markIds(stage, [], 'archived'), { ids: [], unread: 1 })
+      t.same(await markIds(stage, [1, 9, 1], 'read'), { ids: [idOf(1)], unread: 1, unseen: 1 })
+      t.same(await markIds(stage, [1, 9], 'read'), { ids: [], unread: 1, unseen: 1 })
+      t.same(await markIds(stage, [], 'archived'), { ids: [], unread: 1, unseen: 1 })
       t.equal((await stage.log()).top, 3)
     }
   },
@@ -157,7 +160,11 @@ export const changing: Example[] = [
     run: async (t, stage) => {
       const epoch = await stage.fill(1, 3)
       const upTo = { epoch, offset: 99, id8: '' }
-      t.same(await stage.store.mark({ user: stage.user, target: { upTo }, state: 'read' }), { ids: [idOf(1), idOf(2), idOf(3)], unread: 0 })
+      t.same(await stage.store.mark({ user: stage.user, target: { upTo }, state: 'read' }), {
+        ids: [idOf(1), idOf(2), idOf(3)],
+        unread: 0,
+        unseen: 0
+      })
     }
   },
   {
@@ -171,23 +178,27 @@ export const changing: Example[] = [
       }
       const ids = (...list: number[]) => ({ ids: list.map((number) => idOf(number)) })
       stage.clock.advance(1000)
-      t.same(await mark(ids(1), 'read'), { ids: [idOf(1)], unread: 3 })
+      t.same(await mark(ids(1), 'read'), { ids: [idOf(1)], unread: 3, unseen: 3 })
       stage.clock.advance(1000)
-      t.same(await mark(ids(1), 'unread'), { ids: [idOf(1)], unread: 4 })
+      t.same(await mark(ids(1), 'unread'), { ids: [idOf(1)], unread: 4, unseen: 4 })
       stage.clock.advance(1000)
       const { top } = await stage.log()
-      t.same(await mark(ids(1), 'read', 1001), { ids: [], unread: 4 }, 'another device marked it a second ago')
+      t.same(await mark(ids(1), 'read', 1001), { ids: [], unread: 4, unseen: 4 }, 'another device marked it a second ago')
       t.equal((await stage.log()).top, top, 'nothing is written')
-      t.same(await mark(ids(1, 2), 'read', 1500), { ids: [idOf(2)], unread: 3 }, 'the others are marked')
-      t.same(await mark(ids(2), 'archived', 1), { ids: [], unread: 3 }, 'its own change, a moment ago, counts as later too')
-      t.same(await mark(4, 'archived', 2500), { ids: [idOf(3), idOf(4)], unread: 1 }, 'all up to a position but those')
+      t.same(await mark(ids(1, 2), 'read', 1500), { ids: [idOf(2)], unread: 3, unseen: 3 }, 'the others are marked')
+      t.same(await mark(ids(2), 'archived', 1), { ids: [], unread: 3, unseen: 3 }, 'its own change, a moment ago, counts as later too')
+      t.same(await mark(4, 'archived', 2500), { ids: [idOf(3), idOf(4)], unread: 1, unseen: 1 }, 'all up to a position but those')
       t.same(await Promise.all([1, 2, 3].map((number) => stateOf(stage, number))), ['unread', 'read', 'archived'])
-      t.same(await mark(ids(1), 'read', 1000), { ids: [idOf(1)], unread: 0 }, 'made in the same millisecond: the last one decides')
-      t.same(await mark(ids(1), 'unread', 0), { ids: [idOf(1)], unread: 1 })
+      t.same(
+        await mark(ids(1), 'read', 1000),
+        { ids: [idOf(1)], unread: 0, unseen: 0 },
+        'made in the same millisecond: the last one decides'
+      )
+      t.same(await mark(ids(1), 'unread', 0), { ids: [idOf(1)], unread: 1, unseen: 1 })
       for (let number = 5; number < 300; number++) await stage.send(number)
       stage.clock.advance(1)
-      t.same(await mark(ids(1), 'read', 5000), { ids: [], unread: 296 }, 'also with many rows between')
-      t.same(await mark(ids(1), 'read', 2 ** 53 - 1), { ids: [], unread: 296 })
+      t.same(await mark(ids(1), 'read', 5000), { ids: [], unread: 296, unseen: 296 }, 'also with many rows between')
+      t.same(await mark(ids(1), 'read', 2 ** 53 - 1), { ids: [], unread: 296, unseen: 296 })
     }
   },
   {
@@ -195,7 +206,7 @@ export const changing: Example[] = [
     run: async (t, stage) => {
       await stage.fill(1, 3)
       await stage.send(4)
-      t.same(await markIds(stage, [4], 'read'), { ids: [], unread: 3 })
+      t.same(await markIds(stage, [4], 'read'), { ids: [], unread: 3, unseen: 3 })
     }
   },
   {
@@ -209,7 +220,10 @@ export const changing: Example[] = [
       const { rows, unread } = await stage.log()
       t.same(texts(rows.slice(1, 2)), texts([encodeRow('x', now, idOf(2), NO_TAG, '')]))
       const row = rows[3] as Buffer
-      t.same(texts([row]), texts([encodeRow('r', now + 10, rowId(row), NO_TAG, tails.retract(2, idOf(2), 'a "mistake"\n', 2, ''))]))
+      t.same(
+        texts([row]),
+        texts([encodeRow('r', now + 10, rowId(row), NO_TAG, tails.retract(2, idOf(2), 'a "mistake"\n', { unread: 2, unseen: 2 }, ''))])
+      )
       t.equal(unread, 2)
       t.equal(await stage.store.find(stage.user, idOf(2)), undefined)
     }
@@ -224,7 +238,7 @@ export const changing: Example[] = [
       const log = await stage.log()
       t.equal(log.unread, 1)
       t.equal(log.states.size, 0)
-      t.same(await markIds(stage, [1], 'archived'), { ids: [], unread: 1 })
+      t.same(await markIds(stage, [1], 'archived'), { ids: [], unread: 1, unseen: 1 })
     }
   },
   {
@@ -320,7 +334,8 @@ export const changing: Example[] = [
       t.same(await pageOf(stage.store, { user: stage.user, states: undefined, before: undefined, limit: 10 }), {
         items: [],
         next: undefined,
-        unread: 0
+        unread: 0,
+        unseen: 0
       })
     }
   },
@@ -345,7 +360,15 @@ export const changing: Example[] = [
     name: 'queue: of an unknown user, and of a log in use',
     run: async (t, stage) => {
       const nothing = { epoch: '', offset: 0, id8: '' }
-      t.same(await stage.store.queue(stage.user), { head: nothing, first: nothing, parked: 0, scheduled: 0, unread: 0, devices: [] })
+      t.same(await stage.store.queue(stage.user), {
+        head: nothing,
+        first: nothing,
+        parked: 0,
+        scheduled: 0,
+        unread: 0,
+        unseen: 0,
+        devices: []
+      })
       await stage.fill(1, 3)
       await stage.send(4)
       t.same(await stage.store.queue(stage.user), {
@@ -354,6 +377,7 @@ export const changing: Example[] = [
         parked: 1,
         scheduled: 0,
         unread: 3,
+        unseen: 3,
         devices: []
       })
     }

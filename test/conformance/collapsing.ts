@@ -105,7 +105,7 @@ export const collapsing: Example[] = [
       await stage.send(2, { options })
       await stage.store.retract(stage.user, idOf(2), 'recalled')
       const { rows } = await stage.log()
-      t.equal(texts(rows)[2]?.slice(42), `0"id":"${idOf(2)}","reason":"recalled","unread":0,"collapseKey":"sync 77"}`)
+      t.equal(texts(rows)[2]?.slice(42), `0"id":"${idOf(2)}","reason":"recalled","unread":0,"unseen":0,"collapseKey":"sync 77"}`)
       await stage.send(3, { options })
       t.notMatch(texts((await stage.log()).rows)[3], 'replaces', 'nothing is left to replace')
     }

@@ -19,7 +19,7 @@ export const expiring: Example[] = [
       const { rows, unread } = await stage.log()
       t.same(rows.map(rowKind), ['x', 'n', 'r'])
       t.equal(unread, 1)
-      t.match(texts(rows)[2], `1"id":"${idOf(1)}","reason":"expired","unread":1}`)
+      t.match(texts(rows)[2], `1"id":"${idOf(1)}","reason":"expired","unread":1,"unseen":1}`)
       await until(() => stage.wakes().at(-1)?.offset === 3, 'the wake-up of the retraction')
       t.equal(await stage.store.find(stage.user, idOf(1)), undefined)
     }
@@ -31,7 +31,7 @@ export const expiring: Example[] = [
       for (const number of [1, 2, 3]) await stage.send(number, { options })
       stage.clock.advance(1000)
       const page = await pageOf(stage.store, { user: stage.user, states: undefined, before: undefined, limit: 10 })
-      t.same(page, { items: [], next: undefined, unread: 0 })
+      t.same(page, { items: [], next: undefined, unread: 0, unseen: 0 })
       const { rows, unread } = await stage.attach({ at: 'earliest' })
       t.same(rows.map(rowKind), ['x', 'x', 'x', 'r', 'r', 'r'])
       t.equal(unread, 0)

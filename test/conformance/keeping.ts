@@ -14,7 +14,7 @@ async function toggle(stage: Stage, list: number[], times: number): Promise<void
 }
 
 function countRow(ms: number, unread: number): string {
-  return encodeRow('s', ms, COUNT_ID, NO_TAG, tails.state([], 'read', unread)).toString()
+  return encodeRow('s', ms, COUNT_ID, NO_TAG, tails.state([], 'read', { unread, unseen: unread })).toString()
 }
 
 /** Retention: the rows that stay in a log, the rows that are trimmed, and what the devices are told about it. */
@@ -46,8 +46,8 @@ export const keeping: Example[] = [
       t.equal(rows.filter((row) => rowKind(row) === '-').length, 126)
       const changes = rows.filter((row) => rowKind(row) === 's')
       t.same(changes.map(stateChangeIn), [
-        { ids: [idOf(2)], state: 'seen', unread: 3 },
-        { ids: [idOf(1)], state: 'read', unread: 2 }
+        { ids: [idOf(2)], state: 'seen', unread: 3, unseen: 1 },
+        { ids: [idOf(1)], state: 'read', unread: 2, unseen: 1 }
       ])
       t.same([...states].sort(), [
         [idOf(1), 'read'],
@@ -109,7 +109,7 @@ export const keeping: Example[] = [
       await stage.fill(4, 8)
       stage.clock.advance(5000)
       const answer = await stage.store.mark({ user: stage.user, target: { ids: [1, 5].map((number) => idOf(number)) }, state: 'read' })
-      t.same(answer, { ids: [idOf(5)], unread: 4 })
+      t.same(answer, { ids: [idOf(5)], unread: 4, unseen: 4 })
       const { rows, unread } = await stage.log()
       t.equal(unread, 4)
       const told = rows.filter((row) => rowKind(row) === 's').map((row) => stateChangeIn(row).unread)

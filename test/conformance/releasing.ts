@@ -236,9 +236,9 @@ export const releasing: Example[] = [
       t.same(await stage.store.advance(stage.user), { released: 3, folded: 3, delivered: 0, expired: 0, waiting: 0, nextAt: 0 })
       const { rows, unread } = await stage.log()
       t.same(texts(rows.slice(3)), [
-        encodeRow('d', now, idOf(4), NO_TAG, tails.digest([idOf(4), idOf(5)], 3)).toString(),
+        encodeRow('d', now, idOf(4), NO_TAG, tails.digest([idOf(4), idOf(5)], { unread: 3, unseen: 3 })).toString(),
         encodeRow('n', now, idOf(6), NO_TAG, tailOf(6)).toString(),
-        encodeRow('d', now, idOf(7), NO_TAG, tails.digest([idOf(7)], 4)).toString()
+        encodeRow('d', now, idOf(7), NO_TAG, tails.digest([idOf(7)], { unread: 4, unseen: 4 })).toString()
       ])
       t.equal(unread, 4, 'folded notifications are not unread')
     }

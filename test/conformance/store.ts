@@ -3,10 +3,12 @@ import type { Store, StoreSettings } from '../../services/store/store.ts'
 import { answering } from './answering.ts'
 import { changing } from './changing.ts'
 import { collapsing } from './collapsing.ts'
+import { counting } from './counting.ts'
 import { erasing } from './erasing.ts'
 import { expiring } from './expiring.ts'
 import { identifying } from './identifying.ts'
 import { keeping } from './keeping.ts'
+import { listing } from './listing.ts'
 import { publishing } from './publishing.ts'
 import { reading } from './reading.ts'
 import { registering } from './registering.ts'
@@ -48,6 +50,8 @@ const examples: Example[] = [
   answering,
   reading,
   changing,
+  counting,
+  listing,
   registering,
   identifying,
   keeping,

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import type { Test } from 'tap'
 import { type Position, STATES, type State } from '../../services/protocol/index.ts'
 import type { Kick, LogPlace, Start, Store, StoreSettings } from '../../services/store/store.ts'
-import { baseSettings, Clock, type Cluster, idOf, Recorder, type Setup, tailOf } from '../conformance/stage.ts'
+import { baseSettings, Clock, type Cluster, idOf, Recorder, type Setup } from '../conformance/stage.ts'
 import { until } from '../fixtures/wait.ts'
 import { Names } from './names.ts'
 
@@ -47,15 +47,24 @@ type Command =
   | { do: 'read'; user: number; place: Place; seen: number; limit: number; bytes: number | undefined }
   | { do: 'detach'; user: number; sockets: number }
   | { do: 'ack'; user: number; device: number; place: Place }
-  | { do: 'mark'; user: number; notes: number[]; state: State; ageMs: number | undefined }
-  | { do: 'markUpTo'; user: number; place: Place; state: State; ageMs: number | undefined }
+  | { do: 'mark'; user: number; notes: number[]; state: State; only: State | undefined; ageMs: number | undefined }
+  | { do: 'markUpTo'; user: number; place: Place; state: State; only: State | undefined; ageMs: number | undefined }
   | { do: 'retract' | 'find'; user: number; note: number }
-  | { do: 'inbox'; user: number; states: State[] | undefined; before: Place | undefined; limit: number }
+  | {
+      do: 'inbox'
+      user: number
+      states: State[] | undefined
+      types: string[] | undefined
+      before: Place | undefined
+      limit: number
+      isCounted: boolean | undefined
+    }
 
 const user = fc.integer({ min: 0, max: 1 })
 const note = fc.integer({ min: 0, max: 30 })
 const device = fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 0, max: 2 }) }, { weight: 1, arbitrary: fc.integer({ min: 3, max: 30 }) })
 const state = fc.constantFrom<State>(...STATES)
+const only = fc.constantFrom<State | undefined>(undefined, undefined, ...STATES)
 const ageMs = fc.constantFrom(undefined, undefined, 0, 1, 400, 1400, 3_600_000)
 const limit = fc.constantFrom(1, 3, 100)
 const bytes = fc.constantFrom(undefined, 1, 150, 65_536)
@@ -119,8 +128,8 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: named('read'), user, place, seen, limit, bytes }) },
   { weight: 1, arbitrary: fc.record({ do: named('detach'), user, sockets }) },
   { weight: 3, arbitrary: fc.record({ do: named('ack'), user, device, place }) },
-  { weight: 3, arbitrary: fc.record({ do: named('mark'), user, notes: fc.array(note, { maxLength: 4 }), state, ageMs }) },
-  { weight: 2, arbitrary: fc.record({ do: named('markUpTo'), user, place, state, ageMs }) },
+  { weight: 3, arbitrary: fc.record({ do: named('mark'), user, notes: fc.array(note, { maxLength: 4 }), state, only, ageMs }) },
+  { weight: 2, arbitrary: fc.record({ do: named('markUpTo'), user, place, state, only, ageMs }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('retract', 'find'), user, note }) },
   {
     weight: 2,
@@ -128,8 +137,10 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       do: named('inbox'),
       user,
       states: fc.option(fc.array(state, { maxLength: 2 }), { nil: undefined }),
+      types: fc.option(fc.array(fc.constantFrom('t.0', 't.1', 't.*', 't.2*', 'u"*', '*', 'x'), { maxLength: 2 }), { nil: undefined }),
       before: fc.option(place, { nil: undefined }),
-      limit
+      limit,
+      isCounted: fc.constantFrom(undefined, false, true)
     })
   }
 )
@@ -187,6 +198,8 @@ class Player {
     const all: unknown[] = []
     for (const user of ['user-0', 'user-1']) {
       const queue = await this.store.queue(user)
+      const unseen = await this.store.inbox({ user, states: ['unread'], before: undefined, limit: 1, isCounted: true })
+      if (unseen === 'restarted' || unseen.count !== queue.unseen) throw new Error(`${queue.unseen} unseen of ${JSON.stringify(unseen)}`)
       const position = { epoch: queue.head.epoch, offset: Math.max(0, queue.first.offset - 1), id8: '' }
       all.push(queue, await this.store.read({ user, position, seen: undefined, limit: 5000 }), await this.store.revokedBefore(user))
       all.push(await this.store.inbox({ user, states: undefined, before: undefined, limit: 5000 }), await this.store.connections(user))
@@ -252,10 +265,17 @@ class Player {
           user,
           target: { ids: command.notes.map((note) => this.#id(note)) },
           state: command.state,
+          only: command.only,
           ageMs: command.ageMs
         })
       case 'markUpTo':
-        return store.mark({ user, target: { upTo: this.#position(command) }, state: command.state, ageMs: command.ageMs })
+        return store.mark({
+          user,
+          target: { upTo: this.#position(command) },
+          state: command.state,
+          only: command.only,
+          ageMs: command.ageMs
+        })
       case 'retract':
         return store.retract(user, this.#id(command.note), 'reason')
       case 'find':
@@ -264,8 +284,10 @@ class Player {
         return store.inbox({
           user,
           states: command.states,
+          types: command.types,
           before: command.before && this.#position({ place: command.before }),
-          limit: command.limit
+          limit: command.limit,
+          isCounted: command.isCounted
         })
     }
   }
@@ -291,6 +313,12 @@ class Player {
     const own = place.id === 'own' ? this.names.id8(epoch, place.offset) : ''
     return { epoch, offset: place.offset, id8: place.id === 'wrong' ? 'n0000999' : own }
   }
+}
+
+/** Returns the tail of a notification. Its type follows from the number. */
+function tailOf(number: number): string {
+  const type = number % 4 === 3 ? 'u\\"' : `t.${number % 4}`
+  return `"type":"${type}","title":"№ ${number}","timestamp":${number}}`
 }
 
 /** Sorts items by user, because only those of one user are in order. */

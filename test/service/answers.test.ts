@@ -44,7 +44,7 @@ for (const store of STORES) {
     t.same([won.status, won.body], [200, { id, ...given }])
     t.ok(Math.abs(given.answeredAt - Date.now()) < 5000)
     const frame = await tab.next('answered')
-    t.same(frame, { type: 'answered', eventId: frame.eventId, id, ...given, unread: 0 })
+    t.same(frame, { type: 'answered', eventId: frame.eventId, id, ...given, unread: 0, unseen: 0 })
     t.same(await page.nth('answered', 1), frame, 'the same on an event stream')
     t.same((await answer(service, id, 'approve', { deviceId: 'phone' })).body, { id, ...given }, 'the same device may repeat its answer')
     for (const [action, body] of [
@@ -239,7 +239,7 @@ t.test('five devices on three nodes answer at once: one wins, and four learn the
       else t.match(result, { code: 'BELFRY_ERR_ALREADY_ANSWERED', answer: { action, answeredAt, deviceId } })
     }
     for (const device of devices) {
-      t.match(await device.until(() => device.all('answered')[0]), { id: body.id, action, answeredAt, deviceId, unread: 0 })
+      t.match(await device.until(() => device.all('answered')[0]), { id: body.id, action, answeredAt, deviceId, unread: 0, unseen: 0 })
       t.equal(device.all('answered').length, 1)
     }
   }

@@ -107,8 +107,15 @@ for (const store of STORES) {
     t.same(await find(), [])
 
     isProblem(t, await call(service, 'GET', '/v1/me/notifications', undefined, old), 401, 'TOKEN_REVOKED')
-    t.same((await call(service, 'GET', '/v1/users/alice/notifications')).body, { items: [], nextCursor: null, unread: 0 })
-    t.match((await call(service, 'GET', '/v1/users/alice/queue')).body, { head: '', parked: 0, scheduled: 0, unread: 0, devices: [] })
+    t.same((await call(service, 'GET', '/v1/users/alice/notifications')).body, { items: [], nextCursor: null, unread: 0, unseen: 0 })
+    t.match((await call(service, 'GET', '/v1/users/alice/queue')).body, {
+      head: '',
+      parked: 0,
+      scheduled: 0,
+      unread: 0,
+      unseen: 0,
+      devices: []
+    })
     t.same((await call(service, 'GET', '/v1/users/alice/scheduled')).body, { items: [], nextCursor: null })
     t.same((await call(service, 'GET', '/v1/users/alice/connections')).body, { items: [] })
     t.equal((await call(service, 'GET', '/v1/users/bob/notifications')).body.unread, 1, 'another user stays')

@@ -27,7 +27,7 @@ t.test('the inbox, by the service and by the user', async (t) => {
         all.body.items.map(({ title }: { title: string }) => title),
         ['7', '6', '5', '4', '3', '2', '1']
       )
-      t.match(all.body, { nextCursor: null, unread: 7 })
+      t.match(all.body, { nextCursor: null, unread: 7, unseen: 7 })
       t.equal(all.body.items[6].id, ids[0])
       t.match(all.body.items[6].eventId, /^\w+\.1\.[\w-]{8}$/)
       const seen: string[] = []
@@ -65,24 +65,25 @@ t.test('the inbox, by the service and by the user', async (t) => {
     await client.next('caughtUp')
     const mark = (body: unknown, path = '/v1/users/alice/notifications/mark', options = {}) => call(service, 'POST', path, body, options)
     const me = '/v1/me/notifications/mark'
-    t.same((await mark({ ids: [ids[6]], state: 'seen' })).body, { ids: [ids[6]], unread: 7, durability: 'fsync' })
-    t.match(await client.next('state'), { ids: [ids[6]], state: 'seen', unread: 7 })
+    t.same((await mark({ ids: [ids[6]], state: 'seen' })).body, { ids: [ids[6]], unread: 7, unseen: 6, durability: 'fsync' })
+    t.match(await client.next('state'), { ids: [ids[6]], state: 'seen', unread: 7, unseen: 6 })
     t.same((await mark({ ids: [ids[6], ids[6], 'unknown'], state: 'read' }, me, mine)).body, {
       ids: [ids[6]],
       unread: 6,
+      unseen: 6,
       durability: 'fsync'
     })
-    t.match(await client.next('state'), { ids: [ids[6]], state: 'read', unread: 6 })
-    t.same((await mark({ ids: [ids[6]], state: 'read' })).body, { ids: [], unread: 6, durability: 'fsync' }, 'already read')
-    t.same((await mark({ ids: [ids[0]], state: 'archived' }, me, mine)).body, { ids: [ids[0]], unread: 5, durability: 'fsync' })
+    t.match(await client.next('state'), { ids: [ids[6]], state: 'read', unread: 6, unseen: 6 })
+    t.same((await mark({ ids: [ids[6]], state: 'read' })).body, { ids: [], unread: 6, unseen: 6, durability: 'fsync' }, 'already read')
+    t.same((await mark({ ids: [ids[0]], state: 'archived' }, me, mine)).body, { ids: [ids[0]], unread: 5, unseen: 5, durability: 'fsync' })
     const { body } = await call(service, 'GET', `/v1/users/alice/notifications/${ids[2]}`)
-    t.same((await mark({ upTo: body.eventId, state: 'read' })).body, { ids: [ids[1], ids[2]], unread: 3, durability: 'fsync' })
-    t.same((await mark({ ids: [ids[2]], state: 'unread' })).body, { ids: [ids[2]], unread: 4, durability: 'fsync' })
+    t.same((await mark({ upTo: body.eventId, state: 'read' })).body, { ids: [ids[1], ids[2]], unread: 3, unseen: 3, durability: 'fsync' })
+    t.same((await mark({ ids: [ids[2]], state: 'unread' })).body, { ids: [ids[2]], unread: 4, unseen: 4, durability: 'fsync' })
     for (const path of [undefined, me]) {
       const late = { ids: [ids[2]], state: 'read', ageMs: 3600_000 }
       t.same(
         (await mark(late, path, path === me ? mine : {})).body,
-        { ids: [], unread: 4, durability: 'fsync' },
+        { ids: [], unread: 4, unseen: 4, durability: 'fsync' },
         'a mark made an hour ago does not undo a later one'
       )
     }
@@ -114,11 +115,12 @@ t.test('the inbox, by the service and by the user', async (t) => {
 
   await t.test('a user cannot see the inbox of another user', async (t) => {
     const bob = { token: userToken('bob') }
-    t.same((await call(service, 'GET', '/v1/me/notifications', undefined, bob)).body, { items: [], nextCursor: null, unread: 0 })
+    t.same((await call(service, 'GET', '/v1/me/notifications', undefined, bob)).body, { items: [], nextCursor: null, unread: 0, unseen: 0 })
     isProblem(t, await call(service, 'GET', `/v1/me/notifications/${ids[0]}`, undefined, bob), 404, 'NOT_FOUND')
     t.same((await call(service, 'POST', '/v1/me/notifications/mark', { ids, state: 'read' }, bob)).body, {
       ids: [],
       unread: 0,
+      unseen: 0,
       durability: 'fsync'
     })
     isProblem(t, await call(service, 'DELETE', `/v1/me/notifications/${ids[0]}`, undefined, bob), 404, 'NOT_FOUND')
@@ -167,5 +169,5 @@ t.test('recall', async (t) => {
     bob.frames.map(({ type }) => type),
     ['hello', 'caughtUp']
   )
-  t.same((await call(service, 'GET', '/v1/users/bob/notifications')).body, { items: [], nextCursor: null, unread: 0 })
+  t.same((await call(service, 'GET', '/v1/users/bob/notifications')).body, { items: [], nextCursor: null, unread: 0, unseen: 0 })
 })

@@ -25,10 +25,10 @@ for (const store of STORES) {
       const { notification } = await device.nth('notification', 1)
       const expiresAt = notification.expiresAt ?? 0
       t.ok(expiresAt >= before + 1000 && expiresAt <= Date.now() + 1000, 'ttl counts from the acceptance')
-      t.match(await device.nth('retract', 1), { id: body.id, reason: 'expired', unread: 0 })
+      t.match(await device.nth('retract', 1), { id: body.id, reason: 'expired', unread: 0, unseen: 0 })
       t.ok(Date.now() >= expiresAt, 'not early')
       t.ok(Date.now() <= expiresAt + LATENESS_MS, `late by ${Date.now() - expiresAt} ms`)
-      t.same((await call(service, 'GET', '/v1/users/alice/notifications')).body, { items: [], nextCursor: null, unread: 0 })
+      t.same((await call(service, 'GET', '/v1/users/alice/notifications')).body, { items: [], nextCursor: null, unread: 0, unseen: 0 })
       isProblem(t, await call(service, 'GET', `/v1/users/alice/notifications/${body.id}`), 404, 'NOT_FOUND')
       t.match((await call(service, 'GET', '/metrics')).body, /^belfry_expired_total 1$/m)
       const late = await ready(t, service, 'alice', { deviceId: 'late', lastEventId: 'earliest' })

@@ -46,6 +46,7 @@ t.test('resume', async (t) => {
       heartbeat: { intervalMs: 25_000, timeoutMs: 10_000 },
       resume: { status: 'fresh', pending: 0, parked: 0 },
       unread: 0,
+      unseen: 0,
       limits: { maxFrameBytes: 10_240, maxUnacked: 100 }
     })
     t.match(hello.connectionId, /^[\w-]{20}$/)
@@ -264,8 +265,8 @@ t.test('live', async (t) => {
     const { id } = await publish(service, 'kim', 'once')
     for (const tab of tabs) t.equal((await tab.next('notification')).notification.id, id)
     tabs[3]?.send({ type: 'mark', ref: 7, ids: [id], state: 'read' })
-    t.same(await tabs[3]?.next('ok'), { type: 'ok', ref: 7, unread: 0, durability: 'fsync' })
-    for (const tab of tabs) t.match(await tab.until(() => tab.all('state')[0]), { ids: [id], state: 'read', unread: 0 })
+    t.same(await tabs[3]?.next('ok'), { type: 'ok', ref: 7, unread: 0, unseen: 0, durability: 'fsync' })
+    for (const tab of tabs) t.match(await tab.until(() => tab.all('state')[0]), { ids: [id], state: 'read', unread: 0, unseen: 0 })
     for (const tab of tabs) t.equal(tab.all('notification').length, 1)
     await tabs[0]?.close()
     await until(async () => (await call(service, 'GET', '/v1/users/kim/connections')).body.items.length === 9)
@@ -276,14 +277,14 @@ t.test('live', async (t) => {
     const client = await ready(t, service, 'lea', { deviceId: 'd', acks: true })
     const sent = [await publish(service, 'lea', 'one'), await publish(service, 'lea', 'two'), await publish(service, 'lea', 'three')]
     client.send({ type: 'mark', upTo: sent[1]?.eventId, state: 'seen' })
-    t.same(await client.next('ok'), { type: 'ok', unread: 3, durability: 'fsync' }, 'seen is not read')
+    t.same(await client.next('ok'), { type: 'ok', unread: 3, unseen: 1, durability: 'fsync' }, 'seen is not read')
     t.same(client.all('state')[0]?.ids, [sent[0]?.id, sent[1]?.id])
     client.send({ type: 'mark', ref: 1, ids: [sent[2]?.id, 'unknown'], state: 'archived' })
-    t.same(await client.next('ok'), { type: 'ok', ref: 1, unread: 2, durability: 'fsync' })
+    t.same(await client.next('ok'), { type: 'ok', ref: 1, unread: 2, unseen: 0, durability: 'fsync' })
     client.send({ type: 'mark', ref: 2, ids: ['unknown'], state: 'read' })
-    t.same(await client.next('ok'), { type: 'ok', ref: 2, unread: 2, durability: 'fsync' })
+    t.same(await client.next('ok'), { type: 'ok', ref: 2, unread: 2, unseen: 0, durability: 'fsync' })
     client.send({ type: 'mark', ref: 3, ids: [sent[2]?.id], state: 'unread', ageMs: 3600_000 })
-    t.same(await client.next('ok'), { type: 'ok', ref: 3, unread: 2, durability: 'fsync' }, 'archived before')
+    t.same(await client.next('ok'), { type: 'ok', ref: 3, unread: 2, unseen: 0, durability: 'fsync' }, 'archived before')
     for (const frame of [
       { state: 'read' },
       { ids: ['x'] },
@@ -306,7 +307,7 @@ t.test('live', async (t) => {
       t.equal(error.retryAfterMs, undefined)
     }
     client.send({ type: 'mark', ref: 'text', ids: ['unknown'], state: 'read' })
-    t.same(await client.next('ok'), { type: 'ok', unread: 2, durability: 'fsync' }, 'a ref is a number')
+    t.same(await client.next('ok'), { type: 'ok', unread: 2, unseen: 0, durability: 'fsync' }, 'a ref is a number')
     t.equal(client.closed, undefined)
   })
 

@@ -171,6 +171,7 @@ t.test('the first late acknowledgement of each row before a gap is free, moves n
     states: new Map(),
     answers: new Map(),
     unread: 0,
+    unseen: 0,
     parked: 0,
     expiresInMs: 0
   })

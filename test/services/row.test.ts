@@ -36,16 +36,21 @@ t.test('the tail of a notification is read with the id of its row', async (t) =>
 })
 
 t.test('a retraction has the offset of the retracted row before its tail', async (t) => {
-  const row = encodeRow('r', 1, ID, NO_TAG, tails.retract(41, 'tsrqponmlkjihgfedcba', 'a "reason"', 3, ''))
+  const row = encodeRow('r', 1, ID, NO_TAG, tails.retract(41, 'tsrqponmlkjihgfedcba', 'a "reason"', { unread: 3, unseen: 1 }, ''))
   t.equal(retractedOffset(row), 41)
-  t.same(retractionIn(row), { id: 'tsrqponmlkjihgfedcba', reason: 'a "reason"', unread: 3 })
+  t.same(retractionIn(row), { id: 'tsrqponmlkjihgfedcba', reason: 'a "reason"', unread: 3, unseen: 1 })
 })
 
 t.test('the tails of a change of state and of a digest are read as they were encoded', async (t) => {
-  const change = encodeRow('s', 1, ID, '01234567', tails.state(['a', 'b'], 'read', 2))
-  t.same(stateChangeIn(change), { ids: ['a', 'b'], state: 'read', unread: 2 })
-  t.same(withIds(change, ['b']), encodeRow('s', 1, ID, '01234567', tails.state(['b'], 'read', 2)))
-  t.same(digestIn(encodeRow('d', 1, ID, NO_TAG, tails.digest(['a'], 0))), { count: 1, ids: ['a'], unread: 0 })
+  const change = encodeRow('s', 1, ID, '01234567', tails.state(['a', 'b'], 'read', { unread: 2, unseen: 1 }))
+  t.same(stateChangeIn(change), { ids: ['a', 'b'], state: 'read', unread: 2, unseen: 1 })
+  t.same(withIds(change, ['b']), encodeRow('s', 1, ID, '01234567', tails.state(['b'], 'read', { unread: 2, unseen: 1 })))
+  t.same(digestIn(encodeRow('d', 1, ID, NO_TAG, tails.digest(['a'], { unread: 0, unseen: 0 }))), {
+    count: 1,
+    ids: ['a'],
+    unread: 0,
+    unseen: 0
+  })
 })
 
 t.test('ids', async (t) => {

@@ -236,7 +236,7 @@ export function decodeUser(prefix: Buffer, entries: CheckedEntry[]): StoredUser 
         evolve(state, { type: 'schedule', scheduled: decodeScheduled(key.readUIntBE(at, NUMBER_BYTES), value) })
         break
       case 's':
-        state.states.set(key.toString('utf8', at), STATES[value[0] as number] as State)
+        evolve(state, { type: 'state', id: key.toString('utf8', at), state: STATES[value[0] as number] as State })
         break
     }
   }

@@ -33,6 +33,7 @@ import type {
   StoreStatus,
   SweepResult
 } from '../store.ts'
+import { typeBeginnings } from '../type-filter.ts'
 import { Availability } from './availability.ts'
 import type { RedisStoreOptions } from './clients.ts'
 import { CommandNotSent } from './command-not-sent.ts'
@@ -209,12 +210,11 @@ export class RedisStore implements Store {
   }
 
   async mark(command: MarkCommand): Promise<MarkResult | 'restarted'> {
-    const { user, target, state, ageMs = 0 } = command
+    const { user, target, state, only = '', ageMs = 0 } = command
     const upTo = 'upTo' in target ? target.upTo : { epoch: '', offset: 0 }
     const wantedIds = 'ids' in target ? target.ids : []
-    return markResult(
-      await this.#step('mark', user, { rowId: newId(), state, upToEpoch: upTo.epoch, upToOffset: upTo.offset, ageMs, wantedIds })
-    )
+    const args = { rowId: newId(), state, only, upToEpoch: upTo.epoch, upToOffset: upTo.offset, ageMs, wantedIds }
+    return markResult(await this.#step('mark', user, args))
   }
 
   async retract(user: string, id: string, reason: string): Promise<RetractResult> {
@@ -222,10 +222,7 @@ export class RedisStore implements Store {
   }
 
   async inbox(query: InboxQuery): Promise<InboxPage | 'restarted'> {
-    const { user, states, before, limit } = query
-    const wantedStates = states?.length === 0 ? ['none'] : (states ?? [])
-    const args = { beforeEpoch: before?.epoch ?? '', beforeOffset: before?.offset ?? 0, maxItems: limit, wantedStates }
-    return inboxPage(await this.#step('inbox', user, args))
+    return inboxPage(await this.#step('inbox', query.user, inboxArgs(query)))
   }
 
   async answer({ user, id, action, deviceId }: AnswerCommand): Promise<AnswerResult> {
@@ -337,6 +334,19 @@ function optionsText(options: PublishOptions | undefined): string {
   if (options === undefined) return ''
   const { level = 0, expiresAt = 0, deliverAt = 0, actions = [], collapseKey = '' } = options
   return `${level} ${expiresAt} ${deliverAt} ${actions.join(',') || '.'} ${collapseKey}`
+}
+
+/** Returns the arguments of `inbox.lua`. An empty list is not the same as no list: the words for it match nothing. */
+function inboxArgs({ states, types, before, limit, isCounted = false }: InboxQuery): OwnArgs<'inbox'> {
+  const beginnings = types === undefined ? [] : typeBeginnings(types).map(String)
+  return {
+    beforeEpoch: before?.epoch ?? '',
+    beforeOffset: before?.offset ?? 0,
+    maxItems: limit,
+    isCounted: isCounted ? '1' : '0',
+    wantedStates: states?.length === 0 ? 'none' : (states ?? []).join(','),
+    wantedTypes: types?.length === 0 ? ['\n'] : beginnings
+  }
 }
 
 /** Returns the arguments with which `attach` only reads: no node, no connections, no device. */

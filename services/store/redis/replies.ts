@@ -58,7 +58,8 @@ export function attachResult(reply: Reply, start: Start): AttachReply {
 }
 
 export function backlog(reply: Reply, start: Start): Backlog {
-  const [, , epochText, top, topId8, offset, id8, resumed, unread, parked, rows, states, gapParts, , , expires, answers] = list(reply)
+  const [, , epochText, top, topId8, offset, id8, resumed, unread, parked, rows, states, gapParts, , , expires, answers, unseen] =
+    list(reply)
   const epoch = text(epochText)
   const gap = gapOf(list(gapParts))
   const from: Position = { epoch, offset: number(offset), id8: text(id8) }
@@ -73,6 +74,7 @@ export function backlog(reply: Reply, start: Start): Backlog {
     states: statesOf(list(states)),
     answers: answersOf(list(answers)),
     unread: number(unread),
+    unseen: number(unseen),
     parked: number(parked),
     expiresInMs: number(expires)
   }
@@ -133,12 +135,12 @@ export function scheduledPage(reply: Reply): ScheduledPage {
 }
 
 export function markResult(reply: Reply): MarkResult | 'restarted' {
-  const [unread, ids] = list(reply)
-  return unread === undefined ? 'restarted' : { ids: list(ids).map(text), unread: number(unread) }
+  const [unread, unseen, ids] = list(reply)
+  return unread === undefined ? 'restarted' : { ids: list(ids).map(text), unread: number(unread), unseen: number(unseen) }
 }
 
 export function inboxPage(reply: Reply): InboxPage | 'restarted' {
-  const [epochText, unread, next, ...parts] = list(reply)
+  const [epochText, unread, unseen, count, next, ...parts] = list(reply)
   if (epochText === undefined) return 'restarted'
   const epoch = text(epochText)
   const items: InboxItem[] = []
@@ -146,7 +148,8 @@ export function inboxPage(reply: Reply): InboxPage | 'restarted' {
     const state = text(parts[i + 2]) as State
     items.push({ epoch, offset: number(parts[i]), row: bytes(parts[i + 1]), state, answer: answerOf(text(parts[i + 3])) })
   }
-  return { items, next: next === 0 ? undefined : { epoch, offset: number(next) }, unread: number(unread) }
+  const page = { items, next: next === 0 ? undefined : { epoch, offset: number(next) }, unread: number(unread), unseen: number(unseen) }
+  return count === -1 ? page : { ...page, count: number(count) }
 }
 
 export function findResult(reply: Reply): FindResult | undefined {
@@ -165,7 +168,7 @@ export function findResult(reply: Reply): FindResult | undefined {
 }
 
 export function queueInfo(reply: Reply): QueueInfo {
-  const [epochText, topReply, topId8, floorReply, firstId8, parked, scheduled, unread, ...cursors] = list(reply)
+  const [epochText, topReply, topId8, floorReply, firstId8, parked, scheduled, unread, unseen, ...cursors] = list(reply)
   const epoch = text(epochText)
   const top = number(topReply)
   const floor = number(floorReply)
@@ -179,5 +182,6 @@ export function queueInfo(reply: Reply): QueueInfo {
   devices.sort((a, b) => (a.deviceId < b.deviceId ? -1 : 1))
   const first = top > floor ? { epoch, offset: floor + 1, id8: text(firstId8) } : { epoch, offset: 0, id8: '' }
   const head = { epoch, offset: top, id8: text(topId8) }
-  return { head, first, parked: number(parked), scheduled: number(scheduled), unread: number(unread), devices }
+  const counts = { unread: number(unread), unseen: number(unseen) }
+  return { head, first, parked: number(parked), scheduled: number(scheduled), ...counts, devices }
 }

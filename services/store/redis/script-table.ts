@@ -66,9 +66,9 @@ export const scripts = {
     keys: [...LOG_KEYS, 'KICKS']
   },
   'ack-full': ofLog(['device', 'ackedEpoch', 'ackedOffset', 'ackedId8']),
-  mark: { ...ofLog(['rowId', 'state', 'upToEpoch', 'upToOffset', 'ageMs']), rest: 'wantedIds' },
+  mark: { ...ofLog(['rowId', 'state', 'only', 'upToEpoch', 'upToOffset', 'ageMs']), rest: 'wantedIds' },
   retract: ofLog(['rowId', 'id', 'reason']),
-  inbox: { ...ofLog(['beforeEpoch', 'beforeOffset', 'maxItems']), rest: 'wantedStates' },
+  inbox: { ...ofLog(['beforeEpoch', 'beforeOffset', 'maxItems', 'isCounted', 'wantedStates']), rest: 'wantedTypes' },
   answer: ofLog(['rowId', 'id', 'action', 'device', 'deviceJson']),
   scheduled: ofLog(['afterAt', 'afterNo', 'maxItems']),
   find: ofLog(['id']),

@@ -22,7 +22,16 @@ import { type BatchScript, fieldsOf, type ScriptName, scriptOf, scripts } from '
 const REGISTRY_TTL_MS = 24 * 3600 * 1000
 
 /** Files that begin each script of a log, and those that begin each batch script. */
-const LOG_PRELUDE = ['prelude-clock', 'prelude-row', 'prelude-wake', 'prelude-load', 'prelude-options', 'prelude', 'prelude-moves']
+const LOG_PRELUDE = [
+  'prelude-clock',
+  'prelude-row',
+  'prelude-wake',
+  'prelude-load',
+  'prelude-options',
+  'prelude-unread',
+  'prelude',
+  'prelude-moves'
+]
 const BATCH_PRELUDE = ['prelude-clock', 'prelude-wake', 'prelude-batch']
 
 /** Stands in a batch script for the names of an item's fields, where they are the parameters of a function. */

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
-import { formatEventId, parseEventId } from '../../../services/protocol/index.ts'
+import { formatEventId, parseEventId, type State } from '../../../services/protocol/index.ts'
 import { MAX_FENCE } from '../../../services/store/limits.ts'
 import { Machine } from '../../../services/store/machine.ts'
 import { rowId, rowKind } from '../../../services/store/row.ts'
@@ -29,7 +29,10 @@ function step(machine: Machine, state: UserState, number: number, pick: (limit: 
       machine.ack(`device ${pick(30)}`, position)
       return
     case 2:
-      machine.mark({ target: pick(2) === 0 ? { ids: [id] } : { upTo: position }, state: pick(2) === 0 ? 'read' : 'unread' })
+      machine.mark({
+        target: pick(2) === 0 ? { ids: [id] } : { upTo: position },
+        state: (['read', 'unread', 'seen', 'seen'] as const)[pick(4)] as State
+      })
       return
     case 3:
       machine.retract(id, 'r')
@@ -71,6 +74,8 @@ t.test('replaying the effects over the state a step saw gives the state it left'
       if (!isDeepStrictEqual(replayed, state)) t.same(replayed, state, `seed ${seed}, step ${number}`)
       const shown = state.rows.filter((row) => rowKind(row) === 'n' && countsAsUnread(state.states.get(rowId(row))))
       if (state.unread !== shown.length) t.equal(state.unread, shown.length, `unread, seed ${seed}, step ${number}`)
+      const unseen = shown.filter((row) => !state.states.has(rowId(row))).length
+      if (state.unread - state.seen !== unseen) t.equal(state.unread - state.seen, unseen, `unseen, seed ${seed}, step ${number}`)
       if (state.top - state.floor !== state.rows.length) t.fail(`offsets have a hole, seed ${seed}, step ${number}`)
     }
   }

@@ -72,7 +72,7 @@ while parked > 0 and free_slots() > 0 and released < RELEASE_BATCH do
       take(waiting)
       waiting = peek(1)
     end
-    append('d', ids[1], digest_tail(ids, unread))
+    append('d', ids[1], digest_tail(ids, Unread.counts()))
     folded = folded + #ids
   else
     take(waiting)

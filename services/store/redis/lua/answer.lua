@@ -24,12 +24,13 @@ local function answer()
   local text = int(now) .. ' ' .. action .. ' ' .. device
   Options.set('a' .. id, text)
   cancel_expiry('l' .. id, options.expires_at)
-  if counts_as_unread(states_of({ id })[id]) then
+  local from = states_of({ id })[id]
+  if counts_as_unread(from) then
+    Unread.change(from, 'read')
     redis.call('HSET', STATES, id, 'read')
     redis.call('PEXPIRE', STATES, META_TTL_MS, 'NX')
-    unread = unread - 1
   end
-  append('a', row_id, answered_tail(id, action, int(now), device_json, unread))
+  append('a', row_id, answered_tail(id, action, int(now), device_json, Unread.counts()))
   return { 'answered', text, 0 }
 end
 

@@ -15,7 +15,7 @@
 -- @arg newcomer     the new one of the node's connections; '' for none
 -- Returns {'revoked'} | {'limit'}
 --         | {'attached', counter, epoch, top, top id8, start offset, start id8, resumed, unread, parked, rows, states, gap, displaced, kicks,
---            milliseconds until the oldest row expires, or 0, {id, answer, ...}},
+--            milliseconds until the oldest row expires, or 0, {id, answer, ...}, unseen},
 --         displaced: connections of this node that were closed for the newcomer; kicks: {connection of the node that was told to close, reason, ...};
 --         states: {id, state, ...}; gap: {} or {reason, from, to, count}; start: the position given if there is no gap
 
@@ -122,8 +122,12 @@ end
 
 -- Orders to close connections of this node. Their messages may have been lost, or have not arrived yet.
 local kicks = {}
-if node ~= '' and redis.call('EXISTS', KICKS) == 1 then
+-- Mostly neither key exists, and one command tells.
+local existing = node == '' and 0 or redis.call('EXISTS', KICKS, STATES)
+if node ~= '' and existing == 0 then Unread.exists = false end
+if existing > 0 then
   local told = redis.call('HGETALL', KICKS)
+  Unread.exists = #told == 0 or existing == 2
   for i = 1, #told, 2 do
     if string.find(connections, '"connectionId":"' .. told[i] .. '"', 1, true) then
       kicks[#kicks + 1] = told[i]
@@ -199,7 +203,7 @@ while from + #rows < last and bytes < bound do
   end
 end
 local states = {}
-if #rows > 0 and redis.call('EXISTS', STATES) == 1 then
+if #rows > 0 and Unread.has_states() then
   local ids, listed = {}, {}
   local function add(id)
     if listed[id] then return end
@@ -234,7 +238,8 @@ local from_id8 = id8_at(from)
 if node ~= '' and not gap and redis.call('HEXISTS', CURSORS, device) == 0 then set_cursor(device, epoch, from, from_id8) end
 local expires_in = top > floor and oldest + RETENTION_MS - aged or 0
 local reply = {
-  'attached', counter, epoch, top, id8_at(top), from, from_id8, resumed, unread, parked, rows, states, gap or {}, displaced, kicks, expires_in, answers
+  'attached', counter, epoch, top, id8_at(top), from, from_id8, resumed, unread, parked, rows, states, gap or {}, displaced, kicks, expires_in, answers,
+  Unread.unseen()
 }
 save()
 return reply

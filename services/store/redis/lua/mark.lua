@@ -2,10 +2,11 @@
 -- Sets the state of notifications and tells every device by one `s` row.
 -- @arg row_id                      id for the `s` row
 -- @arg state                       unread | seen | read | archived
+-- @arg only                        marks only the notifications that have this state; '' for all
 -- @arg up_to_epoch, up_to_offset   the place up to which to mark; '' and 0 if ids are given
 -- @arg age_ms                      milliseconds since the mark was made: notifications that were marked later keep their state
 -- @arg wanted_ids
--- Returns {unread, ids whose state changed} | {} if `up_to_epoch` is not that of the log
+-- Returns {unread, unseen, ids whose state changed} | {} if `up_to_epoch` is not that of the log
 if up_to_epoch ~= '' and up_to_epoch ~= epoch then
   save()
   return {}
@@ -13,8 +14,17 @@ end
 local RANK = { unread = 0, seen = 1, read = 2, archived = 3 }
 local ids, states_before, later = {}, {}, {}
 
+-- Returns whether the mark changes this state, as services/store/marks.ts.
+local function is_changed(from)
+  if only ~= '' and from ~= only then return false end
+  if up_to_epoch == '' or only ~= '' then return from ~= state and (state ~= 'seen' or from == 'unread') end
+  if from == 'archived' then return false end
+  if state == 'unread' then return from ~= 'unread' end
+  return RANK[from] < RANK[state]
+end
+
 local function add(id, from)
-  if later[id] then return end
+  if later[id] or not is_changed(from) then return end
   ids[#ids + 1] = id
   states_before[id] = from
 end
@@ -69,8 +79,7 @@ local function find()
     end
     local found, states = known(wanted, #distinct), states_of(distinct)
     for _, id in ipairs(distinct) do
-      local from = states[id] or 'unread'
-      if found[id] and from ~= state and (state ~= 'seen' or from == 'unread') then add(id, from) end
+      if found[id] then add(id, states[id] or 'unread') end
     end
   elseif up_to_epoch ~= '' then
     local candidates = {}
@@ -78,25 +87,20 @@ local function find()
       if kind_of(row) == 'n' then candidates[#candidates + 1] = id_of(row) end
     end)
     local states = states_of(candidates)
-    for _, id in ipairs(candidates) do
-      local from = states[id] or 'unread'
-      if from ~= 'archived' and ((state == 'unread' and from ~= 'unread') or (state ~= 'unread' and RANK[from] < RANK[state])) then
-        add(id, from)
-      end
-    end
+    for _, id in ipairs(candidates) do add(id, states[id] or 'unread') end
   end
 end
 
 find()
 if #ids > 0 and make_room(false) then find() end
 for _, id in ipairs(ids) do
-  if counts_as_unread(states_before[id]) then unread = unread - 1 end
-  if counts_as_unread(state) then unread = unread + 1 end
+  Unread.change(states_before[id], state)
   if state == 'unread' then redis.call('HDEL', STATES, id) else redis.call('HSET', STATES, id, state) end
 end
 if #ids > 0 then
   if state ~= 'unread' then redis.call('PEXPIRE', STATES, META_TTL_MS, 'NX') end
-  append('s', row_id, state_tail(ids, state, unread))
+  append('s', row_id, state_tail(ids, state, Unread.counts()))
 end
+local reply = { unread, Unread.unseen(), ids }
 save()
-return { unread, ids }
+return reply

@@ -56,7 +56,7 @@ end
 
 -- Empties the row of a notification in the log, and removes its state, options and answer.
 local function remove(id, offset, row, options)
-  if counts_as_unread(states_of({ id })[id]) then unread = unread - 1 end
+  Unread.change(states_of({ id })[id], 'removed')
   redis.call('HDEL', STATES, id)
   redis.call('LSET', LOG, offset - floor - 1, rewritten(row, 'x', ''))
   changes = changes + 1
@@ -87,7 +87,7 @@ local function retract_row(id, reason, row_id)
   if offset and make_room(false) then offset, row, options = find_in_log(id) end
   if not offset then return options or 'unknown' end
   remove(id, offset, row, options)
-  append('r', row_id, retraction_tail(offset, id, reason, unread, options and options.collapse_key or ''))
+  append('r', row_id, retraction_tail(offset, id, reason, Unread.counts(), options and options.collapse_key or ''))
   return 'retracted'
 end
 

@@ -48,10 +48,10 @@ local function quoted(ids)
   return #ids == 0 and '' or '"' .. table.concat(ids, '","') .. '"'
 end
 
--- The tails below are the JSON of a frame from after the id to the last brace.
+-- The tails below are the JSON of a frame from after the id to the last brace. `counts` is from `Unread.counts`.
 
-local function state_tail(ids, state, unread)
-  return '"ids":[' .. quoted(ids) .. '],"state":"' .. state .. '","unread":' .. unread .. '}'
+local function state_tail(ids, state, counts)
+  return '"ids":[' .. quoted(ids) .. '],"state":"' .. state .. '",' .. counts .. '}'
 end
 
 -- Returns an `s` row with fewer ids.
@@ -60,19 +60,19 @@ local function with_ids(row, ids)
   return rewritten(row, 's', '"ids":[' .. quoted(ids) .. ']' .. rest)
 end
 
-local function digest_tail(ids, unread)
-  return '"count":' .. #ids .. ',"ids":[' .. quoted(ids) .. '],"unread":' .. unread .. '}'
+local function digest_tail(ids, counts)
+  return '"count":' .. #ids .. ',"ids":[' .. quoted(ids) .. '],' .. counts .. '}'
 end
 
 -- `offset` is that of the row that is recalled; `reason` is JSON. Collapse keys have no characters that JSON escapes but " and \.
-local function retraction_tail(offset, id, reason, unread, collapse_key)
-  local common = '"id":"' .. id .. '","reason":' .. reason .. ',"unread":' .. unread
+local function retraction_tail(offset, id, reason, counts, collapse_key)
+  local common = '"id":"' .. id .. '","reason":' .. reason .. ',' .. counts
   if collapse_key == '' then return offset .. common .. '}' end
   return '0' .. common .. ',"collapseKey":"' .. string.gsub(collapse_key, '[\\"]', '\\%0') .. '"}'
 end
 
 -- `device` is JSON.
-local function answered_tail(id, action, answered_at, device, unread)
-  return '"id":"' .. id .. '","action":"' .. action .. '","answeredAt":' .. answered_at .. ',"deviceId":' .. device .. ',"unread":' .. unread .. '}'
+local function answered_tail(id, action, answered_at, device, counts)
+  return '"id":"' .. id .. '","action":"' .. action .. '","answeredAt":' .. answered_at .. ',"deviceId":' .. device .. ',' .. counts .. '}'
 end
 

@@ -9,14 +9,10 @@ local function id8_at(offset)
   return row and id8_of(row) or (offset > 0 and offset == top and chain) or ''
 end
 
-local function counts_as_unread(state)
-  return not state or state == 'unread' or state == 'seen'
-end
-
 -- Returns id -> state, without the ids that are unread.
 local function states_of(ids)
   local states = {}
-  if #ids == 0 or redis.call('EXISTS', STATES) == 0 then return states end
+  if #ids == 0 or not Unread.has_states() then return states end
   for from = 1, #ids, 1000 do
     local to = math.min(from + 999, #ids)
     for i, state in ipairs(redis.call('HMGET', STATES, unpack(ids, from, to))) do
@@ -77,7 +73,7 @@ local function drop(to)
   if keyed then keep_bodies(keyed) end
   local states = states_of(ids)
   for _, id in ipairs(ids) do
-    if counts_as_unread(states[id]) then unread = unread - 1 end
+    Unread.change(states[id], 'removed')
     if states[id] then redis.call('HDEL', STATES, id) end
   end
   Options.remove_all(ids)
@@ -105,6 +101,7 @@ local function reset()
   redis.call('PEXPIRE', KEYED, META_TTL_MS, 'NX')
   epoch, top, floor, unread, oldest, changes = new_epoch, 0, 0, 0, 0, 0
   chain = epoch
+  Unread.known, Unread.exists, Unread.is_stored = 0, false, Unread.is_stored or meta[16] ~= false
 end
 
 -- Gives a new log its identity. Keys that remain although meta was lost belong to another log, and are deleted.
@@ -214,7 +211,7 @@ local function trim(to)
   drop(to)
   if unread == before then return end
   nodes = nodes or redis.call('HKEYS', REGISTRY)
-  if #nodes > 0 then append('s', COUNT_ID, state_tail({}, 'read', unread)) end
+  if #nodes > 0 then append('s', COUNT_ID, state_tail({}, 'read', Unread.counts())) end
 end
 
 local function excess(count, bound)
@@ -313,6 +310,7 @@ local function save()
   put('c', int(changes), 13)
   put('d', int(nearest_at), 14)
   put('j', has_options and '1' or '0', 15)
+  if Unread.known and Unread.is_stored then put('s', int(Unread.known) .. ' ' .. Unread.stamp(), 16) end
   local renew = now >= tonumber(meta[11] or 0) or revoked ~= tonumber(meta[10] or 0) or (nearest_at ~= 0 and not had_times)
   if renew then put('x', int(now + math.floor(META_TTL_MS / 16)), 11) end
   if #fields > 0 then redis.call('HSET', META, unpack(fields)) end
