@@ -1,7 +1,8 @@
-/** A time at which a notification expires, Unix milliseconds. */
+/** A time at which a notification expires, Unix milliseconds. `offset` is its place in the log; Infinity if it is parked or scheduled. */
 export interface Expiry {
   at: number
   id: string
+  offset: number
 }
 
 /** Inserts an item into a list that is sorted by `isBefore`. */
@@ -38,9 +39,9 @@ export function isDeliveredBefore(one: DeliveryPlace, other: DeliveryPlace): boo
   return one.at === other.at ? one.no < other.no : one.at < other.at
 }
 
-/** Tells the order of expiry: by time, then by id. */
+/** Tells the order of expiry: by time, then in the order of the log. */
 export function isExpiredBefore(one: Expiry, other: Expiry): boolean {
-  return one.at === other.at ? one.id < other.id : one.at < other.at
+  return one.at === other.at ? one.offset < other.offset : one.at < other.at
 }
 
 /** Returns the parked or scheduled notification of a collapse key. */

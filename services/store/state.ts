@@ -293,7 +293,7 @@ export function evolve(state: UserState, effect: Effect): void {
 function beginToWait(state: UserState, { no, options, row }: Parked): void {
   state.parkNo = Math.max(state.parkNo, no)
   state.lastMs = Math.max(state.lastMs, rowTime(row))
-  noteExpiry(state, rowId(row), options.expiresAt)
+  noteExpiry(state, { at: options.expiresAt, id: rowId(row), offset: Number.POSITIVE_INFINITY })
 }
 
 /** Returns the list without the notification of a turn, and cancels its expiry. */
@@ -308,7 +308,7 @@ function stopWaiting<Waiting extends Parked>(state: UserState, list: Waiting[], 
 function keepOptions(state: UserState, id: string, options: LogOptions): void {
   state.options.set(id, options)
   if (options.collapseKey !== '') state.collapsed.set(options.collapseKey, id)
-  noteExpiry(state, id, options.expiresAt)
+  noteExpiry(state, { at: options.expiresAt, id, offset: options.offset })
 }
 
 function dropOptions(state: UserState, id: string): void {
@@ -320,8 +320,8 @@ function dropOptions(state: UserState, id: string): void {
   cancelExpiry(state, id, options.expiresAt)
 }
 
-function noteExpiry(state: UserState, id: string, at: number): void {
-  if (at > 0) insertSorted(state.expiries, { at, id }, isExpiredBefore)
+function noteExpiry(state: UserState, expiry: Expiry): void {
+  if (expiry.at > 0) insertSorted(state.expiries, expiry, isExpiredBefore)
 }
 
 function cancelExpiry(state: UserState, id: string, at: number): void {

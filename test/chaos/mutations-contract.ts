@@ -146,7 +146,7 @@ export const contractMutations: Mutation[] = [
     name: 'the tag of a row depends on its id alone',
     edits: [
       {
-        file: lua('prelude-row'),
+        file: lua('prelude-shared'),
         find: 'return string.sub(redis.sha1hex(previous .. timed_id), 1, 8)',
         put: 'return string.sub(timed_id, 14, 21)'
       }

@@ -27,8 +27,8 @@ const redisOptions: Mutation[] = [
     edits: [
       {
         file: lua('prelude-moves'),
-        find: `done = retract_row(rest, '"expired"', rest) == 'retracted'`,
-        put: 'local offset, row, options = find_in_log(rest) if offset then remove(rest, offset, row, options) done = true end'
+        find: `append('r', row_id, retraction_tail(offset, id, reason, Unread.counts(), key))`,
+        put: `if reason ~= '"expired"' then append('r', row_id, retraction_tail(offset, id, reason, Unread.counts(), key)) end`
       }
     ],
     store: 'redis',
@@ -37,23 +37,41 @@ const redisOptions: Mutation[] = [
   },
   {
     name: 'a replacement leaves the old notification in the log',
-    edits: [{ file: lua('prelude-moves'), find: 'remove(replaced, options.offset, row_at(options.offset), options)', put: '' }],
+    edits: [{ file: lua('prelude-shared'), find: "redis.call('LSET', log, offset - floor - 1, 'x' .. string.sub(text, 1, 41))", put: '' }],
     store: 'redis',
     faults: [],
     rules: ['collapsed']
   },
   {
     name: 'a replacement does not lower the unread count',
+    edits: [{ file: lua('publish-usual'), find: 'if counts_as_unread(state) then unread = unread - 1 end', put: '' }],
+    store: 'redis',
+    faults: [],
+    rules: ['unread']
+  },
+  {
+    name: 'the usual publish does not store options',
     edits: [
       {
-        file: lua('prelude-moves'),
-        find: 'remove(replaced, options.offset, row_at(options.offset), options)',
-        put: 'local before = unread remove(replaced, options.offset, row_at(options.offset), options) unread = before'
+        file: lua('publish-usual'),
+        find: 'store_options(hash, expiries, id, timed_id .. tag, offset, expires_at, actions, key)',
+        put: "if expires_at == '' then store_options(hash, expiries, id, timed_id .. tag, offset, expires_at, actions, key) end"
       }
     ],
     store: 'redis',
     faults: [],
-    rules: ['unread']
+    rules: ['expired', 'collapsed', 'answer']
+  },
+  {
+    name: 'the usual publish does not note the nearest expiry',
+    edits: [
+      { file: lua('publish-usual'), find: "if is_nearest or (nearest ~= '0' and old_expires_at == nearest) then", put: 'if false then' }
+    ],
+    store: 'redis',
+    faults: [],
+    users: 40,
+    seconds: 25,
+    rules: ['expired']
   },
   {
     name: 'a later answer overwrites the first',
@@ -64,7 +82,9 @@ const redisOptions: Mutation[] = [
   },
   {
     name: 'an answered notification expires',
-    edits: [{ file: lua('answer'), find: "cancel_expiry('l' .. id, options.expires_at)", put: '' }],
+    edits: [
+      { file: lua('answer'), find: 'cancel_expiry(expiry_member(options.offset, options.collapse_key), options.expires_at)', put: '' }
+    ],
     store: 'redis',
     faults: [],
     rate: 150,

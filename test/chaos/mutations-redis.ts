@@ -204,7 +204,7 @@ export const redisMutations: Mutation[] = [
     edits: [
       {
         file: lua('prelude-moves'),
-        find: "append('r', row_id, retraction_tail(offset, id, reason, Unread.counts(), options and options.collapse_key or ''))",
+        find: "append('r', row_id, retraction_tail(offset, id, reason, Unread.counts(), key))",
         put: ''
       }
     ],

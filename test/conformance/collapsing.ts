@@ -30,6 +30,31 @@ export const collapsing: Example[] = [
     }
   },
   {
+    name: 'one that is replaced leaves no state, no expiry, no options and no answer',
+    settings: { rateLimit: 0 },
+    run: async (t, stage) => {
+      const { clock, store, user } = stage
+      const expiring = (ms: number) => ({ ...options, actions: ['ok'], expiresAt: clock.now + ms })
+      await stage.fill(1, 9)
+      await stage.send(10, { options: expiring(1000) })
+      await stage.send(11, { options: expiring(3000) })
+      t.match(await store.advance(user), { expired: 0, nextAt: clock.now + 3000 }, 'the expiry of the older one is cancelled')
+      t.match(await store.answer({ user, id: idOf(11), action: 'ok', deviceId: 'phone' }), { status: 'answered' })
+      await stage.send(12, { options: expiring(2000) })
+      t.match(await store.advance(user), { nextAt: clock.now + 2000 })
+      t.match(await store.answer({ user, id: idOf(11), action: 'ok', deviceId: 'phone' }), { status: 'unknown' })
+      await marked(store, { user, target: { ids: [idOf(12)] }, state: 'seen' })
+      await stage.send(13, { options })
+      await stage.send(14, { options: { actions: ['ok'] } })
+      const { rows, unread, states, answers } = await stage.log()
+      t.match(await store.advance(user), { nextAt: 0 })
+      t.same(rows.slice(9).map(rowKind), ['x', 'x', 'a', 'x', 's', 'n', 'n'])
+      t.same([unread, states.size, answers.size], [11, 0, 0])
+      t.match(await store.answer({ user, id: idOf(13), action: 'ok', deviceId: 'phone' }), { status: 'notOffered' })
+      t.match(await store.answer({ user, id: idOf(14), action: 'ok', deviceId: 'phone' }), { status: 'answered' })
+    }
+  },
+  {
     name: 'notifications with other collapse keys, or without one, are not replaced',
     run: async (t, stage) => {
       await stage.send(1, { options: { collapseKey: 'a' } })

@@ -40,7 +40,7 @@ export const expiring: Example[] = [
     }
   },
   {
-    name: 'notifications expire in order of time, then of id',
+    name: 'notifications expire in order of time, then in the order of the log',
     run: async (t, stage) => {
       const { now } = stage.clock
       await stage.send(1, { options: { expiresAt: now + 2000 } })
@@ -52,7 +52,23 @@ export const expiring: Example[] = [
       const retracted = texts(rows)
         .slice(3)
         .map((text) => /"id":"([^"]+)"/.exec(text)?.[1])
-      t.same(retracted, [idOf(2), idOf(3), idOf(1)])
+      t.same(retracted, [idOf(3), idOf(2), idOf(1)])
+    }
+  },
+  {
+    name: 'the order of the log is that of its offsets, not of their digits',
+    settings: { rateLimit: 0 },
+    run: async (t, stage) => {
+      const expiring = { options: { expiresAt: stage.clock.now + 1000 } }
+      for (let number = 1; number <= 11; number++) await stage.send(number, expiring)
+      stage.clock.advance(1000)
+      t.match(await stage.store.advance(stage.user), { expired: 11, nextAt: 0 })
+      const { rows } = await stage.log()
+      const retracted = texts(rows).flatMap((text) => /"id":"([^"]+)","reason"/.exec(text)?.[1] ?? [])
+      t.same(
+        retracted,
+        Array.from({ length: 11 }, (_, index) => idOf(index + 1))
+      )
     }
   },
   {

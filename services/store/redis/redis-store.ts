@@ -333,7 +333,7 @@ export class RedisStore implements Store {
 function optionsText(options: PublishOptions | undefined): string {
   if (options === undefined) return ''
   const { level = 0, expiresAt = 0, deliverAt = 0, actions = [], collapseKey = '' } = options
-  return `${level} ${expiresAt} ${deliverAt} ${actions.join(',') || '.'} ${collapseKey}`
+  return `${expiresAt} ${deliverAt} ${actions.join(',') || '.'} ${collapseKey} ${level}`
 }
 
 /** Returns the arguments of `inbox.lua`. An empty list is not the same as no list: the words for it match nothing. */

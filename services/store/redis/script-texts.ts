@@ -24,6 +24,7 @@ const REGISTRY_TTL_MS = 24 * 3600 * 1000
 /** Files that begin each script of a log, and those that begin each batch script. */
 const LOG_PRELUDE = [
   'prelude-clock',
+  'prelude-shared',
   'prelude-row',
   'prelude-wake',
   'prelude-load',
@@ -32,7 +33,10 @@ const LOG_PRELUDE = [
   'prelude',
   'prelude-moves'
 ]
-const BATCH_PRELUDE = ['prelude-clock', 'prelude-wake', 'prelude-batch']
+const BATCH_PRELUDE: Record<BatchScript, string[]> = {
+  'publish-usual': ['prelude-clock', 'prelude-shared', 'prelude-wake', 'prelude-batch'],
+  'ack-usual': ['prelude-clock', 'prelude-wake', 'prelude-batch']
+}
 
 /** Stands in a batch script for the names of an item's fields, where they are the parameters of a function. */
 const ITEM = '@item'
@@ -84,7 +88,7 @@ function logPrelude(name: ScriptName): string {
 function batchPrelude(name: BatchScript, constants: Constants): string {
   const { each } = scripts[name]
   const single = withConstants(constants, `${locals(each)}${logPrelude(each)}${parts(each).body}`)
-  return `${itemKeys(each)}local function each(KEYS, ARGV)\n${single}end\n${BATCH_PRELUDE.map(source).join('')}`
+  return `${itemKeys(each)}local function each(KEYS, ARGV)\n${single}end\n${BATCH_PRELUDE[name].map(source).join('')}`
 }
 
 /** Declares the constants that a text uses in front of it. */

@@ -23,7 +23,7 @@ local function answer()
   if make_room(false) and not Options.get(id) then return { 'unknown' } end
   local text = int(now) .. ' ' .. action .. ' ' .. device
   Options.set('a' .. id, text)
-  cancel_expiry('l' .. id, options.expires_at)
+  cancel_expiry(expiry_member(options.offset, options.collapse_key), options.expires_at)
   local from = states_of({ id })[id]
   if counts_as_unread(from) then
     Unread.change(from, 'read')

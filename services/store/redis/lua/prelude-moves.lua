@@ -54,19 +54,16 @@ local function unschedule(waiting, at)
   cancel_expiry('s' .. Waiting.scheduled_turn(at, waiting.no), waiting.expires_at)
 end
 
--- Empties the row of a notification in the log, and removes its state, options and answer.
-local function remove(id, offset, row, options)
+-- Removes the state of a notification that leaves the log.
+local function remove_state(id)
   Unread.change(states_of({ id })[id], 'removed')
   redis.call('HDEL', STATES, id)
-  redis.call('LSET', LOG, offset - floor - 1, rewritten(row, 'x', ''))
-  changes = changes + 1
-  if options then Options.remove(id, options) end
 end
 
--- Finds a notification in the log. Returns its offset, its row and its options. If it was folded into a digest, returns nil, nil, 'folded'.
+-- Finds a notification in the log. Returns its offset and its row; nil, and whether it was folded into a digest, if it is not there.
 local function find_in_log(id)
   local options = Options.get(id)
-  if options then return options.offset, row_at(options.offset), options end
+  if options then return options.offset, row_at(options.offset) end
   local offset, found, folded
   each_row(top, function(row, at)
     local kind = kind_of(row)
@@ -78,29 +75,39 @@ local function find_in_log(id)
       for _, named in ipairs(ids_in(row)) do folded = folded or named == id end
     end
   end)
-  return offset, found, not offset and folded and 'folded' or nil
+  return offset, found or folded
 end
 
--- Retracts a notification that is in the log, and appends an `r` row with the id `row_id`. `reason` is JSON.
+-- Retracts the notification at an offset, for which make_room made room: empties its row, removes its state, options and answer, and appends an
+-- `r` row with the id `row_id`. `reason` is JSON.
+local function retract_at(offset, row, key, reason, row_id)
+  local id = id_of(row)
+  remove_state(id)
+  redis.call('LSET', LOG, offset - floor - 1, rewritten(row, 'x', ''))
+  changes = changes + 1
+  Options.remove({ [id] = offset }, { [id] = key })
+  append('r', row_id, retraction_tail(offset, id, reason, Unread.counts(), key))
+end
+
+-- Retracts a notification that is in the log.
 local function retract_row(id, reason, row_id)
-  local offset, row, options = find_in_log(id)
-  if offset and make_room(false) then offset, row, options = find_in_log(id) end
-  if not offset then return options or 'unknown' end
-  remove(id, offset, row, options)
-  append('r', row_id, retraction_tail(offset, id, reason, Unread.counts(), options and options.collapse_key or ''))
+  local offset, row = find_in_log(id)
+  if offset and make_room(false) then offset, row = find_in_log(id) end
+  if not offset then return row and 'folded' or 'unknown' end
+  retract_at(offset, row, Options.collapse_keys()[id] or '', reason, row_id)
   return 'retracted'
 end
 
 -- Appends a notification, for which make_room made room. It replaces the one with the same collapse key. Returns how many nodes were woken.
 local function append_notification(id, tail, accepted)
-  local replaced = accepted.collapse_key ~= '' and has_options and redis.call('HGET', OPTIONS, 'l' .. accepted.collapse_key)
-  if replaced then
-    local options = Options.get(replaced)
-    remove(replaced, options.offset, row_at(options.offset), options)
-    tail = '"replaces":"' .. replaced .. '",' .. tail
-  end
-  local woken = append('n', id, tail)
-  Options.add(id, top, accepted)
+  local key = accepted.collapse_key
+  local old = key ~= '' and has_options and redis.call('HGET', OPTIONS, 'l' .. key)
+  local woken = append('n', id, old and replacing_tail(collapsed_id(old), tail) or tail)
+  Options.add(id, accepted)
+  if not old then return woken end
+  remove_state(collapsed_id(old))
+  if empty_replaced(LOG, OPTIONS, EXPIRIES, floor, old, key) ~= '0' then times_changed = true end
+  changes = changes + 1
   return woken
 end
 
@@ -196,11 +203,22 @@ if nearest_at ~= 0 and nearest_at <= wall then
     return true
   end
 
+  -- Retracts a notification in the log that has expired. The row has the id of its notification, because one step may append many retractions.
+  local function expire_in_log(offset, key)
+    local row = row_at(offset)
+    if not row or kind_of(row) ~= 'n' or (make_room(false) and offset <= floor) then return false end
+    retract_at(offset, row, key, '"expired"', id_of(row))
+    return true
+  end
+
   times_changed = true
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', EXPIRIES, '-inf', int(wall), 'LIMIT', 0, EXPIRE_BATCH)) do
     local kind, rest, done = string.sub(member, 1, 1), string.sub(member, 2), nil
-    -- The row has the id of its notification: one step may append many retractions, and an argument is one id.
-    if kind == 'l' then done = retract_row(rest, '"expired"', rest) == 'retracted' else done = expire_waiting(kind, rest) end
+    if kind == 'l' then
+      done = expire_in_log(tonumber(string.sub(rest, 1, 12)), string.sub(rest, 13))
+    else
+      done = expire_waiting(kind, rest)
+    end
     if done then expired = expired + 1 else redis.call('ZREM', EXPIRIES, member) end
     if kind == 'p' and done then note_release() end
   end

@@ -1,13 +1,15 @@
 -- Reads and writes the options of a user's notifications, the answers to them, and the times at which they expire or are delivered. For a
 -- user whose notifications have no options, none of these keys exists, and no command is run for them.
 --
--- @key OPTIONS    hash: 'i<id>' -> options of a notification in the log | 'a<id>' -> its answer, '<answered at> <action> <device>'
---                 | 'l<collapse key>' -> id in the log | 'p<collapse key>' -> score in PARKED | 's<collapse key>' -> turn in SCHEDULED
+-- @key OPTIONS    hash: 'l<collapse key>' -> the notification in the log | 'p<collapse key>' -> score in PARKED
+--                 | 's<collapse key>' -> turn in SCHEDULED | 'i<id>' -> options of a notification in the log that has actions
+--                 | 'a<id>' -> its answer, '<answered at> <action> <device>'
 -- @key SCHEDULED  zset: a waiting notification, whose number has 12 digits -> time of delivery
--- @key EXPIRIES   zset: 'l<id>' | 'p<score in PARKED>' | 's<turn in SCHEDULED>' -> time of expiry
+-- @key EXPIRIES   zset: 'l<offset, 12 digits><collapse key>' | 'p<score in PARKED>' | 's<turn in SCHEDULED>' -> time of expiry
 -- @key TIMES      zset of the bucket: user -> the nearest time in EXPIRIES or SCHEDULED
 --
--- The options of a notification in the log: '<offset> <expires at> <actions, joined by commas, or .> <collapse key>'.
+-- 'i<id>' is '<offset> <expires at> <actions, joined by commas> <collapse key>'. 'l<collapse key>' is '<the row without kind and tail><offset>
+-- <expires at> <a if it has actions, else .>', so that a notification is replaced without reading its row.
 -- A turn in SCHEDULED: '<time of delivery>:<number>'.
 
 -- Functions for waiting notifications, the members of PARKED and SCHEDULED. They are fields of a table because a Lua chunk may have at most 200
@@ -90,7 +92,7 @@ local function cancel_expiry(member, at)
   redis.call('ZREM', EXPIRIES, member)
 end
 
--- Returns the options of a notification in the log, or nil: offset, time of expiry, actions, collapse key.
+-- Returns the options of a notification in the log that has actions, or nil: offset, time of expiry, actions, collapse key.
 function Options.get(id)
   local text = has_options and redis.call('HGET', OPTIONS, 'i' .. id)
   if not text then return nil end
@@ -98,30 +100,47 @@ function Options.get(id)
   return { offset = tonumber(offset), expires_at = tonumber(expires_at), actions = actions, collapse_key = key }
 end
 
--- Stores the options of a notification that is now in the log.
-function Options.add(id, offset, accepted)
+-- Stores the options of a notification whose row was just appended.
+function Options.add(id, accepted)
   if not Waiting.has_options(accepted) then return end
-  Options.set('i' .. id, int(offset) .. ' ' .. int(accepted.expires_at) .. ' ' .. accepted.actions .. ' ' .. accepted.collapse_key)
-  if accepted.collapse_key ~= '' then Options.set('l' .. accepted.collapse_key, id) end
-  note_expiry('l' .. id, accepted.expires_at)
+  has_options, Options.changed = true, true
+  if accepted.expires_at > 0 then times_changed = true end
+  local header = string.format('%013.0f', now) .. id .. chain
+  store_options(OPTIONS, EXPIRIES, id, header, int(top), int(accepted.expires_at), accepted.actions, accepted.collapse_key)
 end
 
--- Removes the options and the answer of a notification in the log.
-function Options.remove(id, options)
-  redis.call('HDEL', OPTIONS, 'i' .. id, 'a' .. id)
-  cancel_expiry('l' .. id, options.expires_at)
-  local field = 'l' .. options.collapse_key
-  if options.collapse_key ~= '' and redis.call('HGET', OPTIONS, field) == id then redis.call('HDEL', OPTIONS, field) end
-end
-
--- Removes the options and the answers of notifications whose rows leave the log.
-function Options.remove_all(ids)
-  if not has_options then return end
-  for _, id in ipairs(ids) do
-    local options = Options.get(id)
-    if options then Options.remove(id, options) end
+-- Returns id -> collapse key of the notifications in the log that have one.
+function Options.collapse_keys()
+  local key_by_id = {}
+  if not has_options then return key_by_id end
+  local fields = redis.call('HGETALL', OPTIONS)
+  for i = 1, #fields, 2 do
+    if string.sub(fields[i], 1, 1) == 'l' then key_by_id[collapsed_id(fields[i + 1])] = string.sub(fields[i], 2) end
   end
-  if parked == 0 and redis.call('EXISTS', OPTIONS) == 0 then has_options = false end
+  return key_by_id
+end
+
+-- Removes the options, answers and expiries of notifications that leave the log: id -> offset.
+function Options.remove(offset_by_id, key_by_id)
+  if not has_options then return end
+  local fields, members = {}, {}
+  for id, offset in pairs(offset_by_id) do
+    local key = key_by_id[id] or ''
+    fields[#fields + 1] = 'i' .. id
+    fields[#fields + 1] = 'a' .. id
+    if key ~= '' then fields[#fields + 1] = 'l' .. key end
+    members[#members + 1] = expiry_member(offset, key)
+  end
+  for from = 1, #fields, 1000 do redis.call('HDEL', OPTIONS, unpack(fields, from, math.min(from + 999, #fields))) end
+  if nearest_at == 0 and not times_changed then return end
+  for from = 1, #members, 1000 do
+    if redis.call('ZREM', EXPIRIES, unpack(members, from, math.min(from + 999, #members))) > 0 then times_changed = true end
+  end
+end
+
+-- Notes that the user has no options, if none are left.
+function Options.forget_if_none()
+  if has_options and parked == 0 and redis.call('EXISTS', OPTIONS, EXPIRIES) == 0 then has_options = false end
 end
 
 -- Removes the options, answers and expiries of all notifications in the log.
@@ -153,11 +172,4 @@ function Options.answers_of(ids)
     end
   end
   return answers
-end
-
--- Returns the time of the next expiry or delivery; 0 if there is none.
-local function read_nearest()
-  local expiry = redis.call('ZRANGE', EXPIRIES, 0, 0, 'WITHSCORES')[2]
-  local delivery = redis.call('ZRANGE', SCHEDULED, 0, 0, 'WITHSCORES')[2]
-  return math.min(tonumber(expiry or delivery or 0), tonumber(delivery or expiry or 0))
 end

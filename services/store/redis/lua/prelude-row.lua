@@ -26,11 +26,6 @@ local function is_entry(row)
   return kind == 'n' or kind == 'd'
 end
 
--- Returns the tag of a row that follows one with the tag `previous`. `timed_id` is its time, 13 digits, and its id.
-local function tag_after(previous, timed_id)
-  return string.sub(redis.sha1hex(previous .. timed_id), 1, 8)
-end
-
 -- Returns the row with another kind and tail. Time, id and tag stay.
 local function rewritten(row, kind, tail)
   return kind .. string.sub(row, 2, 42) .. tail

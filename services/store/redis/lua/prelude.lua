@@ -60,10 +60,13 @@ local function keep_bodies(ids)
 end
 
 local function drop(to)
-  local ids, keyed = {}, redis.call('EXISTS', KEYED) == 1 and {}
-  each_row(to, function(row)
+  local ids, offset_by_id, keyed = {}, {}, redis.call('EXISTS', KEYED) == 1 and {}
+  each_row(to, function(row, offset)
     local kind, id = kind_of(row), id_of(row)
-    if kind == 'n' then ids[#ids + 1] = id end
+    if kind == 'n' then
+      ids[#ids + 1] = id
+      offset_by_id[id] = offset
+    end
     if not is_entry(row) then changes = changes - 1 end
     if keyed and (kind == 'n' or kind == 'x') then keyed[#keyed + 1] = id end
     if keyed and kind == 'd' then
@@ -76,7 +79,8 @@ local function drop(to)
     Unread.change(states[id], 'removed')
     if states[id] then redis.call('HDEL', STATES, id) end
   end
-  Options.remove_all(ids)
+  Options.remove(offset_by_id, Options.collapse_keys())
+  Options.forget_if_none()
   redis.call('LTRIM', LOG, to - floor, -1)
   floor = to
   local first = row_at(floor + 1)
@@ -192,7 +196,7 @@ local function append(kind, id, tail)
   chain = tag_after(chain, timed_id)
   local row = kind .. timed_id .. chain .. tail
   if redis.call('RPUSH', LOG, row) == 1 then
-    redis.call('PEXPIRE', LOG, nearest_at == 0 and META_TTL_MS or 2 * META_TTL_MS)
+    redis.call('PEXPIRE', LOG, (has_options or nearest_at ~= 0) and 2 * META_TTL_MS or META_TTL_MS)
     oldest = now
   end
   if kind == 'n' or kind == 'd' then count_notification() else changes = changes + 1 end
@@ -276,18 +280,13 @@ local function times_text()
   return table.concat(steps, ',')
 end
 
--- Writes the time of the user's next expiry or delivery to TIMES.
-local function note_nearest()
-  nearest_at = read_nearest()
-  if nearest_at == 0 then redis.call('ZREM', TIMES, user) else redis.call('ZADD', TIMES, int(nearest_at), user) end
-end
-
 -- Writes the fields of meta that changed, and the time of the next release if the clamped limiter moves it. Renews the expiry of the user's
--- keys once in a sixteenth of META_TTL_MS. A delivery or an expiry can be 30 days ahead, so keys of a user with one live twice as long.
+-- keys once in a sixteenth of META_TTL_MS. A delivery or an expiry can be 30 days ahead, so keys of a user with options live twice as long.
 local function save()
   if epoch == '' then return end
-  local had_times = nearest_at ~= 0
-  if times_changed then note_nearest() end
+  local lived_long = (meta[14] or '0') ~= '0' or meta[15] == '1'
+  if times_changed then nearest_at = tonumber(note_nearest(EXPIRIES, SCHEDULED, TIMES, user)) end
+  local lives_long = nearest_at ~= 0 or has_options
   local fields = {}
   local function put(name, value, index)
     if value ~= (meta[index] or (name == 'l' and '' or '0')) then
@@ -311,7 +310,7 @@ local function save()
   put('d', int(nearest_at), 14)
   put('j', has_options and '1' or '0', 15)
   if Unread.known and Unread.is_stored then put('s', int(Unread.known) .. ' ' .. Unread.stamp(), 16) end
-  local renew = now >= tonumber(meta[11] or 0) or revoked ~= tonumber(meta[10] or 0) or (nearest_at ~= 0 and not had_times)
+  local renew = now >= tonumber(meta[11] or 0) or revoked ~= tonumber(meta[10] or 0) or (lives_long and not lived_long)
   if renew then put('x', int(now + math.floor(META_TTL_MS / 16)), 11) end
   if #fields > 0 then redis.call('HSET', META, unpack(fields)) end
   if not renew then
@@ -322,9 +321,9 @@ local function save()
     end
     return
   end
-  local ttl = nearest_at == 0 and META_TTL_MS or 2 * META_TTL_MS
+  local ttl = lives_long and 2 * META_TTL_MS or META_TTL_MS
   for _, key in ipairs({ LOG, STATES, KEYED, PARKED, CURSORS, BODIES }) do redis.call('PEXPIRE', key, ttl) end
-  if has_options or nearest_at ~= 0 then
+  if lives_long then
     for _, key in ipairs({ OPTIONS, SCHEDULED, EXPIRIES }) do redis.call('PEXPIRE', key, ttl) end
   end
   -- Meta has the revocation, which must outlive every token that was issued before it.

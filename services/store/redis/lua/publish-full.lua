@@ -3,14 +3,14 @@
 -- @arg keyed      '1' if an Idempotency-Key made the id
 -- @arg tail       the row's tail
 -- @arg half_life  seconds; 0: none
--- @arg options    '<level> <expires at, or 0> <deliver at, or 0> <actions, joined by commas, or .> <collapse key>'; '' for none
+-- @arg options    '<expires at, or 0> <deliver at, or 0> <actions, joined by commas, or .> <collapse key> <level>'; '' for none
 -- Returns a line: 'accepted <epoch> <offset> <nodes woken> <replayed> <id8>' | 'parked <release at> <replayed>'
 --         | 'scheduled <deliver at> <replayed>' | 'recalled' | 'expired' | 'full <retry after ms>' | 'scheduled-full <retry after ms>' | 'conflict'
 local key, body = key_of(id), string.sub(id, 13)
 local accepted = { half_life = half_life, level = 0, expires_at = 0, actions = '.', collapse_key = '' }
 local deliver_at = 0
 if options ~= '' then
-  local level, expires_at, at, actions, collapse_key = string.match(options, '^(%-?%d+) (%d+) (%d+) ([^ ]+) (.*)$')
+  local expires_at, at, actions, collapse_key, level = split_options(options)
   accepted.level, accepted.expires_at, deliver_at = tonumber(level), tonumber(expires_at), tonumber(at)
   accepted.actions, accepted.collapse_key = actions, collapse_key
 end

@@ -1,8 +1,9 @@
 -- Publishes for many users. Carries out the usual case in few commands: the log exists, nothing is parked, the rate has room, and nothing
--- is to be trimmed, forgotten or renewed. publish-full.lua carries out the rest.
+-- is to be trimmed, forgotten, expired, delivered or renewed. publish-full.lua carries out the rest, and is the specification.
 -- @arg clock, new_epoch, items  as in prelude-batch.lua
 -- Returns for each item: the line of publish-full.lua | 'error <message>'
-local FULL = MAX_ENTRIES + math.floor(MAX_ENTRIES / 10)
+local ENTRIES_FULL = MAX_ENTRIES + math.floor(MAX_ENTRIES / 10)
+local CHANGES_FULL = CHANGES_BOUND + math.floor(CHANGES_BOUND / 10)
 
 -- Returns the limiter's times with this one added; nil if the rate has no room. Of the times that stay only the first is rewritten, from
 -- a step to a time.
@@ -23,22 +24,38 @@ end
 
 -- Returns the line; nil if the case is not the usual one. Nothing has changed then.
 return carry_out(function(@item)
-  if keyed ~= '0' or options ~= '' then return nil end
+  if keyed ~= '0' then return nil end
   local meta_key, log = stem .. META_KIND .. user, stem .. LOG_KIND .. user
   local meta = call('HMGET', meta_key, 'e', 't', 'f', 'a', 'o', 'q', 'x', 'u', 'l', 'g', 'c', 'd')
   local epoch = meta[1]
   if not epoch then return nil end
   local offset, now = (meta[2] or 0) + 1, wall
   if tonumber(meta[4] or 0) > now then return nil end
-  local length = offset - (meta[3] or 0)
-  if length == 1 or length - (meta[11] or 0) > FULL or offset % FORGET_EVERY == 0 or (meta[6] or '0') ~= '0' then return nil end
-  if meta[12] and meta[12] ~= '0' and tonumber(meta[12]) <= now then return nil end
+  local floor, changes, nearest = meta[3] or 0, tonumber(meta[11] or 0), meta[12] or '0'
+  local length = offset - floor
+  if length == 1 or length - changes > ENTRIES_FULL or changes > CHANGES_FULL then return nil end
+  if offset % FORGET_EVERY == 0 or (meta[6] or '0') ~= '0' then return nil end
+  if nearest ~= '0' and tonumber(nearest) <= now then return nil end
   if tonumber(meta[5] or 0) <= aged - RETENTION_MS or now >= tonumber(meta[7] or 0) then return nil end
   local times = with_time(meta[9] or '', now)
   if not times then return nil end
 
+  local expires_at, actions, key, hash, expiries, old, is_hash_new, is_expiry_new = '0', '.', '', nil, nil, nil, false, false
+  if options ~= '' then
+    local deliver_at
+    expires_at, deliver_at, actions, key = split_options(options)
+    if tonumber(deliver_at) > now or (expires_at ~= '0' and tonumber(expires_at) <= now) then return nil end
+    hash, expiries = stem .. OPTIONS_KIND .. user, stem .. EXPIRIES_KIND .. user
+    old = key ~= '' and call('HGET', hash, 'l' .. key)
+    is_hash_new = not old and (key ~= '' or actions ~= '.') and call('EXISTS', hash) == 0
+    is_expiry_new = expires_at ~= '0' and call('EXISTS', expiries) == 0
+    -- When a user has options for the first time, all their keys begin to live longer.
+    if (is_hash_new or is_expiry_new) and call('HGET', meta_key, 'j') ~= '1' then return nil end
+    if old then tail = replacing_tail(collapsed_id(old), tail) end
+  end
+
   local timed_id = string.format('%013.0f', now) .. id
-  local tag = string.sub(redis.sha1hex((meta[10] or epoch) .. timed_id), 1, 8)
+  local tag = tag_after(meta[10] or epoch, timed_id)
   local row = 'n' .. timed_id .. tag .. tail
   if call('RPUSH', log, row) ~= length then
     call('RPOP', log)
@@ -47,6 +64,28 @@ return carry_out(function(@item)
   local registry = stem .. REGISTRY_KIND .. user
   local nodes = call('HKEYS', registry)
   local woken = #nodes == 0 and 0 or #wake_nodes(nodes, registry, stem .. COUNTERS_KIND, user, offset, epoch, row)
-  call('HSET', meta_key, 't', offset, 'u', (meta[8] or 0) + 1, 'a', now, 'l', times, 'g', tag)
+  local unread = (meta[8] or 0) + 1
+  if options ~= '' then
+    store_options(hash, expiries, id, timed_id .. tag, offset, expires_at, actions, key)
+    if is_hash_new then call('PEXPIRE', hash, 2 * META_TTL_MS) end
+    if is_expiry_new then call('PEXPIRE', expiries, 2 * META_TTL_MS) end
+    local old_expires_at
+    if old then
+      old_expires_at = empty_replaced(log, hash, expiries, floor, old, key)
+      local states, old_id = stem .. STATES_KIND .. user, collapsed_id(old)
+      local state = call('HGET', states, old_id)
+      if state then call('HDEL', states, old_id) end
+      if counts_as_unread(state) then unread = unread - 1 end
+    end
+    local is_nearest = expires_at ~= '0' and (nearest == '0' or tonumber(expires_at) < tonumber(nearest))
+    if is_nearest or (nearest ~= '0' and old_expires_at == nearest) then
+      call('HSET', meta_key, 'd', note_nearest(expiries, stem .. SCHEDULED_KIND .. user, stem .. TIMES_KIND, user))
+    end
+  end
+  if old then
+    call('HSET', meta_key, 't', offset, 'u', unread, 'a', now, 'l', times, 'g', tag, 'c', changes + 1)
+  else
+    call('HSET', meta_key, 't', offset, 'u', unread, 'a', now, 'l', times, 'g', tag)
+  end
   return 'accepted ' .. epoch .. ' ' .. offset .. ' ' .. woken .. ' 0 ' .. tag
 end)
