@@ -29,7 +29,7 @@ export function typePatterns(text: string): string[] {
   const patterns = text.split(',')
   if (patterns.length > MAX_PATTERNS || !patterns.every((pattern) => PATTERN.test(pattern))) {
     throw new errors.InvalidRequest(
-      `type must be a list of at most ${MAX_PATTERNS}, separated by commas: each is a type, or a prefix of types with * at its end`
+      `type must be a list of up to ${MAX_PATTERNS} types or prefixes, separated by commas; a prefix ends in *, as in sync.*`
     )
   }
   return patterns

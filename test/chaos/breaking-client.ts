@@ -54,6 +54,7 @@ export class BreakingClient {
   /** The newest event id in a frame to the client. */
   #lastEventId = ''
   #unread = 0
+  #unseen = 0
   #isCaughtUp = false
   #quiet = true
   /** Starts to break the current connection, if there is one. */
@@ -118,7 +119,7 @@ export class BreakingClient {
   /** Returns the journal of a device. Only for clients that acknowledge: the others may miss rows. */
   deviceJournal(): DeviceJournal {
     const { user, device, events } = this
-    return { user, device, events, unread: this.#unread, lastEventId: this.#lastEventId }
+    return { user, device, events, unread: this.#unread, unseen: this.#unseen, lastEventId: this.#lastEventId }
   }
 
   async #run(): Promise<void> {
@@ -229,7 +230,7 @@ export class BreakingClient {
     switch (frame.type) {
       case 'hello':
         connection.from = parseEventId(frame.resume.from)
-        this.#unread = frame.unread
+        this.#count(frame)
         this.#window = frame.limits.maxUnacked
         this.#unacknowledged = 0
         if (connection.asked) this.#acknowledge(frame.resume.from, connection, wire)
@@ -245,7 +246,7 @@ export class BreakingClient {
         if (frame.ref !== undefined) this.#settle(frame.ref, frame)
         break
       case 'caughtUp':
-        this.#unread = frame.unread
+        this.#count(frame)
         this.#isCaughtUp = true
         this.#reached(frame.eventId, connection)
         if (this.#habit === 'guide') this.#acknowledge(frame.eventId, connection, wire)
@@ -268,7 +269,10 @@ export class BreakingClient {
       const bytes = JSON.stringify(frame).length
       connection.received.push(id)
       connection.bytes = Math.min(connection.bytes ?? bytes, bytes)
-      if (frame.replay === undefined) this.#unread += added
+      if (frame.replay === undefined) {
+        this.#unread += added.unread
+        this.#unseen += added.unseen
+      }
       if (!this.#seen.has(id)) {
         this.#seen.add(id)
         this.#lastShown = eventId
@@ -289,11 +293,16 @@ export class BreakingClient {
       const { id, action, answeredAt, deviceId } = frame
       this.events.push({ type: 'answered', at: now, id, answer: { action, answeredAt, deviceId } })
     } else if (frame.type === 'digest') this.events.push({ type: 'digest', at: now, ids: frame.ids })
-    if (frame.type !== 'notification') this.#unread = frame.unread
+    if (frame.type !== 'notification') this.#count(frame)
     this.#unacknowledged += 1
     if (this.#habit !== 'guide' && this.#unacknowledged < this.#window / 2) return
     this.#unacknowledged = 0
     this.#acknowledge(eventId, connection, wire)
+  }
+
+  #count({ unread, unseen }: { unread: number; unseen?: number }): void {
+    this.#unread = unread
+    this.#unseen = unseen ?? this.#unseen
   }
 
   #reached(eventId: string, connection: ClientConnection): void {

@@ -58,7 +58,7 @@ function device(name: string): DeviceJournal {
 /** A journal of five notifications on two devices; one notification is marked as read. */
 function clean(): Journal {
   const rows: LogRow[] = [1, 2, 3, 4, 5].map((number) => ({ kind: 'n', at: START + number * 200, id: idOf(number) }))
-  rows.push({ kind: 's', at: START + 1100, id: idOf(99), ids: [idOf(2)], state: 'read', unread: 4 })
+  rows.push({ kind: 's', at: START + 1100, id: idOf(99), ids: [idOf(2)], state: 'read', unread: 4, unseen: 4 })
   const log: UserLog = {
     user: 'alice',
     epoch: 'e',
@@ -67,6 +67,7 @@ function clean(): Journal {
     parked: 0,
     scheduled: 0,
     unread: 4,
+    unseen: 4,
     rows,
     states: { [idOf(2)]: 'read' },
     answers: {}
@@ -122,14 +123,21 @@ t.test('a clean journal breaks nothing', async (t) => {
   t.same(check(clean()), [])
 })
 
+/** Marks the second notification as seen, not as read. */
+function markAsSeen({ journal, log, rows }: Parts): void {
+  Object.assign(rows[5] as LogRow, { state: 'seen', unread: 5 })
+  Object.assign(log, { unread: 5, states: { [idOf(2)]: 'seen' } })
+  for (const each of journal.devices) Object.assign(each, { unread: 5, unseen: 4 })
+}
+
 /** Recalls the fourth notification, in the log and on all devices. */
 function recallFourth(journal: Journal): void {
   const [log] = journal.logs as [UserLog]
   journal.recalls.push({ user: 'alice', id: idOf(4), status: 204, doneAt: START + 1150 })
   ;(log.rows[3] as LogRow).kind = 'x'
-  log.rows.push({ kind: 'r', at: START + 1150, id: idOf(98), ids: [idOf(4)], unread: 3 })
+  log.rows.push({ kind: 'r', at: START + 1150, id: idOf(98), ids: [idOf(4)], unread: 3, unseen: 3 })
   log.top = 7
-  log.unread = 3
+  Object.assign(log, { unread: 3, unseen: 3 })
   for (const each of journal.devices) {
     each.unread = 3
     each.events.push({ type: 'retract', at: START + 1160, id: idOf(4) })
@@ -147,9 +155,9 @@ function limitThird(journal: Journal, expiresAt: number): void {
 function expireThird(journal: Journal, at: number): void {
   const [log] = journal.logs as [UserLog]
   ;(log.rows[2] as LogRow).kind = 'x'
-  log.rows.push({ kind: 'r', at, id: idOf(3), ids: [idOf(3)], unread: 3, reason: 'expired' })
+  log.rows.push({ kind: 'r', at, id: idOf(3), ids: [idOf(3)], unread: 3, unseen: 3, reason: 'expired' })
   log.top = 7
-  log.unread = 3
+  Object.assign(log, { unread: 3, unseen: 3 })
   for (const each of journal.devices) {
     each.unread = 3
     each.events.push({ type: 'retract', at: at + 10, id: idOf(3), reason: 'expired' })
@@ -162,9 +170,9 @@ const answerOf = (deviceId: string): Answer => ({ action: 'approve', answeredAt:
 function answerThird(journal: Journal): void {
   const [log] = journal.logs as [UserLog]
   const answer = answerOf('phone')
-  log.rows.push({ kind: 'a', at: START + 1200, id: idOf(97), ids: [idOf(3)], unread: 3, options: { answer } })
+  log.rows.push({ kind: 'a', at: START + 1200, id: idOf(97), ids: [idOf(3)], unread: 3, unseen: 3, options: { answer } })
   log.top = 7
-  log.unread = 3
+  Object.assign(log, { unread: 3, unseen: 3 })
   log.states[idOf(3)] = 'read'
   log.answers[idOf(3)] = answer
   const attempt = { user: 'alice', id: idOf(3), action: 'approve', sentAt: START + 1190, doneAt: START + 1210, answer }
@@ -250,8 +258,8 @@ const cases: Record<Rule, { also?: Rule[]; change: (parts: Parts) => void }> = {
     change: ({ journal, phone, rows, log }) => {
       rows.splice(5, 0, { kind: 'n', at: START + 1050, id: idOf(6) })
       log.top = 7
-      log.unread = 5
-      ;(rows[6] as LogRow).unread = 5
+      Object.assign(log, { unread: 5, unseen: 5 })
+      Object.assign(rows[6] as LogRow, { unread: 5, unseen: 5 })
       for (const each of journal.devices) each.unread = 5
       phone.events.push({ type: 'shown', at: START + 1060, id: idOf(6), eventId: eventIdOf(6), replay: false })
     }
@@ -298,6 +306,12 @@ const cases: Record<Rule, { also?: Rule[]; change: (parts: Parts) => void }> = {
   unread: {
     change: ({ rows }) => {
       ;(rows[5] as LogRow).unread = 5
+    }
+  },
+  unseen: {
+    change: (parts) => {
+      markAsSeen(parts)
+      Object.assign(parts.rows[5] as LogRow, { unseen: 5 })
     }
   },
   state: {
@@ -389,7 +403,7 @@ const manyLost =
     const added = Array.from({ length: 70 }, (_, index) => idOf(200 + index))
     for (const [index, id] of added.entries()) rows.push({ kind: 'n', at: START + 1300 + index * 200, id })
     log.top += added.length
-    log.unread += added.length
+    Object.assign(log, { unread: log.unread + added.length, unseen: log.unseen + added.length })
     for (const each of journal.devices) each.unread = log.unread
     const reset = { ...connection(0, 3, 'reset', inFlight), endedAt: START + 30_000 }
     const next = { ...connection(69, 76, 'closed', 0), received: added.slice(63) }
@@ -465,7 +479,7 @@ t.test('an excuse covers no more than it should', async (t) => {
   const trimmed = (kept: number) => (parts: Parts) => {
     parts.log.floor = 5 - kept
     parts.rows.splice(0, 5 - kept)
-    parts.log.unread = kept
+    Object.assign(parts.log, { unread: kept, unseen: kept })
     parts.log.states = {}
     for (const each of parts.journal.devices) each.unread = kept
     parts.journal.maxEntries = 3
@@ -548,8 +562,11 @@ t.test('expiry: a row and each device have two seconds, and the time of a fault'
     parts.journal.devices[1]?.events.splice(4, 2)
     parts.log.rows.splice(3, 2)
     parts.log.top = 5
-    for (const row of parts.rows.slice(3)) row.unread = row.kind === 's' ? 2 : 1
-    parts.log.unread = 1
+    for (const row of parts.rows.slice(3)) {
+      const count = row.kind === 's' ? 2 : 1
+      Object.assign(row, { unread: count, unseen: count })
+    }
+    Object.assign(parts.log, { unread: 1, unseen: 1 })
     for (const each of parts.journal.devices) each.unread = 1
     parts.phone.events.push(connected, { ...(shown as DeviceEvent), at: START + 3600, replay } as DeviceEvent)
     parts.phone.events.push({ ...(retract as DeviceEvent), at: START + 3700 })
@@ -579,7 +596,7 @@ t.test('answers: the first one counts, and ends the expiry', async (t) => {
         expireThird(journal, START + 1400)
         log.top = 8
         delete log.states[idOf(3)]
-        ;(rows.at(-1) as LogRow).unread = 3
+        Object.assign(rows.at(-1) as LogRow, { unread: 3, unseen: 3 })
       })
     ),
     ['answer'],
@@ -591,7 +608,7 @@ t.test('answers: the first one counts, and ends the expiry', async (t) => {
       const [log] = journal.logs as [UserLog]
       log.rows.pop()
       log.top = 6
-      log.unread = 4
+      Object.assign(log, { unread: 4, unseen: 4 })
       delete log.states[idOf(3)]
       for (const each of journal.devices) each.unread = 4
     }),
@@ -631,11 +648,11 @@ t.test('replacement: the old row is emptied, and counts no more', async (t) => {
     broken(
       replaced(({ rows, log, journal }) => {
         ;(rows[3] as LogRow).kind = 'x'
-        log.unread = 3
+        Object.assign(log, { unread: 3, unseen: 3 })
         for (const each of journal.devices) each.unread = 3
       })
     ),
-    ['collapsed', 'unread'],
+    ['collapsed', 'unread', 'unseen'],
     'none is left'
   )
 })
@@ -654,9 +671,9 @@ t.test('the schedule: on time, unless the rate or a fault delays it', async (t) 
       due(START - 1200, ({ journal, rows, publishes, log }) => {
         rows.splice(0, 4)
         publishes.splice(0, 4)
-        Object.assign(rows[1] as LogRow, { ids: [], unread: 1 })
+        Object.assign(rows[1] as LogRow, { ids: [], unread: 1, unseen: 1 })
         log.top = 2
-        log.unread = 1
+        Object.assign(log, { unread: 1, unseen: 1 })
         log.states = {}
         ;(publishes[0]?.attempts[0]?.result as { eventId: string }).eventId = ''
         for (const each of journal.devices) {
@@ -672,10 +689,23 @@ t.test('the schedule: on time, unless the rate or a fault delays it', async (t) 
   t.same(broken(due(START + 1000, ({ log }) => (log.scheduled = 1))), ['scheduled'], 'one is still scheduled')
 })
 
+t.test('a seen notification is unread, and not unseen', async (t) => {
+  t.same(broken(markAsSeen), [])
+  const seen = (change: (parts: Parts) => void) => (parts: Parts) => {
+    markAsSeen(parts)
+    change(parts)
+  }
+  t.same(broken(seen(({ log }) => Object.assign(log, { unseen: 5 }))), ['unseen'], 'the store counts it')
+  t.same(broken(seen(({ phone }) => Object.assign(phone, { unseen: 5 }))), ['unseen'], 'a device counts it')
+  t.same(broken(seen(({ phone }) => Object.assign(phone, { unseen: undefined }))), [], 'a client that counts no unseen ones')
+  t.same(broken(seen(({ rows }) => Object.assign(rows[5] as LogRow, { unseen: undefined }))), [], 'a row of an earlier version')
+})
+
 t.test('the list of a client counts a live notification unless it takes the place of an unread one', async (t) => {
   const list = new ShownList()
-  const show = (id: string, options: { collapseKey?: string; replaces?: string } = {}): number =>
+  const showAll = (id: string, options: { collapseKey?: string; replaces?: string } = {}) =>
     list.apply({ type: 'notification', notification: { id, ...options } })
+  const show = (...of: Parameters<typeof showAll>): number => showAll(...of).unread
   t.equal(show('one', { collapseKey: 'key' }), 1)
   t.equal(show('two', { collapseKey: 'key', replaces: 'one' }), 0)
   list.apply({ type: 'state', ids: ['two'], state: 'read' })
@@ -686,6 +716,9 @@ t.test('the list of a client counts a live notification unless it takes the plac
   list.apply({ type: 'answered', id: 'five' })
   t.equal(show('six', { replaces: 'five' }), 1, 'an archived one stays archived')
   t.equal(show('seven', { replaces: 'unknown' }), 0, 'one that the client does not know is taken as unread')
+  list.apply({ type: 'state', ids: ['seven'], state: 'seen' })
+  t.same(showAll('eight', { replaces: 'seven' }), { unread: 0, unseen: 1 }, 'a seen one is unread, and not unseen')
+  t.same(showAll('nine', { replaces: 'eight' }), { unread: 0, unseen: 0 })
   list.apply({ type: 'retract', id: 'other', collapseKey: 'key' })
   list.apply({ type: 'state', ids: ['four'], state: 'read' })
   t.equal(show('eight', { replaces: 'four' }), 0, 'a retraction removes those of its key, too')

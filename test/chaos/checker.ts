@@ -25,6 +25,7 @@ export const rules = {
   answer: 'a notification has one answer, which every device and every device that answered agree on, and does not expire after it',
   scheduled: 'a scheduled notification is not shown early, and is in the log or parked 2 s after its time',
   unread: 'at every row with an unread count, and on every device at the end, the count equals a recount of the log',
+  unseen: 'the same for the notifications that are not even seen',
   state: 'the states in the store equal those of the log’s rows',
   idempotency: 'one Idempotency-Key with one body makes one notification, and one id has one place in the log',
   answered: 'a repeat is answered with the outcome of the first request: no id that does not exist, and not parked if it was recalled',

@@ -111,7 +111,7 @@ function storeOf({ store, folder, settings, redis, cluster }: World): Store {
 }
 
 async function readLog(store: Store, user: string): Promise<UserLog> {
-  const { head, first, parked, scheduled, unread } = await store.queue(user)
+  const { head, first, parked, scheduled, unread, unseen } = await store.queue(user)
   const floor = first.offset === 0 ? head.offset : first.offset - 1
   const position = { epoch: head.epoch, offset: floor, id8: '' }
   const backlog = await store.read({ user, position, seen: undefined, limit: 1_000_000 })
@@ -124,6 +124,7 @@ async function readLog(store: Store, user: string): Promise<UserLog> {
     parked,
     scheduled,
     unread,
+    unseen,
     rows: rows.map(logRow),
     states: Object.fromEntries(states),
     answers: Object.fromEntries(answers)
@@ -134,24 +135,24 @@ function logRow(row: Buffer): LogRow {
   const common = { kind: rowKind(row), at: rowTime(row), id: rowId(row) }
   switch (common.kind) {
     case 's': {
-      const { ids, state, unread } = stateChangeIn(row)
-      return { ...common, ids, state, unread }
+      const { ids, state, unread, unseen } = stateChangeIn(row)
+      return { ...common, ids, state, unread, unseen }
     }
     case 'r': {
-      const { id, unread, reason } = retractionIn(row)
-      return { ...common, ids: [id], unread, reason }
+      const { id, unread, unseen, reason } = retractionIn(row)
+      return { ...common, ids: [id], unread, unseen, reason }
     }
     case 'a': {
-      const { id, unread, action, answeredAt, deviceId } = answeredIn(row)
-      return { ...common, ids: [id], unread, options: { answer: { action, answeredAt, deviceId } } }
+      const { id, unread, unseen, action, answeredAt, deviceId } = answeredIn(row)
+      return { ...common, ids: [id], unread, unseen, options: { answer: { action, answeredAt, deviceId } } }
     }
     case 'n': {
       const options = shownOptions(notificationIn(row))
       return Object.keys(options).length === 0 ? common : { ...common, options }
     }
     case 'd': {
-      const { ids, unread } = digestIn(row)
-      return { ...common, ids, unread }
+      const { ids, unread, unseen } = digestIn(row)
+      return { ...common, ids, unread, unseen }
     }
     default:
       return common

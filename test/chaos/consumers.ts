@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url'
 import { WebSocket } from 'ws'
 import type { Belfry, BelfryError, BelfryOptions, WebSocketConstructor } from '../../packages/client/src/index.ts'
 import { signToken } from '../../services/auth/signing.ts'
-import type { Answer } from '../../services/protocol/index.ts'
+import type { Answer, State } from '../../services/protocol/index.ts'
 import { Answering, type AnswerReply } from './answering.ts'
 import type { AnswerAttempt, DeviceEvent, DeviceJournal } from './journal.ts'
 import { PlainClient } from './plain-client.ts'
@@ -187,12 +187,13 @@ export class Device {
 
   journal(): DeviceJournal {
     const { user, device, events, belfry } = this
-    return { user, device, events, unread: belfry.unread, lastEventId: belfry.lastEventId }
+    const { unseen } = belfry as { unseen?: number }
+    return { user, device, events, unread: belfry.unread, unseen, lastEventId: belfry.lastEventId }
   }
 
   #mark(id: string): void {
     const marked = this.belfry
-      .mark(id, this.#random() < 0.7 ? 'read' : 'archived')
+      .mark(id, markOf(this.#random()))
       .catch(() => undefined)
       .finally(() => this.#marks.delete(marked))
     this.#marks.add(marked)
@@ -243,4 +244,8 @@ export function makeDevices(world: World, sdk: Sdk, users: string[], seed: numbe
   return users.flatMap((user, number) =>
     ['phone', 'laptop', PLAIN].map((device, which) => new Device(world, sdk, user, device, seed + number * 3 + which))
   )
+}
+
+function markOf(random: number): State {
+  return random < 0.3 ? 'seen' : random < 0.8 ? 'read' : 'archived'
 }

@@ -78,7 +78,7 @@ function faultsOf(ledger: Ledger, row: Buffer, isAnswered: boolean, now: number,
 /** Checks one user's log against the answers. Returns its number of rows. */
 async function check(t: Test, store: EmbeddedStore, user: string, ledger: Ledger, when: string): Promise<number> {
   const now = Date.now()
-  const { head, first, parked, scheduled, unread, devices } = await store.queue(user)
+  const { head, first, parked, scheduled, unread, unseen, devices } = await store.queue(user)
   const position = { epoch: head.epoch, offset: 0, id8: '' }
   const { rows, states, answers } = await store.read({ user, position, seen: undefined, limit: 1e9 })
   const wrong: string[] = ledger.disputes.map((dispute) => `two answers: ${JSON.stringify(dispute)}`)
@@ -110,6 +110,7 @@ async function check(t: Test, store: EmbeddedStore, user: string, ledger: Ledger
     if (kind === 'n') wrong.push(...faultsOf(ledger, row, answers.has(id), now, idByKey))
   }
   if (unread !== counted) wrong.push(`unread is ${unread}, counted ${counted}`)
+  if (unseen !== counted) wrong.push(`unseen is ${unseen}, counted ${counted}, and none is seen`)
   if (states.size > stateRows) wrong.push('a state without its row')
   let waiting = 0
   let due = 0

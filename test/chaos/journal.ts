@@ -135,8 +135,9 @@ export interface DeviceJournal {
   user: string
   device: string
   events: DeviceEvent[]
-  /** At the end of the run. */
+  /** At the end of the run. `unseen` is undefined if the client does not count them. */
   unread: number
+  unseen?: number | undefined
   lastEventId: string
 }
 
@@ -184,6 +185,7 @@ export interface UserLog {
   parked: number
   scheduled: number
   unread: number
+  unseen: number
   rows: LogRow[]
   /** State by id, for ids that are not unread. */
   states: Record<string, State>
@@ -199,8 +201,9 @@ export interface LogRow {
   ids?: string[]
   /** `s`: the new state. */
   state?: State
-  /** `s`, `r`, `d`, `a`: the unread count in the row. */
+  /** `s`, `r`, `d`, `a`: the counts in the row. Rows of earlier versions have no `unseen`. */
   unread?: number
+  unseen?: number
   /** `r`: the reason. */
   reason?: string
   /** `n`: its options; `a`: the answer. */

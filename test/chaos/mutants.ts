@@ -34,7 +34,7 @@ export interface Outcome {
 async function mutate(mutation: Pick<Mutation, 'edits'>, folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
-  const parts = ['app.js', 'cli.js', 'config.js', 'server.js', 'server-options.js', 'plugins', 'routes', 'services', 'packages']
+  const parts = ['app.js', 'cli.js', 'config.js', 'server.js', 'server-options.js', 'plugins', 'pages', 'routes', 'services', 'packages']
   await Promise.all(parts.map((part) => cp(join(BUILD, part), join(folder, part), { recursive: true })))
   await compileEdited([{ edits: mutation.edits, out: '.' }], folder)
 }

@@ -200,6 +200,20 @@ export const redisMutations: Mutation[] = [
     rules: ['unread']
   },
   {
+    name: 'a recall of a seen notification keeps the number of the seen ones',
+    edits: [
+      {
+        file: lua('prelude-moves'),
+        find: "Unread.change(states_of({ id })[id], 'removed')",
+        put: 'if counts_as_unread(states_of({ id })[id]) then unread = unread - 1 end'
+      }
+    ],
+    store: 'redis',
+    faults: [],
+    rate: 200,
+    rules: ['unseen']
+  },
+  {
     name: 'a recall is not sent to devices',
     edits: [
       {

@@ -1,5 +1,6 @@
 import type { BelfryOptions } from '../../packages/client/src/index.ts'
 import type { NotificationFrame, RowFrame } from '../../services/protocol/index.ts'
+import type { UnreadCounts } from '../../services/store/row.ts'
 import type { AnswerReply } from './answering.ts'
 import type { ShownList } from './shown-list.ts'
 
@@ -14,6 +15,7 @@ interface Frame extends AnswerReply {
   eventId?: string
   replay?: true
   unread?: number
+  unseen?: number
   ref?: number
   reason?: string
   id?: string
@@ -39,6 +41,7 @@ interface Socket {
  */
 export class PlainClient {
   unread = 0
+  unseen = 0
   lastEventId = ''
   state = 'disconnected'
   readonly #url: string
@@ -168,16 +171,18 @@ export class PlainClient {
   async #handle(frame: Frame): Promise<void> {
     if (frame.type === 'hello') {
       this.unread = frame.unread ?? 0
+      this.unseen = frame.unseen ?? 0
       this.lastEventId = frame.resume?.from ?? ''
       this.#enter('connected')
       return
     }
     if (frame.type === 'gap') return void (await this.#emit('gap', frame))
     if (frame.eventId === undefined) return
-    const added = frame.type === 'caughtUp' ? 0 : this.#list.apply(frame as unknown as RowFrame)
+    const added = frame.type === 'caughtUp' ? undefined : this.#list.apply(frame as unknown as RowFrame)
     if (frame.type === 'notification') await this.#show(frame, added)
     else {
       this.unread = frame.unread ?? this.unread
+      this.unseen = frame.unseen ?? this.unseen
       if (frame.type === 'retract' || frame.type === 'answered') this.#emit(frame.type, frame)
     }
     this.lastEventId = frame.eventId
@@ -187,8 +192,11 @@ export class PlainClient {
     }
   }
 
-  async #show({ eventId, replay, answer, notification }: Frame, added: number): Promise<void> {
-    if (replay !== true) this.unread += added
+  async #show({ eventId, replay, answer, notification }: Frame, added: UnreadCounts | undefined): Promise<void> {
+    if (replay !== true && added !== undefined) {
+      this.unread += added.unread
+      this.unseen += added.unseen
+    }
     if (notification === undefined || this.#shown.has(notification.id)) return
     this.#shown.add(notification.id)
     await this.#emit('notification', { notification, answered: answer, eventId, replay: replay === true })

@@ -4,36 +4,44 @@ import type { DeviceJournal, LogRow, UserLog } from './journal.ts'
 import type { KnownOptions } from './known-options.ts'
 
 /**
- * Compares the unread counts of rows and devices with a recount. The rows' counts are compared only in a whole log: after trimming, or
+ * Compares the counts of rows and devices, unread and unseen, with a recount. The rows' counts are compared only in a whole log: after trimming, or
  * after superseded changes were emptied, the history is not known. The devices' counts are compared only if the store lost nothing,
  * because devices are not told of the loss, and if no notification reached its age while the counts were read.
  *
  * A row that was replaced is emptied, and no row tells so. It leaves the count where the next one of its collapse key is.
  */
 export function checkCounts(
-  { user, rows, floor, unread, states }: UserLog,
+  { user, rows, floor, unread, unseen, states }: UserLog,
   known: KnownOptions,
   devices: DeviceJournal[],
-  breach: (rule: 'unread' | 'state', text: string) => void
+  breach: (rule: 'unread' | 'unseen' | 'state', text: string) => void
 ): void {
   const counted = new Map<string, State>()
   const idByKey = new Map<string, string>()
+  const recount = { unread: 0, unseen: 0 }
   const isUnread = (id: string): boolean => counted.has(id) && countsAsUnread(counted.get(id))
+  const add = (state: State | undefined, by: 1 | -1): void => {
+    if (state === 'unread' || state === 'seen') recount.unread += by
+    if (state === 'unread') recount.unseen += by
+  }
   const leave = (id: string): void => {
-    if (isUnread(id)) count -= 1
+    add(counted.get(id), -1)
     counted.delete(id)
   }
   const mark = (id: string, state: State): void => {
-    if (isUnread(id)) count -= 1
-    if (counted.has(id)) counted.set(id, state)
-    if (isUnread(id)) count += 1
+    if (!counted.has(id)) return
+    add(counted.get(id), -1)
+    counted.set(id, state)
+    add(state, 1)
   }
-  let count = 0
   // The collapse key of a notification is not known if no publisher and no device knows it.
   const strangers = rows.filter(({ kind, id }) => kind === 'x' && !known.ids.has(id)).map(({ id }) => id)
   const isWhole = floor === 0 && strangers.length === 0 && !rows.some(({ kind }) => kind === '-')
   const compare = (row: LogRow, index: number): void => {
-    if (isWhole && row.unread !== count) breach('unread', `${user}: row ${index + 1} has the count ${row.unread}, a recount gives ${count}`)
+    for (const rule of ['unread', 'unseen'] as const) {
+      if (isWhole && row[rule] !== undefined && row[rule] !== recount[rule])
+        breach(rule, `${user}: row ${index + 1} has ${row[rule]} ${rule}, a recount gives ${recount[rule]}`)
+    }
   }
   for (const [index, row] of rows.entries()) {
     const { kind, id, ids = [] } = row
@@ -44,18 +52,23 @@ export function checkCounts(
         idByKey.set(key, id)
       }
       counted.set(id, 'unread')
-      count += 1
+      add('unread', 1)
       continue
     }
     if (kind === 's') for (const marked of ids) mark(marked, row.state as State)
     if (kind === 'a') for (const answered of ids) if (isUnread(answered)) mark(answered, 'read')
     if (kind === 'r') for (const retracted of ids) leave(retracted)
-    if (row.unread !== undefined) compare(row, index)
+    compare(row, index)
   }
   for (const id of strangers) leave(id)
-  if (unread !== count) breach('unread', `${user}: the store has ${unread}, a recount of the log gives ${count}`)
-  for (const device of devices) {
-    if (device.unread !== unread) breach('unread', `${user} ${device.device}: the device has ${device.unread}, the store ${unread}`)
+  const stored = { unread, unseen }
+  for (const rule of ['unread', 'unseen'] as const) {
+    if (stored[rule] !== recount[rule])
+      breach(rule, `${user}: the store has ${stored[rule]} ${rule}, a recount of the log gives ${recount[rule]}`)
+    for (const { device, [rule]: told } of devices) {
+      if (told !== undefined && told !== stored[rule])
+        breach(rule, `${user} ${device}: the device has ${told} ${rule}, the store ${stored[rule]}`)
+    }
   }
   for (const [id, state] of counted) {
     if ((states[id] ?? 'unread') !== state)

@@ -7,6 +7,7 @@ import type {
   State,
   StateFrame
 } from '../../services/protocol/index.ts'
+import type { UnreadCounts } from '../../services/store/row.ts'
 import { countsAsUnread } from '../../services/store/state.ts'
 import type { ShownOptions } from './journal.ts'
 
@@ -31,6 +32,8 @@ type Change =
   | Pick<AnsweredFrame, 'type' | 'id'>
   | Pick<DigestFrame, 'type'>
 
+const NONE: UnreadCounts = { unread: 0, unseen: 0 }
+
 /**
  * The notifications that a device shows, with their states, as docs/reference/protocol.md tells clients to keep them: a notification takes the
  * place of the one that it replaces and of older ones with its collapse key, and a retraction removes those of its key, too.
@@ -38,8 +41,8 @@ type Change =
 export class ShownList {
   readonly #items = new Map<string, { collapseKey: string | undefined; state: State }>()
 
-  /** Applies a row. Returns by how much a live row without a count of its own changes the unread count. */
-  apply(frame: Change): number {
+  /** Applies a row. Returns by how much a live row without counts of its own changes the counts. */
+  apply(frame: Change): UnreadCounts {
     switch (frame.type) {
       case 'notification': {
         const { id, collapseKey, replaces } = frame.notification
@@ -47,20 +50,21 @@ export class ShownList {
         if (replaces !== undefined) this.#items.delete(replaces)
         this.#removeKey(collapseKey)
         this.#items.set(id, { collapseKey, state: frame.state ?? 'unread' })
-        return 1 - (replaced !== undefined && countsAsUnread(replaced) ? 1 : 0)
+        const isUnread = replaced !== undefined && countsAsUnread(replaced)
+        return { unread: isUnread ? 0 : 1, unseen: replaced === 'unread' ? 0 : 1 }
       }
       case 'state':
         for (const id of frame.ids) this.#mark(id, frame.state)
-        return 0
+        return NONE
       case 'retract':
         this.#items.delete(frame.id)
         this.#removeKey(frame.collapseKey)
-        return 0
+        return NONE
       case 'answered':
         if (countsAsUnread(this.#items.get(frame.id)?.state)) this.#mark(frame.id, 'read')
-        return 0
+        return NONE
       case 'digest':
-        return 0
+        return NONE
     }
   }
 
