@@ -12,9 +12,9 @@ t.test('every event has its context', async (t) => {
   off()
   server.publish()
   const ids = [notificationOf(1).id]
-  server.append({ type: 'state', eventId: '', ids, state: 'read', unread: 0 })
-  server.append({ type: 'retract', eventId: '', id: ids[0] as string, reason: 'recalled', unread: 0 })
-  server.append({ type: 'digest', eventId: '', count: 2, ids: ['a', 'b'], unread: 2 })
+  server.append({ type: 'state', eventId: '', ids, state: 'read', unread: 0, unseen: 0 })
+  server.append({ type: 'retract', eventId: '', id: ids[0] as string, reason: 'recalled', unread: 0, unseen: 0 })
+  server.append({ type: 'digest', eventId: '', count: 2, ids: ['a', 'b'], unread: 2, unseen: 1 })
   server.last.send({ type: 'error', code: 'BELFRY_ERR_X', message: 'no', temporary: true, retryAfterMs: 800 })
   await until(() => heard('digest').length > 0 && heard('error').length > 0, 'all events')
   const row = { replay: false, leader: true }
@@ -22,10 +22,15 @@ t.test('every event has its context', async (t) => {
   t.strictSame(heard('notification'), [notification])
   t.strictSame(heard('toast'), [{ ...notification, tag: notificationOf(1).id }])
   t.strictSame(structuredClone(heard('notification')), [notification], 'a context can be posted')
-  t.strictSame(heard('marked'), [{ ...row, eventId: server.eventId(2), ids, state: 'read', unread: 0 }])
-  t.strictSame(heard('retract'), [{ ...row, eventId: server.eventId(3), id: ids[0], reason: 'recalled', unread: 0 }])
-  t.strictSame(heard('digest'), [{ ...row, eventId: server.eventId(4), count: 2, ids: ['a', 'b'], unread: 2 }])
-  t.strictSame(heard('unread'), [{ unread: 1 }, { unread: 0 }, { unread: 2 }])
+  t.strictSame(heard('marked'), [{ ...row, eventId: server.eventId(2), ids, state: 'read', unread: 0, unseen: 0 }])
+  t.strictSame(heard('retract'), [{ ...row, eventId: server.eventId(3), id: ids[0], reason: 'recalled', unread: 0, unseen: 0 }])
+  t.strictSame(heard('digest'), [{ ...row, eventId: server.eventId(4), count: 2, ids: ['a', 'b'], unread: 2, unseen: 1 }])
+  const counts = [
+    { unread: 1, unseen: 1 },
+    { unread: 0, unseen: 0 },
+    { unread: 2, unseen: 1 }
+  ]
+  t.strictSame(heard('unread'), counts)
   t.strictSame(heard('error'), [{ code: 'BELFRY_ERR_X', message: 'no', temporary: true, retryAfterMs: 800 }])
   t.strictSame(heard('caughtUp'), [{ eventId: '', leader: true }])
 })
@@ -63,19 +68,24 @@ t.test('unread: the count of hello includes replayed rows, but not the rows afte
   const rigged = await rig(t)
   const { server, heard, client } = rigged
   server.greet = (connection) => {
-    connection.hello({ unread: 5, resume: { status: 'resumed', from: '', to: server.eventId(3), pending: 3, parked: 0 } })
+    connection.hello({ unread: 5, unseen: 4, resume: { status: 'resumed', from: '', to: server.eventId(3), pending: 3, parked: 0 } })
     connection.send(rowOf(1, { replay: true }), rowOf(2, { replay: true, state: 'read' }))
     connection.send({ type: 'state', eventId: server.eventId(3), replay: true, ids: ['x'], state: 'read', unread: 1 })
     connection.send(rowOf(4, { replay: true }), rowOf(5, { replay: true, state: 'archived' }), {
       type: 'caughtUp',
       eventId: server.eventId(5),
-      unread: 6
+      unread: 6,
+      unseen: 4
     })
   }
   client.connect()
   await until(() => heard('caughtUp').length > 0, 'caughtUp')
-  t.same(heard('unread'), [{ unread: 5 }, { unread: 6 }])
-  t.equal(client.unread, 6)
+  const counts = [
+    { unread: 5, unseen: 4 },
+    { unread: 6, unseen: 4 }
+  ]
+  t.same(heard('unread'), counts)
+  t.same([client.unread, client.unseen], [6, 4])
   t.same(
     heard('toast').map(({ eventId }) => eventId),
     [server.eventId(1), server.eventId(4)],

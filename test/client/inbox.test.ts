@@ -71,7 +71,7 @@ t.test('loads pages by REST, with the token and a cursor', async (t) => {
   t.same(numbers(inbox), [7, 6, 5, 4, 3, 2, 1])
   t.same(
     server.requests.map(({ url }) => url),
-    ['/v1/me/notifications?limit=50', '/v1/me/notifications?limit=50&cursor=5', '/v1/me/notifications?limit=50&cursor=2']
+    ['/v1/me/notifications?limit=50&count=true', '/v1/me/notifications?limit=50&cursor=5', '/v1/me/notifications?limit=50&cursor=2']
   )
   t.equal(server.requests[0]?.authorization, `Bearer ${tokenOf('alice')}`)
 })
@@ -164,7 +164,8 @@ t.test('a gap during a load reloads after it; a reload that fails is tried again
   const { rest } = server
   const replies: (() => void)[] = []
   server.rest = (url) => new Promise((resolve) => replies.push(() => resolve(rest(url))))
-  const asked = (n: number): string | undefined => server.requests[n - 1]?.url.replace('/v1/me/notifications?limit=50', '')
+  const asked = (n: number): string | undefined =>
+    server.requests[n - 1]?.url.replace('/v1/me/notifications?limit=50', '').replace('&count=true', '')
   const more = inbox.more()
   await until(() => replies.length === 1, 'the page')
   server.last.send({ type: 'gap', reason: 'lost', from: server.eventId(1), to: server.eventId(2), count: 2 }, { type: 'ping', time: 1 })

@@ -146,6 +146,25 @@ t.test('expiries: the nearest first, far ones, answered and read ones', async (t
   client.disconnect()
 })
 
+t.test('one that was answered in time, and expired here before the answer came, is shown again', async (t) => {
+  const { server, client, clock, inbox, heard } = await rig(t)
+  const asked = publish(server, { expiresAt: NOW + 1000, title: 'asked', actions: [{ action: 'yes', title: 'Yes' }] })
+  const lost = publish(server, { expiresAt: NOW + 1000 })
+  await until(() => inbox.list().length === 2, 'two')
+  clock.advance(1000)
+  t.same([inbox.list(), client.unread, heard('retract').length], [[], 0, 2])
+  const answer = { action: 'yes', answeredAt: NOW + 900, deviceId: 'phone' }
+  server.append({ type: 'answered', eventId: '', id: asked.id, ...answer, unread: 0, unseen: 0 })
+  server.append({ type: 'retract', eventId: '', id: lost.id, reason: 'expired', unread: 0, unseen: 0 })
+  server.append({ type: 'answered', eventId: '', id: asked.id, ...answer, unread: 0, unseen: 0 })
+  await until(() => heard('answered').length === 2, 'the answer')
+  t.match(inbox.list(), [{ id: asked.id, title: 'asked', state: 'read', answer, eventId: server.eventId(1) }])
+  t.match(heard('notification').at(-1), { notification: asked, state: 'read', answered: answer })
+  t.same([heard('notification').length, heard('toast').length, heard('retract').length, client.unread], [3, 2, 2, 0], 'once')
+  clock.advance(60_000)
+  t.equal(inbox.list().length, 1, 'it does not expire any more')
+})
+
 t.test('the clock is that of the service, and a machine that slept drops at once what expired', async (t) => {
   const { server, client, clock, inbox } = await rig(t)
   clock.step(3_600_000)

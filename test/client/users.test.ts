@@ -50,11 +50,11 @@ async function rig(
     const user = userOf(connection.token)
     const to = rowOf(user, count).eventId
     const resume = { ...helloFrame().resume, to }
-    connection.hello({ user, unread: count, resume, tokenExpiresAt: clock.now + tokenLifeMs })
+    connection.hello({ user, unread: count, unseen: 1, resume, tokenExpiresAt: clock.now + tokenLifeMs })
     const last = connection.query.get('last_event_id') ?? ''
     const from = last.startsWith(`${user}.`) ? Number(last.split('.')[1]) : 0
     for (let n = from + 1; n <= count; n++) connection.send({ ...rowOf(user, n), replay: true })
-    connection.send({ type: 'caughtUp', eventId: to, unread: count })
+    connection.send({ type: 'caughtUp', eventId: to, unread: count, unseen: 1 })
   }
   const storage = new FakeStorage()
   const page = new FakePage()
@@ -99,7 +99,11 @@ t.test('disconnect() drops the token: the next user gets only their own notifica
   await until(() => heard('caughtUp').length === 1, 'caughtUp')
   t.same(asked, ['connect', 'connect'])
   t.same(heard('user'), [{ user: 'bob', previous: 'alice' }])
-  t.same(heard('unread'), [{ unread: 0 }, { unread: 3 }])
+  const counts = [
+    { unread: 0, unseen: 0 },
+    { unread: 3, unseen: 1 }
+  ]
+  t.same(heard('unread'), counts)
   t.same(titles(), ofUser('bob', 3))
   t.same(
     heard('toast').map(({ notification }) => notification.title),
@@ -175,7 +179,7 @@ t.test('a refresh that returns the token of another user drops everything of the
   t.same(turns, [[[], 0, [], 0, 0, '', true]])
   t.same(
     log.slice(0, 5).map(({ event, ctx }) => (event === 'state' ? (ctx as { state: string }).state : ctx)),
-    [{ user: 'bob', previous: 'alice' }, { unread: 0 }, 'connecting', { unread: 3 }, 'connected']
+    [{ user: 'bob', previous: 'alice' }, { unread: 0, unseen: 0 }, 'connecting', { unread: 3, unseen: 1 }, 'connected']
   )
   t.same(titles(), ofUser('bob', 3))
   t.same(

@@ -19,10 +19,15 @@ import type {
   EventName,
   FetchLike,
   Handler,
+  MarkOptions,
+  MarkResult,
   MarkTarget,
   TerminalContext,
   TransportName
 } from './types.ts'
+
+/** The most ids in one frame: an id has at most 64 characters, and the service accepts frames of 10 KB. */
+const MAX_IDS = 100
 
 /** The client without its platform: `Belfry` is this class on the standard one, tests give their own. */
 export class Client {
@@ -30,6 +35,8 @@ export class Client {
   readonly url: string
   /** Used by an `Inbox` for its requests. */
   readonly fetch: FetchLike | undefined
+  /** Used by an `Inbox` for its delays. */
+  readonly setTimeout: Platform['setTimeout']
   /** The name of the device, whose cursor the service keeps. */
   readonly deviceId: string
   readonly #platform: Platform
@@ -56,6 +63,7 @@ export class Client {
     if (!WebSocket) throw new TypeError('no WebSocket: pass one')
     this.url = base
     this.fetch = options.fetch ?? platform.fetch
+    this.setTimeout = platform.setTimeout
     this.#platform = platform
     this.#events = new Events((event, cause) => {
       if (event !== 'error') this.#emitError('HANDLER', `a handler of '${event}' threw: ${cause}`, cause)
@@ -119,6 +127,11 @@ export class Client {
   /** The number of notifications that are unread or seen; 0 before the first connection. */
   get unread(): number {
     return this.#delivery.unread
+  }
+
+  /** The number of notifications that are unread, not even seen; 0 before the first connection. */
+  get unseen(): number {
+    return this.#delivery.unseen
   }
 
   /** Connects, and stays connected until `disconnect()` or a `terminal` event. Does nothing if that was called before. */
@@ -191,9 +204,18 @@ export class Client {
    * Sets the state of notifications on every device of the user. Resolves with the unread count after it, if the service names it. Without
    * a connection the mark waits for the next one, 10 s at most. Rejects with a `BelfryError`.
    */
-  async mark(target: MarkTarget, state: State = 'read'): Promise<number | undefined> {
-    const what = typeof target === 'object' && 'upTo' in target ? target : { ids: [target].flat() }
-    return (await this.#call({ type: 'mark', state, ...what })).unread
+  async mark(target: MarkTarget, state: State = 'read', options: MarkOptions = {}): Promise<number | undefined> {
+    return (await this.requestMark(target, state, options)).unread
+  }
+
+  /** Marks as `mark()` does, for an `Inbox`. Resolves with all that the service answered. */
+  async requestMark(target: MarkTarget, state: State, { only }: MarkOptions): Promise<MarkResult> {
+    if (typeof target === 'object' && 'upTo' in target) return this.#call({ type: 'mark', state, ...target, ...(only && { only }) })
+    const ids = [target].flat()
+    let result: MarkResult = {}
+    do result = await this.#call({ type: 'mark', state, ids: ids.splice(0, MAX_IDS) })
+    while (ids.length)
+    return result
   }
 
   /**
@@ -305,7 +327,7 @@ export class Client {
     if (!previous) return false
     this.#calls.failAll()
     this.#events.emit('user', { user, previous })
-    this.#events.emit('unread', { unread: 0 })
+    this.#events.emit('unread', { unread: 0, unseen: 0 })
     if (this.#state === 'disconnected') return true
     this.#setState('connecting')
     this.#connection.restart()
@@ -351,7 +373,7 @@ export class Client {
     switch (message.type) {
       case 'status':
         this.#delivery.expiries.sync(message.serverTime)
-        if (message.state === 'connected') this.#delivery.count(message.unread)
+        if (message.state === 'connected') this.#delivery.count(message)
         this.#setState(message.state)
         // The leader cannot send the missed rows again. The service can, to the tab that leads.
         if (this.#delivery.missed(message.last)) this.#tabs?.takeOver()
@@ -369,7 +391,8 @@ export class Client {
     if (!tabs?.isLeader) return
     const { silenceMs: leaseMs } = this.#connection
     const { now: serverTime } = this.#delivery.expiries
-    tabs.post({ type: 'status', from: tabs.id, state: this.#state, unread: this.unread, last: this.lastEventId, leaseMs, serverTime })
+    const { unread, unseen, lastEventId: last } = this
+    tabs.post({ type: 'status', from: tabs.id, state: this.#state, unread, unseen, last, leaseMs, serverTime })
   }
 
   #sendCall(frame: UserFrame): boolean {

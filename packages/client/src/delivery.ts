@@ -1,5 +1,6 @@
 import type {
   Answer,
+  AnsweredFrame,
   CaughtUpFrame,
   GapFrame,
   HelloFrame,
@@ -10,18 +11,24 @@ import type {
 import { Acks } from './acks.ts'
 import { Dedupe } from './dedupe.ts'
 import type { Events } from './events.ts'
-import { Expiries } from './expiries.ts'
+import { Expiries, isUnread, type Tracked } from './expiries.ts'
 import { isAfter, isAtOrBefore } from './order.ts'
 import type { Platform } from './platform.ts'
 import type { Memory } from './storage.ts'
 import type { TabMessage, Tabs } from './tabs.ts'
 import { Toasts } from './toasts.ts'
-import type { Arrival, BelfryEvents, NotificationContext } from './types.ts'
+import type { Arrival, BelfryEvents, Counts, NotificationContext } from './types.ts'
 
 interface Item {
   frame: RowFrame | CaughtUpFrame | GapFrame
-  /** The unread count and the tab that raises the toast. Set for a frame that came from the leader, not over a connection of this tab. */
-  shared?: { unread: number; toast: string }
+  /** The counts and the tab that raises the toast. Set for a frame that came from the leader, not over a connection of this tab. */
+  shared?: Counts & { toast: string }
+}
+
+/** Counts as a frame has them. A service of an older version names no `unseen`. */
+interface NamedCounts {
+  unread: number
+  unseen?: number | undefined
 }
 
 interface DeliveryHost {
@@ -43,8 +50,8 @@ export class Delivery {
   readonly acks: Acks
   readonly toasts: Toasts
   readonly expiries: Expiries
-  /** Ids of the notifications whose expiry this tab noticed, and whose retraction has not arrived yet. */
-  readonly #expired = new Set<string>()
+  /** The notifications whose expiry this tab noticed, by id, until the service retracts them or names an answer. */
+  readonly #expired = new Map<string, Tracked>()
   #queue: Item[] = []
   #isDraining = false
   #isClosed = false
@@ -59,6 +66,7 @@ export class Delivery {
   /** This tab may have missed rows. It ignores those of the leader until it has the leader's position, or leads itself. */
   isBehind = false
   unread = 0
+  unseen = 0
 
   constructor(platform: Platform, events: Events<BelfryEvents>, memory: Memory, host: DeliveryHost) {
     this.#events = events
@@ -68,7 +76,7 @@ export class Delivery {
       this.save()
       return host.ack(eventId)
     })
-    this.expiries = new Expiries(platform, (id, isCounted) => this.#expire(id, isCounted))
+    this.expiries = new Expiries(platform, (item) => this.#expire(item))
     this.toasts = new Toasts({
       tabs: host.tabs,
       raisedTo: () => memory.get('toasted'),
@@ -101,7 +109,8 @@ export class Delivery {
     this.toasts.clear()
   }
 
-  hello({ resume, unread, limits, serverTime }: HelloFrame): void {
+  hello(frame: HelloFrame): void {
+    const { resume, limits, serverTime } = frame
     this.acks.limit(limits.maxUnacked)
     // After a gap the position of a pending acknowledgement is no longer valid.
     if (resume.status === 'gap') this.acks.drop()
@@ -111,7 +120,7 @@ export class Delivery {
     this.isBehind = false
     // The count of `hello` is without what has expired by now.
     this.expiries.sync(serverTime)
-    this.count(unread)
+    this.count(frame)
   }
 
   /** Compares this tab with the leader's position. Returns true if this tab missed rows. */
@@ -121,10 +130,11 @@ export class Delivery {
     return this.isBehind
   }
 
-  count(unread: number): void {
-    if (unread === this.unread) return
+  count({ unread, unseen = Math.min(this.unseen, unread) }: NamedCounts): void {
+    if (unread === this.unread && unseen === this.unseen) return
     this.unread = unread
-    this.#events.emit('unread', { unread })
+    this.unseen = unseen
+    this.#events.emit('unread', { unread, unseen })
   }
 
   push(item: Item): void {
@@ -143,9 +153,9 @@ export class Delivery {
       toasts.assigned(message.to, message.ctxs)
       if (message.to === toasts.tab) toasts.raise(message.ctxs)
     } else {
-      const { frame, unread, toast } = message
+      const { frame, unread, unseen, toast } = message
       if (toast && frame.type === 'notification') toasts.assigned(toast, [arrivalOf(frame, false)])
-      this.push({ frame, shared: { unread, toast } })
+      this.push({ frame, shared: { unread, unseen, toast } })
     }
   }
 
@@ -207,13 +217,13 @@ export class Delivery {
     const id = frame.type === 'notification' ? frame.notification.id : undefined
     if (frame.type === 'caughtUp') {
       this.#dedupe.caughtUp(eventId)
-      this.count(shared?.unread ?? frame.unread)
+      this.count(shared ?? frame)
       this.#share(leader, frame)
       await Promise.all([leader && this.toasts.release(), this.#events.emit('caughtUp', { eventId, leader })])
     } else if (eventId) {
       const check = this.#dedupe.check(eventId, id, leader && !frame.replay)
       if (check === 'hole') return this.#host.hole()
-      if (check !== 'old') this.count(shared ? shared.unread : this.#unreadAfter(frame))
+      if (check !== 'old') this.count(shared ?? this.#countsAfter(frame))
       if (check === 'new') await this.#show(frame, shared)
       else if (shared && shared.toast === this.toasts.tab && frame.type === 'notification') this.toasts.raise([arrivalOf(frame, false)])
     }
@@ -227,9 +237,9 @@ export class Delivery {
     const leader = !shared
     if (frame.type === 'notification') {
       const ctx = arrivalOf(frame, leader)
-      const { notification, state } = ctx
+      const { notification, state, eventId } = ctx
       this.#remove(notification.replaces, notification.collapseKey)
-      const isCurrent = this.expiries.add({ ...notification, state, answer: ctx.answered })
+      const isCurrent = this.expiries.add({ ...notification, state, eventId, answer: ctx.answered })
       const raises = state === 'unread' && isCurrent && !isQuiet(notification) && !isAtOrBefore(frame.eventId, this.#toastedTo)
       const toast = shared ? shared.toast : raises ? this.toasts.assign(ctx) : undefined
       this.#share(leader, frame, toast)
@@ -240,17 +250,14 @@ export class Delivery {
       return
     }
     this.#share(leader, frame)
-    if (frame.type === 'state') this.expiries.mark(frame.ids, frame.state)
-    if (frame.type === 'answered') {
-      this.expiries.answered(frame.id)
-      this.toasts.drop(({ notification }) => notification.id === frame.id)
-    }
+    if (frame.type === 'state') this.expiries.change(frame.ids, { state: frame.state })
+    if (frame.type === 'answered') await this.#answered(frame, leader)
     if (frame.type === 'retract') {
       this.#remove(frame.id, frame.collapseKey)
       if (this.#expired.delete(frame.id)) return
     }
     const { type, ...row } = frame
-    const ctx = { ...row, replay: !!frame.replay, leader, unread: this.unread }
+    const ctx = { ...row, replay: !!frame.replay, leader, unread: this.unread, unseen: this.unseen }
     // Each of these frames has the fields of its event.
     await events.emit(type === 'state' ? 'marked' : type, ctx as BelfryEvents['marked' | 'retract' | 'digest' | 'answered'] as never)
   }
@@ -263,11 +270,27 @@ export class Delivery {
   }
 
   /** A notification has expired: the service's retraction comes later, or not before there is a connection. */
-  #expire(id: string, isCounted: boolean): void {
-    this.#expired.add(id)
+  #expire(item: Tracked): void {
+    const { id, state } = item
+    this.#expired.set(id, item)
     this.#remove(id, undefined)
-    this.count(Math.max(0, this.unread - Number(isCounted)))
-    this.#events.emit('retract', { id, reason: 'expired', unread: this.unread, eventId: '', replay: false, leader: this.#isLeader })
+    const unread = Math.max(0, this.unread - Number(isUnread(state)))
+    const unseen = Math.max(0, this.unseen - Number(state === 'unread'))
+    this.count({ unread, unseen })
+    this.#events.emit('retract', { id, reason: 'expired', unread, unseen, eventId: '', replay: false, leader: this.#isLeader })
+  }
+
+  /** A notification that expired here was answered in time if the service names an answer: shows it again. */
+  async #answered({ id, action, answeredAt, deviceId, replay }: AnsweredFrame, leader: boolean): Promise<void> {
+    const answered = { action, answeredAt, deviceId }
+    this.expiries.change([id], { state: 'read', answer: answered })
+    this.toasts.drop(({ notification }) => notification.id === id)
+    const expired = this.#expired.get(id)
+    if (!expired) return
+    this.#expired.delete(id)
+    const { eventId, state, answer, ...notification } = expired
+    const ctx: Arrival = { notification, eventId, state: 'read', answered, replay: !!replay, leader }
+    await this.#events.emit('notification', this.#answerable(ctx))
   }
 
   /** Adds `answer()`. It is not enumerable, so that apps can still post a context to a worker. */
@@ -278,17 +301,22 @@ export class Delivery {
 
   /** Sends a frame of this tab's connection to the other tabs, before the position moves. */
   #share(leader: boolean, frame: Item['frame'], toast = ''): void {
-    if (leader) this.#host.tabs()?.post({ type: 'row', frame, unread: this.unread, toast })
+    if (leader) this.#host.tabs()?.post({ type: 'row', frame, unread: this.unread, unseen: this.unseen, toast })
   }
 
-  /** Returns the unread count after a row. The count of `hello` includes rows up to `#countedTo`; `caughtUp` corrects that of a replay. */
-  #unreadAfter(frame: RowFrame): number {
-    if (isAtOrBefore(frame.eventId, this.#countedTo)) return this.unread
-    if (frame.type !== 'notification') return frame.unread ?? this.unread
+  /** Returns the counts after a row. Those of `hello` include rows up to `#countedTo`; `caughtUp` corrects those of a replay. */
+  #countsAfter(frame: RowFrame): NamedCounts {
+    const { unread, unseen, expiries } = this
+    if (isAtOrBefore(frame.eventId, this.#countedTo)) return this
+    if (frame.type !== 'notification') return { unread: frame.unread ?? unread, unseen: frame.unseen }
     const { replaces, expiresAt } = frame.notification
+    if (frame.replay || expiries.isOver(expiresAt)) return this
+    const replaced = replaces === undefined ? 'archived' : expiries.stateOf(replaces)
     // With a count of 0, one that this tab does not know was not counted either.
-    const isReplaced = replaces !== undefined && this.unread > 0 && this.expiries.isCounted(replaces)
-    return this.unread + Number(!frame.replay && !isReplaced && !this.expiries.isOver(expiresAt))
+    return {
+      unread: unread + Number(unread === 0 || !isUnread(replaced)),
+      unseen: unseen + Number(unseen === 0 || replaced !== 'unread')
+    }
   }
 
   /** Stores and acknowledges the position, unless another tab leads by now and does so. */

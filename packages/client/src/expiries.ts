@@ -2,18 +2,11 @@ import type { Answer, Notification, State } from '../../../services/protocol/ind
 import { type Platform, TIMER_MAX_MS } from './platform.ts'
 import { Stopwatch } from './stopwatch.ts'
 
-/** A notification as far as its lifetime needs it. */
-export interface Tracked extends Pick<Notification, 'id' | 'expiresAt' | 'collapseKey'> {
+/** A notification with its state and its position in the log. */
+export interface Tracked extends Notification {
   state: State
+  eventId: string
   answer?: Answer | undefined
-}
-
-interface Entry {
-  /** Unix milliseconds by the service's clock; `Infinity` for none. */
-  expiresAt: number
-  key: string | undefined
-  /** The unread count includes the notification. */
-  isCounted: boolean
 }
 
 /**
@@ -22,15 +15,15 @@ interface Entry {
  */
 export class Expiries {
   readonly #platform: Platform
-  readonly #expired: (id: string, isCounted: boolean) => void
-  readonly #entries = new Map<string, Entry>()
+  readonly #expired: (item: Tracked) => void
+  readonly #items = new Map<string, Tracked>()
   readonly #sinceSync: Stopwatch
   #syncedMs: number
   #nearest = Infinity
   #timer: unknown
 
   /** @param expired called when a notification has expired; it is not tracked any more */
-  constructor(platform: Platform, expired: (id: string, isCounted: boolean) => void) {
+  constructor(platform: Platform, expired: (item: Tracked) => void) {
     this.#platform = platform
     this.#expired = expired
     this.#sinceSync = new Stopwatch(platform)
@@ -54,39 +47,33 @@ export class Expiries {
   }
 
   /** Tracks a notification, unless it is tracked. Returns false if it has expired; answered ones do not expire. */
-  add({ id, expiresAt: end = Infinity, collapseKey: key, state, answer }: Tracked): boolean {
-    const expiresAt = answer ? Infinity : end
-    if (this.isOver(expiresAt)) return false
-    if ((key || expiresAt < Infinity) && !this.#entries.has(id)) {
-      this.#entries.set(id, { expiresAt, key, isCounted: isUnread(state) })
-      if (expiresAt < this.#nearest) this.check()
+  add(item: Tracked): boolean {
+    const end = endOf(item)
+    if (this.isOver(end)) return false
+    if ((item.collapseKey || end < Infinity) && !this.#items.has(item.id)) {
+      this.#items.set(item.id, { ...item })
+      if (end < this.#nearest) this.check()
     }
     return true
   }
 
-  /** Returns true if the unread count includes the notification, or if that is not known. */
-  isCounted(id: string): boolean {
-    return this.#entries.get(id)?.isCounted ?? true
+  /** Returns the state of a notification, 'unread' if it is not known. */
+  stateOf(id: string): State {
+    return this.#items.get(id)?.state ?? 'unread'
   }
 
-  /** Takes a state that the service named. */
-  mark(ids: string[], state: State): void {
+  /** Takes a change that the service named. An answered notification does not expire. */
+  change(ids: string[], change: Partial<Tracked>): void {
     for (const id of ids) {
-      const entry = this.#entries.get(id)
-      if (entry) entry.isCounted = isUnread(state)
+      const item = this.#items.get(id)
+      if (item) Object.assign(item, change)
     }
-  }
-
-  /** An answered notification does not expire. */
-  answered(id: string): void {
-    const entry = this.#entries.get(id)
-    if (entry) entry.expiresAt = Infinity
   }
 
   /** Forgets a notification that was taken back or replaced, and the others of its key. */
   remove(id: string | undefined, collapseKey: string | undefined): void {
-    for (const [other, { key }] of this.#entries) {
-      if (other === id || (key && key === collapseKey)) this.#entries.delete(other)
+    for (const [other, { collapseKey: key }] of this.#items) {
+      if (other === id || (key && key === collapseKey)) this.#items.delete(other)
     }
   }
 
@@ -94,11 +81,12 @@ export class Expiries {
   check(): void {
     this.stop()
     const { now } = this
-    for (const [id, { expiresAt, isCounted }] of this.#entries) {
-      if (expiresAt > now) this.#nearest = Math.min(this.#nearest, expiresAt)
+    for (const item of this.#items.values()) {
+      const end = endOf(item)
+      if (end > now) this.#nearest = Math.min(this.#nearest, end)
       else {
-        this.#entries.delete(id)
-        this.#expired(id, isCounted)
+        this.#items.delete(item.id)
+        this.#expired(item)
       }
     }
     if (this.#nearest < Infinity) this.#timer = this.#platform.setTimeout(() => this.check(), Math.min(this.#nearest - now, TIMER_MAX_MS))
@@ -109,6 +97,11 @@ export class Expiries {
     this.#platform.clearTimeout(this.#timer)
     this.#nearest = Infinity
   }
+}
+
+/** Returns the time at which the notification expires, Unix milliseconds by the service's clock; `Infinity` if it does not. */
+function endOf({ expiresAt = Infinity, answer }: Tracked): number {
+  return answer ? Infinity : expiresAt
 }
 
 /** Returns true for the states that the unread count includes. */

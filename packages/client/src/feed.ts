@@ -1,13 +1,14 @@
 import type { Answer, State } from '../../../services/protocol/index.ts'
-import { Inbox, type InboxItem } from './inbox.ts'
+import { Inbox, type InboxItem, type InboxOptions } from './inbox.ts'
 import type { Belfry } from './index.ts'
-import type { ConnectionState, MarkTarget } from './types.ts'
+import type { ConnectionState, Counts, MarkOptions, MarkTarget } from './types.ts'
 
 /** The state of a view of the inbox. Every change makes a new object. */
-export interface FeedSnapshot {
-  /** Newest first, including archived ones. */
+export interface FeedSnapshot extends Counts {
+  /** Newest first, including archived ones unless the filter excludes them. */
   items: readonly InboxItem[]
-  unread: number
+  /** The number of notifications that the filter names, loaded or not; undefined before the first load. */
+  count: number | undefined
   /** There may be older items: `loadMore()` loads them. */
   hasMore: boolean
   state: ConnectionState
@@ -17,7 +18,16 @@ export interface FeedSnapshot {
   error: unknown
 }
 
-export const EMPTY_FEED: FeedSnapshot = { items: [], unread: 0, hasMore: false, state: 'disconnected', loading: false, error: undefined }
+export const EMPTY_FEED: FeedSnapshot = {
+  items: [],
+  count: undefined,
+  unread: 0,
+  unseen: 0,
+  hasMore: false,
+  state: 'disconnected',
+  loading: false,
+  error: undefined
+}
 
 /** An inbox for user interfaces: one snapshot, one listener, and a first page that is loaded once, and again if that failed. */
 export class Feed {
@@ -31,9 +41,9 @@ export class Feed {
   #loading = false
   #error: unknown
 
-  constructor(belfry: Belfry) {
+  constructor(belfry: Belfry, options: InboxOptions = {}) {
     this.#belfry = belfry
-    this.#inbox = new Inbox(belfry)
+    this.#inbox = new Inbox(belfry, options)
     this.#off = [
       this.#inbox.on('change', () => this.#changed()),
       belfry.on('user', () => {
@@ -85,8 +95,12 @@ export class Feed {
     }
   }
 
-  mark(target: MarkTarget, state?: State): Promise<void> {
-    return this.#inbox.mark(target, state)
+  mark(target: MarkTarget, state?: State, options?: MarkOptions): Promise<string[]> {
+    return this.#inbox.mark(target, state, options)
+  }
+
+  seen(ids: readonly string[]): void {
+    this.#inbox.seen(ids)
   }
 
   answer(id: string, action: string): Promise<Answer> {
@@ -105,10 +119,12 @@ export class Feed {
   }
 
   #changed(): void {
-    const { unread, hasMore } = this.#inbox
+    const { unread, unseen, count, hasMore } = this.#inbox
     this.#snapshot = {
       items: this.#inbox.list(),
+      count,
       unread,
+      unseen,
       hasMore,
       state: this.#belfry.state,
       loading: this.#loading,

@@ -5,12 +5,16 @@ import type { Belfry } from './index.ts'
 import { isAfter, isAtOrBefore } from './order.ts'
 import { bindMembers } from './proxies.ts'
 import { getJson } from './rest.ts'
-import type { MarkTarget } from './types.ts'
+import type { Counts, MarkOptions, MarkTarget } from './types.ts'
 
 /** The most live notifications that are kept before the first `load()`. */
 const KEPT_UNLOADED = 1000
 
 const PAGE = 50
+/** The largest page of the service. */
+const MAX_PAGE = 200
+/** `seen()` gathers ids for this time, milliseconds: a list that is scrolled calls it for each row. */
+const GATHER_MS = 300
 
 /** A notification with its state and its position in the log. */
 export interface InboxItem extends Notification {
@@ -22,6 +26,14 @@ export interface InboxItem extends Notification {
   answering?: string
 }
 
+/** The filter of an inbox. */
+export interface InboxOptions {
+  /** Only notifications in these states. `unread` includes `seen`, as the unread count does. Default: all states. */
+  states?: readonly State[] | undefined
+  /** Only notifications of these types, at most 10: each is a type, or a prefix of types with `*` at its end (`sync.*`). Default: all types. */
+  types?: readonly string[] | undefined
+}
+
 /** The fields that change after the notification arrived. */
 type Change = Partial<Pick<InboxItem, 'state' | 'answer' | 'answering'>>
 
@@ -30,10 +42,10 @@ export interface InboxEvents {
   change: { items: readonly InboxItem[]; unread: number }
 }
 
-interface InboxPage {
+interface InboxPage extends Counts {
   items: InboxItem[]
   nextCursor?: string | null
-  unread: number
+  count?: number
 }
 
 /** A mark that has no answer yet. */
@@ -46,36 +58,50 @@ interface PendingMark {
 }
 
 /**
- * The user's inbox: live notifications, and pages of older ones on demand, in step with the user's other tabs and devices. A mark is shown
- * at once and taken back if it fails. When the user changes, the inbox is emptied.
+ * The user's inbox, or the part of it that a filter names: live notifications, and pages of older ones on demand, in step with the user's
+ * other tabs and devices. A mark is shown at once and taken back if it fails. A notification that a mark moves out of the filter leaves the
+ * list, and one that a mark moves into the filter enters it. When the user changes, the inbox is emptied.
  */
 export class Inbox {
   readonly #belfry: Belfry
+  readonly #states: readonly State[] | undefined
+  readonly #types: readonly string[] | undefined
   readonly #events = new Events<InboxEvents>(() => {})
   readonly #unsubscribe: (() => void)[]
-  /** Items with the states that the service named. */
+  /** The known notifications, also those outside of the filter, with the states that the service named. Newest first. */
   #served: readonly InboxItem[] = []
   /** The same items with the states of pending marks. */
+  #known: readonly InboxItem[] = []
+  /** Those of the known items that the filter names. */
   #items: readonly InboxItem[] = []
+  /** The number of notifications that the filter names and that are not known; undefined before the first load. */
+  #unloaded: number | undefined
   #cursor: string | undefined
+  /** The event id of the oldest notification of the loaded pages. */
+  #loadedTo = ''
   #isLoaded = false
   #loading: Promise<void> | undefined
-  /** There was a gap after the loaded pages were requested. */
+  /** The loaded pages are out of date. */
   #isStale = false
+  #isReloading = false
   /** Changes after the page that is being loaded was requested; undefined for removed notifications. */
   #changedDuringLoad: Map<string, Change | undefined> | undefined
   /** In the order of the calls: the last mark of a notification decides its state. */
   readonly #pending = new Set<PendingMark>()
   /** The actions of pending answers, by notification id. */
   readonly #answering = new Map<string, string>()
-  /** The service's unread count, without pending marks. */
-  #servedUnread: number
+  /** The service's counts, without pending marks. */
+  #counts: Counts
+  /** The ids that the next mark of `seen()` has. */
+  readonly #seen = new Set<string>()
 
   /** Follows the events of `belfry` from now on. */
-  constructor(belfry: Belfry) {
+  constructor(belfry: Belfry, { states, types }: InboxOptions = {}) {
     bindMembers(this)
     this.#belfry = belfry
-    this.#servedUnread = belfry.unread
+    this.#states = states?.includes('unread') ? [...states, 'seen'] : states
+    this.#types = types
+    this.#counts = { unread: belfry.unread, unseen: belfry.unseen }
     this.#unsubscribe = [
       belfry.on('user', () => this.#clear()),
       belfry.on('notification', ({ notification, state, eventId, answered }) =>
@@ -83,9 +109,12 @@ export class Inbox {
       ),
       belfry.on('marked', ({ ids, state }) => this.#serve(ids, { state })),
       belfry.on('answered', ({ id, action, answeredAt, deviceId }) => this.#answered(id, { action, answeredAt, deviceId })),
-      belfry.on('retract', ({ id, collapseKey }) => this.#remove([id], collapseKey)),
+      belfry.on('retract', ({ id, collapseKey }) => {
+        this.#expect([id])
+        this.#remove([id], collapseKey)
+      }),
       belfry.on('digest', ({ ids }) => this.#remove(ids)),
-      belfry.on('unread', ({ unread }) => this.#count(unread)),
+      belfry.on('unread', (counts) => this.#count(counts)),
       belfry.on('gap', () => {
         this.#isStale ||= this.#isLoaded || this.#loading !== undefined
         this.#reload()
@@ -104,14 +133,21 @@ export class Inbox {
     for (const off of this.#unsubscribe) off()
   }
 
-  /** The number of notifications that are unread or seen, loaded or not. Pending marks count as done. */
+  /** The number of the user's notifications that are unread or seen, also outside of the filter. Pending marks count as done. */
   get unread(): number {
-    let unread = this.#servedUnread
-    for (const { all } of this.#pending) if (all) return 0
-    for (const [index, { state }] of this.#served.entries()) {
-      unread += Number(isUnread((this.#items[index] as InboxItem).state)) - Number(isUnread(state))
-    }
-    return Math.max(0, unread)
+    return this.#live(this.#counts.unread, isUnread)
+  }
+
+  /** The number of the user's notifications that are unread, not even seen, also outside of the filter. Pending marks count as done. */
+  get unseen(): number {
+    return this.#live(this.#counts.unseen, (state) => state === 'unread')
+  }
+
+  /** The number of notifications that the filter names, loaded or not; undefined before the first load. Pending marks count as done. */
+  get count(): number | undefined {
+    if (this.#unloaded === undefined) return undefined
+    const isEmptied = this.#states?.every(isUnread) && [...this.#pending].some(({ all }) => all)
+    return this.#items.length + (isEmptied ? 0 : this.#unloaded)
   }
 
   /** True if the service has older notifications than the loaded ones. */
@@ -139,15 +175,30 @@ export class Inbox {
     })
   }
 
-  /** Sets a state as `Belfry.mark()` does. If that fails, takes the change back and rejects with a `BelfryError`. */
-  mark(target: MarkTarget, state: State = 'read'): Promise<void> {
-    return this.#mark(target, state, false)
+  /**
+   * Sets a state as `Belfry.mark()` does. Resolves with the ids of the notifications that changed: as the service names them if `only` was
+   * given, else those that this inbox knows. If that fails, takes the change back and rejects with a `BelfryError`.
+   */
+  mark(target: MarkTarget, state: State = 'read', options: MarkOptions = {}): Promise<string[]> {
+    return this.#mark(target, state, options)
   }
 
-  /** Marks all notifications that have arrived as read. Rejects as `mark()` does. */
+  /** Marks all notifications of the user that have arrived as read, also those outside of the filter. Rejects as `mark()` does. */
   async markAllRead(): Promise<void> {
-    const upTo = this.#belfry.lastEventId || this.#items[0]?.eventId
-    if (upTo) await this.#mark({ upTo }, 'read', true)
+    const upTo = this.#belfry.lastEventId || this.#served[0]?.eventId
+    if (upTo) await this.#mark({ upTo }, 'read', {}, true)
+  }
+
+  /** Marks those of the ids as seen that are unread. Calls are gathered into one mark. A mark that fails is taken back: a later call tries again. */
+  seen(ids: readonly string[]): void {
+    const unread = this.#known.filter((item) => item.state === 'unread' && ids.includes(item.id))
+    if (unread.length && !this.#seen.size) {
+      this.#belfry.setTimeout(() => {
+        this.#mark([...this.#seen], 'seen', {}).catch(() => {})
+        this.#seen.clear()
+      }, GATHER_MS)
+    }
+    for (const { id } of unread) this.#seen.add(id)
   }
 
   /**
@@ -170,26 +221,40 @@ export class Inbox {
     }
   }
 
-  async #mark(target: MarkTarget, state: State, all: boolean): Promise<void> {
-    const hit = (item: InboxItem): boolean =>
-      typeof target === 'object' && 'upTo' in target
-        ? raises(item.state, state) && isAtOrBefore(item.eventId, target.upTo)
-        : [target].flat().includes(item.id) && changes(item.state, state)
-    const pending: PendingMark = { ids: new Map(this.#items.filter(hit).map(({ id }) => [id, true])), state, all }
+  async #mark(target: MarkTarget, state: State, options: MarkOptions, all = false): Promise<string[]> {
+    const { only } = options
+    const hit = (item: InboxItem): boolean => {
+      if (only && item.state !== only) return false
+      if (typeof target !== 'object' || !('upTo' in target)) return [target].flat().includes(item.id) && changes(item.state, state)
+      return isAtOrBefore(item.eventId, target.upTo) && (only ? changes : raises)(item.state, state)
+    }
+    const pending: PendingMark = { ids: new Map(this.#known.filter(hit).map(({ id }) => [id, true])), state, all }
     this.#pending.add(pending)
     this.#changed()
     try {
-      const unread = await this.#belfry.mark(target, state)
-      if (!this.#pending.has(pending)) return
-      this.#servedUnread = unread ?? this.#servedUnread
-      this.#set((id) => (pending.ids.get(id) ? { state } : undefined))
+      const { unread = this.#counts.unread, unseen = this.#counts.unseen, ids } = await this.#belfry.requestMark(target, state, options)
+      const changed = ids ?? [...pending.ids.keys()]
+      if (!this.#pending.has(pending)) return changed
+      this.#counts = { unread, unseen }
+      this.#set((id) => (pending.ids.get(id) && changed.includes(id) ? { state } : undefined))
+      return changed
     } finally {
       if (this.#pending.delete(pending)) this.#changed()
     }
   }
 
-  #count(unread: number): void {
-    this.#servedUnread = unread
+  /** Returns a count of the service, changed by the pending marks. */
+  #live(served: number, isCounted: (state: State) => boolean): number {
+    let count = served
+    for (const { all } of this.#pending) if (all) return 0
+    for (const [index, { state }] of this.#served.entries()) {
+      count += Number(isCounted((this.#known[index] as InboxItem).state)) - Number(isCounted(state))
+    }
+    return Math.max(0, count)
+  }
+
+  #count({ unread, unseen }: Counts): void {
+    this.#counts = { unread, unseen }
     this.#changed()
   }
 
@@ -197,7 +262,12 @@ export class Inbox {
   #arrived(item: InboxItem): void {
     const { id, state, replaces } = item
     this.#changedDuringLoad?.set(id, { state })
-    if (replaces) this.#changedDuringLoad?.set(replaces, undefined)
+    if (replaces) {
+      this.#expect([replaces])
+      this.#changedDuringLoad?.set(replaces, undefined)
+    }
+    // A replay may bring a notification of a page that is not loaded.
+    if (this.#unloaded && !this.#isKnown(id) && this.#names(item) && isAtOrBefore(item.eventId, this.#loadedTo)) this.#unloaded--
     this.#insert(item, false)
     if (!this.#isLoaded) this.#served = this.#served.slice(0, KEPT_UNLOADED)
     this.#changed()
@@ -216,6 +286,7 @@ export class Inbox {
 
   /** Takes states that the service named. They stay if a pending mark fails; a pending mark that is older does not overwrite them. */
   #serve(ids: string[], change: Change): void {
+    this.#expect(ids, change.state)
     const changed = this.#changedDuringLoad
     for (const id of ids) if (!changed?.has(id) || changed.get(id)) changed?.set(id, { ...changed.get(id), ...change })
     this.#set((id) => (ids.includes(id) ? change : undefined))
@@ -226,60 +297,111 @@ export class Inbox {
     this.#changed()
   }
 
+  /**
+   * Called before a change: loads the pages again if it may concern the list or its count, and this inbox does not know the notification.
+   *
+   * @param state undefined if the notifications are removed
+   */
+  #expect(ids: string[], state?: State): void {
+    const states = this.#states
+    const isConcerned = state ? states && (this.hasMore || states.includes(state)) : this.hasMore
+    if (!isConcerned || !(this.#isLoaded || this.#loading) || ids.every((id) => this.#isKnown(id))) return
+    this.#isStale = true
+    this.#reload(this.#items.length)
+  }
+
+  #isKnown(id: string): boolean {
+    return this.#served.some((item) => item.id === id)
+  }
+
+  /** Returns true if the notification passes the filter. */
+  #names({ state, type }: InboxItem): boolean {
+    const matches = (pattern: string) => (pattern.endsWith('*') ? type.startsWith(pattern.slice(0, -1)) : type === pattern)
+    return (this.#states?.includes(state) ?? true) && (this.#types?.some(matches) ?? true)
+  }
+
   /** Empties the inbox, because the user changed. A page in progress is requested again. */
   #clear(): void {
     this.#served = []
+    this.#unloaded = undefined
     this.#cursor = undefined
     this.#isLoaded = false
     this.#isStale = false
     this.#changedDuringLoad = undefined
     this.#pending.clear()
     this.#answering.clear()
-    this.#count(0)
+    this.#seen.clear()
+    this.#count({ unread: 0, unseen: 0 })
   }
 
-  /** Loads the first page again after a gap. If that fails, the next connection tries again. */
-  #reload(): void {
-    if (!this.#isStale) return
-    this.#isStale = false
-    this.load().catch(() => {
-      this.#isStale = true
-    })
+  /**
+   * Loads out-of-date pages again: the first one, and more until there are `wanted` notifications. If that fails, the next connection tries
+   * again.
+   */
+  async #reload(wanted = 0): Promise<void> {
+    if (this.#isReloading) return
+    this.#isReloading = true
+    while (this.#isStale) {
+      while (this.#loading) await this.#loading.catch(() => {})
+      this.#isStale = false
+      await this.#load(undefined, wanted).catch(() => {
+        this.#isStale = true
+        this.#isReloading = false
+      })
+      if (!this.#isReloading) return
+    }
+    this.#isReloading = false
   }
 
   /** Loads a page, or returns the load in progress. */
-  #load(cursor: string | undefined): Promise<void> {
-    this.#loading ??= this.#fetch(cursor).finally(() => {
+  #load(cursor: string | undefined, wanted = 0): Promise<void> {
+    this.#loading ??= this.#fetch(cursor, wanted).finally(() => {
       this.#loading = undefined
     })
     return this.#loading
   }
 
-  async #fetch(cursor: string | undefined): Promise<void> {
+  async #fetch(cursor: string | undefined, wanted: number): Promise<void> {
     const changed = new Map<string, Change | undefined>()
     this.#changedDuringLoad = changed
-    const page = await this.#page(cursor).catch((error: unknown) => {
+    const page = await this.#pages(cursor, wanted).catch((error: unknown) => {
       if (this.#changedDuringLoad === changed) throw error
       return undefined
     })
     // The user changed. Load their first page.
-    if (!page || this.#changedDuringLoad !== changed) return this.#fetch(undefined)
+    if (!page || this.#changedDuringLoad !== changed) return this.#fetch(undefined, 0)
+    const { items, nextCursor, count, unread, unseen = this.#counts.unseen } = page
     if (cursor === undefined) this.#served = this.#served.filter(({ id }) => changed.has(id))
-    for (const item of page.items) {
+    const arrived = items.filter(({ id }) => this.#isKnown(id)).length
+    this.#loadedTo = items.at(-1)?.eventId ?? ''
+    // Notifications of older pages, which came by a replay.
+    const older = this.#served.filter((item) => this.#names(item) && isAfter(this.#loadedTo, item.eventId)).length
+    for (const item of items) {
       const change = changed.has(item.id) ? changed.get(item.id) : {}
       const current = { ...item, ...change }
       if (change && this.#belfry.track(current)) this.#insert(current, true)
     }
     this.#changedDuringLoad = undefined
-    this.#cursor = page.nextCursor ?? undefined
+    this.#cursor = nextCursor ?? undefined
+    if (cursor === undefined) this.#unloaded = count && count - items.length - older
+    else if (this.#unloaded !== undefined) this.#unloaded -= items.length - arrived
+    // Corrects the count if the service removed old notifications since the first page.
+    if (this.#unloaded !== undefined && !nextCursor) this.#unloaded = 0
     this.#isLoaded = true
-    if (this.#belfry.state !== 'connected') this.#servedUnread = page.unread
+    if (this.#belfry.state !== 'connected') this.#counts = { unread, unseen }
     this.#changed()
   }
 
-  async #page(cursor: string | undefined): Promise<InboxPage> {
-    const from = cursor === undefined ? '' : `&cursor=${encodeURIComponent(cursor)}`
-    return (await getJson(this.#belfry, `/v1/me/notifications?limit=${PAGE}${from}`)) as InboxPage
+  /** Requests pages until there are `wanted` notifications, at least one page. */
+  async #pages(cursor: string | undefined, wanted: number): Promise<InboxPage> {
+    const limit = Math.min(Math.max(wanted, PAGE), MAX_PAGE)
+    const list = (name: string, values: readonly string[] | undefined) => (values ? `&${name}=${encodeURIComponent(values.join())}` : '')
+    const from = list('cursor', cursor === undefined ? undefined : [cursor]) || '&count=true'
+    const path = `/v1/me/notifications?limit=${limit}${list('state', this.#states)}${list('type', this.#types)}${from}`
+    const page = (await getJson(this.#belfry, path)) as InboxPage
+    if (!page.nextCursor || page.items.length >= wanted) return page
+    const { items, nextCursor } = await this.#pages(page.nextCursor, wanted - page.items.length)
+    return { ...page, items: [...page.items, ...items], nextCursor: nextCursor ?? null }
   }
 
   /** Inserts an item by event id, newest first, in place of those that it replaces. If no comparison is possible, an `older` item goes to the end, others to the top. */
@@ -300,7 +422,8 @@ export class Inbox {
     const changes = new Map<string, Change>()
     for (const { ids, state } of this.#pending) for (const id of ids.keys()) changes.set(id, { state })
     for (const [id, answering] of this.#answering) changes.set(id, { ...changes.get(id), answering })
-    this.#items = withChanges(this.#served, (id) => changes.get(id))
+    this.#known = withChanges(this.#served, (id) => changes.get(id))
+    this.#items = this.#known.filter((item) => this.#names(item))
     this.#events.emit('change', { items: this.#items, unread: this.unread })
   }
 }

@@ -15,7 +15,7 @@ import type { Answer, State } from '../../../services/protocol/index.ts'
 import { disconnected } from './errors.ts'
 import { EMPTY_FEED, Feed, type FeedSnapshot } from './feed.ts'
 import { Belfry } from './index.ts'
-import type { BelfryOptions, MarkTarget } from './types.ts'
+import type { BelfryOptions, MarkOptions, MarkTarget } from './types.ts'
 
 interface ClientProps {
   /** A client that the app makes, connects and disconnects. */
@@ -42,8 +42,8 @@ export type BelfryProviderProps = ClientProps | ServiceProps
 export interface Notifications extends FeedSnapshot {
   /** Loads the next page. Rejects with a `BelfryError`, or with the error of `fetch` or `getToken`; `error` has it too. */
   loadMore(): Promise<void>
-  /** Shows the mark at once, and takes it back if it fails. Rejects with a `BelfryError`. */
-  mark(target: MarkTarget, state?: State): Promise<void>
+  /** Shows the mark at once, and takes it back if it fails. Resolves with the ids that changed. Rejects with a `BelfryError`. */
+  mark(target: MarkTarget, state?: State, options?: MarkOptions): Promise<string[]>
   /**
    * Answers a notification by one of its `actions`: the first answer of all devices wins. Until the service has answered, the item has
    * `answering`, and then `answer`. Rejects with a `BelfryError`, which has the `answer` of another device if that was first.
@@ -67,7 +67,8 @@ class Store {
   readonly snapshot = (): FeedSnapshot => this.#feed?.snapshot ?? EMPTY_FEED
   readonly unread = (): number => this.snapshot().unread
   readonly loadMore = async (): Promise<void> => this.#open().loadMore()
-  readonly mark = async (target: MarkTarget, state?: State): Promise<void> => this.#open().mark(target, state)
+  readonly mark = async (target: MarkTarget, state?: State, options?: MarkOptions): Promise<string[]> =>
+    this.#open().mark(target, state, options)
   readonly answer = async (id: string, action: string): Promise<Answer> => this.#open().answer(id, action)
   readonly markAllRead = async (): Promise<void> => this.#open().markAllRead()
 

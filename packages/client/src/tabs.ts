@@ -2,7 +2,7 @@ import type { CaughtUpFrame, GapFrame, RowFrame } from '../../../services/protoc
 import type { AnswerMessage, UserFrame } from './calls.ts'
 import type { Channel, Locks, Platform } from './platform.ts'
 import { Stopwatch } from './stopwatch.ts'
-import type { Arrival, ConnectionState, TerminalContext } from './types.ts'
+import type { Arrival, ConnectionState, Counts, TerminalContext } from './types.ts'
 
 /** The lease of a leader until its first status says another: 1.6 of the service's default heartbeats. */
 const LEASE_MS = 40_000
@@ -21,8 +21,8 @@ const STALL_MS = 1500
  */
 export type TabMessage =
   | { type: 'here'; from: string; visible: boolean; ask: boolean; wake: boolean }
-  | { type: 'status'; from: string; state: ConnectionState; unread: number; last: string; leaseMs: number; serverTime: number }
-  | { type: 'row'; frame: RowFrame | GapFrame | CaughtUpFrame; unread: number; toast: string }
+  | ({ type: 'status'; from: string; state: ConnectionState; last: string; leaseMs: number; serverTime: number } & Counts)
+  | ({ type: 'row'; frame: RowFrame | GapFrame | CaughtUpFrame; toast: string } & Counts)
   | { type: 'toast'; to: string; ctxs: Arrival[] }
   | { type: 'toasted'; ids: string[] }
   | { type: 'call'; from: string; frame: UserFrame }

@@ -63,6 +63,14 @@ export interface BelfryOptions {
   leader?: boolean
 }
 
+/** The counts of the user's inbox. */
+export interface Counts {
+  /** The number of notifications that are unread or seen. */
+  unread: number
+  /** The number of notifications that are unread: never marked as seen, read or archived. */
+  unseen: number
+}
+
 interface RowContext {
   eventId: string
   /** The row was in the log before this device connected. */
@@ -98,40 +106,36 @@ export interface UserContext {
   previous: string
 }
 
-/** `ids` changed to `state`, here or on another device. `unread` is the count after the change. */
-export interface MarkedContext extends RowContext {
+/** `ids` changed to `state`, here or on another device. The counts are those after the change. */
+export interface MarkedContext extends RowContext, Counts {
   ids: string[]
   state: State
-  unread: number
 }
 
 /**
  * The service took back a notification that may have been shown, or it expired (`reason` is `expired`). If this device noticed the expiry
  * by itself, also without a connection, `eventId` is ''.
  */
-export interface RetractContext extends RowContext {
+export interface RetractContext extends RowContext, Counts {
   id: string
   reason: string
-  unread: number
   /** Its key: older notifications of the key are taken back, too. */
   collapseKey?: string
 }
 
 /** The notifications `ids` became outdated while they were parked. This row replaces them. */
-export interface DigestContext extends RowContext {
+export interface DigestContext extends RowContext, Counts {
   count: number
   ids: string[]
-  unread: number
 }
 
 /** The notification `id` was answered, here or on another device, and is read now. */
-export interface AnsweredContext extends RowContext {
+export interface AnsweredContext extends RowContext, Counts {
   id: string
   action: string
   /** Unix milliseconds. */
   answeredAt: number
   deviceId: string
-  unread: number
 }
 
 /** Rows that can no longer be delivered. `count` is 0 if it is not known. */
@@ -180,7 +184,8 @@ export interface BelfryEvents {
   user: UserContext
   /**
    * A notification that this device has not shown before. It takes the place of the one that `replaces` names and of any other with its
-   * `collapseKey`, for which no `retract` fires.
+   * `collapseKey`, for which no `retract` fires. If a notification expired here, and it turns out that it was answered in time, it comes
+   * again, with `answered`.
    */
   notification: NotificationContext
   /**
@@ -192,8 +197,8 @@ export interface BelfryEvents {
   digest: DigestContext
   answered: AnsweredContext
   marked: MarkedContext
-  /** The number of notifications that are unread or seen changed. */
-  unread: { unread: number }
+  /** A count changed. */
+  unread: Counts
   gap: GapContext
   /** The replay is over. The following rows are live. */
   caughtUp: { eventId: string; leader: boolean }
@@ -209,3 +214,14 @@ export type Handler<E extends EventName> = (ctx: BelfryEvents[E]) => unknown
 
 /** One id, several ids, or everything up to and including an event id. */
 export type MarkTarget = string | string[] | { upTo: string }
+
+export interface MarkOptions {
+  /** With `upTo`: only notifications in this state change. */
+  only?: State | undefined
+}
+
+/** The answer of the service to a mark. Fields that the service did not name are missing. */
+export interface MarkResult extends Partial<Counts> {
+  /** The notifications whose state changed. The service names them if `only` was given. */
+  ids?: string[]
+}

@@ -104,7 +104,7 @@ export class Changes {
     this.#host.changed()
   }
 
-  #make(change: (feed: Feed) => Promise<void>, failed: () => void): void {
+  #make(change: (feed: Feed) => Promise<unknown>, failed: () => void): void {
     const feed = this.#host.feed()
     const failures = this.#failures
     if (feed === undefined) return
