@@ -1,8 +1,11 @@
 import t, { type Test } from 'tap'
+import { WebSocket } from 'ws'
 import { Client } from '../../packages/client/src/client.ts'
 import { Inbox, type InboxOptions } from '../../packages/client/src/inbox.ts'
+import { standardPlatform } from '../../packages/client/src/platform.ts'
 import type { BelfryOptions } from '../../packages/client/src/types.ts'
 import { until } from '../fixtures/wait.ts'
+import { call, startService, userToken } from '../helper.ts'
 import { FakeInbox } from './fake-inbox.ts'
 import { FakeClock, nodePlatform, tokenOf } from './fake-platform.ts'
 import { FakeServer, helloFrame } from './fake-server.ts'
@@ -313,4 +316,56 @@ t.test('another user: the counts and the pages of the filter are theirs', async 
   t.same([inbox.list(), inbox.count, inbox.hasMore], [[], undefined, true])
   await inbox.load()
   t.same([numbers(inbox), inbox.count], [[1], 1])
+})
+
+t.test('with a service, over a WebSocket and over an event stream: filters, counts, marks with only and their undo', async (t) => {
+  class Nowhere extends WebSocket {
+    constructor(_url: string, protocols: string[]) {
+      super('ws://127.0.0.1:1/', protocols)
+    }
+  }
+  for (const Socket of [WebSocket, Nowhere]) {
+    const service = await startService(t, { RATE_LIMIT_MAX: '0' })
+    const publish = async (type: string): Promise<string> =>
+      (await call(service, 'POST', '/v1/notifications', { to: 'alice', type, title: type })).body.id
+    const old = [await publish('sync.done'), await publish('mail'), await publish('sync.failed')] as const
+    const options = { getToken: () => userToken('alice'), deviceId: 'phone', WebSocket: Socket }
+    const client = new Client(service.url, options, standardPlatform())
+    t.teardown(() => client.disconnect())
+    client.connect()
+    await client.ready()
+    await until(() => client.unseen === 3, 'the count')
+    const syncs = new Inbox(client, { types: ['sync.*'] })
+    const unread = new Inbox(client, { states: ['unread', 'seen'] })
+    const archived = new Inbox(client, { states: ['archived'] })
+    await Promise.all([syncs.load(), unread.load(), archived.load()])
+    t.same([syncs.count, unread.count, archived.count], [2, 3, 0])
+    syncs.seen([old[0]])
+    await until(() => client.unseen === 2, 'seen')
+    t.equal(client.unread, 3)
+    const last = await publish('sync.done')
+    await until(() => syncs.count === 3, 'the new one')
+    await unread.mark([old[1], old[2]])
+    await until(() => client.unread === 2, 'the mark')
+    const ids = await syncs.mark({ upTo: client.lastEventId }, 'archived', { only: 'read' })
+    t.same([...ids].sort(), [old[1], old[2]].sort())
+    await until(() => archived.count === 2, 'the archive')
+    t.same(
+      archived.list().map(({ id }) => id),
+      [old[2], old[1]]
+    )
+    t.same(
+      syncs.list().map(({ state }) => state),
+      ['unread', 'archived', 'seen']
+    )
+    await archived.mark(ids, 'read')
+    await until(() => unread.count === 2 && archived.count === 0, 'the undo')
+    t.same(
+      syncs.list().map(({ id }) => id),
+      [last, old[2], old[0]]
+    )
+    t.same([client.unread, client.unseen, unread.unseen], [2, 1, 1])
+    const page = await call(service, 'GET', '/v1/me/notifications?state=read&count=true', undefined, { token: userToken('alice') })
+    t.match(page.body, { unread: 2, unseen: 1, count: 2 })
+  }
 })

@@ -32,7 +32,7 @@ const INTERNAL = [
     'guard',
     'hasLeft'
   ],
-  ...['hole', 'isBehind', 'isCounted', 'isLeader', 'isOver', 'leave', 'lost', 'memory', 'missed', 'monotonic', 'moved', 'raise', 'raised'],
+  ...['hole', 'isBehind', 'isLeader', 'isOver', 'leave', 'lost', 'memory', 'missed', 'monotonic', 'moved', 'raise', 'raised'],
   ...['raisedTo', 'release', 'resend', 'restart', 'resumeAt', 'runMs', 'settle', 'settled', 'silenceMs', 'tabEnded', 'tabs', 'takeOver'],
   ...['tick', 'toaster', 'waitForLead']
 ]
