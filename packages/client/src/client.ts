@@ -7,9 +7,11 @@ import { disconnected } from './errors.ts'
 import { Events } from './events.ts'
 import type { Tracked } from './expiries.ts'
 import { watchLifecycle } from './lifecycle.ts'
+import { markFrames } from './marks.ts'
 import { type Platform, randomId } from './platform.ts'
 import { escapeColons, Memory, memoryStorage } from './storage.ts'
-import { type TabMessage, Tabs } from './tabs.ts'
+import { receiveFromTab } from './tab-messages.ts'
+import { Tabs } from './tabs.ts'
 import { Tokens } from './token.ts'
 import { webSocketTransport } from './transport.ts'
 import type {
@@ -25,9 +27,6 @@ import type {
   TerminalContext,
   TransportName
 } from './types.ts'
-
-/** The most ids in one frame: an id has at most 64 characters, and the service accepts frames of 10 KB. */
-const MAX_IDS = 100
 
 /** The client without its platform: `Belfry` is this class on the standard one, tests give their own. */
 export class Client {
@@ -209,13 +208,14 @@ export class Client {
   }
 
   /** Marks as `mark()` does, for an `Inbox`. Resolves with all that the service answered. */
-  async requestMark(target: MarkTarget, state: State, { only }: MarkOptions): Promise<MarkResult> {
-    if (typeof target === 'object' && 'upTo' in target) return this.#call({ type: 'mark', state, ...target, ...(only && { only }) })
-    const ids = [target].flat()
+  async requestMark(target: MarkTarget, state: State, options: MarkOptions): Promise<MarkResult> {
+    const ids: string[] = []
     let result: MarkResult = {}
-    do result = await this.#call({ type: 'mark', state, ids: ids.splice(0, MAX_IDS) })
-    while (ids.length)
-    return result
+    for (const frame of markFrames(target, state, options)) {
+      result = await this.#call(frame)
+      ids.push(...(result.ids ?? []))
+    }
+    return result.ids ? { ...result, ids } : result
   }
 
   /**
@@ -304,7 +304,17 @@ export class Client {
     if (!channel) return undefined
     this.#delivery.load()
     return new Tabs(this.#platform, locks, channel, name, randomId(this.#platform), {
-      message: (message) => this.#receiveFromTab(message),
+      message: (message) =>
+        receiveFromTab(message, {
+          tabs: this.#tabs,
+          state: this.#state,
+          delivery: this.#delivery,
+          calls: this.#calls,
+          connection: this.#connection,
+          setState: (state) => this.#setState(state),
+          sendStatus: () => this.#sendStatus(),
+          terminate: (ctx) => this.#terminate(ctx)
+        }),
       tabEnded: (tab) => this.#delivery.toasts.tabEnded(tab),
       demoted: () => {
         this.#connection.restart()
@@ -348,41 +358,6 @@ export class Client {
     else if (!this.#calls.answer(frame) && frame.type === 'error') {
       const { type, ref, ...ctx } = frame
       this.#events.emit('error', ctx)
-    }
-  }
-
-  /** A tab that leads ignores what another tab sends as the leader. */
-  #receiveFromTab(message: TabMessage): void {
-    const isLeader = this.#tabs?.isLeader === true
-    switch (message.type) {
-      case 'toasted':
-        return this.#delivery.receiveFromTab(message)
-      case 'terminal':
-        // If the browser refuses locks, each tab leads with a connection of its own.
-        if (!isLeader || this.#state !== 'connected') this.#terminate(message.ctx)
-        return
-      case 'here':
-        if (isLeader) this.#sendStatus()
-        if (isLeader && message.wake) this.#connection.wake()
-        return
-      case 'call':
-        if (isLeader) this.#calls.callFor(message.from, message.frame, (answer) => this.#tabs?.post(answer))
-        return
-    }
-    if (isLeader) return
-    switch (message.type) {
-      case 'status':
-        this.#delivery.expiries.sync(message.serverTime)
-        if (message.state === 'connected') this.#delivery.count(message)
-        this.#setState(message.state)
-        // The leader cannot send the missed rows again. The service can, to the tab that leads.
-        if (this.#delivery.missed(message.last)) this.#tabs?.takeOver()
-        return
-      case 'answer':
-        if (message.to === this.#tabs?.id) this.#calls.answer(message.frame)
-        return
-      default:
-        this.#delivery.receiveFromTab(message)
     }
   }
 

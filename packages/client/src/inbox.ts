@@ -1,51 +1,25 @@
-import { type Answer, type Notification, STATES, type State } from '../../../services/protocol/index.ts'
+import type { Answer, State } from '../../../services/protocol/index.ts'
 import { Events } from './events.ts'
 import { isUnread } from './expiries.ts'
+import { type Change, changes, type InboxItem, raises, withChanges, withItem, without } from './inbox-items.ts'
+import { type InboxOptions, loadPages, passes } from './inbox-pages.ts'
 import type { Belfry } from './index.ts'
 import { isAfter, isAtOrBefore } from './order.ts'
 import { bindMembers } from './proxies.ts'
-import { getJson } from './rest.ts'
 import type { Counts, MarkOptions, MarkTarget } from './types.ts'
+
+export type { InboxItem } from './inbox-items.ts'
+export type { InboxOptions } from './inbox-pages.ts'
 
 /** The most live notifications that are kept before the first `load()`. */
 const KEPT_UNLOADED = 1000
 
-const PAGE = 50
-/** The largest page of the service. */
-const MAX_PAGE = 200
 /** `seen()` gathers ids for this time, milliseconds: a list that is scrolled calls it for each row. */
 const GATHER_MS = 300
-
-/** A notification with its state and its position in the log. */
-export interface InboxItem extends Notification {
-  state: State
-  eventId: string
-  /** The first answer, of any device. */
-  answer?: Answer
-  /** The action by which this page is answering the notification: there is no answer yet. */
-  answering?: string
-}
-
-/** The filter of an inbox. */
-export interface InboxOptions {
-  /** Only notifications in these states. `unread` includes `seen`, as the unread count does. Default: all states. */
-  states?: readonly State[] | undefined
-  /** Only notifications of these types, at most 10: each is a type, or a prefix of types with `*` at its end (`sync.*`). Default: all types. */
-  types?: readonly string[] | undefined
-}
-
-/** The fields that change after the notification arrived. */
-type Change = Partial<Pick<InboxItem, 'state' | 'answer' | 'answering'>>
 
 export interface InboxEvents {
   /** The list or the unread count changed. */
   change: { items: readonly InboxItem[]; unread: number }
-}
-
-interface InboxPage extends Counts {
-  items: InboxItem[]
-  nextCursor?: string | null
-  count?: number
 }
 
 /** A mark that has no answer yet. */
@@ -64,8 +38,7 @@ interface PendingMark {
  */
 export class Inbox {
   readonly #belfry: Belfry
-  readonly #states: readonly State[] | undefined
-  readonly #types: readonly string[] | undefined
+  readonly #filter: InboxOptions
   readonly #events = new Events<InboxEvents>(() => {})
   readonly #unsubscribe: (() => void)[]
   /** The known notifications, also those outside of the filter, with the states that the service named. Newest first. */
@@ -99,8 +72,7 @@ export class Inbox {
   constructor(belfry: Belfry, { states, types }: InboxOptions = {}) {
     bindMembers(this)
     this.#belfry = belfry
-    this.#states = states?.includes('unread') ? [...states, 'seen'] : states
-    this.#types = types
+    this.#filter = { states: states?.includes('unread') ? [...states, 'seen'] : states, types }
     this.#counts = { unread: belfry.unread, unseen: belfry.unseen }
     this.#unsubscribe = [
       belfry.on('user', () => this.#clear()),
@@ -146,7 +118,7 @@ export class Inbox {
   /** The number of notifications that the filter names, loaded or not; undefined before the first load. Pending marks count as done. */
   get count(): number | undefined {
     if (this.#unloaded === undefined) return undefined
-    const isEmptied = this.#states?.every(isUnread) && [...this.#pending].some(({ all }) => all)
+    const isEmptied = this.#filter.states?.every(isUnread) && [...this.#pending].some(({ all }) => all)
     return this.#items.length + (isEmptied ? 0 : this.#unloaded)
   }
 
@@ -267,8 +239,8 @@ export class Inbox {
       this.#changedDuringLoad?.set(replaces, undefined)
     }
     // A replay may bring a notification of a page that is not loaded.
-    if (this.#unloaded && !this.#isKnown(id) && this.#names(item) && isAtOrBefore(item.eventId, this.#loadedTo)) this.#unloaded--
-    this.#insert(item, false)
+    if (this.#unloaded && !this.#isKnown(id) && passes(item, this.#filter) && isAtOrBefore(item.eventId, this.#loadedTo)) this.#unloaded--
+    this.#served = withItem(this.#served, item, false)
     if (!this.#isLoaded) this.#served = this.#served.slice(0, KEPT_UNLOADED)
     this.#changed()
   }
@@ -303,7 +275,7 @@ export class Inbox {
    * @param state undefined if the notifications are removed
    */
   #expect(ids: string[], state?: State): void {
-    const states = this.#states
+    const { states } = this.#filter
     const isConcerned = state ? states && (this.hasMore || states.includes(state)) : this.hasMore
     if (!isConcerned || !(this.#isLoaded || this.#loading) || ids.every((id) => this.#isKnown(id))) return
     this.#isStale = true
@@ -312,12 +284,6 @@ export class Inbox {
 
   #isKnown(id: string): boolean {
     return this.#served.some((item) => item.id === id)
-  }
-
-  /** Returns true if the notification passes the filter. */
-  #names({ state, type }: InboxItem): boolean {
-    const matches = (pattern: string) => (pattern.endsWith('*') ? type.startsWith(pattern.slice(0, -1)) : type === pattern)
-    return (this.#states?.includes(state) ?? true) && (this.#types?.some(matches) ?? true)
   }
 
   /** Empties the inbox, because the user changed. A page in progress is requested again. */
@@ -364,7 +330,7 @@ export class Inbox {
   async #fetch(cursor: string | undefined, wanted: number): Promise<void> {
     const changed = new Map<string, Change | undefined>()
     this.#changedDuringLoad = changed
-    const page = await this.#pages(cursor, wanted).catch((error: unknown) => {
+    const page = await loadPages(this.#belfry, this.#filter, cursor, wanted).catch((error: unknown) => {
       if (this.#changedDuringLoad === changed) throw error
       return undefined
     })
@@ -375,11 +341,11 @@ export class Inbox {
     const arrived = items.filter(({ id }) => this.#isKnown(id)).length
     this.#loadedTo = items.at(-1)?.eventId ?? ''
     // Notifications of older pages, which came by a replay.
-    const older = this.#served.filter((item) => this.#names(item) && isAfter(this.#loadedTo, item.eventId)).length
+    const older = this.#served.filter((item) => passes(item, this.#filter) && isAfter(this.#loadedTo, item.eventId)).length
     for (const item of items) {
       const change = changed.has(item.id) ? changed.get(item.id) : {}
       const current = { ...item, ...change }
-      if (change && this.#belfry.track(current)) this.#insert(current, true)
+      if (change && this.#belfry.track(current)) this.#served = withItem(this.#served, current, true)
     }
     this.#changedDuringLoad = undefined
     this.#cursor = nextCursor ?? undefined
@@ -392,28 +358,6 @@ export class Inbox {
     this.#changed()
   }
 
-  /** Requests pages until there are `wanted` notifications, at least one page. */
-  async #pages(cursor: string | undefined, wanted: number): Promise<InboxPage> {
-    const limit = Math.min(Math.max(wanted, PAGE), MAX_PAGE)
-    const list = (name: string, values: readonly string[] | undefined) => (values ? `&${name}=${encodeURIComponent(values.join())}` : '')
-    const from = list('cursor', cursor === undefined ? undefined : [cursor]) || '&count=true'
-    const path = `/v1/me/notifications?limit=${limit}${list('state', this.#states)}${list('type', this.#types)}${from}`
-    const page = (await getJson(this.#belfry, path)) as InboxPage
-    if (!page.nextCursor || page.items.length >= wanted) return page
-    const { items, nextCursor } = await this.#pages(page.nextCursor, wanted - page.items.length)
-    return { ...page, items: [...page.items, ...items], nextCursor: nextCursor ?? null }
-  }
-
-  /** Inserts an item by event id, newest first, in place of those that it replaces. If no comparison is possible, an `older` item goes to the end, others to the top. */
-  #insert(item: InboxItem, older: boolean): void {
-    const items = without(this.#served, [item.id, item.replaces], item.collapseKey)
-    const index = items.findIndex((other) => isAfter(item.eventId, other.eventId))
-    if (index >= 0) items.splice(index, 0, item)
-    else if (older || isAtOrBefore(item.eventId, items[0]?.eventId ?? '')) items.push(item)
-    else items.unshift(item)
-    this.#served = items
-  }
-
   #set(changeOf: (id: string) => Change | undefined): void {
     this.#served = withChanges(this.#served, changeOf)
   }
@@ -423,31 +367,7 @@ export class Inbox {
     for (const { ids, state } of this.#pending) for (const id of ids.keys()) changes.set(id, { state })
     for (const [id, answering] of this.#answering) changes.set(id, { ...changes.get(id), answering })
     this.#known = withChanges(this.#served, (id) => changes.get(id))
-    this.#items = this.#known.filter((item) => this.#names(item))
+    this.#items = this.#known.filter((item) => passes(item, this.#filter))
     this.#events.emit('change', { items: this.#items, unread: this.unread })
   }
-}
-
-/** Returns a new array. Items that do not change stay the same objects. */
-function withChanges(items: readonly InboxItem[], changeOf: (id: string) => Change | undefined): InboxItem[] {
-  return items.map((item) => {
-    const change = changeOf(item.id)
-    const isSame = !change || (Object.keys(change) as (keyof Change)[]).every((key) => change[key] === item[key])
-    return isSame ? item : { ...item, ...change }
-  })
-}
-
-/** Returns a new array without the items that an id or the collapse key names. */
-function without(items: readonly InboxItem[], ids: (string | undefined)[], collapseKey?: string): InboxItem[] {
-  return items.filter((item) => !ids.includes(item.id) && !(collapseKey && item.collapseKey === collapseKey))
-}
-
-function changes(from: State, to: State): boolean {
-  return from !== to && (to !== 'seen' || from === 'unread')
-}
-
-/** Returns true if `upTo` changes the state, by the rule of the service: states only rise (or fall to unread), archived ones stay. */
-function raises(from: State, to: State): boolean {
-  if (from === 'archived') return false
-  return to === 'unread' ? from !== to : STATES.indexOf(from) < STATES.indexOf(to)
 }
