@@ -5,8 +5,13 @@ export interface Expiry {
   offset: number
 }
 
-/** Inserts an item into a list that is sorted by `isBefore`. */
+/** Inserts an item into a list that is sorted by `isBefore`, after those of equal order. */
 export function insertSorted<Item>(list: Item[], item: Item, isBefore: (one: Item, other: Item) => boolean): void {
+  list.splice(placeOf(list, item, isBefore), 0, item)
+}
+
+/** Returns the index in a sorted list before which an item belongs. */
+export function placeOf<Item>(list: Item[], item: Item, isBefore: (one: Item, other: Item) => boolean): number {
   let low = 0
   let high = list.length
   while (low < high) {
@@ -14,7 +19,7 @@ export function insertSorted<Item>(list: Item[], item: Item, isBefore: (one: Ite
     if (isBefore(item, list[middle] as Item)) high = middle
     else low = middle + 1
   }
-  list.splice(low, 0, item)
+  return low
 }
 
 /** The place of a parked notification: its urgency and its number. */

@@ -18,8 +18,6 @@ export const FOLD_AFTER_HALF_LIVES = 4
 export const RELEASE_BATCH = 100
 /** Scheduled notifications that one step delivers. */
 export const DELIVER_BATCH = 100
-/** Notifications that one step removes because they expired: more than a user can have with the default settings, so that no step shows one. */
-export const EXPIRE_BATCH = 4000
 /** Lost offsets that one step fences off. A user whose log lost more gets a new log. */
 export const MAX_FENCE = 1000
 /** Longest row that travels inside its wake-up, bytes. */

@@ -1,5 +1,5 @@
 import type { Answer, Position, State } from '../protocol/index.ts'
-import { type Expiry, insertSorted, isDeliveredBefore, isExpiredBefore, isReleasedBefore } from './due.ts'
+import { type Expiry, insertSorted, isDeliveredBefore, isExpiredBefore, isReleasedBefore, placeOf } from './due.ts'
 import { MAX_DEVICES } from './limits.ts'
 import { isEntry, rowId, rowId8, rowKind, rowTime, stateChangeIn, type UnreadCounts } from './row.ts'
 
@@ -139,20 +139,23 @@ export type Effect =
   | { type: 'append'; row: Buffer; at: number; windowMs: number }
   /** Replaces the times of the rate limit, after the clock was set back. */
   | { type: 'limiter'; times: number[] }
-  | { type: 'replace'; offset: number; row: Buffer }
+  /** `freedBytes` is how much shorter the row is. */
+  | { type: 'replace'; offset: number; row: Buffer; freedBytes: number }
   /**
    * Removes the rows up to `floor`, and what is kept of their notifications: the states of `ids`, and the options and answers of
-   * `idsWithOptions`.
+   * `idsWithOptions`, of which `answeredIds` were answered.
    */
-  | { type: 'trim'; floor: number; ids: string[]; idsWithOptions: string[] }
+  | { type: 'trim'; floor: number; ids: string[]; idsWithOptions: string[]; answeredIds: string[] }
   | { type: 'state'; id: string; state: State }
   | { type: 'unread'; unread: number }
   | { type: 'park'; parked: Parked }
   | { type: 'unpark'; no: number }
   | { type: 'schedule'; scheduled: Scheduled }
   | { type: 'unschedule'; no: number }
-  /** Sets the options of a notification in the log. undefined removes them and the answer. */
-  | { type: 'options'; id: string; options: LogOptions | undefined }
+  /** Keeps the options of a notification that the same step appended. */
+  | { type: 'options'; id: string; options: LogOptions }
+  /** Removes the options of a notification in the log, and the answer to it if `isAnswered`. */
+  | { type: 'dropOptions'; id: string; isAnswered: boolean }
   /** Keeps the answer to a notification, and cancels its expiry. */
   | { type: 'answer'; id: string; answer: Answer }
   | { type: 'key'; key: string; place: KeyPlace }
@@ -254,22 +257,24 @@ export function evolve(state: UserState, effect: Effect): void {
       beginToWait(state, effect.parked)
       break
     case 'unpark':
-      state.parked = stopWaiting(state, state.parked, effect.no)
+      stopWaiting(state, state.parked, effect.no)
       break
     case 'schedule':
       insertSorted(state.scheduled, effect.scheduled, isDeliveredBefore)
       beginToWait(state, effect.scheduled)
       break
     case 'unschedule':
-      state.scheduled = stopWaiting(state, state.scheduled, effect.no)
+      stopWaiting(state, state.scheduled, effect.no)
       break
     case 'options':
+      keepOptions(state, effect.id, effect.options)
+      break
+    case 'dropOptions':
       dropOptions(state, effect.id)
-      if (effect.options !== undefined) keepOptions(state, effect.id, effect.options)
       break
     case 'answer':
       state.answers.set(effect.id, effect.answer)
-      cancelExpiry(state, effect.id, state.options.get(effect.id)?.expiresAt ?? 0)
+      cancelExpiry(state, logExpiry(effect.id, state.options.get(effect.id) as LogOptions))
       break
     case 'key':
       state.keys.delete(effect.key)
@@ -293,22 +298,20 @@ export function evolve(state: UserState, effect: Effect): void {
 function beginToWait(state: UserState, { no, options, row }: Parked): void {
   state.parkNo = Math.max(state.parkNo, no)
   state.lastMs = Math.max(state.lastMs, rowTime(row))
-  noteExpiry(state, { at: options.expiresAt, id: rowId(row), offset: Number.POSITIVE_INFINITY })
+  noteExpiry(state, waitingExpiry(row, options))
 }
 
-/** Returns the list without the notification of a turn, and cancels its expiry. */
-function stopWaiting<Waiting extends Parked>(state: UserState, list: Waiting[], no: number): Waiting[] {
-  return list.filter((waiting) => {
-    if (waiting.no !== no) return true
-    cancelExpiry(state, rowId(waiting.row), waiting.options.expiresAt)
-    return false
-  })
+/** Removes the notification of a turn from a list, and cancels its expiry. */
+function stopWaiting(state: UserState, list: Parked[], no: number): void {
+  const index = list.findIndex((waiting) => waiting.no === no)
+  const [stopped] = index < 0 ? [] : list.splice(index, 1)
+  if (stopped !== undefined) cancelExpiry(state, waitingExpiry(stopped.row, stopped.options))
 }
 
 function keepOptions(state: UserState, id: string, options: LogOptions): void {
   state.options.set(id, options)
   if (options.collapseKey !== '') state.collapsed.set(options.collapseKey, id)
-  noteExpiry(state, { at: options.expiresAt, id, offset: options.offset })
+  noteExpiry(state, logExpiry(id, options))
 }
 
 function dropOptions(state: UserState, id: string): void {
@@ -317,15 +320,26 @@ function dropOptions(state: UserState, id: string): void {
   state.options.delete(id)
   state.answers.delete(id)
   if (state.collapsed.get(options.collapseKey) === id) state.collapsed.delete(options.collapseKey)
-  cancelExpiry(state, id, options.expiresAt)
+  cancelExpiry(state, logExpiry(id, options))
 }
 
 function noteExpiry(state: UserState, expiry: Expiry): void {
   if (expiry.at > 0) insertSorted(state.expiries, expiry, isExpiredBefore)
 }
 
-function cancelExpiry(state: UserState, id: string, at: number): void {
-  if (at > 0) state.expiries = state.expiries.filter((expiry) => expiry.id !== id)
+function cancelExpiry({ expiries }: UserState, expiry: Expiry): void {
+  if (expiry.at === 0) return
+  let index = placeOf(expiries, expiry, isExpiredBefore) - 1
+  while (index >= 0 && expiries[index]?.at === expiry.at && expiries[index]?.id !== expiry.id) index -= 1
+  if (expiries[index]?.id === expiry.id) expiries.splice(index, 1)
+}
+
+function logExpiry(id: string, { expiresAt, offset }: LogOptions): Expiry {
+  return { at: expiresAt, id, offset }
+}
+
+function waitingExpiry(row: Buffer, { expiresAt }: Options): Expiry {
+  return { at: expiresAt, id: rowId(row), offset: Number.POSITIVE_INFINITY }
 }
 
 function append(state: UserState, row: Buffer, at: number, windowMs: number): void {

@@ -1,6 +1,6 @@
 import { KEY_LENGTH } from '../ids.ts'
 import type { Position } from '../protocol/index.ts'
-import { COALESCE_EVERY, EXPIRE_BATCH, FORGET_EVERY, IDEMPOTENCY_WINDOW, MAX_FENCE } from './limits.ts'
+import { COALESCE_EVERY, FORGET_EVERY, IDEMPOTENCY_WINDOW, MAX_FENCE } from './limits.ts'
 import { digestOffsetOf, offsetOf } from './queries.ts'
 import { freeSlots, releaseAt } from './rate.ts'
 import { floorByAge, floorByCount, superseded } from './retention.ts'
@@ -93,7 +93,7 @@ export class Step {
     this.emit({ type: 'append', row, at: this.clockMs, windowMs: rateLimit === 0 ? 0 : rateWindowMs })
     if (state.top % FORGET_EVERY === 0) this.#forgetKeys(Math.min(state.top - IDEMPOTENCY_WINDOW, state.floor), 'log', 'recalled')
     if (kind === 's' && state.changes % COALESCE_EVERY === 0) {
-      for (const replaced of superseded(state)) this.emit({ type: 'replace', ...replaced })
+      for (const { offset, row } of superseded(state)) this.#replace(offset, row)
     }
   }
 
@@ -115,10 +115,16 @@ export class Step {
   #drop(floor: number): void {
     const state = this.state
     if (floor === state.floor) return
-    const { states, options } = state
+    const { answers, states, options } = state
     const dropped = states.size === 0 && options.size === 0 ? [] : state.rows.slice(0, floor - state.floor)
     const ids = dropped.filter((row) => rowKind(row) === 'n').map(rowId)
-    this.emit({ type: 'trim', floor, ids: ids.filter((id) => states.has(id)), idsWithOptions: ids.filter((id) => options.has(id)) })
+    this.emit({
+      type: 'trim',
+      floor,
+      ids: ids.filter((id) => states.has(id)),
+      idsWithOptions: ids.filter((id) => options.has(id)),
+      answeredIds: ids.filter((id) => answers.has(id))
+    })
   }
 
   /** Forgets the keys with one of these places, up to an offset. Except for those of waiting notifications, keys are in ascending order of offset. */
@@ -145,14 +151,19 @@ export class Step {
     this.emit({ type: 'cursor', deviceId, cursor: { position, at: this.logTimeMs } })
   }
 
+  #replace(offset: number, row: Buffer): void {
+    const replaced = rowAt(this.state, offset) as Buffer
+    this.emit({ type: 'replace', offset, row, freedBytes: replaced.length - row.length })
+  }
+
   /** Empties the row of a notification and removes what is kept of it. */
   remove(id: string, offset: number): void {
-    const { options, states } = this.state
+    const { answers, options, states } = this.state
     const unread = this.state.unread - (countsAsUnread(states.get(id)) ? 1 : 0)
-    this.emit({ type: 'replace', offset, row: emptyRow(rowAt(this.state, offset) as Buffer, 'x') })
-    this.emit({ type: 'state', id, state: 'unread' })
+    this.#replace(offset, emptyRow(rowAt(this.state, offset) as Buffer, 'x'))
+    if (states.has(id)) this.emit({ type: 'state', id, state: 'unread' })
     this.emit({ type: 'unread', unread })
-    if (options.has(id)) this.emit({ type: 'options', id, options: undefined })
+    if (options.has(id)) this.emit({ type: 'dropOptions', id, isAnswered: answers.has(id) })
   }
 
   /**
@@ -173,6 +184,11 @@ export class Step {
       this.removeWaiting(scheduled, 'scheduled', 'recalled', state.top)
       return 'unscheduled'
     }
+    return this.#retractRow(id, reason, retractionId)
+  }
+
+  #retractRow(id: string, reason: string, retractionId: string): RetractResult {
+    const { state } = this
     let offset = offsetOf(state, id)
     if (offset !== undefined && this.makeRoom('change')) offset = offsetOf(state, id)
     if (offset === undefined) return digestOffsetOf(state, id) === undefined ? 'unknown' : 'folded'
@@ -202,11 +218,11 @@ export class Step {
 
   #expire(): void {
     const { expiries } = this.state
-    if (expiries.length === 0) return
-    const due = expiries.slice(0, EXPIRE_BATCH).filter(({ at }) => at <= this.clockMs)
-    for (const { id } of due) {
+    for (let next = expiries[0]; next !== undefined && next.at <= this.clockMs; next = expiries[0]) {
       // The row has the id of its notification: one step may append many retractions, and `newId` is one id.
-      if (this.retract(id, 'expired', id) !== 'unknown') this.expired += 1
+      const isInLog = next.offset !== Number.POSITIVE_INFINITY
+      const result = isInLog ? this.#retractRow(next.id, 'expired', next.id) : this.retract(next.id, 'expired', next.id)
+      if (result !== 'unknown') this.expired += 1
     }
   }
 

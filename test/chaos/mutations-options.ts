@@ -172,8 +172,8 @@ const embeddedOptions: Mutation[] = [
     edits: [
       {
         file: 'services/store/embedded/codec.ts',
-        find: 'options: { offset, expiresAt, collapseKey, actions }',
-        put: 'options: { offset, expiresAt: expiresAt * 0, collapseKey: collapseKey.slice(0, 0), actions }'
+        find: "evolve(state, { type: 'options', id: rowId(row), options: { ...options, offset } })",
+        put: ';'
       }
     ],
     store: 'embedded',

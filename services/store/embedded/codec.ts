@@ -1,9 +1,9 @@
 import { type Answer, STATES, type State } from '../../protocol/index.ts'
-import { isEntry, rowTime } from '../row.ts'
-import { type Cursor, type Effect, emptyState, evolve, type KeyPlace, type LogOptions, type UserState } from '../state.ts'
+import { isEntry, rowId, rowTime } from '../row.ts'
+import { type Cursor, type Effect, emptyState, evolve, type KeyPlace, NO_OPTIONS, type UserState } from '../state.ts'
 import type { CheckedEntry, Operation } from './database.ts'
+import { DOUBLE_BYTES, decodeParked, decodeRow, decodeScheduled, encodeParked, encodeRow, encodeScheduled } from './row-codec.ts'
 import { type Counts, countsOf, damageIn, type UserDamage } from './user-damage.ts'
-import { DOUBLE_BYTES, decodeParked, decodeScheduled, encodeParked, encodeScheduled } from './waiting-codec.ts'
 
 /**
  * The layout of the data folder, by key:
@@ -19,8 +19,8 @@ import { DOUBLE_BYTES, decodeParked, decodeScheduled, encodeParked, encodeSchedu
  * Each value but the version begins with a CRC-32 of its key and the rest of the value. A user is encoded in UTF-16, because UTF-8 has no encoding
  * for strings that are not well formed.
  *
- * Parts: `a` meta, the first key of a user · `c` cursors · `k` idempotency key -> place · `l` offset (6) -> row ·
- * `o` notification id -> options and answer · `p` turn (6) -> parked notification · `q` turn (6) -> scheduled notification ·
+ * Parts: `a` meta, the first key of a user · `c` cursors · `k` idempotency key -> place · `l` offset (6) -> row with its options ·
+ * `o` notification id -> answer · `p` turn (6) -> parked notification · `q` turn (6) -> scheduled notification ·
  * `s` notification id -> state.
  * Format 2 had no options, answers and scheduled notifications. Format 1 had 'u' for 'w', neither checksums nor the counts in meta, and rows
  * without tags: see `upgrade.ts`.
@@ -181,20 +181,15 @@ function decodePlace(value: Buffer): KeyPlace {
   return { in: place, at: Number.parseInt(at, 36), body, deliverAt: Number.parseInt(deliverAt, 36) }
 }
 
-function encodeOptions({ offset, expiresAt, collapseKey, actions }: LogOptions, answer: Answer | undefined): Buffer {
-  return Buffer.from(JSON.stringify([offset, expiresAt, collapseKey, actions, answer]))
+function loadAnswer(state: UserState, id: string, value: Buffer): void {
+  if (state.options.has(id)) evolve(state, { type: 'answer', id, answer: JSON.parse(value.toString()) as Answer })
 }
 
-function loadOptions(state: UserState, id: string, value: Buffer): void {
-  const [offset, expiresAt, collapseKey, actions, answer] = JSON.parse(value.toString()) as [
-    number,
-    number,
-    string,
-    string[],
-    Answer | null
-  ]
-  evolve(state, { type: 'options', id, options: { offset, expiresAt, collapseKey, actions } })
-  if (answer) evolve(state, { type: 'answer', id, answer })
+function loadRow(state: UserState, offset: number, value: Buffer): void {
+  const { options, row } = decodeRow(value)
+  state.rows.push(row)
+  if (!isEntry(row)) state.changes += 1
+  if (options !== NO_OPTIONS) evolve(state, { type: 'options', id: rowId(row), options: { ...options, offset } })
 }
 
 /** Decodes a user from the entries of their range. Damaged parts are left out of the state, and described by `damage`. */
@@ -223,11 +218,10 @@ export function decodeUser(prefix: Buffer, entries: CheckedEntry[]): StoredUser 
         break
       case 'l':
         offsets.push(key.readUIntBE(at, NUMBER_BYTES))
-        state.rows.push(value)
-        if (!isEntry(value)) state.changes += 1
+        loadRow(state, offsets.at(-1) as number, value)
         break
       case 'o':
-        loadOptions(state, key.toString('utf8', at), value)
+        loadAnswer(state, key.toString('utf8', at), value)
         break
       case 'p':
         evolve(state, { type: 'park', parked: decodeParked(key.readUIntBE(at, NUMBER_BYTES), value) })
@@ -258,6 +252,7 @@ export function encodeEffects(prefix: Buffer, before: { top: number; floor: numb
   const put = (key: Buffer, value: Buffer): number => operations.push({ type: 'put', key, value })
   const del = (key: Buffer): number => operations.push({ type: 'del', key })
   let { top, floor } = before
+  let appended: Extract<Operation, { type: 'put' }> | undefined
   let cursorsOnly = true
   for (const effect of effects) {
     if (effect.type !== 'cursor') cursorsOnly = false
@@ -268,7 +263,8 @@ export function encodeEffects(prefix: Buffer, before: { top: number; floor: numb
         break
       case 'append':
         top += 1
-        put(numberKey(prefix, 'l', top), effect.row)
+        appended = { type: 'put', key: numberKey(prefix, 'l', top), value: effect.row }
+        operations.push(appended)
         break
       case 'replace':
         put(numberKey(prefix, 'l', effect.offset), effect.row)
@@ -276,7 +272,7 @@ export function encodeEffects(prefix: Buffer, before: { top: number; floor: numb
       case 'trim':
         for (; floor < effect.floor; floor++) del(numberKey(prefix, 'l', floor + 1))
         for (const id of effect.ids) del(textKey(prefix, 's', id))
-        for (const id of effect.idsWithOptions) del(textKey(prefix, 'o', id))
+        for (const id of effect.answeredIds) del(textKey(prefix, 'o', id))
         break
       case 'state':
         if (effect.state === 'unread') del(textKey(prefix, 's', effect.id))
@@ -295,15 +291,15 @@ export function encodeEffects(prefix: Buffer, before: { top: number; floor: numb
         del(numberKey(prefix, 'q', effect.no))
         break
       case 'options':
-        if (effect.options === undefined) del(textKey(prefix, 'o', effect.id))
-        else put(textKey(prefix, 'o', effect.id), encodeOptions(effect.options, undefined))
+        // The step appended the row before. One write holds both.
+        if (appended !== undefined) appended.value = encodeRow({ level: 0, options: effect.options, row: appended.value })
         break
-      case 'answer': {
-        // A step that answers a notification does not change its options otherwise.
-        const options = after.state.options.get(effect.id)
-        if (options !== undefined) put(textKey(prefix, 'o', effect.id), encodeOptions(options, effect.answer))
+      case 'dropOptions':
+        if (effect.isAnswered) del(textKey(prefix, 'o', effect.id))
         break
-      }
+      case 'answer':
+        put(textKey(prefix, 'o', effect.id), Buffer.from(JSON.stringify(effect.answer)))
+        break
       case 'key':
         put(textKey(prefix, 'k', effect.key), encodePlace(effect.place))
         break
@@ -370,12 +366,12 @@ export function encodeRemoval(prefix: Buffer, state: UserState): Operation[] {
 }
 
 /** Returns the keys of everything of a user but meta. */
-function keysOf(prefix: Buffer, { floor, keys, options, parked, rows, scheduled, states }: UserState): Buffer[] {
+function keysOf(prefix: Buffer, { answers, floor, keys, parked, rows, scheduled, states }: UserState): Buffer[] {
   return [
     textKey(prefix, 'c'),
     ...[...keys.keys()].map((key) => textKey(prefix, 'k', key)),
     ...rows.map((_row, index) => numberKey(prefix, 'l', floor + 1 + index)),
-    ...[...options.keys()].map((id) => textKey(prefix, 'o', id)),
+    ...[...answers.keys()].map((id) => textKey(prefix, 'o', id)),
     ...parked.map(({ no }) => numberKey(prefix, 'p', no)),
     ...scheduled.map(({ no }) => numberKey(prefix, 'q', no)),
     ...[...states.keys()].map((id) => textKey(prefix, 's', id))

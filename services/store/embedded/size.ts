@@ -1,13 +1,16 @@
 import type { Effect, UserState } from '../state.ts'
 import type { CachedUser } from './cache.ts'
 
+/** Estimated memory of the options of a notification, with their expiry. */
+const OPTIONS_BYTES = 360
+
 /** Estimates the memory of a state, bytes. */
 export function sizeOf(state: UserState): number {
   let bytes = 1000 + state.cursors.size * 250 + state.keys.size * 100 + state.states.size * 100 + state.limiter.length * 8
   for (const row of state.rows) bytes += rowSize(row)
   for (const { row } of state.parked) bytes += rowSize(row) + 50
   for (const { row } of state.scheduled) bytes += rowSize(row) + 50
-  return bytes + state.options.size * 300 + state.expiries.length * 60
+  return bytes + state.options.size * OPTIONS_BYTES
 }
 
 /** Estimates the memory of a row, bytes. */
@@ -15,7 +18,7 @@ function rowSize(row: Buffer): number {
   return row.length + 120
 }
 
-const SHRINKING: ReadonlySet<Effect['type']> = new Set(['trim', 'unpark', 'unschedule', 'replace', 'erase'])
+const SHRINKING: ReadonlySet<Effect['type']> = new Set(['trim', 'unpark', 'unschedule', 'erase'])
 
 /** Estimates the memory of a user after a step, bytes: adds what the effects add. After an effect that removes anything, estimates the whole state again. */
 export function sizeAfter(entry: CachedUser, effects: Effect[]): number {
@@ -25,6 +28,9 @@ export function sizeAfter(entry: CachedUser, effects: Effect[]): number {
     if (effect.type === 'append') bytes += rowSize(effect.row)
     else if (effect.type === 'park') bytes += rowSize(effect.parked.row)
     else if (effect.type === 'schedule') bytes += rowSize(effect.scheduled.row)
+    else if (effect.type === 'replace') bytes -= effect.freedBytes
+    else if (effect.type === 'options') bytes += OPTIONS_BYTES
+    else if (effect.type === 'dropOptions') bytes -= OPTIONS_BYTES
     else if (effect.type !== 'unread') bytes += 100
   }
   return bytes

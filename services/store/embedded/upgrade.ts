@@ -4,7 +4,7 @@ import { type KeyPlace, NO_OPTIONS, type Parked } from '../state.ts'
 import { seal } from './checksum.ts'
 import { encodePlace, userRange } from './codec.ts'
 import type { Database, Operation } from './database.ts'
-import { encodeParked } from './waiting-codec.ts'
+import { encodeParked } from './row-codec.ts'
 
 /** Start of the id in a row, and length of the header of a row of format 1, bytes. */
 const ID_START = 14

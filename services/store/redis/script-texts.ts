@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs'
 import {
   COALESCE_EVERY,
   DELIVER_BATCH,
-  EXPIRE_BATCH,
   FOLD_AFTER_HALF_LIVES,
   FORGET_EVERY,
   IDEMPOTENCY_WINDOW,
@@ -149,7 +148,6 @@ function constantsOf(settings: StoreSettings): Constants {
     FOLD_AFTER_HALF_LIVES,
     RELEASE_BATCH,
     DELIVER_BATCH,
-    EXPIRE_BATCH,
     MAX_FENCE,
     INLINE_MAX,
     LOST_ID: `'${LOST_ID}'`,

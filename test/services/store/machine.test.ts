@@ -103,7 +103,7 @@ t.test('the effects of a step name everything that it removes', async (t) => {
   t.same(
     play((machine) => machine.attach(fence)),
     [
-      { type: 'trim', floor: 3, ids: [idOf(2)], idsWithOptions: [] },
+      { type: 'trim', floor: 3, ids: [idOf(2)], idsWithOptions: [], answeredIds: [] },
       { type: 'forget', keys },
       { type: 'reset', epoch: 'epoch2' },
       { type: 'cursor', deviceId: 'd', cursor: { position: { epoch: 'epoch2', offset: 0, id8: '' }, at: now } }

@@ -212,7 +212,7 @@ if nearest_at ~= 0 and nearest_at <= wall then
   end
 
   times_changed = true
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', EXPIRIES, '-inf', int(wall), 'LIMIT', 0, EXPIRE_BATCH)) do
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', EXPIRIES, '-inf', int(wall))) do
     local kind, rest, done = string.sub(member, 1, 1), string.sub(member, 2), nil
     if kind == 'l' then
       done = expire_in_log(tonumber(string.sub(rest, 1, 12)), string.sub(rest, 13))
