@@ -187,8 +187,7 @@ export class Device {
 
   journal(): DeviceJournal {
     const { user, device, events, belfry } = this
-    const { unseen } = belfry as { unseen?: number }
-    return { user, device, events, unread: belfry.unread, unseen, lastEventId: belfry.lastEventId }
+    return { user, device, events, unread: belfry.unread, unseen: belfry.unseen, lastEventId: belfry.lastEventId }
   }
 
   #mark(id: string): void {
