@@ -26,6 +26,7 @@ import answerRoutes from './routes/answers.ts'
 import asyncapiRoutes from './routes/asyncapi.ts'
 import clientRoutes from './routes/client.ts'
 import demoRoutes from './routes/demo.ts'
+import guideRoutes from './routes/guides.ts'
 import healthRoutes from './routes/health.ts'
 import meRoutes from './routes/me.ts'
 import metricsRoutes from './routes/metrics.ts'
@@ -98,6 +99,7 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, generatedS
   await fastify.register(wsRoutes)
   await fastify.register(sseRoutes)
   await fastify.register(asyncapiRoutes)
+  await fastify.register(guideRoutes)
   await fastify.register(clientRoutes)
   if (config.DEMO ?? (generatedSecret !== '' && isLoopback(config.HOST))) await fastify.register(demoRoutes)
 }

@@ -34,7 +34,7 @@ export function rateChart(canvas) {
     }
     context.fillStyle = caretColor
     context.font = `11px ${fontFamily}`
-    context.fillText(`limit ${LIMIT} a second`, 0, y(LIMIT) - 5)
+    context.fillText(`limit: ${LIMIT} a second`, 0, y(LIMIT) - 5)
 
     for (const [second, count] of countBySecond) {
       const end = width - (now - second - 1) * step

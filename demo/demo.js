@@ -1,278 +1,339 @@
-import './client/bell.js'
 import { rateChart } from './chart.js'
-import { clientOf, frames, pasted, post, service, session, tripOf } from './shared.js'
+import { CodeTabs } from './code.js'
+import { FrameLog } from './log.js'
+import { Screens } from './screens.js'
+import { pasted, pause, post, publish, service, session } from './shared.js'
 
-const FRAMES_KEPT = 200
-const SCREENS_MAX = 6
-const POLL_MS = 500
 const BURST = 50
+const WHILE_OUT = 12
+const WHILE_DEAD = 20
+const WHILE_DEAD_PAUSE_MS = 150
 const PROGRESS_STEP = 10
-const PROGRESS_MS = 600
+const PROGRESS_MS = 500
 const EXPIRES_SECONDS = 8
 const SCHEDULED_MS = 10_000
+const POLL_MS = 400
 const ACTIONS = [
   { action: 'approve', title: 'Approve' },
   { action: 'reject', title: 'Reject' }
 ]
+/** Sent once to a user who has nothing yet, so that the screens are not empty. */
+const FIRST = [
+  { type: 'report', title: 'The weekly report is ready', data: { body: 'Orders are up 12 %, refunds down to 2.' } },
+  { type: 'order', title: 'Order 2041 is delayed', data: { body: 'The carrier reports a closed road. New estimate: tomorrow, 10:00.' } },
+  { type: 'comment', title: 'Mia mentioned you in order 2038', data: { body: '@alice can we swap the pallet before noon?' } }
+]
 
 const $ = (id) => document.getElementById(id)
+const user = new URL(location.href).searchParams.get('user') ?? 'alice'
 const chart = rateChart($('chart'))
-
-/** The user, the page's client, and the notifications that the page sent last. Each user has a scene of their own. */
-let scene = { user: '', belfry: undefined, publisher: '', last: [], polling: false, asked: false }
-let tabs = 1
-let phones = 0
-
-// Scrolling areas must be reachable by the keyboard.
-for (const id of ['frames', 'curl-box']) $(id).tabIndex = 0
-
-// Screens
-
-function addScreen(kind) {
-  const windows = $('windows')
-  if (windows.children.length >= SCREENS_MAX) return
-  const phone = kind === 'phone'
-  const name = phone ? `Phone ${++phones}` : `Tab ${++tabs}`
-  const query = new URLSearchParams({ user: scene.user, name, ...(phone ? { device: `phone-${phones}` } : {}) })
-  const figure = document.createElement('figure')
-  figure.className = phone ? 'screen phone' : 'screen'
-  const frame = Object.assign(document.createElement('iframe'), { src: `demo/screen.html?${query}`, title: name })
-  const close = Object.assign(document.createElement('button'), { type: 'button', className: 'close', textContent: '×' })
-  close.setAttribute('aria-label', `Close ${name}`)
-  close.addEventListener('click', () => {
-    figure.remove()
-    countScreens()
-  })
-  figure.append(frame, close)
-  windows.append(figure)
-  countScreens()
-}
-
-function countScreens() {
-  const count = $('windows').children.length
-  $('screens').textContent = String(count + 1)
-  for (const id of ['add-tab', 'add-phone']) $(id).disabled = count >= SCREENS_MAX
-  poll()
-}
-
-// Frames
-
-function showFrame({ user, screen, direction, text }) {
-  if (user !== scene.user) return
-  if (direction === 'end' || text.startsWith('{"type":"hello"')) poll()
-  const list = $('frames')
-  const row = document.createElement('li')
-  row.className = direction
-  const type = direction === 'end' ? '' : (/"type":"(\w+)"/.exec(text)?.[1] ?? '')
-  row.dataset.type = type
-  const from = Object.assign(document.createElement('span'), {
-    className: 'from',
-    textContent: `${{ in: '↓', out: '↑', end: '×' }[direction]} ${screen}`
-  })
-  const body = Object.assign(document.createElement('code'), { textContent: text.replace(/"token":"[^"]+"/, '"token":"…"') })
-  row.append(from, body)
-  const atEnd = list.scrollTop + list.clientHeight > list.scrollHeight - 40
-  list.append(row)
-  while (list.children.length > FRAMES_KEPT) list.firstElementChild.remove()
-  if (atEnd) list.scrollTop = list.scrollHeight
-}
-
-frames.onmessage = ({ data }) => showFrame(data)
-addEventListener('frame', ({ detail }) => showFrame(detail))
-$('clear').addEventListener('click', () => $('frames').replaceChildren())
-
-// Figures of the user: requested after each change, and again while notifications are parked.
-
-async function poll() {
-  const here = scene
-  if (here.publisher === '') return
-  here.asked = true
-  if (here.polling) return
-  here.polling = true
-  try {
-    while (here.asked && here === scene) {
-      here.asked = false
-      const reply = await fetch(`${service}/demo/users/${encodeURIComponent(here.user)}`)
-      if (!reply.ok || here !== scene) break
-      const { parked, connections } = await reply.json()
-      $('parked').textContent = String(parked)
-      $('parked').classList.toggle('busy', parked > 0)
-      $('connections').textContent = String(connections)
-      here.asked ||= parked > 0
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS))
-    }
-  } catch {
-    // The next change requests them again.
+const code = new CodeTabs()
+const log = new FrameLog($('frames'))
+const screens = new Screens(crypto.randomUUID().slice(0, 8), {
+  frame: (message) => log.add(message),
+  arrived: ({ screen, replay }) => screen === 'Laptop' && !replay && chart.arrived(),
+  changed: () => {
+    renderListening()
+    renderPlug()
   }
-  here.polling = false
-}
+})
+/** Letters of the nodes by their id, and the nodes; none on a single node. */
+let nodes = []
+let isReady = false
 
-// Sending
+// Scrolling areas and the panel of the tabs must be reachable by the keyboard.
+for (const id of ['frames', 'panel']) $(id).tabIndex = 0
+for (const element of document.querySelectorAll('[data-user]')) element.textContent = user
 
-function content() {
-  const data = Object.fromEntries(new FormData($('send')))
-  return { type: data.type, title: data.title, ...(data.ref === '' ? {} : { ref: data.ref }) }
+// Claims: each has a number and a note.
+
+function say(claim, number, note, state = '') {
+  $(`${claim}-number`).textContent = number
+  $(`${claim}-number`).dataset.state = state
+  if (note !== undefined && $(`${claim}-note`) !== null) $(`${claim}-note`).textContent = note
 }
 
 function fail({ message }) {
   $('problem').textContent = message
 }
 
-async function send(count) {
+/** Runs the steps of a claim with its buttons off. An error is shown below the first claim. */
+async function run(buttons, steps) {
   $('problem').textContent = ''
-  try {
-    const single = count === 1 ? { data: { sentAt: Date.now() } } : {}
-    const { ids } = await post('publish', { user: scene.user, ...content(), ...single, count })
-    scene.last.push(...ids)
-    $('recall').disabled = false
-    poll()
-  } catch (error) {
-    fail(error)
+  for (const button of buttons) button.disabled = true
+  await steps().catch(fail)
+  for (const button of buttons) button.disabled = !isReady
+}
+
+let hasSent = false
+function renderListening() {
+  if (!hasSent) $('send-number').textContent = `${screens.connected} screens are listening`
+}
+
+// One call, every screen
+
+const content = () => ({ type: 'order', title: $('title').value })
+
+async function send(note, options, action) {
+  hasSent = true
+  code.show(action, { to: user, ...options })
+  const names = screens.plugged()
+  const start = Date.now()
+  let ids = []
+  const published = publish({ user, ...options }).then((answer) => {
+    ids = answer.ids
+    screens.recheck()
+  })
+  const count = () => {
+    const counts = names.map((name) => screens.count(name, ids))
+    const done = counts.filter(({ shown }) => shown > 0)
+    if (ids.length === 0) return
+    const last = Math.max(...done.map(({ at }) => at)) - start
+    say(
+      'send',
+      `${done.length} of ${names.length} screens in ${Math.max(1, last)} ms`,
+      note,
+      done.length === names.length ? 'good' : 'wait'
+    )
   }
+  await published
+  if (options.deliverAt === undefined) await screens.settle(names, () => ids, count)
+  return ids
 }
 
 $('send').addEventListener('submit', (event) => {
   event.preventDefault()
-  send(1)
-})
-$('burst').addEventListener('click', () => send(BURST))
-$('recall').addEventListener('click', async () => {
-  const id = scene.last.pop()
-  $('recall').disabled = scene.last.length === 0
-  if (id !== undefined) await post('recall', { user: scene.user, id }).catch(fail)
-  poll()
+  run([event.submitter ?? $('send').querySelector('button')], () =>
+    send('From the click to the last screen, with the call and the write to the store.', content(), 'send')
+  )
 })
 
-// Options of a notification
+$('progress').addEventListener('click', () =>
+  run([$('progress')], async () => {
+    const collapseKey = `export-${Date.now()}`
+    for (let done = 0; done <= 100; done += PROGRESS_STEP) {
+      const title = done < 100 ? `Export: ${done} %` : 'Export finished'
+      await send('One row that counts up, and one unread notification.', { type: 'export', title, collapseKey }, 'progress')
+      await pause(PROGRESS_MS)
+    }
+  })
+)
 
-/** Publishes a notification with options, and says below the buttons what to watch. */
-async function sendKind(note, options) {
-  const { user } = scene
-  $('problem').textContent = ''
-  try {
-    const { ids } = await post('publish', { user, ...options })
-    if (scene.user !== user) return
-    $('kind-note').textContent = note
-    scene.last.push(...ids)
-    $('recall').disabled = false
-  } catch (error) {
-    fail(error)
-  }
-}
-
-/** Each step takes the place of the one before, in every list and in the toast. */
-async function countUp() {
-  const { user } = scene
-  const collapseKey = `export-${Date.now()}`
-  $('progress').disabled = true
-  for (let done = 0; done <= 100 && scene.user === user; done += PROGRESS_STEP) {
-    const title = done < 100 ? `Export: ${done} %` : 'Export finished'
-    await sendKind('One row that counts up, and one unread notification.', { type: 'export', title, collapseKey })
-    await new Promise((resolve) => setTimeout(resolve, PROGRESS_MS))
-  }
-  $('progress').disabled = scene.publisher === ''
-}
-
-$('progress').addEventListener('click', countUp)
 $('expiring').addEventListener('click', () =>
-  sendKind('It leaves every screen by itself, also one that is offline.', {
-    type: 'code',
-    title: 'Your code is 4711',
-    ttl: EXPIRES_SECONDS
-  })
+  run([$('expiring')], () =>
+    send(
+      'It leaves every screen by itself, also one without a network.',
+      { type: 'code', title: 'Your code is 4711', ttl: EXPIRES_SECONDS },
+      'expiring'
+    )
+  )
 )
+
 $('scheduled').addEventListener('click', () =>
-  sendKind('Accepted. It arrives in 10 seconds.', { type: 'meeting', title: 'Stand-up begins', deliverAt: Date.now() + SCHEDULED_MS })
+  run([$('scheduled')], async () => {
+    const deliverAt = Date.now() + SCHEDULED_MS
+    const names = screens.plugged()
+    const ids = await send('', { type: 'meeting', title: 'Stand-up begins', deliverAt }, 'scheduled')
+    say('send', 'accepted: due in 10 s', 'The store keeps it until then, also if every node dies.', 'wait')
+    await screens.settle(names, () => ids)
+    const late = Math.max(...names.map((name) => screens.count(name, ids).at)) - deliverAt
+    say('send', `on time: ${Math.max(0, late)} ms after it was due`, undefined, 'good')
+  })
 )
+
 $('question').addEventListener('click', () =>
-  sendKind('The first answer wins. Answer on the phone, and watch the tab.', {
-    type: 'approval',
-    title: 'Deploy version 7?',
-    actions: ACTIONS
-  })
+  run([$('question')], () =>
+    send(
+      'Answer on one screen, and watch the others: the first answer wins.',
+      { type: 'approval', title: 'Refund 40 € to Café Lumen?', actions: ACTIONS },
+      'question'
+    )
+  )
 )
 
-function renderCurl() {
-  const quote = (value) => value.replaceAll("'", "'\\''")
-  const body = quote(JSON.stringify({ to: scene.user, ...content() }))
-  const bearer = scene.publisher === '' ? '$(npx belfry token --user me --scope publish)' : scene.publisher
-  const lines = (token) =>
-    [
-      `curl -X POST ${service}/v1/notifications \\`,
-      `  -H "authorization: Bearer ${token}" \\`,
-      '  -H "content-type: application/json" \\',
-      `  -d '${body}'`
-    ].join('\n')
-  $('curl').textContent = lines(bearer.startsWith('$') ? bearer : `${bearer.slice(0, 12)}…`)
-  $('curl').dataset.full = lines(bearer)
-}
+// A dead network loses nothing
 
-$('send').addEventListener('input', renderCurl)
-$('copy').addEventListener('click', async () => {
-  await navigator.clipboard.writeText($('curl').dataset.full)
-  $('copy').textContent = 'Copied'
-  setTimeout(() => {
-    $('copy').textContent = 'Copy'
-  }, 1500)
-})
-
-// Toasts: one per browser for any number of tabs
-
-const TOAST_MS = 3000
-let toastTimer
-
-/** A toast with the tag of the one that is shown changes it. */
-function toast({ title }, tag) {
-  const toasts = $('toasts')
-  const shown = toasts.firstElementChild
-  const element = shown?.dataset.tag === tag ? shown : document.createElement('p')
-  element.textContent = title
-  element.dataset.tag = tag
-  if (element !== shown) toasts.replaceChildren(element)
-  clearTimeout(toastTimer)
-  toastTimer = setTimeout(() => toasts.replaceChildren(), TOAST_MS)
-}
-
-// Scenes
-
-async function enter(user) {
-  scene.belfry?.disconnect()
-  scene = { user, belfry: undefined, publisher: '', last: [], polling: false, asked: false }
-  $('windows').replaceChildren()
-  $('frames').replaceChildren()
-  $('latency').textContent = '–'
-  $('recall').disabled = true
-  tabs = 1
-  phones = 0
-  for (const element of document.querySelectorAll('[data-user]')) element.textContent = user
-  const tokens = await session(user)
-  if (scene.user !== user) return
-  const ready = tokens !== undefined || pasted.get() !== ''
-  scene.publisher = tokens?.publisher ?? ''
-  $('paste').hidden = tokens !== undefined
-  for (const control of document.querySelectorAll('#send button, .kinds button'))
-    control.disabled = tokens === undefined || control.id === 'recall'
-  renderCurl()
-  if (!ready) return
-  const belfry = clientOf(user, 'This tab')
-  scene.belfry = belfry
-  $('bell').client = belfry
-  belfry.on('notification', (ctx) => {
-    if (!ctx.replay) chart.arrived()
-    const trip = tripOf(ctx)
-    if (trip !== undefined) $('latency').textContent = `${trip} ms`
+/** Pulls the plug of the phone, sends 12, and waits until the other screens have them. */
+async function pullPlug() {
+  screens.plug('Phone', true)
+  await screens.until(() => screens.statusOf('Phone').isOut === true)
+  const others = screens.plugged()
+  let ids = []
+  const count = () => {
+    const arrived = Math.min(...others.map((name) => screens.count(name, ids).shown))
+    const here = screens.count('Phone', ids).shown
+    say(
+      'plug',
+      `${WHILE_OUT} sent, ${here} on the phone`,
+      `${arrived} are on the other screens. The service sent them to the phone too, into a dead connection.`,
+      'wait'
+    )
+  }
+  code.show('plug', { to: user, type: 'order', title: 'Order 2044 is packed' })
+  await post('publish', { user, type: 'order', title: 'While the phone was out:', count: WHILE_OUT }).then((answer) => {
+    ids = answer.ids
   })
-  belfry.on('toast', ({ notification, replay, tag }) => replay || toast(notification, tag))
-  belfry.connect()
-  await belfry.ready().catch(() => {})
-  addScreen('tab')
-  addScreen('phone')
+  await screens.settle(others, () => ids, count)
+  $('plug').textContent = 'Plug it in'
 }
 
-$('users').addEventListener('change', ({ target }) => enter(target.value))
-$('add-tab').addEventListener('click', () => addScreen('tab'))
-$('add-phone').addEventListener('click', () => addScreen('phone'))
-$('open-tab').addEventListener('click', () => open(`demo?user=${encodeURIComponent(scene.user)}`))
+async function plugIn() {
+  screens.plug('Phone', false)
+  await screens.until(() => screens.caughtUp('Phone') !== undefined)
+  $('plug').textContent = 'Pull the phone’s plug'
+}
+
+$('plug').addEventListener('click', () => run([$('plug')], screens.statusOf('Phone').isOut ? plugIn : pullPlug))
+
+/** Keeps the claim in step with the phone, whose own button pulls the plug too. */
+function renderPlug() {
+  const { isOut } = screens.statusOf('Phone')
+  const caught = screens.caughtUp('Phone')
+  if (!$('plug').disabled) $('plug').textContent = isOut ? 'Plug it in' : 'Pull the phone’s plug'
+  if (!isOut && caught !== undefined)
+    say('plug', `caught up ${caught.count}, ${caught.twice} twice`, 'The phone resumed after the last row that it had.', 'good')
+}
+
+// A burst does not flood anyone
+
+async function parked() {
+  const reply = await fetch(`${service}/demo/users/${encodeURIComponent(user)}`)
+  return reply.ok ? (await reply.json()).parked : 0
+}
+
+async function burst() {
+  const names = screens.plugged()
+  code.show('burst', { to: user, type: 'sync', title: 'Sync 1 finished' })
+  const { ids } = await post('publish', { user, type: 'sync', title: 'Sync', count: BURST })
+  let isOver = false
+  const settled = screens
+    .settle(names, () => ids)
+    .then(() => {
+      isOver = true
+    })
+  while (!isOver) {
+    const waiting = await parked().catch(() => 0)
+    if (!isOver) say('burst', `${waiting} waiting: over 10 a second`, undefined, 'wait')
+    await Promise.race([settled, pause(POLL_MS)])
+  }
+  const counts = names.map((name) => screens.count(name, ids))
+  const shown = Math.min(...counts.map(({ shown }) => shown))
+  const twice = counts.reduce((sum, { twice }) => sum + twice, 0)
+  const inOrder = counts.every(({ order }) => order.join() === ids.join())
+  say(
+    'burst',
+    `${shown} of ${BURST}, ${inOrder ? 'in order' : 'out of order'}, ${twice} twice`,
+    undefined,
+    inOrder && twice === 0 ? 'good' : 'wait'
+  )
+}
+
+$('burst').addEventListener('click', () => run([$('burst')], burst))
+
+// A node dies, nothing happens
+
+const nodeName = (id) => nodes.find((node) => node.id === id)?.name ?? ''
+
+async function pollNodes() {
+  const reply = await fetch(`${service}/demo/cluster`).catch(() => undefined)
+  if (reply?.ok) ({ nodes } = await reply.json())
+  screens.nodeName = nodeName
+  screens.renderAll()
+  renderNodes()
+}
+
+function renderNodes() {
+  $('nodes').hidden = nodes.length === 0
+  for (const { name, isUp } of nodes) {
+    const id = `kill-${name}`
+    let button = $(id)
+    if (button === null) {
+      button = Object.assign(document.createElement('button'), { id, type: 'button' })
+      button.addEventListener('click', () => kill(name))
+      $('nodes').append(button)
+      say('kill', 'Two nodes are up', 'SIGKILL, in the middle of 20 notifications. The node comes back by itself.')
+    }
+    button.textContent = isUp ? `Kill node ${name}` : `Node ${name} is dead`
+    button.disabled = !isUp || killing || !isReady
+  }
+}
+
+let killing = false
+async function kill(name) {
+  killing = true
+  renderNodes()
+  await run([], async () => {
+    const names = screens.plugged()
+    const ids = []
+    const count = () => {
+      const arrived = Math.min(...names.map((screen) => screens.count(screen, ids).shown))
+      say('kill', `${arrived} of ${ids.length} on every screen`, `Node ${name} was killed with SIGKILL after the third.`, 'wait')
+    }
+    const stop = new AbortController()
+    const counting = screens.until(() => {
+      count()
+      return stop.signal.aborted
+    })
+    for (let sent = 1; sent <= WHILE_DEAD; sent++) {
+      const published = publish({ user, type: 'order', title: `Sent around the kill: ${sent} of ${WHILE_DEAD}` })
+      if (sent === 4) await post('cluster/kill', { node: name })
+      ids.push(...(await published).ids)
+      await pause(WHILE_DEAD_PAUSE_MS)
+    }
+    await screens.settle(names, () => ids)
+    stop.abort()
+    screens.recheck()
+    await counting
+    const counts = names.map((screen) => screens.count(screen, ids))
+    const shown = Math.min(...counts.map(({ shown }) => shown))
+    const twice = counts.reduce((sum, { twice }) => sum + twice, 0)
+    say(
+      'kill',
+      `${shown} of ${WHILE_DEAD} on ${names.length} screens, ${twice} twice`,
+      `Node ${name} was killed with SIGKILL after the third.`,
+      twice === 0 ? 'good' : 'wait'
+    )
+  })
+  killing = false
+  renderNodes()
+}
+
+// Code
+
+const EXAMPLES = {
+  send: content,
+  progress: () => ({ type: 'export', title: 'Export: 40 %', collapseKey: 'export-77' }),
+  expiring: () => ({ type: 'code', title: 'Your code is 4711', ttl: EXPIRES_SECONDS }),
+  scheduled: () => ({ type: 'meeting', title: 'Stand-up begins', deliverAt: Date.now() + SCHEDULED_MS }),
+  question: () => ({ type: 'approval', title: 'Refund 40 € to Café Lumen?', actions: ACTIONS }),
+  plug: () => ({ type: 'order', title: 'Order 2044 is packed' }),
+  burst: () => ({ type: 'sync', title: 'Sync 1 finished' })
+}
+
+for (const link of document.querySelectorAll('a[data-code]')) {
+  link.addEventListener('click', () => code.show(link.dataset.code, { to: user, ...EXAMPLES[link.dataset.code]() }))
+}
+$('title').addEventListener('input', () => code.show('send', { to: user, ...content() }))
+$('clear').addEventListener('click', () => log.clear())
+
+// Start
+
+async function start() {
+  const tokens = await session(user)
+  isReady = tokens !== undefined
+  code.setToken(tokens?.publisher ?? '')
+  code.show('send', { to: user, ...content() })
+  $('paste').hidden = isReady
+  for (const button of document.querySelectorAll('.claim button')) button.disabled = !isReady
+  if (!isReady && pasted.get() === '') return
+  screens.show($('stage'), user)
+  if (isReady) {
+    const { isNew } = await (await fetch(`${service}/demo/users/${encodeURIComponent(user)}`)).json()
+    if (isNew) for (const first of FIRST) await publish({ user, ...first }).catch(fail)
+  }
+  await pollNodes()
+  if (nodes.length > 0) setInterval(pollNodes, POLL_MS)
+}
 
 $('paste-form').addEventListener('submit', (event) => {
   event.preventDefault()
@@ -281,14 +342,10 @@ $('paste-form').addEventListener('submit', (event) => {
     const { sub } = JSON.parse(atob(token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/')))
     if (typeof sub !== 'string') throw new TypeError('no sub')
     pasted.set(token)
-    $('paste-problem').textContent = ''
-    $('users').hidden = true
-    enter(sub)
+    location.search = new URLSearchParams({ user: sub })
   } catch {
     $('paste-problem').textContent = 'This is not a token of a user.'
   }
 })
 
-const wanted = new URL(location.href).searchParams.get('user') ?? 'alice'
-for (const radio of $('users').querySelectorAll('input')) radio.checked = radio.value === wanted
-enter(wanted)
+start().catch(fail)

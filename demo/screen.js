@@ -1,39 +1,20 @@
 import { Inbox } from './client/inbox.js'
-import { age, clientOf } from './shared.js'
+import { startScreen } from './screen-client.js'
+import { toaster } from './toast.js'
 
 const SHOWN = 60
 
-const { searchParams } = new URL(location.href)
-const name = searchParams.get('name') ?? 'Tab'
-const device = searchParams.get('device')
-const $ = (id) => document.getElementById(id)
-
-const options = device === null ? {} : { deviceId: device, leader: false }
-const belfry = clientOf(searchParams.get('user') ?? 'alice', name, options)
+const { belfry, screen, device } = startScreen()
 const inbox = new Inbox(belfry)
+const $ = (id) => document.getElementById(id)
 const rows = new Map()
 /** Ids of notifications whose mark failed. The inbox has taken the mark back. */
 const failed = new Set()
 
 $('inbox').tabIndex = 0
-$('inbox').setAttribute('aria-label', `${name}: inbox`)
-$('name').textContent = name
-document.title = name
-document.body.classList.toggle('phone', device !== null)
-
-function role() {
-  if (belfry.state === 'disconnected') return 'offline'
-  if (belfry.state === 'connecting') return 'connecting'
-  return device !== null ? 'own socket' : belfry.leader ? 'holds the socket' : 'shared socket'
-}
-
-function renderState() {
-  const offline = belfry.state === 'disconnected'
-  document.body.dataset.state = belfry.state
-  $('role').textContent = role()
-  $('toggle').textContent = offline ? 'Come back' : 'Go offline'
-  $('toggle').setAttribute('aria-pressed', String(offline))
-}
+$('inbox').setAttribute('aria-label', `${screen}: inbox`)
+document.title = screen
+document.body.classList.toggle('phone', device?.startsWith('phone') === true)
 
 function rowOf(item, animate) {
   const button = document.createElement('button')
@@ -77,8 +58,21 @@ function renderActions(element, { actions, answer, answering }) {
   }
   if (!answer || text.textContent !== '') return
   const title = actions.find(({ action }) => action === answer.action)?.title ?? answer.action
-  const device = /^phone-\d+$/.test(answer.deviceId) ? answer.deviceId.replace('phone-', 'Phone ') : 'a tab'
-  text.textContent = answer.deviceId === belfry.deviceId ? `${title}, answered here` : `${title}, answered on ${device}`
+  text.textContent =
+    answer.deviceId === belfry.deviceId ? `${title}, answered here` : `${title}, answered on the ${nameOf(answer.deviceId)}`
+}
+
+function nameOf(deviceId) {
+  return /^(phone|office)-/.exec(deviceId)?.[1] ?? 'laptop'
+}
+
+/** Returns the age in words; '' for a timestamp that no `Date` can hold. */
+function age(timestamp) {
+  if (Number.isNaN(new Date(timestamp).getTime())) return ''
+  const seconds = Math.max(0, Math.round((Date.now() - timestamp) / 1000))
+  if (seconds < 5) return 'now'
+  if (seconds < 60) return `${seconds} s`
+  return seconds < 3600 ? `${Math.floor(seconds / 60)} min` : `${Math.floor(seconds / 3600)} h`
 }
 
 function timeOf({ id, timestamp, expiresAt, answer }) {
@@ -118,20 +112,9 @@ function renderList(animate = true) {
   $('unread').title = `${inbox.unread} unread`
 }
 
-let toastTimer
-belfry.on('toast', ({ notification, replay }) => {
-  if (replay) return
-  $('toast').textContent = notification.title
-  $('toast').classList.add('up')
-  clearTimeout(toastTimer)
-  toastTimer = setTimeout(() => $('toast').classList.remove('up'), 1800)
-})
-belfry.on('state', renderState)
+toaster(belfry)
 inbox.on('change', () => renderList())
 setInterval(renderList, 1000)
-$('toggle').addEventListener('click', () => (belfry.state === 'disconnected' ? belfry.connect() : belfry.disconnect()))
-
-renderState()
 belfry.connect()
 inbox.load().then(
   () => renderList(false),

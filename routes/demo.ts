@@ -1,3 +1,5 @@
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
@@ -6,7 +8,7 @@ import { Type } from 'typebox'
 import { isFromThisMachine } from '../services/auth/loopback.ts'
 import { signToken } from '../services/auth/signing.ts'
 import { errors } from '../services/errors.ts'
-import { NotificationIdSchema, UserSchema } from './schemas/common.ts'
+import { DeviceSchema, NotificationIdSchema, UserSchema } from './schemas/common.ts'
 import { PublishSchema } from './schemas/notification.ts'
 
 const FOLDER = fileURLToPath(new URL('../demo/', import.meta.url))
@@ -20,7 +22,9 @@ const { type, title, ref, data, ttl, collapseKey, urgency, deliverAt, actions } 
 const BurstSchema = Type.Object(
   {
     ...{ user: UserSchema, type, title, ref, data, ttl, collapseKey, urgency, deliverAt, actions },
-    count: Type.Integer({ minimum: 1, maximum: BURST_MAX, default: 1 })
+    count: Type.Integer({ minimum: 1, maximum: BURST_MAX, default: 1 }),
+    /** The idempotency key of a single notification: the page repeats a publish whose answer it did not get. */
+    key: Type.Optional(Type.String({ minLength: 1, maxLength: 64 }))
   },
   { additionalProperties: false }
 )
@@ -39,6 +43,10 @@ const demo: FastifyPluginAsyncTypebox = async (app) => {
     setHeaders: (reply) => void reply.header('cache-control', 'no-cache')
   })
   app.get('/demo', { schema: { hide: true } }, (_request, reply) => reply.sendFile('index.html'))
+  // The addresses in the page are relative to /demo. This one is relative too, for a proxy with a path prefix.
+  app.get('/demo/', { schema: { hide: true } }, ({ url }, reply) => reply.redirect(`../demo${/\?.*/.exec(url)?.[0] ?? ''}`))
+  // `npm run demo:cluster` answers for this route in front of its nodes.
+  app.get('/demo/cluster', { schema: { hide: true } }, async () => ({ nodes: [], node: app.node }))
 
   if (app.generatedSecret === '') return
 
@@ -56,10 +64,10 @@ const demo: FastifyPluginAsyncTypebox = async (app) => {
   )
 
   app.post('/demo/publish', { onRequest, schema: { hide: true, body: BurstSchema } }, async (request, reply) => {
-    const { user, count, ...content } = request.body
+    const { user, count, key, ...content } = request.body
     const items = Array.from({ length: count }, (_, index) => {
       const title = count === 1 ? content.title : `${content.title} ${index + 1}`
-      return { request: { to: user, ...content, title }, key: undefined }
+      return { request: { to: user, ...content, title }, key: count === 1 ? key : undefined }
     })
     const results = await app.publisher.publishBatch(items, 'demo')
     const answers = results.map((result) => {
@@ -86,9 +94,35 @@ const demo: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get('/demo/users/:user', { onRequest, schema: { hide: true, params: Type.Object({ user: UserSchema }) } }, async (request) => {
     const { user } = request.params
-    const [{ parked }, { items }] = await Promise.all([app.inbox.queue(user), app.connectionDirectory.list(user)])
-    return { parked, connections: items.length }
+    const [{ parked, head }, { items }] = await Promise.all([app.inbox.queue(user), app.connectionDirectory.list(user)])
+    return { parked, connections: items.length, isNew: head === '' && parked === 0 }
   })
+
+  const sockets = socketsByDevice(app.server)
+  app.post(
+    '/demo/cut',
+    { onRequest, schema: { hide: true, body: Type.Object({ device: DeviceSchema }, { additionalProperties: false }) } },
+    async (request) => {
+      const cut = [...(sockets.get(request.body.device) ?? [])]
+      for (const socket of cut) socket.resetAndDestroy()
+      return { cut: cut.length }
+    }
+  )
+}
+
+/** Returns the TCP sockets of this node's WebSockets by device id, and keeps that up to date. */
+function socketsByDevice(server: NodeJS.EventEmitter): ReadonlyMap<string, ReadonlySet<Socket>> {
+  const byDevice = new Map<string, Set<Socket>>()
+  server.on('upgrade', ({ url = '' }: IncomingMessage, socket: Socket) => {
+    const device = new URLSearchParams(url.split('?')[1]).get('device_id') ?? ''
+    const sockets = byDevice.get(device) ?? new Set()
+    byDevice.set(device, sockets.add(socket))
+    socket.once('close', () => {
+      sockets.delete(socket)
+      if (sockets.size === 0) byDevice.delete(device)
+    })
+  })
+  return byDevice
 }
 
 export default demo

@@ -6,7 +6,7 @@ import { basename, join } from 'node:path'
 const target = process.argv[2]
 if (target === undefined) throw new Error('usage: copy-assets.mjs <folder>')
 
-for (const folder of ['services/store/redis/lua', 'pages', 'demo']) {
+for (const folder of ['services/store/redis/lua', 'pages', 'demo', 'docs']) {
   if (!existsSync(folder)) continue
   // A file that was renamed since the last build must not stay under its old name.
   rmSync(join(target, folder), { recursive: true, force: true })

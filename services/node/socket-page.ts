@@ -1,3 +1,5 @@
+import { escapeHtml } from './markdown.ts'
+
 /** The part of a JSON schema that the page shows. */
 interface Schema {
   type?: string
@@ -51,16 +53,16 @@ export function socketPage(document: SocketDocument, hasDemo: boolean): string {
 <meta name="color-scheme" content="light dark">
 <link rel="icon" href="pages/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="pages/theme.css">
-<link rel="stylesheet" href="pages/socket.css">
+<link rel="stylesheet" href="pages/docs.css">
 </head>
 <body>
 <header class="top">
   <a class="brand" href="../docs"><img src="pages/icon.svg" alt="" width="28" height="28"><span>Belfry</span></a>
-  <nav aria-label="Belfry">${hasDemo ? '<a href="../demo">Demo</a>' : ''}<a href="../docs">API</a><a href="socket" aria-current="page">Socket</a><a href="asyncapi.json">AsyncAPI</a></nav>
+  <nav aria-label="Belfry">${hasDemo ? '<a href="../demo">Demo</a>' : ''}<a href="guide/getting-started">Guide</a><a href="../docs">API</a><a href="socket" aria-current="page">Socket</a><a href="asyncapi.json">AsyncAPI</a></nav>
 </header>
 <main>
 <h1>The WebSocket</h1>
-<p class="lead">${text(info.description)} Version ${text(info.version)}.</p>
+<p class="lead">${escapeHtml(info.description)} Version ${escapeHtml(info.version)}.</p>
 <nav class="contents" aria-label="Contents">
 <a href="#connect">Connect</a>
 ${contents('Server to client', 'down', sent)}
@@ -69,14 +71,14 @@ ${contents('Client to server', 'up', received)}
 </nav>
 <section id="connect" aria-labelledby="connect-title">
 <h2 id="connect-title">Connect</h2>
-<pre tabindex="0"><code>GET ${text(address)}</code></pre>
+<pre tabindex="0"><code>GET ${escapeHtml(address)}</code></pre>
 <h3>Query</h3>
 ${fields(bindings.ws.query)}
 <h3>Token</h3>
 <p>The token of the user, in the first of these places that has one:</p>
 <ol>
 ${Object.values(components.securitySchemes)
-  .map(({ description }) => `<li>${text(description)}</li>`)
+  .map(({ description }) => `<li>${escapeHtml(description)}</li>`)
   .join('\n')}
 </ol>
 </section>
@@ -88,7 +90,7 @@ ${received.map(messageSection).join('\n')}
 <h2 id="close-codes">Close codes</h2>
 <dl class="fields">
 ${document['x-close-codes']
-  .map(({ code, reason, verdict }) => `<div><dt><code>${code}</code></dt><dd>${text(reason)}: ${text(verdict)}</dd></div>`)
+  .map(({ code, reason, verdict }) => `<div><dt><code>${code}</code></dt><dd>${escapeHtml(reason)}: ${escapeHtml(verdict)}</dd></div>`)
   .join('\n')}
 </dl>
 </section>
@@ -99,15 +101,15 @@ ${document['x-close-codes']
 }
 
 function contents(title: string, anchor: string, messages: Message[]): string {
-  const links = messages.map(({ name }) => `<a href="#${name}"><code>${text(name)}</code></a>`)
+  const links = messages.map(({ name }) => `<a href="#${name}"><code>${escapeHtml(name)}</code></a>`)
   return `<a href="#${anchor}">${title}</a><span>${links.join(' ')}</span>`
 }
 
 function messageSection({ name, summary = '', payload, examples }: Message): string {
-  const shown = examples.map(({ payload }) => `<pre tabindex="0"><code>${text(JSON.stringify(payload, null, 2))}</code></pre>`)
+  const shown = examples.map(({ payload }) => `<pre tabindex="0"><code>${escapeHtml(JSON.stringify(payload, null, 2))}</code></pre>`)
   return `<section id="${name}" aria-labelledby="${name}-title">
-<h3 id="${name}-title"><code>${text(name)}</code></h3>
-<p>${text(summary)}.</p>
+<h3 id="${name}-title"><code>${escapeHtml(name)}</code></h3>
+<p>${escapeHtml(summary)}.</p>
 <div class="pair">${fields(payload)}<div>${shown.join('\n')}</div></div>
 </section>`
 }
@@ -116,7 +118,7 @@ function messageSection({ name, summary = '', payload, examples }: Message): str
 function fields(schema: Schema): string {
   const rows = flat(schema, '').map(
     ({ name, optional, schema }) =>
-      `<div><dt><code>${text(name)}</code> <span>${text(typeText(schema))}${optional ? ', optional' : ''}</span></dt><dd>${text(schema.description ?? '')}</dd></div>`
+      `<div><dt><code>${escapeHtml(name)}</code> <span>${escapeHtml(typeText(schema))}${optional ? ', optional' : ''}</span></dt><dd>${escapeHtml(schema.description ?? '')}</dd></div>`
   )
   return `<dl class="fields">${rows.join('\n')}</dl>`
 }
@@ -142,8 +144,4 @@ function typeText({ type, const: only, enum: values, items, anyOf }: Schema): st
   if (anyOf !== undefined) return anyOf.map(typeText).join(' | ')
   if (items !== undefined) return `array of ${typeText(items)}`
   return type ?? 'any JSON'
-}
-
-function text(value: string): string {
-  return value.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;')
 }

@@ -1,36 +1,15 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { TcpProxy } from '../fixtures/tcp-proxy.ts'
 import { until } from '../fixtures/wait.ts'
-import { call, startService, temporaryFolder, userToken } from '../helper.ts'
+import { call, startService } from '../helper.ts'
 import { focused, openBell, publish, violations } from './bell-page.ts'
 import { bundleReactApp, launch, startHost, untilInPage } from './browser.ts'
 
 const PAGE = 50
 
-/** Starts the process as `npm start` does, with a generated secret. Resolves with the address of its demo. */
-async function startProcess(t: Test): Promise<string> {
-  const server = fileURLToPath(new URL('../../server.js', import.meta.url))
-  const child = spawn(process.execPath, [server], {
-    env: { PATH: process.env.PATH, PORT: '0', DATA_DIR: temporaryFolder(t), LOG_LEVEL: 'fatal' },
-    stdio: ['ignore', 'pipe', 'inherit']
-  })
-  t.teardown(async () => {
-    child.kill('SIGTERM')
-    if (child.exitCode === null) await once(child, 'exit')
-  })
-  let printed = ''
-  child.stdout.on('data', (data) => {
-    printed += data
-  })
-  return until(() => /Demo: (\S+)\n/.exec(printed)?.[1], 'the address of the demo')
-}
-
 t.setTimeout(120_000)
 
-t.test('the bell, the hooks and the demo', async (t) => {
+t.test('the bell and the hooks', async (t) => {
   const host = await startHost(t)
   const service = await startService(t, { CORS_ORIGIN: host.url, RATE_LIMIT_MAX: '0', LOG_MAX_ENTRIES: '500' })
   const browser = await launch(t)
@@ -245,107 +224,5 @@ t.test('the bell, the hooks and the demo', async (t) => {
     await page.locator('#switch').click()
     await until(async () => (await call(service, 'GET', '/v1/users/carol/connections')).body.items.length === 0, 'the end')
     t.same(failures, [])
-  })
-
-  await t.test('the demo: screens follow, one goes offline and comes back, a burst drains, a recall', async (t) => {
-    const demo = await startProcess(t)
-    const page = await browser.newPage({ viewport: { width: 1280, height: 900 }, bypassCSP: true })
-    t.teardown(() => page.close())
-    const failures: string[] = []
-    page.on('pageerror', (error) => failures.push(error.message))
-    page.on('console', (message) => message.type() === 'error' && failures.push(message.text()))
-    await page.goto(demo)
-    const tab = page.frameLocator('iframe[title="Tab 2"]')
-    const phone = page.frameLocator('iframe[title="Phone 1"]')
-    await tab.getByText('shared socket').waitFor()
-    await phone.getByText('own socket').waitFor()
-    await untilInPage(page, 'document.querySelector("#connections").textContent === "2"')
-
-    await page.getByRole('button', { name: 'Send to alice' }).click()
-    for (const screen of [tab, phone]) await screen.getByRole('button', { name: 'Sync finished unread: mark read' }).waitFor()
-    await untilInPage(page, 'document.querySelector("#latency").textContent.endsWith(" ms")')
-    await tab.getByRole('button', { name: /^Sync finished/ }).click()
-    await phone.getByRole('button', { name: 'Sync finished read: mark unread' }).waitFor()
-
-    await phone.getByRole('button', { name: 'Go offline' }).click()
-    await page.getByLabel('Title').fill('Build')
-    await page.getByRole('button', { name: 'Burst of 50' }).click()
-    await untilInPage(page, 'Number(document.querySelector("#parked").textContent) > 0')
-    await untilInPage(page, 'document.querySelector("#parked").textContent === "0"')
-    await tab.getByRole('button', { name: 'Build 50 unread: mark read' }).waitFor()
-    t.equal(await tab.locator('li').count(), 51)
-    t.equal(await phone.locator('li').count(), 1, 'offline')
-    await phone.getByRole('button', { name: 'Come back' }).click()
-    await phone.getByRole('button', { name: 'Build 50 unread: mark read' }).waitFor()
-    await page.getByRole('button', { name: 'Recall last' }).click()
-    for (const screen of [tab, phone]) await until(async () => (await screen.locator('li').count()) === 50, 'the recall')
-    t.ok((await page.locator('#frames li').count()) > 50, 'the frames are shown')
-    t.notMatch(await page.locator('#frames').textContent(), /eyJ/, 'without tokens')
-
-    await page.getByRole('button', { name: 'Count up' }).click()
-    await Promise.all([tab, phone].map((screen) => screen.getByRole('button', { name: /^Export: / }).waitFor()))
-    for (const screen of [tab, phone]) {
-      await screen.getByRole('button', { name: /^Export finished/ }).waitFor()
-      t.equal(await screen.locator('li').count(), 51, 'one row')
-    }
-    t.equal(await page.locator('#toasts p').count(), 1, 'one toast')
-    await page.getByRole('button', { name: 'In 10 s' }).click()
-    await page.getByRole('button', { name: 'Gone in 8 s' }).click()
-    await phone.getByRole('button', { name: /^Your code is 4711/ }).waitFor()
-    await phone.getByRole('button', { name: 'Go offline' }).click()
-    await page.getByRole('button', { name: 'Approval' }).click()
-    await tab.getByRole('button', { name: 'Approve', exact: true }).waitFor()
-    await tab.getByRole('button', { name: /^Your code is 4711/ }).waitFor({ state: 'detached' })
-    await phone.getByRole('button', { name: 'Come back' }).click()
-    await phone.getByRole('button', { name: /^Your code is 4711/ }).waitFor({ state: 'detached' })
-    await phone.getByRole('button', { name: 'Approve', exact: true }).click()
-    await phone.getByText('Approve, answered here').waitFor()
-    await tab.getByText('Approve, answered on Phone 1').waitFor()
-    t.equal(await tab.getByRole('button', { name: 'Reject', exact: true }).count(), 0)
-    for (const screen of [tab, phone]) await screen.getByRole('button', { name: /^Stand-up begins/ }).waitFor()
-
-    await page.getByRole('button', { name: /^Notifications/ }).click()
-    await page.getByRole('dialog').getByRole('listitem').first().waitFor()
-    await page.getByText('Answered on another device (phone-1): Approve').waitFor()
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
-      t.same(await violations(page), [], colorScheme)
-    }
-    t.ok(page.frames().length >= 3, 'the screens were among it')
-    t.same(failures, [])
-  })
-
-  await t.test('with a configured secret the demo signs nothing, publishes nothing, and asks for a token', async (t) => {
-    const real = await startService(t, { DEMO: 'true' })
-    t.match(await call(real, 'POST', '/demo/session', { user: 'alice' }, { token: '' }), { status: 404 })
-    t.match(await call(real, 'POST', '/demo/publish', { user: 'alice', type: 'a', title: 'x' }, { token: '' }), { status: 404 })
-    t.match(await call(real, 'POST', '/demo/recall', { user: 'alice', id: 'x' }, { token: '' }), { status: 404 })
-    t.match(await call(service, 'GET', '/demo'), { status: 404 })
-    const { headers } = await call(real, 'GET', '/demo')
-    t.match(headers.get('content-security-policy'), /default-src 'self'/)
-    t.equal(headers.get('cache-control'), 'no-cache')
-    // Browsers revalidate so. Without it fetch adds `cache-control: no-cache` to a conditional request, which requests the whole answer.
-    const revalidation = { 'if-none-match': headers.get('etag') ?? '', 'cache-control': 'max-age=0' }
-    t.equal((await call(real, 'GET', '/demo', undefined, { headers: revalidation })).status, 304)
-    t.match(await call(real, 'GET', '/demo/..%2fpackage.json'), { status: 404 })
-
-    const page = await browser.newPage()
-    t.teardown(() => page.close())
-    const refused: string[] = []
-    page.on('console', (message) => /Content Security Policy/.test(message.text()) && refused.push(message.text()))
-    await page.goto(`${real.url}/demo`)
-    await page.getByLabel('Token of a user').fill('not a token')
-    await page.getByRole('button', { name: 'Connect' }).click()
-    await page.getByText('This is not a token of a user.').waitFor()
-    await page.getByLabel('Token of a user').fill(userToken('zoe'))
-    await page.getByRole('button', { name: 'Connect' }).click()
-    await page.frameLocator('iframe[title="Tab 2"]').getByText('shared socket').waitFor()
-    await publish(real, 'zoe', 'pasted')
-    await page
-      .frameLocator('iframe[title="Phone 1"]')
-      .getByRole('button', { name: /^pasted/ })
-      .waitFor()
-    t.equal(await page.getByRole('button', { name: 'Send to zoe' }).isDisabled(), true)
-    t.same(refused, [], 'the page keeps to its policy')
   })
 })

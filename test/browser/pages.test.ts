@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs'
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { ServerProcess } from '../fixtures/node-process.ts'
@@ -5,7 +6,7 @@ import { call, startService, temporaryFolder } from '../helper.ts'
 import { violations } from './bell-page.ts'
 import { launch, untilInPage } from './browser.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 const MODES = [
   { colorScheme: 'light', forcedColors: 'none' },
@@ -22,7 +23,7 @@ const SWAGGER_READY = 'document.querySelectorAll(".opblock").length > 10'
 t.test('the pages of the documentation', async (t) => {
   const browser = await launch(t)
 
-  for (const path of ['docs', 'docs/socket']) {
+  for (const path of ['docs', 'docs/socket', 'docs/guide/getting-started', 'docs/guide/guides/browser-sdk']) {
     await t.test(`/${path}: axe-core finds nothing, no width scrolls sideways, the policy of the service holds`, async (t) => {
       const service = await startService(t)
       for (const mode of MODES) {
@@ -109,5 +110,35 @@ t.test('the pages of the documentation', async (t) => {
     await page.waitForURL('**/docs')
     t.match((await fetch(`${service.url}/docs/socket`)).headers.get('content-security-policy'), /default-src 'self'/)
     t.match(await (await fetch(`${service.url}/docs/socket`)).text(), /href="\.\.\/demo"/, 'a way back to the demo')
+  })
+
+  await t.test('/docs/guide shows every page of docs/, and each of its links leads somewhere', async (t) => {
+    const service = await startService(t)
+    const open = async (path: string): Promise<string[]> => {
+      const reply = await fetch(`${service.url}/docs/guide/${path}`)
+      t.equal(reply.status, 200, path)
+      const html = await reply.text()
+      t.match(html, /<h1 id=/, path)
+      const text = html.replace(/<code>[\s\S]*?<\/code>/g, '')
+      t.notMatch(text, /\*\*|^#|\]\(|`/m, `${path}: no markup is left`)
+      return [...html.matchAll(/href="([^"#]+)(?:#([^"]+))?"/g)].map(
+        ([, link = '', anchor = '']) => new URL(`${link}${anchor === '' ? '' : `#${anchor}`}`, reply.url).href
+      )
+    }
+    const waiting = ['getting-started']
+    const done = new Set<string>()
+    for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
+      done.add(path)
+      for (const link of await open(path)) {
+        const next = /\/docs\/guide\/([^#]+)/.exec(link)?.[1]
+        if (next !== undefined && !done.has(next) && !waiting.includes(next)) waiting.push(next)
+      }
+    }
+    const files = ['guides', 'reference', 'explanation'].flatMap((folder) =>
+      readdirSync(`docs/${folder}`).map((file) => `${folder}/${file}`)
+    )
+    t.same([...done].sort(), ['getting-started', ...files.filter((file) => file.endsWith('.md')).map((file) => file.slice(0, -3))].sort())
+    t.equal((await fetch(`${service.url}/docs/guide/guides/unknown`)).status, 404)
+    t.equal((await fetch(`${service.url}/docs/guide/..%2f..%2fpackage.json`)).status, 404)
   })
 })

@@ -4,7 +4,7 @@ import { networkInterfaces } from 'node:os'
 import t from 'tap'
 import { ServerProcess } from '../fixtures/node-process.ts'
 import { send } from '../fixtures/raw.ts'
-import { temporaryFolder } from '../helper.ts'
+import { connect as connectSocket, temporaryFolder } from '../helper.ts'
 
 const BODY = '{"user":"alice"}'
 
@@ -30,7 +30,7 @@ t.test('with a generated secret, the demo signs tokens for this machine only', a
     t.equal(await status({ [header]: '127.0.0.1' }), 404, header)
   }
   t.equal(await status({ origin: 'https://app.example' }), 404, 'from a page of another origin')
-  for (const path of ['/demo/publish', '/demo/recall', '/demo/users/alice']) {
+  for (const path of ['/demo/publish', '/demo/recall', '/demo/cut', '/demo/users/alice']) {
     const method = path.endsWith('alice') ? 'GET' : 'POST'
     const { status } = await send(t, server.url, `${method} ${path} HTTP/1.1\r\nhost: notify.example.com\r\n\r\n`)
     t.equal(status, 404, path)
@@ -58,6 +58,42 @@ t.test('a recall by the demo is counted like any other', async (t) => {
   t.match(await (await fetch(`${server.url}/metrics`)).text(), /^belfry_recalled_total 1$/m)
   t.equal((await post('recall', { user: 'alice', id: 'unknown' })).status, 404)
   t.match(await (await fetch(`${server.url}/metrics`)).text(), /^belfry_recalled_total 1$/m)
+})
+
+t.test('a cut resets the connections of a device without a close frame, and of no other', async (t) => {
+  const server = await ServerProcess.start({ LOG_LEVEL: 'silent' }, temporaryFolder(t))
+  t.teardown(() => server.kill())
+  const post = async (path: string, body: object): Promise<Record<string, string>> => {
+    const reply = await fetch(`${server.url}/demo/${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body)
+    })
+    return (await reply.json()) as Record<string, string>
+  }
+  const { token = '' } = await post('session', { user: 'alice' })
+  const phone = await connectSocket(t, server, 'alice', { token, deviceId: 'phone' })
+  const laptop = await connectSocket(t, server, 'alice', { token, deviceId: 'laptop' })
+  for (const client of [phone, laptop]) await client.next('caughtUp')
+  t.same(await post('cut', { device: 'phone' }), { cut: 1 })
+  t.equal((await phone.whenClosed()).code, 1006, 'no close frame came')
+  t.same(await post('cut', { device: 'phone' }), { cut: 0 })
+
+  const key = 'one'
+  const first = await post('publish', { user: 'alice', type: 't', title: 'x', key })
+  t.same((await post('publish', { user: 'alice', type: 't', title: 'x', key })).ids, first.ids, 'a repeat with the key is the same one')
+  await laptop.next('notification')
+  const back = await connectSocket(t, server, 'alice', { token, deviceId: 'phone' })
+  t.match(await back.next('hello'), { resume: { pending: 1 } })
+})
+
+t.test('/demo/ leads to /demo, with its query', async (t) => {
+  const server = await ServerProcess.start({ LOG_LEVEL: 'silent' }, temporaryFolder(t))
+  t.teardown(() => server.kill())
+  const reply = await fetch(`${server.url}/demo/?user=bob`)
+  t.equal(reply.status, 200)
+  t.equal(reply.url, `${server.url}/demo?user=bob`)
+  t.match(await reply.text(), /<belfry|<h1/)
 })
 
 t.test('the demo is off with DEMO=false, and by default on an address that other machines can reach', async (t) => {

@@ -49,7 +49,15 @@ for (const isNamed of [false, true]) {
     const base = isNamed ? first : await startProxy(t, named.url)
     if (isNamed) t.equal(named.app.config.PUBLIC_URL, first, 'without a slash at its end')
 
-    for (const path of ['/docs', '/docs/', '/demo']) {
+    for (const path of [
+      '/docs',
+      '/docs/',
+      '/docs/socket',
+      '/docs/guide/getting-started',
+      '/docs/guide/guides/browser-sdk',
+      '/demo',
+      '/demo/'
+    ]) {
       const page = base + path
       const answer = await fetch(page)
       t.equal(answer.status, 200, path)

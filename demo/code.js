@@ -1,0 +1,122 @@
+import { service } from './shared.js'
+
+const $ = (id) => document.getElementById(id)
+
+const quoted = (value) => value.replaceAll("'", "'\\''")
+const isPlain = (key) => /^[a-z]+$/i.test(key)
+
+/** Returns a value as a JavaScript literal. */
+function literal(value, indent = '') {
+  if (typeof value === 'string') return `'${value.replaceAll("'", "\\'")}'`
+  if (Array.isArray(value)) return `[${value.map((item) => literal(item, indent)).join(', ')}]`
+  if (typeof value !== 'object' || value === null) return String(value)
+  return `{ ${Object.entries(value)
+    .map(([key, item]) => `${isPlain(key) ? key : `'${key}'`}: ${literal(item, indent)}`)
+    .join(', ')} }`
+}
+
+const bell = () => `<script type="module" src="${service}/client/bell.js"></script>
+<belfry-bell url="${service}" token-url="/belfry-token"></belfry-bell>`
+
+function curl(body, token) {
+  return [
+    `curl -X POST ${service}/v1/notifications \\`,
+    `  -H "authorization: Bearer ${token}" \\`,
+    '  -H "content-type: application/json" \\',
+    `  -d '${quoted(JSON.stringify(body))}'`
+  ].join('\n')
+}
+
+function node(body) {
+  const fields = Object.entries(body).map(([key, value]) => `    ${key}: ${literal(value)}`)
+  return `await fetch('${service}/v1/notifications', {
+  method: 'POST',
+  headers: {
+    authorization: \`Bearer \${process.env.BELFRY_TOKEN}\`,
+    'content-type': 'application/json',
+    'idempotency-key': crypto.randomUUID() // a retry with the same key never sends twice
+  },
+  body: JSON.stringify({
+${fields.join(',\n')}
+  })
+})`
+}
+
+const BELL_NOTES = {
+  send: 'The bell in your page. Your server answers /belfry-token with a JWT of the signed-in user.',
+  progress: 'The same bell: the row with the same collapseKey changes in place.',
+  expiring: 'The same bell: the row leaves by itself, also without a connection.',
+  scheduled: 'The same bell: the row appears when it is due.',
+  question: 'The same bell shows the buttons. The first answer of any screen wins.',
+  plug: 'No code: the bell reconnects, resumes after the last row it has, and shows each id once.',
+  burst: 'No code: the service releases at most 10 a second, in order.'
+}
+
+const NOTES = {
+  send: 'One call. The answer comes when the notification is stored.',
+  progress: 'Each call replaces the one before with the same collapseKey.',
+  expiring: 'ttl, in seconds.',
+  scheduled: 'deliverAt, in Unix milliseconds.',
+  question: 'actions become buttons on every screen.',
+  plug: 'The sender does nothing about it: the same call.',
+  burst: 'The same call, 50 times. The answer says parked and releaseAt for those that wait.'
+}
+
+/** The three tabs with the code of one action. */
+export class CodeTabs {
+  #tab = 'curl'
+  #action = 'send'
+  #body = {}
+  #token = ''
+  #full = ''
+
+  constructor() {
+    const tabs = [...$('tabs').children]
+    $('tabs').addEventListener('click', ({ target }) => target.role === 'tab' && this.#select(target))
+    $('tabs').addEventListener('keydown', ({ key, target }) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[key]
+      if (step === undefined) return
+      const next = tabs.at((tabs.indexOf(target) + step) % tabs.length)
+      next.focus()
+      this.#select(next)
+    })
+    $('copy').addEventListener('click', async () => {
+      await navigator.clipboard.writeText(this.#full)
+      $('copy').textContent = 'Copied'
+      setTimeout(() => {
+        $('copy').textContent = 'Copy'
+      }, 1500)
+    })
+  }
+
+  /** @param token of the publisher; '' if the page has none */
+  setToken(token) {
+    this.#token = token
+    this.#render()
+  }
+
+  show(action, body) {
+    this.#action = action
+    this.#body = body
+    this.#render()
+  }
+
+  #select(tab) {
+    this.#tab = tab.id.replace('tab-', '')
+    for (const other of $('tabs').children) {
+      other.setAttribute('aria-selected', String(other === tab))
+      other.tabIndex = other === tab ? 0 : -1
+    }
+    $('panel').setAttribute('aria-labelledby', tab.id)
+    this.#render()
+  }
+
+  #render() {
+    const bearer = this.#token === '' ? '$(npx belfry token --user my-service --scope publish)' : this.#token
+    const short = this.#token === '' ? bearer : `${bearer.slice(0, 12)}…`
+    const code = { curl: () => curl(this.#body, short), node: () => node(this.#body), bell }[this.#tab]()
+    this.#full = this.#tab === 'curl' ? curl(this.#body, bearer) : code
+    $('code-note').textContent = (this.#tab === 'bell' ? BELL_NOTES : NOTES)[this.#action]
+    $('snippet').textContent = code
+  }
+}

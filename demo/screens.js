@@ -1,0 +1,160 @@
+import { busOf, pause } from './shared.js'
+
+/** The longest wait for arrivals, milliseconds. */
+const SETTLE_MS = 30_000
+
+const LAPTOP = ['Laptop', 'Second tab']
+
+/** The screens of the page. `device` is a device of its own; the two tabs of the laptop share one, and its connection. */
+const SCREENS = [
+  { name: 'Laptop', page: 'app.html', className: 'laptop', plugs: LAPTOP },
+  { name: 'Second tab', page: 'screen.html', className: 'tab', plugs: LAPTOP, follows: 'shares the laptop’s connection' },
+  { name: 'Office PC', page: 'screen.html', className: 'office', plugs: ['Office PC'], device: 'office' },
+  { name: 'Phone', page: 'screen.html', className: 'phone', plugs: ['Phone'], device: 'phone' }
+]
+
+/** The screens: shows them, hears from them, and pulls their plugs. */
+export class Screens {
+  /** By name: `status`, `timesById`, `atById`, and the elements. */
+  #byName = new Map()
+  #waiting = new Set()
+  #bus
+  #host
+  /** Returns the letter of a node by its id; '' on a single node. */
+  nodeName = () => ''
+
+  /** @param host `frame(message)`, `arrived(message)` and `changed()` are called for what the screens tell */
+  constructor(room, host) {
+    this.#host = host
+    this.#bus = busOf(room)
+    this.#bus.onmessage = ({ data }) => this.#hear(data)
+    this.room = room
+  }
+
+  show(stage, user) {
+    this.#byName.clear()
+    stage.replaceChildren(...SCREENS.map((screen) => this.#figureOf(screen, user)))
+  }
+
+  /** Returns the number of screens that are connected. */
+  get connected() {
+    return [...this.#byName.values()].filter(({ status }) => status.state === 'connected' && !status.isOut).length
+  }
+
+  /** Returns the names of the screens whose plug is in. */
+  plugged() {
+    return [...this.#byName].filter(([, { status }]) => !status.isOut).map(([name]) => name)
+  }
+
+  statusOf(name) {
+    return this.#byName.get(name)?.status ?? {}
+  }
+
+  /** Returns how many of the notifications a screen has shown, how many of them more than once, and when the last one came. */
+  count(name, ids) {
+    const { timesById, atById } = this.#byName.get(name) ?? { timesById: new Map(), atById: new Map() }
+    const shown = ids.filter((id) => timesById.has(id))
+    const at = Math.max(0, ...shown.map((id) => atById.get(id)))
+    return {
+      shown: shown.length,
+      twice: shown.filter((id) => timesById.get(id) > 1).length,
+      at,
+      order: [...timesById.keys()].filter((id) => ids.includes(id))
+    }
+  }
+
+  /** Resolves when every one of the screens has shown all notifications, or after 30 s. Calls `changed` after each message of a screen. */
+  async settle(names, ids, changed = () => {}) {
+    return this.until(() => {
+      changed()
+      return names.every((name) => this.count(name, ids()).shown >= ids().length && ids().length > 0)
+    })
+  }
+
+  /** Resolves when `test` returns true after a message of a screen, or after 30 s. */
+  async until(test) {
+    let check
+    const met = new Promise((resolve) => {
+      check = () => test() && resolve()
+      this.#waiting.add(check)
+      check()
+    })
+    await Promise.race([met, pause(SETTLE_MS)])
+    this.#waiting.delete(check)
+  }
+
+  /** Calls the tests of all waits again. */
+  recheck() {
+    for (const check of this.#waiting) check()
+  }
+
+  plug(name, isOut) {
+    const { screen } = this.#byName.get(name)
+    this.#bus.postMessage({ kind: 'plug', screens: screen.plugs, isOut })
+  }
+
+  renderAll() {
+    for (const entry of this.#byName.values()) this.#render(entry)
+  }
+
+  #figureOf(screen, user) {
+    const { name, page, className, device } = screen
+    const make = (tag, properties) => Object.assign(document.createElement(tag), properties)
+    const query = new URLSearchParams({ user, name, room: this.room, ...(device ? { device: `${device}-${user}` } : {}) })
+    const figure = make('figure', { className: `screen ${className}` })
+    const status = make('span', { className: 'status', textContent: 'connecting' })
+    const proof = make('span', { className: 'proof' })
+    const bar = make('figcaption', {})
+    bar.append(make('b', { textContent: name }), status)
+    const entry = { screen, figure, statusText: status, proof, status: {}, timesById: new Map(), atById: new Map() }
+    if (screen.follows === undefined) {
+      entry.plug = make('button', { type: 'button', className: 'plug', textContent: 'Pull the plug' })
+      entry.plug.setAttribute('aria-label', `${name}: pull the plug`)
+      entry.plug.addEventListener('click', () => this.plug(name, !entry.status.isOut))
+      bar.append(entry.plug)
+    }
+    bar.append(proof)
+    figure.append(bar, make('iframe', { src: `demo/${page}?${query}`, title: name }))
+    this.#byName.set(name, entry)
+    return figure
+  }
+
+  #hear(message) {
+    const { kind, screen: name } = message
+    if (kind === 'frame') this.#host.frame(message)
+    const entry = this.#byName.get(name)
+    if (entry === undefined) return
+    if (kind === 'arrived') {
+      entry.timesById.set(message.id, message.times)
+      entry.atById.set(message.id, message.at)
+      this.#host.arrived(message)
+    } else if (kind === 'status') {
+      if (message.isOut) entry.caught = undefined
+      entry.status = message
+      this.#render(entry)
+    } else if (kind === 'caughtUp') {
+      entry.caught = message
+      this.#render(entry)
+    }
+    this.#host.changed()
+    this.recheck()
+  }
+
+  /** Returns the result of the last return of a screen to its network: `count` and `twice`. */
+  caughtUp(name) {
+    return this.#byName.get(name)?.caught
+  }
+
+  #render({ screen, figure, statusText, proof, plug, status, caught }) {
+    const { state, isOut, dropped, holdsSocket } = status
+    figure.dataset.state = isOut ? 'out' : (state ?? 'connecting')
+    const node = this.nodeName(status.node)
+    const live = holdsSocket === false && screen.follows ? screen.follows : node === '' ? 'live' : `node ${node}`
+    statusText.textContent = isOut ? 'no network' : state === 'connected' ? live : 'connecting'
+    const result = caught === undefined ? '' : `caught up ${caught.count}, ${caught.twice} twice`
+    proof.textContent = isOut ? `${dropped} frames lost` : result
+    if (plug === undefined) return
+    plug.textContent = isOut ? 'Plug in' : 'Pull the plug'
+    plug.setAttribute('aria-label', `${screen.name}: ${isOut ? 'plug in' : 'pull the plug'}`)
+  }
+}

@@ -1,0 +1,290 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { Browser, Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { until } from '../fixtures/wait.ts'
+import { call, startService, temporaryFolder, userToken } from '../helper.ts'
+import { publish, violations } from './bell-page.ts'
+import { launch, untilInPage } from './browser.ts'
+
+const BUILD = fileURLToPath(new URL('../../', import.meta.url))
+
+/** The longest wait for a number of the page: a burst of 50 takes 5 s. */
+const NUMBER_MS = 40_000
+
+/** Starts a program that prints the address of its demo. Resolves with that address. */
+async function startProgram(t: Test, script: string, args: string[], env: Record<string, string>): Promise<string> {
+  const { PATH = '', HOME = '' } = process.env
+  const child = spawn(process.execPath, [script, ...args], { env: { PATH, HOME, ...env }, stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(async () => {
+    child.kill('SIGTERM')
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+  })
+  let printed = ''
+  child.stdout.on('data', (data) => {
+    printed += data
+  })
+  return until(() => /Demo: (\S+)\n/.exec(printed)?.[1], 'the address of the demo', 40_000)
+}
+
+/** Starts the process as `npm start` does, with a generated secret. */
+const startProcess = (t: Test): Promise<string> =>
+  startProgram(t, `${BUILD}server.js`, [], { PORT: '0', DATA_DIR: temporaryFolder(t), LOG_LEVEL: 'fatal' })
+
+/** Opens the demo at 1440 x 900 and waits until its four screens listen. `failures` collects the errors of the page and its screens. */
+async function openDemo(t: Test, browser: Browser, url: string): Promise<{ page: Page; failures: string[] }> {
+  const page = await browser.newPage({ viewport: { width: 1440, height: 900 }, bypassCSP: true })
+  t.teardown(() => page.close())
+  const failures: string[] = []
+  page.on('pageerror', (error) => failures.push(error.message))
+  page.on('console', (message) => message.type() === 'error' && failures.push(message.text()))
+  await page.goto(url)
+  await number(page, 'send', /^4 screens are listening$/)
+  return { page, failures }
+}
+
+/** Waits until the number of a claim matches, and returns the match. */
+async function number(page: Page, claim: string, pattern: RegExp): Promise<RegExpExecArray> {
+  const read = async () => (await page.locator(`#${claim}-number`).textContent()) ?? ''
+  let last = ''
+  return until(
+    async () => {
+      last = await read()
+      return pattern.exec(last) ?? undefined
+    },
+    () => `${pattern} as the number of ${claim}; it is ${last}`,
+    NUMBER_MS
+  )
+}
+
+const isInView = (page: Page, selector: string): Promise<boolean> =>
+  page.evaluate(`(() => {
+    const { top, bottom } = document.querySelector('${selector}').getBoundingClientRect()
+    return top >= 0 && bottom <= innerHeight
+  })()`)
+
+const screenOf = (page: Page, name: string) => page.frameLocator(`iframe[title="${name}"]`)
+
+/** Returns the words of the log's rows, without those that are folded. */
+const rowsOfLog = (page: Page): Promise<string[]> => page.locator('#frames summary').allTextContents()
+
+t.setTimeout(300_000)
+
+t.test('the demo proves each claim by a number', async (t) => {
+  const browser = await launch(t)
+  const url = await startProcess(t)
+  const { page, failures } = await openDemo(t, browser, url)
+  const laptop = screenOf(page, 'Laptop')
+  const phone = screenOf(page, 'Phone')
+  const screens = ['Second tab', 'Office PC', 'Phone'].map((name) => screenOf(page, name))
+
+  await t.test('the first screen says what Belfry is, shows the bell, and has every claim', async (t) => {
+    t.match(
+      await page.getByRole('heading', { level: 1 }).textContent(),
+      /^Self-hosted .* every screen of a user: nothing lost, nothing twice\.$/
+    )
+    for (const name of ['Guide', 'Code', 'API', 'SDK', 'Socket']) {
+      t.equal(await page.getByRole('navigation').getByRole('link', { name, exact: true }).count(), 1, name)
+    }
+    await laptop.getByRole('button', { name: /^Notifications, 3 unread/ }).waitFor()
+    await laptop.getByRole('dialog').getByText('Order 2041 is delayed').waitFor()
+    for (const screen of screens) await screen.getByRole('button', { name: /^Mia mentioned you/ }).waitFor()
+    t.equal(await page.evaluate('document.activeElement === document.body'), true, 'the open panel did not take the focus')
+    for (const claim of ['send', 'plug', 'burst', 'kill']) t.equal(await isInView(page, `#${claim}-number`), true, claim)
+    await page.reload()
+    await number(page, 'send', /^4 screens/)
+    await phone.locator('li').nth(2).waitFor()
+    t.equal(await phone.locator('li').count(), 3, 'the first notifications are sent once')
+  })
+
+  await t.test('one call reaches four screens', async (t) => {
+    await page.getByLabel('Title').fill('A parcel for you')
+    await page.getByRole('button', { name: 'Send', exact: true }).click()
+    const [, ms] = await number(page, 'send', /^4 of 4 screens in (\d+) ms$/)
+    t.ok(Number(ms) > 0)
+    for (const screen of screens) await screen.getByRole('button', { name: 'A parcel for you unread: mark read' }).waitFor()
+    await phone.getByRole('button', { name: /^A parcel for you/ }).click()
+    for (const screen of screens) await screen.getByRole('button', { name: 'A parcel for you read: mark unread' }).waitFor()
+  })
+
+  await t.test('a pulled plug is no close: the service sends into the dead connection, and the phone catches up 12, 0 twice', async (t) => {
+    const connections = async (): Promise<number> => {
+      const { connections } = (await (await fetch(`${url}/users/alice`)).json()) as { connections: number }
+      return connections
+    }
+    t.equal(await connections(), 3, 'two tabs share one')
+    await page.getByRole('button', { name: 'Pull the phone’s plug' }).click()
+    await page.getByRole('button', { name: 'Plug it in' }).waitFor()
+    t.match(await number(page, 'plug', /^12 sent, (\d+) on the phone$/), { 1: '0' })
+    await page.locator('.phone .status', { hasText: 'no network' }).waitFor()
+    t.match(await page.locator('.phone .proof').textContent(), /^1[2-9] frames lost$/)
+    t.equal(await connections(), 3, 'the service does not know')
+    await screenOf(page, 'Office PC')
+      .getByRole('button', { name: /^While the phone was out: 12/ })
+      .waitFor()
+    t.equal(await phone.getByRole('button', { name: /^While the phone was out/ }).count(), 0)
+
+    await page.getByRole('button', { name: 'Plug it in' }).click()
+    await number(page, 'plug', /^caught up 12, 0 twice$/)
+    t.equal(await page.locator('.phone .proof').textContent(), 'caught up 12, 0 twice')
+    await phone.getByRole('button', { name: /^While the phone was out: 12/ }).waitFor()
+    t.equal(await phone.getByRole('button', { name: /^While the phone was out/ }).count(), 12)
+    await until(async () => (await connections()) === 3, 'the old connection to be reset')
+    t.ok(
+      (await rowsOfLog(page)).some((row) => /^↓ Phone\s*hello.*12 missed/.test(row)),
+      'the log says it'
+    )
+  })
+
+  await t.test('each screen has a plug of its own; both tabs of the laptop are on one', async () => {
+    await page.getByRole('button', { name: 'Laptop: pull the plug' }).click()
+    await page.locator('.tab .status', { hasText: 'no network' }).waitFor()
+    await page.getByRole('button', { name: 'Send', exact: true }).click()
+    await number(page, 'send', /^2 of 2 screens/)
+    await page.getByRole('button', { name: 'Laptop: plug in' }).click()
+    for (const name of ['laptop', 'tab']) await page.locator(`.${name} .proof`, { hasText: 'caught up 1, 0 twice' }).waitFor()
+  })
+
+  await t.test('a burst waits its turn, with its chart in view', async (t) => {
+    await page.evaluate('scrollTo(0, 0)')
+    await page.getByRole('button', { name: 'Send 50 at once' }).click()
+    const [, waiting] = await number(page, 'burst', /^(\d+) waiting: over 10 a second$/)
+    t.ok(Number(waiting) > 0)
+    t.equal(await isInView(page, '#burst'), true)
+    t.equal(await isInView(page, '#chart'), true)
+    await number(page, 'burst', /^50 of 50, in order, 0 twice$/)
+    t.ok((await page.locator('#frames li').count()) < 60, 'the log folds')
+    t.ok(
+      (await rowsOfLog(page)).some((row) => /notification× \d\d/.test(row)),
+      'equal frames are one row'
+    )
+    t.ok(
+      (await rowsOfLog(page)).some((row) => /^\d+ routine: .*ack/.test(row)),
+      'frames that keep a connection going are folded'
+    )
+    t.notMatch(await page.locator('#frames').textContent(), /eyJ/, 'without tokens')
+  })
+
+  await t.test('progress, expiry, schedule and an answer', async (t) => {
+    const before = await phone.locator('li').count()
+    await page.getByRole('button', { name: 'Progress' }).click()
+    for (const screen of screens) await screen.getByRole('button', { name: /^Export: / }).waitFor()
+    for (const screen of screens) await screen.getByRole('button', { name: /^Export finished/ }).waitFor()
+    t.equal(await phone.locator('li').count(), Math.min(60, before + 1), 'one row')
+
+    await page.getByRole('button', { name: 'Schedule' }).click()
+    await number(page, 'send', /^accepted: due in 10 s$/)
+    await page.getByRole('button', { name: 'Expiry' }).click()
+    await phone.getByRole('button', { name: /^Your code is 4711/ }).waitFor()
+    await page.getByRole('button', { name: 'Ask' }).click()
+    await phone.getByRole('button', { name: 'Approve', exact: true }).click()
+    await phone.getByText('Approve, answered here').waitFor()
+    await screenOf(page, 'Office PC').getByText('Approve, answered on the phone').waitFor()
+    await laptop
+      .getByText(/^Answered on another device/)
+      .first()
+      .waitFor()
+    for (const screen of screens) await screen.getByRole('button', { name: /^Your code is 4711/ }).waitFor({ state: 'detached' })
+    await number(page, 'send', /^on time: \d+ ms after it was due$/)
+  })
+
+  await t.test('the code of an action is one click away, in three tabs', async (t) => {
+    const code = () => page.locator('#snippet').textContent()
+    await page.getByRole('link', { name: 'Code that sends', exact: true }).click()
+    t.match(await code(), /^curl -X POST http:\/\/localhost:\d+\/v1\/notifications[\s\S]*"to":"alice"/)
+    await page.getByRole('tab', { name: 'curl' }).focus()
+    await page.keyboard.press('ArrowRight')
+    t.equal(await page.getByRole('tab', { name: 'Node' }).getAttribute('aria-selected'), 'true')
+    t.match(await code(), /^await fetch\('http[\s\S]*'idempotency-key'/)
+    await page.keyboard.press('ArrowRight')
+    t.match(await code(), /<belfry-bell url="http/)
+    await page.keyboard.press('ArrowRight')
+    await page.getByRole('button', { name: 'Ask' }).click()
+    await until(async () => /"actions":\[\{"action":"approve"/.test((await code()) ?? ''), 'the code of the last action')
+  })
+
+  t.same(failures, [], 'no error in the page, the cuts included')
+
+  await t.test('axe-core finds nothing in light, dark and forced colours; no width scrolls sideways', async (t) => {
+    for (const [colorScheme, forcedColors] of [
+      ['light', 'none'],
+      ['dark', 'none'],
+      ['light', 'active']
+    ] as const) {
+      await page.emulateMedia({ colorScheme, forcedColors, reducedMotion: 'reduce' })
+      t.same(await violations(page), [], `${colorScheme}, forced colours ${forcedColors}`)
+    }
+    t.ok(page.frames().length >= 5, 'the screens were among it')
+    await page.emulateMedia({ forcedColors: 'none' })
+    for (const width of [320, 390, 768, 1440, 2560]) {
+      await page.setViewportSize({ width, height: 900 })
+      t.equal(await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth'), 0, `${width} px`)
+    }
+  })
+})
+
+t.test('npm run demo:cluster: a node that is killed loses nothing and doubles nothing, and comes back', async (t) => {
+  const browser = await launch(t)
+  const url = await startProgram(t, 'scripts/demo-cluster.mjs', [BUILD], { PORT: '0' })
+  const { page } = await openDemo(t, browser, url)
+  t.same(
+    (await page.locator('.plug').count()) + (await page.locator('.status', { hasText: /node [AB]|shares/ }).count()),
+    3 + 4,
+    'each screen says its node'
+  )
+  for (const name of ['A', 'B']) {
+    await page.getByRole('button', { name: `Kill node ${name}` }).click()
+    await page.getByRole('button', { name: `Node ${name} is dead` }).waitFor()
+    await number(page, 'kill', /^20 of 20 on 4 screens, 0 twice$/)
+    await page.getByRole('button', { name: `Kill node ${name}` }).waitFor()
+    await untilInPage(page, `document.querySelector('#kill-${name}').disabled === false`)
+    await page.locator('#kill-number').evaluate("element => (element.textContent = '')")
+  }
+  await page.getByRole('button', { name: 'Pull the phone’s plug' }).click()
+  await page.getByRole('button', { name: 'Plug it in' }).click()
+  await number(page, 'plug', /^caught up 12, 0 twice$/)
+
+  const kill = (headers: Record<string, string>): Promise<number> =>
+    fetch(`${url}/cluster/kill`, { method: 'POST', headers, body: '{"node":"A"}' }).then(({ status }) => status)
+  t.equal(await kill({ origin: 'https://app.example' }), 404, 'not for a page of another origin')
+  t.equal(await kill({ 'x-forwarded-for': '127.0.0.1' }), 404, 'not through a proxy')
+})
+
+t.test('with a configured secret the demo signs nothing, publishes nothing, and asks for a token', async (t) => {
+  const real = await startService(t, { DEMO: 'true' })
+  for (const path of ['session', 'publish', 'recall', 'cut']) {
+    t.match(await call(real, 'POST', `/demo/${path}`, { user: 'alice', type: 'a', title: 'x' }, { token: '' }), { status: 404 }, path)
+  }
+  const { headers } = await call(real, 'GET', '/demo')
+  t.match(headers.get('content-security-policy'), /default-src 'self'/)
+  t.equal(headers.get('cache-control'), 'no-cache')
+  // Browsers revalidate so. Without it fetch adds `cache-control: no-cache` to a conditional request, which requests the whole answer.
+  const revalidation = { 'if-none-match': headers.get('etag') ?? '', 'cache-control': 'max-age=0' }
+  t.equal((await call(real, 'GET', '/demo', undefined, { headers: revalidation })).status, 304)
+  t.match(await call(real, 'GET', '/demo/..%2fpackage.json'), { status: 404 })
+
+  const browser = await launch(t)
+  const page = await browser.newPage()
+  const refused: string[] = []
+  page.on('console', (message) => /Content Security Policy/.test(message.text()) && refused.push(message.text()))
+  await page.goto(`${real.url}/demo/`)
+  t.equal(page.url(), `${real.url}/demo`, 'the address with a slash leads to the page')
+  await page.getByLabel('Token of a user').fill('not a token')
+  await page.getByRole('button', { name: 'Connect' }).click()
+  await page.getByText('This is not a token of a user.').waitFor()
+  await page.getByLabel('Token of a user').fill(userToken('zoe'))
+  await page.getByRole('button', { name: 'Connect' }).click()
+  await number(page, 'send', /^4 screens are listening$/)
+  await publish(real, 'zoe', 'pasted')
+  await screenOf(page, 'Phone')
+    .getByRole('button', { name: /^pasted/ })
+    .waitFor()
+  t.equal(await page.getByRole('button', { name: 'Send', exact: true }).isDisabled(), true)
+  await page.getByRole('button', { name: 'Phone: pull the plug' }).click()
+  await page.locator('.phone .status', { hasText: 'no network' }).waitFor()
+  await publish(real, 'zoe', 'missed')
+  await page.getByRole('button', { name: 'Phone: plug in' }).click()
+  await page.locator('.phone .proof', { hasText: 'caught up 1, 0 twice' }).waitFor()
+  t.same(refused, [], 'the page keeps to its policy')
+})
