@@ -57,6 +57,7 @@ t.test('actions and answers in the bell and the hooks', async (t) => {
       return focused(page)
     }
     t.equal(await walk('Tab'), 'Archive: Deploy?')
+    t.equal(await walk('Tab'), 'Options: Deploy?')
     t.equal(await walk('Tab'), 'Approve')
     t.equal(await walk('Tab'), 'Reject')
     await page.keyboard.press('Shift+Tab')

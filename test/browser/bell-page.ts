@@ -50,5 +50,6 @@ export const focused = (page: Page): Promise<string> =>
   page.evaluate(`(() => {
     let element = document.activeElement
     while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement
-    return element.getAttribute('aria-label') ?? element.querySelector?.('.title')?.textContent ?? element.textContent
+    const row = element.matches('.main') ? element.closest('.item') : undefined
+    return row?.querySelector('.title').textContent ?? element.getAttribute('aria-label') ?? element.textContent
   })()`)

@@ -1,23 +1,18 @@
-import { h, setText } from './dom.ts'
+import { button, h, setText } from './dom.ts'
 
-/** The bar is hidden after this time, milliseconds, but never while the pointer or the focus is on it. */
-const SHOWN_MS = 10_000
+/** The bar is hidden after this time, milliseconds. The time stops while the pointer or the focus is on it. */
+const SHOWN_MS = 6000
 
 /** A line at the end of the panel that reports a change or a failure and offers one action: undo, or try again. */
 export class ActionBar {
   readonly #text = h('span', { role: 'status' })
-  readonly #button = h('button', { type: 'button', class: 'text-button', part: 'action' })
+  readonly #button = button('text-button', () => this.#choose(), { part: 'action' })
   readonly element = h('div', { class: 'action-bar', part: 'action-bar', hidden: true }, this.#text, this.#button)
   #run: (() => void) | undefined
   #timer: number | undefined
 
   constructor() {
-    this.#button.addEventListener('click', () => {
-      const run = this.#run
-      this.hide()
-      run?.()
-    })
-    for (const event of ['pointerleave', 'focusout']) this.element.addEventListener(event, () => this.#wait())
+    for (const event of ['pointerenter', 'pointerleave', 'focusin', 'focusout']) this.element.addEventListener(event, () => this.#wait())
   }
 
   /** Shows a text and an action. Returns a function that hides the bar, unless it shows another text by then. */
@@ -39,12 +34,17 @@ export class ActionBar {
     setText(this.#text, '')
   }
 
+  #choose(): void {
+    const run = this.#run
+    this.hide()
+    run?.()
+  }
+
+  /** Starts the time again, or stops it. The focus moves after its events. */
   #wait(): void {
     window.clearTimeout(this.#timer)
-    if (this.element.hidden) return
     this.#timer = window.setTimeout(() => {
-      if (this.element.matches(':hover, :focus-within')) this.#wait()
-      else this.hide()
-    }, SHOWN_MS)
+      if (!this.element.matches(':hover, :focus-within')) this.#timer = window.setTimeout(() => this.hide(), SHOWN_MS)
+    })
   }
 }

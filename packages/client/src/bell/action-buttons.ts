@@ -1,6 +1,6 @@
 import type { Action, Answer } from '../../../../services/protocol/index.ts'
 import type { InboxItem } from '../inbox.ts'
-import { h, setAttribute, setText } from './dom.ts'
+import { button, h, setAttribute, setText } from './dom.ts'
 import type { BellMessages } from './messages.ts'
 
 export interface ActionsHost {
@@ -46,17 +46,18 @@ export class ActionButtons {
   }
 
   #button(action: Action): HTMLButtonElement {
-    const button = h('button', { type: 'button', class: 'choice', part: 'item-action' }, action.title)
-    button.addEventListener('click', () => {
+    const answer = (): void => {
       if (this.#item && this.#item.answering === undefined) this.#host.answered(this.#item, action)
-    })
-    return button
+    }
+    return button('choice', answer, { part: 'item-action' }, new Text(action.title))
   }
 }
 
 /** Returns the answer in words: the title of the action, and the device if it is another one. */
 export function answerText({ actions = [] }: InboxItem, answer: Answer, host: Pick<ActionsHost, 'messages' | 'deviceId'>): string {
-  const { answered, answeredElsewhere } = host.messages()
+  const { answered, answeredElsewhere, answeredByLink } = host.messages()
   const title = actions.find(({ action }) => action === answer.action)?.title ?? answer.action
-  return answer.deviceId === host.deviceId() ? answered(title) : answeredElsewhere(title, answer.deviceId)
+  const { deviceId } = answer
+  if (deviceId === 'link') return answeredByLink(title)
+  return deviceId === host.deviceId() ? answered(title) : answeredElsewhere(title, deviceId)
 }

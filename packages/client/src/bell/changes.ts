@@ -1,10 +1,11 @@
-import type { Action, Answer } from '../../../../services/protocol/index.ts'
+import type { Action, Answer, State } from '../../../../services/protocol/index.ts'
+import { isUnread } from '../expiries.ts'
 import type { Feed } from '../feed.ts'
 import type { InboxItem } from '../inbox.ts'
 import type { ErrorContext } from '../types.ts'
 import { type ActionsHost, answerText } from './action-buttons.ts'
-import type { FailedChange } from './list.ts'
 import type { Panel } from './panel.ts'
+import type { FailedChange } from './row.ts'
 
 interface ChangesHost extends Pick<ActionsHost, 'messages' | 'deviceId'> {
   readonly panel: Panel
@@ -30,23 +31,18 @@ export class Changes {
     return this.#failures
   }
 
-  markRead(item: InboxItem): void {
+  /** Gives a notification another state. An archiving can be undone. */
+  set(item: InboxItem, state: State): void {
+    const { archived, undo, markFailed, unreadFailed, archiveFailed, unarchiveFailed } = this.#host.messages()
+    const isArchiving = state === 'archived'
+    const text = isArchiving ? archiveFailed : item.state === 'archived' ? unarchiveFailed : state === 'unread' ? unreadFailed : markFailed
     this.#failures.delete(item.id)
+    const withdraw = isArchiving ? this.#host.panel.offer(archived, undo, () => this.#restore([item.id], item.state)) : undefined
     this.#make(
-      (feed) => feed.mark(item.id),
-      () => this.#failOnRow(item, 'mark')
-    )
-  }
-
-  archive(item: InboxItem): void {
-    const { archived, undo } = this.#host.messages()
-    this.#failures.delete(item.id)
-    const withdraw = this.#host.panel.offer(archived, undo, () => this.#restore(item))
-    this.#make(
-      (feed) => feed.mark(item.id, 'archived'),
+      (feed) => feed.mark(item.id, state),
       () => {
-        withdraw()
-        this.#failOnRow(item, 'archive')
+        withdraw?.()
+        this.#failOnRow(item, { text, state })
       }
     )
   }
@@ -64,16 +60,23 @@ export class Changes {
           if (error.answer === undefined) throw error
           say(error.answer)
         }),
-      () => this.#failOnRow(item, 'answer')
+      () => this.#failOnRow(item, { text: this.#host.messages().answerFailed, state: undefined })
     )
   }
 
   markAllRead(): void {
-    const { markAllFailed, retry } = this.#host.messages()
-    this.#make(
-      (feed) => feed.markAllRead(),
-      () => this.#host.panel.offer(markAllFailed, retry, () => this.markAllRead())
-    )
+    this.#makeOrOffer((feed) => feed.markAllRead(), this.#host.messages().markAllFailed)
+  }
+
+  /** Archives what is read, which can be undone when it is done: only then it is known what changed. */
+  archiveAllRead(): void {
+    const { archivedMany, archiveAllFailed, undo } = this.#host.messages()
+    this.#makeOrOffer(async (feed) => {
+      const upTo = feed.snapshot.items[0]?.eventId
+      const ids = upTo ? await feed.mark({ upTo }, 'archived', { only: 'read' }) : []
+      if (ids.length > 0 && feed === this.#host.feed())
+        this.#host.panel.offer(archivedMany(ids.length), undo, () => this.#restore(ids, 'read'))
+    }, archiveAllFailed)
   }
 
   /** Forgets the failures, because the panel was closed. */
@@ -88,20 +91,24 @@ export class Changes {
   }
 
   /** Undoes an archiving. The service does not change 'archived' to 'seen', so 'unread' replaces it: both count as unread. */
-  #restore(item: InboxItem): void {
-    const { undoFailed, retry } = this.#host.messages()
-    this.#host.panel.focusWhenShown(item.id)
-    this.#make(
-      (feed) => feed.mark(item.id, item.state === 'read' ? 'read' : 'unread'),
-      () => this.#host.panel.offer(undoFailed, retry, () => this.#restore(item))
-    )
+  #restore(ids: string[], state: State): void {
+    const [id = ''] = ids
+    this.#host.panel.focusWhenShown(id)
+    this.#makeOrOffer((feed) => feed.mark(ids, isUnread(state) ? 'unread' : state), this.#host.messages().undoFailed)
   }
 
-  #failOnRow(item: InboxItem, change: FailedChange): void {
-    const { markFailed, archiveFailed, answerFailed } = this.#host.messages()
-    this.#failures.set(item.id, change)
-    this.#host.say(`${item.title}: ${{ mark: markFailed, archive: archiveFailed, answer: answerFailed }[change]}`)
+  #failOnRow(item: InboxItem, failure: FailedChange): void {
+    this.#failures.set(item.id, failure)
+    this.#host.say(`${item.title}: ${failure.text}`)
     this.#host.changed()
+  }
+
+  /** Makes a change. If it fails, the panel offers to try again. */
+  #makeOrOffer(change: (feed: Feed) => Promise<unknown>, text: string): void {
+    const failed = (): void => {
+      this.#host.panel.offer(text, this.#host.messages().retry, () => this.#makeOrOffer(change, text))
+    }
+    this.#make(change, failed)
   }
 
   #make(change: (feed: Feed) => Promise<unknown>, failed: () => void): void {

@@ -1,9 +1,9 @@
 import { BelfryError } from '../errors.ts'
 import { Inbox } from '../inbox.ts'
 import { Belfry as Client } from '../index.ts'
-import { BelfryBell, englishMessages } from './index.ts'
+import { BelfryBell, BelfryInbox, englishMessages } from './index.ts'
 
-const members = { Inbox, BelfryBell, BelfryError, englishMessages }
+const members = { Inbox, BelfryBell, BelfryInbox, BelfryError, englishMessages }
 
 /** The class `Belfry`, with the other exports of the package as members. */
 export type BelfryGlobal = typeof Client & typeof members

@@ -1,21 +1,35 @@
 import type { Belfry } from '../index.ts'
 import type { BelfryOptions } from '../types.ts'
-import type { BelfryBell } from './element.ts'
-import type { BelfryBellEventMap } from './events.ts'
-import type { BellMessages } from './messages.ts'
+import type { BelfryBell } from './bell-element.ts'
+import type { BelfryBellEventMap, BelfryInboxEventMap } from './events.ts'
+import type { BelfryInbox } from './inbox-element.ts'
+import type { BellMessagesInput } from './messages.ts'
+import type { RenderItem } from './own-rows.ts'
+import type { Placement } from './place.ts'
+import type { BellTab } from './tab-filters.ts'
 
-type Handlers = { [E in keyof BelfryBellEventMap as `on${E}`]?: ((event: BelfryBellEventMap[E]) => void) | undefined }
+type Handlers<Events> = { [E in keyof Events as E extends string ? `on${E}` : never]?: ((event: Events[E]) => void) | undefined }
 
-/** The attributes of `<belfry-bell>`, and its properties and event handlers for frameworks that set those, as React 19 does. */
-export interface BelfryBellProps extends Handlers {
+interface SharedProps {
   url?: string | undefined
   'token-url'?: string | undefined
   user?: string | null | undefined
   theme?: 'light' | 'dark' | undefined
-  toasts?: boolean | '' | undefined
   client?: Belfry | undefined
   getToken?: BelfryOptions['getToken'] | undefined
-  messages?: Partial<BellMessages> | undefined
+  messages?: BellMessagesInput | undefined
+  tabs?: readonly BellTab[] | undefined
+  renderItem?: RenderItem | undefined
+}
+
+/** The attributes of `<belfry-inbox>`, and its properties and event handlers for frameworks that set those, as React 19 does. */
+export interface BelfryInboxProps extends SharedProps, Handlers<BelfryInboxEventMap> {}
+
+/** The same of `<belfry-bell>`. */
+export interface BelfryBellProps extends SharedProps, Handlers<BelfryBellEventMap> {
+  badge?: 'unread' | 'unseen' | 'none' | undefined
+  placement?: Placement | undefined
+  toasts?: boolean | '' | undefined
 }
 
 // The JSX namespace of React 18.2.8 and later, and of 19. Without React there is nothing to augment: the error is ignored, also in the declarations.
@@ -27,6 +41,9 @@ declare module 'react' {
       // biome-ignore lint/suspicious/noTsIgnore: as above
       /** @ts-ignore */
       'belfry-bell': BelfryBellProps & DetailedHTMLProps<HTMLAttributes<BelfryBell>, BelfryBell>
+      // biome-ignore lint/suspicious/noTsIgnore: as above
+      /** @ts-ignore */
+      'belfry-inbox': BelfryInboxProps & DetailedHTMLProps<HTMLAttributes<BelfryInbox>, BelfryInbox>
     }
   }
 }

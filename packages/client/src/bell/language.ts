@@ -17,7 +17,7 @@ export function languageOf(element: Element): string | undefined {
  * Returns the tag as `Intl` takes it. Many templates print the locale of the operating system: `en_US` is read as `en-US`, `zh_CN.UTF-8` as
  * `zh-CN`. Subtags at the end that are not valid are left off; undefined if nothing is left.
  */
-function canonicalLanguage(tag: string): string | undefined {
+export function canonicalLanguage(tag: string): string | undefined {
   const subtags = tag
     .trim()
     .replace(/[.@].*$/, '')

@@ -1,47 +1,53 @@
 import type { InboxItem } from '../inbox.ts'
-import { ActionButtons, type ActionsHost } from './action-buttons.ts'
-import { h, icon, linkOf, setAttribute, setText } from './dom.ts'
-import { isoTime, timeAgo } from './time-ago.ts'
+import { focusedBeside, h } from './dom.ts'
+import { type FailedChange, Row, type RowHost } from './row.ts'
 
-/** A change of a notification that the service refused or did not answer. */
-export type FailedChange = 'mark' | 'archive' | 'answer'
+/** The list has so many rows at first, and so many more when its end comes into view. */
+const PAGE = 50
 
-interface Row {
-  item: InboxItem
-  element: HTMLLIElement
-  main: HTMLElement
-  actions: ActionButtons
-  archive: HTMLButtonElement
-  title: HTMLElement
-  unread: HTMLElement
-  time: HTMLElement
-  problem: HTMLElement
+export interface ListHost extends RowHost {
+  /** Rows with these notifications came into view. */
+  seen(ids: string[]): void
+  /** The end of the items came into view. */
+  more(): void
+  /** The list shows other items of the same view from now on: it must be rendered. */
+  moved(): void
 }
 
-export interface ListHost extends ActionsHost {
-  language(): string | undefined
-  /** The user clicked an item; `event` is the click. */
-  chosen(item: InboxItem, event: Event): void
-  archived(item: InboxItem): void
+export interface ListView {
+  items: readonly InboxItem[]
+  /** `more()` would load older items. */
+  canLoad: boolean
+  /** New rows are live notifications, which appear with an animation. */
+  isLive: boolean
+  /** By notification id, shown on the rows. */
+  failures: ReadonlyMap<string, FailedChange>
 }
 
 /**
- * The items as rows. Rows are changed in place, so that the focus and the scroll position stay. One row at a time is in the tab order; the
- * arrow keys, Home and End move between rows.
+ * The items as rows. Rows are changed in place, so that the focus and the scroll position stay. While the list is scrolled, items that are
+ * newer than its first row wait. One row at a time is in the tab order; the arrow keys, Home and End move between rows.
  */
 export class List {
-  readonly element: HTMLUListElement
+  readonly element = h('ul', { class: 'list', part: 'list', role: 'list' })
   readonly #host: ListHost
   readonly #rows = new Map<string, Row>()
+  readonly #start = h('div', { class: 'start' })
+  readonly #end = h('div', { class: 'end' })
+  /** The list before and after which the newest and the next older items begin, and the elements that tell when these are in view. */
+  readonly parts: HTMLElement[] = [this.#start, this.element, this.#end]
+  #items: readonly InboxItem[] = []
   #order: string[] = []
   #active: string | undefined
-  #failures: ReadonlyMap<string, FailedChange> = new Map()
+  #limit = PAGE
+  #isAtStart = true
+  #hasMore = false
   /** The id of a notification whose row takes the focus when it appears. */
   #focusOnAppear: string | undefined
+  #observer: IntersectionObserver | undefined
 
   constructor(host: ListHost) {
     this.#host = host
-    this.element = h('ul', { class: 'list', part: 'list', role: 'list' })
     this.element.addEventListener('keydown', (event) => this.#key(event))
     this.element.addEventListener('focusin', (event) => {
       const row = this.#rowOf(event.target)
@@ -51,37 +57,45 @@ export class List {
   }
 
   /**
-   * @param animate true if new rows appear with an animation
-   * @param failures by notification id, shown on the rows
+   * Renders as many items as the list shows now. Returns the number of newer items that wait.
+   *
+   * @param again true to render the app's rows again, too
    */
-  render(items: readonly InboxItem[], animate: boolean, failures: ReadonlyMap<string, FailedChange>): void {
-    this.#failures = failures
-    const focused = (this.element.getRootNode() as ShadowRoot).activeElement
+  render({ items, canLoad, isLive, failures }: ListView, again: boolean): number {
+    const first = this.#isAtStart ? 0 : items.findIndex(({ id }) => this.#rows.has(id))
+    const waiting = Math.max(0, first)
+    const shown = items.slice(waiting, waiting + this.#limit)
+    const focused = focusedBeside(this.element)
     const removed = new Map(this.#rows)
-    for (const { id } of items) removed.delete(id)
-    for (const item of items) if (removed.size > 0 && !this.#rows.has(item.id)) this.#takeOver(item, removed)
+    this.#items = items
+    for (const { id } of shown) removed.delete(id)
+    for (const item of shown) if (removed.size > 0 && !this.#rows.has(item.id)) this.#takeOver(item, removed)
     const next = [...removed.values()].some(({ element }) => element.contains(focused)) ? this.#neighbour(removed) : undefined
-    for (const [id, { element }] of removed) {
-      element.remove()
+    for (const [id, row] of removed) {
+      row.remove()
       this.#rows.delete(id)
+      this.#observer?.unobserve(row.element)
     }
+    this.#order = shown.map(({ id }) => id)
+    if (this.#active === undefined || !this.#order.includes(this.#active)) this.#active = next ?? this.#order[0]
     let before = this.element.firstElementChild
-    for (const item of items) {
-      const row = this.#rows.get(item.id) ?? this.#make(item, animate)
-      this.#update(row, item)
+    for (const item of shown) {
+      const row = this.#rows.get(item.id) ?? this.#make(item, isLive)
       if (row.element === before) before = before.nextElementSibling
       else this.element.insertBefore(row.element, before)
+      row.update(item, item.id === this.#active, failures.get(item.id), again)
     }
     // A row that moved has lost the focus.
     if (focused instanceof HTMLElement && this.element.contains(focused)) focused.focus()
-    this.#order = items.map(({ id }) => id)
-    if (this.#active === undefined || !this.#rows.has(this.#active)) this.#activate(next ?? this.#order[0])
     if (next !== undefined) this.#rows.get(next)?.main.focus()
     const appeared = this.#rows.get(this.#focusOnAppear ?? '')
     if (appeared) {
       this.#focusOnAppear = undefined
       appeared.main.focus()
     }
+    this.#hasMore = canLoad || items.length > waiting + shown.length
+    this.#observeEnd()
+    return waiting
   }
 
   /** Moves the focus to the row of a notification when it appears. */
@@ -89,15 +103,24 @@ export class List {
     this.#focusOnAppear = id
   }
 
-  /** Makes the newest row the one in the tab order. */
+  /** Begins at the newest item, also with the tab order. */
   reset(): void {
     this.#focusOnAppear = undefined
-    this.#activate(this.#order[0])
+    this.#isAtStart = true
+    this.#limit = PAGE
+    this.#active = undefined
   }
 
-  /** Updates the ages and texts of all rows. */
-  refresh(): void {
-    for (const row of this.#rows.values()) this.#update(row, row.item)
+  /** Follows what is in view: notifications become seen, and the end of the list asks for more. */
+  watch(): void {
+    this.#observer = new IntersectionObserver((entries) => this.#inView(entries), { threshold: [0, 0.5] })
+    for (const element of [this.#start, ...this.element.children]) this.#observer.observe(element)
+    this.#observeEnd()
+  }
+
+  unwatch(): void {
+    this.#observer?.disconnect()
+    this.#observer = undefined
   }
 
   /** Moves the focus to the active row. Returns false if there is no row. */
@@ -105,6 +128,38 @@ export class List {
     const row = this.#rows.get(this.#active ?? '')
     row?.main.focus()
     return row !== undefined
+  }
+
+  #inView(entries: IntersectionObserverEntry[]): void {
+    const seen: string[] = []
+    for (const { target, isIntersecting, intersectionRatio } of entries) {
+      const row = this.#rowOf(target)
+      if (target === this.#start) this.#atStart(isIntersecting)
+      else if (row && intersectionRatio >= 0.5) {
+        row.measure()
+        if (row.item.state === 'unread') seen.push(row.item.id)
+      } else if (target === this.#end && isIntersecting) this.#extend()
+    }
+    if (seen.length > 0) this.#host.seen(seen)
+  }
+
+  #atStart(isAtStart: boolean): void {
+    if (this.#isAtStart === isAtStart) return
+    this.#isAtStart = isAtStart
+    this.#host.moved()
+  }
+
+  #extend(): void {
+    if (this.#items.length <= this.#limit) return this.#host.more()
+    this.#limit += PAGE
+    this.#host.moved()
+  }
+
+  /** Observes the end of the list again: the observer fires only on a change, and after a short page the end is still in view. */
+  #observeEnd(): void {
+    if (!this.#hasMore) return
+    this.#observer?.unobserve(this.#end)
+    this.#observer?.observe(this.#end)
   }
 
   /** Gives the item the row of the one that it replaces, with its focus: a progress notification counts up in place. */
@@ -122,61 +177,17 @@ export class List {
     }
   }
 
-  #make(item: InboxItem, animate: boolean): Row {
-    const unread = h('span', { class: 'hidden' })
-    const title = h('span', { class: 'title', part: 'item-title' })
-    const time = h('time', { class: 'time', part: 'item-time' })
-    const href = linkOf(item.ref)
-    const problem = h('span', { class: 'problem', part: 'item-problem' })
-    const content = [h('span', { class: 'dot', part: 'dot' }), h('span', {}, unread, title), time, problem]
-    const main =
-      href === undefined
-        ? h('button', { type: 'button', class: 'main', part: 'item-main', tabindex: -1 }, ...content)
-        : h('a', { href, class: 'main', part: 'item-main', tabindex: -1 }, ...content)
-    const archive = h(
-      'button',
-      { type: 'button', class: 'archive', part: 'archive', tabindex: -1 },
-      icon('M4 7h16M6 7v12h12V7M10 12h4M5 4h14v3H5z')
-    )
-    const actions = new ActionButtons(this.#host)
-    const element = h('li', { class: animate ? 'item fresh' : 'item', part: 'item' }, main, archive, actions.element)
-    const row = { item, element, main, actions, archive, title, unread, time, problem }
-    main.addEventListener('click', (event) => this.#host.chosen(row.item, event))
-    archive.addEventListener('click', () => this.#host.archived(row.item))
+  #make(item: InboxItem, isLive: boolean): Row {
+    const row = new Row(item, this.#host, isLive)
     this.#rows.set(item.id, row)
+    this.#observer?.observe(row.element)
     return row
   }
 
-  #update(row: Row, item: InboxItem): void {
-    const messages = this.#host.messages()
-    const unread = item.state === 'unread' || item.state === 'seen'
-    const hadFocus = row.actions.element.contains((this.element.getRootNode() as ShadowRoot).activeElement)
-    row.item = item
-    row.actions.update(item)
-    for (const button of row.actions.buttons) button.tabIndex = item.id === this.#active ? 0 : -1
-    // The answer takes the place of the buttons.
-    if (hadFocus && row.actions.buttons.length === 0) row.main.focus()
-    row.element.classList.toggle('unread', unread)
-    setAttribute(row.element, 'part', unread ? 'item item-unread' : 'item')
-    setText(row.unread, unread ? `${messages.unread}: ` : '')
-    setText(row.title, item.title)
-    setText(row.time, timeAgo(item.timestamp, Date.now(), this.#host.language(), messages.justNow))
-    setAttribute(row.time, 'datetime', isoTime(item.timestamp))
-    const failed = this.#failures.get(item.id)
-    // Another device may have marked the notification since.
-    const markFailed = failed === 'mark' && unread ? messages.markFailed : ''
-    const answerFailed = failed === 'answer' && !item.answer ? messages.answerFailed : markFailed
-    setText(row.problem, failed === 'archive' ? messages.archiveFailed : answerFailed)
-    setAttribute(row.archive, 'aria-label', messages.archive(item.title))
-    setAttribute(row.archive, 'title', messages.archive(item.title))
-  }
-
-  #activate(id: string | undefined): void {
-    const reach = (row: Row | undefined, index: number): void => {
-      for (const control of row ? [row.main, row.archive, ...row.actions.buttons] : []) control.tabIndex = index
-    }
-    if (id !== this.#active) reach(this.#rows.get(this.#active ?? ''), -1)
-    reach(this.#rows.get(id ?? ''), 0)
+  #activate(id: string): void {
+    if (id === this.#active) return
+    this.#rows.get(this.#active ?? '')?.activate(false)
+    this.#rows.get(id)?.activate(true)
     this.#active = id
   }
 

@@ -1,89 +1,108 @@
 import type { FeedSnapshot } from '../feed.ts'
+import type { InboxItem } from '../inbox.ts'
 import { ActionBar } from './action-bar.ts'
-import { h, icon, setText } from './dom.ts'
-import { type FailedChange, List, type ListHost } from './list.ts'
+import { button, CLOSE_ICON, focusedBeside, h, icon, MORE_ICON, setAttribute, setName, setText } from './dom.ts'
+import type { TabContext } from './events.ts'
+import { List, type ListHost } from './list.ts'
+import { Menu } from './menu.ts'
+import type { FailedChange } from './row.ts'
+import { TabList } from './tab-list.ts'
 
-interface PanelHost extends ListHost {
+export interface PanelHost extends Omit<ListHost, 'menu'> {
   markAllRead(): void
-  /** The end of the list came into view. */
-  more(): void
-  retry(): void
+  archiveAllRead(): void
   reconnect(): void
+  select(tab: number): void
+  close(): void
 }
 
 /** The state that `render` shows in addition to the feed. */
 interface PanelView {
+  tabs: readonly { label: string; count: number | undefined }[]
+  selected: number
+  name: TabContext['name']
   /** The connection has been lost for long enough to show it. */
   offline: boolean
   /** The SDK has disconnected permanently. */
   stopped: boolean
-  /** True if new rows are live notifications, not a page. */
-  animate: boolean
-  /** Failed changes by notification id. */
+  isLive: boolean
   failures: ReadonlyMap<string, FailedChange>
+  /** Texts or the app's rows changed. */
+  again: boolean
 }
 
-/** The dialog with the inbox. */
+/** The inbox with its header, tabs, list and footer: the dialog of `<belfry-bell>`, and the region of `<belfry-inbox>`. */
 export class Panel {
   readonly element: HTMLElement
   readonly #host: PanelHost
   readonly #list: List
+  readonly #menu = new Menu()
+  readonly #actionBar = new ActionBar()
+  readonly #tabs: TabList
   readonly #heading = h('h2', { id: 'title', part: 'title' })
-  readonly #all = h('button', { type: 'button', class: 'text-button', part: 'mark-all-read' })
+  readonly #all: HTMLElement
+  readonly #options: HTMLElement
+  readonly #close: HTMLElement
   readonly #notice = h('div', { class: 'notice', part: 'notice' })
   readonly #noticeText = h('span', { role: 'status' })
-  readonly #noticeAction = h('button', { type: 'button', class: 'text-button' })
+  readonly #noticeAction: HTMLElement
+  readonly #newer: HTMLElement
   readonly #empty = h('div', { class: 'state', part: 'empty' })
   readonly #emptyTitle = h('strong', {})
   readonly #emptyHint = h('span', {})
-  readonly #retry = h('button', { type: 'button', class: 'text-button' })
+  readonly #retry: HTMLElement
   readonly #loading = h('div', { class: 'skeleton', part: 'loading', role: 'status' })
   readonly #loadingText = h('span', { class: 'hidden' })
-  readonly #end = h('div', { class: 'end' })
   readonly #scroll: HTMLElement
-  readonly #actionBar = new ActionBar()
-  #observer: IntersectionObserver | undefined
 
-  constructor(host: PanelHost) {
+  constructor(host: PanelHost, role: 'dialog' | 'region') {
     this.#host = host
-    this.#list = new List(host)
+    this.#list = new List({ ...host, menu: (item, opener) => this.#openMenu(item, opener) })
+    this.#tabs = new TabList((tab) => host.select(tab))
+    this.#all = button('text-button', () => host.markAllRead(), { part: 'mark-all-read' })
+    this.#options = button('tool', () => this.#openOptions(), { part: 'options', 'aria-haspopup': 'menu' }, icon(MORE_ICON))
+    this.#close = button('tool close', () => host.close(), { part: 'close' }, icon(CLOSE_ICON))
+    this.#noticeAction = button('text-button', () => host.reconnect())
+    this.#retry = button('text-button', () => host.more())
+    this.#newer = button('newer', () => this.#showNewest(), { hidden: true })
     this.#notice.append(this.#noticeText, this.#noticeAction)
-    this.#empty.append(h('span', { class: 'mark' }, icon('M5 12.5l4.5 4.5L19 7.5')), this.#emptyTitle, this.#emptyHint, this.#retry)
-    const bars = Array.from({ length: 3 }, () => h('div', {}, h('i', {}), h('i', {})))
-    this.#loading.append(this.#loadingText, ...bars)
-    this.#scroll = h('div', { class: 'scroll', part: 'scroll' }, this.#list.element, this.#loading, this.#empty, this.#end)
-    const head = h('div', { class: 'head', part: 'header' }, this.#heading, this.#all)
-    const attributes = {
-      class: 'panel',
-      part: 'panel',
-      id: 'panel',
-      role: 'dialog',
-      'aria-labelledby': 'title',
-      tabindex: -1,
-      popover: 'manual'
-    }
-    this.element = h('div', attributes, head, this.#notice, this.#scroll, this.#actionBar.element)
-    this.#all.addEventListener('click', () => host.markAllRead())
-    this.#retry.addEventListener('click', () => host.retry())
-    this.#noticeAction.addEventListener('click', () => host.reconnect())
+    const mark = h('span', { class: 'mark' }, icon('M5 12.5l4.5 4.5L19 7.5'))
+    this.#empty.append(h('slot', { name: 'empty' }, mark, this.#emptyTitle, this.#emptyHint), this.#retry)
+    this.#loading.append(this.#loadingText, ...[1, 2, 3].map(() => h('div', {}, h('i', {}), h('i', {}))))
+    const attributes = { class: 'scroll', part: 'scroll', id: 'scroll', role: 'tabpanel', tabindex: -1 }
+    this.#scroll = h('div', attributes, h('div', { class: 'top' }, this.#newer), ...this.#list.parts, this.#loading, this.#empty)
+    const head = h(
+      'div',
+      { class: 'head', part: 'header' },
+      h('slot', { name: 'header' }, this.#heading),
+      this.#all,
+      this.#options,
+      this.#close
+    )
+    this.element = h(
+      'div',
+      { class: 'panel', part: 'panel', id: 'panel', role, tabindex: -1, popover: role === 'dialog' && 'manual' },
+      head,
+      this.#tabs.element,
+      this.#notice,
+      this.#scroll,
+      this.#actionBar.element,
+      h('slot', { name: 'footer' }),
+      this.#menu.element
+    )
   }
 
   /** Shows the panel, scrolled to the newest row: rows that arrived while it was closed are above the last scroll position. */
   open(): void {
-    this.#list.reset()
     this.element.classList.add('open')
     this.element.showPopover?.()
-    this.#scroll.scrollTop = 0
-    this.#observer = new IntersectionObserver((entries) => entries.some(({ isIntersecting }) => isIntersecting) && this.#host.more(), {
-      root: this.#scroll,
-      rootMargin: '200px'
-    })
-    this.#observer.observe(this.#end)
+    this.reset()
+    this.#list.watch()
   }
 
   close(): void {
-    this.#observer?.disconnect()
-    this.#actionBar.hide()
+    this.#list.unwatch()
+    this.#menu.close(false)
     this.element.hidePopover?.()
     this.element.classList.remove('open')
   }
@@ -92,14 +111,20 @@ export class Panel {
     if (!this.#list.focus()) this.element.focus()
   }
 
+  /** Begins at the newest row, after the next rendering. */
+  reset(): void {
+    this.#list.reset()
+    this.#scroll.scrollTop = 0
+  }
+
   /** Moves the focus to the row of a notification when it appears. */
   focusWhenShown(id: string): void {
     this.#list.focusWhenShown(id)
   }
 
-  /** Shows a text and an action at the end of the open panel, for a while. Returns a function that hides them. */
+  /** Shows a text and an action at the end of the panel, for a while. Returns a function that hides them. */
   offer(text: string, action: string, run: () => void): () => void {
-    return this.element.classList.contains('open') ? this.#actionBar.show(text, action, run) : () => {}
+    return this.#actionBar.show(text, action, run)
   }
 
   withdrawOffer(): void {
@@ -108,41 +133,57 @@ export class Panel {
 
   render(feed: FeedSnapshot, view: PanelView): void {
     const messages = this.#host.messages()
-    const items = feed.items.filter(({ state }) => state !== 'archived')
-    const root = this.element.getRootNode() as ShadowRoot
-    const hadFocus = this.element.contains(root.activeElement)
-    this.#list.render(items, view.animate, view.failures)
-    // The panel has the focus if it opened before there was a row.
-    if (root.activeElement === this.element) this.#list.focus()
-    const failed = feed.error !== undefined && !feed.loading
+    const { items, loading } = feed
+    const hadFocus = this.element.contains(focusedBeside(this.element))
+    const failed = feed.error !== undefined && !loading
     const nothing = items.length === 0
+    const isArchive = view.name === 'archived'
+    this.#tabs.render(view.tabs, view.selected)
+    setAttribute(this.#scroll, 'aria-labelledby', `tab-${view.selected}`)
+    const waiting = this.#list.render({ ...view, items, canLoad: feed.hasMore && !loading && !failed }, view.again)
+    // The panel has the focus if it opened before there was a row.
+    if (focusedBeside(this.element) === this.element) this.#list.focus()
+    setText(this.#newer, waiting ? `${messages.newer(waiting)} ↑` : '')
+    this.#newer.hidden = waiting === 0
+    setAttribute(this.element, 'aria-label', messages.title)
     setText(this.#heading, messages.title)
     setText(this.#all, messages.markAllRead)
-    this.#all.hidden = feed.unread === 0
+    setName(this.#options, messages.options)
+    setName(this.#close, messages.close)
+    // A mark of everything is not limited to the types of a tab.
+    const isWhole = view.name === 'all' || view.name === 'unread'
+    this.#all.hidden = feed.unread === 0 || !isWhole
+    this.#options.hidden = view.name !== 'all' || !items.some(({ state }) => state === 'read')
     setText(this.#noticeText, view.stopped ? messages.stopped : view.offline ? messages.offline : '')
     setText(this.#noticeAction, messages.reconnect)
     this.#noticeAction.hidden = !view.stopped
     this.#notice.hidden = !view.stopped && !view.offline
     setText(this.#loadingText, messages.loading)
-    this.#loading.hidden = failed || !(feed.loading || (nothing && feed.hasMore))
-    setText(this.#emptyTitle, failed ? messages.failed : messages.empty)
-    setText(this.#emptyHint, failed ? '' : messages.emptyHint)
+    this.#loading.hidden = failed || !(loading || (nothing && feed.hasMore))
+    setText(this.#emptyTitle, failed ? messages.failed : isArchive ? messages.emptyArchived : messages.empty)
+    setText(this.#emptyHint, failed || isArchive ? '' : messages.emptyHint)
     setText(this.#retry, messages.retry)
     this.#retry.hidden = !failed
     this.#empty.hidden = !(failed || (nothing && !feed.hasMore))
-    this.#observeEnd(feed)
-    // A focused control may have been removed.
-    if (hadFocus && !this.element.contains(root.activeElement)) this.focus()
+    // A focused control may have been removed or hidden.
+    if (hadFocus && !this.element.contains(focusedBeside(this.element))) this.focus()
   }
 
-  refresh(): void {
-    this.#list.refresh()
+  #showNewest(): void {
+    this.reset()
+    this.#host.moved()
+    this.focus()
   }
 
-  /** Observes the end of the list again: the observer fires only on a change, and after a short page the end is still in view. */
-  #observeEnd(feed: FeedSnapshot): void {
-    if (feed.loading || feed.error !== undefined || !feed.hasMore) return
-    this.#observer?.unobserve(this.#end)
-    this.#observer?.observe(this.#end)
+  #openMenu(item: InboxItem, opener: HTMLElement): void {
+    const { markRead, markUnread, archiveItem, unarchive } = this.#host.messages()
+    const to = (label: string, state: InboxItem['state']) => ({ label, run: () => this.#host.change(item, state) })
+    const { state } = item
+    const toggle = state === 'read' ? to(markUnread, 'unread') : to(markRead, 'read')
+    this.#menu.toggle(opener, state === 'archived' ? [to(unarchive, 'read')] : [toggle, to(archiveItem, 'archived')])
+  }
+
+  #openOptions(): void {
+    this.#menu.toggle(this.#options, [{ label: this.#host.messages().archiveAllRead, run: () => this.#host.archiveAllRead() }])
   }
 }

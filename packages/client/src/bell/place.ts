@@ -1,21 +1,25 @@
+/** The distance to the anchor and to the edges of the window, px. */
 const GAP = 8
-const WIDTH = 384
 
-/** Places the panel below the button with their inline ends aligned, or above if there is more room. The panel never leaves the window. */
-export function place(panel: HTMLElement, button: HTMLElement): void {
+export type Placement = 'start' | 'end' | 'auto'
+
+/**
+ * Places a popup below its anchor, or above if there is more room. `end` aligns their inline ends, `start` their inline starts; `auto` is `end`
+ * where that fits. The popup never leaves the window. Sets the properties `--_x`, `--_top`, `--_bottom` and `--_height`.
+ */
+export function place(popup: HTMLElement, anchor: HTMLElement, placement: Placement, minHeight: number): void {
   const { innerWidth, innerHeight } = window
-  const width = Math.min(WIDTH, innerWidth - 2 * GAP)
-  const { left, right, top, bottom } = button.getBoundingClientRect()
-  const rightToLeft = getComputedStyle(button).direction === 'rtl'
-  // Beside a button near the inline start the panel would leave the window: align the inline starts then.
-  const wanted = rightToLeft ? left : right - width
-  const fits = wanted >= GAP && wanted + width <= innerWidth - GAP
-  const start = fits ? wanted : rightToLeft ? right - width : left
-  panel.style.left = `${Math.max(GAP, Math.min(start, innerWidth - width - GAP))}px`
-  panel.style.setProperty('--_width', `${width}px`)
+  const { left, right, top, bottom } = anchor.getBoundingClientRect()
+  const width = Math.min(popup.offsetWidth, innerWidth - 2 * GAP)
+  const isRightToLeft = getComputedStyle(anchor).direction === 'rtl'
+  const aligned = (end: boolean): number => (end === isRightToLeft ? left : right - width)
+  const fits = (x: number): boolean => x >= GAP && x + width <= innerWidth - GAP
+  const x = aligned(placement === 'end' || (placement !== 'start' && fits(aligned(true))))
   const below = innerHeight - bottom - 2 * GAP
-  const up = below < 280 && top > below
-  panel.style.top = up ? 'auto' : `${bottom + GAP}px`
-  panel.style.bottom = up ? `${innerHeight - top + GAP}px` : 'auto'
-  panel.style.maxHeight = `${Math.max(200, Math.min(600, up ? top - 2 * GAP : below))}px`
+  const up = below < minHeight && top > below
+  const set = (name: string, value: string): void => popup.style.setProperty(`--_${name}`, value)
+  set('x', `${Math.max(GAP, Math.min(x, innerWidth - width - GAP))}px`)
+  set('top', up ? 'auto' : `${bottom + GAP}px`)
+  set('bottom', up ? `${innerHeight - top + GAP}px` : 'auto')
+  set('height', `${Math.max(200, Math.min(640, up ? top - 2 * GAP : below))}px`)
 }

@@ -1,13 +1,14 @@
 /**
  * Distances are multiples of 4 px. The page can set colours, radius and font by `--belfry-…` properties. The element inherits the page's
- * `color-scheme`: a light page on a dark system has a light panel. Browsers without `light-dark()` use system colours, which follow it too.
+ * `color-scheme`: a light page on a dark system has a light panel. Browsers without `light-dark()` use system colours, which follow it too. The
+ * build minifies the text.
  */
 export const styles = `
 :host {
   --_background: var(--belfry-background, Canvas);
   --_surface: var(--belfry-surface, color-mix(in srgb, CanvasText 5%, Canvas));
   --_text: var(--belfry-text, CanvasText);
-  --_muted: var(--belfry-muted, color-mix(in srgb, CanvasText 68%, Canvas));
+  --_muted: var(--belfry-muted, color-mix(in srgb, CanvasText 70%, Canvas));
   --_line: var(--belfry-line, color-mix(in srgb, CanvasText 14%, Canvas));
   --_accent: var(--belfry-accent, LinkText);
   --_badge: var(--belfry-badge, #d92d3a);
@@ -16,10 +17,9 @@ export const styles = `
   --_notice-text: var(--belfry-notice-text, CanvasText);
   --_problem: var(--belfry-problem, color-mix(in srgb, #d92d3a 70%, CanvasText));
   --_radius: var(--belfry-radius, 16px);
-  --_font: var(--belfry-font, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif);
   display: inline-block;
   position: relative;
-  font: 400 14px/20px var(--_font);
+  font: 400 14px/20px var(--belfry-font, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif);
 }
 @supports (color: light-dark(#000000, #ffffff)) {
   :host {
@@ -36,10 +36,9 @@ export const styles = `
 }
 :host([theme='light']) { color-scheme: light; }
 :host([theme='dark']) { color-scheme: dark; }
-:host([hidden]) { display: none; }
 *, *::before, *::after { box-sizing: border-box; }
+:host([hidden]), [hidden] { display: none !important; }
 button { font: inherit; color: inherit; background: none; border: 0; margin: 0; padding: 0; cursor: pointer; text-align: start; }
-button:disabled { cursor: default; }
 :focus { outline: none; }
 :focus-visible { outline: 2px solid var(--_accent); outline-offset: 2px; }
 svg { display: block; flex: none; width: 20px; height: 20px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-linecap: round; stroke-linejoin: round; }
@@ -54,80 +53,120 @@ svg { display: block; flex: none; width: 20px; height: 20px; fill: none; stroke:
   border-radius: 8px; background: var(--_badge); color: var(--_badge-text); font-size: 11px; font-weight: 600; line-height: 16px;
   text-align: center; white-space: nowrap; font-variant-numeric: tabular-nums; pointer-events: none;
 }
-.badge:empty { display: none; }
+.badge:empty, .problem:empty, .answer:empty, .count:empty, .body:empty, .list:empty { display: none; }
 
-.panel {
-  position: fixed; z-index: 2147483000; inset: auto; margin: 0; padding: 0; display: none; flex-direction: column;
-  width: var(--_width); max-height: min(600px, calc(100dvh - 32px)); overflow: hidden;
-  background: var(--_background); color: var(--_text); border: 1px solid var(--_line); border-radius: var(--_radius);
-  box-shadow: 0 1px 2px rgb(10 14 25 / 6%), 0 16px 40px -8px rgb(10 14 25 / 24%);
-}
-.panel.open { display: flex; animation: appear 140ms cubic-bezier(0.2, 0.8, 0.3, 1); }
-.panel:focus-visible { outline: none; }
-.head { display: flex; align-items: center; gap: 8px; padding: 16px 12px 12px 20px; padding-inline: 20px 12px; border-block-end: 1px solid var(--_line); }
-.head h2 { flex: 1; margin: 0; font-size: 16px; line-height: 24px; font-weight: 650; letter-spacing: -0.01em; }
+.panel { display: flex; flex-direction: column; height: 100%; background: var(--_background); color: var(--_text); border: 1px solid var(--_line); border-radius: var(--_radius); overflow: clip; }
+.panel:focus-visible, .scroll:focus-visible { outline: none; }
+.panel[popover], .menu, .toast { box-shadow: 0 1px 2px rgb(10 14 25 / 6%), 0 16px 40px -8px rgb(10 14 25 / 24%); }
+.panel[popover], .menu { position: fixed; z-index: 2147483000; inset: auto; margin: 0; padding: 0; display: none; left: var(--_x); top: var(--_top); bottom: var(--_bottom); }
+.panel[popover] { width: 400px; max-width: calc(100vw - 16px); height: auto; max-height: var(--_height); }
+.panel.open { display: flex; }
+.panel[popover].open { animation: appear 140ms cubic-bezier(0.2, 0.8, 0.3, 1); }
+.head { display: flex; align-items: center; gap: 4px; min-height: 56px; padding: 12px 8px 4px 20px; padding-inline: 20px 12px; }
+.head slot { display: block; flex: 1; min-width: 0; }
+h2 { margin: 0; font-size: 17px; line-height: 24px; font-weight: 650; letter-spacing: -0.01em; }
 .text-button { padding: 4px 8px; border-radius: 8px; color: var(--_accent); font-weight: 550; font-size: 13px; white-space: nowrap; }
 .text-button:hover { background: var(--_surface); }
-.text-button[hidden] { display: none; }
-.notice { display: flex; align-items: center; gap: 8px; padding: 8px 12px 8px 20px; padding-inline: 20px 12px; background: var(--_notice); color: var(--_notice-text); font-size: 13px; }
-.notice[hidden] { display: none; }
-.notice span { flex: 1; }
-.notice .text-button { color: inherit; text-decoration: underline; text-underline-offset: 2px; }
-.notice .text-button:hover { background: color-mix(in srgb, currentColor 10%, transparent); }
+.tool { flex: none; display: grid; place-items: center; width: 32px; height: 32px; border-radius: 8px; color: var(--_muted); }
+.tool svg { width: 18px; height: 18px; }
+[aria-haspopup='menu'] svg { stroke-width: 3; }
+.close { display: none; }
+.tool:hover, .tool[aria-expanded='true'] { color: var(--_text); background: color-mix(in srgb, var(--_text) 9%, var(--_background)); }
 
-.scroll { flex: 1; overflow-y: auto; overscroll-behavior: contain; scrollbar-width: thin; scrollbar-color: var(--_line) transparent; }
+.tabs { display: flex; flex: none; gap: 4px; padding-inline: 12px; border-block-end: 1px solid var(--_line); overflow-x: auto; scrollbar-width: none; }
+.tab { position: relative; flex: none; display: flex; align-items: center; gap: 6px; padding: 8px 8px 10px; color: var(--_muted); font-size: 13px; font-weight: 550; border-radius: 8px 8px 0 0; }
+.tab:hover, .tab[aria-selected='true'] { color: var(--_text); }
+.tab[aria-selected='true']::after { content: ''; position: absolute; inset: auto 8px 0; height: 2px; border-radius: 2px 2px 0 0; background: var(--_accent); }
+.tab:focus-visible { outline-offset: -2px; }
+.count { min-width: 20px; padding-inline: 6px; border-radius: 10px; background: var(--_surface); color: var(--_muted); font-size: 11px; line-height: 18px; text-align: center; font-variant-numeric: tabular-nums; }
+[aria-selected='true'] .count { background: color-mix(in srgb, var(--_accent) 14%, var(--_background)); color: var(--_text); }
+
+.notice { display: flex; align-items: center; gap: 8px; padding: 8px 12px 8px 20px; padding-inline: 20px 12px; background: var(--_notice); color: var(--_notice-text); font-size: 13px; }
+.notice span, .action-bar span { flex: 1; }
+.notice .text-button, .action-bar .text-button { color: inherit; text-decoration: underline; text-underline-offset: 3px; }
+.notice .text-button:hover, .action-bar .text-button:hover { background: color-mix(in srgb, currentColor 14%, transparent); }
+
+.scroll { position: relative; flex: 1; min-height: 0; overflow-y: auto; overscroll-behavior: contain; scrollbar-width: thin; scrollbar-color: var(--_line) transparent; }
+.top { position: sticky; z-index: 2; inset-block-start: 12px; height: 0; display: grid; justify-items: center; }
+.newer { height: 32px; padding-inline: 14px; border-radius: 16px; background: var(--_accent); color: var(--_background); font-size: 13px; font-weight: 600; box-shadow: 0 4px 12px rgb(10 14 25 / 24%); animation: arrive 200ms; }
+.start { height: 24px; margin-block-end: -24px; }
+/* The end is tall, so that it comes into view before the last row. */
+.end { height: 400px; margin-block-start: -400px; pointer-events: none; visibility: hidden; }
 .list { list-style: none; margin: 0; padding: 8px; }
-.list:empty { display: none; }
-.item { position: relative; display: flex; flex-wrap: wrap; align-items: center; border-radius: 10px; }
+.item { position: relative; display: grid; grid-template-columns: 36px minmax(0, 1fr); column-gap: 12px; padding: 12px 40px 12px 20px; padding-inline: 20px 40px; border-radius: 12px; }
 .item:hover, .item:focus-within { background: var(--_surface); }
 .item.fresh { animation: arrive 260ms cubic-bezier(0.2, 0.8, 0.3, 1); }
-.main { flex: 1; min-width: 0; display: grid; grid-template-columns: 8px minmax(0, 1fr); column-gap: 12px; padding: 10px 12px; border-radius: 10px; color: inherit; text-decoration: none; }
-.main:focus-visible, .archive:focus-visible { outline-offset: -2px; }
-.dot { width: 8px; height: 8px; margin-block-start: 6px; border-radius: 50%; background: var(--_accent); transform: scale(0); transition: transform 160ms; }
-.item.unread .dot { transform: none; }
-.title { unicode-bidi: plaintext; text-align: match-parent; overflow-wrap: anywhere; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; color: var(--_muted); }
-.item.unread .title { color: var(--_text); font-weight: 550; }
-.time { grid-column: 2; color: var(--_muted); font-size: 12px; line-height: 16px; margin-block-start: 2px; }
-.problem { grid-column: 2; color: var(--_problem); font-size: 12px; line-height: 16px; margin-block-start: 2px; }
-.problem:empty { display: none; }
-.archive { flex: none; display: grid; place-items: center; width: 32px; height: 32px; margin-inline-end: 8px; border-radius: 8px; color: var(--_muted); opacity: 0; }
-.archive svg { width: 16px; height: 16px; }
-.archive:hover { color: var(--_text); background: color-mix(in srgb, currentColor 10%, transparent); }
-.item:hover .archive, .item:focus-within .archive { opacity: 1; }
-@media (hover: none) { .archive { opacity: 1; } }
+.main { position: absolute; inset: 0; border-radius: 12px; }
+.main:focus-visible { outline-offset: -2px; }
+.dot { position: absolute; inset-block-start: 26px; inset-inline-start: 6px; width: 8px; height: 8px; border-radius: 50%; background: var(--_accent); transform: scale(0); transition: transform 160ms; }
+.unread .dot { transform: none; }
+.icon { grid-row: 1 / span 2; display: grid; place-items: center; width: 36px; height: 36px; border-radius: 10px; overflow: hidden; background: hsl(var(--_hue) 60% 50% / 18%); color: var(--_text); font-weight: 600; text-transform: uppercase; pointer-events: none; }
+.icon img { width: 100%; height: 100%; object-fit: cover; }
+.content { display: grid; gap: 2px; align-content: start; pointer-events: none; }
+.title, .body { unicode-bidi: plaintext; text-align: match-parent; overflow-wrap: anywhere; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; color: var(--_muted); }
+.title { color: var(--_text); }
+.unread .title { font-weight: 600; }
+.body { white-space: pre-line; }
+.expanded .body { display: block; }
+.foot { grid-column: 2; position: relative; display: flex; align-items: baseline; gap: 8px; min-width: 0; margin-block-start: 4px; color: var(--_muted); font-size: 12px; line-height: 16px; pointer-events: none; white-space: nowrap; }
+.date { overflow: hidden; text-overflow: ellipsis; opacity: 0; transition: opacity 120ms; }
+.item:hover .date, .main:focus-visible ~ .foot .date { opacity: 1; }
+.more { margin-inline-start: auto; color: var(--_accent); font-weight: 550; border-radius: 4px; pointer-events: auto; }
+.more:hover { text-decoration: underline; }
+.own { grid-template-columns: 1fr; }
+.own .content { grid-column: 1; }
+.own .icon, .own .title, .own .body, .own .foot { display: none; }
+.own .content { pointer-events: auto; position: relative; cursor: pointer; }
+.problem { grid-column: 2; color: var(--_problem); font-size: 12px; line-height: 16px; margin-block-start: 4px; }
+.tools { position: absolute; inset-block-start: 8px; inset-inline-end: 6px; display: flex; border-radius: 8px; background: var(--_surface); opacity: 0; }
+.item:hover .tools, .item:focus-within .tools { opacity: 1; }
+@media (hover: none) {
+  .tools { opacity: 1; background: none; }
+  .archive { display: none; }
+}
 
-.actions { flex-basis: 100%; display: flex; flex-wrap: wrap; gap: 8px; padding: 0 12px 12px 32px; padding-inline: 32px 12px; }
-.actions[hidden], .answer:empty { display: none; }
-.choice { min-height: 28px; padding: 3px 12px; border: 1px solid var(--_line); border-radius: 8px; background: var(--_background); font-size: 13px; font-weight: 550; }
+.menu { min-width: 176px; padding: 6px; border: 1px solid var(--_line); border-radius: 12px; background: var(--_background); color: var(--_text); }
+.menu.open { display: grid; animation: appear 120ms cubic-bezier(0.2, 0.8, 0.3, 1); }
+.choose { padding: 8px 10px; border-radius: 8px; white-space: nowrap; }
+.choose:hover, .choose:focus { background: var(--_surface); }
+.choose:focus-visible { outline-offset: -2px; }
+
+.actions { grid-column: 2; display: flex; flex-wrap: wrap; gap: 8px; margin-block-start: 8px; }
+.choice { position: relative; min-height: 32px; padding: 5px 14px; border: 1px solid var(--_line); border-radius: 8px; background: var(--_background); font-size: 13px; font-weight: 550; }
 .choice:hover { border-color: var(--_accent); color: var(--_accent); }
 .choice[aria-disabled] { color: var(--_muted); border-color: var(--_line); cursor: default; }
 .choice[aria-busy] { animation: pulse 1.4s ease-in-out infinite; }
 .answer { color: var(--_muted); font-size: 12px; line-height: 16px; overflow-wrap: anywhere; }
 .toasts { position: fixed; z-index: 2147483000; inset-block-end: 16px; inset-inline-end: 16px; width: min(360px, calc(100vw - 32px)); display: grid; gap: 8px; }
-.toast { display: flex; flex-wrap: wrap; align-items: center; border: 1px solid var(--_line); border-radius: var(--_radius); background: var(--_background); color: var(--_text); box-shadow: 0 16px 40px -8px rgb(10 14 25 / 24%); animation: arrive 260ms cubic-bezier(0.2, 0.8, 0.3, 1); }
-.toast .title { flex: 1; min-width: 0; margin: 12px 4px 12px 16px; margin-inline: 16px 4px; color: var(--_text); font-weight: 550; }
-.toast .archive { opacity: 1; }
-.toast .actions { padding-inline-start: 16px; }
+.toast { display: grid; grid-template-columns: 1fr auto; align-items: start; padding: 4px 4px 4px 16px; padding-inline: 16px 4px; border: 1px solid var(--_line); border-radius: var(--_radius); background: var(--_background); color: var(--_text); animation: arrive 260ms cubic-bezier(0.2, 0.8, 0.3, 1); }
+.toast .title { margin-block: 8px; font-weight: 550; }
+.toast .actions { grid-column: 1 / 3; margin-block: 0 12px; }
 
 .state { display: grid; justify-items: center; gap: 4px; padding: 48px 32px 56px; text-align: center; color: var(--_muted); }
-.state[hidden] { display: none; }
-.state .mark { display: grid; place-items: center; width: 48px; height: 48px; margin-block-end: 12px; border-radius: 50%; background: var(--_surface); color: var(--_muted); }
+.state slot { display: contents; }
+.mark { display: grid; place-items: center; width: 48px; height: 48px; margin-block-end: 12px; border-radius: 50%; background: var(--_surface); color: var(--_muted); }
 .state strong { color: var(--_text); font-weight: 600; }
 .skeleton { padding: 8px; }
-.skeleton[hidden] { display: none; }
-.skeleton div { display: grid; gap: 8px; padding: 12px 12px 12px 32px; padding-inline: 32px 12px; }
+.skeleton div { display: grid; gap: 8px; padding: 14px 12px 14px 68px; padding-inline: 68px 12px; }
 .skeleton i { height: 12px; border-radius: 6px; background: var(--_line); animation: pulse 1.4s ease-in-out infinite; }
 .skeleton i:first-child { width: 80%; }
 .skeleton i:last-child { width: 32%; height: 8px; }
-.end { height: 1px; }
-.action-bar { display: flex; align-items: center; gap: 8px; padding: 8px 12px 8px 20px; padding-inline: 20px 12px; border-block-start: 1px solid var(--_line); font-size: 13px; }
-.action-bar[hidden] { display: none; }
-.action-bar span { flex: 1; }
+.action-bar { flex: none; display: flex; align-items: center; gap: 8px; margin: 8px; padding: 6px 8px 6px 16px; padding-inline: 16px 8px; border-radius: 12px; background: var(--_text); color: var(--_background); font-size: 13px; animation: arrive 200ms; }
+.action-bar :focus-visible { outline-color: currentColor; }
 
+@media (max-width: 479.98px) {
+  .panel[popover] { inset: 0; width: 100%; max-width: none; height: 100dvh; max-height: none; border: 0; border-radius: 0; }
+  .close { display: grid; }
+}
 @keyframes appear { from { opacity: 0; transform: translateY(-4px) scale(0.985); } }
 @keyframes arrive { from { opacity: 0; transform: translateY(-8px); } }
 @keyframes pulse { 50% { opacity: 0.5; } }
 @keyframes ring { 0%, 100% { transform: rotate(0); } 20% { transform: rotate(12deg); } 40% { transform: rotate(-10deg); } 60% { transform: rotate(6deg); } 80% { transform: rotate(-3deg); } }
 @media (prefers-reduced-motion: reduce) { *, *::before, *::after { animation: none !important; transition: none !important; } }
-@media (forced-colors: active) { .dot, .badge { forced-color-adjust: none; } .panel { border-color: CanvasText; } }
+@media (forced-colors: active) {
+  .dot, .badge, .tab::after { forced-color-adjust: none; }
+  .icon, .newer, .action-bar, .tools { border: 1px solid; }
+  .panel, .menu { border-color: CanvasText; }
+  .choose:focus { outline: 2px solid Highlight; }
+}
 `

@@ -7,8 +7,13 @@ const STEPS: [unit: Intl.RelativeTimeFormatUnit, ms: number][] = [
   ['minute', 60_000]
 ]
 
+interface Formats {
+  age: Intl.RelativeTimeFormat
+  date: Intl.DateTimeFormat
+}
+
 /** Creating a format takes longer than using it. */
-const formatByLanguage = new Map<string | undefined, Intl.RelativeTimeFormat>()
+const formatsByLanguage = new Map<string | undefined, Formats>()
 
 /**
  * Returns the age in words; `justNow` for less than a minute and for times in the future; '' for a timestamp that no `Date` can hold.
@@ -18,8 +23,13 @@ const formatByLanguage = new Map<string | undefined, Intl.RelativeTimeFormat>()
 export function timeAgo(timestamp: number, now: number, language: string | undefined, justNow: string): string {
   if (isoTime(timestamp) === undefined) return ''
   const age = now - timestamp
-  for (const [unit, ms] of STEPS) if (age >= ms) return formatOf(language).format(-Math.floor(age / ms), unit)
+  for (const [unit, ms] of STEPS) if (age >= ms) return formatsOf(language).age.format(-Math.floor(age / ms), unit)
   return justNow
+}
+
+/** Returns date and time; '' for a timestamp that no `Date` can hold. */
+export function fullDate(timestamp: number, language: string | undefined): string {
+  return isoTime(timestamp) === undefined ? '' : formatsOf(language).date.format(timestamp)
 }
 
 /** Returns the time in ISO 8601; undefined for a timestamp that no `Date` can hold: `toISOString` throws on those. */
@@ -28,8 +38,11 @@ export function isoTime(timestamp: number): string | undefined {
   return Number.isNaN(date.getTime()) ? undefined : date.toISOString()
 }
 
-function formatOf(language: string | undefined): Intl.RelativeTimeFormat {
-  const format = formatByLanguage.get(language) ?? new Intl.RelativeTimeFormat(language, { numeric: 'auto', style: 'short' })
-  formatByLanguage.set(language, format)
-  return format
+function formatsOf(language: string | undefined): Formats {
+  const formats = formatsByLanguage.get(language) ?? {
+    age: new Intl.RelativeTimeFormat(language, { numeric: 'auto', style: 'short' }),
+    date: new Intl.DateTimeFormat(language, { dateStyle: 'long', timeStyle: 'short' })
+  }
+  formatsByLanguage.set(language, formats)
+  return formats
 }

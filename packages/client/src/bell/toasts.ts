@@ -2,7 +2,7 @@ import { isUnread } from '../expiries.ts'
 import type { InboxItem } from '../inbox.ts'
 import type { ToastContext } from '../types.ts'
 import { ActionButtons, type ActionsHost } from './action-buttons.ts'
-import { h, icon, setAttribute, setText } from './dom.ts'
+import { button, CLOSE_ICON, h, icon, setAttribute, setName, setText } from './dom.ts'
 
 /** A toast is hidden after this time, milliseconds, but never while the pointer or the focus is on it. */
 const SHOWN_MS = 8000
@@ -62,16 +62,15 @@ export class Toasts {
   }
 
   #make(tag: string): Toast {
-    const title = h('button', { type: 'button', class: 'title', part: 'toast-title' })
-    const close = h('button', { type: 'button', class: 'archive', part: 'toast-close' }, icon('M6 6l12 12M18 6L6 18'))
+    const choose = (): void => {
+      this.#hide(tag)
+      this.#host.open()
+    }
+    const title = button('title', choose, { part: 'toast-title' })
+    const close = button('tool', () => this.#hide(tag), { part: 'toast-close' }, icon(CLOSE_ICON))
     const actions = new ActionButtons(this.#host)
     const element = h('div', { class: 'toast', part: 'toast', role: 'group' }, title, close, actions.element)
     const toast: Toast = { item: {} as InboxItem, element, title, close, actions, isListed: false, timer: undefined }
-    title.addEventListener('click', () => {
-      this.#hide(tag)
-      this.#host.open()
-    })
-    close.addEventListener('click', () => this.#hide(tag))
     for (const event of ['pointerleave', 'focusout']) element.addEventListener(event, () => this.#wait(tag))
     this.#toastByTag.set(tag, toast)
     this.element.append(element)
@@ -82,7 +81,7 @@ export class Toasts {
     toast.item = item
     setText(toast.title, item.title)
     setAttribute(toast.element, 'aria-label', item.title)
-    setAttribute(toast.close, 'aria-label', this.#host.messages().dismiss(item.title))
+    setName(toast.close, this.#host.messages().dismiss(item.title))
     toast.actions.update(item)
   }
 

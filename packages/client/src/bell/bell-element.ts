@@ -1,0 +1,125 @@
+import type { FeedSnapshot } from '../feed.ts'
+import { BelfryElement, controllerOf } from './base-element.ts'
+import { button, h, icon, setAttribute, setText } from './dom.ts'
+import { type Placement, place } from './place.ts'
+import { Toasts } from './toasts.ts'
+
+/** A panel with less room than this below its button opens above it, px. */
+const MIN_HEIGHT = 320
+
+/**
+ * `<belfry-bell>`: a bell with a badge, and the inbox in a panel.
+ *
+ * Attributes, in addition to the shared ones: `badge` (`unread`, `unseen` or `none`), `placement` (`start`, `end` or `auto`) and `toasts` (the
+ * bell shows toasts of its own).
+ */
+export class BelfryBell extends BelfryElement {
+  #opened = false
+  #frame = 0
+  /** The place of the button for which the panel was placed. */
+  #placedFor = ''
+  readonly #button: HTMLButtonElement
+  readonly #badge = h('span', { class: 'badge', part: 'badge', 'aria-hidden': 'true' })
+  readonly #toasts: Toasts
+
+  constructor() {
+    super('dialog')
+    const controller = controllerOf(this)
+    const root = this.shadowRoot as ShadowRoot
+    const bell = icon('M18 8.500a6 6 0 1 0-12 0c0 7-2.500 8.500-2.500 8.500h17S18 15.500 18 8.500M13.700 20.500a2 2 0 0 1-3.400 0')
+    const attributes = { part: 'button', 'aria-haspopup': 'dialog', 'aria-controls': 'panel' }
+    this.#button = button('bell', () => (this.#opened ? this.close() : this.open()), attributes, bell, this.#badge)
+    this.#toasts = new Toasts({ ...controller.actions, open: () => this.open() })
+    root.prepend(this.#button)
+    root.append(this.#toasts.element)
+    controller.hooks = {
+      rendered: (feed) => this.#render(feed),
+      follow: (belfry) => [
+        belfry.on('notification', ({ replay }) => replay || this.#ring()),
+        belfry.on('toast', (ctx) => {
+          if (controller.tell('belfry-toast', ctx) && this.hasAttribute('toasts')) this.#toasts.show(ctx)
+        })
+      ],
+      clear: () => this.#toasts.clear(),
+      close: () => this.close()
+    }
+    root.addEventListener('keydown', (event) => this.#key(event as KeyboardEvent))
+    this.addEventListener('focusout', ({ relatedTarget }) => {
+      if (relatedTarget !== null && !this.contains(relatedTarget as Node)) this.close()
+    })
+  }
+
+  /** True while the panel is open. */
+  get opened(): boolean {
+    return this.#opened
+  }
+
+  override disconnectedCallback(): void {
+    this.close()
+    super.disconnectedCallback()
+  }
+
+  /** Opens the panel and moves the focus there. */
+  open(): void {
+    if (this.#opened || !this.isConnected) return
+    const controller = controllerOf(this)
+    this.#opened = true
+    controller.show()
+    this.#placedFor = ''
+    this.#follow()
+    controller.panel.focus()
+    document.addEventListener('pointerdown', this.#outside, true)
+    controller.tell('belfry-open', null)
+  }
+
+  /** Closes the panel. If the focus was inside, it moves to the button. */
+  close(): void {
+    if (!this.#opened) return
+    const controller = controllerOf(this)
+    this.#opened = false
+    const inside = controller.panel.element.contains(this.shadowRoot?.activeElement ?? null)
+    cancelAnimationFrame(this.#frame)
+    document.removeEventListener('pointerdown', this.#outside, true)
+    controller.hide()
+    if (inside) this.#button.focus()
+    controller.tell('belfry-close', null)
+  }
+
+  readonly #outside = (event: Event): void => {
+    if (!event.composedPath().includes(this)) this.close()
+  }
+
+  /** Keeps the panel beside its button, which can move for many reasons: scrolling, resizing, a change of the page's layout. */
+  readonly #follow = (): void => {
+    this.#frame = requestAnimationFrame(this.#follow)
+    const { x, y, width, height } = this.#button.getBoundingClientRect()
+    const at = `${[x, y, width, height, innerWidth, innerHeight]}`
+    if (at === this.#placedFor) return
+    this.#placedFor = at
+    const placement = (this.getAttribute('placement') ?? 'auto') as Placement
+    place(controllerOf(this).panel.element, this.#button, placement, MIN_HEIGHT)
+  }
+
+  #render({ items, unread, unseen }: FeedSnapshot): void {
+    const { messages } = this
+    const badge = this.getAttribute('badge')
+    const isUnseen = badge === 'unseen'
+    setAttribute(this.#button, 'aria-label', isUnseen ? messages.buttonUnseen(unseen) : messages.button(unread))
+    setAttribute(this.#button, 'aria-expanded', String(this.#opened))
+    setText(this.#badge, badge === 'none' ? '' : messages.badge(isUnseen ? unseen : unread))
+    this.#toasts.render(items)
+  }
+
+  #key(event: KeyboardEvent): void {
+    if (event.key !== 'Escape' || !this.#opened) return
+    event.stopPropagation()
+    this.close()
+  }
+
+  #ring(): void {
+    this.#button.classList.remove('ring')
+    // Reading a size makes the browser restart the animation.
+    void this.#button.offsetWidth
+    this.#button.classList.add('ring')
+  }
+}
