@@ -23,5 +23,6 @@ if (existsSync(client)) {
   })
   const served = join(target, 'client')
   cpSync(join(client, 'complete'), served, { recursive: true })
+  cpSync(join(client, 'languages'), join(served, 'languages'), { recursive: true })
   for (const file of ['dist/belfry.global.js', 'package.json']) cpSync(join('packages/client', file), join(served, basename(file)))
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
 
-/** A script of the client, as it is sent. */
+/** A script or a language file of the client, as it is sent. */
 interface ClientFile {
   body: Buffer
   /** Entity tag of the body in identity coding. */
@@ -13,14 +13,16 @@ interface ClientFile {
 interface ClientFiles {
   /** Version of the package `@belfry/client`. */
   version: string
+  /** By path below the folder. */
   byName: ReadonlyMap<string, ClientFile>
 }
 
-/** Reads the scripts of a folder and the version in its `package.json`. Without a build of the client there are none. */
+/** Reads the scripts of a folder, its language files and the version in its `package.json`. Without a build of the client there are none. */
 export function readClientFiles(folder: URL): ClientFiles {
   try {
     const { version } = JSON.parse(readFileSync(new URL('package.json', folder), 'utf8')) as { version: string }
-    const names = readdirSync(folder).filter((name) => name.endsWith('.js'))
+    const scripts = readdirSync(folder).filter((name) => name.endsWith('.js'))
+    const names = [...scripts, ...readdirSync(new URL('languages/', folder)).map((name) => `languages/${name}`)]
     return { version, byName: new Map(names.map((name) => [name, clientFile(readFileSync(new URL(name, folder)))])) }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error

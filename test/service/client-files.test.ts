@@ -3,10 +3,17 @@ import { gunzipSync } from 'node:zlib'
 import t from 'tap'
 import { startService } from '../helper.ts'
 
-const FILES = ['index.js', 'inbox.js', 'bell.js', 'belfry.global.js']
+const FILES = [
+  'index.js',
+  'inbox.js',
+  'bell.js',
+  'belfry.global.js',
+  ...['ar', 'de', 'es', 'fr', 'ja'].map((name) => `languages/${name}.json`)
+]
 const { version } = JSON.parse(await readFile('packages/client/package.json', 'utf8'))
 const sources: Record<string, string> = { 'belfry.global.js': 'packages/client/dist/belfry.global.js' }
-const built = (file: string): Promise<Buffer> => readFile(sources[file] ?? `packages/client/dist/complete/${file}`)
+const built = (file: string): Promise<Buffer> =>
+  readFile(sources[file] ?? `packages/client/dist/${file.endsWith('.js') ? 'complete/' : ''}${file}`)
 
 t.test('the built client is served to pages of every origin', async (t) => {
   const service = await startService(t, { CORS_ORIGIN: 'https://app.example.com' })
@@ -15,7 +22,7 @@ t.test('the built client is served to pages of every origin', async (t) => {
       headers: { origin: 'https://other.example.com', 'accept-encoding': 'identity' }
     })
     t.equal(reply.status, 200, file)
-    t.equal(reply.headers.get('content-type'), 'text/javascript; charset=utf-8')
+    t.equal(reply.headers.get('content-type'), `${file.endsWith('.js') ? 'text/javascript' : 'application/json'}; charset=utf-8`)
     t.equal(reply.headers.get('access-control-allow-origin'), '*')
     t.equal(reply.headers.get('cross-origin-resource-policy'), 'cross-origin')
     t.equal(reply.headers.get('x-content-type-options'), 'nosniff')
@@ -23,7 +30,15 @@ t.test('the built client is served to pages of every origin', async (t) => {
     t.equal(text, String(await built(file)))
     t.notMatch(text, /\bimport\s*(\(|["'{*])|\bfrom\s*["']/, `${file} loads no other`)
   }
-  for (const path of ['client/package.json', 'client/react.js', 'client/..%2fpackage.json', 'client/', 'client']) {
+  for (const path of [
+    'client/package.json',
+    'client/react.js',
+    'client/..%2fpackage.json',
+    'client/',
+    'client',
+    'client/languages',
+    'client/languages/xx.json'
+  ]) {
     const reply = await fetch(`${service.url}/${path}`)
     t.equal(reply.status, 404, path)
     t.match(reply.headers.get('content-type'), 'application/problem+json', path)

@@ -2,6 +2,7 @@
 //   *.js, chunks/   ES modules that share their parts, for bundlers and Node
 //   complete/       minified ES modules, each complete in one file: the service serves them at /client
 //   belfry.global.js  a minified script: defines globalThis.Belfry and <belfry-bell>
+//   languages/      the texts of the elements in other languages, as data
 //   types/          declarations
 import { execFileSync } from 'node:child_process'
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
@@ -77,6 +78,7 @@ await Promise.all([
   build({ ...common, entryPoints: modules, format: 'esm', minify: true, outdir: join(out, 'complete') }),
   build({ ...common, entryPoints: ['src/bell/global.ts'], format: 'iife', minify: true, outfile: join(out, 'belfry.global.js') })
 ])
+await cp(join(root, 'languages'), join(out, 'languages'), { recursive: true })
 await hideRepositoryPaths()
 await buildTypes()
 

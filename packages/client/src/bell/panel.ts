@@ -48,6 +48,7 @@ export class Panel {
   readonly #noticeAction: HTMLElement
   readonly #newer: HTMLElement
   readonly #empty = h('div', { class: 'state', part: 'empty' })
+  readonly #mark = h('span', { class: 'mark' }, icon('M5 12.5l4.5 4.5L19 7.5'))
   readonly #emptyTitle = h('strong', {})
   readonly #emptyHint = h('span', {})
   readonly #retry: HTMLElement
@@ -66,8 +67,7 @@ export class Panel {
     this.#retry = button('text-button', () => host.more())
     this.#newer = button('newer', () => this.#showNewest(), { hidden: true })
     this.#notice.append(this.#noticeText, this.#noticeAction)
-    const mark = h('span', { class: 'mark' }, icon('M5 12.5l4.5 4.5L19 7.5'))
-    this.#empty.append(h('slot', { name: 'empty' }, mark, this.#emptyTitle, this.#emptyHint), this.#retry)
+    this.#empty.append(h('slot', { name: 'empty' }, this.#mark, this.#emptyTitle, this.#emptyHint), this.#retry)
     this.#loading.append(this.#loadingText, ...[1, 2, 3].map(() => h('div', {}, h('i', {}), h('i', {}))))
     const attributes = { class: 'scroll', part: 'scroll', id: 'scroll', role: 'tabpanel', tabindex: -1 }
     this.#scroll = h('div', attributes, h('div', { class: 'top' }, this.#newer), ...this.#list.parts, this.#loading, this.#empty)
@@ -95,7 +95,7 @@ export class Panel {
   /** Shows the panel, scrolled to the newest row: rows that arrived while it was closed are above the last scroll position. */
   open(): void {
     this.element.classList.add('open')
-    this.element.showPopover?.()
+    if (this.element.popover) this.element.showPopover()
     this.reset()
     this.#list.watch()
   }
@@ -103,7 +103,7 @@ export class Panel {
   close(): void {
     this.#list.unwatch()
     this.#menu.close(false)
-    this.element.hidePopover?.()
+    if (this.element.popover) this.element.hidePopover()
     this.element.classList.remove('open')
   }
 
@@ -164,6 +164,7 @@ export class Panel {
     setText(this.#emptyHint, failed || isArchive ? '' : messages.emptyHint)
     setText(this.#retry, messages.retry)
     this.#retry.hidden = !failed
+    this.#mark.hidden = failed
     this.#empty.hidden = !(failed || (nothing && !feed.hasMore))
     // A focused control may have been removed or hidden.
     if (hadFocus && !this.element.contains(focusedBeside(this.element))) this.focus()

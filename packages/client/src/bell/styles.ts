@@ -34,6 +34,7 @@ export const styles = `
     --_problem: var(--belfry-problem, light-dark(#b4232f, #ff9aa0));
   }
 }
+:host(belfry-inbox) { display: block; }
 :host([theme='light']) { color-scheme: light; }
 :host([theme='dark']) { color-scheme: dark; }
 *, *::before, *::after { box-sizing: border-box; }
@@ -59,7 +60,7 @@ svg { display: block; flex: none; width: 20px; height: 20px; fill: none; stroke:
 .panel:focus-visible, .scroll:focus-visible { outline: none; }
 .panel[popover], .menu, .toast { box-shadow: 0 1px 2px rgb(10 14 25 / 6%), 0 16px 40px -8px rgb(10 14 25 / 24%); }
 .panel[popover], .menu { position: fixed; z-index: 2147483000; inset: auto; margin: 0; padding: 0; display: none; left: var(--_x); top: var(--_top); bottom: var(--_bottom); }
-.panel[popover] { width: 400px; max-width: calc(100vw - 16px); height: auto; max-height: var(--_height); }
+.panel[popover] { width: 400px; max-width: calc(100vw - 16px); height: auto; min-height: min(480px, var(--_height)); max-height: var(--_height); }
 .panel.open { display: flex; }
 .panel[popover].open { animation: appear 140ms cubic-bezier(0.2, 0.8, 0.3, 1); }
 .head { display: flex; align-items: center; gap: 4px; min-height: 56px; padding: 12px 8px 4px 20px; padding-inline: 20px 12px; }
@@ -86,7 +87,7 @@ h2 { margin: 0; font-size: 17px; line-height: 24px; font-weight: 650; letter-spa
 .notice .text-button, .action-bar .text-button { color: inherit; text-decoration: underline; text-underline-offset: 3px; }
 .notice .text-button:hover, .action-bar .text-button:hover { background: color-mix(in srgb, currentColor 14%, transparent); }
 
-.scroll { position: relative; flex: 1; min-height: 0; overflow-y: auto; overscroll-behavior: contain; scrollbar-width: thin; scrollbar-color: var(--_line) transparent; }
+.scroll { position: relative; flex: 1; display: flex; flex-direction: column; min-height: 0; overflow-y: auto; overscroll-behavior: contain; scrollbar-width: thin; scrollbar-color: var(--_line) transparent; }
 .top { position: sticky; z-index: 2; inset-block-start: 12px; height: 0; display: grid; justify-items: center; }
 .newer { height: 32px; padding-inline: 14px; border-radius: 16px; background: var(--_accent); color: var(--_background); font-size: 13px; font-weight: 600; box-shadow: 0 4px 12px rgb(10 14 25 / 24%); animation: arrive 200ms; }
 .start { height: 24px; margin-block-end: -24px; }
@@ -102,8 +103,8 @@ h2 { margin: 0; font-size: 17px; line-height: 24px; font-weight: 650; letter-spa
 .unread .dot { transform: none; }
 .icon { grid-row: 1 / span 2; display: grid; place-items: center; width: 36px; height: 36px; border-radius: 10px; overflow: hidden; background: hsl(var(--_hue) 60% 50% / 18%); color: var(--_text); font-weight: 600; text-transform: uppercase; pointer-events: none; }
 .icon img { width: 100%; height: 100%; object-fit: cover; }
-.content { display: grid; gap: 2px; align-content: start; pointer-events: none; }
-.title, .body { unicode-bidi: plaintext; text-align: match-parent; overflow-wrap: anywhere; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; color: var(--_muted); }
+.content { display: grid; gap: 2px; align-content: start; justify-items: start; pointer-events: none; }
+.title, .body { unicode-bidi: plaintext; overflow-wrap: anywhere; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; color: var(--_muted); }
 .title { color: var(--_text); }
 .unread .title { font-weight: 600; }
 .body { white-space: pre-line; }
@@ -118,10 +119,11 @@ h2 { margin: 0; font-size: 17px; line-height: 24px; font-weight: 650; letter-spa
 .own .icon, .own .title, .own .body, .own .foot { display: none; }
 .own .content { pointer-events: auto; position: relative; cursor: pointer; }
 .problem { grid-column: 2; color: var(--_problem); font-size: 12px; line-height: 16px; margin-block-start: 4px; }
-.tools { position: absolute; inset-block-start: 8px; inset-inline-end: 6px; display: flex; border-radius: 8px; background: var(--_surface); opacity: 0; }
+.tools { position: absolute; inset-block-start: 4px; inset-inline-end: 6px; display: grid; opacity: 0; }
+.tools .tool { width: 28px; height: 28px; }
 .item:hover .tools, .item:focus-within .tools { opacity: 1; }
 @media (hover: none) {
-  .tools { opacity: 1; background: none; }
+  .tools { opacity: 1; }
   .archive { display: none; }
 }
 
@@ -142,7 +144,7 @@ h2 { margin: 0; font-size: 17px; line-height: 24px; font-weight: 650; letter-spa
 .toast .title { margin-block: 8px; font-weight: 550; }
 .toast .actions { grid-column: 1 / 3; margin-block: 0 12px; }
 
-.state { display: grid; justify-items: center; gap: 4px; padding: 48px 32px 56px; text-align: center; color: var(--_muted); }
+.state { display: grid; justify-items: center; gap: 4px; margin-block: auto; padding: 40px 32px 56px; text-align: center; color: var(--_muted); }
 .state slot { display: contents; }
 .mark { display: grid; place-items: center; width: 48px; height: 48px; margin-block-end: 12px; border-radius: 50%; background: var(--_surface); color: var(--_muted); }
 .state strong { color: var(--_text); font-weight: 600; }
@@ -155,8 +157,8 @@ h2 { margin: 0; font-size: 17px; line-height: 24px; font-weight: 650; letter-spa
 .action-bar :focus-visible { outline-color: currentColor; }
 
 @media (max-width: 479.98px) {
-  .panel[popover] { inset: 0; width: 100%; max-width: none; height: 100dvh; max-height: none; border: 0; border-radius: 0; }
-  .close { display: grid; }
+  .panel[popover] { inset: 0; width: 100%; max-width: none; height: 100dvh; min-height: 0; max-height: none; border: 0; border-radius: 0; }
+  [popover] .close { display: grid; }
 }
 @keyframes appear { from { opacity: 0; transform: translateY(-4px) scale(0.985); } }
 @keyframes arrive { from { opacity: 0; transform: translateY(-8px); } }
@@ -165,7 +167,7 @@ h2 { margin: 0; font-size: 17px; line-height: 24px; font-weight: 650; letter-spa
 @media (prefers-reduced-motion: reduce) { *, *::before, *::after { animation: none !important; transition: none !important; } }
 @media (forced-colors: active) {
   .dot, .badge, .tab::after { forced-color-adjust: none; }
-  .icon, .newer, .action-bar, .tools { border: 1px solid; }
+  .icon, .newer, .action-bar { border: 1px solid; }
   .panel, .menu { border-color: CanvasText; }
   .choose:focus { outline: 2px solid Highlight; }
 }

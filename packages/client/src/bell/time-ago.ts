@@ -41,7 +41,7 @@ export function isoTime(timestamp: number): string | undefined {
 function formatsOf(language: string | undefined): Formats {
   const formats = formatsByLanguage.get(language) ?? {
     age: new Intl.RelativeTimeFormat(language, { numeric: 'auto', style: 'short' }),
-    date: new Intl.DateTimeFormat(language, { dateStyle: 'long', timeStyle: 'short' })
+    date: new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' })
   }
   formatsByLanguage.set(language, formats)
   return formats
