@@ -111,7 +111,7 @@ h2 { margin: 0; font-size: 17px; line-height: 24px; font-weight: 650; letter-spa
 .expanded .body { display: block; }
 .foot { grid-column: 2; position: relative; display: flex; align-items: baseline; gap: 8px; min-width: 0; margin-block-start: 4px; color: var(--_muted); font-size: 12px; line-height: 16px; pointer-events: none; white-space: nowrap; }
 .date { overflow: hidden; text-overflow: ellipsis; opacity: 0; transition: opacity 120ms; }
-.item:hover .date, .main:focus-visible ~ .foot .date { opacity: 1; }
+.item:hover .date, .main:focus ~ .foot .date { opacity: 1; }
 .more { margin-inline-start: auto; color: var(--_accent); font-weight: 550; border-radius: 4px; pointer-events: auto; }
 .more:hover { text-decoration: underline; }
 .own { grid-template-columns: 1fr; }
