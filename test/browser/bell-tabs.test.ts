@@ -35,6 +35,11 @@ t.test('tabs, menus, undo and what is seen', async (t) => {
     call(service, 'POST', `/v1/users/${user}/notifications/mark`, { ids, state })
   const idsOf = async (user: string): Promise<string[]> => (await inbox(user)).items.map(({ id }: { id: string }) => id)
 
+  /** Opens the panel unless it is open. */
+  const openPanelAgain = async (page: Page): Promise<void> => {
+    if (await page.getByRole('dialog').isHidden()) await openPanel(page)
+  }
+
   await t.test('tabs have counts of all that they match, and follow what happens; the arrow keys select', async (t) => {
     const notifications = ['sync.a', 'sync.b', 'bill', 'chat'].map((type) => ({ to: 'tabs', type, title: type }))
     await call(service, 'POST', '/v1/notifications/batch', { notifications })
@@ -130,11 +135,6 @@ t.test('tabs, menus, undo and what is seen', async (t) => {
     await shows(page, 'two', 'one')
   })
 
-  /** Opens the panel unless it is open. */
-  const openPanelAgain = async (page: Page): Promise<void> => {
-    if (await page.getByRole('dialog').isHidden()) await openPanel(page)
-  }
-
   await t.test('"archive all read" archives what is read, and undo brings back exactly that', async (t) => {
     await publish(service, 'all', 'a', 'b', 'c', 'd')
     const [d = '', c = '', b = '', a = ''] = await idsOf('all')
@@ -172,7 +172,7 @@ t.test('tabs, menus, undo and what is seen', async (t) => {
     await archive()
     t.equal(await page.getByRole('status').filter({ hasText: 'Archived.' }).count(), 1, 'a live region says it')
     await page.mouse.move(5, 600)
-    await page.clock.runFor(5900)
+    await page.clock.runFor(3000)
     await undo.waitFor()
     await undo.hover()
     await page.clock.runFor(20_000)

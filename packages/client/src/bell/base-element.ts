@@ -127,6 +127,6 @@ export class BelfryElement extends Base {
   attributeChangedCallback(name: string, before: string | null, now: string | null): void {
     const controller = controllerOf(this)
     if (name === 'lang' || name === 'badge') controller.changed()
-    else if (now !== before) controller.restart()
+    else if (now !== before) controller.renew()
   }
 }

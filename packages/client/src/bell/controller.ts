@@ -79,7 +79,7 @@ export class Controller {
       markAllRead: () => this.#changes.markAllRead(),
       archiveAllRead: () => this.#changes.archiveAllRead(),
       more: () => void this.#feed?.loadMore().catch(() => {}),
-      moved: () => this.changed(),
+      rerender: () => this.changed(),
       select: (tab: number) => this.#select(tab),
       close: () => this.#hooks.close(),
       reconnect: () => {
@@ -109,7 +109,7 @@ export class Controller {
 
   set belfry(client: Belfry | undefined) {
     this.#client = client
-    this.restart()
+    this.renew()
   }
 
   get messages(): BellMessages {
@@ -128,7 +128,7 @@ export class Controller {
 
   set getToken(getToken: BelfryOptions['getToken'] | undefined) {
     this.#getToken = getToken
-    this.restart()
+    this.renew()
   }
 
   get renderItem(): RenderItem | undefined {
@@ -147,7 +147,7 @@ export class Controller {
   set tabs(tabs: readonly BellTab[] | undefined) {
     this.#tabs = tabs ?? []
     this.#filters = tabFilters(this.#tabs)
-    this.restart()
+    this.renew()
   }
 
   get feed(): FeedSnapshot {
@@ -195,7 +195,7 @@ export class Controller {
   }
 
   /** Restarts the client after the changes of this turn: pages set attributes and properties one after the other. */
-  restart(): void {
+  renew(): void {
     if (this.#changing) return
     this.#changing = true
     queueMicrotask(() => {

@@ -11,7 +11,7 @@ export interface ListHost extends RowHost {
   /** The end of the items came into view. */
   more(): void
   /** The list shows other items of the same view from now on: it must be rendered. */
-  moved(): void
+  rerender(): void
 }
 
 export interface ListView {
@@ -86,7 +86,7 @@ export class List {
       row.update(item, item.id === this.#active, failures.get(item.id), again)
     }
     // A row that moved has lost the focus.
-    if (focused instanceof HTMLElement && this.element.contains(focused)) focused.focus()
+    if (focused instanceof HTMLElement && this.element.contains(focused)) focused.focus({ preventScroll: true })
     if (next !== undefined) this.#rows.get(next)?.main.focus()
     const appeared = this.#rows.get(this.#focusOnAppear ?? '')
     if (appeared) {
@@ -146,13 +146,13 @@ export class List {
   #atStart(isAtStart: boolean): void {
     if (this.#isAtStart === isAtStart) return
     this.#isAtStart = isAtStart
-    this.#host.moved()
+    this.#host.rerender()
   }
 
   #extend(): void {
     if (this.#items.length <= this.#limit) return this.#host.more()
     this.#limit += PAGE
-    this.#host.moved()
+    this.#host.rerender()
   }
 
   /** Observes the end of the list again: the observer fires only on a change, and after a short page the end is still in view. */

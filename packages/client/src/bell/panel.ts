@@ -35,6 +35,7 @@ interface PanelView {
 export class Panel {
   readonly element: HTMLElement
   readonly #host: PanelHost
+  readonly #isPopup: boolean
   readonly #list: List
   readonly #menu = new Menu()
   readonly #actionBar = new ActionBar()
@@ -58,6 +59,7 @@ export class Panel {
 
   constructor(host: PanelHost, role: 'dialog' | 'region') {
     this.#host = host
+    this.#isPopup = role === 'dialog'
     this.#list = new List({ ...host, menu: (item, opener) => this.#openMenu(item, opener) })
     this.#tabs = new TabList((tab) => host.select(tab))
     this.#all = button('text-button', () => host.markAllRead(), { part: 'mark-all-read' })
@@ -70,7 +72,7 @@ export class Panel {
     this.#empty.append(h('slot', { name: 'empty' }, this.#mark, this.#emptyTitle, this.#emptyHint), this.#retry)
     this.#loading.append(this.#loadingText, ...[1, 2, 3].map(() => h('div', {}, h('i', {}), h('i', {}))))
     const attributes = { class: 'scroll', part: 'scroll', id: 'scroll', role: 'tabpanel', tabindex: -1 }
-    this.#scroll = h('div', attributes, h('div', { class: 'top' }, this.#newer), ...this.#list.parts, this.#loading, this.#empty)
+    this.#scroll = h('div', attributes, ...this.#list.parts, this.#loading, this.#empty)
     const head = h(
       'div',
       { class: 'head', part: 'header' },
@@ -81,10 +83,11 @@ export class Panel {
     )
     this.element = h(
       'div',
-      { class: 'panel', part: 'panel', id: 'panel', role, tabindex: -1, popover: role === 'dialog' && 'manual' },
+      { class: 'panel', part: 'panel', id: 'panel', role, tabindex: -1, popover: this.#isPopup && 'manual' },
       head,
       this.#tabs.element,
       this.#notice,
+      h('div', { class: 'top' }, this.#newer),
       this.#scroll,
       this.#actionBar.element,
       h('slot', { name: 'footer' }),
@@ -95,7 +98,7 @@ export class Panel {
   /** Shows the panel, scrolled to the newest row: rows that arrived while it was closed are above the last scroll position. */
   open(): void {
     this.element.classList.add('open')
-    if (this.element.popover) this.element.showPopover()
+    if (this.#isPopup) this.element.showPopover?.()
     this.reset()
     this.#list.watch()
   }
@@ -103,7 +106,7 @@ export class Panel {
   close(): void {
     this.#list.unwatch()
     this.#menu.close(false)
-    if (this.element.popover) this.element.hidePopover()
+    if (this.#isPopup) this.element.hidePopover?.()
     this.element.classList.remove('open')
   }
 
@@ -172,7 +175,7 @@ export class Panel {
 
   #showNewest(): void {
     this.reset()
-    this.#host.moved()
+    this.#host.rerender()
     this.focus()
   }
 

@@ -88,8 +88,9 @@ h2 { margin: 0; font-size: 17px; line-height: 24px; font-weight: 650; letter-spa
 .notice .text-button:hover, .action-bar .text-button:hover { background: color-mix(in srgb, currentColor 14%, transparent); }
 
 .scroll { position: relative; flex: 1; display: flex; flex-direction: column; min-height: 0; overflow-y: auto; overscroll-behavior: contain; scrollbar-width: thin; scrollbar-color: var(--_line) transparent; }
-.top { position: sticky; z-index: 2; inset-block-start: 12px; height: 0; display: grid; justify-items: center; }
-.newer { height: 32px; padding-inline: 14px; border-radius: 16px; background: var(--_accent); color: var(--_background); font-size: 13px; font-weight: 600; box-shadow: 0 4px 12px rgb(10 14 25 / 24%); animation: arrive 200ms; }
+.scroll > * { flex: none; }
+.top { position: sticky; z-index: 2; inset-block-start: 0; height: 0; display: grid; justify-items: center; }
+.newer { height: 32px; margin-block-start: 12px; padding-inline: 14px; border-radius: 16px; background: var(--_accent); color: var(--_background); font-size: 13px; font-weight: 600; box-shadow: 0 4px 12px rgb(10 14 25 / 24%); animation: arrive 200ms; }
 .start { height: 24px; margin-block-end: -24px; }
 /* The end is tall, so that it comes into view before the last row. */
 .end { height: 400px; margin-block-start: -400px; pointer-events: none; visibility: hidden; }
