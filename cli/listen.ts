@@ -83,18 +83,19 @@ export async function listen(
 /** Prints each event as the frame that brought it. */
 function printEvents(belfry: Belfry, output: Output): void {
   const rowOf = ({ eventId, replay }: { eventId: string; replay: boolean }) => ({ eventId, ...(replay ? { replay } : {}) })
+  const countsOf = ({ unread, unseen }: { unread: number; unseen: number }) => ({ unread, unseen })
   belfry.on('notification', (ctx) => {
     const { answered, notification, state } = ctx
     const changes = { ...(state !== 'unread' && { state }), ...(answered !== undefined && { answer: answered }) }
     output.frame({ type: 'notification', ...rowOf(ctx), ...changes, notification })
   })
   belfry.on('answered', (ctx) => {
-    const { id, action, answeredAt, deviceId, unread } = ctx
-    output.frame({ type: 'answered', ...rowOf(ctx), id, action, answeredAt, deviceId, unread })
+    const { id, action, answeredAt, deviceId } = ctx
+    output.frame({ type: 'answered', ...rowOf(ctx), id, action, answeredAt, deviceId, ...countsOf(ctx) })
   })
-  belfry.on('marked', (ctx) => output.frame({ type: 'state', ...rowOf(ctx), ids: ctx.ids, state: ctx.state, unread: ctx.unread }))
-  belfry.on('retract', (ctx) => output.frame({ type: 'retract', ...rowOf(ctx), id: ctx.id, reason: ctx.reason, unread: ctx.unread }))
-  belfry.on('digest', (ctx) => output.frame({ type: 'digest', ...rowOf(ctx), count: ctx.count, ids: ctx.ids, unread: ctx.unread }))
+  belfry.on('marked', (ctx) => output.frame({ type: 'state', ...rowOf(ctx), ids: ctx.ids, state: ctx.state, ...countsOf(ctx) }))
+  belfry.on('retract', (ctx) => output.frame({ type: 'retract', ...rowOf(ctx), id: ctx.id, reason: ctx.reason, ...countsOf(ctx) }))
+  belfry.on('digest', (ctx) => output.frame({ type: 'digest', ...rowOf(ctx), count: ctx.count, ids: ctx.ids, ...countsOf(ctx) }))
   belfry.on('gap', ({ reason, from, to, count }) => output.frame({ type: 'gap', reason, from, to, count }))
   belfry.on('transport', ({ transport }) => {
     if (transport === 'sse') output.talk('connected by server-sent events, since WebSockets do not open')

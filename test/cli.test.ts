@@ -196,7 +196,7 @@ t.test('listen prints notifications, acknowledges them, and ends with exit code 
   await call(service, 'POST', '/v1/users/alice/notifications/mark', { ids: [id], state: 'read' })
   await cli.until(() => linesOf(cli.stdout).length === 3, 'the live ones')
   t.same(titlesOf(cli), ['Pending', 'Live'])
-  t.match(JSON.parse(linesOf(cli.stdout)[2] ?? ''), { type: 'state', ids: [id], state: 'read', unread: 1 })
+  t.match(JSON.parse(linesOf(cli.stdout)[2] ?? ''), { type: 'state', ids: [id], state: 'read', unread: 1, unseen: 1 })
   t.match(cli.stderr, /connected as alice \(device cli\): 1 pending/)
   await until(async () => (await call(service, 'GET', '/v1/users/alice/queue')).body.devices[0]?.lag === 0, 'the acknowledgement')
   cli.signal('SIGINT')
