@@ -328,8 +328,8 @@ async function start() {
   if (!isReady && pasted.get() === '') return
   screens.show($('stage'), user)
   if (isReady) {
-    const { isNew } = await (await fetch(`${service}/demo/users/${encodeURIComponent(user)}`)).json()
-    if (isNew) for (const first of FIRST) await publish({ user, ...first }).catch(fail)
+    const { isEmpty } = await (await fetch(`${service}/demo/users/${encodeURIComponent(user)}`)).json()
+    if (isEmpty) for (const first of FIRST) await publish({ user, ...first }).catch(fail)
   }
   await pollNodes()
   if (nodes.length > 0) setInterval(pollNodes, POLL_MS)

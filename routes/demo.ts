@@ -94,8 +94,12 @@ const demo: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get('/demo/users/:user', { onRequest, schema: { hide: true, params: Type.Object({ user: UserSchema }) } }, async (request) => {
     const { user } = request.params
-    const [{ parked, head }, { items }] = await Promise.all([app.inbox.queue(user), app.connectionDirectory.list(user)])
-    return { parked, connections: items.length, isNew: head === '' && parked === 0 }
+    const [{ parked }, { items }, page] = await Promise.all([
+      app.inbox.queue(user),
+      app.connectionDirectory.list(user),
+      app.inbox.list(user, { limit: 1 })
+    ])
+    return { parked, connections: items.length, isEmpty: page.items.length === 0 }
   })
 
   const sockets = socketsByDevice(app.server)
