@@ -8,6 +8,7 @@ const PANEL_WIDTH = 600
 const { belfry, user } = startScreen()
 const bell = document.getElementById('bell')
 bell.client = belfry
+bell.tabs = [{ label: 'Orders', types: ['order.*'] }]
 document.getElementById('avatar').textContent = user.slice(0, 1).toUpperCase()
 toaster(belfry)
 belfry.connect()

@@ -1,6 +1,6 @@
 const SECONDS = 20
 const LIMIT = 10
-const TOP = 12
+const TOP = 14
 /** After a pause of this length the chart counts its seconds from the next arrival. */
 const PAUSE_MS = 1500
 const LEAD_MS = 150

@@ -16,7 +16,10 @@ function literal(value, indent = '') {
 }
 
 const bell = () => `<script type="module" src="${service}/client/bell.js"></script>
-<belfry-bell url="${service}" token-url="/belfry-token"></belfry-bell>`
+<belfry-bell url="${service}" token-url="/belfry-token"></belfry-bell>
+<script>
+  document.querySelector('belfry-bell').tabs = [{ label: 'Orders', types: ['order.*'] }]
+</script>`
 
 function curl(body, token) {
   return [

@@ -19,9 +19,17 @@ const ACTIONS = [
 ]
 /** Sent once to a user who has nothing yet, so that the screens are not empty. */
 const FIRST = [
-  { type: 'report', title: 'The weekly report is ready', data: { body: 'Orders are up 12 %, refunds down to 2.' } },
-  { type: 'order', title: 'Order 2041 is delayed', data: { body: 'The carrier reports a closed road. New estimate: tomorrow, 10:00.' } },
-  { type: 'comment', title: 'Mia mentioned you in order 2038', data: { body: '@alice can we swap the pallet before noon?' } }
+  { type: 'report.ready', title: 'The weekly report is ready', data: { body: 'Orders are up 12 %, refunds down to 2.' } },
+  {
+    type: 'order.delayed',
+    title: 'Order 2041 is delayed',
+    data: { body: 'The carrier reports a closed road. New estimate: tomorrow, 10:00.' }
+  },
+  {
+    type: 'comment.new',
+    title: 'Mia mentioned you in order 2038',
+    data: { body: 'Can we swap the pallet before noon?', icon: `${service}/demo/mia.svg` }
+  }
 ]
 
 const $ = (id) => document.getElementById(id)
@@ -72,7 +80,7 @@ function renderListening() {
 
 // One call, every screen
 
-const content = () => ({ type: 'order', title: $('title').value })
+const content = () => ({ type: 'order.paid', title: $('title').value, data: { body: 'Fjord Books, 128 €, by card.' } })
 
 async function send(note, options, action) {
   hasSent = true
@@ -113,7 +121,7 @@ $('progress').addEventListener('click', () =>
     const collapseKey = `export-${Date.now()}`
     for (let done = 0; done <= 100; done += PROGRESS_STEP) {
       const title = done < 100 ? `Export: ${done} %` : 'Export finished'
-      await send('One row that counts up, and one unread notification.', { type: 'export', title, collapseKey }, 'progress')
+      await send('One row that counts up, and one unread notification.', { type: 'report.export', title, collapseKey }, 'progress')
       await pause(PROGRESS_MS)
     }
   })
@@ -123,7 +131,7 @@ $('expiring').addEventListener('click', () =>
   run([$('expiring')], () =>
     send(
       'It leaves every screen by itself, also one without a network.',
-      { type: 'code', title: 'Your code is 4711', ttl: EXPIRES_SECONDS },
+      { type: 'account.code', title: 'Your code is 4711', ttl: EXPIRES_SECONDS },
       'expiring'
     )
   )
@@ -133,7 +141,7 @@ $('scheduled').addEventListener('click', () =>
   run([$('scheduled')], async () => {
     const deliverAt = Date.now() + SCHEDULED_MS
     const names = screens.plugged()
-    const ids = await send('', { type: 'meeting', title: 'Stand-up begins', deliverAt }, 'scheduled')
+    const ids = await send('', { type: 'meeting.soon', title: 'Stand-up begins', deliverAt }, 'scheduled')
     say('send', 'accepted: due in 10 s', 'The store keeps it until then, also if every node dies.', 'wait')
     await screens.settle(names, () => ids)
     const late = Math.max(...names.map((name) => screens.count(name, ids).at)) - deliverAt
@@ -145,7 +153,7 @@ $('question').addEventListener('click', () =>
   run([$('question')], () =>
     send(
       'Answer on one screen, and watch the others: the first answer wins.',
-      { type: 'approval', title: 'Refund 40 € to Café Lumen?', actions: ACTIONS },
+      { type: 'order.refund', title: 'Refund 40 € to Café Lumen?', actions: ACTIONS },
       'question'
     )
   )
@@ -169,8 +177,8 @@ async function pullPlug() {
       'wait'
     )
   }
-  code.show('plug', { to: user, type: 'order', title: 'Order 2044 is packed' })
-  await post('publish', { user, type: 'order', title: 'While the phone was out:', count: WHILE_OUT }).then((answer) => {
+  code.show('plug', { to: user, type: 'order.packed', title: 'Order 2044 is packed' })
+  await post('publish', { user, type: 'order.packed', title: 'While the phone was out:', count: WHILE_OUT }).then((answer) => {
     ids = answer.ids
   })
   await screens.settle(others, () => ids, count)
@@ -203,8 +211,8 @@ async function parked() {
 
 async function burst() {
   const names = screens.plugged()
-  code.show('burst', { to: user, type: 'sync', title: 'Sync 1 finished' })
-  const { ids } = await post('publish', { user, type: 'sync', title: 'Sync', count: BURST })
+  code.show('burst', { to: user, type: 'sync.done', title: 'Sync 1 finished' })
+  const { ids } = await post('publish', { user, type: 'sync.done', title: 'Sync', count: BURST })
   let isOver = false
   const settled = screens
     .settle(names, () => ids)
@@ -275,7 +283,7 @@ async function kill(name) {
       return stop.signal.aborted
     })
     for (let sent = 1; sent <= WHILE_DEAD; sent++) {
-      const published = publish({ user, type: 'order', title: `Sent around the kill: ${sent} of ${WHILE_DEAD}` })
+      const published = publish({ user, type: 'order.packed', title: `Sent around the kill: ${sent} of ${WHILE_DEAD}` })
       if (sent === 4) await post('cluster/kill', { node: name })
       ids.push(...(await published).ids)
       await pause(WHILE_DEAD_PAUSE_MS)
@@ -302,12 +310,12 @@ async function kill(name) {
 
 const EXAMPLES = {
   send: content,
-  progress: () => ({ type: 'export', title: 'Export: 40 %', collapseKey: 'export-77' }),
-  expiring: () => ({ type: 'code', title: 'Your code is 4711', ttl: EXPIRES_SECONDS }),
-  scheduled: () => ({ type: 'meeting', title: 'Stand-up begins', deliverAt: Date.now() + SCHEDULED_MS }),
-  question: () => ({ type: 'approval', title: 'Refund 40 € to Café Lumen?', actions: ACTIONS }),
-  plug: () => ({ type: 'order', title: 'Order 2044 is packed' }),
-  burst: () => ({ type: 'sync', title: 'Sync 1 finished' })
+  progress: () => ({ type: 'report.export', title: 'Export: 40 %', collapseKey: 'export-77' }),
+  expiring: () => ({ type: 'account.code', title: 'Your code is 4711', ttl: EXPIRES_SECONDS }),
+  scheduled: () => ({ type: 'meeting.soon', title: 'Stand-up begins', deliverAt: Date.now() + SCHEDULED_MS }),
+  question: () => ({ type: 'order.refund', title: 'Refund 40 € to Café Lumen?', actions: ACTIONS }),
+  plug: () => ({ type: 'order.packed', title: 'Order 2044 is packed' }),
+  burst: () => ({ type: 'sync.done', title: 'Sync 1 finished' })
 }
 
 for (const link of document.querySelectorAll('a[data-code]')) {

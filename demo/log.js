@@ -11,7 +11,7 @@ const ARROWS = { in: '↓', out: '↑', end: '×' }
 function wordsOf(frame) {
   switch (frame.type) {
     case 'hello':
-      return frame.resume.pending > 0 ? `goes on where it stopped: ${frame.resume.pending} missed` : 'connected, nothing missed'
+      return frame.resume.pending > 0 ? `goes on where it stopped: ${frame.resume.pending} rows to come` : 'connected, nothing missed'
     case 'notification':
       return `${frame.replay ? 'missed, now sent: ' : ''}${frame.notification.title}`
     case 'state':

@@ -89,6 +89,8 @@ t.test('the demo proves each claim by a number', async (t) => {
     }
     await laptop.getByRole('button', { name: /^Notifications, 3 unread/ }).waitFor()
     await laptop.getByRole('dialog').getByText('Order 2041 is delayed').waitFor()
+    await laptop.getByRole('tab', { name: /^Orders/ }).waitFor()
+    await laptop.getByText('Can we swap the pallet before noon?').waitFor()
     for (const screen of screens) await screen.getByRole('button', { name: /^Mia mentioned you/ }).waitFor()
     t.equal(await page.evaluate('document.activeElement === document.body'), true, 'the open panel did not take the focus')
     for (const claim of ['send', 'plug', 'burst', 'kill']) t.equal(await isInView(page, `#${claim}-number`), true, claim)
@@ -132,7 +134,7 @@ t.test('the demo proves each claim by a number', async (t) => {
     t.equal(await phone.getByRole('button', { name: /^While the phone was out/ }).count(), 12)
     await until(async () => (await connections()) === 3, 'the old connection to be reset')
     t.ok(
-      (await rowsOfLog(page)).some((row) => /^↓ Phone\s*hello.*12 missed/.test(row)),
+      (await rowsOfLog(page)).some((row) => /^↓ Phone\s*hello.*goes on where it stopped: 1[2-9] rows/.test(row)),
       'the log says it'
     )
   })
@@ -204,8 +206,6 @@ t.test('the demo proves each claim by a number', async (t) => {
     await until(async () => /"actions":\[\{"action":"approve"/.test((await code()) ?? ''), 'the code of the last action')
   })
 
-  t.same(failures, [], 'no error in the page, the cuts included')
-
   await t.test('axe-core finds nothing in light, dark and forced colours; no width scrolls sideways', async (t) => {
     for (const [colorScheme, forcedColors] of [
       ['light', 'none'],
@@ -222,6 +222,7 @@ t.test('the demo proves each claim by a number', async (t) => {
       t.equal(await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth'), 0, `${width} px`)
     }
   })
+  t.same(failures, [], 'no error in the page, the cuts included')
 })
 
 t.test('npm run demo:cluster: a node that is killed loses nothing and doubles nothing, and comes back', async (t) => {
