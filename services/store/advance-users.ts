@@ -3,6 +3,8 @@ import type { AdvanceCounts, AdvanceResult, SweepResult } from './store.ts'
 /** Time budget of one sweep, milliseconds. A sweep starts each second, so that publishes have the larger part of it. */
 const BUDGET_MS = 300
 
+const NO_COUNTS: AdvanceCounts = { released: 0, folded: 0, delivered: 0, expired: 0, checked: 0, called: 0, dropped: 0 }
+
 /**
  * Advances the users of one sweep, `concurrency` at a time, until the budget is used up. The order starts at a random user, so that every user
  * is reached by some sweep. The other users, and those whose step failed, stay due for the next sweep. If a step changed nothing, another node
@@ -13,7 +15,8 @@ export async function advanceUsers(
   concurrency: number,
   advance: (user: string) => Promise<AdvanceResult>
 ): Promise<SweepResult> {
-  const total: SweepResult = { released: 0, folded: 0, delivered: 0, expired: 0, due: [] }
+  const total: SweepResult = { ...NO_COUNTS, due: [], lanes: [] }
+  const lanes = new Set<string>()
   const start = Math.floor(Math.random() * users.length)
   const rotated = [...users.slice(start), ...users.slice(0, start)]
   const end = performance.now() + BUDGET_MS
@@ -24,21 +27,19 @@ export async function advanceUsers(
       if (result.status === 'rejected') return
       const { nextAt } = result.value
       addAdvanced(total, result.value)
+      for (const lane of result.value.lanes) lanes.add(lane)
       if (hasAdvanced(result.value) && nextAt > 0) total.due.push({ user: batch[index] as string, nextAt })
     })
   }
-  return total
+  return { ...total, lanes: [...lanes].sort() }
 }
 
 /** Adds the counts of a step to a total. */
-export function addAdvanced(total: AdvanceCounts, { released, folded, delivered, expired }: AdvanceCounts): void {
-  total.released += released
-  total.folded += folded
-  total.delivered += delivered
-  total.expired += expired
+export function addAdvanced(total: AdvanceCounts, added: AdvanceCounts): void {
+  for (const name of Object.keys(NO_COUNTS) as (keyof AdvanceCounts)[]) total[name] += added[name]
 }
 
 /** Returns whether the step changed anything. */
-export function hasAdvanced({ released, delivered, expired }: AdvanceCounts): boolean {
-  return released + delivered + expired > 0
+export function hasAdvanced({ released, delivered, expired, checked }: AdvanceCounts): boolean {
+  return released + delivered + expired + checked > 0
 }

@@ -1,4 +1,5 @@
 import type { Answer, GapReason, Position, State } from '../protocol/index.ts'
+import type { ReachRule } from './reach-rule.ts'
 import type { UnreadCounts } from './row.ts'
 
 /** Commands of `Store`, and their results. */
@@ -34,14 +35,19 @@ export interface PublishOptions {
   deliverAt?: number
   /** Names of the actions that the notification offers, at most three: `[a-z0-9_-]{1,32}`. Default none. */
   actions?: string[]
+  /** The rule for pushing the notification to the push subscriptions of the user; false: it is not pushed. Default: the rule of the settings. */
+  push?: false | ReachRule
+  /** The rule for a webhook which tells that nobody has looked at the notification. Default: none. */
+  fallback?: ReachRule
 }
 
 export type PublishResult =
   /**
    * The notification is in the log, and `nodes` nodes were woken. If `replayed`, nothing was written: the key was used before, and this is where
-   * the first notification is. Then `id8` is '' if its row was trimmed, and the position is that of the digest if it was folded.
+   * the first notification is. Then `id8` is '' if its row was trimmed, and the position is that of the digest if it was folded. `checkAt` is
+   * present if a push or a fallback may follow: the time at which `advance` is to check it, Unix milliseconds.
    */
-  | { status: 'accepted'; epoch: string; offset: number; id8: string; nodes: number; replayed: boolean }
+  | { status: 'accepted'; epoch: string; offset: number; id8: string; nodes: number; replayed: boolean; checkAt?: number }
   /** The notification is parked. It is expected to be released at `releaseAt`, Unix milliseconds. */
   | { status: 'parked'; releaseAt: number; replayed: boolean }
   /** The notification is scheduled. If `replayed`, `deliverAt` is that of the first publish. Unix milliseconds. */
@@ -187,25 +193,32 @@ export type AnswerResult =
 
 /**
  * Counts of a step or of a sweep: `released` rows were appended from the parked ones, digests among them; `folded` notifications are in those
- * digests; `delivered` notifications were scheduled; `expired` ones were removed.
+ * digests; `delivered` notifications were scheduled; `expired` ones were removed; `checked` checks for pushes and fallbacks were carried out;
+ * `called` calls were made; `dropped` older calls were dropped because the user had `MAX_CALLS`.
  */
 export interface AdvanceCounts {
   released: number
   folded: number
   delivered: number
   expired: number
+  checked: number
+  called: number
+  dropped: number
 }
 
 export interface AdvanceResult extends AdvanceCounts {
   /** Number of notifications that are still parked or scheduled. */
   waiting: number
-  /** Time at which the user's next release, delivery or expiry is due, Unix milliseconds; 0 if there is none. */
+  /** Time at which the user's next release, delivery, expiry or check is due, Unix milliseconds; 0 if there is none. */
   nextAt: number
+  /** Lanes in which calls were made, in alphabetical order. They are due now. */
+  lanes: string[]
 }
 
-/** The sums of the steps, and the users for whom more is due, at `nextAt`, Unix milliseconds. */
+/** The sums of the steps, the users for whom more is due, at `nextAt`, Unix milliseconds, and the lanes in which calls were made. */
 export interface SweepResult extends AdvanceCounts {
   due: { user: string; nextAt: number }[]
+  lanes: string[]
 }
 
 /** A place in the order of delivery: the time of delivery, Unix milliseconds, and the number of the publish. */

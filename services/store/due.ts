@@ -57,10 +57,18 @@ export function findByCollapseKey<Waiting extends { options: { collapseKey: stri
   return collapseKey === '' ? undefined : list.find(({ options }) => options.collapseKey === collapseKey)
 }
 
-/** Returns the nearest time at which something expires or is to be delivered, Unix milliseconds; 0 if there is none. */
-export function nearestTime({ expiries, scheduled }: { expiries: Expiry[]; scheduled: DeliveryPlace[] }): number {
+/** The lists of a user that are in order of time. */
+interface TimeLists {
+  expiries: Expiry[]
+  scheduled: DeliveryPlace[]
+  checks: { at: number }[]
+}
+
+/** Returns the nearest time at which something expires, is to be delivered or to be checked, Unix milliseconds; 0 if there is none. */
+export function nearestTime({ expiries, scheduled, checks }: TimeLists): number {
   const expiry = expiries[0]?.at ?? Number.POSITIVE_INFINITY
   const delivery = scheduled[0]?.at ?? Number.POSITIVE_INFINITY
-  const nearest = Math.min(expiry, delivery)
+  const check = checks[0]?.at ?? Number.POSITIVE_INFINITY
+  const nearest = Math.min(expiry, delivery, check)
   return nearest === Number.POSITIVE_INFINITY ? 0 : nearest
 }

@@ -22,3 +22,11 @@ export const DELIVER_BATCH = 100
 export const MAX_FENCE = 1000
 /** Longest row that travels inside its wake-up, bytes. */
 export const INLINE_MAX = 8192
+/** Push subscriptions that a user may have. */
+export const MAX_SUBSCRIPTIONS = 20
+/** Calls to receivers that a user may have. One more drops the oldest. */
+export const MAX_CALLS = 1000
+/** Checks that one step carries out. */
+export const CHECK_BATCH = 100
+/** Time for which a call is leased, milliseconds. */
+export const LEASE_MS = 30_000

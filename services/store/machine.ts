@@ -3,11 +3,13 @@ import type { Answer, Position } from '../protocol/index.ts'
 import { findByCollapseKey, nearestTime } from './due.ts'
 import { DELIVER_BATCH, RELEASE_BATCH } from './limits.ts'
 import { markable, markedAfter } from './marks.ts'
-import { digestOffsetOf, inboxPage, itemAt, offsetOf, queueInfo, scheduledPage } from './queries.ts'
+import { NO_OPTIONS, type Options, optionsOf, withoutRules } from './options.ts'
+import type { OutboxStep } from './outbox-step.ts'
+import { findNotification, inboxPage, offsetOf, queueInfo, scheduledPage } from './queries.ts'
 import { worthless } from './rate.ts'
 import { backlogOf, expiresIn, positionOf } from './reading.ts'
 import { encodeRow, LOST_ID, NO_TAG, rowId, rowTail, tails } from './row.ts'
-import { countsAsUnread, type Effect, type KeyPlace, NO_OPTIONS, type Options, type Parked, type UserState, unreadCounts } from './state.ts'
+import { countsAsUnread, type Effect, type KeyPlace, type Parked, type UserState, unreadCounts } from './state.ts'
 import { Step, type StepContext } from './step.ts'
 import type {
   AdvanceResult,
@@ -16,7 +18,6 @@ import type {
   AttachCommand,
   Backlog,
   FindResult,
-  InboxItem,
   InboxPage,
   InboxQuery,
   MarkCommand,
@@ -77,6 +78,10 @@ export class Machine {
     return this.#step.effects
   }
 
+  get outbox(): OutboxStep {
+    return this.#step.outbox
+  }
+
   /**
    * Publishes a notification. If the idempotency key is known, returns the outcome of the first publish. If the notification has expired,
    * refuses it. If `deliverAt` is in the future, schedules it. If the rate has no free slot, or others are parked, parks it, or refuses it when
@@ -89,7 +94,7 @@ export class Machine {
     const body = id.slice(KEY_LENGTH)
     const place = keyed ? state.keys.get(key) : undefined
     if (place !== undefined) return this.#replayed(body, place)
-    const { level = 0, deliverAt = 0, expiresAt = 0, collapseKey = '', actions = [] } = options
+    const { level = 0, deliverAt = 0, expiresAt = 0 } = options
     if (expiresAt > 0 && expiresAt <= this.#step.clockMs) return { status: 'expired' }
     this.#step.startLog()
     const accepted: Accepted = {
@@ -97,35 +102,34 @@ export class Machine {
       tail,
       level,
       halfLife,
-      options: expiresAt === 0 && collapseKey === '' && actions.length === 0 ? NO_OPTIONS : { expiresAt, collapseKey, actions },
+      options: optionsOf(options),
       keys: keyed ? [{ key, body }] : []
     }
     return deliverAt > this.#step.clockMs ? this.#schedule(accepted, deliverAt) : this.#accept(accepted)
   }
 
-  /** Delivers the scheduled notifications that are due, then releases parked ones within the rate. Every step has removed the expired ones before. */
+  /**
+   * Delivers the scheduled notifications that are due, releases parked ones within the rate, then carries out the checks that are due. Every step
+   * has removed the expired notifications before.
+   */
   advance(): AdvanceResult {
     const delivered = this.#deliver()
-    const { released, folded } = this.#release()
-    const { parked, scheduled } = this.#state
-    return {
-      released,
-      folded,
-      delivered,
-      expired: this.#step.expired,
-      waiting: parked.length + scheduled.length,
-      nextAt: this.nextAt()
-    }
+    const released = this.#release()
+    const checked = this.outbox.carryOutChecks()
+    const { expired, outbox } = this.#step
+    const { called, dropped, lanes } = outbox
+    const waiting = this.#state.parked.length + this.#state.scheduled.length
+    return { ...released, delivered, expired, checked, called, dropped, waiting, nextAt: this.nextAt(), lanes }
   }
 
-  /** Returns when the next notification is due to be released, delivered or to expire, Unix milliseconds; 0 if there is none. */
+  /** Returns when the next release, delivery, expiry or check is due, Unix milliseconds; 0 if there is none. */
   nextAt(): number {
-    const { parked, scheduled, expiries } = this.#state
+    const { parked, scheduled, expiries, checks } = this.#state
     // A delivery that waits for room among the parked is next when one of them is released.
     const isFull = parked.length >= this.#settings.parkedMax
     const deliverable = isFull ? scheduled.filter(({ at }) => at > this.#step.clockMs) : scheduled
     const release = this.nextRelease()
-    const time = nearestTime({ expiries, scheduled: deliverable })
+    const time = nearestTime({ expiries, scheduled: deliverable, checks })
     return release > 0 && time > 0 ? Math.min(release, time) : release + time
   }
 
@@ -215,6 +219,7 @@ export class Machine {
       this.#step.emit({ type: 'unread', unread: state.unread - 1 })
     }
     this.#step.append('a', this.#step.newId, tails.answered(id, answer, unreadCounts(state)))
+    this.outbox.noteAnswer(id, answer)
     return { status: 'answered', answer, replayed: false }
   }
 
@@ -244,15 +249,7 @@ export class Machine {
   }
 
   find(id: string): FindResult | undefined {
-    const state = this.#state
-    const index = state.parked.findIndex(({ row }) => rowId(row) === id)
-    if (index >= 0) return { in: 'parked', row: (state.parked[index] as Parked).row, releaseAt: this.#step.releaseAt(index) }
-    const scheduled = state.scheduled.find(({ row }) => rowId(row) === id)
-    if (scheduled !== undefined) return { in: 'scheduled', row: scheduled.row, deliverAt: scheduled.at }
-    const offset = offsetOf(state, id)
-    if (offset !== undefined) return { in: 'log', item: itemAt(state, offset) as InboxItem }
-    const digest = digestOffsetOf(state, id)
-    return digest === undefined ? undefined : { in: 'digest', position: positionOf(state, digest) }
+    return findNotification(this.#state, id, (index) => this.#step.releaseAt(index))
   }
 
   queue(): QueueInfo {
@@ -266,8 +263,8 @@ export class Machine {
     if (this.#mustPark()) return this.#park(accepted)
     this.#step.makeRoom('entry')
     for (const { key, body } of keys) this.#step.emit({ type: 'key', key, place: { in: 'log', at: state.top + 1, body, deliverAt: 0 } })
-    this.#appendNotification(id, tail, options)
-    return { status: 'accepted', ...positionOf(state, state.top), nodes: 0, replayed: false }
+    const checkAt = this.#appendNotification(id, tail, options)
+    return { status: 'accepted', ...positionOf(state, state.top), nodes: 0, replayed: false, ...(checkAt > 0 && { checkAt }) }
   }
 
   #mustPark(): boolean {
@@ -358,11 +355,16 @@ export class Machine {
     return { released, folded }
   }
 
-  /** Appends a notification, for which `makeRoom` has made room, in place of the one with the same collapse key. */
-  #appendNotification(id: string, tail: string, options: Options): void {
+  /**
+   * Appends a notification, for which `makeRoom` has made room, in place of the one with the same collapse key. Returns the time of its first
+   * check, Unix milliseconds; 0 if it has none.
+   */
+  #appendNotification(id: string, tail: string, options: Options): number {
     const replaced = this.#removeReplaced(options.collapseKey)
     this.#step.append('n', id, replaced === '' ? tail : tails.replacing(replaced, tail))
-    if (options !== NO_OPTIONS) this.#step.emit({ type: 'options', id, options: { ...options, offset: this.#state.top } })
+    const kept = withoutRules(options)
+    if (kept !== NO_OPTIONS) this.#step.emit({ type: 'options', id, options: { ...kept, offset: this.#state.top } })
+    return this.outbox.addChecks(id, options)
   }
 
   /** Returns the outcome of an earlier publish with the same key. */

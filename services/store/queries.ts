@@ -1,7 +1,7 @@
 import { positionOf } from './reading.ts'
 import { digestIn, rowId, rowKind } from './row.ts'
-import { rowAt, type Scheduled, type UserState, unreadCounts } from './state.ts'
-import type { InboxItem, InboxPage, InboxQuery, QueueInfo, ScheduledPage, ScheduledQuery } from './store.ts'
+import { type Parked, rowAt, type Scheduled, type UserState, unreadCounts } from './state.ts'
+import type { FindResult, InboxItem, InboxPage, InboxQuery, QueueInfo, ScheduledPage, ScheduledQuery } from './store.ts'
 import { matchesType, typeBeginnings } from './type-filter.ts'
 
 /** Returns the offset of a notification in the log, or undefined. */
@@ -16,6 +16,22 @@ export function offsetOf({ options, rows, floor }: UserState, id: string): numbe
 export function digestOffsetOf({ rows, floor }: UserState, id: string): number | undefined {
   const index = rows.findIndex((row) => rowKind(row) === 'd' && digestIn(row).ids.includes(id))
   return index < 0 ? undefined : floor + 1 + index
+}
+
+/**
+ * Finds a notification in the log, among the parked or scheduled ones, or in a digest.
+ *
+ * @param releaseAt returns when the parked notification at an index is due, Unix milliseconds
+ */
+export function findNotification(state: UserState, id: string, releaseAt: (index: number) => number): FindResult | undefined {
+  const index = state.parked.findIndex(({ row }) => rowId(row) === id)
+  if (index >= 0) return { in: 'parked', row: (state.parked[index] as Parked).row, releaseAt: releaseAt(index) }
+  const scheduled = state.scheduled.find(({ row }) => rowId(row) === id)
+  if (scheduled !== undefined) return { in: 'scheduled', row: scheduled.row, deliverAt: scheduled.at }
+  const offset = offsetOf(state, id)
+  if (offset !== undefined) return { in: 'log', item: itemAt(state, offset) as InboxItem }
+  const digest = digestOffsetOf(state, id)
+  return digest === undefined ? undefined : { in: 'digest', position: positionOf(state, digest) }
 }
 
 /** Returns the notification at an offset with its state and answer, or undefined if the row is of another kind. */

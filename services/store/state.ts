@@ -1,29 +1,14 @@
 import type { Answer, Position, State } from '../protocol/index.ts'
 import { type Expiry, insertSorted, isDeliveredBefore, isExpiredBefore, isReleasedBefore, placeOf } from './due.ts'
 import { MAX_DEVICES } from './limits.ts'
+import type { LogOptions, Options } from './options.ts'
+import { emptyOutbox, evolveOutbox, isOutboxEffect, type OutboxEffect, type OutboxState } from './outbox-state.ts'
 import { isEntry, rowId, rowId8, rowKind, rowTime, stateChangeIn, type UnreadCounts } from './row.ts'
 
 /** The cursor of a device. `at` is when it last moved, Unix milliseconds. */
 export interface Cursor {
   position: Position
   at: number
-}
-
-/** The options of a notification that the store acts on. */
-export interface Options {
-  /** Unix milliseconds; 0: never. */
-  expiresAt: number
-  /** '': none. */
-  collapseKey: string
-  /** Names of the actions that the notification offers. */
-  actions: string[]
-}
-
-export const NO_OPTIONS: Options = Object.freeze({ expiresAt: 0, collapseKey: '', actions: [] })
-
-/** The options of a notification in the log, at `offset`. */
-export interface LogOptions extends Options {
-  offset: number
 }
 
 /** A parked notification: `row` is an `n` row whose time is that of its publish, `halfLife` is in seconds. */
@@ -58,7 +43,7 @@ export interface KeyPlace {
 }
 
 /** The state of one user. Only `evolve` changes it. */
-export interface UserState {
+export interface UserState extends OutboxState {
   /** The identity of the log; '' until the first step that needs one. */
   epoch: string
   /** Offset of the newest row. */
@@ -84,7 +69,7 @@ export interface UserState {
   /** State by notification id. An unread notification has no entry. */
   states: Map<string, State>
   cursors: Map<string, Cursor>
-  /** Options by notification id, of the notifications in the log that have any. */
+  /** Options by notification id, of the notifications in the log that have any, or had a check. */
   options: Map<string, LogOptions>
   /** Id of the notification in the log by collapse key. */
   collapsed: Map<string, string>
@@ -122,7 +107,8 @@ export function emptyState(): UserState {
     parked: [],
     scheduled: [],
     expiries: [],
-    keys: new Map()
+    keys: new Map(),
+    ...emptyOutbox()
   }
 }
 
@@ -164,6 +150,7 @@ export type Effect =
   | { type: 'revoke'; before: number }
   /** Removes everything of the user, `erased`, except the time of the revocation. */
   | { type: 'erase'; before: number; erased: UserState }
+  | OutboxEffect
 
 export function rowAt(state: UserState, offset: number): Buffer | undefined {
   return offset > state.floor ? state.rows[offset - state.floor - 1] : undefined
@@ -226,6 +213,7 @@ export function answersOf(state: UserState, rows: Buffer[]): Map<string, Answer>
 
 /** Applies one effect to the state. */
 export function evolve(state: UserState, effect: Effect): void {
+  if (isOutboxEffect(effect)) return evolveOutbox(state, effect)
   switch (effect.type) {
     case 'reset':
       state.epoch = effect.epoch

@@ -1,6 +1,7 @@
 import { KEY_LENGTH } from '../ids.ts'
 import type { Position } from '../protocol/index.ts'
 import { COALESCE_EVERY, FORGET_EVERY, IDEMPOTENCY_WINDOW, MAX_FENCE } from './limits.ts'
+import { OutboxStep } from './outbox-step.ts'
 import { digestOffsetOf, offsetOf } from './queries.ts'
 import { freeSlots, releaseAt } from './rate.ts'
 import { floorByAge, floorByCount, superseded } from './retention.ts'
@@ -33,6 +34,7 @@ export class Step {
   readonly clockMs: number
   readonly logTimeMs: number
   readonly agedToMs: number
+  readonly outbox: OutboxStep
   readonly #context: StepContext
   /** Notifications that the step removed because they had expired. */
   expired = 0
@@ -44,6 +46,7 @@ export class Step {
     this.clockMs = context.now
     this.logTimeMs = Math.max(context.now, state.lastMs)
     this.agedToMs = Math.min(context.agedTo ?? context.now, context.now)
+    this.outbox = new OutboxStep(this)
     this.#trim(floorByAge(state, settings, this.agedToMs))
     this.#clampLimiter()
     this.#expire()
@@ -115,6 +118,7 @@ export class Step {
   #drop(floor: number): void {
     const state = this.state
     if (floor === state.floor) return
+    this.outbox.cancelChecksUpTo(floor)
     const { answers, states, options } = state
     const dropped = states.size === 0 && options.size === 0 ? [] : state.rows.slice(0, floor - state.floor)
     const ids = dropped.filter((row) => rowKind(row) === 'n').map(rowId)
@@ -163,6 +167,7 @@ export class Step {
     this.#replace(offset, emptyRow(rowAt(this.state, offset) as Buffer, 'x'))
     if (states.has(id)) this.emit({ type: 'state', id, state: 'unread' })
     this.emit({ type: 'unread', unread })
+    this.outbox.cancelChecks(offset)
     if (options.has(id)) this.emit({ type: 'dropOptions', id, isAnswered: answers.has(id) })
   }
 
@@ -219,10 +224,13 @@ export class Step {
   #expire(): void {
     const { expiries } = this.state
     for (let next = expiries[0]; next !== undefined && next.at <= this.clockMs; next = expiries[0]) {
+      const makeCall = this.outbox.callOfExpiry(next)
       // The row has the id of its notification: one step may append many retractions, and `newId` is one id.
       const isInLog = next.offset !== Number.POSITIVE_INFINITY
       const result = isInLog ? this.#retractRow(next.id, 'expired', next.id) : this.retract(next.id, 'expired', next.id)
-      if (result !== 'unknown') this.expired += 1
+      if (result === 'unknown') continue
+      this.expired += 1
+      makeCall()
     }
   }
 

@@ -22,8 +22,10 @@ import type {
   ScheduledQuery,
   SweepResult
 } from './commands.ts'
+import type { Outbox, ReachRule, WebhookEvent } from './outbox.ts'
 
 export type * from './commands.ts'
+export type * from './outbox.ts'
 export type { Durability }
 
 /** Settings of a store. All nodes of a cluster must have the same. */
@@ -44,6 +46,10 @@ export interface StoreSettings {
   maxConnections: number
   /** Lifetime of a revocation, milliseconds: as long as a token from before it may be accepted. */
   revocationTtlMs: number
+  /** The rule for pushing notifications that have none of their own. Default: pushes are not configured, and no notification is pushed. */
+  push?: ReachRule | undefined
+  /** Events for which webhooks are sent. Default: none. */
+  webhookEvents?: readonly WebhookEvent[] | undefined
   /** The store's clock, Unix milliseconds. Default: the system's (embedded), or Redis `TIME` (redis). */
   clock?: () => number
 }
@@ -103,6 +109,9 @@ export interface StoreEvents {
  * **Time.** All times are the store's. Times of rows never run backwards within a log; the rate limit follows a clock that is set back.
  */
 export interface Store {
+  /** Push subscriptions, and the calls that leave Belfry. */
+  readonly outbox: Outbox
+
   /**
    * Starts the driver for this node. Resolves when the store can be used; or, if the data are on another machine, after the first
    * attempt to reach it, whose outcome is in `status()`. Rejects if the store must not be used (wrong eviction policy, damage, in use).
@@ -132,8 +141,9 @@ export interface Store {
   publish(command: PublishCommand): Promise<PublishResult>
 
   /**
-   * Advances a user: removes notifications that have expired, publishes those whose time has come, and releases parked ones in their order
-   * and within the rate. One call does a bounded amount of each. Any node may call it at any time.
+   * Advances a user: removes notifications that have expired, publishes those whose time has come, releases parked ones in their order and
+   * within the rate, and carries out the checks for pushes and fallbacks that are due (see `Outbox`). One call does a bounded amount of each.
+   * Any node may call it at any time.
    */
   advance(user: string): Promise<AdvanceResult>
 

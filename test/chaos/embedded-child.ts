@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Answer, State } from '../../services/protocol/index.ts'
 import { EmbeddedStore } from '../../services/store/embedded/embedded-store.ts'
-import type { PublishOptions, StoreSettings } from '../../services/store/store.ts'
+import type { LeasedCall, PublishOptions, PushSubscription, StoreSettings } from '../../services/store/store.ts'
 import { idOf, tailOf } from '../conformance/stage.ts'
 
 /** A message of the child after each answer. */
@@ -11,6 +11,8 @@ export type Answered =
   | { op: 'mark'; user: string; numbers: number[]; state: State }
   | { op: 'ack'; user: string; offset: number }
   | { op: 'retract'; user: string; number: number; result: string }
+  | { op: 'lease'; user: string; number: number; no: number }
+  | { op: 'settle'; user: string; no: number }
 
 export const chaosUsers = ['alice', 'bob', 'carol']
 
@@ -22,7 +24,8 @@ export const chaosSettings: StoreSettings = {
   retentionMs: 86_400_000,
   maxEntries: 1_000_000,
   maxConnections: 0,
-  revocationTtlMs: 86_400_000
+  revocationTtlMs: 86_400_000,
+  webhookEvents: ['notification.fallback']
 }
 
 /** Collapse keys of a user. */
@@ -34,6 +37,8 @@ export function optionsOf(number: number, now: number): PublishOptions {
   switch (number % 10) {
     case 1:
       return { level: (number % 4) - 2 }
+    case 2:
+      return { fallback: { afterMs: number % 30, unless: 'read' } }
     case 3:
       return { expiresAt: soon }
     case 5:
@@ -45,6 +50,15 @@ export function optionsOf(number: number, now: number): PublishOptions {
     default:
       return {}
   }
+}
+
+export function subscriptionOf(user: string): PushSubscription {
+  return { deviceId: 'phone', endpoint: `https://push.test/${user}`, p256dh: 'p', auth: 'a', expirationTime: 0, lane: 'fcm' }
+}
+
+/** Returns the number of the notification that a fallback is for. */
+export function notificationOf(call: LeasedCall): number {
+  return call.event === 'notification.fallback' ? numberOf(call.item.row) : 0
 }
 
 /** Returns the number in the id of a row's notification. */
@@ -95,6 +109,19 @@ async function main(folder: string, first: number): Promise<void> {
     for (const result of results) if ('answer' in result) report({ op: 'answer', user, number, answer: result.answer })
   }
 
+  async function courier(user: string): Promise<void> {
+    await store.outbox.putSubscription(user, subscriptionOf(user))
+    for (;;) {
+      await pause(2)
+      for (const call of (await store.outbox.lease({ lane: 'webhook', limit: 5, user })).calls) {
+        const { epoch, no, attempt } = call
+        report({ op: 'lease', user, number: notificationOf(call), no })
+        await store.outbox.settle({ user, epoch, no, attempt, outcome: { status: 'done' } })
+        report({ op: 'settle', user, no })
+      }
+    }
+  }
+
   async function sweeper(): Promise<void> {
     for (;;) {
       await pause(5)
@@ -105,6 +132,7 @@ async function main(folder: string, first: number): Promise<void> {
   await Promise.all([
     ...chaosUsers.flatMap((user) => [0, 1, 2, 3].map((lane) => publisher(user, lane))),
     ...chaosUsers.map(reader),
+    ...chaosUsers.map(courier),
     sweeper()
   ])
 }

@@ -7,13 +7,14 @@ import type { Test } from 'tap'
 import t from 'tap'
 import type { Answer, State } from '../../services/protocol/index.ts'
 import { EmbeddedStore } from '../../services/store/embedded/embedded-store.ts'
-import { IDEMPOTENCY_WINDOW } from '../../services/store/limits.ts'
+import { IDEMPOTENCY_WINDOW, LEASE_MS } from '../../services/store/limits.ts'
 import { answeredIn, retractedOffset, retractionIn, rowId, rowKind, rowTime, stateChangeIn } from '../../services/store/row.ts'
 import type { PublishOptions } from '../../services/store/store.ts'
 import { temporaryFolder } from '../conformance/embedded-setup.ts'
 import { idOf, Recorder } from '../conformance/stage.ts'
 import { until } from '../fixtures/wait.ts'
-import { type Answered, chaosSettings, chaosUsers, numberOf, optionsOf } from './embedded-child.ts'
+import { CallLedger } from './call-ledger.ts'
+import { type Answered, chaosSettings, chaosUsers, numberOf, optionsOf, subscriptionOf } from './embedded-child.ts'
 
 const CYCLES = 22
 const PER_CYCLE = 100_000
@@ -26,6 +27,7 @@ class Ledger {
   readonly disputes: unknown[] = []
   readonly marked = new Map<number, State>()
   readonly retracted = new Set<number>()
+  readonly calls = new CallLedger()
   acked = 0
 
   note(answered: Answered): void {
@@ -33,6 +35,8 @@ class Ledger {
     else if (answered.op === 'answer') this.#noteAnswer(answered.number, answered.answer)
     else if (answered.op === 'ack') this.acked = Math.max(this.acked, answered.offset)
     else if (answered.op === 'mark') for (const number of answered.numbers) this.marked.set(number, answered.state)
+    else if (answered.op === 'lease') this.calls.noteLease(answered.number, answered.no)
+    else if (answered.op === 'settle') this.calls.noteSettled(answered.no)
     else this.retracted.add(answered.number)
   }
 
@@ -77,7 +81,7 @@ function faultsOf(ledger: Ledger, row: Buffer, isAnswered: boolean, now: number,
 
 /** Checks one user's log against the answers. Returns its number of rows. */
 async function check(t: Test, store: EmbeddedStore, user: string, ledger: Ledger, when: string): Promise<number> {
-  const now = Date.now()
+  const now = store.now()
   const { head, first, parked, scheduled, unread, unseen, devices } = await store.queue(user)
   const position = { epoch: head.epoch, offset: 0, id8: '' }
   const { rows, states, answers } = await store.read({ user, position, seen: undefined, limit: 1e9 })
@@ -122,7 +126,7 @@ async function check(t: Test, store: EmbeddedStore, user: string, ledger: Ledger
     const found = await store.find(user, id)
     if (found?.in === 'parked') waiting += 1
     else if (found?.in === 'scheduled') due += 1
-    else if (!ledger.mayLeave(number, Date.now())) wrong.push(`${id} is lost`)
+    else if (!ledger.mayLeave(number, store.now())) wrong.push(`${id} is lost`)
   }
   if (waiting > parked) wrong.push(`${waiting} wait, parked says ${parked}`)
   if (due > scheduled) wrong.push(`${due} are scheduled, the count says ${scheduled}`)
@@ -155,14 +159,16 @@ t.test('a process that is killed at random moments loses nothing that it had ans
   const folder = await temporaryFolder()
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   const ledgers = new Map(chaosUsers.map((user) => [user, new Ledger()]))
-  const opened = async (): Promise<EmbeddedStore> => {
-    const store = new EmbeddedStore({ folder, settings: chaosSettings })
+  const opened = async (clock = Date.now): Promise<EmbeddedStore> => {
+    const store = new EmbeddedStore({ folder, settings: { ...chaosSettings, clock } })
     await store.open('parent', new Recorder())
     return store
   }
   for (let cycle = 0; cycle < CYCLES; cycle++) {
     await killedAtRandom(folder, cycle, random(250), ledgers)
-    const store = await opened()
+    // The clock stands still, so that nothing expires between two reads.
+    const now = Date.now()
+    const store = await opened(() => now)
     for (const [user, ledger] of ledgers) await check(t, store, user, ledger, `seed ${seed}, kill ${cycle + 1}`)
     await store.close()
   }
@@ -198,4 +204,13 @@ t.test('a process that is killed at random moments loses nothing that it had ans
   }
   t.comment(`seed ${seed}: ${CYCLES} kills, ${answered} answered publishes`)
   await store.close()
+
+  const later = await opened(() => Date.now() + 2 * LEASE_MS)
+  for (const [user, { calls, published }] of ledgers) {
+    const owed = [...published].filter(([, { options }]) => options.fallback !== undefined).map(([number]) => number)
+    t.same((await calls.finish(later, user, owed)).slice(0, 5), [], `${user}: ${calls.count} calls for ${owed.length} fallbacks`)
+    t.ok(calls.count > 0)
+    t.same(await later.outbox.subscriptions(user), [subscriptionOf(user)])
+  }
+  await later.close()
 })

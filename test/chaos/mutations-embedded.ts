@@ -48,7 +48,7 @@ export const embeddedMutations: Mutation[] = [
   },
   {
     name: 'embedded: the list of users with parked notifications is not stored',
-    edits: [{ file: EMBEDDED, find: 'if (parked !== session.releaseAtByUser.has(user))', put: 'if (false)' }],
+    edits: [{ file: 'services/store/embedded/due-users.ts', find: 'if (parked !== this.#releaseAtByUser.has(user))', put: 'if (false)' }],
     store: 'embedded',
     faults: ['nodeKill'],
     intensity: 2,

@@ -2,7 +2,7 @@ import type { Mutation } from './mutations.ts'
 
 const lua = (name: string): string => `services/store/redis/lua/${name}.lua`
 const MACHINE = 'services/store/machine.ts'
-const EMBEDDED = 'services/store/embedded/embedded-store.ts'
+const DUE_USERS = 'services/store/embedded/due-users.ts'
 
 /** Defects of what notifications carry, in the scripts of the Redis store. */
 const redisOptions: Mutation[] = [
@@ -147,8 +147,8 @@ const embeddedOptions: Mutation[] = [
     name: 'embedded: the sweep does not find expiries and deliveries',
     edits: [
       {
-        file: 'services/store/embedded/session.ts',
-        find: 'for (const [user, at] of this.expiryOrDeliveryAtByUser) if (at <= now) users.add(user)',
+        file: DUE_USERS,
+        find: 'for (const [user, at] of this.#nearestAtByUser) if (at <= now) users.add(user)',
         put: ';'
       }
     ],
@@ -160,7 +160,7 @@ const embeddedOptions: Mutation[] = [
   },
   {
     name: 'embedded: the index of expiries and deliveries is not stored',
-    edits: [{ file: EMBEDDED, find: 'if (nearest !== (session.expiryOrDeliveryAtByUser.get(user) ?? 0))', put: 'if (false)' }],
+    edits: [{ file: DUE_USERS, find: 'if (nearest !== (this.#nearestAtByUser.get(user) ?? 0))', put: 'if (false)' }],
     store: 'embedded',
     faults: ['nodeKill'],
     intensity: 2,

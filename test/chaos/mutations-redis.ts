@@ -82,8 +82,8 @@ export const redisMutations: Mutation[] = [
       { file: lua('advance'), find: 'local released, folded = 0, 0', put: 'local released, folded, popped = 0, 0, {}' },
       {
         file: lua('advance'),
-        find: 'return { released, folded, delivered, expired, parked + scheduled, next_time() }',
-        put: 'return { released, folded, delivered, expired, parked + scheduled, next_time(), popped }'
+        find: 'return { counts, Outbox.lane_names() }',
+        put: 'return { counts, Outbox.lane_names(), popped }'
       },
       {
         file: lua('publish-full'),
@@ -93,7 +93,7 @@ export const redisMutations: Mutation[] = [
       {
         file: STORE,
         find: 'return advanceResult(await this.#mapErrors(() => this.#availability.route(slotOfUser(user), step)))',
-        put: "const reply = (await this.#mapErrors(() => this.#availability.route(slotOfUser(user), step))) as Buffer[][]; for (const row of reply[6] as unknown as Buffer[]) await this.publish({ user, id: row.toString('latin1', 14, 34), keyed: false, tail: row.toString('utf8', 42), halfLife: -1 }); return advanceResult(reply as unknown as Reply)"
+        put: "const reply = (await this.#mapErrors(() => this.#availability.route(slotOfUser(user), step))) as Buffer[][]; for (const row of reply[2] as unknown as Buffer[]) await this.publish({ user, id: row.toString('latin1', 14, 34), keyed: false, tail: row.toString('utf8', 42), halfLife: -1 }); return advanceResult(reply as unknown as Reply)"
       }
     ],
     store: 'redis',

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EmbeddedStore } from '../../services/store/embedded/embedded-store.ts'
 import type { EmbeddedOptions } from '../../services/store/embedded/options.ts'
-import type { AttachCommand, ConnectionInfo, Store, StoreEvents } from '../../services/store/store.ts'
+import type { AttachCommand, ConnectionInfo, Outbox, Store, StoreEvents } from '../../services/store/store.ts'
 import type { Setup } from './stage.ts'
 
 /** Creates an empty folder. */
@@ -34,7 +34,7 @@ export function embeddedSetup(options: Partial<EmbeddedOptions> = {}): Setup {
   }
 }
 
-type Step = Exclude<keyof Store, 'open' | 'close' | 'status' | 'availableTo'>
+type Step = Exclude<keyof Store, 'open' | 'close' | 'status' | 'availableTo' | 'outbox'>
 
 /** The embedded store, closed and reopened before each step. The node then registers its connections again. */
 export function restartingSetup(): Setup {
@@ -65,6 +65,20 @@ export function restartingSetup(): Setup {
         }
         return result
       }
+      const inTurn = (take: () => Promise<unknown>): Promise<unknown> => {
+        const result = last.then(take)
+        last = result.catch(() => {})
+        return result
+      }
+      const outbox = new Proxy(store.outbox, {
+        get: (_target, name: keyof Outbox) => {
+          const call = async (args: unknown[]): Promise<unknown> => {
+            await reopen()
+            return Reflect.apply(store.outbox[name], store.outbox, args)
+          }
+          return (...args: unknown[]) => inTurn(() => call(args))
+        }
+      })
       const open = async (node: string, events: StoreEvents): Promise<void> => {
         opened = { node, events }
         await store.open(node, events)
@@ -75,11 +89,8 @@ export function restartingSetup(): Setup {
           if (name === 'availableTo') return () => store.availableTo()
           if (name === 'close') return () => store.close()
           if (name === 'open') return open
-          return (...args: unknown[]) => {
-            const result = last.then(() => step(name, args))
-            last = result.catch(() => {})
-            return result
-          }
+          if (name === 'outbox') return outbox
+          return (...args: unknown[]) => inTurn(() => step(name, args))
         }
       })
       return {

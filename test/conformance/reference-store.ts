@@ -4,8 +4,11 @@ import type { Position } from '../../services/protocol/index.ts'
 import { admit } from '../../services/store/admit.ts'
 import { advanceUsers } from '../../services/store/advance-users.ts'
 import { nearestTime } from '../../services/store/due.ts'
+import { leaseFrom } from '../../services/store/lease-users.ts'
 import { INLINE_MAX } from '../../services/store/limits.ts'
 import { Machine } from '../../services/store/machine.ts'
+import { nearestByLane } from '../../services/store/outbox-state.ts'
+import { leaseResult } from '../../services/store/outbox-step.ts'
 import { rowTime } from '../../services/store/row.ts'
 import { appendedRows, emptyState, type UserState } from '../../services/store/state.ts'
 import type {
@@ -20,8 +23,10 @@ import type {
   FindResult,
   InboxPage,
   InboxQuery,
+  LeaseResult,
   MarkCommand,
   MarkResult,
+  Outbox,
   PublishCommand,
   PublishResult,
   QueueInfo,
@@ -46,11 +51,13 @@ interface Shared {
 
 /** The state machine as a store in memory, for any number of nodes: every driver is compared with it. */
 class ReferenceStore implements Store {
+  readonly outbox: Outbox
   readonly #shared: Shared
   #node = ''
 
   constructor(shared: Shared) {
     this.#shared = shared
+    this.outbox = this.#makeOutbox()
   }
 
   async open(node: string, events: StoreEvents): Promise<void> {
@@ -188,6 +195,32 @@ class ReferenceStore implements Store {
 
   async revokedBefore(user: string): Promise<number> {
     return this.#state(user).revokedBefore
+  }
+
+  #makeOutbox(): Outbox {
+    const leaseOf = (user: string, lane: string, limit: number): LeaseResult =>
+      leaseResult(
+        user,
+        this.#step(user, ({ outbox }) => outbox.lease(lane, limit))
+      )
+    return {
+      putSubscription: async (user, subscription) => this.#step(user, ({ outbox }) => outbox.subscribe(subscription)),
+      deleteSubscription: async (user, deviceId) => this.#step(user, ({ outbox }) => outbox.unsubscribe(deviceId)),
+      subscriptions: async (user) => this.#step(user, ({ outbox }) => outbox.subscriptions()),
+      lease: async ({ lane, limit, user }) =>
+        user === undefined
+          ? await leaseFrom(this.#callers(lane), limit, async (caller, share) => leaseOf(caller, lane, share))
+          : leaseOf(user, lane, limit),
+      settle: async ({ user, ...command }) => this.#step(user, ({ outbox }) => outbox.settle(command))
+    }
+  }
+
+  /** Returns the users with calls in a lane that are due, those first whose call has been due longest. */
+  #callers(lane: string): string[] {
+    const now = this.now()
+    const callers = [...this.#shared.states].map(([user, state]) => ({ user, at: nearestByLane(state).get(lane) ?? now + 1 }))
+    const due = callers.filter(({ at }) => at <= now)
+    return due.sort((one, other) => one.at - other.at || (one.user < other.user ? -1 : 1)).map(({ user }) => user)
   }
 
   #makeSecret(name: string): Buffer {

@@ -1,7 +1,7 @@
 import { encodeRow, NO_TAG, rowKind, rowTime, tails } from '../../services/store/row.ts'
 import type { SweepResult } from '../../services/store/store.ts'
 import { until } from '../fixtures/wait.ts'
-import { idOf, numbers, tailOf, texts } from './stage.ts'
+import { advanced, idOf, numbers, swept, tailOf, texts } from './stage.ts'
 import type { Example } from './store.ts'
 
 export const releasing: Example[] = [
@@ -14,14 +14,7 @@ export const releasing: Example[] = [
       await stage.fill(2, 4)
       t.match(await stage.send(5), { status: 'parked', releaseAt: stage.clock.now + 1000 })
       stage.clock.advance(-step)
-      t.same(await stage.store.advance(stage.user), {
-        released: 0,
-        folded: 0,
-        delivered: 0,
-        expired: 0,
-        waiting: 1,
-        nextAt: stage.clock.now + 1000
-      })
+      t.same(await stage.store.advance(stage.user), advanced({ waiting: 1, nextAt: stage.clock.now + 1000 }))
       stage.clock.advance(999)
       t.match(await stage.store.advance(stage.user), { released: 0, waiting: 1 })
       stage.clock.advance(1)
@@ -63,7 +56,7 @@ export const releasing: Example[] = [
   {
     name: 'a release with nothing parked does nothing',
     run: async (t, stage) => {
-      const none = { released: 0, folded: 0, delivered: 0, expired: 0, waiting: 0, nextAt: 0 }
+      const none = advanced({})
       t.same(await stage.store.advance(stage.user), none)
       await stage.send(1)
       t.same(await stage.store.advance(stage.user), none)
@@ -76,7 +69,7 @@ export const releasing: Example[] = [
       await stage.send(4)
       const nextAt = stage.clock.now + 1000
       stage.clock.advance(999)
-      t.same(await stage.store.advance(stage.user), { released: 0, folded: 0, delivered: 0, expired: 0, waiting: 1, nextAt })
+      t.same(await stage.store.advance(stage.user), advanced({ waiting: 1, nextAt }))
     }
   },
   {
@@ -85,7 +78,7 @@ export const releasing: Example[] = [
       await stage.fill(1, 3)
       await stage.send(4)
       stage.clock.advance(1500)
-      t.same(await stage.store.advance(stage.user), { released: 1, folded: 0, delivered: 0, expired: 0, waiting: 0, nextAt: 0 })
+      t.same(await stage.store.advance(stage.user), advanced({ released: 1 }))
       const { rows, unread } = await stage.log()
       t.same(texts(rows.slice(3)), [stage.row(4).toString()])
       t.equal(unread, 4)
@@ -97,14 +90,7 @@ export const releasing: Example[] = [
       await stage.fill(1, 3)
       for (const number of [4, 5, 6, 7]) await stage.send(number)
       stage.clock.advance(10_000)
-      t.same(await stage.store.advance(stage.user), {
-        released: 3,
-        folded: 0,
-        delivered: 0,
-        expired: 0,
-        waiting: 1,
-        nextAt: stage.clock.now + 1000
-      })
+      t.same(await stage.store.advance(stage.user), advanced({ released: 3, folded: 0, waiting: 1, nextAt: stage.clock.now + 1000 }))
       t.match(await stage.store.advance(stage.user), { released: 0, waiting: 1 })
     }
   },
@@ -140,7 +126,7 @@ export const releasing: Example[] = [
         for (let number = 1; number <= 4; number++) await stage.store.publish({ ...stage.command(number), user })
         stage.clock.advance(100)
       }
-      t.same(await stage.store.sweep(), { released: 0, folded: 0, delivered: 0, expired: 0, due: [] })
+      t.same(await stage.store.sweep(), swept({}))
       stage.clock.advance(800)
       let released = 0
       for (const store of stage.stores) released += (await store.sweep()).released
@@ -233,7 +219,7 @@ export const releasing: Example[] = [
       await stage.send(7, { halfLife: 1 })
       stage.clock.advance(5000)
       const { now } = stage.clock
-      t.same(await stage.store.advance(stage.user), { released: 3, folded: 3, delivered: 0, expired: 0, waiting: 0, nextAt: 0 })
+      t.same(await stage.store.advance(stage.user), advanced({ released: 3, folded: 3 }))
       const { rows, unread } = await stage.log()
       t.same(texts(rows.slice(3)), [
         encodeRow('d', now, idOf(4), NO_TAG, tails.digest([idOf(4), idOf(5)], { unread: 3, unseen: 3 })).toString(),

@@ -1,6 +1,7 @@
 import type { Position } from '../../services/protocol/index.ts'
 import { encodeRow, NO_TAG, rowId, rowId8, rowKind, rowTime } from '../../services/store/row.ts'
 import type {
+  AdvanceResult,
   AttachCommand,
   Backlog,
   ConnectionInfo,
@@ -17,6 +18,7 @@ import type {
   StoreEvents,
   StoreSettings,
   StoreStatus,
+  SweepResult,
   Wake
 } from '../../services/store/store.ts'
 
@@ -85,6 +87,18 @@ export function idOf(number: number, body = 0): string {
 
 export function tailOf(number: number): string {
   return `"type":"t","title":"№ ${number}","timestamp":${number}}`
+}
+
+/** Returns the result of an advance whose other counts are 0. */
+export function advanced(result: Partial<AdvanceResult>): AdvanceResult {
+  const counts = { released: 0, folded: 0, delivered: 0, expired: 0, checked: 0, called: 0, dropped: 0 }
+  return { ...counts, waiting: 0, nextAt: 0, lanes: [], ...result }
+}
+
+/** Returns the result of a sweep whose other counts are 0. */
+export function swept(result: Partial<SweepResult>): SweepResult {
+  const { nextAt: _nextAt, waiting: _waiting, ...counts } = advanced({})
+  return { ...counts, due: [], ...result }
 }
 
 interface SendOptions {

@@ -10,6 +10,7 @@ import { identifying } from './identifying.ts'
 import { keeping } from './keeping.ts'
 import { listing } from './listing.ts'
 import { publishing } from './publishing.ts'
+import { reaching } from './reaching.ts'
 import { reading } from './reading.ts'
 import { registering } from './registering.ts'
 import { releasing } from './releasing.ts'
@@ -48,6 +49,7 @@ const examples: Example[] = [
   expiring,
   collapsing,
   answering,
+  reaching,
   reading,
   changing,
   counting,

@@ -1,7 +1,20 @@
 import fc from 'fast-check'
 import type { Test } from 'tap'
 import { type Position, STATES, type State } from '../../services/protocol/index.ts'
-import type { Kick, LogPlace, Start, Store, StoreSettings } from '../../services/store/store.ts'
+import type {
+  CallOutcome,
+  Kick,
+  LeaseCommand,
+  LeasedCall,
+  LeaseResult,
+  LogPlace,
+  ReachRule,
+  Start,
+  Store,
+  StoreSettings,
+  Unless,
+  WebhookEvent
+} from '../../services/store/store.ts'
 import { baseSettings, Clock, type Cluster, idOf, Recorder, type Setup } from '../conformance/stage.ts'
 import { until } from '../fixtures/wait.ts'
 import { Names } from './names.ts'
@@ -27,7 +40,14 @@ type Command =
       collapseKey: string
       level: number
       actions: readonly string[]
+      push: false | ReachRule | undefined
+      fallback: ReachRule | undefined
     }
+  | { do: 'subscribe'; user: number; device: number; lane: string; endpoint: number }
+  | { do: 'unsubscribe'; user: number; device: number }
+  | { do: 'lease'; user: number; lane: string; limit: number; afterMs: number }
+  | { do: 'leaseAll'; lane: string }
+  | { do: 'settle'; call: number; outcome: CallOutcome['status']; ms: number; endpoint: number }
   | { do: 'advance' | 'queue' | 'connections' | 'disconnect' | 'revoke' | 'scheduled' | 'erase'; user: number }
   | { do: 'answer'; user: number; note: number; action: string; device: number }
   | { do: 'sweep' | 'restart' }
@@ -77,6 +97,11 @@ const place: fc.Arbitrary<Place> = fc.record({
 })
 const named = <Name extends string>(name: Name): fc.Arbitrary<Name> => fc.constant(name)
 
+const unless = fc.constantFrom<Unless>('delivered', 'seen', 'read')
+const rule: fc.Arbitrary<ReachRule> = fc.record({ afterMs: fc.constantFrom(0, 1, 400, 1000, 1001, 60_000), unless })
+const LANES = ['fcm', 'apple', 'webhook']
+const lane = fc.constantFrom(...LANES)
+
 const command: fc.Arbitrary<Command> = fc.oneof(
   {
     weight: 12,
@@ -90,7 +115,9 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       deliverIn: fc.constantFrom(0, 0, 0, 0, 0, 1, 400, 1000, 60_000),
       collapseKey: fc.constantFrom('', '', '', 'a', 'b "c" \\'),
       level: fc.constantFrom(0, 0, 0, 1, -1, -2),
-      actions: fc.constantFrom([], [], ['yes', 'no'], ['-'])
+      actions: fc.constantFrom([], [], ['yes', 'no'], ['-']),
+      push: fc.option(fc.oneof(fc.constant<false>(false), rule), { freq: 3, nil: undefined }),
+      fallback: fc.option(rule, { freq: 3, nil: undefined })
     })
   },
   {
@@ -110,6 +137,38 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     arbitrary: fc.record({ do: named('answer'), user, note, action: fc.constantFrom('yes', 'no', 'later', '-', 'yes,no', ''), device })
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('sweep', 'restart') }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: named('subscribe'),
+      user,
+      device,
+      lane: fc.constantFrom('fcm', 'apple'),
+      endpoint: fc.integer({ min: 0, max: 1 })
+    })
+  },
+  { weight: 1, arbitrary: fc.record({ do: named('unsubscribe'), user, device }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: named('lease'),
+      user,
+      lane,
+      limit: fc.constantFrom(1, 3, 100),
+      afterMs: fc.constantFrom(0, 400, 1000, 1001)
+    })
+  },
+  { weight: 2, arbitrary: fc.record({ do: named('leaseAll'), lane }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: named('settle'),
+      call: fc.integer({ min: 0, max: 30 }),
+      outcome: fc.constantFrom<CallOutcome['status']>('done', 'retry', 'givenUp', 'gone'),
+      ms: fc.constantFrom(0, 400, 5000),
+      endpoint: fc.integer({ min: 0, max: 1 })
+    })
+  },
   {
     weight: 4,
     arbitrary: fc.record({
@@ -154,6 +213,8 @@ class Player {
   store: Store
   recorder = new Recorder()
   #sent: string[] = []
+  /** Calls that were leased, the latest at the end. */
+  #leased: LeasedCall[] = []
   #epochs = ['', '']
   #tops = [0, 0]
 
@@ -204,8 +265,12 @@ class Player {
       all.push(queue, await this.store.read({ user, position, seen: undefined, limit: 5000 }), await this.store.revokedBefore(user))
       all.push(await this.store.inbox({ user, states: undefined, before: undefined, limit: 5000 }), await this.store.connections(user))
       all.push(await this.store.scheduled({ user, after: undefined, limit: 5000 }))
+      all.push(await this.store.outbox.subscriptions(user), await this.store.advance(user))
       for (const id of this.#sent) all.push(await this.store.find(user, id))
     }
+    this.clock.advance(60_000)
+    for (const lane of LANES)
+      all.push(await this.#lease({ lane, limit: 5000, user: 'user-0' }), await this.#lease({ lane, limit: 5000, user: 'user-1' }))
     return this.names.textOf(all)
   }
 
@@ -218,11 +283,13 @@ class Player {
         const number = keyed ? command.key : 100 + this.#sent.length
         const id = idOf(number, keyed ? command.body : 0)
         if (!this.#sent.includes(id)) this.#sent.push(id)
-        const { expiresIn, deliverIn, collapseKey, level, actions } = command
+        const { expiresIn, deliverIn, collapseKey, level, actions, push, fallback } = command
         const deliverAt = deliverIn === 0 ? 0 : clock.now + deliverIn
         const expiresAt = expiresIn === 0 ? 0 : clock.now + deliverIn + expiresIn
-        const isPlain = deliverAt + expiresAt + level + actions.length === 0 && collapseKey === ''
-        const options = isPlain ? undefined : { expiresAt, deliverAt, collapseKey, level, actions: [...actions] }
+        const isPlain =
+          deliverAt + expiresAt + level + actions.length === 0 && collapseKey === '' && push === undefined && fallback === undefined
+        const rules = { ...(push !== undefined && { push }), ...(fallback !== undefined && { fallback }) }
+        const options = isPlain ? undefined : { expiresAt, deliverAt, collapseKey, level, actions: [...actions], ...rules }
         return store.publish({ user, id, keyed, tail: tailOf(number), halfLife: command.halfLife, options })
       }
       case 'clock':
@@ -232,6 +299,26 @@ class Player {
         return this.restart()
       case 'sweep':
         return store.sweep().then(({ due, ...rest }) => ({ ...rest, due: due.sort((a, b) => (a.user < b.user ? -1 : 1)) }))
+      case 'subscribe': {
+        const deviceId = `device-${command.device}`
+        const subscription = { deviceId, endpoint: endpointOf(command), p256dh: 'p', auth: 'a', expirationTime: 0, lane: command.lane }
+        return store.outbox.putSubscription(user, subscription)
+      }
+      case 'unsubscribe':
+        return store.outbox.deleteSubscription(user, `device-${command.device}`)
+      case 'lease':
+        clock.advance(command.afterMs)
+        return store
+          .advance(user)
+          .then(async (advanced) => [advanced, await this.#lease({ lane: command.lane, limit: command.limit, user })])
+      case 'leaseAll':
+        return this.#lease({ lane: command.lane, limit: 5000 })
+      case 'settle': {
+        const call = this.#leased.at(-1 - command.call) ?? this.#leased.at(-1)
+        if (call === undefined) return Promise.resolve()
+        const outcome = { status: command.outcome, at: clock.now + command.ms, endpoint: endpointOf(command) } as CallOutcome
+        return store.outbox.settle({ user: call.user, epoch: call.epoch, no: call.no, attempt: call.attempt, outcome })
+      }
       case 'scheduled':
         return store.scheduled({ user, after: undefined, limit: 2 })
       case 'answer':
@@ -292,6 +379,14 @@ class Player {
     }
   }
 
+  /** Leases calls. Only those of one user are in order. */
+  async #lease(command: LeaseCommand): Promise<LeaseResult> {
+    const { calls, dropped } = await this.store.outbox.lease(command)
+    const sorted = byUser(calls)
+    this.#leased.push(...sorted)
+    return { calls: sorted, dropped }
+  }
+
   #id(note: number): string {
     return this.#sent.length === 0 ? idOf(999) : (this.#sent[note % this.#sent.length] as string)
   }
@@ -321,6 +416,10 @@ function tailOf(number: number): string {
   return `"type":"${type}","title":"№ ${number}","timestamp":${number}}`
 }
 
+function endpointOf({ endpoint }: { endpoint: number }): string {
+  return `https://push.test/${endpoint}`
+}
+
 /** Sorts items by user, because only those of one user are in order. */
 function byUser<Item extends { user: string }>(items: Item[]): Item[] {
   return [...items].sort((a, b) => (a.user < b.user ? -1 : a.user > b.user ? 1 : 0))
@@ -332,7 +431,9 @@ export async function equality(t: Test, one: Setup, two: Setup, numRuns: number)
     fc.array(command, { minLength: 1, maxLength: 80, size: 'max' }),
     fc.constantFrom(3, 3, 0),
     async (list, rateLimit) => {
-      const settings = { ...baseSettings, rateLimit }
+      const push: ReachRule = { afterMs: 1000, unless: 'delivered' }
+      const webhookEvents: WebhookEvent[] = ['notification.fallback', 'notification.answered', 'notification.expired']
+      const settings: StoreSettings = { ...baseSettings, rateLimit, push, webhookEvents }
       const players = [await Player.open(one, settings), await Player.open(two, settings)] as const
       const [left, right] = players
       const same = (what: string, ...texts: string[]): void => {

@@ -1,6 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import slotOf from 'cluster-key-slot'
-import type { Redis } from 'ioredis'
 import t from 'tap'
 import { newId } from '../../services/ids.ts'
 import { META_TTL_MS } from '../../services/store/limits.ts'
@@ -15,6 +14,7 @@ import { marked } from '../conformance/stage.ts'
 import { Follower } from '../fixtures/follower.ts'
 import { RedisServer } from '../fixtures/redis.ts'
 import { command, own, settings } from '../fixtures/redis-ground.ts'
+import { scriptCommands } from '../fixtures/script-commands.ts'
 import { until } from '../fixtures/wait.ts'
 
 const files = readdirSync(new URL('../../services/store/redis/lua/', import.meta.url)).map((file) => file.replace(/\.lua$/, ''))
@@ -198,20 +198,9 @@ t.test('every key of a user with options expires, and none before what is schedu
 t.test('a publish with options is a usual one with few commands more', async (t) => {
   const { server, node } = await own(t)
   const { store } = await node(server.url, { rateLimit: 0 })
-  const admin = server.admin()
-  const monitor = (await server.client().monitor()) as Redis
-  t.teardown(() => monitor.disconnect())
-  let seen: string[] = []
-  monitor.on('monitor', (_time: string, [name = '', ...args]: string[], source: string) => {
-    if (name === 'echo' || (source === 'lua' && args.some((arg) => arg.endsWith(':alice')))) seen.push(name.toLowerCase())
-  })
-  const commandsOf = async (options?: PublishOptions): Promise<string> => {
-    seen = []
-    t.match(await store.publish({ ...command('alice', false), options }), { status: 'accepted' })
-    await admin.echo('end')
-    await until(() => seen.at(-1) === 'echo', 'the monitor has seen everything')
-    return seen.slice(0, -1).sort().join(' ')
-  }
+  const commandsIn = await scriptCommands(t, server, 'alice')
+  const commandsOf = (options?: PublishOptions): Promise<string> =>
+    commandsIn(async () => t.match(await store.publish({ ...command('alice', false), options }), { status: 'accepted' }))
   const usual = 'hkeys hmget hset rpush'
   const later = (): number => Date.now() + 60_000
   await commandsOf()

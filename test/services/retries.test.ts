@@ -6,8 +6,9 @@ import { errors } from '../../services/errors.ts'
 import { Counters } from '../../services/node/counters.ts'
 import type { Position } from '../../services/protocol/index.ts'
 import type { AdvanceResult, Store, SweepResult } from '../../services/store/store.ts'
+import { advanced, swept } from '../conformance/stage.ts'
 
-const NOTHING: SweepResult = { released: 0, folded: 0, delivered: 0, expired: 0, due: [] }
+const NOTHING = swept({})
 
 /** Runs the continuations of resolved promises. */
 async function settle(): Promise<void> {
@@ -19,7 +20,7 @@ t.afterEach(() => mock.timers.reset())
 
 t.test('if the clock of the store is behind, a release that found nothing due is retried after a delay', async (t) => {
   const times: number[] = []
-  let answer: AdvanceResult = { released: 0, folded: 0, delivered: 0, expired: 0, waiting: 1, nextAt: Date.now() }
+  let answer: AdvanceResult = advanced({ waiting: 1, nextAt: Date.now() })
   const advance = async (): Promise<AdvanceResult> => {
     times.push(Date.now())
     return answer
@@ -34,7 +35,7 @@ t.test('if the clock of the store is behind, a release that found nothing due is
   }
   await pass(200)
   t.ok(times.length >= 2 && times.length <= 5, `${times.length} attempts in 200 ms`)
-  answer = { released: 1, folded: 0, delivered: 0, expired: 0, waiting: 1, nextAt: Date.now() }
+  answer = advanced({ released: 1, waiting: 1, nextAt: Date.now() })
   times.length = 0
   await pass(200)
   t.ok(times.length > 20, 'after a release the next one starts when it is due')
@@ -48,11 +49,11 @@ t.test('what a sweep leaves of a user is released when it is due, and not at the
   const advance = async (): Promise<AdvanceResult> => {
     times.push(Date.now() - start)
     left -= 1
-    return { released: 10, folded: 0, delivered: 0, expired: 0, waiting: left * 10, nextAt: left > 0 ? Date.now() + 1000 : 0 }
+    return advanced({ released: 10, waiting: left * 10, nextAt: left > 0 ? Date.now() + 1000 : 0 })
   }
   const sweep = async (): Promise<SweepResult> => {
-    if (Date.now() - start > 1000) return { released: 0, folded: 0, delivered: 0, expired: 0, due: [] }
-    return { released: 10, folded: 0, delivered: 0, expired: 0, due: [{ user: 'alice', nextAt: Date.now() + 1000 }] }
+    if (Date.now() - start > 1000) return NOTHING
+    return swept({ released: 10, due: [{ user: 'alice', nextAt: Date.now() + 1000 }] })
   }
   const counters = new Counters()
   const userClock = new UserClock({ advance, sweep, now: () => Date.now() } as unknown as Store, counters)

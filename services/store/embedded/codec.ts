@@ -1,8 +1,11 @@
 import { type Answer, STATES, type State } from '../../protocol/index.ts'
+import { NO_OPTIONS } from '../options.ts'
+import type { Check } from '../outbox-state.ts'
 import { isEntry, rowId, rowTime } from '../row.ts'
-import { type Cursor, type Effect, emptyState, evolve, type KeyPlace, NO_OPTIONS, type UserState } from '../state.ts'
+import { type Cursor, type Effect, emptyState, evolve, type KeyPlace, type UserState } from '../state.ts'
 import type { CheckedEntry, Operation } from './database.ts'
-import { DOUBLE_BYTES, decodeParked, decodeRow, decodeScheduled, encodeParked, encodeRow, encodeScheduled } from './row-codec.ts'
+import { decodeCall, decodeCheck, decodeSubscription, encodeCall, encodeCheck, encodeSubscription } from './outbox-codec.ts'
+import { decodeParked, decodeRow, decodeScheduled, encodeParked, encodeRow, encodeScheduled } from './row-codec.ts'
 import { type Counts, countsOf, damageIn, type UserDamage } from './user-damage.ts'
 
 /**
@@ -10,7 +13,8 @@ import { type Counts, countsOf, damageIn, type UserDamage } from './user-damage.
  *
  *     'w' | length of the user (2) | user | part (1) | rest    the entries of one user, in one range
  *     'd' | user                                               an index of the users with parked notifications
- *     't' | user                                               the nearest expiry or delivery of the user (8, a double)
+ *     't' | user                                               the nearest expiry, delivery or check of the user (8, a double)
+ *     'h' | user                                               the time of the user's nearest call in each lane
  *     'y' | name                                               a secret
  *     'n'                                                      the number of the latest write
  *     'x'                                                      the latest damage: JSON, see `DamageRecord`
@@ -19,29 +23,28 @@ import { type Counts, countsOf, damageIn, type UserDamage } from './user-damage.
  * Each value but the version begins with a CRC-32 of its key and the rest of the value. A user is encoded in UTF-16, because UTF-8 has no encoding
  * for strings that are not well formed.
  *
- * Parts: `a` meta, the first key of a user · `c` cursors · `k` idempotency key -> place · `l` offset (6) -> row with its options ·
- * `o` notification id -> answer · `p` turn (6) -> parked notification · `q` turn (6) -> scheduled notification ·
- * `s` notification id -> state.
- * Format 2 had no options, answers and scheduled notifications. Format 1 had 'u' for 'w', neither checksums nor the counts in meta, and rows
- * without tags: see `upgrade.ts`.
+ * Parts: `a` meta, the first key of a user · `c` cursors · `j` offset (6), kind -> check · `k` idempotency key -> place ·
+ * `l` offset (6) -> row with its options · `o` notification id -> answer · `p` turn (6) -> parked notification ·
+ * `q` turn (6) -> scheduled notification · `r` number (6) -> call · `s` notification id -> state · `u` device -> push subscription.
+ * Format 3 had no checks, calls and push subscriptions; format 2 had no options, answers and scheduled notifications either. Format 1 had 'u' for
+ * 'w', neither checksums nor the counts in meta, and rows without tags: see `upgrade.ts`.
  */
-export const FORMAT_VERSION = '3'
-/** The format before. Its entries are valid in this format, so a folder of it needs no upgrade. */
-export const PREVIOUS_VERSION = '2'
+export const FORMAT_VERSION = '4'
+/** Formats before. Their entries are valid in this format, so a folder of them needs no upgrade. */
+export const PREVIOUS_VERSIONS = ['2', '3']
 
 export const versionRange: [Buffer, Buffer] = [Buffer.from('v'), Buffer.from('w')]
 export const usersRange: [Buffer, Buffer] = [Buffer.from('w'), Buffer.from('x')]
 export const numberRange: [Buffer, Buffer] = [Buffer.from('n'), Buffer.from('o')]
 export const damageRange: [Buffer, Buffer] = [Buffer.from('x'), Buffer.from('y')]
-export const parkedRange: [Buffer, Buffer] = [Buffer.from('d'), Buffer.from('e')]
-export const timesRange: [Buffer, Buffer] = [Buffer.from('t'), Buffer.from('u')]
 
 const NUMBER_BYTES = 6
-const EMPTY = Buffer.alloc(0)
 /** Written as their index in the list: the order must never change. */
 const PLACES: KeyPlace['in'][] = ['log', 'parked', 'recalled', 'scheduled']
-/** Begins the counts in meta that users without options, answers and scheduled notifications do not have. */
+/** Begins the counts in meta that users without options, answers, scheduled notifications, calls and push subscriptions do not have. */
 const MORE_COUNTS = ' + '
+/** The counts behind it, in their order. An earlier format ends before those that it had not. */
+const MORE_NAMES = ['options', 'answers', 'scheduled', 'scheduledNos', 'calls', 'callNos', 'subscriptions', 'checks'] as const
 
 /** A user as the data folder holds them. */
 export interface StoredUser {
@@ -86,15 +89,6 @@ export function userOf(key: Buffer): string {
   return key.toString('utf16le', 3, 3 + key.readUInt16BE(1))
 }
 
-function indexKey(range: [Buffer, Buffer], user: string): Buffer {
-  return Buffer.concat([range[0], Buffer.from(user, 'utf16le')])
-}
-
-/** The user of a key inside `parkedRange` or `timesRange`. */
-export function userOfIndexKey(key: Buffer): string {
-  return key.toString('utf16le', 1)
-}
-
 export function secretKey(name: string): Buffer {
   return Buffer.from(`y${name}`)
 }
@@ -114,6 +108,10 @@ function numberKey(prefix: Buffer, part: string, number: number): Buffer {
   return key
 }
 
+function checkKey(prefix: Buffer, { offset, kind }: Pick<Check, 'offset' | 'kind'>): Buffer {
+  return Buffer.concat([numberKey(prefix, 'j', offset), Buffer.from(kind.charAt(0))])
+}
+
 /** Index of the chain among the words of meta after the epoch. */
 const CHAIN_INDEX = 13
 
@@ -123,14 +121,14 @@ const CHAIN_INDEX = 13
  */
 function encodeMeta({ state, touched, generation }: StoredUser): Buffer {
   const { epoch, chain, top, floor, unread, lastMs, parkNo, revokedBefore, limiter, rows } = state
-  const { parked, parkedNos, states, keys, options, answers, scheduled, scheduledNos } = countsOf(state)
+  const { parked, parkedNos, states, keys, ...others } = countsOf(state)
   const oldest = rows[0] === undefined ? 0 : rowTime(rows[0])
   let text = epoch
   for (const number of [touched, oldest, parked, top, floor, unread, lastMs, parkNo, revokedBefore]) text += ` ${number.toString(36)}`
   for (const number of [generation, parkedNos, states, keys]) text += ` ${number.toString(36)}`
   text += ` ${chain}`
   for (const ms of limiter) text += ` ${(lastMs - ms).toString(36)}`
-  const more = [options, answers, scheduled, scheduledNos]
+  const more = MORE_NAMES.map((name) => others[name])
   if (more.some((count) => count > 0)) text += MORE_COUNTS + more.map((count) => count.toString(36)).join(' ')
   return Buffer.from(text)
 }
@@ -147,8 +145,8 @@ export function decodeAge(value: Buffer): { touched: number; oldest: number; par
 /** Decodes meta into the user. Returns undefined, and leaves the user as they are, if meta is malformed. */
 function decodeMeta(value: Buffer, stored: StoredUser): Counts | undefined {
   const { state } = stored
-  const [common = '', more = '0 0 0 0'] = value.toString('latin1').split(MORE_COUNTS)
-  const [options, answers, scheduled, scheduledNos] = more.split(' ').map((text) => Number.parseInt(text, 36))
+  const [common = '', more = '0'] = value.toString('latin1').split(MORE_COUNTS)
+  const others = more.split(' ').map((text) => Number.parseInt(text, 36))
   const [epoch, ...texts] = common.split(' ')
   const chain = texts.splice(CHAIN_INDEX, 1)[0]
   const numbers = texts.map((text) => Number.parseInt(text, 36))
@@ -158,7 +156,7 @@ function decodeMeta(value: Buffer, stored: StoredUser): Counts | undefined {
   Object.assign(state, known, { epoch, chain, limiter: limiter.map((distance) => (lastMs as number) - distance) })
   stored.touched = touched as number
   stored.generation = generation as number
-  return { parked, parkedNos, states, keys, options, answers, scheduled, scheduledNos } as Counts
+  return { parked, parkedNos, states, keys, ...Object.fromEntries(MORE_NAMES.map((name, index) => [name, others[index] ?? 0])) } as Counts
 }
 
 function encodeCursors(cursors: Map<string, Cursor>): Buffer {
@@ -228,6 +226,15 @@ export function decodeUser(prefix: Buffer, entries: CheckedEntry[]): StoredUser 
         break
       case 'q':
         evolve(state, { type: 'schedule', scheduled: decodeScheduled(key.readUIntBE(at, NUMBER_BYTES), value) })
+        break
+      case 'j':
+        evolve(state, { type: 'check', check: decodeCheck(key.readUIntBE(at, NUMBER_BYTES), value) })
+        break
+      case 'r':
+        evolve(state, { type: 'call', call: decodeCall(key.readUIntBE(at, NUMBER_BYTES), value) })
+        break
+      case 'u':
+        evolve(state, { type: 'subscribe', subscription: decodeSubscription(value) })
         break
       case 's':
         evolve(state, { type: 'state', id: key.toString('utf8', at), state: STATES[value[0] as number] as State })
@@ -306,6 +313,24 @@ export function encodeEffects(prefix: Buffer, before: { top: number; floor: numb
       case 'forget':
         for (const key of effect.keys) del(textKey(prefix, 'k', key))
         break
+      case 'check':
+        put(checkKey(prefix, effect.check), encodeCheck(effect.check))
+        break
+      case 'endCheck':
+        del(checkKey(prefix, effect))
+        break
+      case 'call':
+        put(numberKey(prefix, 'r', effect.call.no), encodeCall(effect.call))
+        break
+      case 'endCall':
+        del(numberKey(prefix, 'r', effect.no))
+        break
+      case 'subscribe':
+        put(textKey(prefix, 'u', effect.subscription.deviceId), encodeSubscription(effect.subscription))
+        break
+      case 'unsubscribe':
+        del(textKey(prefix, 'u', effect.deviceId))
+        break
       case 'erase':
         for (const key of keysOf(prefix, effect.erased)) del(key)
         break
@@ -321,26 +346,6 @@ export function encodeVersion(): Operation {
   return { type: 'put', key: versionRange[0], value: Buffer.from(FORMAT_VERSION) }
 }
 
-/** Encodes the index of users with parked notifications. */
-export function encodeParkedIndex(user: string, hasParked: boolean): Operation {
-  const key = indexKey(parkedRange, user)
-  return hasParked ? { type: 'put', key, value: EMPTY } : { type: 'del', key }
-}
-
-/** Encodes the index of users by their nearest expiry or delivery, Unix milliseconds; 0: there is none. */
-export function encodeTimesIndex(user: string, at: number): Operation {
-  const key = indexKey(timesRange, user)
-  if (at === 0) return { type: 'del', key }
-  const value = Buffer.allocUnsafe(DOUBLE_BYTES)
-  value.writeDoubleBE(at)
-  return { type: 'put', key, value }
-}
-
-/** Returns the time of an entry of the index; 0 if it cannot be read. */
-export function decodeTime(value: Buffer | undefined): number {
-  return value?.length === DOUBLE_BYTES ? value.readDoubleBE() : 0
-}
-
 /** Encodes a damaged user without meta, which the step that follows writes: their entries are removed, and the parts that were kept are written. */
 export function encodeKeptParts(prefix: Buffer, state: UserState, damagedKeys: Buffer[]): Operation[] {
   const operations: Operation[] = damagedKeys.map((key) => ({ type: 'del', key }))
@@ -349,6 +354,8 @@ export function encodeKeptParts(prefix: Buffer, state: UserState, damagedKeys: B
   for (const parked of state.parked) put(numberKey(prefix, 'p', parked.no), encodeParked(parked))
   for (const scheduled of state.scheduled) put(numberKey(prefix, 'q', scheduled.no), encodeScheduled(scheduled))
   for (const [key, place] of state.keys) put(textKey(prefix, 'k', key), encodePlace(place))
+  for (const call of state.calls.values()) put(numberKey(prefix, 'r', call.no), encodeCall(call))
+  for (const [device, subscription] of state.subscriptions) put(textKey(prefix, 'u', device), encodeSubscription(subscription))
   return operations
 }
 
@@ -366,14 +373,18 @@ export function encodeRemoval(prefix: Buffer, state: UserState): Operation[] {
 }
 
 /** Returns the keys of everything of a user but meta. */
-function keysOf(prefix: Buffer, { answers, floor, keys, parked, rows, scheduled, states }: UserState): Buffer[] {
+function keysOf(prefix: Buffer, state: UserState): Buffer[] {
+  const { answers, calls, checks, floor, keys, parked, rows, scheduled, states, subscriptions } = state
   return [
     textKey(prefix, 'c'),
+    ...checks.map((check) => checkKey(prefix, check)),
     ...[...keys.keys()].map((key) => textKey(prefix, 'k', key)),
     ...rows.map((_row, index) => numberKey(prefix, 'l', floor + 1 + index)),
     ...[...answers.keys()].map((id) => textKey(prefix, 'o', id)),
     ...parked.map(({ no }) => numberKey(prefix, 'p', no)),
     ...scheduled.map(({ no }) => numberKey(prefix, 'q', no)),
-    ...[...states.keys()].map((id) => textKey(prefix, 's', id))
+    ...[...calls.keys()].map((no) => numberKey(prefix, 'r', no)),
+    ...[...states.keys()].map((id) => textKey(prefix, 's', id)),
+    ...[...subscriptions.keys()].map((device) => textKey(prefix, 'u', device))
   ]
 }

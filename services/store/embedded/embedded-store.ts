@@ -4,7 +4,6 @@ import { newEpoch, newId } from '../../ids.ts'
 import type { Position } from '../../protocol/index.ts'
 import { admit } from '../admit.ts'
 import { addAdvanced, advanceUsers, hasAdvanced } from '../advance-users.ts'
-import { nearestTime } from '../due.ts'
 import { INLINE_MAX, META_TTL_MS } from '../limits.ts'
 import { Machine } from '../machine.ts'
 import { Semaphore } from '../semaphore.ts'
@@ -38,8 +37,9 @@ import type {
 } from '../store.ts'
 import { StoreClock } from '../store-clock.ts'
 import type { CachedUser } from './cache.ts'
-import { encodeEffects, encodeKeptParts, encodeParkedIndex, encodeRemoval, encodeTimesIndex } from './codec.ts'
+import { encodeEffects, encodeKeptParts, encodeRemoval } from './codec.ts'
 import { openLevel } from './database.ts'
+import { EmbeddedOutbox } from './embedded-outbox.ts'
 import type { EmbeddedOptions } from './options.ts'
 import { ConnectionRegistry } from './registry.ts'
 import type { Session } from './session.ts'
@@ -64,6 +64,10 @@ const TOUCH_AFTER_MS = META_TTL_MS / 16
  * After a failed write the store is unavailable. `SessionKeeper` drops the states in memory and reopens the folder until a write succeeds.
  */
 export class EmbeddedStore implements Store {
+  readonly outbox = new EmbeddedOutbox({
+    carryOut: (user, run, grows) => this.#step(user, run, grows),
+    callers: (lane, limit) => this.#sessionFor(false).due.callers(lane, this.#clock(), limit)
+  })
   readonly #settings: StoreSettings
   readonly #upkeepMs: number
   readonly #clock: () => number
@@ -144,15 +148,17 @@ export class EmbeddedStore implements Store {
 
   async sweep(): Promise<SweepResult> {
     const now = this.#clock()
-    const users = this.#sessionFor(true).dueUsers(now, this.#settings.rateWindowMs)
+    const users = this.#sessionFor(true).due.users(now, this.#settings.rateWindowMs)
     const drain = async (user: string): Promise<AdvanceResult> => {
       const result = await this.advance(user)
+      const lanes = new Set(result.lanes)
       let last = result
-      while (hasAdvanced(last) && last.waiting > 0 && last.nextAt <= now) {
+      while (hasAdvanced(last) && last.nextAt > 0 && last.nextAt <= now) {
         last = await this.advance(user)
         addAdvanced(result, last)
+        for (const lane of last.lanes) lanes.add(lane)
       }
-      return { ...result, waiting: last.waiting, nextAt: last.nextAt }
+      return { ...result, waiting: last.waiting, nextAt: last.nextAt, lanes: [...lanes] }
     }
     return await advanceUsers(users, SWEEP_CONCURRENCY, drain)
   }
@@ -313,23 +319,16 @@ export class EmbeddedStore implements Store {
     if (untoldLoss !== undefined) machine.lose()
     const result = run(machine, entry)
     const { effects } = machine
-    const parked = state.parked.length > 0
-    const nearest = nearestTime(state)
-    if (effects.length > 0 || (this.#registry.has(user) && now - entry.touched > TOUCH_AFTER_MS)) {
+    const isWritten = effects.length > 0 || (this.#registry.has(user) && now - entry.touched > TOUCH_AFTER_MS)
+    const times = session.due.note(user, state, () => machine.nextRelease(), now, isWritten)
+    if (isWritten) {
       entry.touched = now
-      const operations = [...keptParts, ...encodeEffects(entry.prefix, before, entry, effects)]
+      const operations = [...keptParts, ...encodeEffects(entry.prefix, before, entry, effects), ...times]
       entry.untoldLoss = undefined
-      if (parked !== session.releaseAtByUser.has(user)) operations.push(encodeParkedIndex(user, parked))
-      if (nearest !== (session.expiryOrDeliveryAtByUser.get(user) ?? 0)) operations.push(encodeTimesIndex(user, nearest))
       entry.group = session.journal.add(operations)
       if (isConnected) this.#wakeLater(entry, appendedRows(before, effects))
       session.cache.resize(entry, sizeAfter(entry, effects))
     }
-    // 0 keeps a due notification due, also if the clock is set back later.
-    if (parked) session.releaseAtByUser.set(user, machine.nextRelease() <= now ? 0 : machine.nextRelease())
-    else session.releaseAtByUser.delete(user)
-    if (nearest > 0) session.expiryOrDeliveryAtByUser.set(user, nearest)
-    else session.expiryOrDeliveryAtByUser.delete(user)
     return result
   }
 
@@ -368,7 +367,7 @@ export class EmbeddedStore implements Store {
       const isRevocationKept = state.revokedBefore > 0 && state.revokedBefore + this.#settings.revocationTtlMs > this.#clock()
       const inUse =
         this.#registry.has(user) ||
-        state.parked.length + state.scheduled.length + state.rows.length > 0 ||
+        state.parked.length + state.scheduled.length + state.rows.length + state.calls.size > 0 ||
         entry.touched > idleSince ||
         isRevocationKept
       const { session } = this.#keeper

@@ -6,11 +6,10 @@ import {
   decodeAge,
   decodeDamage,
   encodeDamage,
-  encodeParkedIndex,
   encodeVersion,
   FORMAT_VERSION,
   numberRange,
-  PREVIOUS_VERSION,
+  PREVIOUS_VERSIONS,
   userOf,
   userRange,
   usersRange,
@@ -18,6 +17,7 @@ import {
 } from './codec.ts'
 import { CommitCounter, readCommits } from './commits.ts'
 import { type Database, isCorruption, type OpenDatabase, REMEDY } from './database.ts'
+import { encodeParkedIndex } from './index-codec.ts'
 import { checkLogs, checkTables, type FileDamage, filesOf, tableBytes, tablesOf } from './level-files.ts'
 import { upgradeFrom1 } from './upgrade.ts'
 
@@ -108,7 +108,7 @@ async function refuseWithoutCurrent(folder: string, counted: number | undefined)
 async function upgradeFormat(raw: Database, folder: string): Promise<void> {
   const version = (await raw.range(...versionRange, 1))[0]?.[1].toString()
   if (version === '1') await upgradeFrom1(raw)
-  else if (version !== undefined && version !== PREVIOUS_VERSION && version !== FORMAT_VERSION) {
+  else if (version !== undefined && !PREVIOUS_VERSIONS.includes(version) && version !== FORMAT_VERSION) {
     throw new StoreUnusable(`The data folder ${folder} has format ${version}; this version of Belfry reads format ${FORMAT_VERSION}`)
   }
   await raw.write([encodeVersion()])

@@ -1,4 +1,6 @@
-import { NO_OPTIONS, type Options, type Parked, type Scheduled } from '../state.ts'
+import { NO_OPTIONS, type Options, optionsOf } from '../options.ts'
+import type { ReachRule } from '../reach-rule.ts'
+import type { Parked, Scheduled } from '../state.ts'
 
 /** Bytes of a number that is stored as a double. */
 export const DOUBLE_BYTES = 8
@@ -14,10 +16,13 @@ interface RowWithOptions {
   row: Buffer
 }
 
+/** The level and the options of a notification. The rules are there only if it has one. */
+type StoredOptions = [number, number, string, string[], (false | ReachRule | null)?, (ReachRule | null)?]
+
 /** Encodes a row. If it has a level or options, they stand before it: 0x01 | length (2 bytes) | JSON of the level and the options. */
 export function encodeRow({ level, options, row }: RowWithOptions): Buffer {
   if (level === 0 && options === NO_OPTIONS) return row
-  const json = JSON.stringify([level, options.expiresAt, options.collapseKey, options.actions])
+  const json = JSON.stringify(listOf(level, options))
   const length = Buffer.byteLength(json)
   const value = Buffer.allocUnsafe(HEAD_BYTES + length + row.length)
   value[0] = OPTIONS_MARK
@@ -30,9 +35,15 @@ export function encodeRow({ level, options, row }: RowWithOptions): Buffer {
 export function decodeRow(value: Buffer): RowWithOptions {
   if (value[0] !== OPTIONS_MARK) return { level: 0, options: NO_OPTIONS, row: value }
   const end = HEAD_BYTES + value.readUInt16BE(1)
-  const [level, expiresAt, collapseKey, actions] = JSON.parse(value.toString('utf8', HEAD_BYTES, end)) as [number, number, string, string[]]
-  const isPlain = expiresAt === 0 && collapseKey === '' && actions.length === 0
-  return { level, options: isPlain ? NO_OPTIONS : { expiresAt, collapseKey, actions }, row: value.subarray(end) }
+  const json = value.toString('utf8', HEAD_BYTES, end)
+  const [level, expiresAt, collapseKey, actions, push, fallback] = JSON.parse(json) as StoredOptions
+  const rules = { ...(push != null && { push }), ...(fallback != null && { fallback }) }
+  return { level, options: optionsOf({ expiresAt, collapseKey, actions, ...rules }), row: value.subarray(end) }
+}
+
+function listOf(level: number, { expiresAt, collapseKey, actions, push, fallback }: Options): StoredOptions {
+  const isCommon = push === undefined && fallback === undefined
+  return isCommon ? [level, expiresAt, collapseKey, actions] : [level, expiresAt, collapseKey, actions, push ?? null, fallback ?? null]
 }
 
 /** Encodes a parked notification: half-life (8 bytes, a double) | row with its options. */

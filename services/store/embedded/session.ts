@@ -1,19 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { errors } from '../../errors.ts'
 import { Cache, type CachedUser } from './cache.ts'
-import {
-  type DamageRecord,
-  decodeTime,
-  decodeUser,
-  encodeRangeEnds,
-  parkedRange,
-  secretKey,
-  timesRange,
-  userOfIndexKey,
-  userPrefix,
-  userRange
-} from './codec.ts'
+import { type DamageRecord, decodeUser, encodeRangeEnds, secretKey, userPrefix, userRange } from './codec.ts'
 import { type CheckedEntry, isCorruption, type Operation } from './database.ts'
+import { DueUsers } from './due-users.ts'
 import { Journal } from './journal.ts'
 import { sizeOf } from './size.ts'
 
@@ -46,16 +36,14 @@ export class Session {
   readonly journal: Journal
   readonly cache: Cache
   readonly generation: number
-  /** Time of the next release by user, of users with parked notifications, Unix milliseconds; 0: now, or not known yet. */
-  readonly releaseAtByUser = new Map<string, number>()
-  /** Time of the next expiry or delivery by user, of users who have one, Unix milliseconds; 0: not known yet. */
-  readonly expiryOrDeliveryAtByUser = new Map<string, number>()
+  readonly due: DueUsers
   readonly #options: SessionOptions
   readonly #loadByUser = new Map<string, Promise<void>>()
   readonly #secretByName = new Map<string, Promise<Buffer>>()
 
-  private constructor(options: SessionOptions) {
+  private constructor(options: SessionOptions, due: DueUsers) {
     this.#options = options
+    this.due = due
     this.database = options.database
     this.generation = options.damage?.generation ?? 0
     this.journal = new Journal(options.database, (cause) => options.onFailure(cause))
@@ -63,11 +51,7 @@ export class Session {
   }
 
   static async open(options: SessionOptions): Promise<Session> {
-    const session = new Session(options)
-    for (const [key] of await options.database.range(...parkedRange)) session.releaseAtByUser.set(userOfIndexKey(key), 0)
-    for (const [key, value] of await options.database.range(...timesRange))
-      session.expiryOrDeliveryAtByUser.set(userOfIndexKey(key), decodeTime(value))
-    return session
+    return new Session(options, await DueUsers.load(options.database))
   }
 
   /** Loads a user into the cache. Concurrent calls for one user share one read. */
@@ -82,16 +66,6 @@ export class Session {
       const cached = this.cache.get(user)
       if (cached !== undefined) return cached
     }
-  }
-
-  /** Returns the users for whom a release, an expiry or a delivery is due. */
-  dueUsers(now: number, rateWindowMs: number): string[] {
-    const users = new Set<string>()
-    // The next release is due within a window. A time beyond it was noted before the clock was set back, or under a longer window.
-    const windowEnd = now + rateWindowMs
-    for (const [user, dueAt] of this.releaseAtByUser) if (dueAt <= now || dueAt > windowEnd) users.add(user)
-    for (const [user, at] of this.expiryOrDeliveryAtByUser) if (at <= now) users.add(user)
-    return [...users]
   }
 
   /**

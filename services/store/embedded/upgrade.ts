@@ -1,6 +1,7 @@
 import { KEY_LENGTH } from '../../ids.ts'
+import { NO_OPTIONS } from '../options.ts'
 import { digestIn, NO_TAG, rowId, rowId8, rowKind } from '../row.ts'
-import { type KeyPlace, NO_OPTIONS, type Parked } from '../state.ts'
+import type { KeyPlace, Parked } from '../state.ts'
 import { seal } from './checksum.ts'
 import { encodePlace, userRange } from './codec.ts'
 import type { Database, Operation } from './database.ts'

@@ -1,4 +1,4 @@
-import { emptyState, evolve, type KeyPlace, type Parked, type UserState } from '../state.ts'
+import { emptyState, evolve, type KeyPlace, type UserState } from '../state.ts'
 import type { CheckedEntry } from './database.ts'
 
 /** The numbers of a user's entries, which meta holds so that a missing entry is noticed. */
@@ -12,9 +12,13 @@ export interface Counts {
   answers: number
   scheduled: number
   scheduledNos: number
+  calls: number
+  callNos: number
+  subscriptions: number
+  checks: number
 }
 
-export function countsOf({ parked, states, keys, options, answers, scheduled }: UserState): Counts {
+export function countsOf({ parked, states, keys, options, answers, scheduled, calls, subscriptions, checks }: UserState): Counts {
   return {
     parked: parked.length,
     parkedNos: sumOfTurns(parked),
@@ -23,11 +27,15 @@ export function countsOf({ parked, states, keys, options, answers, scheduled }: 
     options: options.size,
     answers: answers.size,
     scheduled: scheduled.length,
-    scheduledNos: sumOfTurns(scheduled)
+    scheduledNos: sumOfTurns(scheduled),
+    calls: calls.size,
+    callNos: sumOfTurns(calls.values()),
+    subscriptions: subscriptions.size,
+    checks: checks.length
   }
 }
 
-function sumOfTurns(waiting: Parked[]): number {
+function sumOfTurns(waiting: Iterable<{ no: number }>): number {
   let sum = 0
   for (const { no } of waiting) sum += no
   return sum
@@ -52,20 +60,20 @@ interface ReadParts {
 
 /**
  * Compares the entries of a user with the counts in meta. If the user is damaged, the log starts afresh, and the state keeps only parts that do
- * not depend on others: cursors, the revocation of tokens, parked and scheduled notifications.
+ * not depend on others: cursors, the revocation of tokens, parked and scheduled notifications, calls and push subscriptions.
  *
  * Lost cursors alone are no damage: a device without one starts at the oldest row, which repeats rows and skips none.
  */
 export function damageIn(state: UserState, parts: ReadParts): UserDamage | undefined {
   const reason = reasonOf(state, parts)
   if (reason === '') return undefined
-  const { cursors, parked, scheduled, parkNo, revokedBefore, lastMs } = state
+  const { cursors, parked, scheduled, parkNo, revokedBefore, lastMs, calls, subscriptions } = state
   const isKept = (place: KeyPlace): boolean => {
     const waiting = place.in === 'parked' ? parked : place.in === 'scheduled' ? scheduled : []
     return waiting.some(({ no }) => no === place.at)
   }
   const keys = new Map([...state.keys].filter(([, place]) => isKept(place)))
-  Object.assign(state, emptyState(), { cursors, parkNo, revokedBefore, lastMs, keys })
+  Object.assign(state, emptyState(), { cursors, parkNo, revokedBefore, lastMs, keys, calls, subscriptions })
   for (const entry of parked) evolve(state, { type: 'park', parked: entry })
   for (const entry of scheduled) evolve(state, { type: 'schedule', scheduled: entry })
   return { reason, keys: parts.entries.map(([key]) => key) }

@@ -8,7 +8,7 @@ export const ALL_BUCKETS: readonly number[] = Array.from({ length: BUCKETS }, (_
 /** Number of slots of a Redis Cluster. */
 export const SLOTS = 16_384
 
-/** Kinds of a user's keys, by their names in the Lua scripts: `<stem><kind>:<user>`. `lua/prelude-load.lua` and `lua/prelude-options.lua` explain the values. */
+/** Kinds of a user's keys, by their names in the Lua scripts: `<stem><kind>:<user>`. The preludes in `lua/` explain the values. */
 const USER_KINDS = {
   META: 'm',
   LOG: 'l',
@@ -21,11 +21,15 @@ const USER_KINDS = {
   OPTIONS: 'o',
   SCHEDULED: 'd',
   EXPIRIES: 't',
+  CHECKS: 'g',
+  CALLS: 'a',
+  CALL_TIMES: 'e',
+  SUBSCRIPTIONS: 'p',
   KICKS: 'k'
 } as const
 
 /** Kinds of a bucket's keys, by their names in the Lua scripts: `<stem><kind>`. */
-const BUCKET_KINDS = { DUE: 'due', TIMES: 'times', COUNTERS: 'w' } as const
+const BUCKET_KINDS = { DUE: 'due', TIMES: 'times', COUNTERS: 'w', CALLERS: 'calls' } as const
 
 type BucketKey = keyof typeof BUCKET_KINDS
 export type UserKey = keyof typeof USER_KINDS | BucketKey
@@ -61,11 +65,12 @@ export class Keys {
   readonly counters: readonly string[]
   /** By bucket: the key of the index of users by the time of their next release. */
   readonly due: readonly string[]
-  /** By bucket: the key of the index of users by the time of their next expiry or delivery. */
+  /** By bucket: the key of the index of users by the time of their next expiry, delivery or check. */
   readonly times: readonly string[]
   /** Pattern that matches the registries of all users. */
   readonly registries: string
   readonly #stems: readonly string[]
+  readonly #callersByLane = new Map<string, readonly string[]>()
   readonly #prefix: string
 
   constructor(prefix: string) {
@@ -93,6 +98,16 @@ export class Keys {
   /** Returns the keys with these names of a bucket, in the order of the names. */
   ofBucket(bucket: number, names: readonly BucketKey[]): string[] {
     return names.map((name) => `${this.#stems[bucket]}${KEY_KINDS[name]}`)
+  }
+
+  /** By bucket: the key of the index of users by the time of their next call in a lane. */
+  callers(lane: string): readonly string[] {
+    let keys = this.#callersByLane.get(lane)
+    if (keys === undefined) {
+      keys = this.#stems.map((stem) => `${stem}${KEY_KINDS.CALLERS}:${lane}`)
+      this.#callersByLane.set(lane, keys)
+    }
+    return keys
   }
 
   /** Returns the beginning of the keys of a user and of the user's bucket. */

@@ -18,6 +18,7 @@ import type {
   InboxQuery,
   MarkCommand,
   MarkResult,
+  Outbox,
   PublishCommand,
   PublishOptions,
   PublishResult,
@@ -40,6 +41,7 @@ import { CommandNotSent } from './command-not-sent.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { ALL_BUCKETS, bucketOf, Keys, slotOfUser } from './keys.ts'
 import { ADVANCES, type Master } from './master.ts'
+import { RedisOutbox } from './redis-outbox.ts'
 import { Registrations } from './registrations.ts'
 import {
   advanceResult,
@@ -57,6 +59,7 @@ import { number, type Reply, text } from './reply.ts'
 import { Room } from './room.ts'
 import { ScriptBatcher } from './script-batcher.ts'
 import { type Args, type BatchScript, fieldsOf, type LogScript, type OwnArgs, scripts } from './script-table.ts'
+import { ruleText } from './script-texts.ts'
 
 /** Batches are sent only where one master owns every slot. */
 const ANY_SLOT = 0
@@ -75,6 +78,7 @@ const SECRET_BYTES = 32
 
 /** The store of any number of nodes that share a Redis. Each method is one script there. */
 export class RedisStore implements Store {
+  readonly outbox: Outbox
   readonly #settings: StoreSettings
   readonly #log: RedisStoreOptions['log']
   readonly #keys: Keys
@@ -97,6 +101,11 @@ export class RedisStore implements Store {
     this.#log = options.log
     this.#keys = new Keys(options.keyPrefix)
     this.#availability = new Availability(settings, options, this.#keys)
+    this.outbox = new RedisOutbox(this.#keys, {
+      step: (name, user, args) => this.#step(name, user, args),
+      share: () => this.#mapErrors(() => this.#shareOfBuckets()),
+      dueUsers: (keys, buckets, overdueMs, maxUsers) => this.#dueUsers(keys, buckets, overdueMs, maxUsers)
+    })
     const onCounted = (bucket: number, counter: number): void => this.#housekeeping?.wakeups.note(bucket, counter)
     this.#registrations = new Registrations(this.#availability, this.#keys, onCounted)
     if (options.clusterNodes !== undefined) return
@@ -169,8 +178,11 @@ export class RedisStore implements Store {
     const others = new Set(ALL_BUCKETS.filter((bucket) => !mine.has(bucket)))
     const users = new Set<string>()
     for (const index of ['due', 'times'] as const) {
-      for (const user of await this.#dueUsers(index, mine, 0)) users.add(user)
-      for (const user of await this.#dueUsers(index, others, OVERDUE_MS[index])) users.add(user)
+      // The next release is at most one window from now.
+      const horizonMs = index === 'due' ? this.#settings.rateWindowMs : ''
+      const keys = this.#keys[index]
+      for (const user of await this.#dueUsers(keys, mine, 0, SWEEP_BATCH, horizonMs)) users.add(user)
+      for (const user of await this.#dueUsers(keys, others, OVERDUE_MS[index], SWEEP_BATCH, horizonMs)) users.add(user)
     }
     return await advanceUsers([...users], ADVANCES, (user) => this.advance(user))
   }
@@ -282,12 +294,16 @@ export class RedisStore implements Store {
     return { silentMs: await this.#mapErrors(() => this.#housekeeping?.nodes.silence(others) ?? Promise.resolve(0)) }
   }
 
-  /** Finds the users of these buckets whose time in the index is overdue for so long. */
-  async #dueUsers(index: 'due' | 'times', buckets: ReadonlySet<number>, overdueMs: number): Promise<string[]> {
-    const args = { clock: this.#settings.clock?.() ?? '', maxUsers: SWEEP_BATCH, overdueMs }
-    // The next release is at most one window from now.
-    const horizonMs = index === 'due' ? this.#settings.rateWindowMs : ''
-    return (await this.#mapErrors(() => this.#availability.dueUsers(index, buckets, { ...args, horizonMs }))).map(text)
+  /** Finds the users of these buckets whose time in an index, whose keys are given by bucket, is overdue for so long. */
+  async #dueUsers(
+    keys: readonly string[],
+    buckets: ReadonlySet<number>,
+    overdueMs: number,
+    maxUsers: number,
+    horizonMs: number | '' = ''
+  ): Promise<string[]> {
+    const args = { clock: this.#settings.clock?.() ?? '', maxUsers, overdueMs, horizonMs }
+    return (await this.#mapErrors(() => this.#availability.dueUsers(keys, buckets, args))).map(text)
   }
 
   #step<Name extends LogScript>(name: Name, user: string, args: OwnArgs<Name>): Promise<Reply> {
@@ -332,8 +348,11 @@ export class RedisStore implements Store {
 /** Returns the argument `options` of `publish-full.lua`. */
 function optionsText(options: PublishOptions | undefined): string {
   if (options === undefined) return ''
-  const { level = 0, expiresAt = 0, deliverAt = 0, actions = [], collapseKey = '' } = options
-  return `${expiresAt} ${deliverAt} ${actions.join(',') || '.'} ${collapseKey} ${level}`
+  const { level = 0, expiresAt = 0, deliverAt = 0, actions = [], collapseKey = '', push, fallback } = options
+  const common = `${expiresAt} ${deliverAt} ${actions.join(',') || '.'} ${collapseKey} ${level}`
+  if (push === undefined && fallback === undefined) return common
+  const pushText = push === undefined ? '.' : push === false ? '-' : ruleText(push)
+  return `*${pushText} ${fallback === undefined ? '.' : ruleText(fallback)} ${common}`
 }
 
 /** Returns the arguments of `inbox.lua`. An empty list is not the same as no list: the words for it match nothing. */

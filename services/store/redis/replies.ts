@@ -19,10 +19,18 @@ import { bytes, list, number, type Reply, text } from './reply.ts'
 
 /** Reads the line that `publish-full` and `publish-usual` reply with. */
 export function publishResult(line: string): PublishResult {
-  const [status = '', a = '', b = '', c = '', d = '', e = ''] = line.split(' ')
+  const [status = '', a = '', b = '', c = '', d = '', e = '', f = ''] = line.split(' ')
   switch (status) {
     case 'accepted':
-      return { status: 'accepted', epoch: a, offset: Number(b), id8: e, nodes: Number(c), replayed: d === '1' }
+      return {
+        status: 'accepted',
+        epoch: a,
+        offset: Number(b),
+        id8: e,
+        nodes: Number(c),
+        replayed: d === '1',
+        ...(f !== '' && { checkAt: Number(f) })
+      }
     case 'parked':
       return { status: 'parked', releaseAt: Number(a), replayed: b === '1' }
     case 'recalled':
@@ -116,15 +124,10 @@ export function answerResult(reply: Reply): AnswerResult {
 }
 
 export function advanceResult(reply: Reply): AdvanceResult {
-  const [released, folded, delivered, expired, waiting, nextAt] = list(reply).map(number) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number
-  ]
-  return { released, folded, delivered, expired, waiting, nextAt }
+  const [counts, lanes] = list(reply)
+  const [released = 0, folded = 0, delivered = 0, expired = 0, checked = 0, called = 0, dropped = 0, waiting = 0, nextAt = 0] =
+    list(counts).map(number)
+  return { released, folded, delivered, expired, checked, called, dropped, waiting, nextAt, lanes: list(lanes).map(text) }
 }
 
 export function scheduledPage(reply: Reply): ScheduledPage {

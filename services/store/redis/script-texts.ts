@@ -1,19 +1,23 @@
 import { readFileSync } from 'node:fs'
 import {
+  CHECK_BATCH,
   COALESCE_EVERY,
   DELIVER_BATCH,
   FOLD_AFTER_HALF_LIVES,
   FORGET_EVERY,
   IDEMPOTENCY_WINDOW,
   INLINE_MAX,
+  LEASE_MS,
+  MAX_CALLS,
   MAX_DEVICES,
   MAX_FENCE,
+  MAX_SUBSCRIPTIONS,
   META_TTL_MS,
   RELEASE_BATCH
 } from '../limits.ts'
 import { changesBound } from '../retention.ts'
 import { COUNT_ID, LOST_ID, NO_TAG } from '../row.ts'
-import type { StoreSettings } from '../store.ts'
+import type { ReachRule, StoreSettings, WebhookEvent } from '../store.ts'
 import { isBucketKey, KEY_KINDS, type UserKey } from './keys.ts'
 import { type BatchScript, fieldsOf, type ScriptName, scriptOf, scripts } from './script-table.ts'
 
@@ -29,6 +33,7 @@ const LOG_PRELUDE = [
   'prelude-load',
   'prelude-options',
   'prelude-unread',
+  'prelude-outbox',
   'prelude',
   'prelude-moves'
 ]
@@ -149,9 +154,33 @@ function constantsOf(settings: StoreSettings): Constants {
     RELEASE_BATCH,
     DELIVER_BATCH,
     MAX_FENCE,
+    CHECK_BATCH,
+    MAX_SUBSCRIPTIONS,
+    LEASE_MS,
+    OUTBOX: outboxConstants(settings),
     INLINE_MAX,
     LOST_ID: `'${LOST_ID}'`,
     COUNT_ID: `'${COUNT_ID}'`,
     NO_TAG: `'${NO_TAG}'`
   }
+}
+
+/** Returns a rule as the scripts read it: milliseconds, and the first letter of the condition. */
+export function ruleText({ afterMs, unless }: ReachRule): string {
+  return `${afterMs}${unless.charAt(0)}`
+}
+
+/** Returns a Lua table of the constants that `prelude-outbox.lua` uses: one local of the few that a Lua chunk may have. */
+function outboxConstants({ push, webhookEvents = [] }: StoreSettings): string {
+  const kinds = (['META', 'CHECKS', 'CALLS', 'CALL_TIMES', 'SUBSCRIPTIONS', 'CALLERS'] as const).map(
+    (name) => `${name} = '${KEY_KINDS[name]}'`
+  )
+  const tells = (event: WebhookEvent): boolean => webhookEvents.includes(event)
+  const events = [
+    `TELLS_FALLBACKS = ${tells('notification.fallback')}`,
+    `TELLS_ANSWERS = ${tells('notification.answered')}`,
+    `TELLS_EXPIRIES = ${tells('notification.expired')}`
+  ]
+  const others = [`PUSH_RULE = '${push === undefined ? '' : ruleText(push)}'`, `MAX_CALLS = ${MAX_CALLS}`]
+  return `{ ${[...kinds, ...events, ...others].join(', ')} }`
 }

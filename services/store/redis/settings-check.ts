@@ -14,7 +14,9 @@ const VARIABLES: Record<keyof Compared, string> = {
   retentionMs: 'RETENTION_SECONDS',
   maxEntries: 'LOG_MAX_ENTRIES',
   maxConnections: 'MAX_CONNECTIONS_PER_USER',
-  revocationTtlMs: 'MAX_TOKEN_LIFETIME'
+  revocationTtlMs: 'MAX_TOKEN_LIFETIME',
+  push: 'PUSH_AFTER_SECONDS, PUSH_UNLESS or the VAPID keys:',
+  webhookEvents: 'WEBHOOK_EVENTS or WEBHOOK_URL:'
 }
 
 /**
@@ -61,7 +63,9 @@ export class SettingsCheck {
   }
 
   #differences(theirs: Compared): string {
-    const names = (Object.keys(VARIABLES) as (keyof Compared)[]).filter((name) => theirs[name] !== this.#settings[name])
+    const names = (Object.keys(VARIABLES) as (keyof Compared)[]).filter(
+      (name) => JSON.stringify(theirs[name]) !== JSON.stringify(this.#settings[name])
+    )
     return names.map((name) => `${VARIABLES[name]} ${displayed(name, theirs)} (here ${displayed(name, this.#settings)})`).join(', ')
   }
 }
@@ -70,6 +74,6 @@ function encode(settings: StoreSettings): string {
   return JSON.stringify(Object.fromEntries((Object.keys(VARIABLES) as (keyof Compared)[]).map((name) => [name, settings[name]])))
 }
 
-function displayed(name: keyof Compared, settings: Compared): number {
-  return name === 'retentionMs' ? settings.retentionMs / 1000 : settings[name]
+function displayed(name: keyof Compared, settings: Compared): string {
+  return name === 'retentionMs' ? String(settings.retentionMs / 1000) : (JSON.stringify(settings[name]) ?? 'none')
 }

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Advances a user: delivers the scheduled notifications that are due, then releases parked ones within the rate. Parked notifications that are
--- many half-lives old are folded into digests. Loading has removed the expired ones before.
--- Returns {released, folded, delivered, expired, still waiting, next at}
+-- Advances a user: delivers the scheduled notifications that are due, releases parked ones within the rate, then carries out the checks that are
+-- due. Parked notifications that are many half-lives old are folded into digests. Loading has removed the expired ones before.
+-- Returns {{released, folded, delivered, expired, checked, called, dropped, still waiting, next at}, {lane of a call, ...}}
 
 -- Parked notifications read so far, in order of release, and how many of them were taken.
 local loaded, taken = {}, 0
@@ -81,10 +81,36 @@ while parked > 0 and free_slots() > 0 and released < RELEASE_BATCH do
   released = released + 1
 end
 if taken > 0 then redis.call('ZREMRANGEBYRANK', PARKED, 0, taken - 1) end
+
+-- Carries out a check: makes the calls if nobody has looked at the notification.
+local function check(member)
+  local kind, unless, offset = string.sub(member, 1, 1), string.sub(member, 2, 2), tonumber(string.sub(member, 3))
+  local id = id_of(row_at(offset))
+  if Outbox.is_looked_at(id, offset, unless) then return end
+  if kind == 'f' then return Outbox.call('webhook', 'notification.fallback', id, offset, unless, '') end
+  local devices, lanes = {}, {}
+  local subscriptions = Outbox.mode == '2' and redis.call('HGETALL', Outbox.key(OUTBOX.SUBSCRIPTIONS)) or {}
+  for i = 1, #subscriptions, 2 do
+    devices[#devices + 1] = subscriptions[i]
+    lanes[subscriptions[i]] = string.match(subscriptions[i + 1], '^[^ ]+')
+  end
+  table.sort(devices, is_before)
+  for _, device in ipairs(devices) do Outbox.call(lanes[device], 'push', id, offset, unless, device) end
+end
+
+local checked = 0
+if Outbox.mode ~= '0' then
+  local checks = Outbox.key(OUTBOX.CHECKS)
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', checks, '-inf', int(wall), 'LIMIT', 0, CHECK_BATCH)) do
+    redis.call('ZREM', checks, member)
+    check(member)
+    checked, times_changed, Outbox.is_less = checked + 1, true, true
+  end
+end
 note_release()
 save()
 
--- Returns when the next release, delivery or expiry is due; 0 if there is none. A delivery that waits for room among the parked is next when
+-- Returns when the next release, delivery, expiry or check is due; 0 if there is none. A delivery that waits for room among the parked is next when
 -- one of them is released.
 local function next_time()
   local release = parked == 0 and 0 or release_at(0)
@@ -92,10 +118,12 @@ local function next_time()
   if time ~= 0 and time <= wall and parked >= PARKED_MAX then
     local expiry = redis.call('ZRANGE', EXPIRIES, 0, 0, 'WITHSCORES')[2]
     local delivery = redis.call('ZRANGEBYSCORE', SCHEDULED, '(' .. int(wall), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
-    time = math.min(tonumber(expiry or delivery or 0), tonumber(delivery or expiry or 0))
+    local nearest = math.min(tonumber(expiry) or math.huge, tonumber(delivery) or math.huge, Outbox.next_check() or math.huge)
+    time = nearest == math.huge and 0 or nearest
   end
   return release > 0 and time > 0 and math.min(release, time) or release + time
 end
 
 local scheduled = nearest_at == 0 and 0 or redis.call('ZCARD', SCHEDULED)
-return { released, folded, delivered, expired, parked + scheduled, next_time() }
+local counts = { released, folded, delivered, expired, checked, Outbox.called, Outbox.dropped, parked + scheduled, next_time() }
+return { counts, Outbox.lane_names() }

@@ -31,6 +31,11 @@ local function answer()
     redis.call('PEXPIRE', STATES, META_TTL_MS, 'NX')
   end
   append('a', row_id, answered_tail(id, action, int(now), device_json, Unread.counts()))
+  Outbox.cancel_checks(options.offset)
+  if OUTBOX.TELLS_ANSWERS then
+    local data = '{"id":"' .. id .. '","action":"' .. action .. '","answeredAt":' .. int(now) .. ',"deviceId":' .. device_json .. '}'
+    Outbox.call('webhook', 'notification.answered', id, options.offset, '-', data)
+  end
   return { 'answered', text, 0 }
 end
 

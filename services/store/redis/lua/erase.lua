@@ -12,6 +12,7 @@ for i = 1, #registered, 2 do
   if tell(registered[i], REGISTRY, COUNTERS, 'k', head, reason) then told = told + tonumber(string.match(registered[i + 1], '^%d+')) end
 end
 redis.call('DEL', META, LOG, STATES, KEYED, PARKED, CURSORS, REGISTRY, BODIES, OPTIONS, SCHEDULED, EXPIRIES, KICKS)
+Outbox.clear()
 redis.call('ZREM', DUE, user)
 redis.call('ZREM', TIMES, user)
 redis.call('HSET', META, 'r', int(revoked))

@@ -85,6 +85,7 @@ local function retract_at(offset, row, key, reason, row_id)
   remove_state(id)
   redis.call('LSET', LOG, offset - floor - 1, rewritten(row, 'x', ''))
   changes = changes + 1
+  Outbox.cancel_checks(offset)
   Options.remove({ [id] = offset }, { [id] = key })
   append('r', row_id, retraction_tail(offset, id, reason, Unread.counts(), key))
 end
@@ -98,17 +99,20 @@ local function retract_row(id, reason, row_id)
   return 'retracted'
 end
 
--- Appends a notification, for which make_room made room. It replaces the one with the same collapse key. Returns how many nodes were woken.
+-- Appends a notification, for which make_room made room. It replaces the one with the same collapse key. Returns how many nodes were
+-- woken, and the time of its first check, or nil.
 local function append_notification(id, tail, accepted)
   local key = accepted.collapse_key
   local old = key ~= '' and has_options and redis.call('HGET', OPTIONS, 'l' .. key)
   local woken = append('n', id, old and replacing_tail(collapsed_id(old), tail) or tail)
   Options.add(id, accepted)
-  if not old then return woken end
-  remove_state(collapsed_id(old))
-  if empty_replaced(LOG, OPTIONS, EXPIRIES, floor, old, key) ~= '0' then times_changed = true end
-  changes = changes + 1
-  return woken
+  if old then
+    remove_state(collapsed_id(old))
+    Outbox.cancel_checks(tonumber(string.match(old, '^%d+', 42)))
+    if empty_replaced(LOG, OPTIONS, EXPIRIES, floor, old, key) ~= '0' then times_changed = true end
+    changes = changes + 1
+  end
+  return woken, Outbox.add_checks(top, accepted.push, accepted.fallback)
 end
 
 local function must_park()
@@ -211,9 +215,26 @@ if nearest_at ~= 0 and nearest_at <= wall then
     return true
   end
 
+  -- Returns what is told of the expiry of a notification, its id and its offset; nil if nothing is told.
+  local function data_of(kind, rest)
+    local row, offset = nil, 0
+    if kind == 'l' then
+      offset = tonumber(string.sub(rest, 1, 12))
+      row = not Outbox.is_received(offset) and row_at(offset)
+    else
+      local member
+      if kind == 'p' then member = Waiting.parked_with_score(rest) else member = Waiting.scheduled_with_turn(rest) end
+      row = member and Waiting.decode(member).row
+    end
+    if not row or kind_of(row) ~= 'n' then return nil end
+    return Outbox.expiry_data(id_of(row), row), id_of(row), offset
+  end
+
   times_changed = true
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', EXPIRIES, '-inf', int(wall))) do
     local kind, rest, done = string.sub(member, 1, 1), string.sub(member, 2), nil
+    local data, id, offset
+    if OUTBOX.TELLS_EXPIRIES then data, id, offset = data_of(kind, rest) end
     if kind == 'l' then
       done = expire_in_log(tonumber(string.sub(rest, 1, 12)), string.sub(rest, 13))
     else
@@ -221,5 +242,6 @@ if nearest_at ~= 0 and nearest_at <= wall then
     end
     if done then expired = expired + 1 else redis.call('ZREM', EXPIRIES, member) end
     if kind == 'p' and done then note_release() end
+    if done and data then Outbox.call('webhook', 'notification.expired', id, offset, '-', data) end
   end
 end

@@ -6,7 +6,7 @@
 --                 | 'a<id>' -> its answer, '<answered at> <action> <device>'
 -- @key SCHEDULED  zset: a waiting notification, whose number has 12 digits -> time of delivery
 -- @key EXPIRIES   zset: 'l<offset, 12 digits><collapse key>' | 'p<score in PARKED>' | 's<turn in SCHEDULED>' -> time of expiry
--- @key TIMES      zset of the bucket: user -> the nearest time in EXPIRIES or SCHEDULED
+-- @key TIMES      zset of the bucket: user -> the nearest time in EXPIRIES, SCHEDULED or CHECKS
 --
 -- 'i<id>' is '<offset> <expires at> <actions, joined by commas> <collapse key>'. 'l<collapse key>' is '<the row without kind and tail><offset>
 -- <expires at> <a if it has actions, else .>', so that a notification is replaced without reading its row.
@@ -18,13 +18,20 @@ local Waiting = { LEVEL_WEIGHT = 1000000000000 }
 -- Functions for the fields of OPTIONS.
 local Options = {}
 
--- Decodes a member of PARKED or SCHEDULED: '<number> <half-life> [+<level> <expires at> <actions> <length of the key> <key> ]<row>'.
+-- Decodes a member of PARKED or SCHEDULED: '<number> <half-life> [*<push> <fallback> ][+<level> <expires at> <actions> <length of the key>
+-- <key> ]<row>'. For push and fallback see Outbox.add_checks.
 function Waiting.decode(member)
   local no, half_life, rest = string.match(member, '^(%d+) ([^ ]+) (.*)$')
   local waiting = {
     member = member, no = tonumber(no), half_life = half_life, row = rest,
-    level = 0, expires_at = 0, actions = '.', collapse_key = ''
+    level = 0, expires_at = 0, actions = '.', collapse_key = '', push = '.', fallback = '.'
   }
+  if string.sub(rest, 1, 1) == '*' then
+    local push, fallback, from = string.match(rest, '^%*([^ ]+) ([^ ]+) ()')
+    waiting.push, waiting.fallback = push, fallback
+    rest = string.sub(rest, from)
+    waiting.row = rest
+  end
   if string.sub(rest, 1, 1) == '+' then
     local level, expires_at, actions, length, from = string.match(rest, '^%+(%-?%d+) (%d+) ([^ ]+) (%d+) ()')
     waiting.level, waiting.expires_at, waiting.actions = tonumber(level), tonumber(expires_at), actions
@@ -42,6 +49,7 @@ end
 -- Encodes a member of PARKED or SCHEDULED. `no` is its number as text.
 function Waiting.encode(no, waiting, row)
   local head = no .. ' ' .. waiting.half_life .. ' '
+  if waiting.push ~= '.' or waiting.fallback ~= '.' then head = head .. '*' .. waiting.push .. ' ' .. waiting.fallback .. ' ' end
   if waiting.level == 0 and not Waiting.has_options(waiting) then return head .. row end
   local key = waiting.collapse_key
   return head .. '+' .. waiting.level .. ' ' .. int(waiting.expires_at) .. ' ' .. waiting.actions .. ' ' .. #key .. ' ' .. key .. ' ' .. row

@@ -51,15 +51,17 @@ local function replacing_tail(replaced, tail)
   return '"replaces":"' .. replaced .. '",' .. tail
 end
 
--- Writes the time of a user's next expiry or delivery to the index of their bucket, and returns it; '0' if there is none.
-local function note_nearest(expiries, scheduled, times, user)
+-- Writes the time of a user's next expiry, delivery or check to the index of their bucket, and returns it; '0' if there is none. `check` is the
+-- time of the next check, or nil.
+local function note_nearest(expiries, scheduled, times, user, check)
   local expiry = redis.call('ZRANGE', expiries, 0, 0, 'WITHSCORES')[2]
   local delivery = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')[2]
-  if not expiry and not delivery then
+  local nearest = math.min(tonumber(expiry or math.huge), tonumber(delivery or math.huge), check or math.huge)
+  if nearest == math.huge then
     redis.call('ZREM', times, user)
     return '0'
   end
-  local at = string.format('%.0f', math.min(expiry or delivery, delivery or expiry))
+  local at = string.format('%.0f', nearest)
   redis.call('ZADD', times, at, user)
   return at
 end

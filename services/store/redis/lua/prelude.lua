@@ -60,6 +60,7 @@ local function keep_bodies(ids)
 end
 
 local function drop(to)
+  Outbox.cancel_checks_up_to(to)
   local ids, offset_by_id, keyed = {}, {}, redis.call('EXISTS', KEYED) == 1 and {}
   each_row(to, function(row, offset)
     local kind, id = kind_of(row), id_of(row)
@@ -90,6 +91,7 @@ end
 -- Starts the log afresh. The idempotency keys of its rows are removed. Those of waiting notifications, and of notifications that were recalled
 -- before they had an offset, are kept.
 local function reset()
+  Outbox.cancel_checks_up_to(math.huge)
   redis.call('DEL', LOG, STATES)
   Options.remove_of_log()
   redis.call('ZREMRANGEBYSCORE', KEYED, 0, '+inf')
@@ -111,7 +113,7 @@ end
 -- Gives a new log its identity. Keys that remain although meta was lost belong to another log, and are deleted.
 local function begin()
   if epoch ~= '' then return end
-  redis.call('DEL', KEYED, BODIES, PARKED, OPTIONS, SCHEDULED, EXPIRIES)
+  redis.call('DEL', KEYED, BODIES, PARKED, OPTIONS, SCHEDULED, EXPIRIES, unpack(Outbox.keys()))
   redis.call('ZREM', DUE, user)
   redis.call('ZREM', TIMES, user)
   reset()
@@ -285,8 +287,9 @@ end
 local function save()
   if epoch == '' then return end
   local lived_long = (meta[14] or '0') ~= '0' or meta[15] == '1'
-  if times_changed then nearest_at = tonumber(note_nearest(EXPIRIES, SCHEDULED, TIMES, user)) end
+  if times_changed then nearest_at = tonumber(note_nearest(EXPIRIES, SCHEDULED, TIMES, user, Outbox.next_check())) end
   local lives_long = nearest_at ~= 0 or has_options
+  Outbox.save()
   local fields = {}
   local function put(name, value, index)
     if value ~= (meta[index] or (name == 'l' and '' or '0')) then
@@ -309,10 +312,14 @@ local function save()
   put('c', int(changes), 13)
   put('d', int(nearest_at), 14)
   put('j', has_options and '1' or '0', 15)
+  put('h', Outbox.mode, 17)
   if Unread.known and Unread.is_stored then put('s', int(Unread.known) .. ' ' .. Unread.stamp(), 16) end
   local renew = now >= tonumber(meta[11] or 0) or revoked ~= tonumber(meta[10] or 0) or (lives_long and not lived_long)
   if renew then put('x', int(now + math.floor(META_TTL_MS / 16)), 11) end
   if #fields > 0 then redis.call('HSET', META, unpack(fields)) end
+  if Outbox.is_new and not renew then
+    for _, key in ipairs(Outbox.keys()) do redis.call('PEXPIRE', key, 2 * META_TTL_MS, 'NX') end
+  end
   if not renew then
     -- A key that this step made has no expiry yet.
     if Options.changed then redis.call('PEXPIRE', OPTIONS, 2 * META_TTL_MS, 'NX') end
@@ -325,6 +332,9 @@ local function save()
   for _, key in ipairs({ LOG, STATES, KEYED, PARKED, CURSORS, BODIES }) do redis.call('PEXPIRE', key, ttl) end
   if lives_long then
     for _, key in ipairs({ OPTIONS, SCHEDULED, EXPIRIES }) do redis.call('PEXPIRE', key, ttl) end
+  end
+  if Outbox.mode ~= '0' then
+    for _, key in ipairs(Outbox.keys()) do redis.call('PEXPIRE', key, ttl) end
   end
   -- Meta has the revocation, which must outlive every token that was issued before it.
   redis.call('PEXPIRE', META, revoked == 0 and ttl or math.max(ttl, int(revoked + REVOCATION_TTL_MS - wall)))

@@ -3,13 +3,17 @@
 -- @arg keyed      '1' if an Idempotency-Key made the id
 -- @arg tail       the row's tail
 -- @arg half_life  seconds; 0: none
--- @arg options    '<expires at, or 0> <deliver at, or 0> <actions, joined by commas, or .> <collapse key> <level>'; '' for none
--- Returns a line: 'accepted <epoch> <offset> <nodes woken> <replayed> <id8>' | 'parked <release at> <replayed>'
+-- @arg options    '[*<push> <fallback> ]<expires at, or 0> <deliver at, or 0> <actions, joined by commas, or .> <collapse key> <level>'; '' for
+--                 none. For push and fallback see Outbox.add_checks
+-- Returns a line: 'accepted <epoch> <offset> <nodes woken> <replayed> <id8>[ <time of the first check>]' | 'parked <release at> <replayed>'
 --         | 'scheduled <deliver at> <replayed>' | 'recalled' | 'expired' | 'full <retry after ms>' | 'scheduled-full <retry after ms>' | 'conflict'
 local key, body = key_of(id), string.sub(id, 13)
-local accepted = { half_life = half_life, level = 0, expires_at = 0, actions = '.', collapse_key = '' }
+local accepted = { half_life = half_life, level = 0, expires_at = 0, actions = '.', collapse_key = '', push = '.', fallback = '.' }
 local deliver_at = 0
 if options ~= '' then
+  if string.sub(options, 1, 1) == '*' then
+    accepted.push, accepted.fallback, options = string.match(options, '^%*([^ ]+) ([^ ]+) (.*)$')
+  end
   local expires_at, at, actions, collapse_key, level = split_options(options)
   accepted.level, accepted.expires_at, deliver_at = tonumber(level), tonumber(expires_at), tonumber(at)
   accepted.actions, accepted.collapse_key = actions, collapse_key
@@ -82,8 +86,8 @@ local function publish()
   end
   make_room(true)
   if keyed == '1' then remember(key, top + 1) end
-  local woken = append_notification(id, tail, accepted)
-  return { 'accepted', epoch, top, woken, 0, chain }
+  local woken, check_at = append_notification(id, tail, accepted)
+  return { 'accepted', epoch, top, woken, 0, chain, check_at and int(check_at) }
 end
 
 local place = keyed == '1' and epoch ~= '' and redis.call('ZSCORE', KEYED, key)

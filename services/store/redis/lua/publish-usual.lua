@@ -24,9 +24,9 @@ end
 
 -- Returns the line; nil if the case is not the usual one. Nothing has changed then.
 return carry_out(function(@item)
-  if keyed ~= '0' then return nil end
+  if keyed ~= '0' or string.sub(options, 1, 1) == '*' then return nil end
   local meta_key, log = stem .. META_KIND .. user, stem .. LOG_KIND .. user
-  local meta = call('HMGET', meta_key, 'e', 't', 'f', 'a', 'o', 'q', 'x', 'u', 'l', 'g', 'c', 'd')
+  local meta = call('HMGET', meta_key, 'e', 't', 'f', 'a', 'o', 'q', 'x', 'u', 'l', 'g', 'c', 'd', 'h')
   local epoch = meta[1]
   if not epoch then return nil end
   local offset, now = (meta[2] or 0) + 1, wall
@@ -37,6 +37,8 @@ return carry_out(function(@item)
   if offset % FORGET_EVERY == 0 or (meta[6] or '0') ~= '0' then return nil end
   if nearest ~= '0' and tonumber(nearest) <= now then return nil end
   if tonumber(meta[5] or 0) <= aged - RETENTION_MS or now >= tonumber(meta[7] or 0) then return nil end
+  -- With checks or calls the usual case is a notification without options, and with push subscriptions there is none.
+  if meta[13] and meta[13] ~= '0' and (meta[13] == '2' or options ~= '') then return nil end
   local times = with_time(meta[9] or '', now)
   if not times then return nil end
 

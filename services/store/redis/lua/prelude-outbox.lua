@@ -1,0 +1,209 @@
+-- Reads and writes a user's push subscriptions, the checks of their notifications, and the calls to receivers. For a user without any, none
+-- of these keys exists, and no command is run for them. Their names are made where they are needed, from the name of META.
+--
+-- SUBSCRIPTIONS   hash: device -> '<lane> <expiration time, or 0> <endpoint> <p256dh> <auth>'
+-- CHECKS          zset: '<p push or f fallback><d, s or r: unless delivered, seen or read><offset, 12 digits>' -> time of the check
+-- CALLS           hash: number, 12 digits -> '<attempts> <made at> <epoch> <offset> <unless, or -> <event> <id> <lane> <device, or JSON>'
+-- CALL_TIMES      zset: '<lane> <number, 12 digits>' -> time of the next attempt
+-- CALLERS:<lane>  zset of the bucket: user -> the nearest time in CALL_TIMES of the lane
+--
+--   mode     meta's h: '2' if the user has subscriptions, else '1' if they may have checks or calls, else '0'
+--   called, dropped, lanes  calls that the script made, older ones that it dropped for them, and the lanes of those made
+local Outbox = { mode = meta[17] or '0', called = 0, dropped = 0, lanes = {}, is_new = false, is_less = false, changed_lanes = {} }
+
+function Outbox.key(kind)
+  return string.sub(META, 1, -1 - #OUTBOX.META - #user) .. kind .. user
+end
+
+function Outbox.callers(lane)
+  return string.sub(META, 1, -1 - #OUTBOX.META - #user) .. OUTBOX.CALLERS .. ':' .. lane
+end
+
+function Outbox.digits(number)
+  return string.format('%012.0f', number)
+end
+
+-- Notes that the script makes one of the keys.
+function Outbox.grow(mode)
+  if mode > Outbox.mode then Outbox.mode = mode end
+  Outbox.is_new = true
+end
+
+-- Keeps the checks of a notification that is now in the log at an offset. Returns the time of the first; nil if there are none.
+--   push, fallback  '<milliseconds after><d, s or r>'; '.': as the settings say, no fallback; '-': no push
+function Outbox.add_checks(offset, push, fallback)
+  local first
+  local function add(kind, rule)
+    local after, unless = string.match(rule, '^(%d+)(%a)$')
+    local at = wall + after
+    redis.call('ZADD', Outbox.key(OUTBOX.CHECKS), int(at), kind .. unless .. Outbox.digits(offset))
+    Outbox.grow('1')
+    times_changed = true
+    first = math.min(first or at, at)
+  end
+  if OUTBOX.PUSH_RULE ~= '' and Outbox.mode == '2' and push ~= '-' then add('p', push == '.' and OUTBOX.PUSH_RULE or push) end
+  if OUTBOX.TELLS_FALLBACKS and fallback ~= '.' then add('f', fallback) end
+  return first
+end
+
+-- Removes the checks of the notification at an offset.
+function Outbox.cancel_checks(offset)
+  if Outbox.mode == '0' then return end
+  local members = {}
+  for _, prefix in ipairs({ 'pd', 'ps', 'pr', 'fd', 'fs', 'fr' }) do members[#members + 1] = prefix .. Outbox.digits(offset) end
+  if redis.call('ZREM', Outbox.key(OUTBOX.CHECKS), unpack(members)) > 0 then times_changed, Outbox.is_less = true, true end
+end
+
+-- Removes the checks of notifications that leave the log: those up to an offset.
+function Outbox.cancel_checks_up_to(offset)
+  if Outbox.mode == '0' then return end
+  for _, member in ipairs(redis.call('ZRANGE', Outbox.key(OUTBOX.CHECKS), 0, -1)) do
+    if tonumber(string.sub(member, 3)) <= offset then
+      redis.call('ZREM', Outbox.key(OUTBOX.CHECKS), member)
+      times_changed, Outbox.is_less = true, true
+    end
+  end
+end
+
+-- Returns the time of the next check, or nil.
+function Outbox.next_check()
+  return Outbox.mode ~= '0' and tonumber(redis.call('ZRANGE', Outbox.key(OUTBOX.CHECKS), 0, 0, 'WITHSCORES')[2]) or nil
+end
+
+-- Decodes a call.
+function Outbox.decode(text)
+  local attempts, made_at, of, offset, unless, event, id, lane, rest =
+    string.match(text, '^(%d+) (%d+) ([^ ]+) (%d+) ([^ ]) ([^ ]+) ([^ ]+) ([^ ]+) (.*)$')
+  return {
+    attempts = tonumber(attempts), made_at = made_at, epoch = of, offset = tonumber(offset), unless = unless, event = event, id = id,
+    lane = lane, rest = rest
+  }
+end
+
+-- Keeps a call. `no` has 12 digits.
+function Outbox.write(no, call, at)
+  local head = int(call.attempts) .. ' ' .. call.made_at .. ' ' .. call.epoch .. ' ' .. int(call.offset) .. ' ' .. call.unless
+  redis.call('HSET', Outbox.key(OUTBOX.CALLS), no, head .. ' ' .. call.event .. ' ' .. call.id .. ' ' .. call.lane .. ' ' .. call.rest)
+  redis.call('ZADD', Outbox.key(OUTBOX.CALL_TIMES), int(at), call.lane .. ' ' .. no)
+  Outbox.changed_lanes[call.lane] = true
+  Outbox.grow('1')
+end
+
+function Outbox.end_call(no, lane)
+  redis.call('HDEL', Outbox.key(OUTBOX.CALLS), no)
+  redis.call('ZREM', Outbox.key(OUTBOX.CALL_TIMES), lane .. ' ' .. no)
+  Outbox.changed_lanes[lane] = true
+  Outbox.is_less = true
+end
+
+-- Makes a call that is due now. A user with MAX_CALLS loses the oldest.
+--   rest  the device to push to, or the JSON of what happened
+function Outbox.call(lane, event, id, offset, unless, rest)
+  local calls = Outbox.key(OUTBOX.CALLS)
+  if Outbox.mode ~= '0' and redis.call('HLEN', calls) >= OUTBOX.MAX_CALLS then
+    local oldest
+    for _, no in ipairs(redis.call('HKEYS', calls)) do
+      if not oldest or tonumber(no) < tonumber(oldest) then oldest = no end
+    end
+    Outbox.end_call(oldest, Outbox.decode(redis.call('HGET', calls, oldest)).lane)
+    Outbox.dropped = Outbox.dropped + 1
+  end
+  park_no = park_no + 1
+  local call = { attempts = 0, made_at = int(wall), epoch = epoch, offset = offset, unless = unless, event = event, id = id, lane = lane, rest = rest }
+  Outbox.write(Outbox.digits(park_no), call, wall)
+  Outbox.called, Outbox.lanes[lane] = Outbox.called + 1, true
+end
+
+-- Returns {number, 12 digits, ...} of the calls to a device.
+function Outbox.calls_to(device)
+  local found = {}
+  local calls = redis.call('HGETALL', Outbox.key(OUTBOX.CALLS))
+  for i = 1, #calls, 2 do
+    local call = Outbox.decode(calls[i + 1])
+    if call.event == 'push' and call.rest == device then found[#found + 1] = calls[i] end
+  end
+  return found
+end
+
+-- Removes the subscription of a device, and the calls to it. Returns whether there was one.
+function Outbox.unsubscribe(device)
+  if Outbox.mode ~= '2' or redis.call('HDEL', Outbox.key(OUTBOX.SUBSCRIPTIONS), device) == 0 then return false end
+  Outbox.is_less = true
+  for _, no in ipairs(Outbox.calls_to(device)) do
+    Outbox.end_call(no, Outbox.decode(redis.call('HGET', Outbox.key(OUTBOX.CALLS), no)).lane)
+  end
+  return true
+end
+
+-- Returns whether some device has received the row at an offset.
+function Outbox.is_received(offset)
+  for _, cursor in ipairs(redis.call('HVALS', CURSORS)) do
+    local of, received = string.match(cursor, '^([^ ]*) (%d+) ')
+    if of == epoch and tonumber(received) >= offset then return true end
+  end
+  return false
+end
+
+-- Returns whether somebody has looked at a notification in the log, as far as `unless` asks. An answered one was looked at.
+function Outbox.is_looked_at(id, offset, unless)
+  local state = redis.call('HGET', STATES, id)
+  if state == 'read' or state == 'archived' or (has_options and redis.call('HEXISTS', OPTIONS, 'a' .. id) == 1) then return true end
+  if unless == 'r' then return false end
+  return state == 'seen' or (unless == 'd' and Outbox.is_received(offset))
+end
+
+-- Returns what is told of an expiry. The type is taken from the row as it is there: JSON.
+function Outbox.expiry_data(id, row)
+  local tail = tail_of(row)
+  local _, quote = string.find(tail, '"type":"', 1, true)
+  local last = quote + 1
+  while string.sub(tail, last, last) ~= '"' do last = last + (string.sub(tail, last, last) == '\\' and 2 or 1) end
+  return '{"id":"' .. id .. '","type":' .. string.sub(tail, quote, last) .. '}'
+end
+
+-- Returns the names of the lanes in which the script made calls, in alphabetical order.
+function Outbox.lane_names()
+  local names = {}
+  for lane in pairs(Outbox.lanes) do names[#names + 1] = lane end
+  table.sort(names)
+  return names
+end
+
+-- Returns the four keys of the user.
+function Outbox.keys()
+  return { Outbox.key(OUTBOX.SUBSCRIPTIONS), Outbox.key(OUTBOX.CHECKS), Outbox.key(OUTBOX.CALLS), Outbox.key(OUTBOX.CALL_TIMES) }
+end
+
+-- Removes everything, for a user who is erased, or whose meta was lost.
+function Outbox.clear()
+  for _, text in ipairs(redis.call('HVALS', Outbox.key(OUTBOX.CALLS))) do redis.call('ZREM', Outbox.callers(Outbox.decode(text).lane), user) end
+  redis.call('DEL', unpack(Outbox.keys()))
+  Outbox.mode = '0'
+end
+
+-- Writes the time of the nearest call of each lane that changed, and finds out whether there is still anything.
+function Outbox.save()
+  if not Outbox.is_less and next(Outbox.changed_lanes) == nil then return end
+  local calls = Outbox.key(OUTBOX.CALL_TIMES)
+  for lane in pairs(Outbox.changed_lanes) do
+    local nearest, from = nil, 0
+    repeat
+      local members = redis.call('ZRANGE', calls, from, from + CHUNK - 1, 'WITHSCORES')
+      for i = 1, #members, 2 do
+        if string.sub(members[i], 1, #lane + 1) == lane .. ' ' then
+          nearest = members[i + 1]
+          break
+        end
+      end
+      from = from + CHUNK
+    until nearest or #members < 2 * CHUNK
+    local callers = Outbox.callers(lane)
+    if nearest then redis.call('ZADD', callers, nearest, user) else redis.call('ZREM', callers, user) end
+  end
+  if not Outbox.is_less then return end
+  if redis.call('EXISTS', Outbox.key(OUTBOX.SUBSCRIPTIONS)) == 1 then
+    Outbox.mode = '2'
+  else
+    Outbox.mode = redis.call('EXISTS', Outbox.key(OUTBOX.CHECKS), Outbox.key(OUTBOX.CALLS)) == 0 and '0' or '1'
+  end
+end
