@@ -60,13 +60,13 @@ const examples: Example[] = [
   erasing
 ].flat()
 
-/** Runs every example on a driver. Between examples the clock goes forward a minute. */
-export async function storeSuite(t: Test, setup: Setup): Promise<void> {
+/** Runs the examples, all by default, on a driver. Between examples the clock goes forward a minute. */
+export async function storeSuite(t: Test, setup: Setup, list: Example[] = examples): Promise<void> {
   await t.test(setup.name, async (t) => {
     const shared = new Map<string, Opened>()
     t.teardown(() => Promise.all([...shared.values()].map(({ cluster }) => cluster.close())))
     let count = 0
-    for (const example of examples) {
+    for (const example of list) {
       if (example.long && setup.slow) continue
       const settings = { ...baseSettings, ...example.settings }
       const key = JSON.stringify(settings)
