@@ -152,6 +152,7 @@ export class Publisher {
     switch (result.status) {
       case 'accepted':
         if (!result.replayed) counters.accepted += 1
+        if (result.checkAt !== undefined) this.#clock.schedule(user, result.checkAt)
         return { user, status: 'accepted', eventId: formatEventId(result), nodes: result.nodes }
       case 'recalled':
         return { user, status: 'accepted', nodes: 0 }

@@ -20,7 +20,7 @@ interface UserTimer {
 }
 
 /**
- * Advances each user when a release, a delivery or an expiry is due for them.
+ * Advances each user when a release, a delivery, an expiry or a check is due for them.
  *
  * The node that parked or scheduled a notification sets a timer for its user. A timer can be lost with its node, so every node also sweeps its
  * share of the users each second, and sets timers for the users for whom more is due. Releases, deliveries and expiries therefore survive the

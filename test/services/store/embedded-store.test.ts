@@ -2,7 +2,7 @@ import { mkdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import t from 'tap'
-import { encodeEffects, encodeVersion, userPrefix } from '../../../services/store/embedded/codec.ts'
+import { encodeEffects, encodeVersion, userPrefix, versionRange } from '../../../services/store/embedded/codec.ts'
 import { type Database, openLevel } from '../../../services/store/embedded/database.ts'
 import { EmbeddedStore } from '../../../services/store/embedded/embedded-store.ts'
 import type { EmbeddedOptions } from '../../../services/store/embedded/options.ts'
@@ -91,6 +91,24 @@ t.test('a folder of another format, or that is no database, is refused, and not 
   const strange = await folderOf(t)
   await mkdir(join(strange, 'LOCK'))
   await t.rejects(openLevel(strange), { message: /^The data folder .* cannot be opened: / })
+})
+
+t.test('a folder of format 2 or 3 is used as it is, and is of the current format then', async (t) => {
+  for (const version of ['2', '3']) {
+    const folder = await folderOf(t)
+    const before = await opened(t, { folder })
+    await before.store.publish(note('a', 1))
+    await before.store.close()
+    const database = await openLevel(folder)
+    await database.write([{ ...encodeVersion(), value: Buffer.from(version) } as ReturnType<typeof encodeVersion>])
+    await database.close()
+    const { store } = await opened(t, { folder })
+    t.match(await store.queue('a'), { head: { offset: 1 }, unread: 1 })
+    await store.close()
+    const after = await openLevel(folder)
+    t.equal((await after.range(...versionRange, 1))[0]?.[1].toString(), '4')
+    await after.close()
+  }
 })
 
 t.test('the error about a damaged folder says so', async (t) => {
