@@ -74,9 +74,13 @@ export class Client {
     if (!options.deviceId) this.#memory.set('device', this.deviceId)
     this.#calls = new Calls(platform, (frame) => this.#sendCall(frame as UserFrame))
     this.#delivery = this.#newDelivery('')
-    const { fetch, deviceId } = this
-    const parts = { base, platform, tokens: this.#tokens, open: webSocketTransport(WebSocket), fetch, deviceId }
-    this.#connection = new Connection(parts, {
+    this.#connection = new Connection({
+      base,
+      platform,
+      deviceId: this.deviceId,
+      tokens: this.#tokens,
+      open: webSocketTransport(WebSocket),
+      fetch: this.fetch,
       waitForLead: () => this.#waitForLead(),
       guard: (run) => this.#guard(run),
       lastEventId: () => this.#delivery.resumeAt(),

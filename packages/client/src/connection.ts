@@ -43,6 +43,14 @@ const MAX_SILENCE_ON_WAKE_MS = 3000
 export type DataFrame = RowFrame | GapFrame | CaughtUpFrame | OkFrame | ErrorFrame
 
 interface ConnectionHost {
+  /** The service's http(s) address, without a slash at its end. */
+  base: string
+  deviceId: string
+  platform: Platform
+  tokens: Tokens
+  open: OpenTransport
+  /** Used by event streams. */
+  fetch: FetchLike | undefined
   /** Resolves when this tab may open a connection, with true if that took waiting. Called when the token, and so the user, is known. */
   waitForLead(): Promise<boolean>
   /** Calls `run`: at once, or after the browser confirmed that this tab still leads. */
@@ -62,21 +70,9 @@ interface ConnectionHost {
   refresh(token: string): Promise<number | undefined>
 }
 
-interface ConnectionParts {
-  /** The service's http(s) address, without a slash at its end. */
-  base: string
-  platform: Platform
-  tokens: Tokens
-  open: OpenTransport
-  /** Used by event streams. */
-  fetch: FetchLike | undefined
-  deviceId: string
-}
-
 /** Keeps one connection up: opens it, watches it, refreshes its token and reopens it, until `stop()` or a close code that forbids another. */
 export class Connection {
   readonly #platform: Platform
-  readonly #parts: ConnectionParts
   readonly #host: ConnectionHost
   readonly #backoff: Backoff
   /** The number of the attempt. Callbacks of earlier attempts are ignored. */
@@ -96,17 +92,16 @@ export class Connection {
   readonly #sinceFrame: Stopwatch
   /** A connection that is silent for this long is dead, milliseconds. */
   silenceMs = OPEN_MS
-  #retryTimer: unknown
-  #silenceTimer: unknown
-  #stableTimer: unknown
-  #refreshTimer: unknown
+  /** There is no attempt; the next one begins after a wait. */
+  #isWaiting = false
+  /** The timers of the attempt, or of the wait. */
+  readonly #timers = new Set<unknown>()
 
-  constructor(parts: ConnectionParts, host: ConnectionHost) {
-    this.#parts = parts
-    this.#platform = parts.platform
+  constructor(host: ConnectionHost) {
+    this.#platform = host.platform
     this.#host = host
-    this.#backoff = new Backoff(parts.platform.random)
-    this.#sinceFrame = new Stopwatch(parts.platform)
+    this.#backoff = new Backoff(host.platform.random)
+    this.#sinceFrame = new Stopwatch(host.platform)
   }
 
   start(): void {
@@ -117,8 +112,7 @@ export class Connection {
 
   stop(): void {
     this.#end()
-    this.#platform.clearTimeout(this.#retryTimer)
-    this.#retryTimer = undefined
+    this.#isWaiting = false
   }
 
   /** Ends the connection or the attempt under way, and starts another at once. */
@@ -136,7 +130,7 @@ export class Connection {
   /** Called when the connection may have died unnoticed: ends a wait, and replaces a connection that was silent for 3 s. */
   wake(): void {
     const silent = this.#transport !== undefined && this.#sinceFrame.elapsedMs > MAX_SILENCE_ON_WAKE_MS
-    if (!silent && this.#retryTimer === undefined) return
+    if (!silent && !this.#isWaiting) return
     this.restart()
     if (silent) this.#host.lost()
   }
@@ -159,9 +153,9 @@ export class Connection {
   }
 
   async #open(): Promise<void> {
-    this.#retryTimer = undefined
+    this.#isWaiting = false
     const attempt = ++this.#attempt
-    const { platform, tokens, open, fetch } = this.#parts
+    const { platform, tokens, open, fetch } = this.#host
     const current = () => attempt === this.#attempt
     const guard = (run: () => void) => this.#host.guard(() => current() && run())
     let failing: 'TOKEN' | 'TRANSPORT' = 'TOKEN'
@@ -181,7 +175,7 @@ export class Connection {
         start = eventStreamTransport(fetch, platform, open)
       }
       if (!current()) return
-      const to = { ...this.#parts, token, lastEventId: this.#host.lastEventId() }
+      const to = { ...this.#host, token, lastEventId: this.#host.lastEventId() }
       this.#transport = start(to, {
         frame: (frame) => guard(() => this.#receive(frame)),
         closed: (code, reason) => guard(() => this.#closed(code, reason))
@@ -217,7 +211,7 @@ export class Connection {
     if (name === 'websocket') this.#failedWebSockets = 0
     this.silenceMs = frame.heartbeat.intervalMs * SILENT_HEARTBEATS
     this.#watch()
-    this.#stableTimer = this.#later(() => {
+    this.#later(() => {
       this.#backoff.reset()
       // After an event stream that was stable, the next attempt is a WebSocket.
       this.#failedWebSockets &&= 1
@@ -230,13 +224,17 @@ export class Connection {
   #watch(): void {
     const leftMs = this.silenceMs - this.#sinceFrame.runMs
     if (leftMs <= 0) this.#lose(NO_PONG, 'silence')
-    else this.#silenceTimer = this.#later(() => this.#watch(), leftMs)
+    else this.#later(() => this.#watch(), leftMs)
   }
 
   /** Calls `run` after `ms`, unless the attempt has ended by then. */
-  #later(run: () => void, ms: number): unknown {
+  #later(run: () => void, ms: number): void {
     const attempt = this.#attempt
-    return this.#platform.setTimeout(() => this.#host.guard(() => attempt === this.#attempt && run()), ms)
+    const timer = this.#platform.setTimeout(() => {
+      this.#timers.delete(timer)
+      this.#host.guard(() => attempt === this.#attempt && run())
+    }, ms)
+    this.#timers.add(timer)
   }
 
   /** @param now the service's clock */
@@ -247,7 +245,7 @@ export class Connection {
     if (!hasEnd) return
     const wait = Math.max(lifeMs * REFRESH_AT, lifeMs - REFRESH_BEFORE_MS)
     const skew = now - this.#platform.monotonic()
-    this.#refreshTimer = this.#later(() => this.#renew(expiresAt, skew), Math.min(wait, TIMER_MAX_MS))
+    this.#later(() => this.#renew(expiresAt, skew), Math.min(wait, TIMER_MAX_MS))
   }
 
   /**
@@ -257,7 +255,7 @@ export class Connection {
    */
   async #renew(expiresAt: number, skew: number): Promise<void> {
     const attempt = this.#attempt
-    const { tokens } = this.#parts
+    const { tokens } = this.#host
     let token = ''
     let end: number | undefined = expiresAt
     tokens.drop('refresh')
@@ -294,7 +292,7 @@ export class Connection {
     if (unauthorized) {
       this.#wasRefused = true
       this.#failedWebSockets = 0
-      this.#parts.tokens.drop('unauthorized')
+      this.#host.tokens.drop('unauthorized')
     }
     if (over) this.#host.terminal({ code, reason, verdict })
     // The service compares revocations by the second: a token of the same second would be refused again.
@@ -303,7 +301,8 @@ export class Connection {
 
   #wait(code: number, reason: string, askedMs?: number, now = false): void {
     const waitMs = this.#backoff.next(askedMs, now)
-    this.#retryTimer = this.#later(() => this.#open(), waitMs)
+    this.#isWaiting = true
+    this.#later(() => this.#open(), waitMs)
     this.#host.lost({ waitMs, code, reason })
   }
 
@@ -318,6 +317,7 @@ export class Connection {
   }
 
   #clearTimers(): void {
-    for (const timer of [this.#silenceTimer, this.#stableTimer, this.#refreshTimer]) this.#platform.clearTimeout(timer)
+    for (const timer of this.#timers) this.#platform.clearTimeout(timer)
+    this.#timers.clear()
   }
 }
