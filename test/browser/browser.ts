@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
+import { type BuildOptions, build } from 'esbuild'
 import { type Browser, chromium, type Frame, type Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { userToken } from '../helper.ts'
@@ -97,15 +97,21 @@ export function argument(name: string, defaultValue: number): number {
 }
 
 /** Returns the script of pages/react-app.jsx, with the hooks as they are built. */
-export async function bundleReactApp(): Promise<string> {
-  const bundle = await build({
-    entryPoints: ['test/browser/pages/react-app.jsx'],
-    alias: { '@belfry/client/react': './packages/client/dist/react.js' },
+export function bundleReactApp(): Promise<string> {
+  return bundleApp({ entryPoints: ['test/browser/pages/react-app.jsx'] })
+}
+
+/** Returns the script of an app, with the entries of the package as they are built. */
+export async function bundleApp(options: BuildOptions): Promise<string> {
+  const entry = (name: string) => [`@belfry/client${name && `/${name}`}`, `./packages/client/dist/${name || 'index'}.js`]
+  const { outputFiles } = await build({
+    alias: Object.fromEntries(['bell', 'react', ''].map(entry)),
     bundle: true,
     write: false,
     format: 'esm',
     jsx: 'automatic',
-    define: { 'process.env.NODE_ENV': '"development"' }
+    define: { 'process.env.NODE_ENV': '"development"' },
+    ...options
   })
-  return bundle.outputFiles[0]?.text ?? ''
+  return outputFiles?.[0]?.text ?? ''
 }

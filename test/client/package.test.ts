@@ -249,8 +249,9 @@ belfry.mark('x', 'gone')
   const browser = source.replace('/* OPTIONS */', ', WebSocket, storage: localStorage, fetch')
   const views = `
 import { type BellMessages, BelfryBell, englishMessages } from '@belfry/client/bell'
-import { BelfryProvider, type Notifications, useNotifications, useUnreadCount } from '@belfry/client/react'
-import { createElement } from 'react'
+import { Inbox, type InboxItem } from '@belfry/client/inbox'
+import { BelfryProvider, BelfryBell as Bell, type BelfryBellProps, BelfryInbox as InboxView, type Notifications, useNotifications, useUnreadCount } from '@belfry/client/react'
+import { createElement, createRef } from 'react'
 
 const element = document.createElement('belfry-bell')
 const bell: BelfryBell = element
@@ -270,6 +271,33 @@ function View() {
   return createElement('ul', null, unread, ...all)
 }
 createElement(BelfryProvider, { url: 'https://notify.example.com', getToken: () => 'token' }, createElement(View))
+const Row = ({ item }: { item: InboxItem }) => createElement('b', null, item.title)
+const props: BelfryBellProps = {
+  badge: 'unseen',
+  placement: 'start',
+  tabs: [{ label: 'Syncs', types: ['sync.*'] }],
+  renderItem: Row,
+  messages,
+  onNotification: (event) => event.detail.notification.title,
+  onToast: (event) => event.detail.tag,
+  onAction: ({ detail }) => detail.action.action + detail.item.id,
+  onError: ({ detail }) => detail.code,
+  onOpen: () => {}
+}
+createElement(Bell, { ...props, ref: createRef<BelfryBell>(), className: 'x', onSelect: (event) => event.preventDefault() })
+createElement(InboxView, { url: 'https://notify.example.com', getToken: () => 'token', onSelect: (event) => event.detail.ref })
+// @ts-expect-error an inbox does not open
+createElement(InboxView, { onOpen: () => {} })
+// @ts-expect-error there is no such badge
+createElement(Bell, { badge: 'dot' })
+// @ts-expect-error a row gets an item
+createElement(Bell, { renderItem: ({ row }: { row: string }) => row })
+const filtered = new Inbox(bell.client as never, { states: ['unread'], types: ['sync.*'] })
+const undo: Promise<string[]> = filtered.mark({ upTo: 'x' }, 'archived', { only: 'read' })
+undo.then((ids) => filtered.mark(ids, 'read'))
+filtered.seen([])
+const counts: (number | undefined)[] = [filtered.unread, filtered.unseen, filtered.count, bell.client?.unseen]
+counts.pop()
 // @ts-expect-error a service needs a token
 createElement(BelfryProvider, { url: 'https://notify.example.com' })
 `
@@ -327,6 +355,9 @@ export const jsx: unknown, jsxs: unknown`
   await cp(installed, join(folder, 'react-19/node_modules/@belfry/client'), { recursive: true })
   await mkdir(join(folder, 'no-react/node_modules/@belfry'), { recursive: true })
   await cp(installed, join(folder, 'no-react/node_modules/@belfry/client'), { recursive: true })
+  for (const part of ['@types', '@belfry']) await mkdir(join(folder, 'react-19-views/node_modules', part), { recursive: true })
+  await symlink(resolve('node_modules/types-react-19'), join(folder, 'react-19-views/node_modules/@types/react'))
+  await cp(installed, join(folder, 'react-19-views/node_modules/@belfry/client'), { recursive: true })
   await writeFile(join(folder, 'package.json'), '{"type":"module"}')
   const base = { module: 'nodenext', target: 'es2022', strict: true, noEmit: true, skipLibCheck: false, exactOptionalPropertyTypes: true }
   for (const [name, text, options] of [
@@ -335,6 +366,7 @@ export const jsx: unknown, jsxs: unknown`
     ['browser', browser, { lib: ['es2022', 'dom'], types: [] }],
     ['views', views, { lib: ['es2023', 'dom'], types: [], skipLibCheck: true }],
     ['views-bundler', views, { lib: ['es2023', 'dom'], types: [], skipLibCheck: true, module: 'esnext', moduleResolution: 'bundler' }],
+    ['react-19-views/views', views, { lib: ['es2023', 'dom'], types: [], skipLibCheck: true }],
     ['plain-page', plainPage, { lib: ['es2023', 'dom'], types: [], module: 'esnext', moduleResolution: 'bundler' }],
     ['no-react/views', plainPage, { lib: ['es2023', 'dom'], types: [], module: 'esnext', moduleResolution: 'bundler' }],
     ['react-18', jsx, { lib: ['es2023', 'dom'], types: [], jsx: 'react-jsx', skipLibCheck: true }],

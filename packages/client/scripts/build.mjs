@@ -60,6 +60,8 @@ const common = {
   platform: 'neutral',
   absWorkingDir: root,
   logLevel: 'warning',
+  // `sideEffects` of package.json names files of the build, not these.
+  ignoreAnnotations: true,
   plugins: [minifiedStyles],
   mangleProps: new RegExp(`^(${INTERNAL.join('|')})$`)
 }
@@ -99,7 +101,7 @@ async function hideRepositoryPaths() {
 /** Emits the declarations. The compiler writes them at their paths in this repository; the package has those of the protocol in `types/protocol`. */
 async function buildTypes() {
   const emitted = await mkdtemp(join(tmpdir(), 'belfry-types-'))
-  for (const project of ['tsconfig.json', 'tsconfig.bell.json']) {
+  for (const project of ['tsconfig.json', 'tsconfig.bell.json', 'tsconfig.react.json']) {
     execFileSync(process.execPath, [tsc, '-p', join(root, project), '--outDir', emitted], { stdio: 'inherit' })
   }
   const types = join(out, 'types')

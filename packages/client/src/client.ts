@@ -74,13 +74,9 @@ export class Client {
     if (!options.deviceId) this.#memory.set('device', this.deviceId)
     this.#calls = new Calls(platform, (frame) => this.#sendCall(frame as UserFrame))
     this.#delivery = this.#newDelivery('')
+    const { fetch, deviceId } = this
     this.#connection = new Connection({
-      base,
-      platform,
-      deviceId: this.deviceId,
-      tokens: this.#tokens,
-      open: webSocketTransport(WebSocket),
-      fetch: this.fetch,
+      ...{ base, platform, fetch, deviceId, tokens: this.#tokens, open: webSocketTransport(WebSocket) },
       waitForLead: () => this.#waitForLead(),
       guard: (run) => this.#guard(run),
       lastEventId: () => this.#delivery.resumeAt(),

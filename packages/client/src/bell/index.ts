@@ -1,5 +1,4 @@
-import { BelfryBell } from './bell-element.ts'
-import { BelfryInbox } from './inbox-element.ts'
+import './define.ts'
 
 export { BelfryBell } from './bell-element.ts'
 export type { BelfryBellEventMap, BelfryInboxEventMap, TabContext } from './events.ts'
@@ -9,15 +8,3 @@ export { type BellLanguage, type BellMessages, type BellMessagesInput, englishMe
 export type { RenderItem } from './own-rows.ts'
 export type { Placement } from './place.ts'
 export type { BellTab } from './tab-filters.ts'
-
-declare global {
-  interface HTMLElementTagNameMap {
-    'belfry-bell': BelfryBell
-    'belfry-inbox': BelfryInbox
-  }
-}
-
-if (globalThis.customElements) {
-  if (!customElements.get('belfry-bell')) customElements.define('belfry-bell', BelfryBell)
-  if (!customElements.get('belfry-inbox')) customElements.define('belfry-inbox', BelfryInbox)
-}
