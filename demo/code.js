@@ -51,6 +51,7 @@ const BELL_NOTES = {
   expiring: 'The same bell: the row leaves by itself, also without a connection.',
   scheduled: 'The same bell: the row appears when it is due.',
   question: 'The same bell shows the buttons. The first answer of any screen wins.',
+  recall: 'The same bell: the row leaves.',
   plug: 'No code: the bell reconnects, resumes after the last row it has, and shows each id once.',
   burst: 'No code: the service releases at most 10 a second, in order.'
 }
@@ -61,6 +62,7 @@ const NOTES = {
   expiring: 'ttl, in seconds.',
   scheduled: 'deliverAt, in Unix milliseconds.',
   question: 'actions become buttons on every screen.',
+  recall: 'The answer has an id: DELETE /v1/users/<user>/notifications/<id> takes it back.',
   plug: 'The sender does nothing about it: the same call.',
   burst: 'The same call, 50 times. The answer says parked and releaseAt for those that wait.'
 }

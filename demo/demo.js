@@ -12,6 +12,7 @@ const PROGRESS_STEP = 10
 const PROGRESS_MS = 500
 const EXPIRES_SECONDS = 8
 const SCHEDULED_MS = 10_000
+const RECALL_MS = 2000
 const POLL_MS = 400
 const ACTIONS = [
   { action: 'approve', title: 'Approve' },
@@ -127,14 +128,32 @@ $('progress').addEventListener('click', () =>
   })
 )
 
+/** Follows a notification until the screens have taken it from their lists. */
+async function untilGone(names, id, note) {
+  await screens.until(() => {
+    const gone = names.filter((name) => screens.isGone(name, id)).length
+    if (gone > 0) say('send', `gone from ${gone} of ${names.length} screens`, note, gone === names.length ? 'good' : 'wait')
+    return gone === names.length
+  })
+}
+
 $('expiring').addEventListener('click', () =>
-  run([$('expiring')], () =>
-    send(
-      'It leaves every screen by itself, also one without a network.',
-      { type: 'account.code', title: 'Your code is 4711', ttl: EXPIRES_SECONDS },
-      'expiring'
-    )
-  )
+  run([$('expiring')], async () => {
+    const names = screens.plugged()
+    const options = { type: 'account.code', title: 'Your code is 4711', ttl: EXPIRES_SECONDS }
+    const [id] = await send('It leaves every screen by itself, also one without a network.', options, 'expiring')
+    await untilGone(names, id)
+  })
+)
+
+$('recall').addEventListener('click', () =>
+  run([$('recall')], async () => {
+    const names = screens.plugged()
+    const [id] = await send('It is taken back in 2 seconds.', { type: 'order.paid', title: 'Sent to the wrong person' }, 'recall')
+    await pause(RECALL_MS)
+    await post('recall', { user, id })
+    await untilGone(names, id, 'A recalled one leaves every screen, and never appears on one that was away.')
+  })
 )
 
 $('scheduled').addEventListener('click', () =>
@@ -314,6 +333,7 @@ const EXAMPLES = {
   expiring: () => ({ type: 'account.code', title: 'Your code is 4711', ttl: EXPIRES_SECONDS }),
   scheduled: () => ({ type: 'meeting.soon', title: 'Stand-up begins', deliverAt: Date.now() + SCHEDULED_MS }),
   question: () => ({ type: 'order.refund', title: 'Refund 40 € to Café Lumen?', actions: ACTIONS }),
+  recall: () => ({ type: 'order.paid', title: 'Sent to the wrong person' }),
   plug: () => ({ type: 'order.packed', title: 'Order 2044 is packed' }),
   burst: () => ({ type: 'sync.done', title: 'Sync 1 finished' })
 }

@@ -51,6 +51,7 @@ export function startScreen() {
     caught?.push(id)
     tell({ kind: 'arrived', id, replay, times, at: Date.now() })
   })
+  belfry.on('retract', ({ id }) => tell({ kind: 'retracted', id }))
   belfry.on('caughtUp', () => {
     tellStatus()
     if (caught === undefined) return

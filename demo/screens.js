@@ -15,7 +15,7 @@ const SCREENS = [
 
 /** The screens: shows them, hears from them, and pulls their plugs. */
 export class Screens {
-  /** By name: `status`, `timesById`, `atById`, and the elements. */
+  /** By name: `status`, `timesById`, `atById`, `retracted`, and the elements. */
   #byName = new Map()
   #waiting = new Set()
   #bus
@@ -63,6 +63,11 @@ export class Screens {
     }
   }
 
+  /** Returns true if a screen has taken the notification from its list. */
+  isGone(name, id) {
+    return this.#byName.get(name)?.retracted.has(id) === true
+  }
+
   /** Resolves when every one of the screens has shown all notifications, or after 30 s. Calls `changed` after each message of a screen. */
   async settle(names, ids, changed = () => {}) {
     return this.until(() => {
@@ -106,7 +111,7 @@ export class Screens {
     const proof = make('span', { className: 'proof' })
     const bar = make('figcaption', {})
     bar.append(make('b', { textContent: name }), status)
-    const entry = { screen, figure, statusText: status, proof, status: {}, timesById: new Map(), atById: new Map() }
+    const entry = { screen, figure, statusText: status, proof, status: {}, timesById: new Map(), atById: new Map(), retracted: new Set() }
     if (screen.follows === undefined) {
       entry.plug = make('button', { type: 'button', className: 'plug', textContent: 'Pull the plug' })
       entry.plug.setAttribute('aria-label', `${name}: pull the plug`)
@@ -128,6 +133,8 @@ export class Screens {
       entry.timesById.set(message.id, message.times)
       entry.atById.set(message.id, message.at)
       this.#host.arrived(message)
+    } else if (kind === 'retracted') {
+      entry.retracted.add(message.id)
     } else if (kind === 'status') {
       if (message.isOut) entry.caught = undefined
       entry.status = message
