@@ -3,6 +3,7 @@ import t from 'tap'
 import { newId } from '../../services/ids.ts'
 import { bucketOf, Keys } from '../../services/store/redis/keys.ts'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
+import type { LeasedCall, StoreSettings } from '../../services/store/store.ts'
 import { Follower } from '../fixtures/follower.ts'
 import { RedisCluster } from '../fixtures/redis.ts'
 import { settings } from '../fixtures/redis-ground.ts'
@@ -11,8 +12,8 @@ import { until } from '../fixtures/wait.ts'
 const cluster = await RedisCluster.start()
 t.teardown(() => cluster.stop())
 
-async function node(name: string): Promise<Follower> {
-  const store = new RedisStore(settings, { clusterNodes: cluster.nodes, keyPrefix: 'belfry', waitReplicas: 0 })
+async function node(name: string, overrides: Partial<StoreSettings> = {}): Promise<Follower> {
+  const store = new RedisStore({ ...settings, ...overrides }, { clusterNodes: cluster.nodes, keyPrefix: 'belfry', waitReplicas: 0 })
   t.teardown(() => store.close())
   return await new Follower(name, store).open()
 }
@@ -55,6 +56,30 @@ t.test('three masters: every user is woken, on both nodes', async (t) => {
   t.equal((await one.store.connections('user-1')).length, 2)
   await one.store.disconnect({ user: 'user-1', connectionId: undefined, reason: 'x', revoke: false })
   await until(() => one.kicks.length === 1 && two.kicks.length === 1, 'kicks')
+})
+
+t.test('calls of users on every master are made, leased and settled', async (t) => {
+  const { store } = await node('courier', { push: { afterMs: 0, unless: 'delivered' }, webhookEvents: ['notification.expired'] })
+  const users = Array.from({ length: 30 }, (_, i) => `subscriber-${i}`)
+  t.equal(new Set(users.map((user) => Math.floor((slotOfUser(user) * 3) / 16_384))).size, 3)
+  const subscription = { deviceId: 'phone', endpoint: 'https://push.test', p256dh: 'p', auth: 'a', expirationTime: 0, lane: 'fcm' }
+  for (const user of users) {
+    await store.outbox.putSubscription(user, subscription)
+    await store.publish({ user, id: newId(), keyed: false, tail: '"type":"t","title":"x","timestamp":1}', halfLife: 0 })
+    t.match(await store.advance(user), { checked: 1, called: 1, lanes: ['fcm'] })
+  }
+  const calls: LeasedCall[] = []
+  const lease = async (): Promise<boolean> => {
+    calls.push(...(await store.outbox.lease({ lane: 'fcm', limit: 100 })).calls)
+    return calls.length === users.length
+  }
+  await until(lease, 'the calls of every user', 15_000)
+  t.same(calls.map(({ user }) => user).sort(), [...users].sort())
+  for (const { user, epoch, no, attempt } of calls) {
+    t.equal(await store.outbox.settle({ user, epoch, no, attempt, outcome: { status: 'done' } }), true)
+    t.equal(await store.outbox.deleteSubscription(user, 'phone'), true)
+    await store.erase(user)
+  }
 })
 
 t.test('a slot moves, and its new owner unsubscribes every client: wake-ups arrive again', async (t) => {
