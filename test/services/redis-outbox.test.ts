@@ -89,6 +89,25 @@ t.test('a lease takes a user whose calls were lost out of the index', async (t) 
   await admin.del(keys.ofUser('alice', ['CALL_TIMES']))
   t.same(await store.outbox.lease({ lane: 'fcm', limit: 10, user: 'alice' }), { calls: [], dropped: 0 })
   t.equal(await admin.exists(index), 0)
+  await store.publish(command('alice'))
+  await store.advance('alice')
+  await admin.del(keys.ofUser('alice', ['CALLS']))
+  t.same(await store.outbox.lease({ lane: 'fcm', limit: 10, user: 'alice' }), { calls: [], dropped: 1 })
+  t.equal(await admin.exists(index), 0)
+})
+
+t.test('a check without its notification makes no call', async (t) => {
+  const { keys, server, node } = await own(t)
+  const { store } = await node(undefined, { ...settings, push: { afterMs: 1, unless: 'delivered' } })
+  await store.outbox.putSubscription('alice', subscriptionOf('phone'))
+  const result = await store.publish(command('alice'))
+  t.match(result, { status: 'accepted', offset: 1 })
+  // A node of an earlier version retracts without the check.
+  const [log = ''] = keys.ofUser('alice', ['LOG'])
+  const row = (await server.admin().lindex(log, 0)) ?? ''
+  await server.admin().lset(log, 0, `x${row.slice(1, 42)}`)
+  await until(async () => (await store.advance('alice')).checked === 1, 'the check')
+  t.same(await store.outbox.lease({ lane: 'fcm', limit: 10, user: 'alice' }), { calls: [], dropped: 0 })
 })
 
 t.test('calls in the share of a node that leases none are leased by others when they are overdue', async (t) => {

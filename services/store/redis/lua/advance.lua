@@ -82,10 +82,13 @@ while parked > 0 and free_slots() > 0 and released < RELEASE_BATCH do
 end
 if taken > 0 then redis.call('ZREMRANGEBYRANK', PARKED, 0, taken - 1) end
 
--- Carries out a check: makes the calls if nobody has looked at the notification.
+-- Carries out a check: makes the calls if nobody has looked at the notification. One that is not in the log has left it by a node of an earlier
+-- version, which knows no checks.
 local function check(member)
   local kind, unless, offset = string.sub(member, 1, 1), string.sub(member, 2, 2), tonumber(string.sub(member, 3))
-  local id = id_of(row_at(offset))
+  local row = row_at(offset)
+  if not row or kind_of(row) ~= 'n' then return end
+  local id = id_of(row)
   if Outbox.is_looked_at(id, offset, unless) then return end
   if kind == 'f' then return Outbox.call('webhook', 'notification.fallback', id, offset, unless, '') end
   local devices, lanes = {}, {}

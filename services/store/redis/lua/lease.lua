@@ -7,8 +7,9 @@
 --         unread, unseen, device, subscription; a fallback: offset, row, state, device, cursor, ...; any other: JSON of what happened
 local reply, dropped = { 0 }, 0
 
--- Returns what a node needs to carry out a call; nil if the reason for it no longer holds.
+-- Returns what a node needs to carry out a call; nil if the reason for it no longer holds, or the call was lost.
 local function leased(no, call, at)
+  if not call then return nil end
   local common = { tonumber(no), call.epoch, call.event, call.attempts + 1, tonumber(at), tonumber(call.made_at) }
   if call.event == 'notification.answered' or call.event == 'notification.expired' then
     common[7] = call.rest
@@ -32,7 +33,8 @@ for i = 1, #times, 2 do
   if #reply > tonumber(max_calls) then break end
   local of, no = string.match(times[i], '^([^ ]+) (%d+)$')
   if of == lane then
-    local call = Outbox.decode(redis.call('HGET', Outbox.key(OUTBOX.CALLS), no))
+    local text = redis.call('HGET', Outbox.key(OUTBOX.CALLS), no)
+    local call = text and Outbox.decode(text)
     local item = leased(no, call, times[i + 1])
     if item then
       call.attempts = call.attempts + 1

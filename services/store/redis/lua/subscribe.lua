@@ -18,7 +18,7 @@ if old ~= subscription then
       local at = redis.call('ZSCORE', Outbox.key(OUTBOX.CALL_TIMES), call.lane .. ' ' .. no)
       Outbox.end_call(no, call.lane)
       call.lane = lane
-      Outbox.write(no, call, tonumber(at))
+      Outbox.write(no, call, tonumber(at or wall))
     end
   end
   Outbox.grow('2')
