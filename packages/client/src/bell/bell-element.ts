@@ -102,11 +102,14 @@ export class BelfryBell extends BelfryElement {
 
   #render({ items, unread, unseen }: FeedSnapshot): void {
     const { messages } = this
-    const badge = this.getAttribute('badge')
-    const isUnseen = badge === 'unseen'
-    setAttribute(this.#button, 'aria-label', isUnseen ? messages.buttonUnseen(unseen) : messages.button(unread))
+    const kind = this.getAttribute('badge')
+    const isUnseen = kind === 'unseen'
+    const name = isUnseen ? messages.buttonUnseen(unseen) : messages.button(unread)
+    const badge = kind === 'none' ? '' : messages.badge(isUnseen ? unseen : unread)
+    // The name of a control includes its visible text (WCAG 2.5.3), also one such as "99+".
+    setAttribute(this.#button, 'aria-label', name.includes(badge) ? name : `${name}, ${badge}`)
     setAttribute(this.#button, 'aria-expanded', String(this.#opened))
-    setText(this.#badge, badge === 'none' ? '' : messages.badge(isUnseen ? unseen : unread))
+    setText(this.#badge, badge)
     this.#toasts.render(items)
   }
 

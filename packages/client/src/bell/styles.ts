@@ -6,32 +6,22 @@
 export const styles = `
 :host {
   --_background: var(--belfry-background, Canvas);
-  --_surface: var(--belfry-surface, color-mix(in srgb, CanvasText 5%, Canvas));
   --_text: var(--belfry-text, CanvasText);
-  --_muted: var(--belfry-muted, color-mix(in srgb, CanvasText 70%, Canvas));
-  --_line: var(--belfry-line, color-mix(in srgb, CanvasText 14%, Canvas));
   --_accent: var(--belfry-accent, LinkText);
-  --_badge: var(--belfry-badge, #d92d3a);
-  --_badge-text: var(--belfry-badge-text, #ffffff);
-  --_notice: var(--belfry-notice, color-mix(in srgb, #e0a030 16%, Canvas));
-  --_notice-text: var(--belfry-notice-text, CanvasText);
-  --_problem: var(--belfry-problem, color-mix(in srgb, #d92d3a 70%, CanvasText));
+  --_surface: var(--belfry-surface, color-mix(in srgb, var(--_text) 5%, var(--_background)));
+  --_muted: var(--belfry-muted, color-mix(in srgb, var(--_text) 70%, var(--_background)));
+  --_line: var(--belfry-line, color-mix(in srgb, var(--_text) 12%, var(--_background)));
+  --_problem: var(--belfry-problem, color-mix(in srgb, #d92d3a 70%, var(--_text)));
   --_radius: var(--belfry-radius, 16px);
   display: inline-block;
   position: relative;
-  font: 400 14px/20px var(--belfry-font, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif);
+  font: 400 14px/20px var(--belfry-font, system-ui, sans-serif);
 }
 @supports (color: light-dark(#000000, #ffffff)) {
   :host {
     --_background: var(--belfry-background, light-dark(#ffffff, #17191e));
-    --_surface: var(--belfry-surface, light-dark(#f4f5f7, #22252c));
     --_text: var(--belfry-text, light-dark(#16181d, #f2f3f5));
-    --_muted: var(--belfry-muted, light-dark(#5c6370, #a3a9b5));
-    --_line: var(--belfry-line, light-dark(#e6e8ec, #2d3139));
     --_accent: var(--belfry-accent, light-dark(#2f5bea, #8ea8ff));
-    --_notice: var(--belfry-notice, light-dark(#fff6e0, #33291a));
-    --_notice-text: var(--belfry-notice-text, light-dark(#6b4a00, #f2cf8d));
-    --_problem: var(--belfry-problem, light-dark(#b4232f, #ff9aa0));
   }
 }
 :host(belfry-inbox) { display: block; }
@@ -51,7 +41,7 @@ svg { display: block; flex: none; width: 20px; height: 20px; fill: none; stroke:
 /* The badge overlaps the corner of the icon and makes the button wider: it covers neither the bell nor the button's neighbour. */
 .badge {
   flex: none; min-width: 16px; height: 16px; margin-block-start: -10px; margin-inline: -6px -10px; padding-inline: 4px;
-  border-radius: 8px; background: var(--_badge); color: var(--_badge-text); font-size: 11px; font-weight: 600; line-height: 16px;
+  border-radius: 8px; background: var(--belfry-badge, #d92d3a); color: var(--belfry-badge-text, #ffffff); font-size: 11px; font-weight: 600; line-height: 16px;
   text-align: center; white-space: nowrap; font-variant-numeric: tabular-nums; pointer-events: none;
 }
 .badge:empty, .problem:empty, .answer:empty, .count:empty, .body:empty, .list:empty { display: none; }
@@ -63,7 +53,7 @@ svg { display: block; flex: none; width: 20px; height: 20px; fill: none; stroke:
 .panel[popover] { width: 400px; max-width: calc(100vw - 16px); height: auto; min-height: min(480px, var(--_height)); max-height: var(--_height); }
 .panel.open { display: flex; }
 .panel[popover].open { animation: appear 140ms cubic-bezier(0.2, 0.8, 0.3, 1); }
-.head { display: flex; align-items: center; gap: 4px; min-height: 56px; padding: 12px 8px 4px 20px; padding-inline: 20px 12px; }
+.head { display: flex; align-items: center; gap: 4px; min-height: 56px; padding-block: 12px 4px; padding-inline: 20px 12px; }
 .head slot { display: block; flex: 1; min-width: 0; }
 h2 { margin: 0; font-size: 17px; line-height: 24px; font-weight: 650; letter-spacing: -0.01em; }
 .text-button { padding: 4px 8px; border-radius: 8px; color: var(--_accent); font-weight: 550; font-size: 13px; white-space: nowrap; }
@@ -82,7 +72,7 @@ h2 { margin: 0; font-size: 17px; line-height: 24px; font-weight: 650; letter-spa
 .count { min-width: 20px; padding-inline: 6px; border-radius: 10px; background: var(--_surface); color: var(--_muted); font-size: 11px; line-height: 18px; text-align: center; font-variant-numeric: tabular-nums; }
 [aria-selected='true'] .count { background: color-mix(in srgb, var(--_accent) 14%, var(--_background)); color: var(--_text); }
 
-.notice { display: flex; align-items: center; gap: 8px; padding: 8px 12px 8px 20px; padding-inline: 20px 12px; background: var(--_notice); color: var(--_notice-text); font-size: 13px; }
+.notice { display: flex; align-items: center; gap: 8px; padding-block: 8px; padding-inline: 20px 12px; background: var(--belfry-notice, color-mix(in srgb, #e0a030 16%, var(--_background))); color: var(--belfry-notice-text, var(--_text)); font-size: 13px; }
 .notice span, .action-bar span { flex: 1; }
 .notice .text-button, .action-bar .text-button { color: inherit; text-decoration: underline; text-underline-offset: 3px; }
 .notice .text-button:hover, .action-bar .text-button:hover { background: color-mix(in srgb, currentColor 14%, transparent); }
@@ -95,7 +85,7 @@ h2 { margin: 0; font-size: 17px; line-height: 24px; font-weight: 650; letter-spa
 /* The end is tall, so that it comes into view before the last row. */
 .end { height: 400px; margin-block-start: -400px; pointer-events: none; visibility: hidden; }
 .list { list-style: none; margin: 0; padding: 8px; }
-.item { position: relative; display: grid; grid-template-columns: 36px minmax(0, 1fr); column-gap: 12px; padding: 12px 40px 12px 20px; padding-inline: 20px 40px; border-radius: 12px; }
+.item { position: relative; display: grid; grid-template-columns: 36px minmax(0, 1fr); column-gap: 12px; padding-block: 12px; padding-inline: 20px 40px; border-radius: 12px; }
 .item:hover, .item:focus-within { background: var(--_surface); }
 .item.fresh { animation: arrive 260ms cubic-bezier(0.2, 0.8, 0.3, 1); }
 .main { position: absolute; inset: 0; border-radius: 12px; }
@@ -141,7 +131,7 @@ h2 { margin: 0; font-size: 17px; line-height: 24px; font-weight: 650; letter-spa
 .choice[aria-busy] { animation: pulse 1.4s ease-in-out infinite; }
 .answer { color: var(--_muted); font-size: 12px; line-height: 16px; overflow-wrap: anywhere; }
 .toasts { position: fixed; z-index: 2147483000; inset-block-end: 16px; inset-inline-end: 16px; width: min(360px, calc(100vw - 32px)); display: grid; gap: 8px; }
-.toast { display: grid; grid-template-columns: 1fr auto; align-items: start; padding: 4px 4px 4px 16px; padding-inline: 16px 4px; border: 1px solid var(--_line); border-radius: var(--_radius); background: var(--_background); color: var(--_text); animation: arrive 260ms cubic-bezier(0.2, 0.8, 0.3, 1); }
+.toast { display: grid; grid-template-columns: 1fr auto; align-items: start; padding-block: 4px; padding-inline: 16px 4px; border: 1px solid var(--_line); border-radius: var(--_radius); background: var(--_background); color: var(--_text); animation: arrive 260ms cubic-bezier(0.2, 0.8, 0.3, 1); }
 .toast .title { margin-block: 8px; font-weight: 550; }
 .toast .actions { grid-column: 1 / 3; margin-block: 0 12px; }
 
@@ -150,11 +140,11 @@ h2 { margin: 0; font-size: 17px; line-height: 24px; font-weight: 650; letter-spa
 .mark { display: grid; place-items: center; width: 48px; height: 48px; margin-block-end: 12px; border-radius: 50%; background: var(--_surface); color: var(--_muted); }
 .state strong { color: var(--_text); font-weight: 600; }
 .skeleton { padding: 8px; }
-.skeleton div { display: grid; gap: 8px; padding: 14px 12px 14px 68px; padding-inline: 68px 12px; }
+.skeleton div { display: grid; gap: 8px; padding-block: 14px; padding-inline: 68px 12px; }
 .skeleton i { height: 12px; border-radius: 6px; background: var(--_line); animation: pulse 1.4s ease-in-out infinite; }
 .skeleton i:first-child { width: 80%; }
 .skeleton i:last-child { width: 32%; height: 8px; }
-.action-bar { flex: none; display: flex; align-items: center; gap: 8px; margin: 8px; padding: 6px 8px 6px 16px; padding-inline: 16px 8px; border-radius: 12px; background: var(--_text); color: var(--_background); font-size: 13px; animation: arrive 200ms; }
+.action-bar { flex: none; display: flex; align-items: center; gap: 8px; margin: 8px; padding-block: 6px; padding-inline: 16px 8px; border-radius: 12px; background: var(--_text); color: var(--_background); font-size: 13px; animation: arrive 200ms; }
 .action-bar :focus-visible { outline-color: currentColor; }
 
 @media (max-width: 479.98px) {
