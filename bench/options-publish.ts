@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { Publisher } from '../services/delivery/publisher.ts'
 import { UserClock } from '../services/delivery/user-clock.ts'
 import { newId } from '../services/ids.ts'
 import { Counters } from '../services/node/counters.ts'
@@ -162,7 +163,9 @@ async function measureCosts(bed: Bed, count: number, rounds: number): Promise<Op
 
 /** Publishes notifications that expire at an even rate, to users without a connection, and reads from the logs how late each one was. */
 async function measureExpiries(store: Store, count: number): Promise<OptionsResult['expiries']> {
-  const clock = new UserClock(store, new Counters())
+  const counters = new Counters()
+  const clock = new UserClock(store, counters)
+  const publisher = new Publisher(store, clock, counters)
   const firstAt = Date.now() + 2000 + (LEAD_MS_PER_THOUSAND * count) / 1000
   const users = Math.ceil(count / EXPIRIES_PER_USER)
   const dueById = new Map<string, number>()
@@ -170,9 +173,10 @@ async function measureExpiries(store: Store, count: number): Promise<OptionsResu
     const numbers = Array.from({ length: Math.min(IN_FLIGHT, count - from) }, (_, index) => from + index)
     await Promise.all(
       numbers.map(async (number) => {
-        const [id, expiresAt] = [newId(), firstAt + Math.floor((1000 * number) / EXPIRY_RATE)]
-        dueById.set(id, expiresAt)
-        await store.publish({ user: `expiring-${number % users}`, id, keyed: false, tail: usualTail, halfLife: 0, options: { expiresAt } })
+        const expiresAt = firstAt + Math.floor((1000 * number) / EXPIRY_RATE)
+        const request = { to: `expiring-${number % users}`, type: 'sync.done', title, expiresAt }
+        const { answer } = await publisher.publish(request, 'bench', undefined)
+        dueById.set(answer.id, expiresAt)
       })
     )
   }

@@ -115,7 +115,7 @@ export class Publisher {
       answer: {
         id,
         durability: this.#store.status().durability,
-        results: results.map((result, index) => this.#settle(users[index] as string, result))
+        results: results.map((result, index) => this.#settle(users[index] as string, result, lifetime.expiresAt))
       },
       replayed: results.every((result) => 'replayed' in result && result.replayed)
     }
@@ -146,8 +146,9 @@ export class Publisher {
     return results
   }
 
-  #settle(user: string, result: Outcome): RecipientResult {
+  #settle(user: string, result: Outcome, expiresAt: number): RecipientResult {
     const counters = this.#counters
+    if (expiresAt > 0 && (result.status === 'accepted' || result.status === 'parked')) this.#clock.schedule(user, expiresAt)
     if ('replayed' in result && result.replayed) counters.replayed += 1
     switch (result.status) {
       case 'accepted':

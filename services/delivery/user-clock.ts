@@ -4,6 +4,9 @@ import type { AdvanceCounts, Store } from '../store/store.ts'
 
 const SWEEP_INTERVAL_MS = 1000
 
+/** Time after a sweep that did not reach every user until the next one, milliseconds. After an outage thousands of users are due. */
+const RESUME_SWEEP_MS = 100
+
 /** Delay added to every timer, so that the row is due when the timer fires, milliseconds. */
 const TIMER_SLACK_MS = 2
 
@@ -22,7 +25,7 @@ interface UserTimer {
 /**
  * Advances each user when a release, a delivery, an expiry or a check is due for them.
  *
- * The node that parked or scheduled a notification sets a timer for its user. A timer can be lost with its node, so every node also sweeps its
+ * The node that accepted a notification sets a timer for its user. A timer can be lost with its node, so every node also sweeps its
  * share of the users each second, and sets timers for the users for whom more is due. Releases, deliveries and expiries therefore survive the
  * death of every node. The store decides whether a time has come, so any node may advance any user at any time.
  */
@@ -31,18 +34,16 @@ export class UserClock {
   readonly #counters: Counters
   readonly #timers = new Map<string, UserTimer>()
   readonly #sweeper: NodeJS.Timeout
+  #resume: NodeJS.Timeout | undefined
   #sweeping: Promise<void> | undefined
   #closed = false
 
   constructor(store: Store, counters: Counters) {
     this.#store = store
     this.#counters = counters
-    const sweep = (): void => {
-      this.#sweeping ??= this.#sweep()
-    }
-    this.#sweeper = setInterval(sweep, SWEEP_INTERVAL_MS)
+    this.#sweeper = setInterval(() => this.#startSweep(), SWEEP_INTERVAL_MS)
     this.#sweeper.unref()
-    sweep()
+    this.#startSweep()
   }
 
   /**
@@ -67,6 +68,7 @@ export class UserClock {
   async close(): Promise<void> {
     this.#closed = true
     clearInterval(this.#sweeper)
+    clearTimeout(this.#resume)
     for (const { timeout } of this.#timers.values()) clearTimeout(timeout)
     this.#timers.clear()
     await this.#sweeping
@@ -85,11 +87,16 @@ export class UserClock {
     }
   }
 
+  #startSweep(): void {
+    this.#sweeping ??= this.#sweep()
+  }
+
   async #sweep(): Promise<void> {
     try {
-      const { due, ...counts } = await this.#store.sweep()
+      const { due, isPartial = false, ...counts } = await this.#store.sweep()
       this.#count(counts)
       for (const { user, nextAt } of due) this.schedule(user, nextAt)
+      if (isPartial && !this.#closed) this.#resume = setTimeout(() => this.#startSweep(), RESUME_SWEEP_MS).unref()
     } catch {
       // The store is unavailable. The users stay due, and a later sweep finds them.
     } finally {

@@ -217,6 +217,8 @@ export interface AdvanceResult extends AdvanceCounts {
 
 /** The sums of the steps, the users for whom more is due, at `nextAt`, Unix milliseconds, and the lanes in which calls were made. */
 export interface SweepResult extends AdvanceCounts {
+  /** The time of the sweep ended before it reached every user for whom something is due. */
+  isPartial?: true
   due: { user: string; nextAt: number }[]
   lanes: string[]
 }

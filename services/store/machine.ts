@@ -8,6 +8,7 @@ import type { OutboxStep } from './outbox-step.ts'
 import { findNotification, inboxPage, offsetOf, queueInfo, scheduledPage } from './queries.ts'
 import { worthless } from './rate.ts'
 import { backlogOf, expiresIn, positionOf } from './reading.ts'
+import { endOfSecond } from './revocation.ts'
 import { encodeRow, LOST_ID, NO_TAG, rowId, rowTail, tails } from './row.ts'
 import { countsAsUnread, type Effect, type KeyPlace, type Parked, type UserState, unreadCounts } from './state.ts'
 import { Step, type StepContext } from './step.ts'
@@ -234,8 +235,8 @@ export class Machine {
 
   /** Removes everything of the user except the time of the revocation, which refuses older tokens. */
   erase(): void {
-    const { clockMs } = this.#step
-    this.#step.emit({ type: 'erase', before: Math.max(clockMs, this.#state.revokedBefore), erased: { ...this.#state } })
+    const before = Math.max(endOfSecond(this.#step.clockMs), this.#state.revokedBefore)
+    this.#step.emit({ type: 'erase', before, erased: { ...this.#state } })
   }
 
   inbox(query: Omit<InboxQuery, 'user'>): InboxPage | 'restarted' {
@@ -263,8 +264,8 @@ export class Machine {
     if (this.#mustPark()) return this.#park(accepted)
     this.#step.makeRoom('entry')
     for (const { key, body } of keys) this.#step.emit({ type: 'key', key, place: { in: 'log', at: state.top + 1, body, deliverAt: 0 } })
-    const checkAt = this.#appendNotification(id, tail, options)
-    return { status: 'accepted', ...positionOf(state, state.top), nodes: 0, replayed: false, ...(checkAt > 0 && { checkAt }) }
+    const { position, checkAt } = this.#appendNotification(id, tail, options)
+    return { status: 'accepted', ...position, nodes: 0, replayed: false, ...(checkAt > 0 && { checkAt }) }
   }
 
   #mustPark(): boolean {
@@ -299,14 +300,6 @@ export class Machine {
     this.#step.emit({ type: 'schedule', scheduled: { at: deliverAt, no, level, halfLife, options, row } })
     for (const { key, body } of keys) this.#step.emit({ type: 'key', key, place: { in: 'scheduled', at: no, body, deliverAt } })
     return { status: 'scheduled', deliverAt, replayed: false }
-  }
-
-  /** Removes the notification of a collapse key from the log, without a retraction. Returns its id; '' if there is none. */
-  #removeReplaced(collapseKey: string): string {
-    const id = collapseKey === '' ? undefined : this.#state.collapsed.get(collapseKey)
-    if (id === undefined) return ''
-    this.#step.remove(id, offsetOf(this.#state, id) as number)
-    return id
   }
 
   #deliver(): number {
@@ -356,15 +349,23 @@ export class Machine {
   }
 
   /**
-   * Appends a notification, for which `makeRoom` has made room, in place of the one with the same collapse key. Returns the time of its first
-   * check, Unix milliseconds; 0 if it has none.
+   * Appends a notification, for which `makeRoom` has made room, in place of the one with the same collapse key. If that one was read, devices that
+   * do not know it cannot tell whether the unread count grows, so a row tells them. Also returns the time of its first check, Unix milliseconds; 0
+   * if it has none.
    */
-  #appendNotification(id: string, tail: string, options: Options): number {
-    const replaced = this.#removeReplaced(options.collapseKey)
-    this.#step.append('n', id, replaced === '' ? tail : tails.replacing(replaced, tail))
+  #appendNotification(id: string, tail: string, options: Options): { position: Position; checkAt: number } {
+    const state = this.#state
+    const { unread } = state
+    const replaced = options.collapseKey === '' ? undefined : state.collapsed.get(options.collapseKey)
+    if (replaced !== undefined) this.#step.remove(replaced, offsetOf(state, replaced) as number)
+    const wasRead = replaced !== undefined && state.unread === unread
+    this.#step.append('n', id, replaced === undefined ? tail : tails.replacing(replaced, tail))
+    const position = positionOf(state, state.top)
     const kept = withoutRules(options)
-    if (kept !== NO_OPTIONS) this.#step.emit({ type: 'options', id, options: { ...kept, offset: this.#state.top } })
-    return this.outbox.addChecks(id, options)
+    if (kept !== NO_OPTIONS) this.#step.emit({ type: 'options', id, options: { ...kept, offset: state.top } })
+    const checkAt = this.outbox.addChecks(id, options)
+    if (wasRead) this.#step.tellUnread()
+    return { position, checkAt }
   }
 
   /** Returns the outcome of an earlier publish with the same key. */

@@ -17,6 +17,14 @@ export function isRevoked(issuedAt: number, revokedBefore: number): boolean {
   return issuedAt % 1000 === 0 ? issuedAt < revokedBefore - (revokedBefore % 1000) : issuedAt <= revokedBefore
 }
 
+/**
+ * Returns the time of a revocation that also refuses tokens issued in the second of `ms`. A token with an `iat` in whole seconds may have been
+ * issued before it within that second, and an erasure must refuse every token from before it.
+ */
+export function endOfSecond(ms: number): number {
+  return (Math.floor(ms / 1000) + 1) * 1000
+}
+
 /** Resolves with true if a token was issued at or before the revocation that the store has for its user. */
 export async function isRevokedIn(
   store: Pick<Store, 'revokedBefore'>,

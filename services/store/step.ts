@@ -112,7 +112,12 @@ export class Step {
     const state = this.state
     const { unread } = state
     this.#drop(floor)
-    if (state.unread !== unread && this.#context.listening) this.append('s', COUNT_ID, tails.state([], 'read', unreadCounts(state)))
+    if (state.unread !== unread) this.tellUnread()
+  }
+
+  /** Tells the devices that are connected the unread count, by a row without ids. */
+  tellUnread(): void {
+    if (this.#context.listening) this.append('s', COUNT_ID, tails.state([], 'read', unreadCounts(this.state)))
   }
 
   #drop(floor: number): void {

@@ -44,7 +44,7 @@ const redisOptions: Mutation[] = [
   },
   {
     name: 'a replacement does not lower the unread count',
-    edits: [{ file: lua('publish-usual'), find: 'if counts_as_unread(state) then unread = unread - 1 end', put: '' }],
+    edits: [{ file: lua('publish-usual'), find: 'unread = unread - 1', put: '' }],
     store: 'redis',
     faults: [],
     rules: ['unread']
@@ -199,7 +199,7 @@ const embeddedOptions: Mutation[] = [
   },
   {
     name: 'embedded: a replacement leaves the old notification in the log',
-    edits: [{ file: MACHINE, find: 'this.#step.remove(id, offsetOf(this.#state, id) as number)', put: ';' }],
+    edits: [{ file: MACHINE, find: 'this.#step.remove(replaced, offsetOf(state, replaced) as number)', put: ';' }],
     store: 'embedded',
     faults: [],
     rules: ['collapsed']

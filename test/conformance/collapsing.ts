@@ -1,4 +1,4 @@
-import { rowId, rowKind } from '../../services/store/row.ts'
+import { COUNT_ID, rowId, rowKind } from '../../services/store/row.ts'
 import { idOf, marked, numbers, tailOf, texts } from './stage.ts'
 import type { Example } from './store.ts'
 
@@ -27,6 +27,27 @@ export const collapsing: Example[] = [
       const { unread, states } = await stage.log()
       t.equal(unread, 1)
       t.equal(states.size, 0)
+    }
+  },
+  {
+    name: 'if the replaced one was read, a row tells connected devices the unread count',
+    settings: { rateLimit: 0 },
+    run: async (t, stage) => {
+      const { store, user } = stage
+      await stage.send(1, { options })
+      await stage.send(2)
+      await stage.attach({ at: 'earliest' })
+      await marked(store, { user, target: { ids: [idOf(1)] }, state: 'read' })
+      const result = await stage.send(3, { options })
+      t.match(result, { status: 'accepted', offset: 4 })
+      t.match(await stage.position(4), { offset: 4, id8: result.status === 'accepted' ? result.id8 : '' })
+      const { rows, unread } = await stage.log()
+      t.same(rows.map(rowKind), ['x', 'n', 's', 'n', 's'])
+      t.equal(rowId(rows[4] as Buffer), COUNT_ID)
+      t.equal(texts(rows)[4]?.slice(42), '"ids":[],"state":"read","unread":2,"unseen":2}')
+      t.equal(unread, 2)
+      await stage.send(4, { options })
+      t.match(await store.queue(user), { unread: 2, head: { offset: 6 } }, 'devices know that an unread one was counted')
     }
   },
   {

@@ -1,3 +1,4 @@
+import { endOfSecond } from '../../services/store/revocation.ts'
 import { until } from '../fixtures/wait.ts'
 import { idOf } from './stage.ts'
 import type { Example } from './store.ts'
@@ -22,10 +23,16 @@ export const erasing: Example[] = [
       t.match(stage.kicks(), [{ connectionId: undefined, reason: 'erased', revoked: false }])
       t.match(await stage.store.queue(user), { head: { offset: 0 }, parked: 0, scheduled: 0, unread: 0, devices: [] })
       t.same(await stage.store.connections(user), [])
-      t.equal(await stage.store.revokedBefore(user), stage.clock.now)
+      t.equal(await stage.store.revokedBefore(user), endOfSecond(stage.clock.now))
       await stage.store.ack(user, 'phone', before)
       t.same((await stage.store.queue(user)).devices, [])
-      t.same(await stage.store.attach(stage.attachCommand({ at: 'device' }, { issuedAt })), { status: 'revoked' })
+      const second = stage.clock.now - (stage.clock.now % 1000)
+      for (const from of [issuedAt, second]) {
+        t.same(await stage.store.attach(stage.attachCommand({ at: 'device' }, { issuedAt: from })), { status: 'revoked' })
+      }
+      t.match(await stage.store.attach(stage.attachCommand({ at: 'device' }, { issuedAt: second + 1000, connections: [] })), {
+        status: 'attached'
+      })
       t.match(await stage.send(1, { keyed: true }), { status: 'accepted', offset: 1, replayed: false })
       t.not((await stage.log()).epoch, before.epoch)
       stage.clock.advance(120_000)
@@ -37,7 +44,7 @@ export const erasing: Example[] = [
     run: async (t, stage) => {
       await stage.fill(1, 2)
       await stage.store.erase(`${stage.user} two`)
-      t.equal(await stage.store.revokedBefore(`${stage.user} two`), stage.clock.now)
+      t.equal(await stage.store.revokedBefore(`${stage.user} two`), endOfSecond(stage.clock.now))
       t.match(await stage.store.queue(stage.user), { unread: 2 })
     }
   },
@@ -53,7 +60,7 @@ export const erasing: Example[] = [
       const { now } = stage.clock
       await stage.restart()
       t.match(await stage.store.queue(stage.user), { head: { offset: 0 }, parked: 0 })
-      t.equal(await stage.store.revokedBefore(stage.user), now)
+      t.equal(await stage.store.revokedBefore(stage.user), endOfSecond(now))
     }
   },
   {

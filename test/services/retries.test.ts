@@ -1,6 +1,7 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { CursorWriter } from '../../services/connection/cursor-writer.ts'
+import { Publisher } from '../../services/delivery/publisher.ts'
 import { UserClock } from '../../services/delivery/user-clock.ts'
 import { errors } from '../../services/errors.ts'
 import { Counters } from '../../services/node/counters.ts'
@@ -63,6 +64,49 @@ t.test('what a sweep leaves of a user is released when it is due, and not at the
   }
   t.same(times, [1002, 2004, 3006])
   t.equal(counters.released, 50, 'two sweeps and three releases')
+  await userClock.close()
+})
+
+t.test('the node that accepted a notification advances the user when it expires, before any sweep', async (t) => {
+  const times: number[] = []
+  const start = Date.now()
+  const store = {
+    publish: async () => ({ status: 'accepted', epoch: 'e', offset: 1, id8: 'aaaaaaaa', nodes: 0, replayed: false }),
+    advance: async () => {
+      times.push(Date.now() - start)
+      return { released: 0, folded: 0, delivered: 0, expired: 1, waiting: 0, nextAt: 0 }
+    },
+    sweep: async () => NOTHING,
+    status: () => ({ durability: 'none' }),
+    now: () => Date.now()
+  } as unknown as Store
+  const counters = new Counters()
+  const userClock = new UserClock(store, counters)
+  const publisher = new Publisher(store, userClock, counters)
+  await publisher.publish({ to: 'alice', type: 'a', title: 't', ttl: 2 }, 'publisher', undefined)
+  await publisher.publish({ to: 'bob', type: 'a', title: 't' }, 'publisher', undefined)
+  for (let passed = 0; passed < 5000; passed++) {
+    mock.timers.tick(1)
+    await settle()
+  }
+  t.same(times, [2002])
+  t.equal(counters.expired, 1)
+  await userClock.close()
+})
+
+t.test('a sweep that did not reach every user is continued at once', async (t) => {
+  const times: number[] = []
+  const start = Date.now()
+  const sweep = async (): Promise<SweepResult> => {
+    times.push(Date.now() - start)
+    return times.length < 4 ? { ...NOTHING, isPartial: true } : NOTHING
+  }
+  const userClock = new UserClock({ sweep, now: () => Date.now() } as unknown as Store, new Counters())
+  for (let passed = 0; passed < 2500; passed++) {
+    mock.timers.tick(1)
+    await settle()
+  }
+  t.same(times, [0, 101, 201, 301, 1000, 2000])
   await userClock.close()
 })
 

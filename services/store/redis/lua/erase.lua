@@ -4,7 +4,8 @@
 -- @key KICKS  as in disconnect.lua
 -- @arg reason
 -- Returns the number of connections that nodes were told to close
-revoked = math.max(wall, revoked)
+-- As endOfSecond in revocation.ts.
+revoked = math.max((math.floor(wall / 1000) + 1) * 1000, revoked)
 local head = ' 0 * ' .. #user .. ' ' .. user
 local told = 0
 local registered = redis.call('HGETALL', REGISTRY)

@@ -99,12 +99,14 @@ local function retract_row(id, reason, row_id)
   return 'retracted'
 end
 
--- Appends a notification, for which make_room made room. It replaces the one with the same collapse key. Returns how many nodes were
--- woken, and the time of its first check, or nil.
+-- Appends a notification, for which make_room made room. It replaces the one with the same collapse key. If that one was read, devices that do
+-- not know it cannot tell whether the unread count grows, so a row tells them. Returns how many nodes were woken, the tag of the notification,
+-- and the time of its first check, or nil.
 local function append_notification(id, tail, accepted)
   local key = accepted.collapse_key
   local old = key ~= '' and has_options and redis.call('HGET', OPTIONS, 'l' .. key)
   local woken = append('n', id, old and replacing_tail(collapsed_id(old), tail) or tail)
+  local tag, unread_with_old = chain, unread
   Options.add(id, accepted)
   if old then
     remove_state(collapsed_id(old))
@@ -112,7 +114,9 @@ local function append_notification(id, tail, accepted)
     if empty_replaced(LOG, OPTIONS, EXPIRIES, floor, old, key) ~= '0' then times_changed = true end
     changes = changes + 1
   end
-  return woken, Outbox.add_checks(top, accepted.push, accepted.fallback)
+  local check_at = Outbox.add_checks(top, accepted.push, accepted.fallback)
+  if old and unread == unread_with_old then tell_unread() end
+  return woken, tag, check_at
 end
 
 local function must_park()

@@ -210,14 +210,18 @@ local function append(kind, id, tail)
   return woken
 end
 
+-- Tells the devices that are connected the unread count, by a row without ids.
+local function tell_unread()
+  nodes = nodes or redis.call('HKEYS', REGISTRY)
+  if #nodes > 0 then append('s', COUNT_ID, state_tail({}, 'read', Unread.counts())) end
+end
+
 -- Drops the rows up to an offset. If that changes the unread count, appends a row that tells connected devices.
 local function trim(to)
   if to == floor then return end
   local before = unread
   drop(to)
-  if unread == before then return end
-  nodes = nodes or redis.call('HKEYS', REGISTRY)
-  if #nodes > 0 then append('s', COUNT_ID, state_tail({}, 'read', Unread.counts())) end
+  if unread ~= before then tell_unread() end
 end
 
 local function excess(count, bound)

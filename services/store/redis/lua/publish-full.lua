@@ -85,9 +85,10 @@ local function publish()
     return { 'parked', release_of_turn(no, accepted.level), 0 }
   end
   make_room(true)
-  if keyed == '1' then remember(key, top + 1) end
-  local woken, check_at = append_notification(id, tail, accepted)
-  return { 'accepted', epoch, top, woken, 0, chain, check_at and int(check_at) }
+  local offset = top + 1
+  if keyed == '1' then remember(key, offset) end
+  local woken, tag, check_at = append_notification(id, tail, accepted)
+  return { 'accepted', epoch, offset, woken, 0, tag, check_at and int(check_at) }
 end
 
 local place = keyed == '1' and epoch ~= '' and redis.call('ZSCORE', KEYED, key)

@@ -42,7 +42,7 @@ return carry_out(function(@item)
   local times = with_time(meta[9] or '', now)
   if not times then return nil end
 
-  local expires_at, actions, key, hash, expiries, old, is_hash_new, is_expiry_new = '0', '.', '', nil, nil, nil, false, false
+  local expires_at, actions, key, hash, expiries, old, old_state, is_hash_new, is_expiry_new
   if options ~= '' then
     local deliver_at
     expires_at, deliver_at, actions, key = split_options(options)
@@ -53,7 +53,11 @@ return carry_out(function(@item)
     is_expiry_new = expires_at ~= '0' and call('EXISTS', expiries) == 0
     -- When a user has options for the first time, all their keys begin to live longer.
     if (is_hash_new or is_expiry_new) and call('HGET', meta_key, 'j') ~= '1' then return nil end
-    if old then tail = replacing_tail(collapsed_id(old), tail) end
+    if old then
+      old_state = call('HGET', stem .. STATES_KIND .. user, collapsed_id(old))
+      if not counts_as_unread(old_state) then return nil end
+      tail = replacing_tail(collapsed_id(old), tail)
+    end
   end
 
   local timed_id = string.format('%013.0f', now) .. id
@@ -74,10 +78,8 @@ return carry_out(function(@item)
     local old_expires_at
     if old then
       old_expires_at = empty_replaced(log, hash, expiries, floor, old, key)
-      local states, old_id = stem .. STATES_KIND .. user, collapsed_id(old)
-      local state = call('HGET', states, old_id)
-      if state then call('HDEL', states, old_id) end
-      if counts_as_unread(state) then unread = unread - 1 end
+      if old_state then call('HDEL', stem .. STATES_KIND .. user, collapsed_id(old)) end
+      unread = unread - 1
     end
     local is_nearest = expires_at ~= '0' and (nearest == '0' or tonumber(expires_at) < tonumber(nearest))
     if is_nearest or (nearest ~= '0' and old_expires_at == nearest) then
