@@ -3,7 +3,7 @@ import t from 'tap'
 import { until } from '../fixtures/wait.ts'
 import { call, startService } from '../helper.ts'
 import { focused, openBell, publish } from './bell-page.ts'
-import { launch, startHost } from './browser.ts'
+import { launch, startHost, untilInPage } from './browser.ts'
 
 const LONG = Array.from({ length: 12 }, (_, n) => `This is sentence ${n} of a long body.`).join(' ')
 
@@ -31,6 +31,7 @@ t.test('rows of the bell', async (t) => {
     const body = long.getByText(LONG)
     const more = long.getByRole('button', { name: 'Show more' })
     await more.waitFor()
+    await untilInPage(page, 'bell.shadowRoot.getAnimations().length === 0')
     const height = async () => (await body.boundingBox())?.height ?? 0
     t.equal(await height(), 60, 'three lines of 20 px')
     t.equal(await rowsOf(page).getByRole('button', { name: 'Show more' }).count(), 1, 'the others fit')
@@ -124,6 +125,12 @@ t.test('rows of the bell', async (t) => {
     await until(async () => (await page.getByText('mine: A').count()) === 0, 'the content leaves with its row')
     await page.evaluate('bell.renderItem = (item, element) => void (element.textContent = "all: " + item.title)')
     for (const title of ['B', 'C']) await page.getByText(`all: ${title}`).waitFor()
+    const errors: string[] = []
+    page.on('pageerror', ({ message }) => errors.push(message))
+    await page.evaluate('bell.renderItem = ({ title }) => { if (title === "C") throw new Error("C fails"); return false }')
+    await page.locator('.item:not(.own)').getByText('C', { exact: true }).waitFor()
+    await until(() => errors.length > 0, 'the error of the app')
+    t.match(errors, ['C fails'])
     await page.evaluate('bell.renderItem = () => false; bell.querySelector("template").remove()')
     await rowsOf(page)
       .nth(1)

@@ -22,11 +22,21 @@ export function renderOwn(
   const template = templates.find(({ dataset }) => dataset.type === undefined || matchesType(item.type, dataset.type.split(/[\s,]+/)))
   if (!renderItem && !template) return undefined
   const element = old ?? h('div', { slot: `item-${item.id}` })
-  if (renderItem && renderItem(item, element) !== false) return attach(host, element)
+  if (renderItem && rendered(renderItem, item, element)) return attach(host, element)
   if (!template) return undefined
   element.replaceChildren(template.content.cloneNode(true))
   for (const field of element.querySelectorAll<HTMLElement>('[data-text]')) field.textContent = textAt(item, field.dataset.text ?? '')
   return attach(host, element)
+}
+
+/** Returns false also if the app's function throws: the other rows must appear. The error is reported to the page as an uncaught one. */
+function rendered(renderItem: RenderItem, item: InboxItem, element: HTMLElement): boolean {
+  try {
+    return renderItem(item, element) !== false
+  } catch (error) {
+    reportError(error)
+    return false
+  }
 }
 
 function attach(host: HTMLElement, element: HTMLElement): HTMLElement {
