@@ -26,12 +26,10 @@ import { type Counts, countsOf, damageIn, type UserDamage } from './user-damage.
  * Parts: `a` meta, the first key of a user · `c` cursors · `j` offset (6), kind -> check · `k` idempotency key -> place ·
  * `l` offset (6) -> row with its options · `o` notification id -> answer · `p` turn (6) -> parked notification ·
  * `q` turn (6) -> scheduled notification · `r` number (6) -> call · `s` notification id -> state · `u` device -> push subscription.
- * Format 3 had no checks, calls and push subscriptions; format 2 had no options, answers and scheduled notifications either. Format 1 had 'u' for
- * 'w', neither checksums nor the counts in meta, and rows without tags: see `upgrade.ts`.
+ * Format 3 had the options of a notification beside its answer, and no checks, calls and push subscriptions; format 2 had no options, answers and
+ * scheduled notifications either. Format 1 had 'u' for 'w', neither checksums nor the counts in meta, and rows without tags: see `upgrade.ts`.
  */
 export const FORMAT_VERSION = '4'
-/** Formats before. Their entries are valid in this format, so a folder of them needs no upgrade. */
-export const PREVIOUS_VERSIONS = ['2', '3']
 
 export const versionRange: [Buffer, Buffer] = [Buffer.from('v'), Buffer.from('w')]
 export const usersRange: [Buffer, Buffer] = [Buffer.from('w'), Buffer.from('x')]
@@ -179,6 +177,10 @@ function decodePlace(value: Buffer): KeyPlace {
   return { in: place, at: Number.parseInt(at, 36), body, deliverAt: Number.parseInt(deliverAt, 36) }
 }
 
+export function encodeAnswer(answer: Answer): Buffer {
+  return Buffer.from(JSON.stringify(answer))
+}
+
 function loadAnswer(state: UserState, id: string, value: Buffer): void {
   if (state.options.has(id)) evolve(state, { type: 'answer', id, answer: JSON.parse(value.toString()) as Answer })
 }
@@ -305,7 +307,7 @@ export function encodeEffects(prefix: Buffer, before: { top: number; floor: numb
         if (effect.isAnswered) del(textKey(prefix, 'o', effect.id))
         break
       case 'answer':
-        put(textKey(prefix, 'o', effect.id), Buffer.from(JSON.stringify(effect.answer)))
+        put(textKey(prefix, 'o', effect.id), encodeAnswer(effect.answer))
         break
       case 'key':
         put(textKey(prefix, 'k', effect.key), encodePlace(effect.place))

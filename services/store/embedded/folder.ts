@@ -9,7 +9,6 @@ import {
   encodeVersion,
   FORMAT_VERSION,
   numberRange,
-  PREVIOUS_VERSIONS,
   userOf,
   userRange,
   usersRange,
@@ -19,7 +18,7 @@ import { CommitCounter, readCommits } from './commits.ts'
 import { type Database, isCorruption, type OpenDatabase, REMEDY } from './database.ts'
 import { encodeParkedIndex } from './index-codec.ts'
 import { checkLogs, checkTables, type FileDamage, filesOf, tableBytes, tablesOf } from './level-files.ts'
-import { upgradeFrom1 } from './upgrade.ts'
+import { upgradeFrom1, upgradeFrom3 } from './upgrade.ts'
 
 /** Total size of the tables, bytes, up to which they are checked before the folder is used. In larger folders users are checked as they are loaded. */
 const CHECKED_BYTES_MAX = 64 * 1024 * 1024
@@ -108,7 +107,9 @@ async function refuseWithoutCurrent(folder: string, counted: number | undefined)
 async function upgradeFormat(raw: Database, folder: string): Promise<void> {
   const version = (await raw.range(...versionRange, 1))[0]?.[1].toString()
   if (version === '1') await upgradeFrom1(raw)
-  else if (version !== undefined && !PREVIOUS_VERSIONS.includes(version) && version !== FORMAT_VERSION) {
+  else if (version === '3') await upgradeFrom3(raw)
+  // Every entry of a folder of format 2 is valid in format 4.
+  else if (version !== undefined && version !== '2' && version !== FORMAT_VERSION) {
     throw new StoreUnusable(`The data folder ${folder} has format ${version}; this version of Belfry reads format ${FORMAT_VERSION}`)
   }
   await raw.write([encodeVersion()])

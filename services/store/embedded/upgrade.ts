@@ -1,11 +1,12 @@
 import { KEY_LENGTH } from '../../ids.ts'
+import type { Answer } from '../../protocol/index.ts'
 import { NO_OPTIONS } from '../options.ts'
 import { digestIn, NO_TAG, rowId, rowId8, rowKind } from '../row.ts'
 import type { KeyPlace, Parked } from '../state.ts'
-import { seal } from './checksum.ts'
-import { encodePlace, userRange } from './codec.ts'
+import { seal, unseal } from './checksum.ts'
+import { encodeAnswer, encodePlace, userRange, usersRange } from './codec.ts'
 import type { Database, Operation } from './database.ts'
-import { encodeParked } from './row-codec.ts'
+import { encodeParked, encodeRow } from './row-codec.ts'
 
 /** Start of the id in a row, and length of the header of a row of format 1, bytes. */
 const ID_START = 14
@@ -31,6 +32,53 @@ export async function upgradeFrom1(database: Database): Promise<void> {
   }
   const parked = await database.range(...parkedRange)
   await database.write(parked.map(([key, value]) => ({ type: 'put', key, value: value.length > 0 ? value : seal(key, value) })))
+}
+
+/**
+ * Upgrades a folder of format 3 to format 4: the options of a notification in the log move from an entry with its answer to its row. One write
+ * converts one user. An entry of format 3 is a list, and one of format 4 an object, so that an interrupted upgrade continues where it stopped. The
+ * caller writes the version afterwards.
+ */
+export async function upgradeFrom3(database: Database): Promise<void> {
+  let [from, to] = usersRange
+  for (;;) {
+    const [first] = await database.range(from, to, 1)
+    if (first === undefined) return
+    const prefix = first[0].subarray(0, 3 + first[0].readUInt16BE(1))
+    const operations: Operation[] = []
+    for (const entry of await database.range(partKey(prefix, 'o'), partKey(prefix, 'p'))) {
+      operations.push(...(await moveOptions(database, prefix, entry)))
+    }
+    if (operations.length > 0) await database.write(operations)
+    from = userRange(prefix)[1]
+  }
+}
+
+/** Options of a notification in format 3: offset, time of expiry, collapse key, actions, and the answer, or null. */
+type OldOptions = [number, number, string, string[], Answer | null]
+
+/** Returns the operations that move the options of an entry. There are none if the entry is damaged, if its row is, or if it was moved before. */
+async function moveOptions(database: Database, prefix: Buffer, [key, sealed]: [Buffer, Buffer]): Promise<Operation[]> {
+  const value = unseal(key, sealed)
+  const old = value === undefined ? undefined : (JSON.parse(value.toString()) as OldOptions | Answer)
+  if (!Array.isArray(old)) return []
+  const [offset, expiresAt, collapseKey, actions, answer] = old
+  const rowKey = partKey(prefix, 'l', offset)
+  const [stored] = await database.range(rowKey, Buffer.concat([rowKey, Buffer.from([0])]), 1)
+  const row = stored === undefined ? undefined : unseal(...stored)
+  if (row === undefined) return []
+  const put = (key: Buffer, value: Buffer): Operation => ({ type: 'put', key, value: seal(key, value) })
+  return [
+    put(rowKey, encodeRow({ level: 0, options: { expiresAt, collapseKey, actions }, row })),
+    answer === null ? { type: 'del', key } : put(key, encodeAnswer(answer))
+  ]
+}
+
+/** Returns the beginning of the keys of a user's part, or the key of an offset in it. */
+function partKey(prefix: Buffer, part: string, offset?: number): Buffer {
+  const rest = Buffer.alloc(offset === undefined ? 0 : 6)
+  if (offset !== undefined) rest.writeUIntBE(offset, 0, 6)
+  return Buffer.concat([prefix, Buffer.from(part), rest])
 }
 
 function moveUser(prefix: Buffer, entries: [Buffer, Buffer][]): Operation[] {

@@ -34,6 +34,7 @@ const LOG_PRELUDE = [
   'prelude-options',
   'prelude-unread',
   'prelude-outbox',
+  'prelude-upgrade',
   'prelude',
   'prelude-moves'
 ]

@@ -4,7 +4,7 @@
 -- @key META      hash: e epoch, t top, f floor, u unread, a latest time, o time of the oldest row, l limiter times,
 --                n number of the latest parked, q how many are parked, r revoked before, x when to renew the expiry,
 --                g tag of the row at t, c rows that are neither notifications nor digests, d time of the next expiry, delivery or check,
---                j 1 if OPTIONS may have fields, or parked notifications have levels,
+--                j 2 if OPTIONS may have fields, or parked notifications have levels; for 0 and 1 see prelude-upgrade.lua,
 --                s '<number of seen> <stamp>', see prelude-unread.lua, h see prelude-outbox.lua
 -- @key LOG       list of rows; the row of offset f + 1 + i is at index i
 -- @key STATES    hash: id -> seen | read | archived
@@ -32,7 +32,7 @@ local top, floor, unread = tonumber(meta[2] or 0), tonumber(meta[3] or 0), tonum
 local latest, oldest = tonumber(meta[5] or 0), tonumber(meta[6] or 0)
 local park_no, parked, revoked = tonumber(meta[8] or 0), tonumber(meta[9] or 0), tonumber(meta[10] or 0)
 local chain, changes = meta[12] or epoch, tonumber(meta[13] or 0)
-local nearest_at, has_options, times_changed = tonumber(meta[14] or 0), meta[15] == '1', false
+local nearest_at, has_options, times_changed = tonumber(meta[14] or 0), (meta[15] or '') ~= '', false
 local limiter, fresh, clamped
 local nodes
 

@@ -104,7 +104,8 @@ end
 -- and the time of its first check, or nil.
 local function append_notification(id, tail, accepted)
   local key = accepted.collapse_key
-  local old = key ~= '' and has_options and redis.call('HGET', OPTIONS, 'l' .. key)
+  local old = key ~= '' and has_options and redis.call('HGET', OPTIONS, 'c' .. key)
+  if old and not is_collapsible(old, floor, top) then old = nil end
   local woken = append('n', id, old and replacing_tail(collapsed_id(old), tail) or tail)
   local tag, unread_with_old = chain, unread
   Options.add(id, accepted)
@@ -213,7 +214,7 @@ if nearest_at ~= 0 and nearest_at <= wall then
 
   -- Retracts a notification in the log that has expired. The row has the id of its notification, because one step may append many retractions.
   local function expire_in_log(offset, key)
-    local row = row_at(offset)
+    local row = row_at(offset or 0)
     if not row or kind_of(row) ~= 'n' or (make_room(false) and offset <= floor) then return false end
     retract_at(offset, row, key, '"expired"', id_of(row))
     return true

@@ -1,14 +1,14 @@
 -- Reads and writes the options of a user's notifications, the answers to them, and the times at which they expire or are delivered. For a
 -- user whose notifications have no options, none of these keys exists, and no command is run for them.
 --
--- @key OPTIONS    hash: 'l<collapse key>' -> the notification in the log | 'p<collapse key>' -> score in PARKED
+-- @key OPTIONS    hash: 'c<collapse key>' -> the notification in the log | 'p<collapse key>' -> score in PARKED
 --                 | 's<collapse key>' -> turn in SCHEDULED | 'i<id>' -> options of a notification in the log that has actions
 --                 | 'a<id>' -> its answer, '<answered at> <action> <device>'
 -- @key SCHEDULED  zset: a waiting notification, whose number has 12 digits -> time of delivery
 -- @key EXPIRIES   zset: 'l<offset, 12 digits><collapse key>' | 'p<score in PARKED>' | 's<turn in SCHEDULED>' -> time of expiry
 -- @key TIMES      zset of the bucket: user -> the nearest time in EXPIRIES, SCHEDULED or CHECKS
 --
--- 'i<id>' is '<offset> <expires at> <actions, joined by commas> <collapse key>'. 'l<collapse key>' is '<the row without kind and tail><offset>
+-- 'i<id>' is '<offset> <expires at> <actions, joined by commas> <collapse key>'. 'c<collapse key>' is '<the row without kind and tail><offset>
 -- <expires at> <a if it has actions, else .>', so that a notification is replaced without reading its row.
 -- A turn in SCHEDULED: '<time of delivery>:<number>'.
 
@@ -105,6 +105,7 @@ function Options.get(id)
   local text = has_options and redis.call('HGET', OPTIONS, 'i' .. id)
   if not text then return nil end
   local offset, expires_at, actions, key = string.match(text, '^(%d+) (%d+) ([^ ]+) (.*)$')
+  if not offset then return nil end
   return { offset = tonumber(offset), expires_at = tonumber(expires_at), actions = actions, collapse_key = key }
 end
 
@@ -123,7 +124,7 @@ function Options.collapse_keys()
   if not has_options then return key_by_id end
   local fields = redis.call('HGETALL', OPTIONS)
   for i = 1, #fields, 2 do
-    if string.sub(fields[i], 1, 1) == 'l' then key_by_id[collapsed_id(fields[i + 1])] = string.sub(fields[i], 2) end
+    if string.sub(fields[i], 1, 1) == 'c' then key_by_id[collapsed_id(fields[i + 1])] = string.sub(fields[i], 2) end
   end
   return key_by_id
 end
@@ -136,7 +137,7 @@ function Options.remove(offset_by_id, key_by_id)
     local key = key_by_id[id] or ''
     fields[#fields + 1] = 'i' .. id
     fields[#fields + 1] = 'a' .. id
-    if key ~= '' then fields[#fields + 1] = 'l' .. key end
+    if key ~= '' then fields[#fields + 1] = 'c' .. key end
     members[#members + 1] = expiry_member(offset, key)
   end
   for from = 1, #fields, 1000 do redis.call('HDEL', OPTIONS, unpack(fields, from, math.min(from + 999, #fields))) end

@@ -24,7 +24,7 @@ end
 local function store_options(hash, expiries, id, header, offset, expires_at, actions, key)
   local has_actions = actions ~= '.'
   if has_actions then redis.call('HSET', hash, 'i' .. id, offset .. ' ' .. expires_at .. ' ' .. actions .. ' ' .. key) end
-  if key ~= '' then redis.call('HSET', hash, 'l' .. key, header .. offset .. ' ' .. expires_at .. (has_actions and ' a' or ' .')) end
+  if key ~= '' then redis.call('HSET', hash, 'c' .. key, header .. offset .. ' ' .. expires_at .. (has_actions and ' a' or ' .')) end
   if expires_at ~= '0' then redis.call('ZADD', expiries, expires_at, expiry_member(offset, key)) end
 end
 
@@ -33,10 +33,21 @@ local function collapsed_id(text)
   return string.sub(text, 14, 33)
 end
 
+-- Returns the other parts of that value: offset, time of expiry, whether it has actions ('a' or '.'); nil if the value is malformed.
+local function collapsed_parts(text)
+  return string.match(text, '^(%d+) (%d+) ([a.])$', 42)
+end
+
+-- Returns whether that value names a row of the log. A step that appends asks before its first write, because it must not fail after it.
+local function is_collapsible(text, floor, top)
+  local offset = tonumber(collapsed_parts(text) or 0)
+  return offset > floor and offset <= top
+end
+
 -- Empties the row of the notification that another one of its collapse key replaces, and removes its options and the answer to it. `text` is the
 -- value of the key in OPTIONS. Returns the time of its expiry.
 local function empty_replaced(log, hash, expiries, floor, text, key)
-  local offset, expires_at, mark = string.match(text, '^(%d+) (%d+) (.)$', 42)
+  local offset, expires_at, mark = collapsed_parts(text)
   redis.call('LSET', log, offset - floor - 1, 'x' .. string.sub(text, 1, 41))
   if mark == 'a' then
     local id = collapsed_id(text)

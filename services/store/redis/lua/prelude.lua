@@ -290,13 +290,13 @@ end
 -- keys once in a sixteenth of META_TTL_MS. A delivery or an expiry can be 30 days ahead, so keys of a user with options live twice as long.
 local function save()
   if epoch == '' then return end
-  local lived_long = (meta[14] or '0') ~= '0' or meta[15] == '1'
+  local lived_long = (meta[14] or '0') ~= '0' or meta[15] == '2'
   if times_changed then nearest_at = tonumber(note_nearest(EXPIRIES, SCHEDULED, TIMES, user, Outbox.next_check())) end
   local lives_long = nearest_at ~= 0 or has_options
   Outbox.save()
   local fields = {}
   local function put(name, value, index)
-    if value ~= (meta[index] or (name == 'l' and '' or '0')) then
+    if value ~= (meta[index] or ((name == 'l' or name == 'j') and '' or '0')) then
       fields[#fields + 1] = name
       fields[#fields + 1] = value
     end
@@ -315,7 +315,7 @@ local function save()
   put('g', chain, 12)
   put('c', int(changes), 13)
   put('d', int(nearest_at), 14)
-  put('j', has_options and '1' or '0', 15)
+  put('j', has_options and '2' or '', 15)
   put('h', Outbox.mode, 17)
   if Unread.known and Unread.is_stored then put('s', int(Unread.known) .. ' ' .. Unread.stamp(), 16) end
   local renew = now >= tonumber(meta[11] or 0) or revoked ~= tonumber(meta[10] or 0) or (lives_long and not lived_long)
@@ -346,6 +346,8 @@ end
 
 -- A list with another length than meta says has lost a part. The remaining rows have unknown offsets, so the log starts afresh.
 if epoch ~= '' and redis.call('LLEN', LOG) ~= top - floor then reset() end
+
+if meta[15] == '0' or meta[15] == '1' then Options.convert() end
 
 if top > floor and oldest <= aged - RETENTION_MS then
   local to = floor

@@ -26,7 +26,7 @@ end
 return carry_out(function(@item)
   if keyed ~= '0' or string.sub(options, 1, 1) == '*' then return nil end
   local meta_key, log = stem .. META_KIND .. user, stem .. LOG_KIND .. user
-  local meta = call('HMGET', meta_key, 'e', 't', 'f', 'a', 'o', 'q', 'x', 'u', 'l', 'g', 'c', 'd', 'h')
+  local meta = call('HMGET', meta_key, 'e', 't', 'f', 'a', 'o', 'q', 'x', 'u', 'l', 'g', 'c', 'd', 'h', 'j')
   local epoch = meta[1]
   if not epoch then return nil end
   local offset, now = (meta[2] or 0) + 1, wall
@@ -47,12 +47,14 @@ return carry_out(function(@item)
     local deliver_at
     expires_at, deliver_at, actions, key = split_options(options)
     if tonumber(deliver_at) > now or (expires_at ~= '0' and tonumber(expires_at) <= now) then return nil end
+    local is_stored = key ~= '' or actions ~= '.' or expires_at ~= '0'
+    -- When a user has options for the first time, all their keys begin to live longer.
+    if is_stored and meta[14] ~= '2' then return nil end
     hash, expiries = stem .. OPTIONS_KIND .. user, stem .. EXPIRIES_KIND .. user
-    old = key ~= '' and call('HGET', hash, 'l' .. key)
+    old = key ~= '' and call('HGET', hash, 'c' .. key)
+    if old and not is_collapsible(old, tonumber(floor), offset - 1) then return nil end
     is_hash_new = not old and (key ~= '' or actions ~= '.') and call('EXISTS', hash) == 0
     is_expiry_new = expires_at ~= '0' and call('EXISTS', expiries) == 0
-    -- When a user has options for the first time, all their keys begin to live longer.
-    if (is_hash_new or is_expiry_new) and call('HGET', meta_key, 'j') ~= '1' then return nil end
     if old then
       old_state = call('HGET', stem .. STATES_KIND .. user, collapsed_id(old))
       if not counts_as_unread(old_state) then return nil end
