@@ -16,7 +16,10 @@ export async function checkServer(server: Redis): Promise<void> {
   await checkPolicy(server)
 }
 
-/** Format of the rows in the database. Rows of format 1 have no tags. */
+/**
+ * Format of the rows in the database. Rows of format 1 have no tags. Options that an earlier version stored beside rows of format 2 are converted
+ * when a step loads their user (`lua/prelude-upgrade.lua`), so nodes of that version may run beside this one during a rolling update.
+ */
 const ROW_FORMAT = '2'
 
 /** Checks that the database has as many buckets as this driver, and rows of its format. Rejects with `StoreUnusable` if not. */
