@@ -105,7 +105,7 @@ end
 local function append_notification(id, tail, accepted)
   local key = accepted.collapse_key
   local old = key ~= '' and has_options and redis.call('HGET', OPTIONS, 'c' .. key)
-  if old and not is_collapsible(old, floor, top) then old = nil end
+  if old and not collapsed_parts(old, floor, top) then old = nil end
   local woken = append('n', id, old and replacing_tail(collapsed_id(old), tail) or tail)
   local tag, unread_with_old = chain, unread
   Options.add(id, accepted)

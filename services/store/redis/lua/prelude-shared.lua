@@ -33,21 +33,18 @@ local function collapsed_id(text)
   return string.sub(text, 14, 33)
 end
 
--- Returns the other parts of that value: offset, time of expiry, whether it has actions ('a' or '.'); nil if the value is malformed.
-local function collapsed_parts(text)
-  return string.match(text, '^(%d+) (%d+) ([a.])$', 42)
-end
-
--- Returns whether that value names a row of the log. A step that appends asks before its first write, because it must not fail after it.
-local function is_collapsible(text, floor, top)
-  local offset = tonumber(collapsed_parts(text) or 0)
-  return offset > floor and offset <= top
+-- Returns the other parts of that value: offset, time of expiry, 'a' if it has actions, else '.'. Returns nil if the value is malformed or names
+-- no row of the log: a step that appends asks before its first write, because it must not fail after it.
+local function collapsed_parts(text, floor, top)
+  local offset, expires_at, mark = string.match(text, '^(%d+) (%d+) ([a.])$', 42)
+  if not offset or tonumber(offset) <= tonumber(floor) or tonumber(offset) > top then return nil end
+  return offset, expires_at, mark
 end
 
 -- Empties the row of the notification that another one of its collapse key replaces, and removes its options and the answer to it. `text` is the
 -- value of the key in OPTIONS. Returns the time of its expiry.
 local function empty_replaced(log, hash, expiries, floor, text, key)
-  local offset, expires_at, mark = collapsed_parts(text)
+  local offset, expires_at, mark = collapsed_parts(text, floor, math.huge)
   redis.call('LSET', log, offset - floor - 1, 'x' .. string.sub(text, 1, 41))
   if mark == 'a' then
     local id = collapsed_id(text)

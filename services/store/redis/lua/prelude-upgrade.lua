@@ -45,7 +45,7 @@ do
         local offset, expires_at, actions, key = string.match(value, '^(%d+) (%d+) ([^ ]+) (.*)$')
         if offset then note(offset, rest, expires_at, actions, key) end
       elseif kind == 'c' or kind == 'l' then
-        local offset, expires_at = collapsed_parts(value)
+        local offset, expires_at = collapsed_parts(value, floor, top)
         if offset then note(offset, collapsed_id(value), expires_at, '.', rest) end
       end
     end

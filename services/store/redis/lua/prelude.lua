@@ -248,29 +248,32 @@ local function remember(key, place)
   redis.call('PEXPIRE', KEYED, META_TTL_MS, 'NX')
 end
 
--- Compares byte by byte, because Lua's own comparison follows the server's locale.
-local function is_before(a, b)
-  for i = 1, math.min(#a, #b) do
-    local x, y = string.byte(a, i), string.byte(b, i)
-    if x ~= y then return x < y end
-  end
-  return #a < #b
-end
-
--- Sets a device's cursor. A device over MAX_DEVICES evicts the least recently used cursor.
-local function set_cursor(device, of, offset, id8)
-  local new = redis.call('HSET', CURSORS, device, of .. ' ' .. int(offset) .. ' ' .. id8 .. ' ' .. int(now)) == 1
-  redis.call('PEXPIRE', CURSORS, META_TTL_MS, 'NX')
-  if not new or redis.call('HLEN', CURSORS) <= MAX_DEVICES then return end
-  local oldest_device, oldest_at = device, nil
-  local cursors = redis.call('HGETALL', CURSORS)
-  for i = 1, #cursors, 2 do
-    local name, at = cursors[i], tonumber(string.match(cursors[i + 1], '(%d+)$'))
-    if name ~= device and (not oldest_at or at < oldest_at or (at == oldest_at and is_before(name, oldest_device))) then
-      oldest_device, oldest_at = name, at
+local set_cursor
+do
+  -- Compares byte by byte, because Lua's own comparison follows the server's locale.
+  local function is_before(a, b)
+    for i = 1, math.min(#a, #b) do
+      local x, y = string.byte(a, i), string.byte(b, i)
+      if x ~= y then return x < y end
     end
+    return #a < #b
   end
-  redis.call('HDEL', CURSORS, oldest_device)
+
+  -- Sets a device's cursor. A device over MAX_DEVICES evicts the least recently used cursor.
+  function set_cursor(device, of, offset, id8)
+    local new = redis.call('HSET', CURSORS, device, of .. ' ' .. int(offset) .. ' ' .. id8 .. ' ' .. int(now)) == 1
+    redis.call('PEXPIRE', CURSORS, META_TTL_MS, 'NX')
+    if not new or redis.call('HLEN', CURSORS) <= MAX_DEVICES then return end
+    local oldest_device, oldest_at = device, nil
+    local cursors = redis.call('HGETALL', CURSORS)
+    for i = 1, #cursors, 2 do
+      local name, at = cursors[i], tonumber(string.match(cursors[i + 1], '(%d+)$'))
+      if name ~= device and (not oldest_at or at < oldest_at or (at == oldest_at and is_before(name, oldest_device))) then
+        oldest_device, oldest_at = name, at
+      end
+    end
+    redis.call('HDEL', CURSORS, oldest_device)
+  end
 end
 
 -- Writes the time of the user's next release to DUE.

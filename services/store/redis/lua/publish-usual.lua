@@ -52,7 +52,7 @@ return carry_out(function(@item)
     if is_stored and meta[14] ~= '2' then return nil end
     hash, expiries = stem .. OPTIONS_KIND .. user, stem .. EXPIRIES_KIND .. user
     old = key ~= '' and call('HGET', hash, 'c' .. key)
-    if old and not is_collapsible(old, tonumber(floor), offset - 1) then return nil end
+    if old and not collapsed_parts(old, floor, offset - 1) then return nil end
     is_hash_new = not old and (key ~= '' or actions ~= '.') and call('EXISTS', hash) == 0
     is_expiry_new = expires_at ~= '0' and call('EXISTS', expiries) == 0
     if old then
