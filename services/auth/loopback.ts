@@ -22,6 +22,11 @@ export function isLoopback(host: string): boolean {
   return HOSTS.includes(host)
 }
 
+/** Returns true if the host of a URL is this machine. */
+export function isLoopbackHost(hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
+}
+
 /**
  * Returns true if the request comes from this machine: from a loopback address, for a loopback name (any other may be a foreign site whose name
  * resolves to this machine, DNS rebinding), not from a page of another origin, and without the headers of a proxy.

@@ -1,0 +1,68 @@
+import { Agent, request } from 'undici'
+import type { Attempt } from './outcome.ts'
+
+/** Longest time of a call, from the lookup of the host to the end of the answer, milliseconds. */
+const CALL_MS = 10_000
+/** Largest part of an answer that is read, bytes. A connection with a longer answer is closed. */
+const ANSWER_BYTES = 65_536
+/** Time after which an unused connection is closed, milliseconds. */
+const KEEP_ALIVE_MS = 30_000
+
+/** One request that leaves Belfry. */
+export interface OutgoingRequest {
+  url: string
+  headers: Record<string, string>
+  body: Buffer | string
+}
+
+export interface SenderOptions {
+  /** Connections to one host. */
+  connectionsPerHost: number
+  /** Default: {@link CALL_MS}. */
+  timeoutMs?: number
+}
+
+/** Sends requests by POST. A receiver can neither hold a call for longer than 10 s, nor redirect it, nor fill the memory with its answer. */
+export class HttpSender {
+  readonly #agent: Agent
+  readonly #timeoutMs: number
+  /** The calls in flight. A signal for all of them, combined with one per call, would keep each of these alive. */
+  readonly #inFlight = new Set<AbortController>()
+
+  constructor({ connectionsPerHost, timeoutMs = CALL_MS }: SenderOptions) {
+    this.#timeoutMs = timeoutMs
+    this.#agent = new Agent({
+      connections: connectionsPerHost,
+      pipelining: 1,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      connect: { timeout: timeoutMs }
+    })
+  }
+
+  /** Sends a request. Resolves with the status of the answer also if the rest of it could not be read. Never rejects. */
+  async send({ url, headers, body }: OutgoingRequest): Promise<Attempt> {
+    const controller = new AbortController()
+    const { signal } = controller
+    const timer = setTimeout(() => controller.abort(), this.#timeoutMs)
+    this.#inFlight.add(controller)
+    try {
+      // undici follows no redirect unless its dispatcher is made to.
+      const response = await request(url, { method: 'POST', headers, body, dispatcher: this.#agent, signal })
+      const retryAfter = response.headers['retry-after']
+      // Once the answer is read, the connection can be used again.
+      await response.body.dump({ limit: ANSWER_BYTES, signal }).catch(() => undefined)
+      return { status: response.statusCode, retryAfter: Array.isArray(retryAfter) ? retryAfter[0] : retryAfter }
+    } catch {
+      return { status: 'unreachable' }
+    } finally {
+      clearTimeout(timer)
+      this.#inFlight.delete(controller)
+    }
+  }
+
+  /** Aborts the calls in flight, and closes all connections. */
+  async close(): Promise<void> {
+    for (const controller of this.#inFlight) controller.abort()
+    await this.#agent.destroy()
+  }
+}

@@ -1,0 +1,172 @@
+import { randomBytes } from 'node:crypto'
+import { Webhook } from 'standardwebhooks'
+import t from 'tap'
+import { HttpSender } from '../../../services/reach/http-sender.ts'
+import { pushOutcome, retryAfterMs, webhookOutcome } from '../../../services/reach/outcome.ts'
+import { signWebhook, webhookBody, webhookHeaders, webhookKey } from '../../../services/reach/webhook-format.ts'
+import { answering, hanging, Receiver } from '../../fixtures/receiver.ts'
+import { until } from '../../fixtures/wait.ts'
+
+const NOW = 1_754_000_000_000
+const HOUR = 3_600_000
+
+const newSecret = (bytes = 32): string => `whsec_${randomBytes(bytes).toString('base64')}`
+const keyOf = (secret: string): Buffer => webhookKey(secret) ?? Buffer.alloc(0)
+
+t.test('webhooks are verified by the library of Standard Webhooks, with either secret', async (t) => {
+  const secrets = [newSecret(), newSecret(24)]
+  const body = webhookBody('notification.answered', NOW, { user: 'alice', text: 'ünï 😀' })
+  t.same(JSON.parse(body), {
+    type: 'notification.answered',
+    timestamp: '2025-07-31T22:13:20.000Z',
+    data: { user: 'alice', text: 'ünï 😀' }
+  })
+  const headers = webhookHeaders(secrets.map(keyOf), 'msg_1', body, Date.now())
+  for (const secret of secrets) t.same(new Webhook(secret).verify(body, headers), JSON.parse(body))
+  t.throws(() => new Webhook(newSecret()).verify(body, headers))
+  t.throws(() => new Webhook(secrets[0] as string).verify(`${body} `, headers))
+  t.throws(() => new Webhook(secrets[0] as string).verify(body, { ...headers, 'webhook-id': 'msg_2' }))
+  t.equal(
+    signWebhook([keyOf(secrets[0] as string)], 'msg_1', 1_754_000_000, body),
+    new Webhook(secrets[0] as string).sign('msg_1', new Date(NOW), body)
+  )
+})
+
+t.test('secrets are whsec_ and 24 to 64 bytes', async (t) => {
+  t.equal(webhookKey(newSecret(64))?.length, 64)
+  t.equal(webhookKey(newSecret(25).replace(/=+$/, ''))?.length, 25)
+  for (const bad of ['', 'whsec_', randomBytes(32).toString('base64'), newSecret(23), newSecret(65), `whsec_${'!'.repeat(40)}`])
+    t.equal(webhookKey(bad), undefined, bad)
+})
+
+t.test('the outcome of a push', async (t) => {
+  const times = { attempts: 1, createdAt: NOW, now: NOW }
+  const push = (status: number | 'unreachable', more: object = {}, expiresAt = 0, random = 0) =>
+    pushOutcome({ status, ...more } as Parameters<typeof pushOutcome>[0], { ...times, ...more }, expiresAt, random)
+  for (const status of [200, 201, 202, 204]) t.same(push(status), { result: 'delivered' })
+  for (const status of [404, 410]) t.same(push(status), { result: 'gone' })
+  for (const status of [301, 302, 307, 400, 401, 403, 413]) t.same(push(status), { result: 'refused' }, String(status))
+  for (const status of [429, 500, 502, 503, 'unreachable'] as const)
+    t.same(push(status), { result: 'retry', delayMs: 5000 }, String(status))
+  t.same(
+    [1, 2, 3, 4, 20].map((attempts) => push(500, { attempts })),
+    [5000, 10_000, 20_000, 40_000, HOUR].map((delayMs) => ({ result: 'retry', delayMs })),
+    'the delay doubles, up to an hour'
+  )
+  t.same(push(500, {}, 0, 1), { result: 'retry', delayMs: 6000 }, 'with jitter')
+  t.same(push(429, { retryAfter: '120' }), { result: 'retry', delayMs: 120_000 })
+  t.same(push(503, { retryAfter: '1' }), { result: 'retry', delayMs: 5000 }, 'never sooner than the back-off')
+  t.same(push(500, {}, NOW + 4000), { result: 'exhausted' }, 'it would expire before')
+  t.same(push(429, { retryAfter: '7200' }, NOW + HOUR), { result: 'exhausted' })
+  t.same(push(500, { now: NOW + 24 * HOUR }), { result: 'exhausted' }, 'after a day')
+  t.same(push(500, { attempts: 30, now: NOW + 22 * HOUR }), { result: 'retry', delayMs: HOUR })
+})
+
+t.test('the outcome of a webhook', async (t) => {
+  const webhook = (status: number | 'unreachable', attempts = 1, random = 0, retryAfter?: string) =>
+    webhookOutcome({ status, retryAfter } as Parameters<typeof webhookOutcome>[0], { attempts, now: NOW }, random)
+  for (const status of [200, 204]) t.same(webhook(status), { result: 'delivered' })
+  t.same(webhook(410), { result: 'gone' })
+  for (const status of [302, 400, 404, 429, 500, 'unreachable'] as const) t.match(webhook(status), { result: 'retry' }, String(status))
+  const schedule = [5, 30, 120, 600, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600]
+  t.same(
+    schedule.map((_, index) => webhook(500, index + 1)),
+    schedule.map((seconds) => ({ result: 'retry', delayMs: seconds * 1000 }))
+  )
+  t.same(webhook(500, 10), { result: 'exhausted' })
+  t.same(webhook(500, 1, 0.5), { result: 'retry', delayMs: 5500 })
+  t.same(webhook(429, 1, 0, '60'), { result: 'retry', delayMs: 60_000 })
+})
+
+t.test('Retry-After is seconds or a date', async (t) => {
+  t.equal(retryAfterMs('120', NOW), 120_000)
+  t.equal(retryAfterMs(' 0 ', NOW), 0)
+  t.equal(retryAfterMs(new Date(NOW + 90_000).toUTCString(), NOW), 90_000)
+  t.equal(retryAfterMs(new Date(NOW - 90_000).toUTCString(), NOW), 0)
+  t.equal(retryAfterMs('999999999', NOW), 24 * HOUR, 'at most a day')
+  for (const text of [undefined, '', 'soon', '-5', '1e3', '1.5', 'Infinity', '99999999999999'])
+    t.equal(retryAfterMs(text, NOW), 0, String(text))
+})
+
+t.test('the sender keeps to its bounds whatever the receiver does', async (t) => {
+  const receiver = await Receiver.start(t)
+  const sender = new HttpSender({ connectionsPerHost: 4, timeoutMs: 400 })
+  t.teardown(() => sender.close())
+  const send = () => sender.send({ url: `${receiver.origin}/hook`, headers: { 'content-type': 'text/plain' }, body: 'hello' })
+
+  t.same(await send(), { status: 204, retryAfter: undefined })
+  t.match(receiver.received[0], { path: '/hook', headers: { 'content-type': 'text/plain', 'content-length': '5' } })
+
+  await t.test('redirects are not followed', async (t) => {
+    receiver.behaviour = answering(307, { location: `${receiver.origin}/elsewhere` })
+    t.match(await send(), { status: 307 })
+    t.notOk(receiver.received.some(({ path }) => path === '/elsewhere'))
+  })
+
+  await t.test('Retry-After is read', async (t) => {
+    receiver.behaviour = answering(429, { 'retry-after': '7' })
+    t.same(await send(), { status: 429, retryAfter: '7' })
+  })
+
+  await t.test('a receiver that never answers costs the time limit', async (t) => {
+    receiver.behaviour = hanging
+    const before = performance.now()
+    t.same(await send(), { status: 'unreachable' })
+    const ms = performance.now() - before
+    t.ok(ms >= 390 && ms < 3000, `${ms} ms`)
+    await until(() => receiver.open === 0, 'the connection is closed')
+  })
+
+  await t.test('an answer that drips counts as its status, and is cut off', async (t) => {
+    receiver.behaviour = (response) => {
+      response.writeHead(200)
+      const timer = setInterval(() => response.write('x'), 20)
+      response.on('close', () => clearInterval(timer))
+    }
+    t.match(await send(), { status: 200 })
+    await until(() => receiver.open === 0, 'the connection is closed')
+  })
+
+  await t.test('of a flood, 64 KB are read', async (t) => {
+    let written = 0
+    receiver.behaviour = (response) => {
+      response.writeHead(200)
+      const chunk = Buffer.alloc(16_384)
+      const flood = (): void => {
+        if (response.destroyed || written > 256 * 1024 * 1024) return
+        written += chunk.length
+        if (response.write(chunk)) setImmediate(flood)
+        else response.once('drain', flood)
+      }
+      flood()
+    }
+    const before = performance.now()
+    t.match(await send(), { status: 200 })
+    t.ok(performance.now() - before < 390, 'the limit of bytes came before the limit of time')
+    await until(() => receiver.open === 0, 'the connection is closed')
+    t.ok(written < 16 * 1024 * 1024, `${written} bytes: what the buffers of the sockets hold`)
+  })
+
+  await t.test('a receiver that does not exist, breaks off or speaks no HTTP', async (t) => {
+    t.same(await sender.send({ url: 'http://127.0.0.1:1/', headers: {}, body: '' }), { status: 'unreachable' })
+    receiver.behaviour = (_response, _received, request) => request.socket.destroy()
+    t.same(await send(), { status: 'unreachable' })
+    receiver.behaviour = (_response, _received, request) => request.socket.end('nonsense\r\n\r\n')
+    t.same(await send(), { status: 'unreachable' })
+  })
+
+  await t.test('no more connections to a host than allowed; they are kept', async (t) => {
+    receiver.behaviour = (response) => setTimeout(() => response.end(), 30)
+    receiver.mostOpen = 0
+    await Promise.all(Array.from({ length: 12 }, send))
+    t.equal(receiver.mostOpen, 4)
+  })
+
+  await t.test('close aborts what is in flight', async (t) => {
+    receiver.behaviour = hanging
+    const sending = send()
+    await until(() => receiver.open > 0)
+    await sender.close()
+    t.same(await sending, { status: 'unreachable' })
+  })
+})
