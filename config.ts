@@ -5,10 +5,17 @@ import { envSchema } from 'env-schema'
 import { type Static, Type } from 'typebox'
 import { ADMIN_PREFIX } from './services/auth/api-keys.ts'
 import { publicKeyAlgorithm } from './services/auth/public-key.ts'
+import { problemsOfPush, problemsOfWebhooks } from './services/reach/settings.ts'
 import { parseRedisUrl } from './services/store/redis-url.ts'
 
 /** Shortest key of HS256 (RFC 7518 §3.2). */
 const MIN_SECRET_BYTES = 32
+
+/** Longest time from a notification to its push, seconds. */
+const REACH_MAX_SECONDS = 2_592_000
+
+/** States of a notification that make its push unnecessary. */
+const UNLESS = ['delivered', 'seen', 'read'] as const
 
 const text = (defaultValue: string, description: string) => Type.String({ default: defaultValue, description })
 const whole = (defaultValue: number, minimum: number, maximum: number, description: string) =>
@@ -69,6 +76,23 @@ export const environmentSchema = Type.Object({
   LOG_MAX_ENTRIES: whole(1000, 10, 100_000, 'Notifications kept per user'),
   MAX_UNACKED: whole(100, 1, 10_000, 'Frames in flight to a connection without an acknowledgement'),
 
+  VAPID_PUBLIC_KEY: text(
+    '',
+    'Public key of Web Push, from `belfry vapid`; with the embedded store and none, a pair is generated under DATA_DIR'
+  ),
+  VAPID_PRIVATE_KEY: text('', 'Private key of VAPID_PUBLIC_KEY'),
+  VAPID_SUBJECT: text('', 'Contact that push services get, mailto: or https:; needed with VAPID_PUBLIC_KEY'),
+  PUSH_ENDPOINTS: text('', 'Origins of push services to accept beside the known ones, comma-separated; http only on loopback'),
+  PUSH_AFTER_SECONDS: whole(3, 0, REACH_MAX_SECONDS, 'Time from a notification to its push, seconds'),
+  PUSH_UNLESS: Type.Union(
+    UNLESS.map((state) => Type.Literal(state)),
+    { default: 'delivered', description: 'delivered, seen or read: what makes a push unnecessary' }
+  ),
+  WEBHOOK_URL: text('', 'Address that gets webhooks; empty: none are sent'),
+  WEBHOOK_SECRET: text('', 'Secret that signs webhooks, whsec_ and 24 to 64 bytes in base64; two, comma-separated, while it is rotated'),
+  WEBHOOK_EVENTS: text('', 'Events to send as webhooks, comma-separated; empty: all'),
+  PRESENCE_GRACE_SECONDS: whole(15, 0, 3600, 'Time without a connection after which a user is offline, seconds'),
+
   WS_MAX_PAYLOAD_BYTES: whole(10_240, 256, 1_048_576, 'Largest frame of a client, bytes'),
   WS_PING_INTERVAL_MS: whole(25_000, 100, 300_000, 'Time between two pings, milliseconds'),
   MAX_CONNECTIONS: whole(0, 0, 10_000_000, 'Connections of this node; 0: derived from the limit of file descriptors'),
@@ -83,7 +107,17 @@ export const environmentSchema = Type.Object({
 export type Environment = Static<typeof environmentSchema>
 
 /** Variables that are lists. */
-const LIST_NAMES = ['TRUST_PROXY', 'API_KEYS', 'ALLOWED_ORIGINS', 'CORS_ORIGIN', 'REDIS_CLUSTER_NODES', 'REDIS_SENTINELS'] as const
+const LIST_NAMES = [
+  'TRUST_PROXY',
+  'API_KEYS',
+  'ALLOWED_ORIGINS',
+  'CORS_ORIGIN',
+  'REDIS_CLUSTER_NODES',
+  'REDIS_SENTINELS',
+  'PUSH_ENDPOINTS',
+  'WEBHOOK_SECRET',
+  'WEBHOOK_EVENTS'
+] as const
 
 /** Variables whose unit or window the name does not say. `Config` says it. */
 type Unclear = 'CONNECT_RATE_LIMIT_MAX' | 'PUBLISH_RATE_LIMIT_MAX' | 'RATE_LIMIT_MAX' | 'MAX_TOKEN_LIFETIME'
@@ -245,6 +279,7 @@ function check(config: Config, problems: string[]): void {
   for (const proxy of config.TRUST_PROXY) {
     if (!isNetwork(proxy)) problems.push(`TRUST_PROXY: ${proxy} must be an address or a CIDR`)
   }
+  problems.push(...problemsOfPush(config), ...problemsOfWebhooks(config))
 }
 
 function checkRedisUrl(url: string, problems: string[]): void {

@@ -139,6 +139,8 @@ t.test('packages are imported only where the design names them', async (t) => {
   t.same(only('@fastify/error', 'services/errors.ts'), [])
   t.same(only('ioredis', 'services/store/redis'), [])
   t.same(only('classic-level', 'services/store/embedded'), [])
+  t.same(only('undici', 'services/reach/http-sender.ts'), [], 'one place sends calls')
+  t.same(only('web-push', 'services/reach/push-request.ts'), [])
   t.same(
     breaking(({ from, to }) => inside(from, 'services/protocol') && !inside(to, 'services/protocol')),
     [],

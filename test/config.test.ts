@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { ConfigError, environmentSchema, readClientConfig, readConfig, redisOptionsOf } from '../config.ts'
+import { makeVapidKeys } from '../services/reach/vapid.ts'
 import { parseRedisUrl } from '../services/store/redis-url.ts'
 import { makeCertificates } from './fixtures/certificates.ts'
 import { temporaryFolder } from './helper.ts'
@@ -242,4 +243,47 @@ t.test('a secret has 32 bytes or more, without the newline of the file it came f
   t.equal(readConfig({ JWT_SECRET: `${SECRET}\r\n` }).JWT_SECRET, SECRET)
   t.equal(readClientConfig({ JWT_SECRET: `${SECRET}\n` }).JWT_SECRET, SECRET)
   t.equal(readConfig({ JWT_SECRET: 'é'.repeat(16) }).JWT_SECRET, 'é'.repeat(16), 'bytes, not characters')
+})
+
+t.test('VAPID keys go together, fit, and have a contact', async (t) => {
+  const { publicKey, privateKey } = makeVapidKeys()
+  const keys = { VAPID_PUBLIC_KEY: publicKey, VAPID_PRIVATE_KEY: privateKey }
+  const subject = { VAPID_SUBJECT: 'mailto:ops@example.com' }
+  t.same(problemsOf({ ...keys, ...subject }), [])
+  t.same(problemsOf(subject), [])
+  t.same(problemsOf(keys), ['VAPID_PUBLIC_KEY needs VAPID_SUBJECT'])
+  t.same(problemsOf({ ...subject, VAPID_PRIVATE_KEY: privateKey }), ['VAPID_PUBLIC_KEY and VAPID_PRIVATE_KEY go together'])
+  const other = problemsOf({ ...keys, ...subject, VAPID_PRIVATE_KEY: makeVapidKeys().privateKey })
+  t.match(other, [/^VAPID_PRIVATE_KEY must be the private key of VAPID_PUBLIC_KEY/])
+  t.same(problemsOf({ ...keys, VAPID_SUBJECT: 'http://example.com' }), ['VAPID_SUBJECT must be a mailto: or https: address'])
+})
+
+t.test('PUSH_ENDPOINTS are origins, http only on loopback', async (t) => {
+  t.same(readConfig({ PUSH_ENDPOINTS: 'https://push.example, http://localhost:9000' }).PUSH_ENDPOINTS, [
+    'https://push.example',
+    'http://localhost:9000'
+  ])
+  t.same(problemsOf({ PUSH_ENDPOINTS: 'http://push.example,https://push.example/x' }), [
+    'PUSH_ENDPOINTS: http://push.example must be https://host[:port], or http:// on loopback',
+    'PUSH_ENDPOINTS: https://push.example/x must be https://host[:port], or http:// on loopback'
+  ])
+})
+
+t.test('webhooks need a secret; two while it is rotated; events that exist', async (t) => {
+  const secret = (byte: number): string => `whsec_${Buffer.alloc(32, byte).toString('base64')}`
+  const url = { WEBHOOK_URL: 'http://127.0.0.1:4000/hooks?tenant=1' }
+  t.same(readConfig({ ...url, WEBHOOK_SECRET: `${secret(1)}, ${secret(2)}` }).WEBHOOK_SECRET, [secret(1), secret(2)])
+  t.same(problemsOf(url), ['WEBHOOK_URL needs WEBHOOK_SECRET'])
+  t.same(problemsOf({ ...url, WEBHOOK_SECRET: [1, 2, 3].map(secret).join() }), ['WEBHOOK_SECRET may have 2 secrets'])
+  const short = problemsOf({ ...url, WEBHOOK_SECRET: 'whsec_hunter2' })
+  t.match(short, [/^WEBHOOK_SECRET must be whsec_ and 24 to 64 bytes/])
+  t.notMatch(short, /hunter2/)
+  for (const WEBHOOK_URL of ['hooks.example', 'ftp://hooks.example', 'https://user:pw@hooks.example', 'https://hooks.example/#a'])
+    t.same(problemsOf({ WEBHOOK_URL, WEBHOOK_SECRET: secret(1) }), [
+      'WEBHOOK_URL must be an http:// or https:// URL without user and fragment'
+    ])
+  t.match(problemsOf({ WEBHOOK_EVENTS: 'user.online,user.asleep' }), [
+    /^WEBHOOK_EVENTS: user.asleep must be one of notification.fallback, /
+  ])
+  t.same(problemsOf({ PUSH_UNLESS: 'never' }), ['PUSH_UNLESS must be delivered, seen or read: what makes a push unnecessary'])
 })

@@ -35,7 +35,7 @@ export interface Reply {
   retryAfter?: string | undefined
 }
 
-/** What an attempt came to: the reply, or that there was none (no connection, no answer in time). */
+/** The end of an attempt: the reply, or `unreachable` if there was none (no connection, no answer in time). */
 export type Attempt = Reply | { status: 'unreachable' }
 
 /**

@@ -6,7 +6,7 @@ import type { Notification } from '../protocol/index.ts'
  */
 const MAX_BYTES = 4096 - 103
 
-/** What a click opens if the notification's `ref` is no address: the start page of the app. */
+/** The page that a click opens if the notification's `ref` is no address: the start page of the app. */
 const START_PAGE = '/'
 
 /** Code points of a title that is kept even if nothing else is left to cut. */

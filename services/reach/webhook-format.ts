@@ -16,6 +16,10 @@ export const WEBHOOK_EVENTS = [
 
 export type WebhookEvent = (typeof WEBHOOK_EVENTS)[number]
 
+export function isWebhookEvent(text: string): text is WebhookEvent {
+  return (WEBHOOK_EVENTS as readonly string[]).includes(text)
+}
+
 /** Returns the key in a secret `whsec_<base64>`; undefined if the secret is not one. */
 export function webhookKey(secret: string): Buffer | undefined {
   if (!secret.startsWith(SECRET_PREFIX)) return undefined

@@ -1,0 +1,56 @@
+import { isPushOrigin } from './push-endpoint.ts'
+import { areVapidKeys, isVapidSubject } from './vapid.ts'
+import { isWebhookEvent, WEBHOOK_EVENTS, webhookKey } from './webhook-format.ts'
+
+/** Secrets of webhooks that may be in use at one time. */
+const MAX_WEBHOOK_SECRETS = 2
+
+interface PushSettings {
+  VAPID_PUBLIC_KEY: string
+  VAPID_PRIVATE_KEY: string
+  VAPID_SUBJECT: string
+  PUSH_ENDPOINTS: string[]
+}
+
+interface WebhookSettings {
+  WEBHOOK_URL: string
+  WEBHOOK_SECRET: string[]
+  WEBHOOK_EVENTS: string[]
+}
+
+/** Returns one line for each problem of the settings of Web Push. No line shows a key. */
+export function problemsOfPush({ VAPID_PUBLIC_KEY, VAPID_PRIVATE_KEY, VAPID_SUBJECT, PUSH_ENDPOINTS }: PushSettings): string[] {
+  const problems: string[] = []
+  const keys = { publicKey: VAPID_PUBLIC_KEY, privateKey: VAPID_PRIVATE_KEY }
+  if ((keys.publicKey === '') !== (keys.privateKey === '')) problems.push('VAPID_PUBLIC_KEY and VAPID_PRIVATE_KEY go together')
+  else if (keys.publicKey !== '') {
+    if (!areVapidKeys(keys)) problems.push('VAPID_PRIVATE_KEY must be the private key of VAPID_PUBLIC_KEY; `belfry vapid` makes a pair')
+    if (VAPID_SUBJECT === '') problems.push('VAPID_PUBLIC_KEY needs VAPID_SUBJECT')
+  }
+  if (VAPID_SUBJECT !== '' && !isVapidSubject(VAPID_SUBJECT)) problems.push('VAPID_SUBJECT must be a mailto: or https: address')
+  for (const origin of PUSH_ENDPOINTS) {
+    if (!isPushOrigin(origin)) problems.push(`PUSH_ENDPOINTS: ${origin} must be https://host[:port], or http:// on loopback`)
+  }
+  return problems
+}
+
+/** Returns one line for each problem of the settings of webhooks. No line shows a secret. */
+export function problemsOfWebhooks({ WEBHOOK_URL, WEBHOOK_SECRET, WEBHOOK_EVENTS: events }: WebhookSettings): string[] {
+  const problems: string[] = []
+  if (WEBHOOK_URL !== '' && !isWebhookUrl(WEBHOOK_URL))
+    problems.push('WEBHOOK_URL must be an http:// or https:// URL without user and fragment')
+  if (WEBHOOK_URL !== '' && WEBHOOK_SECRET.length === 0) problems.push('WEBHOOK_URL needs WEBHOOK_SECRET')
+  if (WEBHOOK_SECRET.length > MAX_WEBHOOK_SECRETS) problems.push(`WEBHOOK_SECRET may have ${MAX_WEBHOOK_SECRETS} secrets`)
+  if (!WEBHOOK_SECRET.every((secret) => webhookKey(secret) !== undefined))
+    problems.push('WEBHOOK_SECRET must be whsec_ and 24 to 64 bytes in base64; `echo whsec_$(openssl rand -base64 32)` makes one')
+  for (const event of events) {
+    if (!isWebhookEvent(event)) problems.push(`WEBHOOK_EVENTS: ${event} must be one of ${WEBHOOK_EVENTS.join(', ')}`)
+  }
+  return problems
+}
+
+function isWebhookUrl(value: string): boolean {
+  if (!URL.canParse(value)) return false
+  const { protocol, username, password, hash } = new URL(value)
+  return ['http:', 'https:'].includes(protocol) && username + password + hash === '' && !/\s/.test(value)
+}
