@@ -1,5 +1,8 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 
+/** The name of the secret of answer links in the store. */
+export const ANSWER_LINK_SECRET = 'answer-link'
+
 const MAC_BYTES = 32
 /** Bytes of the expiry, Unix milliseconds. */
 const EXPIRY_BYTES = 6

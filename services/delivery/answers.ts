@@ -1,12 +1,9 @@
-import { readAnswerLink, signAnswerLink } from '../auth/answer-link.ts'
+import { ANSWER_LINK_SECRET, readAnswerLink, signAnswerLink } from '../auth/answer-link.ts'
 import { answerNotification } from '../connection/answer.ts'
 import { errors } from '../errors.ts'
 import type { Counters } from '../node/counters.ts'
 import type { Answer, Notification } from '../protocol/index.ts'
 import type { Store } from '../store/store.ts'
-
-/** The name of the secret of answer links in the store. */
-const SECRET_NAME = 'answer-link'
 
 /** The device that an answer by a link is recorded under. */
 const LINK_DEVICE = 'link'
@@ -64,6 +61,6 @@ export class Answers {
 
   /** Fetches the secret each time: a Redis that lost its data makes another, and all nodes must use the same. */
   #secretOfLinks(): Promise<Buffer> {
-    return this.#store.secret(SECRET_NAME)
+    return this.#store.secret(ANSWER_LINK_SECRET)
   }
 }

@@ -26,21 +26,24 @@ interface UserTimer {
  * Advances each user when a release, a delivery, an expiry or a check is due for them.
  *
  * The node that accepted a notification sets a timer for its user. A timer can be lost with its node, so every node also sweeps its
- * share of the users each second, and sets timers for the users for whom more is due. Releases, deliveries and expiries therefore survive the
- * death of every node. The store decides whether a time has come, so any node may advance any user at any time.
+ * share of the users each second, and sets timers for the users for whom more is due. All of this therefore survives the death of every node. The
+ * store decides whether a time has come, so any node may advance any user at any time.
  */
 export class UserClock {
   readonly #store: Store
   readonly #counters: Counters
+  readonly #onCalls: (lanes: string[]) => void
   readonly #timers = new Map<string, UserTimer>()
   readonly #sweeper: NodeJS.Timeout
   #resume: NodeJS.Timeout | undefined
   #sweeping: Promise<void> | undefined
   #closed = false
 
-  constructor(store: Store, counters: Counters) {
+  /** @param onCalls called with the lanes of the outbox in which a step made calls */
+  constructor(store: Store, counters: Counters, onCalls: (lanes: string[]) => void = () => undefined) {
     this.#store = store
     this.#counters = counters
+    this.#onCalls = onCalls
     this.#sweeper = setInterval(() => this.#startSweep(), SWEEP_INTERVAL_MS)
     this.#sweeper.unref()
     this.#startSweep()
@@ -80,7 +83,7 @@ export class UserClock {
     try {
       const result = await this.#store.advance(user)
       this.#timers.delete(user)
-      this.#count(result)
+      this.#note(result)
       if (result.nextAt > 0) this.schedule(user, result.nextAt, hasAdvanced(result) ? 0 : RETRY_MS)
     } catch {
       this.#timers.delete(user)
@@ -93,8 +96,8 @@ export class UserClock {
 
   async #sweep(): Promise<void> {
     try {
-      const { due, isPartial = false, ...counts } = await this.#store.sweep()
-      this.#count(counts)
+      const { due, isPartial = false, ...result } = await this.#store.sweep()
+      this.#note(result)
       for (const { user, nextAt } of due) this.schedule(user, nextAt)
       if (isPartial && !this.#closed) this.#resume = setTimeout(() => this.#startSweep(), RESUME_SWEEP_MS).unref()
     } catch {
@@ -104,10 +107,13 @@ export class UserClock {
     }
   }
 
-  #count({ released, folded, delivered, expired }: AdvanceCounts): void {
+  #note({ released, folded, delivered, expired, called, dropped, lanes }: AdvanceCounts & { lanes: string[] }): void {
     this.#counters.released += released
     this.#counters.folded += folded
     this.#counters.delivered += delivered
     this.#counters.expired += expired
+    this.#counters.callsMade += called
+    this.#counters.callsEvicted += dropped
+    if (lanes.length > 0) this.#onCalls(lanes)
   }
 }

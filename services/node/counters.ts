@@ -25,6 +25,12 @@ export class Counters {
   badAcks = 0
   acksFailed = 0
   gaps = new Map<string, number>()
+  /** Calls that left Belfry, by `<push | webhook> <result>`. */
+  calls = new Map<string, number>()
+  /** Calls that steps of this node made. */
+  callsMade = 0
+  /** Calls that steps of this node dropped because their user had too many. */
+  callsEvicted = 0
   logLinesDropped = 0
   socketsDropped = 0
 }

@@ -16,6 +16,8 @@ const COUNTERS: [name: string, help: string, read: (counters: Counters) => numbe
   ['belfry_expired_total', 'Notifications that the clock of their user removed because they expired, by this node', (c) => c.expired],
   ['belfry_answered_total', 'First answers to notifications, taken by this node', (c) => c.answered],
   ['belfry_recalled_total', 'Notifications recalled', (c) => c.recalled],
+  ['belfry_calls_made_total', 'Pushes and webhooks that became due, by the steps of this node', (c) => c.callsMade],
+  ['belfry_calls_evicted_total', 'Calls dropped because 1,000 of their user waited, by the steps of this node', (c) => c.callsEvicted],
   ['belfry_wake_ups_total', 'Wake-ups received', (c) => c.wakeUps],
   ['belfry_delivered_live_total', 'Row frames sent on a wake-up', (c) => c.deliveredLive],
   ['belfry_delivered_replay_total', 'Row frames sent from the log', (c) => c.deliveredReplay],
@@ -33,6 +35,7 @@ const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 export class Metrics {
   readonly #registry = new PrometheusRegistry()
   readonly #requests: Histogram<'method' | 'route' | 'status'>
+  readonly #leases: Histogram
 
   constructor(counters: Counters) {
     const registers = [this.#registry]
@@ -50,6 +53,25 @@ export class Metrics {
     }
     this.#labelled('belfry_disconnects_total', 'Connections closed, by close code', 'code', () => counters.disconnects)
     this.#labelled('belfry_gaps_total', 'Gaps sent to clients, by reason', 'reason', () => counters.gaps)
+    new Counter({
+      name: 'belfry_calls_total',
+      help: 'Attempts to call push services and webhooks, by kind and result',
+      labelNames: ['kind', 'result'],
+      registers,
+      collect() {
+        this.reset()
+        for (const [key, count] of counters.calls) {
+          const [kind = '', result = ''] = key.split(' ')
+          this.inc({ kind, result }, count)
+        }
+      }
+    })
+    this.#leases = new Histogram({
+      name: 'belfry_call_lease_seconds',
+      help: 'Time from when a call was due until a node leased it',
+      buckets: [...SECONDS, 10, 60, 600],
+      registers
+    })
     this.#requests = new Histogram({
       name: 'belfry_http_request_seconds',
       help: 'Time to answer a request, by route and status',
@@ -74,6 +96,11 @@ export class Metrics {
   /** Observes one request. @param milliseconds time to the answer */
   request(method: string, route: string, status: number, milliseconds: number): void {
     this.#requests.observe({ method, route, status }, milliseconds / 1000)
+  }
+
+  /** Observes one leased call. @param waitedMs time since it was due, milliseconds */
+  leased(waitedMs: number): void {
+    this.#leases.observe(waitedMs / 1000)
   }
 
   /** Returns the metrics in the Prometheus text format, and its content type. */

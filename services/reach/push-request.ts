@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import webPush from 'web-push'
 import type { Notification, Urgency } from '../protocol/index.ts'
+import type { PushSubscription } from '../store/store.ts'
 import type { OutgoingRequest } from './http-sender.ts'
-import type { CheckedSubscription } from './push-subscription.ts'
 import type { VapidIdentity } from './vapid.ts'
 
 /** Longest time for which a push service keeps a message, seconds: four weeks. */
@@ -12,7 +12,7 @@ const MAX_TTL_SECONDS = 2_419_200
 const TOPIC_LENGTH = 32
 
 interface PushTimes {
-  /** When the notification can no longer be read, Unix milliseconds. */
+  /** The time from which the notification can no longer be read, Unix milliseconds. */
   endsAt: number
   now: number
 }
@@ -22,7 +22,7 @@ interface PushTimes {
  * (RFC 8292), with `TTL`, `Urgency` and `Topic` (RFC 8030 §5).
  */
 export function pushRequest(
-  { endpoint, p256dh, auth }: CheckedSubscription,
+  { endpoint, p256dh, auth }: Pick<PushSubscription, 'endpoint' | 'p256dh' | 'auth'>,
   { collapseKey, urgency = 'normal' }: Pick<Notification, 'collapseKey' | 'urgency'>,
   payload: string,
   vapidDetails: VapidIdentity,

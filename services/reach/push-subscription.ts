@@ -1,5 +1,6 @@
 import { createPublicKey } from 'node:crypto'
 import { errors } from '../errors.ts'
+import type { PushSubscription } from '../store/store.ts'
 import type { PushEndpoints } from './push-endpoint.ts'
 
 /** Bytes of an uncompressed point of P-256: 4, x and y. */
@@ -12,17 +13,10 @@ const AUTH_BYTES = 16
 /** A `PushSubscription` of a browser, as its `toJSON` returns it. */
 export interface PushSubscriptionJson {
   endpoint: string
-  /** When the push service forgets the subscription, Unix milliseconds; null or undefined: it does not say. */
+  /** The time at which the push service forgets the subscription, Unix milliseconds; null or undefined: unknown. */
   expirationTime?: number | null
   /** base64url. */
   keys: { p256dh: string; auth: string }
-}
-
-/** A subscription that passed the checks. */
-export interface CheckedSubscription {
-  endpoint: string
-  p256dh: string
-  auth: string
 }
 
 /**
@@ -35,13 +29,13 @@ export function checkSubscription(
   { endpoint, expirationTime, keys }: PushSubscriptionJson,
   endpoints: PushEndpoints,
   now: number
-): CheckedSubscription {
+): Omit<PushSubscription, 'deviceId'> {
   const accepted = endpoints.accept(endpoint)
   if (accepted === undefined) throw new errors.InvalidRequest('endpoint is not of a known push service, nor of an origin in PUSH_ENDPOINTS')
   if (typeof expirationTime === 'number' && expirationTime <= now) throw new errors.InvalidRequest('the subscription has expired')
   if (!isPoint(bytesOf(keys.p256dh))) throw new errors.InvalidRequest('keys.p256dh must be a point on P-256, uncompressed, as base64url')
   if (bytesOf(keys.auth)?.length !== AUTH_BYTES) throw new errors.InvalidRequest('keys.auth must be 16 bytes as base64url')
-  return { endpoint: accepted, p256dh: keys.p256dh, auth: keys.auth }
+  return { endpoint: accepted.url, lane: accepted.lane, p256dh: keys.p256dh, auth: keys.auth, expirationTime: expirationTime ?? 0 }
 }
 
 /** Returns the bytes of base64url without padding; undefined if the text is anything else. */

@@ -1,6 +1,6 @@
 import { isPushOrigin } from './push-endpoint.ts'
+import { isWebhookEvent, WEBHOOK_EVENTS, webhookKey } from './standard-webhooks.ts'
 import { areVapidKeys, isVapidSubject } from './vapid.ts'
-import { isWebhookEvent, WEBHOOK_EVENTS, webhookKey } from './webhook-format.ts'
 
 /** Secrets of webhooks that may be in use at one time. */
 const MAX_WEBHOOK_SECRETS = 2

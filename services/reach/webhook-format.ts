@@ -1,64 +1,66 @@
-import { createHmac } from 'node:crypto'
+import { createHash } from 'node:crypto'
+import { ANSWER_LINK_SECRET, signAnswerLink } from '../auth/answer-link.ts'
+import { notificationIn } from '../store/row.ts'
+import type { LeasedCall, LeasedFallback, LeasedPush, Store } from '../store/store.ts'
+import type { CallFormat } from './call-format.ts'
+import type { OutgoingRequest } from './http-sender.ts'
+import { type Attempt, type Outcome, webhookOutcome } from './outcome.ts'
+import { webhookBody, webhookHeaders } from './standard-webhooks.ts'
 
-/** Prefix of a secret (Standard Webhooks). */
-const SECRET_PREFIX = 'whsec_'
-/** Bytes that a secret may have. */
-const SECRET_BYTES = { min: 24, max: 64 }
+/** Characters of a `webhook-id` after its prefix: 162 bits of a hash. */
+const ID_LENGTH = 27
 
-/** The events of webhooks, as `WEBHOOK_EVENTS` names them. */
-export const WEBHOOK_EVENTS = [
-  'notification.fallback',
-  'notification.answered',
-  'notification.expired',
-  'user.online',
-  'user.offline'
-] as const
+/** A call that is a webhook. */
+export type LeasedWebhook = Exclude<LeasedCall, LeasedPush>
 
-export type WebhookEvent = (typeof WEBHOOK_EVENTS)[number]
-
-export function isWebhookEvent(text: string): text is WebhookEvent {
-  return (WEBHOOK_EVENTS as readonly string[]).includes(text)
+interface WebhookFormatOptions {
+  store: Pick<Store, 'now' | 'secret'>
+  url: string
+  /** The keys of `WEBHOOK_SECRET`. */
+  keys: Buffer[]
 }
 
-/** Returns the key in a secret `whsec_<base64>`; undefined if the secret is not one. */
-export function webhookKey(secret: string): Buffer | undefined {
-  if (!secret.startsWith(SECRET_PREFIX)) return undefined
-  const text = secret.slice(SECRET_PREFIX.length)
-  const key = Buffer.from(text, 'base64')
-  const isCanonical = key.toString('base64').replace(/=+$/, '') === text.replace(/=+$/, '')
-  return isCanonical && key.length >= SECRET_BYTES.min && key.length <= SECRET_BYTES.max ? key : undefined
-}
+/** Webhooks in the form of Standard Webhooks. */
+export class WebhookFormat implements CallFormat<LeasedWebhook> {
+  readonly #options: WebhookFormatOptions
 
-/**
- * Returns the signature of a webhook (Standard Webhooks): one entry for each key, so that a receiver accepts it while secrets rotate.
- *
- * @param id `webhook-id`
- * @param timestamp `webhook-timestamp`, seconds
- */
-export function signWebhook(keys: readonly Buffer[], id: string, timestamp: number, body: string): string {
-  return keys.map((key) => `v1,${createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64')}`).join(' ')
-}
-
-/**
- * Returns the body of a webhook.
- *
- * @param at time of the event, Unix milliseconds
- */
-export function webhookBody(type: WebhookEvent, at: number, data: unknown): string {
-  return JSON.stringify({ type, timestamp: new Date(at).toISOString(), data })
-}
-
-/**
- * Returns the headers of one attempt. `webhook-id` is the same in each attempt of a call.
- *
- * @param now Unix milliseconds
- */
-export function webhookHeaders(keys: readonly Buffer[], id: string, body: string, now: number): Record<string, string> {
-  const timestamp = Math.floor(now / 1000)
-  return {
-    'content-type': 'application/json',
-    'webhook-id': id,
-    'webhook-timestamp': String(timestamp),
-    'webhook-signature': signWebhook(keys, id, timestamp, body)
+  constructor(options: WebhookFormatOptions) {
+    this.#options = options
   }
+
+  async request(call: LeasedWebhook): Promise<OutgoingRequest> {
+    const { store, url, keys } = this.#options
+    const body = webhookBody(call.event, call.madeAt, await this.#dataOf(call))
+    return { url, headers: webhookHeaders(keys, webhookIdOf(call), body, store.now()), body }
+  }
+
+  outcome(attempt: Attempt, { attempt: attempts }: LeasedWebhook): Outcome {
+    return webhookOutcome(attempt, { attempts, now: this.#options.store.now() })
+  }
+
+  async #dataOf(call: LeasedWebhook): Promise<object> {
+    if (call.event === 'notification.fallback') return await this.#fallbackData(call)
+    return { user: call.user, ...(JSON.parse(call.data) as object) }
+  }
+
+  async #fallbackData({ user, item, devices }: LeasedFallback): Promise<object> {
+    const { store } = this.#options
+    const notification = notificationIn(item.row)
+    const { id, actions, expiresAt } = notification
+    return {
+      user,
+      notification,
+      state: item.state,
+      devices: devices.map(({ deviceId, received, at }) => ({ deviceId, received, lastAckAt: at })),
+      ...(actions !== undefined && {
+        answerLink: signAnswerLink(await store.secret(ANSWER_LINK_SECRET), { user, id }, expiresAt, store.now())
+      })
+    }
+  }
+}
+
+/** Returns the id of a webhook, which is the same in each attempt. It is a hash, since it contains the name of the user. */
+export function webhookIdOf({ user, epoch, no }: Pick<LeasedCall, 'user' | 'epoch' | 'no'>): string {
+  const text = JSON.stringify([user, epoch, no])
+  return `msg_${createHash('sha256').update(text).digest('base64url').slice(0, ID_LENGTH)}`
 }

@@ -3,7 +3,7 @@ import { Webhook } from 'standardwebhooks'
 import t from 'tap'
 import { HttpSender } from '../../../services/reach/http-sender.ts'
 import { pushOutcome, retryAfterMs, webhookOutcome } from '../../../services/reach/outcome.ts'
-import { signWebhook, webhookBody, webhookHeaders, webhookKey } from '../../../services/reach/webhook-format.ts'
+import { signWebhook, webhookBody, webhookHeaders, webhookKey } from '../../../services/reach/standard-webhooks.ts'
 import { answering, hanging, Receiver } from '../../fixtures/receiver.ts'
 import { until } from '../../fixtures/wait.ts'
 

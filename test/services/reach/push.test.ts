@@ -25,8 +25,9 @@ t.test('endpoints of known push services and of PUSH_ENDPOINTS are accepted, in 
     'https://push.example:8443/x',
     'http://localhost:9000/push/1'
   ]
-  for (const endpoint of accepted) t.equal(endpoints.accept(endpoint), endpoint)
-  t.equal(endpoints.accept('HTTPS://FCM.googleapis.com:443/a/../b'), 'https://fcm.googleapis.com/b')
+  for (const endpoint of accepted) t.equal(endpoints.accept(endpoint)?.url, endpoint)
+  t.same(endpoints.accept('HTTPS://FCM.googleapis.com:443/a/../b'), { url: 'https://fcm.googleapis.com/b', lane: 'fcm' })
+  t.same([...new Set(accepted.map((endpoint) => endpoints.accept(endpoint)?.lane))], endpoints.lanes, 'each push service has its lane')
 })
 
 t.test('any other endpoint is refused', async (t) => {
@@ -108,8 +109,8 @@ t.test('the keys of a subscription are a point on P-256 and 16 bytes', async (t)
   const auth = randomBytes(16).toString('base64url')
   const check = (keys: { p256dh: string; auth: string }, expirationTime: number | null = null) =>
     checkSubscription({ endpoint: FCM, expirationTime, keys }, endpoints, NOW)
-  t.same(check({ p256dh, auth }), { endpoint: FCM, p256dh, auth })
-  t.same(check({ p256dh, auth }, NOW + 1), { endpoint: FCM, p256dh, auth })
+  t.same(check({ p256dh, auth }), { endpoint: FCM, lane: 'fcm', p256dh, auth, expirationTime: 0 })
+  t.match(check({ p256dh, auth }, NOW + 1), { expirationTime: NOW + 1 })
   t.throws(() => check({ p256dh, auth }, NOW), { code: 'BELFRY_ERR_INVALID_REQUEST' })
 
   const point = Buffer.from(p256dh, 'base64url')

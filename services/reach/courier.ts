@@ -1,0 +1,216 @@
+import { setTimeout } from 'node:timers/promises'
+import { isOfStore } from '../errors.ts'
+import { type Counters, increment } from '../node/counters.ts'
+import { type CallOutcome, type LeasedCall, type Outbox, WEBHOOK_LANE } from '../store/outbox.ts'
+import type { CallFormat } from './call-format.ts'
+import type { HttpSender, OutgoingRequest } from './http-sender.ts'
+import { Lane, type Lease } from './lane.ts'
+import type { Outcome } from './outcome.ts'
+
+/** Calls of this node that are in flight at one time. */
+const CALLS_PER_NODE = 64
+
+/** Period at which each lane is asked for calls that no local step made: retries, and those of other nodes and of the time before the start. */
+const SWEEP_INTERVAL_MS = 1000
+
+/** Age of a lease from which its call is not started any more: it could outlast the lease, and be sent by another node at the same time. */
+const LAST_START_MS = 15_000
+
+/** Delays before an outcome is told to the store again if the store failed, milliseconds. After the last one the lease runs out. */
+const SETTLE_DELAYS_MS = [200, 1000, 3000]
+
+interface CourierOptions {
+  outbox: Outbox
+  /** The store's clock, Unix milliseconds. */
+  now: () => number
+  sender: Pick<HttpSender, 'send' | 'close'>
+  /** The format of the calls in each lane. */
+  formats: ReadonlyMap<string, CallFormat>
+  counters: Counters
+  /** Called for each leased call. @param waitedMs time since the call was due, milliseconds */
+  onLeased: (waitedMs: number) => void
+  /** Called when the receiver of a lane answered that it accepts no further call, and the lane stopped. */
+  onStopped: (lane: string) => void
+  /** Called on an error of a format, which costs the call. */
+  onFault: (error: unknown) => void
+}
+
+/**
+ * Carries calls out of the store: leases those that are due, sends them, and settles them.
+ *
+ * A lane has few slots, and the node has more than that: a receiver that hangs holds up its own lane only. A node holds few leases, and calls wait
+ * in the store: any number of them costs no memory here. If the node dies, its leases run out and another node sends the calls again.
+ */
+export class Courier {
+  readonly #options: CourierOptions
+  readonly #lanes: Map<string, Lane>
+  /** The lanes in the order in which they get the next slot. */
+  #turns: Lane[]
+  readonly #sweeper: NodeJS.Timeout
+  readonly #inFlight = new Set<Promise<void>>()
+  /** Time at which the oldest call of each lane was due, as of its last lease, Unix milliseconds. */
+  readonly #oldestDueByLane = new Map<string, number>()
+  #closed = false
+
+  constructor(options: CourierOptions) {
+    const { formats, outbox } = options
+    this.#options = options
+    this.#lanes = new Map([...formats.keys()].map((name) => [name, new Lane(name, (lane, limit) => outbox.lease({ lane, limit }))]))
+    this.#turns = [...this.#lanes.values()]
+    this.#sweeper = setInterval(() => this.wake(), SWEEP_INTERVAL_MS)
+    this.#sweeper.unref()
+    this.wake()
+  }
+
+  get inFlight(): number {
+    return this.#inFlight.size
+  }
+
+  /** Age of the oldest call that this node knows to wait for its receiver, milliseconds; 0 if there is none. */
+  get oldestWaitingMs(): number {
+    const oldest = Math.min(...this.#oldestDueByLane.values())
+    return Number.isFinite(oldest) ? Math.max(0, this.#options.now() - oldest) : 0
+  }
+
+  /** Leases calls of lanes in which some are due now. @param names default: all lanes */
+  wake(names: Iterable<string> = this.#lanes.keys()): void {
+    if (this.#closed) return
+    for (const name of names) {
+      const lane = this.#lanes.get(name)
+      if (lane === undefined) continue
+      lane.wake()
+      void this.#fill(lane)
+    }
+  }
+
+  /**
+   * Leases nothing more, and waits for the calls in flight. Calls that are leased and not in flight are due again at once; those that do not end in
+   * time are due when their lease runs out.
+   */
+  async close(graceMs: number): Promise<void> {
+    this.#closed = true
+    clearInterval(this.#sweeper)
+    await Promise.all([...this.#lanes.values()].map((lane) => this.#giveBack(lane)))
+    const ended = new AbortController()
+    const grace = setTimeout(graceMs, undefined, { signal: ended.signal }).catch(() => undefined)
+    await Promise.race([Promise.allSettled([...this.#inFlight]), grace])
+    ended.abort()
+    await this.#options.sender.close()
+  }
+
+  async #fill(lane: Lane): Promise<void> {
+    const result = await lane.lease()
+    if (result === undefined) return
+    const { now, onLeased } = this.#options
+    const { calls, dropped } = result
+    if (calls.length === 0) this.#oldestDueByLane.delete(lane.name)
+    else this.#oldestDueByLane.set(lane.name, Math.min(...calls.map(({ dueAt }) => dueAt)))
+    if (dropped > 0) this.#count(lane, 'dropped', dropped)
+    for (const { dueAt } of calls) onLeased(Math.max(0, now() - dueAt))
+    if (this.#closed) return await this.#giveBack(lane)
+    this.#start()
+    void this.#fill(lane)
+  }
+
+  /** Starts calls while the node has slots: one of each lane in turn. */
+  #start(): void {
+    for (let idle = 0; idle < this.#turns.length && this.#inFlight.size < CALLS_PER_NODE; ) {
+      const [lane, ...others] = this.#turns as [Lane, ...Lane[]]
+      this.#turns = [...others, lane]
+      const lease = lane.take()
+      idle = lease === undefined ? idle + 1 : 0
+      if (lease !== undefined) this.#send(lane, lease)
+    }
+  }
+
+  #send(lane: Lane, lease: Lease): void {
+    lane.inFlight += 1
+    const carried = this.#carryOut(lane, lease)
+      .catch((error: unknown) => {
+        if (!isOfStore(error)) this.#options.onFault(error)
+      })
+      .finally(() => {
+        lane.inFlight -= 1
+        this.#inFlight.delete(carried)
+        if (this.#closed) return
+        this.#start()
+        void this.#fill(lane)
+      })
+    this.#inFlight.add(carried)
+  }
+
+  async #carryOut(lane: Lane, { call, leasedAt }: Lease): Promise<void> {
+    if (lane.isStopped || performance.now() - leasedAt > LAST_START_MS) return
+    const { formats, sender, now, onStopped } = this.#options
+    const format = formats.get(lane.name) as CallFormat
+    const request = await this.#requestOf(format, call)
+    if (request === undefined) {
+      this.#count(lane, 'dropped')
+      return await this.#settle(call, { status: 'givenUp' })
+    }
+    const attempt = await sender.send(request)
+    // A close aborts calls. They are due again when their leases run out.
+    if (this.#closed && attempt.status === 'unreachable') return
+    const outcome = format.outcome(attempt, call)
+    this.#count(lane, outcome.result)
+    if (outcome.result === 'gone' && call.event !== 'push' && !lane.isStopped) {
+      lane.isStopped = true
+      onStopped(lane.name)
+    }
+    await this.#settle(call, settlementOf(outcome, call, now()))
+  }
+
+  /** Resolves with undefined if the call cannot be sent: a fault that every attempt would repeat. @throws errors of the store */
+  async #requestOf(format: CallFormat, call: LeasedCall): Promise<OutgoingRequest | undefined> {
+    try {
+      return await format.request(call)
+    } catch (error) {
+      if (isOfStore(error)) throw error
+      this.#options.onFault(error)
+      return undefined
+    }
+  }
+
+  #count({ name }: Lane, result: Outcome['result'] | 'dropped', by = 1): void {
+    increment(this.#options.counters.calls, `${name === WEBHOOK_LANE ? 'webhook' : 'push'} ${result}`, by)
+  }
+
+  /** Makes the leased calls of a lane that are not in flight due again. */
+  async #giveBack(lane: Lane): Promise<void> {
+    const at = this.#options.now()
+    const calls = lane.release().map(({ call }) => call)
+    await Promise.allSettled(calls.map((call) => this.#settleOnce(call, { status: 'retry', at })))
+  }
+
+  /** Tells the store an outcome. If the store fails for longer than a few seconds, the call is sent again when its lease runs out. */
+  async #settle(call: LeasedCall, outcome: CallOutcome): Promise<void> {
+    for (const delayMs of SETTLE_DELAYS_MS) {
+      try {
+        return await this.#settleOnce(call, outcome)
+      } catch (error) {
+        if (!isOfStore(error)) throw error
+        await setTimeout(delayMs, undefined, { ref: false })
+      }
+    }
+  }
+
+  async #settleOnce({ user, epoch, no, attempt }: LeasedCall, outcome: CallOutcome): Promise<void> {
+    await this.#options.outbox.settle({ user, epoch, no, attempt, outcome })
+  }
+}
+
+/** Returns how a call is settled whose attempt had an outcome. @param now Unix milliseconds */
+function settlementOf(outcome: Outcome, call: LeasedCall, now: number): CallOutcome {
+  switch (outcome.result) {
+    case 'delivered':
+      return { status: 'done' }
+    case 'retry':
+      return { status: 'retry', at: now + outcome.delayMs }
+    case 'gone':
+      // The webhook may work again after a restart: its calls stay due, and stopped lanes lease none.
+      return call.event === 'push' ? { status: 'gone', endpoint: call.subscription.endpoint } : { status: 'retry', at: now }
+    case 'refused':
+    case 'exhausted':
+      return { status: 'givenUp' }
+  }
+}

@@ -1,0 +1,64 @@
+import { createHmac } from 'node:crypto'
+
+/** Prefix of a secret (Standard Webhooks). */
+const SECRET_PREFIX = 'whsec_'
+/** Bytes that a secret may have. */
+const SECRET_BYTES = { min: 24, max: 64 }
+
+/** The events of webhooks, as `WEBHOOK_EVENTS` names them. */
+export const WEBHOOK_EVENTS = [
+  'notification.fallback',
+  'notification.answered',
+  'notification.expired',
+  'user.online',
+  'user.offline'
+] as const
+
+export type WebhookEvent = (typeof WEBHOOK_EVENTS)[number]
+
+export function isWebhookEvent(text: string): text is WebhookEvent {
+  return (WEBHOOK_EVENTS as readonly string[]).includes(text)
+}
+
+/** Returns the key in a secret `whsec_<base64>`; undefined if the secret is not one. */
+export function webhookKey(secret: string): Buffer | undefined {
+  if (!secret.startsWith(SECRET_PREFIX)) return undefined
+  const text = secret.slice(SECRET_PREFIX.length)
+  const key = Buffer.from(text, 'base64')
+  const isCanonical = key.toString('base64').replace(/=+$/, '') === text.replace(/=+$/, '')
+  return isCanonical && key.length >= SECRET_BYTES.min && key.length <= SECRET_BYTES.max ? key : undefined
+}
+
+/**
+ * Returns the signature of a webhook (Standard Webhooks): one entry for each key, so that a receiver accepts it while secrets rotate.
+ *
+ * @param id `webhook-id`
+ * @param timestamp `webhook-timestamp`, seconds
+ */
+export function signWebhook(keys: readonly Buffer[], id: string, timestamp: number, body: string): string {
+  return keys.map((key) => `v1,${createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64')}`).join(' ')
+}
+
+/**
+ * Returns the body of a webhook.
+ *
+ * @param at time of the event, Unix milliseconds
+ */
+export function webhookBody(type: WebhookEvent, at: number, data: unknown): string {
+  return JSON.stringify({ type, timestamp: new Date(at).toISOString(), data })
+}
+
+/**
+ * Returns the headers of one attempt. `webhook-id` is the same in each attempt of a call.
+ *
+ * @param now Unix milliseconds
+ */
+export function webhookHeaders(keys: readonly Buffer[], id: string, body: string, now: number): Record<string, string> {
+  const timestamp = Math.floor(now / 1000)
+  return {
+    'content-type': 'application/json',
+    'webhook-id': id,
+    'webhook-timestamp': String(timestamp),
+    'webhook-signature': signWebhook(keys, id, timestamp, body)
+  }
+}

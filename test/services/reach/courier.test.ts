@@ -1,0 +1,299 @@
+import t, { type Test } from 'tap'
+import { errors } from '../../../services/errors.ts'
+import { newId } from '../../../services/ids.ts'
+import { Counters } from '../../../services/node/counters.ts'
+import type { CallFormat } from '../../../services/reach/call-format.ts'
+import { Courier } from '../../../services/reach/courier.ts'
+import type { OutgoingRequest } from '../../../services/reach/http-sender.ts'
+import { type Attempt, pushOutcome, webhookOutcome } from '../../../services/reach/outcome.ts'
+import { tails } from '../../../services/store/row.ts'
+import type { LeasedCall, Outbox, SettleCommand, Store, StoreSettings } from '../../../services/store/store.ts'
+import { referenceSetup } from '../../conformance/reference-store.ts'
+import { Recorder } from '../../conformance/stage.ts'
+import { until } from '../../fixtures/wait.ts'
+
+const SETTINGS: StoreSettings = {
+  rateLimit: 0,
+  rateWindowMs: 1000,
+  parkedMax: 1000,
+  scheduledMax: 1000,
+  retentionMs: 604_800_000,
+  maxEntries: 1000,
+  maxConnections: 100,
+  revocationTtlMs: 1,
+  push: { afterMs: 0, unless: 'delivered' },
+  webhookEvents: ['notification.fallback', 'notification.answered', 'notification.expired']
+}
+
+/** A call that the sender was given, and that the test answers. */
+interface Sent {
+  url: string
+  answer: (attempt: Attempt) => void
+}
+
+/** A sender whose calls the test answers. */
+class HeldSender {
+  readonly sent: Sent[] = []
+  isClosed = false
+  /** Answers each call at once; undefined: the test does. */
+  automatic: Attempt | undefined
+
+  async send({ url }: OutgoingRequest): Promise<Attempt> {
+    if (this.automatic !== undefined) {
+      this.sent.push({ url, answer: () => undefined })
+      return this.automatic
+    }
+    return await new Promise((answer) => this.sent.push({ url, answer }))
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true
+    for (const { answer } of this.sent) answer({ status: 'unreachable' })
+  }
+
+  /** Answers the first call that waits for a URL. */
+  answer(url: string, attempt: Attempt): void {
+    const index = this.sent.findIndex((sent) => sent.url === url)
+    this.sent.splice(index, 1)[0]?.answer(attempt)
+  }
+}
+
+/** The format of the tests: the URL of a request is the lane and the user. */
+const format: CallFormat = {
+  request: async ({ lane, user }) => ({ url: `${lane}/${user}`, headers: {}, body: '' }),
+  outcome: (attempt, call) => {
+    const times = { attempts: call.attempt, createdAt: call.madeAt, now: call.madeAt }
+    return call.event === 'push' ? pushOutcome(attempt, times, 0, 0) : webhookOutcome(attempt, times, 0)
+  }
+}
+
+interface Rig {
+  courier: Courier
+  sender: HeldSender
+  counters: Counters
+  stopped: string[]
+  faults: unknown[]
+}
+
+function carry(t: Test, outbox: Outbox, lanes: string[], now: () => number, formats = format): Rig {
+  const sender = new HeldSender()
+  const rig = { sender, counters: new Counters(), stopped: [] as string[], faults: [] as unknown[] }
+  const courier = new Courier({
+    outbox,
+    now,
+    sender,
+    formats: new Map(lanes.map((lane) => [lane, formats])),
+    counters: rig.counters,
+    onLeased: () => undefined,
+    onStopped: (lane) => rig.stopped.push(lane),
+    onFault: (error) => rig.faults.push(error)
+  })
+  t.teardown(() => courier.close(0))
+  return { ...rig, courier }
+}
+
+/** The reference store on a clock that the test sets, and a user with a push subscription for each lane. */
+async function open(t: Test, lanes: string[] = ['fcm']) {
+  const clock = { now: 1_754_000_000_000 }
+  const cluster = await referenceSetup(1).open({ ...SETTINGS, clock: () => clock.now }, {
+    now: clock.now,
+    advance: () => undefined
+  } as unknown as Parameters<ReturnType<typeof referenceSetup>['open']>[1])
+  const store = cluster.stores[0] as Store
+  await store.open('node1', new Recorder())
+  t.teardown(() => cluster.close())
+  const subscribe = (user: string, lane: string) =>
+    store.outbox.putSubscription(user, { deviceId: lane, endpoint: `https://${lane}/x`, p256dh: '', auth: '', expirationTime: 0, lane })
+  /** Publishes to a user, whose devices get a push each, and resolves with the lanes of these calls. */
+  const publish = async (user: string): Promise<string[]> => {
+    for (const lane of lanes) await subscribe(user, lane)
+    const tail = tails.notification({ type: 'a', title: 'x', timestamp: clock.now }, undefined)
+    await store.publish({ user, id: newId(), keyed: false, tail, halfLife: 0 })
+    return (await store.advance(user)).lanes
+  }
+  return { store, clock, publish, outbox: store.outbox, now: () => clock.now }
+}
+
+/** An outbox that has any number of calls in each lane, and records what is leased and settled. */
+class EndlessOutbox {
+  readonly settled: SettleCommand[] = []
+  leased = 0
+  failing = false
+
+  async lease({ lane, limit }: { lane: string; limit: number }) {
+    if (this.failing) throw new errors.StoreUnavailable()
+    const calls = Array.from({ length: limit }, () => {
+      this.leased += 1
+      const common = { user: 'u', epoch: 'e', no: this.leased, lane, attempt: 1, dueAt: 0, madeAt: 0 }
+      return { ...common, event: 'notification.answered', data: '{}' } as LeasedCall
+    })
+    return { calls, dropped: 0 }
+  }
+
+  async settle(command: SettleCommand): Promise<boolean> {
+    if (this.failing) throw new errors.StoreUnavailable()
+    this.settled.push(command)
+    return true
+  }
+}
+
+const asOutbox = (outbox: EndlessOutbox): Outbox => outbox as unknown as Outbox
+
+t.test('a call is sent when a local step made it, and settled by its answer', async (t) => {
+  const { outbox, publish, now } = await open(t)
+  const { courier, sender, counters } = carry(t, outbox, ['fcm'], now)
+  const before = performance.now()
+  courier.wake(await publish('alice'))
+  await until(() => sender.sent.length === 1)
+  t.ok(performance.now() - before < 500, 'before the next sweep')
+  t.equal(courier.inFlight, 1)
+  sender.answer('fcm/alice', { status: 201 })
+  await until(() => courier.inFlight === 0)
+  t.same([...counters.calls], [['push delivered', 1]])
+  t.same(await outbox.lease({ lane: 'fcm', limit: 9 }), { calls: [], dropped: 0 })
+})
+
+t.test('a sweep finds calls that no local step made', async (t) => {
+  const { outbox, publish, now } = await open(t)
+  const { sender } = carry(t, outbox, ['fcm'], now)
+  await publish('alice')
+  await until(() => sender.sent.length === 1, 'within the period of the sweep')
+})
+
+t.test('failures are scheduled again, refusals end the call, 410 ends the subscription', async (t) => {
+  const { outbox, publish, clock, now } = await open(t)
+  const { courier, sender, counters } = carry(t, outbox, ['fcm'], now)
+  const answer = async (user: string, attempt: Attempt) => {
+    await until(() => sender.sent.some(({ url }) => url === `fcm/${user}`))
+    sender.answer(`fcm/${user}`, attempt)
+    await until(() => courier.inFlight === 0)
+  }
+  for (const user of ['alice', 'bob', 'carol']) courier.wake(await publish(user))
+  await until(() => sender.sent.length === 3)
+  sender.answer('fcm/bob', { status: 403 })
+  sender.answer('fcm/carol', { status: 410 })
+  await answer('alice', { status: 503, retryAfter: '60' })
+  clock.now += 59_999
+  t.same((await outbox.lease({ lane: 'fcm', limit: 9 })).calls, [])
+  clock.now += 1
+  courier.wake(['fcm'])
+  await answer('alice', { status: 'unreachable' })
+  clock.now += 10_000
+  courier.wake(['fcm'])
+  await answer('alice', { status: 201 })
+  t.same(Object.fromEntries(counters.calls), { 'push refused': 1, 'push gone': 1, 'push retry': 2, 'push delivered': 1 })
+  t.same((await outbox.subscriptions('carol')).length, 0)
+  t.same((await outbox.subscriptions('bob')).length, 1)
+  clock.now += 1e9
+  t.same((await outbox.lease({ lane: 'fcm', limit: 9 })).calls, [], 'nothing is left')
+})
+
+t.test('a receiver that hangs holds its own lane only, and a few leases', async (t) => {
+  const { outbox, publish, now } = await open(t, ['hangs', 'works'])
+  const { courier, sender } = carry(t, outbox, ['hangs', 'works'], now)
+  for (let index = 0; index < 50; index++) courier.wake(await publish(`user${index}`))
+  let delivered = 0
+  await until(() => {
+    for (const { url } of [...sender.sent]) {
+      if (!url.startsWith('works')) continue
+      sender.answer(url, { status: 201 })
+      delivered += 1
+    }
+    return delivered === 50
+  })
+  t.equal(sender.sent.length, 4, 'the slots of the other lane')
+  const { calls } = await outbox.lease({ lane: 'hangs', limit: 100 })
+  t.ok(calls.length >= 42, `${calls.length}: the rest waits in the store`)
+})
+
+t.test('64 calls in flight at most, from all lanes in turn', async (t) => {
+  const outbox = new EndlessOutbox()
+  const lanes = Array.from({ length: 30 }, (_, index) => `lane${index}`)
+  const { courier, sender } = carry(t, asOutbox(outbox), lanes, () => 0)
+  await until(() => courier.inFlight === 64)
+  t.ok(outbox.leased <= 30 * 8)
+  const seen = new Set(sender.sent.map(({ url }) => url))
+  for (let round = 0; round < 400; round++) {
+    const { url } = sender.sent[0] as Sent
+    seen.add(url)
+    sender.answer(url, { status: 200 })
+    await until(() => courier.inFlight === 64)
+  }
+  t.equal(seen.size, 30)
+  t.ok(courier.oldestWaitingMs >= 0)
+})
+
+t.test('410 of a webhook stops its lane; its calls stay due', async (t) => {
+  const outbox = new EndlessOutbox()
+  const { courier, sender, stopped } = carry(t, asOutbox(outbox), ['webhook'], () => 7000)
+  await until(() => sender.sent.length === 4)
+  sender.answer('webhook/u', { status: 410 })
+  for (let rest = 0; rest < 3; rest++) sender.answer('webhook/u', { status: 200 })
+  await until(() => courier.inFlight === 0)
+  const { leased } = outbox
+  courier.wake()
+  await until(() => stopped.length === 1)
+  t.equal(courier.inFlight, 0)
+  t.equal(outbox.leased, leased, 'nothing is leased any more')
+  t.match(outbox.settled[0]?.outcome, { status: 'retry', at: 7000 })
+})
+
+t.test('a close waits for calls in flight, and gives back the others', async (t) => {
+  const outbox = new EndlessOutbox()
+  const { courier, sender } = carry(t, asOutbox(outbox), ['webhook'], () => 7000)
+  await until(() => sender.sent.length === 4)
+  const { leased } = outbox
+  const closing = courier.close(10_000)
+  await until(() => outbox.settled.length === leased - 4)
+  t.ok(outbox.settled.every(({ outcome }) => outcome.status === 'retry' && outcome.at === 7000))
+  for (let rest = 0; rest < 4; rest++) sender.answer('webhook/u', { status: 200 })
+  await closing
+  t.equal(outbox.settled.filter(({ outcome }) => outcome.status === 'done').length, 4)
+  t.equal(outbox.leased, leased)
+  t.ok(sender.isClosed)
+})
+
+t.test('a close ends in the grace; what did not end is not settled, and due when its lease runs out', async (t) => {
+  const { outbox, publish, clock, now } = await open(t)
+  const { courier, sender } = carry(t, outbox, ['fcm'], now)
+  courier.wake(await publish('alice'))
+  await until(() => sender.sent.length === 1)
+  const before = performance.now()
+  await courier.close(50)
+  t.ok(performance.now() - before < 2000)
+  clock.now += 29_999
+  t.equal((await outbox.lease({ lane: 'fcm', limit: 9 })).calls.length, 0)
+  clock.now += 1
+  t.match((await outbox.lease({ lane: 'fcm', limit: 9 })).calls, [{ user: 'alice', attempt: 2 }])
+})
+
+t.test('a store that fails is asked again, and outcomes are told again', async (t) => {
+  const outbox = new EndlessOutbox()
+  outbox.failing = true
+  const { courier, sender, faults } = carry(t, asOutbox(outbox), ['webhook'], () => 0)
+  outbox.failing = false
+  await until(() => sender.sent.length === 4)
+  outbox.failing = true
+  sender.answer('webhook/u', { status: 200 })
+  await until(() => courier.inFlight === 4 && outbox.settled.length === 0)
+  outbox.failing = false
+  await until(() => outbox.settled.length > 0)
+  t.same(faults, [])
+})
+
+t.test('a call that cannot be made into a request is given up', async (t) => {
+  const { outbox, publish, clock, now } = await open(t)
+  const broken: CallFormat = {
+    ...format,
+    request: async () => {
+      throw new TypeError('broken')
+    }
+  }
+  const { courier, sender, faults, counters } = carry(t, outbox, ['fcm'], now, broken)
+  courier.wake(await publish('alice'))
+  await until(() => counters.calls.get('push dropped') === 1 && courier.inFlight === 0)
+  t.match(faults, [{ message: 'broken' }])
+  t.equal(sender.sent.length, 0)
+  clock.now += 60_000
+  t.same((await outbox.lease({ lane: 'fcm', limit: 9 })).calls, [])
+})
