@@ -16,10 +16,12 @@ import offlineQueue from './plugins/offline-queue.ts'
 import openapi from './plugins/openapi.ts'
 import publisher from './plugins/publisher.ts'
 import rateLimit from './plugins/rate-limit.ts'
+import reach from './plugins/reach.ts'
 import redis from './plugins/redis.ts'
 import security from './plugins/security.ts'
 import store from './plugins/store.ts'
 import userClock from './plugins/user-clock.ts'
+import vapid from './plugins/vapid.ts'
 import websocket from './plugins/websocket.ts'
 import wire from './plugins/wire.ts'
 import answerRoutes from './routes/answers.ts'
@@ -74,11 +76,13 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, generatedS
   await fastify.register(health)
   await fastify.register(metrics)
   await fastify.register(redis)
+  await fastify.register(vapid)
   await fastify.register(store)
   await fastify.register(auth)
   await fastify.register(connections)
   await fastify.register(fanout)
   await fastify.register(offlineQueue)
+  await fastify.register(reach)
   await fastify.register(userClock)
   await fastify.register(rateLimit)
   await fastify.register(publisher)

@@ -1,4 +1,5 @@
-import { readGeneratedSecret, SecretError } from '../services/auth/generated-secret.ts'
+import { readGeneratedSecret } from '../services/auth/generated-secret.ts'
+import { SecretError } from '../services/auth/secret-file.ts'
 import { signToken } from '../services/auth/signing.ts'
 
 /** A command failed: it ends with exit code 1 and the message on stderr. */

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { redisOptionsOf } from '../config.ts'
+import { pushRuleOf, webhookEventsOf } from '../services/reach/settings.ts'
 import { EmbeddedStore } from '../services/store/embedded/embedded-store.ts'
 import { RedisStore } from '../services/store/redis/redis-store.ts'
 import { revocationTtlMs } from '../services/store/revocation.ts'
@@ -34,7 +35,9 @@ export default fp(
       retentionMs: config.RETENTION_SECONDS * 1000,
       maxEntries: config.LOG_MAX_ENTRIES,
       maxConnections: config.MAX_CONNECTIONS_PER_USER,
-      revocationTtlMs: revocationTtlMs(config.MAX_TOKEN_LIFETIME_SECONDS * 1000)
+      revocationTtlMs: revocationTtlMs(config.MAX_TOKEN_LIFETIME_SECONDS * 1000),
+      push: app.vapid === undefined ? undefined : pushRuleOf(config),
+      webhookEvents: webhookEventsOf(config)
     }
     const log = app.log.child({ component: 'store' })
     const redis = redisOptionsOf(config)
@@ -68,7 +71,7 @@ export default fp(
     await store.open(app.node, listeners)
     app.addHook('onClose', () => store.close())
   },
-  { name: 'store', fastify: '5.x', dependencies: ['health', 'metrics'] }
+  { name: 'store', fastify: '5.x', dependencies: ['vapid', 'health', 'metrics'] }
 )
 
 /** Logs when the store becomes available or cannot be reached, and when it becomes full, repeated once a minute while it stays full. */

@@ -10,9 +10,9 @@ declare module 'fastify' {
 /** Advances users when something of theirs is due. A step that is under way ends before the store closes. */
 export default fp(
   async (app) => {
-    const userClock = new UserClock(app.store, app.counters)
+    const userClock = new UserClock(app.store, app.counters, (lanes) => app.reach.wake(lanes))
     app.decorate('userClock', userClock)
     app.addHook('onClose', () => userClock.close())
   },
-  { name: 'user-clock', fastify: '5.x', dependencies: ['store', 'metrics'] }
+  { name: 'user-clock', fastify: '5.x', dependencies: ['store', 'reach', 'metrics'] }
 )

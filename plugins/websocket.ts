@@ -12,6 +12,7 @@ import { chooseProtocol } from '../services/connection/subprotocol.ts'
 import { upgradeGate } from '../services/connection/upgrade-gate.ts'
 import { errors } from '../services/errors.ts'
 import { SOCKET_PATH } from '../services/protocol/index.ts'
+import { WEBHOOK_LANE } from '../services/store/outbox.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -61,6 +62,7 @@ export default fp(
       registry: app.connections,
       cursors: app.offlineQueue,
       counters: app.counters,
+      onAnswered: () => app.reach.wake([WEBHOOK_LANE]),
       verify: app.auth.verify,
       maxUnacked: MAX_UNACKED,
       maxFrameBytes: WS_MAX_PAYLOAD_BYTES,
@@ -78,5 +80,5 @@ export default fp(
         throw new errors.NotFound(`There is no WebSocket at ${request.url.split('?', 1)[0]}`)
     })
   },
-  { name: 'websocket', fastify: '5.x', dependencies: ['connections', 'offline-queue', 'auth', 'health'] }
+  { name: 'websocket', fastify: '5.x', dependencies: ['connections', 'offline-queue', 'auth', 'reach', 'health'] }
 )

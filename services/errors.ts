@@ -22,6 +22,7 @@ export const errors = {
   RequestTimeout: createError('BELFRY_ERR_REQUEST_TIMEOUT', 'The request took too long to arrive', 408),
   LogRestarted: createError('BELFRY_ERR_LOG_RESTARTED', 'The log was started afresh since: read it from its beginning', 409),
   AlreadyAnswered: createError('BELFRY_ERR_ALREADY_ANSWERED', 'The notification was answered before', 409),
+  SubscriptionsFull: createError('BELFRY_ERR_SUBSCRIPTIONS_FULL', 'The user has 20 push subscriptions: remove one first', 409),
   TooLarge: createError('BELFRY_ERR_TOO_LARGE', '%s', 413),
   UnsupportedMediaType: createError(
     'BELFRY_ERR_UNSUPPORTED_MEDIA_TYPE',

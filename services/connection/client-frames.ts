@@ -1,19 +1,16 @@
 import { TokenError, type VerifyToken } from '../auth/tokens.ts'
 import { type BelfryError, errors, isBelfryError, refusals } from '../errors.ts'
-import type { Counters } from '../node/counters.ts'
 import { type Answer, type AnswerFrame, type MarkFrame, parseEventId, type RefreshFrame, STATES, type State } from '../protocol/index.ts'
 import { isRevokedIn } from '../store/revocation.ts'
 import type { MarkCommand, Store } from '../store/store.ts'
-import { answerNotification } from './answer.ts'
+import { type AnswerContext, answerNotification } from './answer.ts'
 import type { Connection } from './connection.ts'
 import { plainFrame } from './frames.ts'
 
 /** Delay after which a client may repeat a frame that failed temporarily, if the error names none, milliseconds. */
 const RETRY_AFTER_MS = 1000
 
-export interface ClientFrameContext {
-  readonly store: Store
-  readonly counters: Counters
+export interface ClientFrameContext extends AnswerContext {
   readonly verify: VerifyToken
 }
 
@@ -101,14 +98,14 @@ function targetOf({ ids, upTo }: Partial<MarkFrame>): MarkCommand['target'] | un
   return position === undefined ? undefined : { upTo: position }
 }
 
-async function answer({ counters, store }: ClientFrameContext, connection: Connection, frame: Partial<AnswerFrame>): Promise<void> {
+async function answer(context: ClientFrameContext, connection: Connection, frame: Partial<AnswerFrame>): Promise<void> {
   const { action, id } = frame
   try {
     if (typeof id !== 'string' || typeof action !== 'string')
       throw new errors.InvalidRequest('answer needs the id of a notification, and an action')
     const { user } = connection.local
-    const answer = await answerNotification(store, counters, { user, id, action, deviceId: connection.deviceId })
-    connection.send(plainFrame({ type: 'ok', ...ref(frame.ref), id, ...answer, durability: store.status().durability }))
+    const answer = await answerNotification(context, { user, id, action, deviceId: connection.deviceId })
+    connection.send(plainFrame({ type: 'ok', ...ref(frame.ref), id, ...answer, durability: context.store.status().durability }))
   } catch (error) {
     refuse(connection, frame.ref, error)
   }

@@ -1,17 +1,14 @@
-import type { Counters } from '../node/counters.ts'
-import type { Store } from '../store/store.ts'
+import type { AnswerContext } from './answer.ts'
 import type { ConnectionLog } from './connection-log.ts'
 import type { CursorWriter } from './cursor-writer.ts'
 import type { HeartbeatOptions } from './heartbeat.ts'
 import type { Registry } from './registry.ts'
 
 /** Services and settings that all connections of a node share. */
-export interface ConnectionContext extends HeartbeatOptions {
+export interface ConnectionContext extends HeartbeatOptions, AnswerContext {
   readonly node: string
-  readonly store: Store
   readonly registry: Registry
   readonly cursors: CursorWriter
-  readonly counters: Counters
   readonly maxUnacked: number
   readonly maxFrameBytes: number
   /** Called on an unexpected error, which closes the connection with 4100. */

@@ -1,5 +1,5 @@
 import { ANSWER_LINK_SECRET, readAnswerLink, signAnswerLink } from '../auth/answer-link.ts'
-import { answerNotification } from '../connection/answer.ts'
+import { type AnswerContext, answerNotification } from '../connection/answer.ts'
 import { errors } from '../errors.ts'
 import type { Counters } from '../node/counters.ts'
 import type { Answer, Notification } from '../protocol/index.ts'
@@ -19,16 +19,17 @@ interface GivenAnswer extends Answer {
 /** Answers notifications over REST: with a user's token, or with an answer link. */
 export class Answers {
   readonly #store: Store
-  readonly #counters: Counters
+  readonly #context: AnswerContext
 
-  constructor(store: Store, counters: Counters) {
+  /** @param onAnswered called after a first answer, of which a webhook may have to tell */
+  constructor(store: Store, counters: Counters, onAnswered: () => void) {
     this.#store = store
-    this.#counters = counters
+    this.#context = { store, counters, onAnswered }
   }
 
   /** @throws NotFound, InvalidRequest, AlreadyAnswered as `answerNotification` */
   async answer(user: string, id: string, action: string, deviceId: string): Promise<GivenAnswer> {
-    const { answeredAt, ...answer } = await answerNotification(this.#store, this.#counters, { user, id, action, deviceId })
+    const { answeredAt, ...answer } = await answerNotification(this.#context, { user, id, action, deviceId })
     return { id, action: answer.action, answeredAt, deviceId: answer.deviceId }
   }
 

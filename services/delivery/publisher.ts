@@ -4,7 +4,7 @@ import type { Counters } from '../node/counters.ts'
 import { retryAfterOf } from '../problem.ts'
 import { type Action, formatEventId, type Urgency } from '../protocol/index.ts'
 import { tails } from '../store/row.ts'
-import type { Durability, PublishOptions, PublishResult, Store } from '../store/store.ts'
+import type { Durability, PublishOptions, PublishResult, ReachRule, Store, Unless } from '../store/store.ts'
 import { carryOutBatch } from './batch.ts'
 import type { UserClock } from './user-clock.ts'
 
@@ -13,6 +13,9 @@ const DATA_MAX_BYTES = 4096
 
 /** Longest time from a publish to its delivery, milliseconds. */
 const SCHEDULE_AHEAD_MS = 30 * 24 * 3600 * 1000
+
+/** The rule for what a request leaves out of `fallback`. Its `after` is never left out. */
+const FALLBACK_RULE: ReachRule = { afterMs: 0, unless: 'read' }
 
 const LEVELS: Readonly<Record<Urgency, number>> = { high: 1, normal: 0, low: -1, 'very-low': -2 }
 
@@ -34,6 +37,15 @@ export interface PublishRequest {
   /** Unix milliseconds. A time in the past means now. */
   deliverAt?: number
   actions?: Action[]
+  /** Default: as the settings say. */
+  push?: false | RequestedReach
+  fallback?: RequestedReach & { after: number }
+}
+
+/** A rule for a push or a fallback. `after` is seconds. */
+interface RequestedReach {
+  after?: number
+  unless?: Unless
 }
 
 /** The result of a publish for one recipient. */
@@ -72,11 +84,14 @@ export class Publisher {
   readonly #store: Store
   readonly #clock: UserClock
   readonly #counters: Counters
+  readonly #pushRule: ReachRule
 
-  constructor(store: Store, clock: UserClock, counters: Counters) {
+  /** @param pushRule the rule for what a request leaves out of `push` */
+  constructor(store: Store, clock: UserClock, counters: Counters, pushRule: ReachRule) {
     this.#store = store
     this.#clock = clock
     this.#counters = counters
+    this.#pushRule = pushRule
   }
 
   /**
@@ -92,7 +107,13 @@ export class Publisher {
     const lifetime = lifetimeOf(request, this.#store.now(), key !== undefined)
     const tail = tailOf(request, lifetime)
     const id = key === undefined ? newId() : keyedId(publisher, key, JSON.stringify([users, canonical(request)]))
-    const command = { id, keyed: key !== undefined, tail, halfLife: request.halfLife ?? 0, options: optionsOf(request, lifetime) }
+    const command = {
+      id,
+      keyed: key !== undefined,
+      tail,
+      halfLife: request.halfLife ?? 0,
+      options: optionsOf(request, lifetime, this.#pushRule)
+    }
 
     const send = (user: string): Promise<PublishResult> => this.#store.publish({ user, ...command })
     const [first, ...rest] = users as [string, ...string[]]
@@ -226,18 +247,27 @@ function lifetimeOf({ deliverAt = 0, expiresAt, ttl }: PublishRequest, now: numb
 
 /** Returns the options that the store acts on; undefined if the notification has none. */
 function optionsOf(
-  { actions, collapseKey, urgency = 'normal' }: PublishRequest,
-  { deliverAt, expiresAt }: Lifetime
+  { actions, collapseKey, urgency = 'normal', push, fallback }: PublishRequest,
+  { deliverAt, expiresAt }: Lifetime,
+  pushRule: ReachRule
 ): PublishOptions | undefined {
-  const isPlain = deliverAt === 0 && expiresAt === 0 && actions === undefined && collapseKey === undefined && urgency === 'normal'
+  const hasTimes = deliverAt > 0 || expiresAt > 0
+  const isPlain = !hasTimes && [actions, collapseKey, push, fallback].every((option) => option === undefined) && urgency === 'normal'
   if (isPlain) return undefined
   return {
     deliverAt,
     expiresAt,
     level: LEVELS[urgency],
     ...(collapseKey !== undefined && { collapseKey }),
-    ...(actions !== undefined && { actions: namesOf(actions) })
+    ...(actions !== undefined && { actions: namesOf(actions) }),
+    ...(push !== undefined && { push: push && ruleOf(push, pushRule) }),
+    ...(fallback !== undefined && { fallback: ruleOf(fallback, FALLBACK_RULE) })
   }
+}
+
+/** Returns the rule of a request, with the parts that it leaves out from another rule. */
+function ruleOf({ after, unless }: RequestedReach, rule: ReachRule): ReachRule {
+  return { afterMs: after === undefined ? rule.afterMs : after * 1000, unless: unless ?? rule.unless }
 }
 
 /** Returns the names of actions. Throws InvalidRequest if two actions have the same name. */

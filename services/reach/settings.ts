@@ -1,3 +1,4 @@
+import type { ReachRule, WebhookEvent as StoredEvent, Unless } from '../store/store.ts'
 import { isPushOrigin } from './push-endpoint.ts'
 import { isWebhookEvent, WEBHOOK_EVENTS, webhookKey } from './standard-webhooks.ts'
 import { areVapidKeys, isVapidSubject } from './vapid.ts'
@@ -16,6 +17,19 @@ interface WebhookSettings {
   WEBHOOK_URL: string
   WEBHOOK_SECRET: string[]
   WEBHOOK_EVENTS: string[]
+}
+
+/** Returns the rule for pushes of notifications that say nothing about it. */
+export function pushRuleOf({ PUSH_AFTER_SECONDS, PUSH_UNLESS }: { PUSH_AFTER_SECONDS: number; PUSH_UNLESS: Unless }): ReachRule {
+  return { afterMs: PUSH_AFTER_SECONDS * 1000, unless: PUSH_UNLESS }
+}
+
+/** Returns the events that are sent as webhooks: those of `WEBHOOK_EVENTS`, all if it is empty, none without `WEBHOOK_URL`. */
+export function webhookEventsOf({ WEBHOOK_URL, WEBHOOK_EVENTS: events }: Omit<WebhookSettings, 'WEBHOOK_SECRET'>): StoredEvent[] {
+  if (WEBHOOK_URL === '') return []
+  return WEBHOOK_EVENTS.filter(
+    (event): event is StoredEvent => !event.startsWith('user.') && (events.length === 0 || events.includes(event))
+  )
 }
 
 /** Returns one line for each problem of the settings of Web Push. No line shows a key. */
