@@ -14,6 +14,7 @@ import inbox from './plugins/inbox.ts'
 import metrics from './plugins/metrics.ts'
 import offlineQueue from './plugins/offline-queue.ts'
 import openapi from './plugins/openapi.ts'
+import presence from './plugins/presence.ts'
 import publisher from './plugins/publisher.ts'
 import rateLimit from './plugins/rate-limit.ts'
 import reach from './plugins/reach.ts'
@@ -33,7 +34,9 @@ import healthRoutes from './routes/health.ts'
 import meRoutes from './routes/me.ts'
 import metricsRoutes from './routes/metrics.ts'
 import notificationRoutes from './routes/notifications.ts'
+import presenceRoutes from './routes/presence.ts'
 import publishedRoutes from './routes/published.ts'
+import pushRoutes from './routes/push.ts'
 import { shared } from './routes/schemas/common.ts'
 import sseRoutes from './routes/sse.ts'
 import userRoutes from './routes/users.ts'
@@ -88,6 +91,7 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, generatedS
   await fastify.register(publisher)
   await fastify.register(inbox)
   await fastify.register(answers)
+  await fastify.register(presence)
   await fastify.register(admit)
   await fastify.register(websocket)
   await fastify.register(wire)
@@ -99,6 +103,8 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, generatedS
   await fastify.register(publishedRoutes)
   await fastify.register(userRoutes)
   await fastify.register(meRoutes)
+  await fastify.register(presenceRoutes)
+  await fastify.register(pushRoutes)
   await fastify.register(answerRoutes)
   await fastify.register(wsRoutes)
   await fastify.register(sseRoutes)

@@ -13,6 +13,7 @@ import {
   unreadCounts
 } from './common.ts'
 import { ProblemSchema } from './problem.ts'
+import { reach } from './reach.ts'
 
 /** Largest number of recipients of a notification, of items of a batch, and of ids to mark. */
 const MAX_ITEMS = 1000
@@ -113,7 +114,8 @@ export const PublishSchema = Type.Object(
     deliverAt: Type.Optional(
       described(TimestampSchema, 'When to publish it, Unix milliseconds, up to 30 days ahead. A time in the past means now')
     ),
-    ...options
+    ...options,
+    ...reach
   },
   {
     additionalProperties: false,
@@ -122,6 +124,7 @@ export const PublishSchema = Type.Object(
       { to: ['alice', 'bob'], type: 'deploy', title: 'Version 7 is out', timestamp: 1_754_000_000_000, halfLife: 3600 },
       { to: 'bob', type: 'reminder', title: 'Standup', deliverAt: 1_754_000_600_000, ttl: 900 },
       { to: 'alice', type: 'sync.progress', title: 'Synced 40 of 77', collapseKey: 'sync-77', urgency: 'low', ttl: 3600 },
+      { to: 'alice', type: 'invoice', title: 'Invoice 7 is due', push: { after: 10 }, fallback: { after: 900, unless: 'read' } },
       {
         to: 'alice',
         type: 'expense',

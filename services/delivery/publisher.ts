@@ -267,7 +267,7 @@ function optionsOf(
 
 /** Returns the rule of a request, with the parts that it leaves out from another rule. */
 function ruleOf({ after, unless }: RequestedReach, rule: ReachRule): ReachRule {
-  return { afterMs: after === undefined ? rule.afterMs : after * 1000, unless: unless ?? rule.unless }
+  return { afterMs: after === undefined ? rule.afterMs : Math.round(after * 1000), unless: unless ?? rule.unless }
 }
 
 /** Returns the names of actions. Throws InvalidRequest if two actions have the same name. */
