@@ -8,9 +8,11 @@ import { listen } from './cli/listen.ts'
 import { Output } from './cli/output.ts'
 import { publish } from './cli/publish.ts'
 import { schedule } from './cli/schedule.ts'
+import { receiveWebhooks } from './cli/webhook.ts'
 import { ConfigError, readClientConfig } from './config.ts'
 import { localOrigin } from './services/auth/loopback.ts'
 import { PROJECT_VERSION } from './services/node/version.ts'
+import { makeVapidKeys } from './services/reach/vapid.ts'
 
 async function run(command: Command, output: Output): Promise<void> {
   switch (command.name) {
@@ -36,6 +38,13 @@ async function run(command: Command, output: Output): Promise<void> {
       const token = command.token ?? sign(config, 'belfry-cli', 'admin')
       return await schedule(command, command.url ?? localOrigin(config.HOST, config.PORT), token, output)
     }
+    case 'vapid': {
+      const keys = makeVapidKeys()
+      output.data(keys, `VAPID_PUBLIC_KEY=${keys.publicKey}\nVAPID_PRIVATE_KEY=${keys.privateKey}`)
+      return
+    }
+    case 'webhook':
+      return await receiveWebhooks(command, readClientConfig().WEBHOOK_SECRET, output, interruption())
     case 'doctor':
       return await doctor(command, readClientConfig().DATA_DIR, output)
     case 'listen': {

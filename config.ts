@@ -11,9 +11,6 @@ import { parseRedisUrl } from './services/store/redis-url.ts'
 /** Shortest key of HS256 (RFC 7518 §3.2). */
 const MIN_SECRET_BYTES = 32
 
-/** Longest time from a notification to its push, seconds. */
-const REACH_MAX_SECONDS = 2_592_000
-
 /** States of a notification that make its push unnecessary. */
 const UNLESS = ['delivered', 'seen', 'read'] as const
 
@@ -83,7 +80,7 @@ export const environmentSchema = Type.Object({
   VAPID_PRIVATE_KEY: text('', 'Private key of VAPID_PUBLIC_KEY'),
   VAPID_SUBJECT: text('', 'Contact that push services get, mailto: or https:; needed with VAPID_PUBLIC_KEY'),
   PUSH_ENDPOINTS: text('', 'Origins of push services to accept beside the known ones, comma-separated; http only on loopback'),
-  PUSH_AFTER_SECONDS: whole(3, 0, REACH_MAX_SECONDS, 'Time from a notification to its push, seconds'),
+  PUSH_AFTER_SECONDS: whole(3, 0, 2_592_000, 'Time from a notification to its push, seconds'),
   PUSH_UNLESS: Type.Union(
     UNLESS.map((state) => Type.Literal(state)),
     { default: 'delivered', description: 'delivered, seen or read: what makes a push unnecessary' }
@@ -197,10 +194,20 @@ export function redisOptionsOf(config: Config) {
   }
 }
 
-/** The variables that the CLI reads: the address of the service, and the keys of its tokens. */
+/** The variables that the CLI reads: the address of the service, the keys of its tokens, and the secrets of webhooks. */
 type ClientConfig = Pick<Environment, (typeof CLIENT_NAMES)[number]>
 
-const CLIENT_NAMES = ['HOST', 'PORT', 'DATA_DIR', 'JWT_SECRET', 'JWT_PUBLIC_KEY', 'JWKS_URL', 'JWT_ISSUER', 'JWT_AUDIENCE'] as const
+const CLIENT_NAMES = [
+  'HOST',
+  'PORT',
+  'DATA_DIR',
+  'JWT_SECRET',
+  'JWT_PUBLIC_KEY',
+  'JWKS_URL',
+  'JWT_ISSUER',
+  'JWT_AUDIENCE',
+  'WEBHOOK_SECRET'
+] as const
 
 /**
  * Reads the variables of the CLI. Problems of other variables are ignored.

@@ -66,12 +66,22 @@ export interface DoctorCommand {
   repair: boolean
 }
 
+export interface WebhookCommand {
+  name: 'webhook'
+  json: boolean
+  port: number
+  /** Undefined for `WEBHOOK_SECRET`, or a new one. */
+  secret: string | undefined
+}
+
 export type Command =
   | TokenCommand
   | PublishCommand
   | ListenCommand
   | ScheduleCommand
   | DoctorCommand
+  | WebhookCommand
+  | { name: 'vapid'; json: boolean }
   | { name: 'help'; topic: string }
   | { name: 'version' }
 
@@ -99,11 +109,14 @@ const options = {
   },
   listen: { ...common, ...calling, user: text, device: text, from: text },
   schedule: { ...common, ...calling, user: text, cancel: text },
-  doctor: { ...common, repair: { type: 'boolean' } }
+  doctor: { ...common, repair: { type: 'boolean' } },
+  vapid: common,
+  webhook: { ...common, port: text, secret: text }
 } as const satisfies Record<string, ParseArgsConfig['options']>
 
 const SECONDS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 }
 const MAX_RECIPIENTS = 1000
+const MAX_PORT = 65_535
 const URGENCIES = ['very-low', 'low', 'normal', 'high']
 const ISO_DATE = /^\d{4}-\d{2}-\d{2}/
 
@@ -123,7 +136,9 @@ export function readArguments(argv: string[]): Command {
     case 'publish':
     case 'listen':
     case 'schedule':
-    case 'doctor': {
+    case 'doctor':
+    case 'vapid':
+    case 'webhook': {
       const values = parse(name, rest)
       if (values.help === true) return { name: 'help', topic: name }
       if (values.version === true) return { name: 'version' }
@@ -189,7 +204,16 @@ const readers = {
     cancel: textOf(values, 'cancel')
   }),
 
-  doctor: (values: Values): DoctorCommand => ({ name: 'doctor', json: values.json === true, repair: values.repair === true })
+  doctor: (values: Values): DoctorCommand => ({ name: 'doctor', json: values.json === true, repair: values.repair === true }),
+
+  vapid: (values: Values) => ({ name: 'vapid' as const, json: values.json === true }),
+
+  webhook: (values: Values): WebhookCommand => ({
+    name: 'webhook',
+    json: values.json === true,
+    port: portOf(textOf(values, 'port') ?? '4000'),
+    secret: textOf(values, 'secret')
+  })
 }
 
 function callingOf(values: Values): Calling & { json: boolean } {
@@ -210,6 +234,11 @@ function required(values: Values, name: string): string {
   const value = textOf(values, name)
   if (value === undefined) throw new UsageError(`--${name} is needed`)
   return value
+}
+
+function portOf(value: string): number {
+  if (!/^\d{1,5}$/.test(value) || Number(value) > MAX_PORT) throw new UsageError(`--port must be 0 to ${MAX_PORT}`)
+  return Number(value)
 }
 
 function userOf(user: string): string {

@@ -13,6 +13,8 @@ const topics: Record<string, string> = {
   listen     print the notifications of a user as they arrive
   schedule   list the scheduled notifications of a user
   doctor     examine the data folder of the embedded store
+  vapid      make the keys of Web Push
+  webhook    receive webhooks, verify and print them
 
   belfry <command> --help shows its options. Data goes to stdout, everything else to stderr.
   Exit code: 0 success, 1 failure, 2 the command line is wrong.
@@ -68,6 +70,21 @@ ${COMMON}
 
   Examines the embedded store under DATA_DIR. The service must not run. Without --repair
   nothing is changed. Exit code: 0 sound or repaired, 1 damaged.
+`,
+  vapid: `Usage: belfry vapid [options]
+
+${COMMON}
+
+  Prints a pair of keys as variables of the service. Keep the private key secret.
+`,
+  webhook: `Usage: belfry webhook [options]
+
+  --port PORT        the port to listen on, on this machine only; default 4000, 0: a free port
+  --secret SECRET    whsec_...; default: WEBHOOK_SECRET, else a new one that is printed
+${COMMON}
+
+  Receives webhooks, verifies them and prints them: a tool for developers. It answers 204, or
+  401 if a webhook is not signed with the secret. Ctrl-C ends it.
 `
 }
 

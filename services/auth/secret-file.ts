@@ -46,11 +46,17 @@ export function readSecretFile(path: string, name: string): string | undefined {
  */
 export function placeSecretFile(path: string, text: string, name: string): boolean {
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    makeFolder(dirname(path))
     return place(path, `${text}\n`)
   } catch (error) {
     throw new SecretError(`DATA_DIR must be a folder that this process can write, for ${name}: ${(error as Error).message}`)
   }
+}
+
+function makeFolder(path: string): void {
+  // For a file in the place of the folder, mkdir says EEXIST, which does not help an operator.
+  if (existsSync(path) && !statSync(path).isDirectory()) throw new Error(`ENOTDIR: not a directory, '${path}'`)
+  mkdirSync(path, { recursive: true, mode: 0o700 })
 }
 
 function place(path: string, text: string): boolean {

@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto'
+import { createHmac, timingSafeEqual } from 'node:crypto'
 
 /** Prefix of a secret (Standard Webhooks). */
 const SECRET_PREFIX = 'whsec_'
@@ -61,4 +61,33 @@ export function webhookHeaders(keys: readonly Buffer[], id: string, body: string
     'webhook-timestamp': String(timestamp),
     'webhook-signature': signWebhook(keys, id, timestamp, body)
   }
+}
+
+/** Largest age of a webhook that a receiver accepts, and the time by which it may be ahead, seconds (Standard Webhooks). */
+const TOLERANCE_SECONDS = 300
+
+/** Headers of a webhook, in lower case. */
+type WebhookHeaders = Record<string, string | string[] | undefined>
+
+/**
+ * Checks a webhook as a receiver does. Returns why it must not be trusted; undefined if it may be.
+ *
+ * @param keys those of the secrets in use
+ * @param now Unix milliseconds
+ */
+export function webhookRefusal(keys: readonly Buffer[], headers: WebhookHeaders, body: string, now: number): string | undefined {
+  const { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': signatures } = headers
+  if (typeof id !== 'string' || typeof timestamp !== 'string' || typeof signatures !== 'string') return 'a webhook header is missing'
+  const seconds = Number(timestamp)
+  if (!Number.isSafeInteger(seconds) || Math.abs(now / 1000 - seconds) > TOLERANCE_SECONDS)
+    return 'the timestamp is not within five minutes'
+  const expected = signWebhook(keys, id, seconds, body).split(' ')
+  const isSigned = signatures.split(' ').some((given) => expected.some((wanted) => isEqual(given, wanted)))
+  return isSigned ? undefined : 'the signature is not of this secret'
+}
+
+/** Compares two texts in a time that does not depend on how much of them is equal. */
+function isEqual(one: string, other: string): boolean {
+  const [first, second] = [Buffer.from(one), Buffer.from(other)]
+  return first.length === second.length && timingSafeEqual(first, second)
 }
