@@ -2,12 +2,15 @@ import { insertSorted } from './due.ts'
 import type { CallEvent, PushSubscription } from './outbox.ts'
 import type { Unless } from './reach-rule.ts'
 
-/** A check whether somebody has looked at a notification in the log. It is due at `at`, Unix milliseconds. */
+/**
+ * A check that is due at `at`, Unix milliseconds: if somebody has looked at a notification in the log (`push`, `fallback`), or if a user has a
+ * connection. The user is online while there is one of the latter: `watch`, or `leave` after they left a node.
+ */
 export interface Check {
-  kind: 'push' | 'fallback'
+  kind: 'push' | 'fallback' | 'watch' | 'leave'
   at: number
   unless: Unless
-  /** Id of the notification, and its offset. */
+  /** Id of the notification, and its offset; '' and 0 for a check of connections. */
   id: string
   offset: number
 }
@@ -90,6 +93,11 @@ export function evolveOutbox(state: OutboxState & { parkNo: number }, effect: Ou
       state.calls.delete(effect.no)
       break
   }
+}
+
+/** Returns whether a check is one of the user's connections. */
+export function isOfPresence({ kind }: Check): boolean {
+  return kind === 'watch' || kind === 'leave'
 }
 
 /** Tells the order of checks: by time, then by kind, condition and offset. */

@@ -6,17 +6,22 @@ import {
   type CallOutcome,
   type LeasedCall,
   type LeaseResult,
+  type PresenceChange,
+  type PresenceEvent,
   type PushSubscription,
   type SettleCommand,
   WEBHOOK_LANE,
   type WebhookEvent
 } from './outbox.ts'
-import type { Call, Check } from './outbox-state.ts'
+import { type Call, type Check, isOfPresence } from './outbox-state.ts'
 import { itemAt } from './queries.ts'
 import type { ReachRule, Unless } from './reach-rule.ts'
 import { notificationIn, rowId } from './row.ts'
 import { type Effect, rowAt, type UserState, unreadCounts } from './state.ts'
 import type { StoreSettings } from './store.ts'
+
+/** The id of a call that is about no notification. */
+const NO_ID = '-'
 
 /** A call without the name of its user. */
 type LeasedOfUser = LeasedCall extends infer Leased ? (Leased extends LeasedCall ? Omit<Leased, 'user'> : never) : never
@@ -26,6 +31,8 @@ interface OutboxContext {
   readonly state: UserState
   readonly settings: StoreSettings
   readonly clockMs: number
+  /** The user has a connection on a live node. */
+  readonly isConnected: boolean
   startLog(): void
   emit(effect: Effect): void
 }
@@ -169,15 +176,52 @@ export class OutboxStep {
     return true
   }
 
+  /** Notes that the user arrived on a node or left it. Returns whether that made a call. */
+  notePresence(change: PresenceChange): boolean {
+    const { settings, state, clockMs } = this.#step
+    if (settings.presence === undefined) return false
+    const { graceMs, checkMs } = settings.presence
+    const check = state.checks.find(isOfPresence)
+    if (change === 'left') {
+      if (check?.kind === 'watch') this.#watch('leave', clockMs + graceMs)
+    } else if (check?.kind !== 'watch') {
+      this.#step.startLog()
+      this.#watch('watch', clockMs + checkMs)
+      if (check === undefined) this.#tellPresence('user.online')
+    }
+    return this.called > 0
+  }
+
+  /** Carries out a check of connections that is due. */
+  #checkPresence(): void {
+    const { settings, isConnected, clockMs } = this.#step
+    if (settings.presence === undefined) return
+    if (isConnected) this.#watch('watch', clockMs + settings.presence.checkMs)
+    else this.#tellPresence('user.offline')
+  }
+
+  /** Sets the check of connections, in place of the one there was. */
+  #watch(kind: 'watch' | 'leave', at: number): void {
+    for (const { kind, offset } of this.#step.state.checks.filter(isOfPresence)) this.#step.emit({ type: 'endCheck', offset, kind })
+    this.#step.emit({ type: 'check', check: { kind, at, unless: 'read', id: '', offset: 0 } })
+  }
+
+  #tellPresence(event: PresenceEvent): void {
+    if (this.#isTold(event)) this.#callWebhook(event, NO_ID, 0, { at: this.#step.clockMs })
+  }
+
   #cancelWhere(isCancelled: (check: Check) => boolean): void {
     const { checks } = this.#step.state
     if (checks.length === 0) return
-    for (const { offset, kind } of checks.filter(isCancelled)) this.#step.emit({ type: 'endCheck', offset, kind })
+    for (const { offset, kind } of checks.filter((check) => !isOfPresence(check) && isCancelled(check)))
+      this.#step.emit({ type: 'endCheck', offset, kind })
   }
 
-  #carryOut({ id, kind, unless, offset }: Check): void {
+  #carryOut(check: Check): void {
     const { state } = this.#step
+    const { id, kind, unless, offset } = check
     this.#step.emit({ type: 'endCheck', offset, kind })
+    if (isOfPresence(check)) return this.#checkPresence()
     if (isLookedAt(state, id, offset, unless)) return
     const call = { id, offset, unless, data: '' }
     if (kind === 'fallback') this.#call({ ...call, lane: WEBHOOK_LANE, event: 'notification.fallback', deviceId: '' })
@@ -206,7 +250,7 @@ export class OutboxStep {
   #leased({ no, epoch, lane, event, id, offset, deviceId, unless, data, attempts, madeAt, at: dueAt }: Call): LeasedOfUser | undefined {
     const { state } = this.#step
     const common = { epoch, no, lane, attempt: attempts + 1, dueAt, madeAt }
-    if (event === 'notification.answered' || event === 'notification.expired') return { ...common, event, data }
+    if (event !== 'push' && event !== 'notification.fallback') return { ...common, event, data }
     const item = epoch === state.epoch ? itemAt(state, offset) : undefined
     if (item === undefined || rowId(item.row) !== id || isLookedAt(state, id, offset, unless as Unless)) return undefined
     if (event === 'notification.fallback') return { ...common, event, item, devices: devicesOf(state, offset) }

@@ -9,7 +9,21 @@ export type { ReachRule, Unless } from './reach-rule.ts'
 export type CallEvent = 'push' | WebhookEvent
 
 /** An event of which webhooks tell. */
-export type WebhookEvent = 'notification.fallback' | 'notification.answered' | 'notification.expired'
+export type WebhookEvent = 'notification.fallback' | 'notification.answered' | 'notification.expired' | PresenceEvent
+
+/** An event of a user who came online, or went offline. */
+export type PresenceEvent = 'user.online' | 'user.offline'
+
+/** The first connection of a user on a node, or the end of the last one there. */
+export type PresenceChange = 'arrived' | 'left'
+
+/** Times of presence, milliseconds. */
+export interface PresenceTimes {
+  /** Time without a connection after which a user is offline. */
+  graceMs: number
+  /** Period at which the connections of an online user are checked, so that the death of their nodes is noticed. */
+  checkMs: number
+}
 
 /** The lane of all webhooks. A push has the lane of its subscription. */
 export const WEBHOOK_LANE = 'webhook'
@@ -64,9 +78,10 @@ export interface LeasedFallback extends LeasedCallBase {
 
 /** A webhook for something that happened. */
 export interface LeasedEvent extends LeasedCallBase {
-  event: 'notification.answered' | 'notification.expired'
+  event: 'notification.answered' | 'notification.expired' | PresenceEvent
   /**
    * JSON of what happened. `notification.answered`: `{id, action, answeredAt, deviceId}`. `notification.expired`: `{id, type}`.
+   * `user.online`, `user.offline`: `{at}`, Unix milliseconds.
    */
   data: string
 }
@@ -123,6 +138,10 @@ export type CallOutcome =
  * **Lanes.** Calls to one receiver share a lane, and each lane has an index of its own over the users. Waiting calls cost nothing to other
  * lanes, to publishes, and to the users' clocks.
  *
+ * **Presence.** A user is online from `notePresence` with `arrived`. A check then looks at the registry, every `checkMs`, or `graceMs` after `left`. When
+ * it finds no connection on a live node, the user is offline. `arrived` follows the attach, and `left` precedes the detach, so that the grace begins
+ * before the last connection is out of the registry; only the death of a node ends presence without it.
+ *
  * **Bounded.** A user has at most `MAX_CALLS` calls; one more drops the oldest. `AdvanceResult.dropped` counts those that `advance` dropped.
  *
  * Errors and time are those of `Store`.
@@ -145,4 +164,7 @@ export interface Outbox {
 
   /** Ends a call, or schedules its next attempt. Resolves with false, and writes nothing, if the call is unknown or was leased again. */
   settle(command: SettleCommand): Promise<boolean>
+
+  /** Notes that a user arrived on a node or left it. Resolves with true if that made a call in the lane of the webhooks. */
+  notePresence(user: string, change: PresenceChange): Promise<boolean>
 }

@@ -52,6 +52,11 @@ export class Step {
     this.#expire()
   }
 
+  /** A connection of the user is registered. */
+  get isConnected(): boolean {
+    return this.#context.listening
+  }
+
   /** The id of the row that a mark, an answer or a recall appends. */
   get newId(): string {
     return this.#context.newId

@@ -22,7 +22,7 @@ import type {
   ScheduledQuery,
   SweepResult
 } from './commands.ts'
-import type { Outbox, ReachRule, WebhookEvent } from './outbox.ts'
+import type { Outbox, PresenceTimes, ReachRule, WebhookEvent } from './outbox.ts'
 
 export type * from './commands.ts'
 export type * from './outbox.ts'
@@ -50,6 +50,8 @@ export interface StoreSettings {
   push?: ReachRule | undefined
   /** Events for which webhooks are sent. Default: none. */
   webhookEvents?: readonly WebhookEvent[] | undefined
+  /** Times of the presence of users. Default: the store does not watch it, and `notePresence` does nothing. */
+  presence?: PresenceTimes | undefined
   /** The store's clock, Unix milliseconds. Default: the system's (embedded), or Redis `TIME` (redis). */
   clock?: () => number
 }

@@ -211,6 +211,7 @@ class ReferenceStore implements Store {
         user === undefined
           ? await leaseFrom(this.#callers(lane), limit, async (caller, share) => leaseOf(caller, lane, share))
           : leaseOf(user, lane, limit),
+      notePresence: async (user, change) => this.#step(user, ({ outbox }) => outbox.notePresence(change)),
       settle: async ({ user, ...command }) => this.#step(user, ({ outbox }) => outbox.settle(command))
     }
   }

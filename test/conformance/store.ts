@@ -16,6 +16,7 @@ import { registering } from './registering.ts'
 import { releasing } from './releasing.ts'
 import { scheduling } from './scheduling.ts'
 import { baseSettings, Clock, type Cluster, Recorder, type Setup, Stage } from './stage.ts'
+import { watching } from './watching.ts'
 
 export type { Cluster, Setup } from './stage.ts'
 
@@ -50,6 +51,7 @@ const examples: Example[] = [
   collapsing,
   answering,
   reaching,
+  watching,
   reading,
   changing,
   counting,

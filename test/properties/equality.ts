@@ -45,6 +45,7 @@ type Command =
     }
   | { do: 'subscribe'; user: number; device: number; lane: string; endpoint: number }
   | { do: 'unsubscribe'; user: number; device: number }
+  | { do: 'arrived' | 'left'; user: number }
   | { do: 'lease'; user: number; lane: string; limit: number; afterMs: number }
   | { do: 'leaseAll'; lane: string }
   | { do: 'settle'; call: number; outcome: CallOutcome['status']; ms: number; endpoint: number }
@@ -148,6 +149,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     })
   },
   { weight: 1, arbitrary: fc.record({ do: named('unsubscribe'), user, device }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('arrived', 'arrived', 'left'), user }) },
   {
     weight: 6,
     arbitrary: fc.record({
@@ -306,6 +308,9 @@ class Player {
       }
       case 'unsubscribe':
         return store.outbox.deleteSubscription(user, `device-${command.device}`)
+      case 'arrived':
+      case 'left':
+        return store.outbox.notePresence(user, command.do)
       case 'lease':
         clock.advance(command.afterMs)
         return store
@@ -432,8 +437,15 @@ export async function equality(t: Test, one: Setup, two: Setup, numRuns: number)
     fc.constantFrom(3, 3, 0),
     async (list, rateLimit) => {
       const push: ReachRule = { afterMs: 1000, unless: 'delivered' }
-      const webhookEvents: WebhookEvent[] = ['notification.fallback', 'notification.answered', 'notification.expired']
-      const settings: StoreSettings = { ...baseSettings, rateLimit, push, webhookEvents }
+      const webhookEvents: WebhookEvent[] = [
+        'notification.fallback',
+        'notification.answered',
+        'notification.expired',
+        'user.online',
+        'user.offline'
+      ]
+      const presence = { graceMs: 400, checkMs: 1000 }
+      const settings: StoreSettings = { ...baseSettings, rateLimit, push, webhookEvents, presence }
       const players = [await Player.open(one, settings), await Player.open(two, settings)] as const
       const [left, right] = players
       const same = (what: string, ...texts: string[]): void => {

@@ -1,7 +1,7 @@
 import { leaseFrom } from '../lease-users.ts'
 import { MAX_CALLS } from '../limits.ts'
 import type { Machine } from '../machine.ts'
-import type { LeaseCommand, LeaseResult, Outbox, PushSubscription, SettleCommand } from '../outbox.ts'
+import type { LeaseCommand, LeaseResult, Outbox, PresenceChange, PushSubscription, SettleCommand } from '../outbox.ts'
 import { leaseResult } from '../outbox-step.ts'
 
 interface Steps {
@@ -40,5 +40,9 @@ export class EmbeddedOutbox implements Outbox {
 
   async settle({ user, ...command }: SettleCommand): Promise<boolean> {
     return await this.#steps.carryOut(user, ({ outbox }) => outbox.settle(command), false)
+  }
+
+  async notePresence(user: string, change: PresenceChange): Promise<boolean> {
+    return await this.#steps.carryOut(user, ({ outbox }) => outbox.notePresence(change), change === 'arrived')
   }
 }

@@ -1,6 +1,15 @@
 import type { State } from '../../protocol/index.ts'
 import { leaseFrom } from '../lease-users.ts'
-import type { CallOutcome, LeaseCommand, LeasedCall, LeaseResult, Outbox, PushSubscription, SettleCommand } from '../outbox.ts'
+import type {
+  CallOutcome,
+  LeaseCommand,
+  LeasedCall,
+  LeaseResult,
+  Outbox,
+  PresenceChange,
+  PushSubscription,
+  SettleCommand
+} from '../outbox.ts'
 import { ALL_BUCKETS, type Keys } from './keys.ts'
 import { bytes, list, number, type Reply, text } from './reply.ts'
 import type { LogScript, OwnArgs } from './script-table.ts'
@@ -71,6 +80,10 @@ export class RedisOutbox implements Outbox {
     return (await this.#steps.step('settle', user, args)) === 1
   }
 
+  async notePresence(user: string, change: PresenceChange): Promise<boolean> {
+    return (await this.#steps.step('presence', user, { change })) === 1
+  }
+
   /** Returns users with due calls in a lane, from the latest look at it, or from a new one if they are used up. The list is to be emptied from its front. */
   async #callers(lane: string): Promise<string[]> {
     const now = performance.now()
@@ -112,7 +125,7 @@ function callOf(user: string, lane: string, parts: Reply[]): LeasedCall {
   const epoch = text(epochText)
   const common = { user, epoch, no: number(no), lane, attempt: number(attempt), dueAt: number(dueAt), madeAt: number(madeAt) }
   const name = text(event) as LeasedCall['event']
-  if (name === 'notification.answered' || name === 'notification.expired') return { ...common, event: name, data: text(details[0]) }
+  if (name !== 'push' && name !== 'notification.fallback') return { ...common, event: name, data: text(details[0]) }
   const [offset, row, state, ...rest] = details
   const item = { epoch, offset: number(offset), row: bytes(row), state: text(state) as State, answer: undefined }
   if (name === 'notification.fallback') return { ...common, event: name, item, devices: devicesOf(rest.map(text), item) }

@@ -75,6 +75,7 @@ export const scripts = {
   unsubscribe: ofLog(['device']),
   subscriptions: ofLog([]),
   lease: ofLog(['lane', 'maxCalls']),
+  presence: ofLog(['change']),
   settle: ofLog(['callEpoch', 'no', 'attempt', 'outcome', 'retryAt', 'endpoint']),
   find: ofLog(['id']),
   queue: ofLog([]),

@@ -172,7 +172,7 @@ export function ruleText({ afterMs, unless }: ReachRule): string {
 }
 
 /** Returns a Lua table of the constants that `prelude-outbox.lua` uses: one local of the few that a Lua chunk may have. */
-function outboxConstants({ push, webhookEvents = [] }: StoreSettings): string {
+function outboxConstants({ push, webhookEvents = [], presence }: StoreSettings): string {
   const kinds = (['META', 'CHECKS', 'CALLS', 'CALL_TIMES', 'SUBSCRIPTIONS', 'CALLERS'] as const).map(
     (name) => `${name} = '${KEY_KINDS[name]}'`
   )
@@ -180,8 +180,11 @@ function outboxConstants({ push, webhookEvents = [] }: StoreSettings): string {
   const events = [
     `TELLS_FALLBACKS = ${tells('notification.fallback')}`,
     `TELLS_ANSWERS = ${tells('notification.answered')}`,
-    `TELLS_EXPIRIES = ${tells('notification.expired')}`
+    `TELLS_EXPIRIES = ${tells('notification.expired')}`,
+    `TELLS_ONLINE = ${tells('user.online')}`,
+    `TELLS_OFFLINE = ${tells('user.offline')}`
   ]
   const others = [`PUSH_RULE = '${push === undefined ? '' : ruleText(push)}'`, `MAX_CALLS = ${MAX_CALLS}`]
-  return `{ ${[...kinds, ...events, ...others].join(', ')} }`
+  const times = presence === undefined ? [] : [`GRACE_MS = ${presence.graceMs}`, `PRESENCE_MS = ${presence.checkMs}`]
+  return `{ ${[...kinds, ...events, ...others, ...times].join(', ')} }`
 }

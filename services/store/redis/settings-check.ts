@@ -16,7 +16,8 @@ const VARIABLES: Record<keyof Compared, string> = {
   maxConnections: 'MAX_CONNECTIONS_PER_USER',
   revocationTtlMs: 'MAX_TOKEN_LIFETIME',
   push: 'PUSH_AFTER_SECONDS, PUSH_UNLESS or the VAPID keys:',
-  webhookEvents: 'WEBHOOK_EVENTS or WEBHOOK_URL:'
+  webhookEvents: 'WEBHOOK_EVENTS or WEBHOOK_URL:',
+  presence: 'PRESENCE_GRACE_SECONDS:'
 }
 
 /**

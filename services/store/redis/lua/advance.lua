@@ -82,9 +82,17 @@ while parked > 0 and free_slots() > 0 and released < RELEASE_BATCH do
 end
 if taken > 0 then redis.call('ZREMRANGEBYRANK', PARKED, 0, taken - 1) end
 
+-- Carries out the check of the user's connections.
+local function check_presence()
+  if not OUTBOX.GRACE_MS then return end
+  if Outbox.is_connected() then return Outbox.watch('w', wall + OUTBOX.PRESENCE_MS) end
+  if OUTBOX.TELLS_OFFLINE then Outbox.call('webhook', 'user.offline', '-', 0, '-', '{"at":' .. int(wall) .. '}') end
+end
+
 -- Carries out a check: makes the calls if nobody has looked at the notification. One that is not in the log has left it by a node of an earlier
 -- version, which knows no checks.
 local function check(member)
+  if Outbox.is_of_presence(member) then return check_presence() end
   local kind, unless, offset = string.sub(member, 1, 1), string.sub(member, 2, 2), tonumber(string.sub(member, 3))
   local row = row_at(offset)
   if not row or kind_of(row) ~= 'n' then return end

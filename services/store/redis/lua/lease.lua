@@ -11,7 +11,7 @@ local reply, dropped = { 0 }, 0
 local function leased(no, call, at)
   if not call then return nil end
   local common = { tonumber(no), call.epoch, call.event, call.attempts + 1, tonumber(at), tonumber(call.made_at) }
-  if call.event == 'notification.answered' or call.event == 'notification.expired' then
+  if call.event ~= 'push' and call.event ~= 'notification.fallback' then
     common[7] = call.rest
     return common
   end

@@ -2,7 +2,8 @@
 -- of these keys exists, and no command is run for them. Their names are made where they are needed, from the name of META.
 --
 -- SUBSCRIPTIONS   hash: device -> '<lane> <expiration time, or 0> <endpoint> <p256dh> <auth>'
--- CHECKS          zset: '<p push or f fallback><d, s or r: unless delivered, seen or read><offset, 12 digits>' -> time of the check
+-- CHECKS          zset: '<p push or f fallback><d, s or r: unless delivered, seen or read><offset, 12 digits>' -> time of the check;
+--                 while the user is online also 'wr000000000000', or 'lr000000000000' after they left a node: the check of their connections
 -- CALLS           hash: number, 12 digits -> '<attempts> <made at> <epoch> <offset> <unless, or -> <event> <id> <lane> <device, or JSON>'
 -- CALL_TIMES      zset: '<lane> <number, 12 digits>' -> time of the next attempt
 -- CALLERS:<lane>  zset of the bucket: user -> the nearest time in CALL_TIMES of the lane
@@ -46,6 +47,37 @@ function Outbox.add_checks(offset, push, fallback)
   return first
 end
 
+-- Returns whether a check is one of the user's connections.
+function Outbox.is_of_presence(member)
+  local kind = string.sub(member, 1, 1)
+  return kind == 'w' or kind == 'l'
+end
+
+-- Returns 'w' or 'l' of the check of the user's connections; nil if there is none, as the user is offline.
+function Outbox.presence()
+  if Outbox.mode == '0' then return nil end
+  for _, kind in ipairs({ 'w', 'l' }) do
+    if redis.call('ZSCORE', Outbox.key(OUTBOX.CHECKS), kind .. 'r' .. Outbox.digits(0)) then return kind end
+  end
+end
+
+-- Sets the check of the user's connections, in place of the one there was.
+function Outbox.watch(kind, at)
+  local checks = Outbox.key(OUTBOX.CHECKS)
+  redis.call('ZREM', checks, 'wr' .. Outbox.digits(0), 'lr' .. Outbox.digits(0))
+  redis.call('ZADD', checks, int(at), kind .. 'r' .. Outbox.digits(0))
+  Outbox.grow('1')
+  times_changed = true
+end
+
+-- Returns whether the user has a connection on a live node.
+function Outbox.is_connected()
+  for _, node in ipairs(redis.call('HKEYS', REGISTRY)) do
+    if tonumber(redis.call('HGET', COUNTERS, node) or 0) >= 0 then return true end
+  end
+  return false
+end
+
 -- Removes the checks of the notification at an offset.
 function Outbox.cancel_checks(offset)
   if Outbox.mode == '0' then return end
@@ -58,7 +90,7 @@ end
 function Outbox.cancel_checks_up_to(offset)
   if Outbox.mode == '0' then return end
   for _, member in ipairs(redis.call('ZRANGE', Outbox.key(OUTBOX.CHECKS), 0, -1)) do
-    if tonumber(string.sub(member, 3)) <= offset then
+    if not Outbox.is_of_presence(member) and tonumber(string.sub(member, 3)) <= offset then
       redis.call('ZREM', Outbox.key(OUTBOX.CHECKS), member)
       times_changed, Outbox.is_less = true, true
     end
