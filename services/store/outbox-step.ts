@@ -33,6 +33,8 @@ interface OutboxContext {
   readonly clockMs: number
   /** The user has a connection on a live node. */
   readonly isConnected: boolean
+  /** The time from which the store has registered connections, Unix milliseconds. */
+  readonly registersSince: number
   startLog(): void
   emit(effect: Effect): void
 }
@@ -192,11 +194,17 @@ export class OutboxStep {
     return this.called > 0
   }
 
-  /** Carries out a check of connections that is due. */
-  #checkPresence(): void {
-    const { settings, isConnected, clockMs } = this.#step
+  /**
+   * Carries out a check of connections that is due. After `left` the grace is over. Else the node of the connections died: the grace began when the
+   * user was last known to be connected, or when the store began to register connections, if that is later.
+   */
+  #checkPresence({ kind, at }: Check): void {
+    const { settings, isConnected, registersSince, clockMs } = this.#step
     if (settings.presence === undefined) return
-    if (isConnected) this.#watch('watch', clockMs + settings.presence.checkMs)
+    const { graceMs, checkMs } = settings.presence
+    if (isConnected) return this.#watch('watch', clockMs + checkMs)
+    const endsAt = kind === 'leave' ? at : Math.max(at - checkMs, registersSince) + graceMs
+    if (endsAt > clockMs) this.#watch('leave', endsAt)
     else this.#tellPresence('user.offline')
   }
 
@@ -221,7 +229,7 @@ export class OutboxStep {
     const { state } = this.#step
     const { id, kind, unless, offset } = check
     this.#step.emit({ type: 'endCheck', offset, kind })
-    if (isOfPresence(check)) return this.#checkPresence()
+    if (isOfPresence(check)) return this.#checkPresence(check)
     if (isLookedAt(state, id, offset, unless)) return
     const call = { id, offset, unless, data: '' }
     if (kind === 'fallback') this.#call({ ...call, lane: WEBHOOK_LANE, event: 'notification.fallback', deviceId: '' })

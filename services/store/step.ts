@@ -21,6 +21,8 @@ export interface StepContext {
   newId: string
   /** A connection of the user is registered. */
   listening: boolean
+  /** The time from which the store has registered connections, Unix milliseconds. Default 0: always. */
+  registersSince?: number
 }
 
 /**
@@ -55,6 +57,10 @@ export class Step {
   /** A connection of the user is registered. */
   get isConnected(): boolean {
     return this.#context.listening
+  }
+
+  get registersSince(): number {
+    return this.#context.registersSince ?? 0
   }
 
   /** The id of the row that a mark, an answer or a recall appends. */

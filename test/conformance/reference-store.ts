@@ -43,6 +43,8 @@ import type {
 import type { Setup } from './stage.ts'
 
 interface Shared {
+  forgetsConnections: boolean
+  registersSince: number
   settings: StoreSettings
   states: Map<string, UserState>
   secrets: Map<string, Buffer>
@@ -62,6 +64,7 @@ class ReferenceStore implements Store {
 
   async open(node: string, events: StoreEvents): Promise<void> {
     this.#node = node
+    if (this.#shared.forgetsConnections) this.#shared.registersSince = this.now()
     this.#shared.nodes.set(node, { events, registry: new Map() })
   }
 
@@ -252,9 +255,10 @@ class ReferenceStore implements Store {
   }
 
   #step<Result>(user: string, step: (machine: Machine) => Result): Result {
-    const { settings, nodes } = this.#shared
+    const { settings, nodes, registersSince } = this.#shared
     const state = this.#state(user)
-    const context = { now: (settings.clock ?? Date.now)(), newEpoch: newEpoch(), newId: newId(), listening: this.#holders(user).length > 0 }
+    const listening = this.#holders(user).length > 0
+    const context = { now: this.now(), newEpoch: newEpoch(), newId: newId(), listening, registersSince }
     const before = { epoch: state.epoch, top: state.top }
     const machine = new Machine(state, settings, context)
     const result = step(machine)
@@ -267,11 +271,12 @@ class ReferenceStore implements Store {
   }
 }
 
-export function referenceSetup(nodes: number): Setup {
+/** @param forgetsConnections the registry is lost with the process, as that of the embedded store */
+export function referenceSetup(nodes: number, { forgetsConnections = false } = {}): Setup {
   return {
     name: `the bare machine, ${nodes} nodes`,
     open: async (settings) => {
-      const shared: Shared = { settings, states: new Map(), secrets: new Map(), nodes: new Map() }
+      const shared: Shared = { settings, states: new Map(), secrets: new Map(), nodes: new Map(), forgetsConnections, registersSince: 0 }
       const make = (): Store[] => Array.from({ length: nodes }, () => new ReferenceStore(shared))
       let stores = make()
       const closeAll = async (): Promise<void> => {

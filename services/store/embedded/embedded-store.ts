@@ -74,6 +74,8 @@ export class EmbeddedStore implements Store {
   readonly #wallClock = new StoreClock()
   readonly #registry = new ConnectionRegistry()
   readonly #stop = new AbortController()
+  /** Unix milliseconds. */
+  #openedAt = 0
   readonly #advances = new Semaphore(ADVANCES_MAX)
   #events: StoreEvents | undefined
   readonly #keeper: SessionKeeper
@@ -102,6 +104,7 @@ export class EmbeddedStore implements Store {
   async open(_node: string, events: StoreEvents): Promise<void> {
     this.#events = events
     await this.#keeper.open()
+    this.#openedAt = this.#clock()
     this.#timers = [
       setInterval(() => this.#keeper.heal(), HEAL_INTERVAL_MS).unref(),
       setInterval(() => this.#startUpkeep(), this.#upkeepMs).unref()
@@ -312,7 +315,14 @@ export class EmbeddedStore implements Store {
     const before = { epoch: state.epoch, top: state.top, floor: state.floor }
     const isConnected = this.#registry.has(user)
     const now = this.#clock()
-    const context = { now, agedTo: this.#agedTo(now), newEpoch: newEpoch(), newId: newId(), listening: isConnected }
+    const context = {
+      now,
+      agedTo: this.#agedTo(now),
+      newEpoch: newEpoch(),
+      newId: newId(),
+      listening: isConnected,
+      registersSince: this.#openedAt
+    }
     const machine = new Machine(state, this.#settings, context)
     const { untoldLoss } = entry
     const keptParts = untoldLoss?.damagedKeys === undefined ? [] : encodeKeptParts(entry.prefix, state, untoldLoss.damagedKeys)

@@ -83,16 +83,18 @@ end
 if taken > 0 then redis.call('ZREMRANGEBYRANK', PARKED, 0, taken - 1) end
 
 -- Carries out the check of the user's connections.
-local function check_presence()
+local function check_presence(kind, at)
   if not OUTBOX.GRACE_MS then return end
   if Outbox.is_connected() then return Outbox.watch('w', wall + OUTBOX.PRESENCE_MS) end
+  local ends_at = kind == 'l' and at or at - OUTBOX.PRESENCE_MS + OUTBOX.GRACE_MS
+  if ends_at > wall then return Outbox.watch('l', ends_at) end
   if OUTBOX.TELLS_OFFLINE then Outbox.call('webhook', 'user.offline', '-', 0, '-', '{"at":' .. int(wall) .. '}') end
 end
 
 -- Carries out a check: makes the calls if nobody has looked at the notification. One that is not in the log has left it by a node of an earlier
 -- version, which knows no checks.
-local function check(member)
-  if Outbox.is_of_presence(member) then return check_presence() end
+local function check(member, at)
+  if Outbox.is_of_presence(member) then return check_presence(string.sub(member, 1, 1), at) end
   local kind, unless, offset = string.sub(member, 1, 1), string.sub(member, 2, 2), tonumber(string.sub(member, 3))
   local row = row_at(offset)
   if not row or kind_of(row) ~= 'n' then return end
@@ -112,9 +114,10 @@ end
 local checked = 0
 if Outbox.mode ~= '0' then
   local checks = Outbox.key(OUTBOX.CHECKS)
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', checks, '-inf', int(wall), 'LIMIT', 0, CHECK_BATCH)) do
-    redis.call('ZREM', checks, member)
-    check(member)
+  local due = redis.call('ZRANGEBYSCORE', checks, '-inf', int(wall), 'WITHSCORES', 'LIMIT', 0, CHECK_BATCH)
+  for i = 1, #due, 2 do
+    redis.call('ZREM', checks, due[i])
+    check(due[i], tonumber(due[i + 1]))
     checked, times_changed, Outbox.is_less = checked + 1, true, true
   end
 end
