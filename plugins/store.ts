@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { redisOptionsOf } from '../config.ts'
-import { pushRuleOf, webhookEventsOf } from '../services/reach/settings.ts'
+import { presenceTimesOf, pushRuleOf, webhookEventsOf } from '../services/reach/settings.ts'
 import { EmbeddedStore } from '../services/store/embedded/embedded-store.ts'
 import { RedisStore } from '../services/store/redis/redis-store.ts'
 import { revocationTtlMs } from '../services/store/revocation.ts'
@@ -37,7 +37,8 @@ export default fp(
       maxConnections: config.MAX_CONNECTIONS_PER_USER,
       revocationTtlMs: revocationTtlMs(config.MAX_TOKEN_LIFETIME_SECONDS * 1000),
       push: app.vapid === undefined ? undefined : pushRuleOf(config),
-      webhookEvents: webhookEventsOf(config)
+      webhookEvents: webhookEventsOf(config),
+      presence: presenceTimesOf(config)
     }
     const log = app.log.child({ component: 'store' })
     const redis = redisOptionsOf(config)

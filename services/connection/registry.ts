@@ -1,17 +1,23 @@
 import type { Store } from '../store/store.ts'
 import { type LocalConnection, LocalUser } from './local-user.ts'
+import type { PresenceListener } from './presence-listener.ts'
 
 /** The connections of this node, by user. */
 export class Registry {
   readonly #store: Store
   readonly #retentionMs: number
   readonly #localByUser = new Map<string, LocalUser>()
+  readonly #presence: PresenceListener | undefined
   #count = 0
 
-  /** @param retentionMs age at which a row expires, milliseconds */
-  constructor(store: Store, retentionMs: number) {
+  /**
+   * @param retentionMs age at which a row expires, milliseconds
+   * @param presence hears of users who arrive and leave; undefined: nobody does
+   */
+  constructor(store: Store, retentionMs: number, presence?: PresenceListener) {
     this.#store = store
     this.#retentionMs = retentionMs
+    this.#presence = presence
   }
 
   /** Connections on this node. */
@@ -49,11 +55,23 @@ export class Registry {
     return local
   }
 
+  /** Notes that the store has registered this node for a user. */
+  attached({ user, isEmpty }: LocalUser): void {
+    if (!isEmpty) this.#presence?.arrived(user)
+  }
+
   /** Removes a connection and tells the store. The driver repeats the message until the store has it. */
   remove(local: LocalUser, connection: LocalConnection): void {
     if (!local.remove(connection)) return
     this.#count -= 1
     if (local.isEmpty) this.#localByUser.delete(local.user)
+    const leaving = local.isEmpty ? this.#presence?.left(local.user) : undefined
+    if (leaving === undefined) this.#detach(local)
+    // The user may have another connection by then.
+    else void leaving.then(() => this.#detach(this.#localByUser.get(local.user) ?? local))
+  }
+
+  #detach(local: LocalUser): void {
     this.#store.detach(local.user, local.listed()).catch(() => undefined)
   }
 }

@@ -1,10 +1,16 @@
-import type { ReachRule, WebhookEvent as StoredEvent, Unless } from '../store/store.ts'
+import type { PresenceTimes, ReachRule, Unless, WebhookEvent } from '../store/store.ts'
 import { isPushOrigin } from './push-endpoint.ts'
 import { isWebhookEvent, WEBHOOK_EVENTS, webhookKey } from './standard-webhooks.ts'
 import { areVapidKeys, isVapidSubject } from './vapid.ts'
 
 /** Secrets of webhooks that may be in use at one time. */
 const MAX_WEBHOOK_SECRETS = 2
+
+/**
+ * Period at which the connections of an online user are checked, milliseconds. A node counts as dead after 15 s: 32 s after its death, its users are
+ * known to be offline.
+ */
+const PRESENCE_CHECK_MS = 15_000
 
 interface PushSettings {
   VAPID_PUBLIC_KEY: string
@@ -25,11 +31,17 @@ export function pushRuleOf({ PUSH_AFTER_SECONDS, PUSH_UNLESS }: { PUSH_AFTER_SEC
 }
 
 /** Returns the events that are sent as webhooks: those of `WEBHOOK_EVENTS`, all if it is empty, none without `WEBHOOK_URL`. */
-export function webhookEventsOf({ WEBHOOK_URL, WEBHOOK_EVENTS: events }: Omit<WebhookSettings, 'WEBHOOK_SECRET'>): StoredEvent[] {
+export function webhookEventsOf({ WEBHOOK_URL, WEBHOOK_EVENTS: events }: Omit<WebhookSettings, 'WEBHOOK_SECRET'>): WebhookEvent[] {
   if (WEBHOOK_URL === '') return []
-  return WEBHOOK_EVENTS.filter(
-    (event): event is StoredEvent => !event.startsWith('user.') && (events.length === 0 || events.includes(event))
-  )
+  return WEBHOOK_EVENTS.filter((event) => events.length === 0 || events.includes(event))
+}
+
+/** Returns the times of presence; undefined if no webhook tells of it, so that presence costs nothing. */
+export function presenceTimesOf(
+  config: Omit<WebhookSettings, 'WEBHOOK_SECRET'> & { PRESENCE_GRACE_SECONDS: number }
+): PresenceTimes | undefined {
+  const isTold = webhookEventsOf(config).some((event) => event === 'user.online' || event === 'user.offline')
+  return isTold ? { graceMs: config.PRESENCE_GRACE_SECONDS * 1000, checkMs: PRESENCE_CHECK_MS } : undefined
 }
 
 /** Returns one line for each problem of the settings of Web Push. No line shows a key. */

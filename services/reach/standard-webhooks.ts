@@ -1,4 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
+import type { WebhookEvent } from '../store/store.ts'
 
 /** Prefix of a secret (Standard Webhooks). */
 const SECRET_PREFIX = 'whsec_'
@@ -12,9 +13,7 @@ export const WEBHOOK_EVENTS = [
   'notification.expired',
   'user.online',
   'user.offline'
-] as const
-
-export type WebhookEvent = (typeof WEBHOOK_EVENTS)[number]
+] as const satisfies WebhookEvent[]
 
 export function isWebhookEvent(text: string): text is WebhookEvent {
   return (WEBHOOK_EVENTS as readonly string[]).includes(text)

@@ -1,8 +1,9 @@
 import t from 'tap'
-import { publish } from '../fixtures/reach.ts'
+import { publish, quiet, SECRETS, webhooksOf } from '../fixtures/reach.ts'
+import { Receiver } from '../fixtures/receiver.ts'
 import { until } from '../fixtures/wait.ts'
 import { environmentOf, STORES } from '../fixtures/watcher.ts'
-import { call, ready, serviceToken, startService, userToken } from '../helper.ts'
+import { call, ready, serviceToken, startService, temporaryFolder, userToken } from '../helper.ts'
 
 t.test('presence', async (t) => {
   for (const store of STORES) {
@@ -38,4 +39,68 @@ t.test('presence', async (t) => {
     t.equal((await call(service, 'POST', '/v1/presence', { users: ['a'] }, { token: userToken('alice') })).status, 403)
     t.equal((await call(service, 'POST', '/v1/presence', { users: ['a'] }, { token: serviceToken('publish') })).status, 200)
   }
+})
+
+/** A check of connections follows within 15 s. */
+const RESTART_MS = 30_000
+
+for (const store of STORES) {
+  t.test(`${store}: webhooks tell of users who come online, and go offline after the grace`, async (t) => {
+    const hooks = await Receiver.start(t)
+    const service = await startService(t, {
+      WEBHOOK_URL: hooks.origin,
+      WEBHOOK_SECRET: SECRETS.join(),
+      WEBHOOK_EVENTS: 'user.online,user.offline',
+      PRESENCE_GRACE_SECONDS: '1',
+      ...(await environmentOf(t, store))
+    })
+    const events = () => webhooksOf(hooks).map(({ type, data }) => `${type} ${data.user}`)
+    const before = Date.now()
+    const tab = await ready(t, service, 'alice', { deviceId: 'tab' })
+    await until(() => hooks.received.length === 1)
+    t.match(webhooksOf(hooks)[0], { type: 'user.online', data: { user: 'alice', at: Number } })
+    t.ok(Math.abs(webhooksOf(hooks)[0]?.data.at - before) < 5000)
+    const phone = await ready(t, service, 'alice', { deviceId: 'phone' })
+    await tab.close()
+    await phone.close()
+    const again = await ready(t, service, 'alice', { deviceId: 'tab' })
+    await quiet(2500)
+    t.same(events(), ['user.online alice'], 'a second connection, and one that comes back in the grace, change nothing')
+    const refused = await ready(t, service, 'bob')
+    const left = Date.now()
+    await Promise.all([again.close(), refused.close()])
+    await until(() => hooks.received.length === 4)
+    t.same(events().sort(), ['user.offline alice', 'user.offline bob', 'user.online alice', 'user.online bob'])
+    for (const { type, data } of webhooksOf(hooks)) {
+      if (type === 'user.offline') t.ok(data.at - left >= 1000 && data.at - left < 8000, `${data.user}: ${data.at - left} ms`)
+    }
+    await ready(t, service, 'alice')
+    await until(() => hooks.received.length === 5)
+    t.equal(events()[4], 'user.online alice')
+  })
+}
+
+t.test('an embedded store that starts again knows who was online, and waits for them as long as the grace', async (t) => {
+  const hooks = await Receiver.start(t)
+  const environment = {
+    WEBHOOK_URL: hooks.origin,
+    WEBHOOK_SECRET: SECRETS.join(),
+    WEBHOOK_EVENTS: 'user.online,user.offline',
+    PRESENCE_GRACE_SECONDS: '2',
+    DATA_DIR: temporaryFolder(t)
+  }
+  const first = await startService(t, environment)
+  for (const user of ['alice', 'bob']) await ready(t, first, user)
+  await until(() => hooks.received.length === 2)
+  await first.close()
+  const second = await startService(t, environment)
+  await ready(t, second, 'alice')
+  await until(() => hooks.received.length === 3, 'bob is offline', RESTART_MS)
+  await quiet()
+  t.same(
+    webhooksOf(hooks)
+      .slice(2)
+      .map(({ type, data }) => `${type} ${data.user}`),
+    ['user.offline bob']
+  )
 })
