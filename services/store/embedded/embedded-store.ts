@@ -74,8 +74,6 @@ export class EmbeddedStore implements Store {
   readonly #wallClock = new StoreClock()
   readonly #registry = new ConnectionRegistry()
   readonly #stop = new AbortController()
-  /** Unix milliseconds. */
-  #openedAt = 0
   readonly #advances = new Semaphore(ADVANCES_MAX)
   #events: StoreEvents | undefined
   readonly #keeper: SessionKeeper
@@ -104,7 +102,7 @@ export class EmbeddedStore implements Store {
   async open(_node: string, events: StoreEvents): Promise<void> {
     this.#events = events
     await this.#keeper.open()
-    this.#openedAt = this.#clock()
+    this.#registry.startedAt = this.#clock()
     this.#timers = [
       setInterval(() => this.#keeper.heal(), HEAL_INTERVAL_MS).unref(),
       setInterval(() => this.#startUpkeep(), this.#upkeepMs).unref()
@@ -315,14 +313,8 @@ export class EmbeddedStore implements Store {
     const before = { epoch: state.epoch, top: state.top, floor: state.floor }
     const isConnected = this.#registry.has(user)
     const now = this.#clock()
-    const context = {
-      now,
-      agedTo: this.#agedTo(now),
-      newEpoch: newEpoch(),
-      newId: newId(),
-      listening: isConnected,
-      registersSince: this.#openedAt
-    }
+    const connections = { listening: isConnected, registersSince: this.#registry.startedAt }
+    const context = { now, agedTo: this.#agedTo(now), newEpoch: newEpoch(), newId: newId(), ...connections }
     const machine = new Machine(state, this.#settings, context)
     const { untoldLoss } = entry
     const keptParts = untoldLoss?.damagedKeys === undefined ? [] : encodeKeptParts(entry.prefix, state, untoldLoss.damagedKeys)

@@ -19,6 +19,8 @@ interface Pending {
  * began later decides, even if it writes first.
  */
 export class ConnectionRegistry {
+  /** The time from which connections are registered, Unix milliseconds. */
+  startedAt = 0
   readonly #connectionsByUser = new Map<string, ConnectionInfo[]>()
   readonly #pendingByUser = new Map<string, Pending>()
   #number = 0
