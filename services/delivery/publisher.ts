@@ -14,6 +14,8 @@ const DATA_MAX_BYTES = 4096
 /** Longest time from a publish to its delivery, milliseconds. */
 const SCHEDULE_AHEAD_MS = 30 * 24 * 3600 * 1000
 
+const PUSH_RULE: ReachRule = { afterMs: 3000, unless: 'delivered' }
+
 /** The rule for what a request leaves out of `fallback`. Its `after` is never left out. */
 const FALLBACK_RULE: ReachRule = { afterMs: 0, unless: 'read' }
 
@@ -86,8 +88,8 @@ export class Publisher {
   readonly #counters: Counters
   readonly #pushRule: ReachRule
 
-  /** @param pushRule the rule for what a request leaves out of `push` */
-  constructor(store: Store, clock: UserClock, counters: Counters, pushRule: ReachRule) {
+  /** @param pushRule the rule for what a request leaves out of `push`; default: that of `PUSH_AFTER_SECONDS` and `PUSH_UNLESS` without a value */
+  constructor(store: Store, clock: UserClock, counters: Counters, pushRule = PUSH_RULE) {
     this.#store = store
     this.#clock = clock
     this.#counters = counters
