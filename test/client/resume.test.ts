@@ -29,6 +29,25 @@ t.test('resumes after the network broke, and shows each notification once', asyn
   )
 })
 
+t.test('a device that has received no row yet resumes from the start of its first connection', async (t) => {
+  const rigged = await rig(t)
+  const { server, clock, client } = rigged
+  server.publish(2)
+  server.greet = (connection) => {
+    const resume = { from: server.eventId(1), to: server.eventId(2), pending: 1, parked: 0 }
+    connection.hello({ resume: { status: server.connections.length === 2 ? 'gap' : 'fresh', ...resume } })
+  }
+  client.connect()
+  for (const [number, lastEventId] of [null, server.eventId(1), null].entries()) {
+    const connection = await server.connection(number + 1)
+    t.equal(connection.query.get('last_event_id'), lastEventId, 'not after a gap')
+    await until(() => client.state === 'connected', 'hello')
+    connection.terminate()
+    await until(() => client.state === 'connecting', 'the loss')
+    clock.advance(30_000)
+  }
+})
+
 t.test('a reloaded page resumes from storage and knows the shown notifications', async (t) => {
   const first = await connected(t)
   const { server, storage } = first

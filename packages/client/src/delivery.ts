@@ -61,6 +61,8 @@ export class Delivery {
   #toastedTo = ''
   /** The position in storage when this tab last connected. It only moves forward, even if this tab is behind other tabs. */
   #storedAt = ''
+  /** The position from which the service replays the log for the last connection; '' after a gap. */
+  #startedAt = ''
   /** The newest event id that this tab received, or the leader's position when this tab joined; undefined before that. */
   #received: string | undefined
   /** This tab may have missed rows. It ignores those of the leader until it has the leader's position, or leads itself. */
@@ -95,12 +97,13 @@ export class Delivery {
 
   /**
    * Returns the position that the next connection resumes from: that of this tab before the one in storage. A leader that crashed may have
-   * stored a position past rows that never reached this tab.
+   * stored a position past rows that never reached this tab. Before the first row it is the start of the last connection, because the service
+   * can lose the first cursor of a device with a Redis master.
    */
   resumeAt(): string {
     this.#toastedTo = this.memory.get('toasted')
     this.#storedAt = this.memory.get('last')
-    return this.last || this.#storedAt
+    return this.last || this.#storedAt || this.#startedAt
   }
 
   /** Loads the position and ids from storage. A tab that joins again has its own position and keeps it. */
@@ -115,6 +118,7 @@ export class Delivery {
     // After a gap the position of a pending acknowledgement is no longer valid.
     if (resume.status === 'gap') this.acks.drop()
     else this.acks.flush()
+    this.#startedAt = resume.status === 'gap' ? '' : resume.from
     this.#countedTo = resume.to
     this.#received ??= this.last
     this.isBehind = false
