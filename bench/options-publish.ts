@@ -37,13 +37,14 @@ export interface OptionsResult {
 }
 
 const IN_FLIGHT = 32
+const EXPIRING_IN_FLIGHT = 256
 const USERS = 200
 const HOUR_MS = 3_600_000
 /** Expiries a second. */
 const EXPIRY_RATE = 500
 const EXPIRIES_PER_USER = 10
 /** Time from the first publish of an expiring notification to the first expiry, for each thousand of them, milliseconds. */
-const LEAD_MS_PER_THOUSAND = 1000
+const LEAD_MS_PER_THOUSAND = 3000
 /** Time after the last expiry in which every one must be carried out, milliseconds. */
 const SETTLE_MS = 5000
 
@@ -169,8 +170,8 @@ async function measureExpiries(store: Store, count: number): Promise<OptionsResu
   const firstAt = Date.now() + 2000 + (LEAD_MS_PER_THOUSAND * count) / 1000
   const users = Math.ceil(count / EXPIRIES_PER_USER)
   const dueById = new Map<string, number>()
-  for (let from = 0; from < count; from += IN_FLIGHT) {
-    const numbers = Array.from({ length: Math.min(IN_FLIGHT, count - from) }, (_, index) => from + index)
+  for (let from = 0; from < count; from += EXPIRING_IN_FLIGHT) {
+    const numbers = Array.from({ length: Math.min(EXPIRING_IN_FLIGHT, count - from) }, (_, index) => from + index)
     await Promise.all(
       numbers.map(async (number) => {
         const expiresAt = firstAt + Math.floor((1000 * number) / EXPIRY_RATE)
