@@ -44,34 +44,16 @@ const redisOptions: Mutation[] = [
   },
   {
     name: 'a replacement does not lower the unread count',
-    edits: [{ file: lua('publish-usual'), find: 'unread = unread - 1', put: '' }],
-    store: 'redis',
-    faults: [],
-    rules: ['unread']
-  },
-  {
-    name: 'the usual publish does not store options',
     edits: [
       {
-        file: lua('publish-usual'),
-        find: 'store_options(hash, expiries, id, timed_id .. tag, offset, expires_at, actions, key)',
-        put: "if expires_at == '' then store_options(hash, expiries, id, timed_id .. tag, offset, expires_at, actions, key) end"
+        file: lua('prelude-moves'),
+        find: 'remove_state(collapsed_id(old))',
+        put: 'local before = unread remove_state(collapsed_id(old)) unread = before'
       }
     ],
     store: 'redis',
     faults: [],
-    rules: ['expired', 'collapsed', 'answer']
-  },
-  {
-    name: 'the usual publish does not note the nearest expiry',
-    edits: [
-      { file: lua('publish-usual'), find: "if is_nearest or (nearest ~= '0' and old_expires_at == nearest) then", put: 'if false then' }
-    ],
-    store: 'redis',
-    faults: [],
-    users: 40,
-    seconds: 25,
-    rules: ['expired']
+    rules: ['unread']
   },
   {
     name: 'a later answer overwrites the first',
