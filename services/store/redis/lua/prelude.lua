@@ -224,23 +224,26 @@ local function trim(to)
   if unread ~= before then tell_unread() end
 end
 
-local function excess(count, bound)
-  return count > bound + math.floor(bound / 10) and count - bound or 0
-end
+local make_room
+do
+  local function excess(count, bound)
+    return count > bound + math.floor(bound / 10) and count - bound or 0
+  end
 
--- Trims so that one more row fits: an entry (a notification or a digest) or a change (any other). Returns whether it dropped rows.
-local function make_room(entry)
-  local entries = excess(top - floor - changes + (entry and 1 or 0), MAX_ENTRIES)
-  local others = excess(changes + (entry and 0 or 1), CHANGES_BOUND)
-  if entries == 0 and others == 0 then return false end
-  local to = floor
-  each_row(top, function(row, offset)
-    if entries <= 0 and others <= 0 then return true end
-    if is_entry(row) then entries = entries - 1 else others = others - 1 end
-    to = offset
-  end)
-  trim(to)
-  return true
+  -- Trims so that one more row fits: an entry (a notification or a digest) or a change (any other). Returns whether it dropped rows.
+  function make_room(entry)
+    local entries = excess(top - floor - changes + (entry and 1 or 0), MAX_ENTRIES)
+    local others = excess(changes + (entry and 0 or 1), CHANGES_BOUND)
+    if entries == 0 and others == 0 then return false end
+    local to = floor
+    each_row(top, function(row, offset)
+      if entries <= 0 and others <= 0 then return true end
+      if is_entry(row) then entries = entries - 1 else others = others - 1 end
+      to = offset
+    end)
+    trim(to)
+    return true
+  end
 end
 
 local function remember(key, place)
@@ -248,32 +251,29 @@ local function remember(key, place)
   redis.call('PEXPIRE', KEYED, META_TTL_MS, 'NX')
 end
 
-local set_cursor
-do
-  -- Compares byte by byte, because Lua's own comparison follows the server's locale.
-  local function is_before(a, b)
-    for i = 1, math.min(#a, #b) do
-      local x, y = string.byte(a, i), string.byte(b, i)
-      if x ~= y then return x < y end
-    end
-    return #a < #b
+-- Compares byte by byte, because Lua's own comparison follows the server's locale.
+local function is_before(a, b)
+  for i = 1, math.min(#a, #b) do
+    local x, y = string.byte(a, i), string.byte(b, i)
+    if x ~= y then return x < y end
   end
+  return #a < #b
+end
 
-  -- Sets a device's cursor. A device over MAX_DEVICES evicts the least recently used cursor.
-  function set_cursor(device, of, offset, id8)
-    local new = redis.call('HSET', CURSORS, device, of .. ' ' .. int(offset) .. ' ' .. id8 .. ' ' .. int(now)) == 1
-    redis.call('PEXPIRE', CURSORS, META_TTL_MS, 'NX')
-    if not new or redis.call('HLEN', CURSORS) <= MAX_DEVICES then return end
-    local oldest_device, oldest_at = device, nil
-    local cursors = redis.call('HGETALL', CURSORS)
-    for i = 1, #cursors, 2 do
-      local name, at = cursors[i], tonumber(string.match(cursors[i + 1], '(%d+)$'))
-      if name ~= device and (not oldest_at or at < oldest_at or (at == oldest_at and is_before(name, oldest_device))) then
-        oldest_device, oldest_at = name, at
-      end
+-- Sets a device's cursor. A device over MAX_DEVICES evicts the least recently used cursor.
+local function set_cursor(device, of, offset, id8)
+  local new = redis.call('HSET', CURSORS, device, of .. ' ' .. int(offset) .. ' ' .. id8 .. ' ' .. int(now)) == 1
+  redis.call('PEXPIRE', CURSORS, META_TTL_MS, 'NX')
+  if not new or redis.call('HLEN', CURSORS) <= MAX_DEVICES then return end
+  local oldest_device, oldest_at = device, nil
+  local cursors = redis.call('HGETALL', CURSORS)
+  for i = 1, #cursors, 2 do
+    local name, at = cursors[i], tonumber(string.match(cursors[i + 1], '(%d+)$'))
+    if name ~= device and (not oldest_at or at < oldest_at or (at == oldest_at and is_before(name, oldest_device))) then
+      oldest_device, oldest_at = name, at
     end
-    redis.call('HDEL', CURSORS, oldest_device)
   end
+  redis.call('HDEL', CURSORS, oldest_device)
 end
 
 -- Writes the time of the user's next release to DUE.
