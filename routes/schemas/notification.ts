@@ -318,8 +318,8 @@ export const ReceiptsSchema = Type.Object(
         lastAckAt: MillisecondsSchema('When its cursor last moved')
       })
     ),
-    push: Type.Array(Type.Unknown(), { maxItems: 0, description: 'Empty: there is no Web Push yet' }),
-    fallback: Type.Null({ description: 'null: there is no fallback yet' })
+    push: Type.Array(Type.Unknown(), { maxItems: 0, description: 'Empty: the store keeps no record of pushes that were sent' }),
+    fallback: Type.Null({ description: 'null: the store keeps no record of fallbacks that were sent' })
   },
   {
     examples: [
