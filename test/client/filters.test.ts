@@ -251,6 +251,15 @@ t.test('many ids are sent in several frames, none of them too large', async (t) 
   t.ok(server.last.of('mark').every((frame) => JSON.stringify(frame).length < helloFrame().limits.maxFrameBytes))
 })
 
+t.test('a mark of no ids sends nothing, so that an undo of nothing works', async (t) => {
+  const { server, open } = await rig(t, (inbox) => addOld(inbox, 2))
+  const inbox = await open()
+  const ids = await inbox.mark({ upTo: server.eventId(2) }, 'archived', { only: 'read' })
+  t.same(ids, [])
+  t.same(await inbox.mark(ids, 'read'), [])
+  t.equal(server.last.of('mark').length, 1)
+})
+
 t.test('seen() gathers its calls into one mark of what is unread', async (t) => {
   const { server, stored, clock, open } = await rig(t, (inbox) => {
     for (let n = 0; n < 6; n++) inbox.addOld({ state: n < 4 ? 'unread' : 'read' })
@@ -305,9 +314,10 @@ t.test('a replay that reaches below the loaded pages does not count twice', asyn
 
 t.test('another user: the counts and the pages of the filter are theirs', async (t) => {
   let user = 'alice'
-  const { client, stored, open } = await rig(t, (inbox) => addOld(inbox, 3), { getToken: () => tokenOf(user) })
+  const { server, client, clock, stored, open } = await rig(t, (inbox) => addOld(inbox, 3), { getToken: () => tokenOf(user) })
   const inbox = await open({ states: ['unread'] })
   t.equal(inbox.count, 3)
+  inbox.seen(inbox.list().map(({ id }) => id))
   client.disconnect()
   user = 'bob'
   stored.items = stored.items.slice(0, 1)
@@ -316,6 +326,9 @@ t.test('another user: the counts and the pages of the filter are theirs', async 
   t.same([inbox.list(), inbox.count, inbox.hasMore], [[], undefined, true])
   await inbox.load()
   t.same([numbers(inbox), inbox.count], [[1], 1])
+  clock.advance(300)
+  await client.mark('other')
+  t.match(server.last.of('mark'), [{ ids: ['other'] }], 'what the last user saw is not marked')
 })
 
 t.test('with a service, over a WebSocket and over an event stream: filters, counts, marks with only and their undo', async (t) => {

@@ -4,13 +4,12 @@ import type { MarkOptions, MarkTarget } from './types.ts'
 /** The most ids in one frame: an id has at most 64 characters, and the service accepts frames of 10 KB. */
 const MAX_IDS = 100
 
-/** Returns the frames of a mark: several if there are many ids. */
+/** Returns the frames of a mark: several if there are many ids, none if there is no id. */
 export function markFrames(target: MarkTarget, state: State, { only }: MarkOptions): MarkFrame[] {
   const mark: MarkFrame = { type: 'mark', state, ...(only && { only }) }
   if (typeof target === 'object' && 'upTo' in target) return [{ ...mark, ...target }]
   const ids = [target].flat()
   const frames: MarkFrame[] = []
-  do frames.push({ ...mark, ids: ids.splice(0, MAX_IDS) })
-  while (ids.length)
+  while (ids.length) frames.push({ ...mark, ids: ids.splice(0, MAX_IDS) })
   return frames
 }
