@@ -574,6 +574,22 @@ t.test('expiry: a row and each device have two seconds, and the time of a fault'
   t.same(broken(shownLate(true)), ['expired'], 'a device that connected later is shown an expired notification')
 })
 
+t.test('a notification that expired on a device and was answered in time is shown there once more', async (t) => {
+  const shownAgain =
+    (isAnswered: boolean, isExpired = true) =>
+    ({ journal, phone }: Parts): void => {
+      limitThird(journal, START + 1000)
+      answerThird(journal)
+      const answer = { answer: answerOf('phone') }
+      if (isExpired) phone.events.push({ type: 'retract', at: START + 1220, id: idOf(3), reason: 'expired' })
+      const again = { type: 'shown' as const, at: START + 1230, id: idOf(3), eventId: eventIdOf(3), replay: true }
+      phone.events.push({ ...again, ...(isAnswered && answer) })
+    }
+  t.same(broken(shownAgain(true)), [])
+  t.same(broken(shownAgain(false)), ['duplicate', 'order'])
+  t.same(broken(shownAgain(true, false)), ['duplicate', 'order'])
+})
+
 t.test('answers: the first one counts, and ends the expiry', async (t) => {
   t.same(
     broken(({ journal }) => answerThird(journal)),

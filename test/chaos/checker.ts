@@ -11,7 +11,7 @@ export const rules = {
   lost: 'every accepted publish reaches every device, or is in a gap that the device was told of',
   stored: 'every accepted publish is in the log of the store',
   gap: 'no gap is reported when nothing was lost',
-  duplicate: 'a device is shown no id twice',
+  duplicate: 'a device is shown no id twice, unless it expired on the device and was answered in time',
   order: 'a device is shown rows in the order of the log',
   phantom: 'every row that a device was shown is in the log',
   bounds: 'a log keeps as many notifications as its bound allows, whatever other rows it has, and at most a tenth more',
@@ -242,12 +242,16 @@ function checkDevice(view: UserView, device: DeviceJournal, lossy: boolean, brea
   const { log } = view
   const name = `${device.user} ${device.device}`
   const seen = new Set<string>()
+  /** Ids that were shown and then expired on the device. One that was answered in time is shown once more. */
+  const expired = new Set<string>()
   let last: Position | undefined
   for (const event of device.events) {
     if (event.type === 'gap') last = undefined
+    else if (event.type === 'retract' && event.reason === 'expired' && seen.has(event.id)) expired.add(event.id)
     else if (event.type === 'terminal') breach('terminal', `${name}: ${event.code} ${event.reason}`)
     else if (event.type === 'shown') {
       const { id, eventId } = event
+      if (event.answer !== undefined && expired.delete(id)) continue
       if (seen.has(id)) breach('duplicate', `${name}: ${id} twice`)
       seen.add(id)
       const at = parseEventId(eventId)
