@@ -8,6 +8,7 @@ const FILES = {
   'index.js': 'complete/index.js',
   'inbox.js': 'complete/inbox.js',
   'bell.js': 'complete/bell.js',
+  'sw.js': 'complete/sw.js',
   'belfry.global.js': 'belfry.global.js'
 }
 

@@ -1,4 +1,5 @@
 import type { Notification } from '../protocol/index.ts'
+import { topicOf } from './push-topic.ts'
 
 /**
  * Largest payload, bytes. A push service accepts bodies of 4,096 bytes (RFC 8030 §7.2), and the encryption adds 103: a header of 86, a
@@ -20,6 +21,20 @@ interface ShownAction {
   navigate: string
 }
 
+/** The ids of the notification, and what the SDK's service worker does at a click. */
+interface PushedIds {
+  id: string
+  eventId: string
+  answerLink?: string
+  /**
+   * The actions whose `url` is the address of the notification. Each action of Declarative Web Push has an address, so `navigate` does not tell
+   * them from actions without a `url`.
+   */
+  opens?: string[]
+  /** A hash of the `collapseKey`: the worker closes an older notification with the same one, since their tags differ. */
+  topic?: string
+}
+
 /** A push, as Declarative Web Push defines it, and what the SDK needs. Browsers with Declarative Web Push show it without code of the app. */
 export interface PushPayload {
   web_push: 8030
@@ -34,7 +49,7 @@ export interface PushPayload {
   }
   /** Number of unread notifications. */
   app_badge: number
-  belfry: { id: string; eventId: string; answerLink?: string }
+  belfry: PushedIds
 }
 
 interface PayloadContext {
@@ -69,8 +84,9 @@ export function pushPayload(notification: Notification, context: PayloadContext)
 }
 
 function wholePayload(notification: Notification, { eventId, unread, answerLink }: PayloadContext): PushPayload {
-  const { id, title, ref, urgency, actions, data } = notification
+  const { id, title, ref, urgency, actions, collapseKey, data } = notification
   const navigate = addressIn(ref) ?? START_PAGE
+  const opens = actions?.filter(({ url }) => addressIn(url) === navigate).map(({ action }) => action) ?? []
   const isSilent = urgency === 'low' || urgency === 'very-low'
   return {
     web_push: 8030,
@@ -85,7 +101,13 @@ function wholePayload(notification: Notification, { eventId, unread, answerLink 
       })
     },
     app_badge: unread,
-    belfry: { id, eventId, ...(answerLink !== undefined && { answerLink }) }
+    belfry: {
+      id,
+      eventId,
+      ...(answerLink !== undefined && { answerLink }),
+      ...(opens.length > 0 && { opens }),
+      ...(collapseKey !== undefined && { topic: topicOf(collapseKey) })
+    }
   }
 }
 

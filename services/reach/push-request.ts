@@ -1,15 +1,12 @@
-import { createHash } from 'node:crypto'
 import webPush from 'web-push'
 import type { Notification, Urgency } from '../protocol/index.ts'
 import type { PushSubscription } from '../store/store.ts'
 import type { OutgoingRequest } from './http-sender.ts'
+import { topicOf } from './push-topic.ts'
 import type { VapidIdentity } from './vapid.ts'
 
 /** Longest time for which a push service keeps a message, seconds: four weeks. */
 const MAX_TTL_SECONDS = 2_419_200
-
-/** Characters of a topic (RFC 8030 §5.4). */
-const TOPIC_LENGTH = 32
 
 interface PushTimes {
   /** The time from which the notification can no longer be read, Unix milliseconds. */
@@ -37,9 +34,4 @@ export function pushRequest(
   })
   const headers = Object.entries(details.headers).map(([name, value]) => [name.toLowerCase(), String(value)])
   return { url: endpoint, headers: Object.fromEntries(headers), body: details.body as Buffer }
-}
-
-/** Returns the topic of a collapse key. It is a hash, so that the push service does not learn the key. */
-function topicOf(collapseKey: string): string {
-  return createHash('sha256').update(collapseKey).digest('base64url').slice(0, TOPIC_LENGTH)
 }

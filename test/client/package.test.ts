@@ -52,6 +52,7 @@ t.test('the core is under 9.5 kB, the rest as small as the README says', async (
     // Most networks never need event streams: their module is loaded on demand.
     ['index', ['*/sse.js']],
     ['sse', []],
+    ['sw', []],
     ['inbox', []],
     ['bell', []],
     ['react', ['react']]
@@ -70,6 +71,8 @@ t.test('the core is under 9.5 kB, the rest as small as the README says', async (
   t.equal(promised(/no dependencies, under ([\d.]+) kB gzipped/), 9500)
   t.ok(Number(sizes.core) < 9500 - MARGIN_BYTES, `${sizes.core} bytes`)
   t.ok(Number(sizes.inbox) < promised(/of its own \(under ([\d.]+) kB gzipped\)/), `${sizes.inbox} bytes of inbox`)
+  t.equal(promised(/service worker \(under ([\d.]+) kB gzipped\)/), 2000)
+  t.ok(Number(sizes.sw) < 2000 - MARGIN_BYTES, `${sizes.sw} bytes of sw`)
   t.ok(Number(sizes.bell) < promised(/no framework, under ([\d.]+) kB gzipped/), `${sizes.bell} bytes of bell`)
 })
 

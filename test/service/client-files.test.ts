@@ -7,6 +7,7 @@ const FILES = [
   'index.js',
   'inbox.js',
   'bell.js',
+  'sw.js',
   'belfry.global.js',
   ...['ar', 'de', 'es', 'fr', 'ja'].map((name) => `languages/${name}.json`)
 ]

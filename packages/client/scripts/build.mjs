@@ -1,5 +1,6 @@
 // Builds the package into dist or the folder given: node scripts/build.mjs [folder]
 //   *.js, chunks/   ES modules that share their parts, for bundlers and Node
+//   sw.js           a script for service workers
 //   complete/       minified ES modules, each complete in one file: the service serves them at /client
 //   belfry.global.js  a minified script: defines globalThis.Belfry and <belfry-bell>
 //   languages/      the texts of the elements in other languages, as data
@@ -78,6 +79,9 @@ await Promise.all([
     sourcemap: true
   }),
   build({ ...common, entryPoints: modules, format: 'esm', minify: true, outdir: join(out, 'complete') }),
+  // Without imports and exports: a worker loads it by importScripts() or by import.
+  build({ ...common, entryPoints: ['src/sw.ts'], format: 'iife', outfile: join(out, 'sw.js'), sourcemap: true }),
+  build({ ...common, entryPoints: ['src/sw.ts'], format: 'iife', minify: true, outfile: join(out, 'complete/sw.js') }),
   build({ ...common, entryPoints: ['src/bell/global.ts'], format: 'iife', minify: true, outfile: join(out, 'belfry.global.js') })
 ])
 await cp(join(root, 'languages'), join(out, 'languages'), { recursive: true })

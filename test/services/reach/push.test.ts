@@ -190,6 +190,9 @@ t.test('the payload is Declarative Web Push, with what the SDK needs', async (t)
     app_badge: 3,
     belfry: { id: NOTIFICATION.id, eventId: CONTEXT.eventId, answerLink: 'link' }
   })
+  const same = { ...full, collapseKey: 'sync-77', actions: [{ action: 'view', title: 'View', url: '/syncs/77' }] }
+  const { belfry } = JSON.parse(pushPayload(same, CONTEXT))
+  t.match(belfry, { opens: ['view'], topic: /^[\w-]{32}$/ }, 'an action whose url is that of the notification; the key, as a hash')
   for (const ref of ['javascript:alert(1)', '//evil.example', '/\\evil.example', 'sync-77', 'data:text/html,x', 'https://', ' /a', '/a b'])
     t.equal(JSON.parse(pushPayload({ ...NOTIFICATION, ref }, CONTEXT)).notification.navigate, '/', ref)
 })

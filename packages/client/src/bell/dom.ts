@@ -1,4 +1,4 @@
-import { attempt } from '../attempt.ts'
+import { webLink } from '../links.ts'
 
 type Attributes = Record<string, string | number | boolean | undefined>
 
@@ -56,8 +56,7 @@ export const ARCHIVE_ICON = 'M4 7h16M6 7v12h12V7M10 12h4M5 4h14v3H5z'
 
 /** Returns the reference as an http(s) address, resolved against the page; undefined for other schemes, such as `javascript:`. */
 export function linkOf(ref: unknown): string | undefined {
-  const url = typeof ref === 'string' ? attempt(() => new URL(ref, document.baseURI)) : undefined
-  return url?.protocol === 'https:' || url?.protocol === 'http:' ? url.href : undefined
+  return webLink(ref, document.baseURI)
 }
 
 /** Returns the address of a picture that may be loaded: https, or of the page's origin. */
