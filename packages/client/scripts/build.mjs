@@ -20,23 +20,12 @@ const TARGETS = ['chrome111', 'edge111', 'firefox113', 'safari16.4']
  * between tabs or of a browser's API must not be here.
  */
 const INTERNAL = [
-  ...[
-    'acks',
-    'announce',
-    'assigned',
-    'demoted',
-    'dropReplayed',
-    'elapsedMs',
-    'expiries',
-    'failAll',
-    'fetches',
-    'flush',
-    'guard',
-    'hasLeft'
-  ],
-  ...['hole', 'isBehind', 'isLeader', 'isOver', 'leave', 'lost', 'memory', 'missed', 'monotonic', 'moved', 'raise', 'raised'],
-  ...['raisedTo', 'release', 'resend', 'restart', 'resumeAt', 'runMs', 'settle', 'settled', 'silenceMs', 'tabEnded', 'takeOver'],
-  ...['tick', 'toaster', 'waitForLead']
+  ...['acks', 'announce', 'assigned', 'callFor', 'delivery', 'demoted', 'dropReplayed', 'elapsedMs', 'expiries'],
+  ...['failAll', 'fetches', 'flush', 'guard', 'hasLeft', 'hole', 'isBehind', 'isLeader', 'isOver', 'leave'],
+  ...['limit', 'lost', 'memory', 'missed', 'monotonic', 'moved', 'raise', 'raised', 'raisedTo', 'receiveFromTab'],
+  ...['release', 'resend', 'restart', 'restore', 'resumeAt', 'runMs', 'sendStatus', 'setState', 'settle'],
+  ...['settled', 'shared', 'silenceMs', 'stateOf', 'suspend', 'sync', 'tabEnded', 'takeOver', 'terminate', 'tick'],
+  ...['toaster', 'tokens', 'waitForLead']
 ]
 
 /** Minifies the style sheet in `styles.ts`. No target is given: the sheet itself says what older browsers get. */
@@ -70,7 +59,7 @@ const modules = { index: 'src/index.ts', inbox: 'src/inbox.ts', bell: 'src/bell/
 await Promise.all([
   build({
     ...common,
-    entryPoints: { ...modules, react: 'src/react.ts', sse: 'src/sse.ts' },
+    entryPoints: { ...modules, react: 'src/react.ts', sse: 'src/sse.ts', push: 'src/push.ts' },
     external: ['react'],
     format: 'esm',
     splitting: true,

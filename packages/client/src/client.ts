@@ -40,7 +40,7 @@ export class Client {
   readonly deviceId: string
   readonly #platform: Platform
   readonly #sharesConnection: boolean
-  readonly #events: Events<BelfryEvents>
+  protected readonly events: Events<BelfryEvents>
   readonly #tokens: Tokens
   readonly #memory: Memory
   readonly #calls: Calls
@@ -64,7 +64,7 @@ export class Client {
     this.fetch = options.fetch ?? platform.fetch
     this.setTimeout = platform.setTimeout
     this.#platform = platform
-    this.#events = new Events((event, cause) => {
+    this.events = new Events((event, cause) => {
       if (event !== 'error') this.#emitError('HANDLER', `a handler of '${event}' threw: ${cause}`, cause)
     })
     this.#sharesConnection = options.leader ?? platform.page !== undefined
@@ -85,7 +85,7 @@ export class Client {
         // If the token cannot be read here, the service names the user.
         if (!this.#tokens.user && this.#identify(frame.user)) return
         this.#delivery.hello(frame)
-        if (transport !== this.#transport) this.#events.emit('transport', { transport })
+        if (transport !== this.#transport) this.events.emit('transport', { transport })
         this.#transport = transport
         this.#setState('connected')
       },
@@ -93,7 +93,7 @@ export class Client {
       lost: (retry) => {
         this.#delivery.lost()
         this.#setState('connecting')
-        if (retry) this.#events.emit('retry', retry)
+        if (retry) this.events.emit('retry', retry)
       },
       terminal: (ctx) => {
         this.#tabs?.post({ type: 'terminal', ctx })
@@ -176,7 +176,7 @@ export class Client {
    * @returns a function that removes the handler
    */
   on<E extends EventName>(event: E, handler: Handler<E>): () => void {
-    return this.#events.on(event, handler)
+    return this.events.on(event, handler)
   }
 
   /** Resolves when connected. Rejects with a `BelfryError` if the client is or gets disconnected before. */
@@ -336,8 +336,8 @@ export class Client {
     this.#delivery = this.#newDelivery(user)
     if (!previous) return false
     this.#calls.failAll()
-    this.#events.emit('user', { user, previous })
-    this.#events.emit('unread', { unread: 0, unseen: 0 })
+    this.events.emit('user', { user, previous })
+    this.events.emit('unread', { unread: 0, unseen: 0 })
     if (this.#state === 'disconnected') return true
     this.#setState('connecting')
     this.#connection.restart()
@@ -345,7 +345,7 @@ export class Client {
   }
 
   #newDelivery(user: string): Delivery {
-    return new Delivery(this.#platform, this.#events, this.#memory.of(user, this.deviceId), {
+    return new Delivery(this.#platform, this.events, this.#memory.of(user, this.deviceId), {
       tabs: () => this.#tabs,
       ack: (eventId) => this.#connection.send({ type: 'ack', eventId }),
       hole: () => this.#connection.resume(),
@@ -357,7 +357,7 @@ export class Client {
     if (frame.type !== 'ok' && frame.type !== 'error') this.#delivery.push({ frame })
     else if (!this.#calls.answer(frame) && frame.type === 'error') {
       const { type, ref, ...ctx } = frame
-      this.#events.emit('error', ctx)
+      this.events.emit('error', ctx)
     }
   }
 
@@ -379,7 +379,7 @@ export class Client {
 
   #terminate(ctx: TerminalContext): void {
     this.disconnect()
-    this.#events.emit('terminal', ctx)
+    this.events.emit('terminal', ctx)
   }
 
   #setState(state: ConnectionState): void {
@@ -387,10 +387,10 @@ export class Client {
     this.#state = state
     this.#sendStatus()
     if (state === 'connected') this.#calls.resend()
-    this.#events.emit('state', { state, leader: this.leader })
+    this.events.emit('state', { state, leader: this.leader })
   }
 
   #emitError(what: string, message: string, cause: unknown): void {
-    this.#events.emit('error', { code: `BELFRY_CLIENT_${what}`, message, temporary: true, cause })
+    this.events.emit('error', { code: `BELFRY_CLIENT_${what}`, message, temporary: true, cause })
   }
 }

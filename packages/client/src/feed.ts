@@ -1,6 +1,6 @@
 import type { Answer, State } from '../../../services/protocol/index.ts'
+import type { Client } from './client.ts'
 import { Inbox, type InboxItem, type InboxOptions } from './inbox.ts'
-import type { Belfry } from './index.ts'
 import type { ConnectionState, Counts, MarkOptions, MarkTarget } from './types.ts'
 
 /** The state of a view of the inbox. Every change makes a new object. */
@@ -31,7 +31,7 @@ export const EMPTY_FEED: FeedSnapshot = {
 
 /** An inbox for user interfaces: one snapshot, one listener, and a first page that is loaded once, and again if that failed. */
 export class Feed {
-  readonly #belfry: Belfry
+  readonly #belfry: Client
   readonly #inbox: Inbox
   readonly #listeners = new Set<() => void>()
   readonly #off: (() => void)[]
@@ -41,7 +41,7 @@ export class Feed {
   #loading = false
   #error: unknown
 
-  constructor(belfry: Belfry, options: InboxOptions = {}) {
+  constructor(belfry: Client, options: InboxOptions = {}) {
     this.#belfry = belfry
     this.#inbox = new Inbox(belfry, options)
     this.#off = [

@@ -1,8 +1,8 @@
 import type { State } from '../../../services/protocol/index.ts'
+import type { Client } from './client.ts'
 import type { InboxItem } from './inbox-items.ts'
-import type { Belfry } from './index.ts'
 import { matchesType } from './patterns.ts'
-import { getJson } from './rest.ts'
+import { request } from './rest.ts'
 import type { Counts } from './types.ts'
 
 const PAGE = 50
@@ -29,12 +29,12 @@ export interface InboxPage extends Counts {
 }
 
 /** Requests pages until there are `wanted` notifications, at least one page. The first page has the count of all pages. */
-export async function loadPages(belfry: Belfry, filter: InboxOptions, cursor: string | undefined, wanted: number): Promise<InboxPage> {
+export async function loadPages(belfry: Client, filter: InboxOptions, cursor: string | undefined, wanted: number): Promise<InboxPage> {
   const limit = Math.min(Math.max(wanted, PAGE), MAX_PAGE)
   const list = (name: string, values: readonly string[] | undefined) => (values ? `&${name}=${encodeURIComponent(values.join())}` : '')
   const from = list('cursor', cursor === undefined ? undefined : [cursor]) || '&count=true'
   const path = `/v1/me/notifications?limit=${limit}${list('state', filter.states)}${list('type', filter.types)}${from}`
-  const page = (await getJson(belfry, path)) as InboxPage
+  const page = (await request(belfry, path)) as InboxPage
   if (!page.nextCursor || page.items.length >= wanted) return page
   const { items, nextCursor } = await loadPages(belfry, filter, page.nextCursor, wanted - page.items.length)
   return { ...page, items: [...page.items, ...items], nextCursor: nextCursor ?? null }

@@ -1,9 +1,9 @@
 import type { Answer, State } from '../../../services/protocol/index.ts'
+import type { Client } from './client.ts'
 import { Events } from './events.ts'
 import { isUnread } from './expiries.ts'
 import { type Change, changes, type InboxItem, raises, withChanges, withItem, without } from './inbox-items.ts'
 import { type InboxOptions, loadPages, passes } from './inbox-pages.ts'
-import type { Belfry } from './index.ts'
 import { isAfter, isAtOrBefore } from './order.ts'
 import { bindMembers } from './proxies.ts'
 import type { Counts, MarkOptions, MarkTarget } from './types.ts'
@@ -37,7 +37,7 @@ interface PendingMark {
  * list, and one that a mark moves into the filter enters it. When the user changes, the inbox is emptied.
  */
 export class Inbox {
-  readonly #belfry: Belfry
+  readonly #belfry: Client
   readonly #filter: InboxOptions
   readonly #events = new Events<InboxEvents>(() => {})
   readonly #unsubscribe: (() => void)[]
@@ -69,7 +69,7 @@ export class Inbox {
   readonly #seen = new Set<string>()
 
   /** Follows the events of `belfry` from now on. */
-  constructor(belfry: Belfry, { states, types }: InboxOptions = {}) {
+  constructor(belfry: Client, { states, types }: InboxOptions = {}) {
     bindMembers(this)
     this.#belfry = belfry
     this.#filter = { states: states?.includes('unread') ? [...states, 'seen'] : states, types }

@@ -31,7 +31,7 @@ import { disconnected } from './errors.ts'
 import { EMPTY_FEED, Feed, type FeedSnapshot } from './feed.ts'
 import type { InboxItem } from './inbox.ts'
 import { Belfry } from './index.ts'
-import type { BelfryOptions, MarkOptions, MarkTarget } from './types.ts'
+import type { BelfryOptions, MarkOptions, MarkTarget, PushOptions, PushState } from './types.ts'
 
 interface ClientProps {
   /** A client that the app makes, connects and disconnects. */
@@ -87,6 +87,8 @@ interface ElementProps {
   tabs?: readonly BellTab[] | undefined
   /** Renders the content of each row. It has the contexts of the place at which the element is. */
   renderItem?: ComponentType<{ item: InboxItem }> | undefined
+  /** The app's service worker: with it the panel has a switch of Web Push. */
+  serviceWorker?: PushOptions['serviceWorker'] | undefined
   theme?: 'light' | 'dark' | undefined
   lang?: string | undefined
   className?: string | undefined
@@ -105,6 +107,13 @@ export interface BelfryBellProps extends ElementProps, EventProps<BelfryBellEven
   placement?: Placement | undefined
   /** The bell shows toasts of its own. */
   toasts?: boolean | undefined
+}
+
+export interface PushSwitch {
+  push: PushState
+  /** Call it when the user presses a button: see `Belfry.enablePush`. */
+  enablePush(options: PushOptions): Promise<PushState>
+  disablePush(): Promise<void>
 }
 
 /** Holds the feed between renders. There is no feed on a server, and before the provider has mounted. */
@@ -127,6 +136,8 @@ class Store {
     this.#open().mark(target, state, options)
   readonly answer = async (id: string, action: string): Promise<Answer> => this.#open().answer(id, action)
   readonly markAllRead = async (): Promise<void> => this.#open().markAllRead()
+  readonly enablePush = (options: PushOptions): Promise<PushState> => this.#client?.enablePush(options) ?? Promise.reject(disconnected())
+  readonly disablePush = (): Promise<void> => this.#client?.disablePush() ?? Promise.reject(disconnected())
 
   follow(belfry: Belfry): () => void {
     const feed = new Feed(belfry)
@@ -204,6 +215,31 @@ export function useUnreadCount(): number {
   return useSyncExternalStore(store.subscribe, store.unread, () => 0)
 }
 
+/**
+ * Returns the state of Web Push in this browser, and its switch. `off` on servers, and while there is no client. Throws outside of a
+ * `BelfryProvider`.
+ */
+export function usePush(): PushSwitch {
+  const store = useStore()
+  const [subscribe, snapshot] = useMemo(() => {
+    const follow = (listener: () => void): (() => void) => {
+      let off = store.client()?.on('push', listener)
+      const unsubscribe = store.subscribe(() => {
+        off?.()
+        off = store.client()?.on('push', listener)
+        listener()
+      })
+      return () => {
+        off?.()
+        unsubscribe()
+      }
+    }
+    return [follow, (): PushState => store.client()?.push ?? 'off'] as const
+  }, [store])
+  const push = useSyncExternalStore(subscribe, snapshot, () => 'off' as const)
+  return { push, enablePush: store.enablePush, disablePush: store.disablePush }
+}
+
 function useStore(): Store {
   const store = useContext(Context)
   if (!store) throw new Error('there is no BelfryProvider above this component')
@@ -274,7 +310,7 @@ function componentOf<Props extends BelfryInboxProps, Element extends HTMLElement
 ): ForwardRefExoticComponent<Props & RefAttributes<Element>> {
   const Component = forwardRef<Element, BelfryBellProps>((props, forwarded) => {
     const { url, tokenUrl, user, theme, lang, badge, placement, toasts, className, style, id, children } = props
-    const { client, getToken, messages, tabs, renderItem: Content } = props
+    const { client, getToken, messages, tabs, serviceWorker, renderItem: Content } = props
     const element = useRef<Element>(null)
     const latest = useRef(props)
     const [rows] = useState(() => new Rows())
@@ -309,6 +345,7 @@ function componentOf<Props extends BelfryInboxProps, Element extends HTMLElement
     useProperty(element, 'client', client ?? (url === undefined ? provided : undefined))
     useProperty(element, 'getToken', stable, getToken !== undefined)
     useProperty(element, 'messages', messages)
+    useProperty(element, 'serviceWorker', serviceWorker)
     useProperty(element, 'tabs', tabs, JSON.stringify(tabs))
     useProperty(element, 'renderItem', Content && rows.render, Content !== undefined)
     useEffect(() => {

@@ -31,7 +31,7 @@ export interface FetchReply {
 /** The part of `fetch` that the SDK uses: for an `Inbox`, and for event streams where WebSockets do not open. */
 export type FetchLike = (
   url: string,
-  init: { method?: 'POST'; headers: Record<string, string>; body?: string; cache?: 'no-store' }
+  init: { method?: 'POST' | 'PUT' | 'DELETE'; headers: Record<string, string>; body?: string; cache?: 'no-store' }
 ) => Promise<FetchReply>
 
 /** The transport of the frames: `sse` (server-sent events) in networks that break WebSockets. */
@@ -147,6 +147,48 @@ export interface GapContext {
   leader: boolean
 }
 
+/**
+ * `unsupported`: this browser has no Web Push, or the page is not served by https. `denied`: the user refused the permission, and only they can
+ * give it, in the settings of the browser. `on`: this browser shows notifications of this user when no tab is open.
+ */
+export type PushState = 'unsupported' | 'denied' | 'off' | 'on'
+
+/** The part of a `ServiceWorkerRegistration` that the SDK uses. */
+export interface PushRegistration {
+  readonly scope: string
+  readonly active: unknown
+  readonly pushManager: {
+    getSubscription(): Promise<BrowserSubscription | null>
+    subscribe(options: { userVisibleOnly: true; applicationServerKey: string }): Promise<BrowserSubscription>
+  }
+  getNotifications(): Promise<{ tag: string; data: unknown; close(): void }[]>
+}
+
+export interface BrowserSubscription {
+  readonly endpoint: string
+  readonly options: { readonly applicationServerKey: ArrayBuffer | null }
+  toJSON(): unknown
+  unsubscribe(): Promise<boolean>
+}
+
+export interface PushOptions {
+  /**
+   * The app's service worker, which loads `@belfry/client/sw`: its registration, or the address of its script. An address is registered as a
+   * classic worker.
+   */
+  serviceWorker: PushRegistration | string
+}
+
+/** A click on a notification that the service worker showed. */
+export interface PushClickContext {
+  id: string
+  eventId: string
+  /** An http(s) address: the notification's `ref`, or the start page of the app. */
+  url: string
+  /** Stops the SDK from opening `url`: the app does it. */
+  preventDefault(): void
+}
+
 export interface ErrorContext {
   /** A code of the service, or `BELFRY_CLIENT_…`: TOKEN, HANDLER, TRANSPORT. */
   code: string
@@ -202,6 +244,10 @@ export interface BelfryEvents {
   gap: GapContext
   /** The replay is over. The following rows are live. */
   caughtUp: { eventId: string; leader: boolean }
+  /** Push was switched on or off, here or in another tab, or the user changed the permission in the settings of the browser. */
+  push: { push: PushState }
+  /** The user clicked a pushed notification, and the browser chose this tab. The tab goes to `url` unless `preventDefault()` is called. */
+  pushClick: PushClickContext
   error: ErrorContext
   /** The SDK has disconnected and fires nothing more until `connect()` is called. */
   terminal: TerminalContext

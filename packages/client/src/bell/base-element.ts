@@ -1,12 +1,12 @@
 import type { Belfry } from '../index.ts'
-import type { BelfryOptions } from '../types.ts'
+import type { BelfryOptions, PushOptions } from '../types.ts'
 import { Controller } from './controller.ts'
 import type { BellMessages, BellMessagesInput } from './messages.ts'
 import type { RenderItem } from './own-rows.ts'
 import { styles } from './styles.ts'
 import type { BellTab } from './tab-filters.ts'
 
-const PROPERTIES = ['messages', 'getToken', 'client', 'user', 'tabs', 'renderItem']
+const PROPERTIES = ['messages', 'getToken', 'client', 'user', 'tabs', 'renderItem', 'serviceWorker']
 
 /** On servers there is no `HTMLElement`; the module must be importable there. */
 const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement
@@ -23,11 +23,11 @@ export function controllerOf(element: BelfryElement): Controller {
  *
  * Attributes: `url` (the address of the service), `token-url` (a GET there answers the user's token, as text or as JSON `{"token": "…"}`),
  * `user` (the signed-in user, '' for nobody; a change makes a new client), `theme` (`light` or `dark`; default: the `color-scheme` of the
- * page), `lang`. The property `getToken` can replace `token-url`, and `client` both. Slots: `header`, `footer`, `empty`, and templates with
+ * page), `lang`, `service-worker` (the address of the app's service worker: the panel has a switch of Web Push). The property `getToken` can replace `token-url`, and `client` both. Slots: `header`, `footer`, `empty`, and templates with
  * `slot="item"`.
  */
 export class BelfryElement extends Base {
-  static readonly observedAttributes = ['url', 'token-url', 'user', 'lang', 'badge']
+  static readonly observedAttributes = ['url', 'token-url', 'user', 'lang', 'badge', 'service-worker']
 
   protected constructor(role: 'dialog' | 'region') {
     super()
@@ -101,6 +101,15 @@ export class BelfryElement extends Base {
     controllerOf(this).renderItem = renderItem
   }
 
+  /** The app's service worker, for `enablePush`. If it is given, here or as the attribute `service-worker`, the panel has a switch of Web Push. */
+  get serviceWorker(): PushOptions['serviceWorker'] | undefined {
+    return controllerOf(this).serviceWorker
+  }
+
+  set serviceWorker(serviceWorker: PushOptions['serviceWorker'] | undefined) {
+    controllerOf(this).serviceWorker = serviceWorker
+  }
+
   get unread(): number {
     return controllerOf(this).feed.unread
   }
@@ -126,7 +135,7 @@ export class BelfryElement extends Base {
 
   attributeChangedCallback(name: string, before: string | null, now: string | null): void {
     const controller = controllerOf(this)
-    if (name === 'lang' || name === 'badge') controller.changed()
+    if (name === 'lang' || name === 'badge' || name === 'service-worker') controller.changed()
     else if (now !== before) controller.renew()
   }
 }

@@ -2,7 +2,7 @@ import type { Action } from '../../../../services/protocol/index.ts'
 import { EMPTY_FEED, Feed, type FeedSnapshot } from '../feed.ts'
 import type { InboxItem } from '../inbox.ts'
 import { Belfry } from '../index.ts'
-import type { BelfryOptions } from '../types.ts'
+import type { BelfryOptions, PushOptions } from '../types.ts'
 import type { ActionsHost } from './action-buttons.ts'
 import { Announcer } from './announcer.ts'
 import { Changes } from './changes.ts'
@@ -12,6 +12,7 @@ import { canonicalLanguage, languageOf } from './language.ts'
 import { type BellMessages, type BellMessagesInput, englishMessages, messagesOf } from './messages.ts'
 import { type RenderItem, renderOwn } from './own-rows.ts'
 import { Panel } from './panel.ts'
+import { PushSwitch } from './push-switch.ts'
 import { type BellTab, tabFilters } from './tab-filters.ts'
 import { tokenFrom } from './token.ts'
 
@@ -43,11 +44,13 @@ export class Controller {
   }
   readonly #element: HTMLElement
   readonly #changes: Changes
+  readonly #pushSwitch: PushSwitch
   #hooks: ControllerHooks = { rendered() {}, follow: () => [], clear() {}, close() {} }
   #messages: BellMessages = englishMessages
   #language: string | undefined
   #getToken: BelfryOptions['getToken'] | undefined
   #renderItem: RenderItem | undefined
+  #serviceWorker: PushOptions['serviceWorker'] | undefined
   #client: Belfry | undefined
   /** A client that the controller made, and therefore connects and disconnects. */
   #own: Belfry | undefined
@@ -69,8 +72,16 @@ export class Controller {
 
   constructor(element: HTMLElement, role: 'dialog' | 'region') {
     this.#element = element
+    this.#pushSwitch = new PushSwitch({
+      messages: this.actions.messages,
+      belfry: () => this.belfry,
+      serviceWorker: () => this.serviceWorker,
+      changed: () => this.changed(),
+      failed: (cause) => this.tell('belfry-error', { code: 'BELFRY_CLIENT_PUSH', message: String(cause), temporary: true, cause })
+    })
     const host = {
       ...this.actions,
+      pushSwitch: this.#pushSwitch.element,
       language: () => languageOf(element) ?? this.#language,
       chosen: (item: InboxItem, event: Event) => this.#chosen(item, event),
       change: (item: InboxItem, state: InboxItem['state']) => this.#changes.set(item, state),
@@ -138,6 +149,16 @@ export class Controller {
   set renderItem(renderItem: RenderItem | undefined) {
     this.#renderItem = renderItem
     this.renderAgain()
+  }
+
+  /** The property, or else the attribute. */
+  get serviceWorker(): PushOptions['serviceWorker'] | undefined {
+    return this.#serviceWorker ?? this.#element.getAttribute('service-worker') ?? undefined
+  }
+
+  set serviceWorker(serviceWorker: PushOptions['serviceWorker'] | undefined) {
+    this.#serviceWorker = serviceWorker
+    this.changed()
   }
 
   get tabs(): readonly BellTab[] {
@@ -247,6 +268,7 @@ export class Controller {
         this.#stopped = true
         this.changed()
       }),
+      belfry.on('push', () => this.changed()),
       ...this.#hooks.follow(belfry)
     ]
     this.#addFeed(belfry)
@@ -312,6 +334,7 @@ export class Controller {
     this.#hooks.rendered({ ...feed, items: this.#feeds[0]?.snapshot.items ?? [] })
     // A hidden panel is only rendered to empty it: no notification of the last user must stay in the document.
     if (!this.#isShown && (feed.items.length > 0 || this.#rendered.items.length === 0)) return
+    if (this.#isShown) this.#pushSwitch.render()
     const tabs = this.#filters.map(({ label }, index) => ({ label: label(this.#messages), count: this.#feeds[index]?.snapshot.count }))
     this.panel.render(feed, {
       tabs,

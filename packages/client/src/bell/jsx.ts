@@ -1,5 +1,5 @@
 import type { Belfry } from '../index.ts'
-import type { BelfryOptions } from '../types.ts'
+import type { BelfryOptions, PushOptions } from '../types.ts'
 import type { BelfryBell } from './bell-element.ts'
 import type { BelfryBellEventMap, BelfryInboxEventMap } from './events.ts'
 import type { BelfryInbox } from './inbox-element.ts'
@@ -20,6 +20,8 @@ interface SharedProps {
   messages?: BellMessagesInput | undefined
   tabs?: readonly BellTab[] | undefined
   renderItem?: RenderItem | undefined
+  serviceWorker?: PushOptions['serviceWorker'] | undefined
+  'service-worker'?: string | undefined
 }
 
 /** The attributes of `<belfry-inbox>`, and its properties and event handlers for frameworks that set those, as React 19 does. */

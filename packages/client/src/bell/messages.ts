@@ -65,6 +65,15 @@ export interface BellMessages {
   answeredElsewhere: (action: string, deviceId: string) => string
   /** The same, given by an answer link in a push or a mail. */
   answeredByLink: (action: string) => string
+  /** The name of the switch of Web Push, and what its states mean. */
+  push: string
+  pushOn: string
+  pushOff: string
+  /** The user refused the permission: only they can give it, in the settings of the browser. */
+  pushDenied: string
+  /** Safari on iOS has Web Push only in apps on the home screen. */
+  pushHomeScreen: string
+  pushFailed: string
   /** The name of the button that closes a toast. */
   dismiss: (title: string) => string
   /** Announced to screen readers when notifications arrive. */
@@ -130,6 +139,12 @@ const english: { readonly [Name in keyof BellMessages]: BellMessages[Name] | Mes
   answered: 'Answered: {0}',
   answeredElsewhere: 'Answered on another device ({1}): {0}',
   answeredByLink: 'Answered by link: {0}',
+  push: 'Notifications on this device',
+  pushOn: 'You get notifications when this page is closed, too.',
+  pushOff: 'Switch on to get notifications when this page is closed.',
+  pushDenied: 'Your browser blocks notifications of this site. Allow them in its settings for this site.',
+  pushHomeScreen: 'Add this app to your home screen to get notifications when it is closed.',
+  pushFailed: 'Could not be changed. Try again.',
   dismiss: 'Close: {0}',
   arrived: 'New notification: {0}',
   arrivedMany: { one: '{0} new notification', other: '{0} new notifications' }

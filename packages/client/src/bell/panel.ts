@@ -14,6 +14,8 @@ export interface PanelHost extends Omit<ListHost, 'menu'> {
   reconnect(): void
   select(tab: number): void
   close(): void
+  /** Stands above the app's footer. */
+  readonly pushSwitch: HTMLElement
 }
 
 /** The state that `render` shows in addition to the feed. */
@@ -90,6 +92,7 @@ export class Panel {
       h('div', { class: 'top' }, this.#newer),
       this.#scroll,
       this.#actionBar.element,
+      host.pushSwitch,
       h('slot', { name: 'footer' }),
       this.#menu.element
     )

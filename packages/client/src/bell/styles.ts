@@ -118,6 +118,16 @@ h2 { margin: 0; font-size: 17px; line-height: 24px; font-weight: 650; letter-spa
   .archive { display: none; }
 }
 
+.push { flex: none; display: flex; align-items: center; gap: 12px; padding: 10px 20px; border-block-start: 1px solid var(--_line); }
+.push div { flex: 1; display: grid; }
+.push strong { font-weight: 550; font-size: 13px; }
+.push span { color: var(--_muted); font-size: 12px; line-height: 16px; }
+.switch { flex: none; width: 36px; height: 20px; padding: 2px; border: 1px solid var(--_muted); border-radius: 10px; }
+.switch::after { content: ''; display: block; width: 14px; height: 14px; border-radius: 50%; background: var(--_muted); transition: margin 120ms; }
+.switch[aria-checked='true'] { border-color: var(--_accent); background: var(--_accent); }
+.switch[aria-checked='true']::after { margin-inline-start: 16px; background: var(--_background); }
+.switch[aria-busy] { animation: pulse 1.4s ease-in-out infinite; }
+
 .menu { min-width: 176px; padding: 6px; border: 1px solid var(--_line); border-radius: 12px; background: var(--_background); color: var(--_text); }
 .menu.open { display: grid; animation: appear 120ms cubic-bezier(0.2, 0.8, 0.3, 1); }
 .choose { padding: 8px 10px; border-radius: 8px; white-space: nowrap; }
@@ -157,7 +167,7 @@ h2 { margin: 0; font-size: 17px; line-height: 24px; font-weight: 650; letter-spa
 @keyframes ring { 0%, 100% { transform: rotate(0); } 20% { transform: rotate(12deg); } 40% { transform: rotate(-10deg); } 60% { transform: rotate(6deg); } 80% { transform: rotate(-3deg); } }
 @media (prefers-reduced-motion: reduce) { *, *::before, *::after { animation: none !important; transition: none !important; } }
 @media (forced-colors: active) {
-  .dot, .badge, .tab::after { forced-color-adjust: none; }
+  .dot, .badge, .tab::after, .switch, .switch::after { forced-color-adjust: none; }
   .icon, .newer, .action-bar { border: 1px solid; }
   .panel, .menu { border-color: CanvasText; }
   .choose:focus { outline: 2px solid Highlight; }
