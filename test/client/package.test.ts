@@ -44,7 +44,7 @@ async function follows(t: Test, Belfry: typeof BelfryClass): Promise<void> {
   t.same(titles, ['number 1', 'number 2'])
 }
 
-t.test('the core is under 9.5 kB, the rest as small as the README says', async (t) => {
+t.test('the core is under 9.7 kB, the rest as small as the README says', async (t) => {
   const readme = await readFile(join(PACKAGE, 'README.md'), 'utf8')
   const promised = (what: RegExp): number => Number(what.exec(readme)?.[1]) * 1000
   const sizes: Record<string, number> = {}
@@ -69,8 +69,8 @@ t.test('the core is under 9.5 kB, the rest as small as the README says', async (
     sizes[entry === 'index' ? 'core' : entry] = gzipSync(outputFiles[0]?.contents ?? '', { level: 9 }).length
   }
   t.comment('gzipped; core and inbox are in bell and react:', sizes)
-  t.equal(promised(/no dependencies, under ([\d.]+) kB gzipped/), 9500)
-  t.ok(Number(sizes.core) < 9500 - MARGIN_BYTES, `${sizes.core} bytes`)
+  t.equal(promised(/no dependencies, under ([\d.]+) kB gzipped/), 9700)
+  t.ok(Number(sizes.core) < 9700 - MARGIN_BYTES, `${sizes.core} bytes`)
   t.ok(Number(sizes.inbox) < promised(/of its own \(under ([\d.]+) kB gzipped\)/), `${sizes.inbox} bytes of inbox`)
   t.ok(Number(sizes.push) < promised(/loaded on demand \(under ([\d.]+) kB gzipped\)/), `${sizes.push} bytes of push`)
   t.equal(promised(/service worker \(under ([\d.]+) kB gzipped\)/), 2000)
