@@ -12,8 +12,14 @@ interface Violation {
   nodes: { html: string; any: { message: string }[] }[]
 }
 
-/** Returns the faults that axe-core finds in the page and its frames, in words. */
+/** True if no animation of the document or of a shadow root in it runs, except endless ones. */
+const IS_STILL = `[document, ...[...document.querySelectorAll('*')].map(({ shadowRoot }) => shadowRoot).filter(Boolean)]
+  .flatMap((root) => root.getAnimations())
+  .every(({ effect, playState }) => playState !== 'running' || effect.getComputedTiming().endTime === Infinity)`
+
+/** Returns the faults that axe-core finds in the page and its frames, in words. Waits for the end of animations: a text that fades in has no contrast. */
 export async function violations(page: Page): Promise<string[]> {
+  await untilInPage(page, IS_STILL)
   const axe = await readFile(require.resolve('axe-core/axe.min.js'), 'utf8')
   for (const frame of page.frames()) await frame.evaluate(axe)
   const found = (await page.evaluate('axe.run().then(({ violations }) => violations)')) as Violation[]
