@@ -21,7 +21,7 @@ for (const store of storeKinds) {
     const options = {
       store,
       seed: 42,
-      seconds: 60,
+      seconds: 30,
       only: undefined,
       intensity: 1,
       users: 40,
