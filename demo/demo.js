@@ -28,8 +28,8 @@ const FIRST = [
   },
   {
     type: 'comment.new',
-    title: 'Mia mentioned you in order 2038',
-    data: { body: 'Can we swap the pallet before noon?', icon: `${service}/demo/mia.svg` }
+    title: 'Bob mentioned you in order 2038',
+    data: { body: 'Can we swap the pallet before noon?', icon: `${service}/demo/bob.svg` }
   }
 ]
 

@@ -91,7 +91,7 @@ t.test('the demo proves each claim by a number', async (t) => {
     await laptop.getByRole('dialog').getByText('Order 2041 is delayed').waitFor()
     await laptop.getByRole('tab', { name: /^Orders/ }).waitFor()
     await laptop.getByText('Can we swap the pallet before noon?').waitFor()
-    for (const screen of screens) await screen.getByRole('button', { name: /^Mia mentioned you/ }).waitFor()
+    for (const screen of screens) await screen.getByRole('button', { name: /^Bob mentioned you/ }).waitFor()
     t.equal(await page.evaluate('document.activeElement === document.body'), true, 'the open panel did not take the focus')
     for (const claim of ['send', 'plug', 'burst', 'kill']) t.equal(await isInView(page, `#${claim}-number`), true, claim)
     await page.reload()
