@@ -349,22 +349,22 @@ export class Machine {
   }
 
   /**
-   * Appends a notification, for which `makeRoom` has made room, in place of the one with the same collapse key. If that one was read, devices that
-   * do not know it cannot tell whether the unread count grows, so a row tells them. Also returns the time of its first check, Unix milliseconds; 0
-   * if it has none.
+   * Appends a notification, for which `makeRoom` has made room, in place of the one with the same collapse key. If that one was not unread, devices
+   * that do not know it cannot tell which counts grow, so a row tells them. Also returns the time of its first check, Unix milliseconds; 0 if it has
+   * none.
    */
   #appendNotification(id: string, tail: string, options: Options): { position: Position; checkAt: number } {
     const state = this.#state
-    const { unread } = state
+    const { unseen } = unreadCounts(state)
     const replaced = options.collapseKey === '' ? undefined : state.collapsed.get(options.collapseKey)
     if (replaced !== undefined) this.#step.remove(replaced, offsetOf(state, replaced) as number)
-    const wasRead = replaced !== undefined && state.unread === unread
+    const wasUnseen = unreadCounts(state).unseen < unseen
     this.#step.append('n', id, replaced === undefined ? tail : tails.replacing(replaced, tail))
     const position = positionOf(state, state.top)
     const kept = withoutRules(options)
     if (kept !== NO_OPTIONS) this.#step.emit({ type: 'options', id, options: { ...kept, offset: state.top } })
     const checkAt = this.outbox.addChecks(id, options)
-    if (wasRead) this.#step.tellUnread()
+    if (replaced !== undefined && !wasUnseen) this.#step.tellUnread()
     return { position, checkAt }
   }
 

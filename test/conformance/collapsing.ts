@@ -51,6 +51,23 @@ export const collapsing: Example[] = [
     }
   },
   {
+    name: 'if the replaced one was seen, a row tells connected devices the unseen count',
+    settings: { rateLimit: 0 },
+    run: async (t, stage) => {
+      const { store, user } = stage
+      await stage.send(1, { options })
+      await stage.send(2)
+      await stage.attach({ at: 'earliest' })
+      await marked(store, { user, target: { ids: [idOf(1)] }, state: 'seen' })
+      t.match(await store.queue(user), { unread: 2, unseen: 1 })
+      await stage.send(3, { options })
+      const { rows } = await stage.log()
+      t.same(rows.map(rowKind), ['x', 'n', 's', 'n', 's'])
+      t.equal(rowId(rows[4] as Buffer), COUNT_ID)
+      t.equal(texts(rows)[4]?.slice(42), '"ids":[],"state":"read","unread":2,"unseen":2}')
+    }
+  },
+  {
     name: 'one that is replaced leaves no state, no expiry, no options and no answer',
     settings: { rateLimit: 0 },
     run: async (t, stage) => {

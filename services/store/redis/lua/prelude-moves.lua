@@ -99,15 +99,15 @@ local function retract_row(id, reason, row_id)
   return 'retracted'
 end
 
--- Appends a notification, for which make_room made room. It replaces the one with the same collapse key. If that one was read, devices that do
--- not know it cannot tell whether the unread count grows, so a row tells them. Returns how many nodes were woken, the tag of the notification,
--- and the time of its first check, or nil.
+-- Appends a notification, for which make_room made room. It replaces the one with the same collapse key. If that one was not unread, devices
+-- that do not know it cannot tell which counts grow, so a row tells them. Returns how many nodes were woken, the tag of the notification, and the
+-- time of its first check, or nil.
 local function append_notification(id, tail, accepted)
   local key = accepted.collapse_key
   local old = key ~= '' and has_options and redis.call('HGET', OPTIONS, 'c' .. key)
   if old and not collapsed_parts(old, floor, top) then old = nil end
   local woken = append('n', id, old and replacing_tail(collapsed_id(old), tail) or tail)
-  local tag, unread_with_old = chain, unread
+  local tag, unseen_with_old = chain, old and Unread.unseen()
   Options.add(id, accepted)
   if old then
     remove_state(collapsed_id(old))
@@ -116,7 +116,7 @@ local function append_notification(id, tail, accepted)
     changes = changes + 1
   end
   local check_at = Outbox.add_checks(top, accepted.push, accepted.fallback)
-  if old and unread == unread_with_old then tell_unread() end
+  if old and Unread.unseen() == unseen_with_old then tell_unread() end
   return woken, tag, check_at
 end
 

@@ -1,7 +1,7 @@
 -- Counts the unread notifications of a user, and those of them that are `seen`.
 
 -- Meta keeps the number of the seen ones with a stamp, which grows with every change of a state. Nodes of an earlier version, and
--- publish-usual.lua when it replaces a notification, change states without the number. If its stamp is not the one of the log, or if there
+-- publish-usual.lua when it replaces a notification, do not write the number. If its stamp is not the one of the log, or if there
 -- is no number, the seen ones are counted when the number is needed.
 --   known      the number; nil until it is needed
 --   is_stored  save() writes the number: STATES exists, or has existed

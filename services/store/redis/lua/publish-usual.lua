@@ -57,7 +57,7 @@ return carry_out(function(@item)
     is_expiry_new = expires_at ~= '0' and call('EXISTS', expiries) == 0
     if old then
       old_state = call('HGET', stem .. STATES_KIND .. user, collapsed_id(old))
-      if not counts_as_unread(old_state) then return nil end
+      if old_state and old_state ~= 'unread' then return nil end
       tail = replacing_tail(collapsed_id(old), tail)
     end
   end
