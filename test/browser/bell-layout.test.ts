@@ -163,6 +163,36 @@ t.test('order, places, sizes and languages', async (t) => {
     }
   })
 
+  await t.test('in every language the title and the buttons of the header stand beside each other', async (t) => {
+    await publish(service, 'header', 'read', 'unread')
+    const { items } = (await call(service, 'GET', '/v1/users/header/notifications')).body
+    await call(service, 'POST', '/v1/users/header/notifications/mark', { ids: [items[1].id], state: 'read' })
+    const page = await openBell(t, browser, host, service, 'header')
+    await openPanel(page)
+    for (const language of LANGUAGES) {
+      const texts = JSON.parse(await readFile(`packages/client/languages/${language}.json`, 'utf8'))
+      await page.evaluate((texts) => Object.assign((globalThis as unknown as { bell: object }).bell, { messages: texts }), texts)
+      for (const width of [900, 320]) {
+        await page.setViewportSize({ width, height: 700 })
+        await until(async () => (await page.locator('h2').textContent()) === texts.title, 'the title')
+        const boxes: Box[] = await page.evaluate(`[...bell.shadowRoot.querySelectorAll('h2, .head > button')]
+          .map((element) => element.getBoundingClientRect().toJSON()).filter(({ width }) => width > 0)`)
+        boxes.sort((a, b) => a.left - b.left)
+        const overlaps = boxes.some(({ left }, index) => left < (boxes[index - 1]?.right ?? 0))
+        const isCut = await page.evaluate(
+          '(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth)(bell.shadowRoot.querySelector("h2"))'
+        )
+        t.match([boxes.length, overlaps], [width === 320 ? 4 : 3, false], `${language}, ${width} px`)
+        if (width > 320) t.equal(isCut, false, `${language}: the whole title`)
+        const panel = await rect(page, '.panel')
+        t.ok(
+          boxes.every(({ left, right }) => left >= panel.left && right <= panel.right),
+          `${language}, ${width} px: inside`
+        )
+      }
+    }
+  })
+
   await t.test('the content of a language file as messages: texts, plurals and dates', async (t) => {
     await call(service, 'POST', '/v1/notifications', { to: 'words', type: 'a', title: 'one', timestamp: Date.now() - 7_300_000 })
     const page = await openBell(t, browser, host, service, 'words')

@@ -54,8 +54,9 @@ svg { display: block; flex: none; width: 20px; height: 20px; fill: none; stroke:
 .panel.open { display: flex; }
 .panel[popover].open { animation: appear 140ms cubic-bezier(0.2, 0.8, 0.3, 1); }
 .head { display: flex; align-items: center; gap: 4px; min-height: 56px; padding-block: 12px 4px; padding-inline: 20px 12px; }
-.head slot { display: block; flex: 1; min-width: 0; }
-h2 { margin: 0; font-size: 17px; line-height: 24px; font-weight: 650; letter-spacing: -0.01em; }
+.head slot { display: block; flex: 1 1 auto; min-width: 0; }
+.head .text-button { flex-shrink: 10000; line-height: 16px; text-align: end; white-space: normal; }
+h2 { margin: 0; overflow: hidden; text-overflow: ellipsis; font-size: 17px; line-height: 24px; font-weight: 650; letter-spacing: -0.01em; }
 .text-button { padding: 4px 8px; border-radius: 8px; color: var(--_accent); font-weight: 550; font-size: 13px; white-space: nowrap; }
 .text-button:hover { background: var(--_surface); }
 .tool { flex: none; display: grid; place-items: center; width: 32px; height: 32px; border-radius: 8px; color: var(--_muted); }
