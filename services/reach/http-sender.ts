@@ -1,12 +1,18 @@
+import './built-in-fetch.ts'
 import { Agent, request } from 'undici'
+import { restoreFetch } from './built-in-fetch.ts'
 import type { Attempt } from './outcome.ts'
 
 /** Longest time of a call, from the lookup of the host to the end of the answer, milliseconds. */
 const CALL_MS = 10_000
 /** Largest part of an answer that is read, bytes. A connection with a longer answer is closed. */
 const ANSWER_BYTES = 65_536
+/** Bytes of an answer that undici holds before it stops to read. It must not stop: see `restoreFetch()`. */
+const HELD_BYTES = 16 * ANSWER_BYTES
 /** Time after which an unused connection is closed, milliseconds. */
 const KEEP_ALIVE_MS = 30_000
+
+restoreFetch()
 
 /** One request that leaves Belfry. */
 export interface OutgoingRequest {
@@ -47,7 +53,7 @@ export class HttpSender {
     this.#inFlight.add(controller)
     try {
       // undici follows no redirect unless its dispatcher is made to.
-      const response = await request(url, { method: 'POST', headers, body, dispatcher: this.#agent, signal })
+      const response = await request(url, { method: 'POST', headers, body, dispatcher: this.#agent, highWaterMark: HELD_BYTES, signal })
       const retryAfter = response.headers['retry-after']
       // Once the answer is read, the connection can be used again.
       await response.body.dump({ limit: ANSWER_BYTES, signal }).catch(() => undefined)
