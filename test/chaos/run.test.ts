@@ -10,7 +10,8 @@ const BUILD = join(import.meta.dirname, '..', '..')
 // For the whole file, on a loaded machine.
 t.setTimeout(1_800_000)
 
-const QUICK = ['the rate limit is 11 instead of 10', 'a recall does not lower the unread count', 'a replay is sent newest first']
+/** One defect in Lua and one in TypeScript. */
+const QUICK = ['a recall does not lower the unread count', 'a replay is sent newest first']
 
 for (const store of storeKinds) {
   t.test(`chaos on ${store} is clean`, { timeout: 400_000 }, async (t) => {
