@@ -12,7 +12,7 @@ const FAILURES_SHOWN = 12
 const LINES_PER_FAILURE = 24
 const SHIPPED = ['cli', 'plugins', 'routes', 'services', 'packages/client/src']
 /** Files whose tests run in Chromium, where coverage is not measured. */
-const IN_BROWSERS = /^packages\/client\/src\/(bell\/|(feed|react)\.ts$)/
+const IN_BROWSERS = /^packages\/client\/src\/(bell\/|(feed|push|push-browser|push-record|react|sw)\.ts$)/
 
 const files = process.argv.slice(2)
 const child = spawn(`tap --reporter=tap ${files.length > 0 ? '--disable-coverage ' : ''}${files.join(' ')}`, {
