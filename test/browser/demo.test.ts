@@ -238,7 +238,8 @@ t.test('npm run demo:cluster: a node that is killed loses nothing and doubles no
   const url = await startProgram(t, 'scripts/demo-cluster.mjs', [BUILD], { PORT: '0' })
   const { page } = await openDemo(t, browser, url)
   const named = page.locator('.status', { hasText: /node [AB]|shares/ })
-  await until(async () => (await named.count()) === 4, 'each screen to say its node')
+  // The two nodes of the demo have just started.
+  await until(async () => (await named.count()) === 4, 'each screen to say its node', 40_000)
   for (const name of ['A', 'B']) {
     await page.getByRole('button', { name: `Kill node ${name}` }).click()
     await page.getByRole('button', { name: `Node ${name} is dead` }).waitFor()
