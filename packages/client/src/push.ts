@@ -202,7 +202,7 @@ export class Push {
     const { state, unread } = this.#client
     if (this.state !== 'on' || state !== 'connected') return
     this.#badge(unread)
-    // One that is pushed while the browser lists the shown ones must stay.
+    // The user has not read a notification that is pushed while the browser lists the shown ones: it stays.
     if (unread === 0) this.#close(undefined, () => this.#client.unread === 0)
   }
 

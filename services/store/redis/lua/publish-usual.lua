@@ -48,7 +48,7 @@ return carry_out(function(@item)
     expires_at, deliver_at, actions, key = split_options(options)
     if tonumber(deliver_at) > now or (expires_at ~= '0' and tonumber(expires_at) <= now) then return nil end
     local is_stored = key ~= '' or actions ~= '.' or expires_at ~= '0'
-    -- When a user has options for the first time, all their keys begin to live longer.
+    -- The first options of a user lengthen the expiry of all the user's keys, which publish-full.lua does.
     if is_stored and meta[14] ~= '2' then return nil end
     hash, expiries = stem .. OPTIONS_KIND .. user, stem .. EXPIRIES_KIND .. user
     old = key ~= '' and call('HGET', hash, 'c' .. key)
