@@ -115,7 +115,7 @@ export type LeaseBatchResult = { status: 'batch'; batch: Batch } | { status: 'co
  * steps run side by side. A change that fails between its two parts leaves nothing that shows, and its repetition completes it. `Store.erase` ends all
  * memberships of a user.
  *
- * **A broadcast is a durable job.** `start` fixes its audience in one step: who is a member then gets it, whoever joins or leaves later. For
+ * **A broadcast is a durable job.** `start` fixes its audience in one step: who is a member then gets it. Joining or leaving later changes nothing. For
  * everyone, it is every user who has a log at the start; one who gets a log before the audience is complete may be in it, too.
  *
  * **Batches.** The audience is handed out in batches of at most `BATCH_MAX`, one at a time, each leased for `BATCH_LEASE_MS`. A batch that was not
