@@ -4,19 +4,12 @@ import t from 'tap'
 import { until } from '../fixtures/wait.ts'
 import { call, startService } from '../helper.ts'
 import { focused, openBell, publish } from './bell-page.ts'
-import { launch, startHost, untilInPage } from './browser.ts'
+import { type Box, boxes, launch, measure, startHost, untilInPage } from './browser.ts'
 
 const LANGUAGES = ['ar', 'de', 'es', 'fr', 'ja']
 const GAP = 8
 /** The scrolled element in the page. */
 const SCROLL = 'bell.shadowRoot.querySelector(".scroll")'
-
-interface Box {
-  left: number
-  right: number
-  top: number
-  bottom: number
-}
 
 t.setTimeout(120_000)
 
@@ -24,10 +17,7 @@ t.test('order, places, sizes and languages', async (t) => {
   const host = await startHost(t)
   const service = await startService(t, { CORS_ORIGIN: host.url, RATE_LIMIT_MAX: '0' })
   const browser = await launch(t)
-  const rect = (page: Page, selector: string): Promise<Box> =>
-    page.evaluate(
-      `(({ left, right, top, bottom }) => ({ left, right, top, bottom }))(bell.shadowRoot.querySelector('${selector}').getBoundingClientRect())`
-    )
+  const panelOf = async (page: Page): Promise<Box> => (await boxes(page, { panel: '.panel' })).panel
   const openPanel = async (page: Page): Promise<void> => {
     await page.evaluate('bell.open()')
     await untilInPage(page, 'bell.shadowRoot.getAnimations().length === 0')
@@ -39,8 +29,11 @@ t.test('order, places, sizes and languages', async (t) => {
     await openPanel(page)
     await until(async () => (await page.locator('.item').count()) === 30, 'the rows')
     await page.evaluate(`${SCROLL}.scrollTo(0, 300)`)
-    const at = async () => (await page.locator('.item', { hasText: 'number 20' }).boundingBox())?.y
-    await untilInPage(page, 'new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve(true))))')
+    const at = (): Promise<number> =>
+      measure(
+        page,
+        `[...bell.shadowRoot.querySelectorAll('.item')].find(({ textContent }) => textContent.includes('number 20')).getBoundingClientRect().y`
+      )
     const before = await at()
     await publish(service, 'waits', 'a', 'b')
     const newer = page.getByRole('button', { name: '2 new ↑' })
@@ -52,8 +45,8 @@ t.test('order, places, sizes and languages', async (t) => {
     t.equal(await focused(page), 'b')
     t.equal(await page.evaluate(`${SCROLL}.scrollTop`), 0)
     await newer.waitFor({ state: 'hidden' })
-    await page.evaluate(`${SCROLL}.scrollTo(0, 300)`)
-    await untilInPage(page, 'new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve(true))))')
+    t.equal(await measure(page, `(${SCROLL}.scrollTo(0, 300), ${SCROLL}.scrollTop)`), 300)
+    await measure(page, 'true')
     await publish(service, 'waits', 'c')
     await page.getByRole('button', { name: '1 new ↑' }).waitFor()
     await page.evaluate(`${SCROLL}.scrollTo(0, 0)`)
@@ -74,7 +67,7 @@ t.test('order, places, sizes and languages', async (t) => {
         await page.evaluate(`document.documentElement.dir = '${dir}'
           bell.style.cssText = 'position: fixed; top: 20px; inset-inline-start: ${side}'; bell.setAttribute('placement', '${placement}')`)
         await openPanel(page)
-        const [panel, button] = [await rect(page, '.panel'), await rect(page, '.bell')]
+        const { panel, button } = await boxes(page, { panel: '.panel', button: '.bell' })
         const name = `${dir} ${side} ${placement}`
         t.ok(panel.left >= GAP && panel.right <= 900 - GAP && panel.bottom <= 700, `${name}: ${JSON.stringify(panel)}`)
         const edge = (aligned === 'end') === (dir === 'ltr') ? 'right' : 'left'
@@ -84,11 +77,26 @@ t.test('order, places, sizes and languages', async (t) => {
     }
     await page.evaluate(`document.documentElement.dir = 'ltr'; bell.style.cssText = 'position: fixed; top: 20px; left: 400px'`)
     await openPanel(page)
-    const first = await rect(page, '.panel')
+    const first = await panelOf(page)
     await page.evaluate(`bell.style.top = '140px'`)
-    await until(async () => (await rect(page, '.panel')).top === first.top + 120, 'the panel to follow')
+    await until(async () => (await panelOf(page)).top === first.top + 120, 'the panel to follow')
     await page.evaluate(`bell.style.top = '640px'`)
-    await until(async () => (await rect(page, '.panel')).bottom === 640 - GAP, 'the panel above its button')
+    await until(async () => (await panelOf(page)).bottom === 640 - GAP, 'the panel above its button')
+  })
+
+  await t.test('the frame that shows another size of the window has the panel inside of it', async (t) => {
+    const page = await openBell(t, browser, host, service, 'resized')
+    await page.evaluate(`bell.style.cssText = 'position: fixed; top: 20px; right: 20px'; globalThis.sizes = []
+      addEventListener('resize', () => requestAnimationFrame(() => {
+        const { left, right, bottom } = bell.shadowRoot.querySelector('.panel').getBoundingClientRect()
+        sizes.push([left >= 0, right <= innerWidth, bottom <= innerHeight, innerWidth])
+      }))`)
+    await openPanel(page)
+    for (const width of [500, 900, 480, 700]) {
+      await page.setViewportSize({ width, height: width - 100 })
+      await untilInPage(page, `sizes.at(-1)?.[3] === ${width}`)
+    }
+    for (const size of await page.evaluate<unknown[][]>('sizes')) t.match(size, [true, true, true, Number])
   })
 
   await t.test('below 480 px the panel fills the screen and has a close button', async (t) => {
@@ -99,8 +107,8 @@ t.test('order, places, sizes and languages', async (t) => {
     t.equal(await close.isVisible(), false)
     for (const width of [479, 320]) {
       await page.setViewportSize({ width, height: 600 })
-      await until(async () => (await rect(page, '.panel')).right === width, 'the panel to fill the screen')
-      t.same(await rect(page, '.panel'), { left: 0, right: width, top: 0, bottom: 600 })
+      await until(async () => (await panelOf(page)).right === width, 'the panel to fill the screen')
+      t.match(await panelOf(page), { left: 0, right: width, top: 0, bottom: 600 })
       t.equal(await page.evaluate(`${SCROLL}.scrollWidth <= ${SCROLL}.clientWidth`), true)
     }
     await close.click()
@@ -175,18 +183,20 @@ t.test('order, places, sizes and languages', async (t) => {
       for (const width of [900, 320]) {
         await page.setViewportSize({ width, height: 700 })
         await until(async () => (await page.locator('h2').textContent()) === texts.title, 'the title')
-        const boxes: Box[] = await page.evaluate(`[...bell.shadowRoot.querySelectorAll('h2, .head > button')]
-          .map((element) => element.getBoundingClientRect().toJSON()).filter(({ width }) => width > 0)`)
-        boxes.sort((a, b) => a.left - b.left)
-        const overlaps = boxes.some(({ left }, index) => left < (boxes[index - 1]?.right ?? 0))
-        const isCut = await page.evaluate(
-          '(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth)(bell.shadowRoot.querySelector("h2"))'
+        const { items, panel, isCut } = await measure<{ items: Box[]; panel: Box; isCut: boolean }>(
+          page,
+          `((root, box) => ({
+            items: [...root.querySelectorAll('h2, .head > button')].map(box).filter(({ width }) => width > 0),
+            panel: box(root.querySelector('.panel')),
+            isCut: (({ scrollWidth, clientWidth }) => scrollWidth > clientWidth)(root.querySelector('h2'))
+          }))(bell.shadowRoot, (element) => element.getBoundingClientRect().toJSON())`
         )
-        t.match([boxes.length, overlaps], [width === 320 ? 4 : 3, false], `${language}, ${width} px`)
+        items.sort((a, b) => a.left - b.left)
+        const overlaps = items.some(({ left }, index) => left < (items[index - 1]?.right ?? 0))
+        t.match([items.length, overlaps], [width === 320 ? 4 : 3, false], `${language}, ${width} px`)
         if (width > 320) t.equal(isCut, false, `${language}: the whole title`)
-        const panel = await rect(page, '.panel')
         t.ok(
-          boxes.every(({ left, right }) => left >= panel.left && right <= panel.right),
+          items.every(({ left, right }) => left >= panel.left && right <= panel.right),
           `${language}, ${width} px: inside`
         )
       }

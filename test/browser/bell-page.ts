@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import type { Browser, Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { call, type TestService } from '../helper.ts'
-import { type Host, untilInPage } from './browser.ts'
+import { type Host, IS_STILL, untilInPage } from './browser.ts'
 
 const require = createRequire(import.meta.url)
 
@@ -11,11 +11,6 @@ interface Violation {
   id: string
   nodes: { html: string; any: { message: string }[] }[]
 }
-
-/** True if no animation of the document or of a shadow root in it runs, except endless ones. */
-const IS_STILL = `[document, ...[...document.querySelectorAll('*')].map(({ shadowRoot }) => shadowRoot).filter(Boolean)]
-  .flatMap((root) => root.getAnimations())
-  .every(({ effect, playState }) => playState !== 'running' || effect.getComputedTiming().endTime === Infinity)`
 
 /** Returns the faults that axe-core finds in the page and its frames, in words. Waits for the end of animations: a text that fades in has no contrast. */
 export async function violations(page: Page): Promise<string[]> {

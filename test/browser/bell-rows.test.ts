@@ -3,7 +3,7 @@ import t from 'tap'
 import { until } from '../fixtures/wait.ts'
 import { call, startService } from '../helper.ts'
 import { focused, openBell, publish } from './bell-page.ts'
-import { launch, startHost, untilInPage } from './browser.ts'
+import { boxes, launch, startHost } from './browser.ts'
 
 const LONG = Array.from({ length: 12 }, (_, n) => `This is sentence ${n} of a long body.`).join(' ')
 
@@ -28,11 +28,12 @@ t.test('rows of the bell', async (t) => {
     const page = await openBell(t, browser, host, service, 'body')
     await openPanel(page, 3)
     const long = rowsOf(page).nth(1)
-    const body = long.getByText(LONG)
     const more = long.getByRole('button', { name: 'Show more' })
     await more.waitFor()
-    await untilInPage(page, 'bell.shadowRoot.getAnimations().length === 0')
-    const height = async () => (await body.boundingBox())?.height ?? 0
+    const height = async () => {
+      const { body } = await boxes(page, { body: '.item:nth-child(2) .body' })
+      return body.bottom - body.top
+    }
     t.equal(await height(), 60, 'three lines of 20 px')
     t.equal(await rowsOf(page).getByRole('button', { name: 'Show more' }).count(), 1, 'the others fit')
     t.equal(await rowsOf(page).first().locator('.body').textContent(), '', 'a body is text')

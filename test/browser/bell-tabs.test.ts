@@ -3,7 +3,7 @@ import t from 'tap'
 import { until } from '../fixtures/wait.ts'
 import { call, startService } from '../helper.ts'
 import { focused, openBell, publish } from './bell-page.ts'
-import { launch, startHost, untilInPage } from './browser.ts'
+import { launch, measure, startHost, untilInPage } from './browser.ts'
 
 t.setTimeout(180_000)
 
@@ -242,11 +242,14 @@ t.test('tabs, menus, undo and what is seen', async (t) => {
     await page.getByRole('button', { name: 'Notifications, 30 new' }).waitFor()
     await openPanel(page)
     await until(async () => Number(await badge()) < 30 && Number(await badge()) > 0, 'some are seen')
-    const inView = await page.evaluate(`(() => {
+    const inView = await measure(
+      page,
+      `(() => {
       const { top, bottom } = bell.shadowRoot.querySelector('.scroll').getBoundingClientRect()
       const rows = [...bell.shadowRoot.querySelectorAll('.item')].map((row) => row.getBoundingClientRect())
       return rows.filter((row) => row.top >= top && (row.top + row.bottom) / 2 <= bottom).length
-    })()`)
+    })()`
+    )
     await until(
       async () => (await states('seen')).filter((state) => state === 'seen').length === inView,
       () => `${inView} are seen`

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises'
-import type { Browser, Locator, Page, WebSocketRoute } from 'playwright-core'
+import type { Browser, Page, WebSocketRoute } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { until } from '../fixtures/wait.ts'
 import { call, startService } from '../helper.ts'
 import { focused, openBell, publish, violations } from './bell-page.ts'
-import { launch, startHost, untilInPage } from './browser.ts'
+import { boxes, launch, startHost, untilInPage } from './browser.ts'
 
 const HOUR_MS = 3_600_000
 
@@ -30,12 +30,6 @@ async function openPage(t: Test, browser: Browser, url: string, options: { color
   await page.goto(url)
   await untilInPage(page, 'document.querySelector("belfry-bell").client?.state === "connected"')
   return page
-}
-
-async function box(locator: Locator): Promise<{ x: number; y: number; width: number; height: number }> {
-  const found = await locator.boundingBox()
-  if (found === null) throw new Error('the element has no box')
-  return found
 }
 
 const panelColor = (page: Page): Promise<string> =>
@@ -191,16 +185,14 @@ t.test('the bell in all kinds of pages', async (t) => {
       for (const dir of ['ltr', 'rtl']) {
         const page = await openPage(t, browser, addPage(`badge-${dir}`, 'badge', { html: `dir="${dir}"` }))
         await page.getByText(text, { exact: true }).waitFor()
-        const [button, icon, badge] = await Promise.all(
-          ['.bell', '.bell svg', '.badge'].map((selector) => box(page.locator(selector).first()))
-        )
-        if (!button || !icon || !badge) throw new Error('no boxes')
-        const overlap = (a: number, aSize: number, b: number, bSize: number): number =>
-          Math.max(0, Math.min(a + aSize, b + bSize) - Math.max(a, b))
-        const covered = overlap(icon.x, icon.width, badge.x, badge.width) * overlap(icon.y, icon.height, badge.y, badge.height)
-        t.ok(covered <= 0.1 * icon.width * icon.height, `${unread} ${dir}: ${covered} px² of the icon are covered`)
-        t.ok(badge.x >= button.x && badge.x + badge.width <= button.x + button.width + 0.5, `${unread} ${dir}: inside of the button`)
-        t.ok(badge.y >= button.y, `${unread} ${dir}: not above the button`)
+        const { button, icon, badge } = await boxes(page, { button: '.bell', icon: '.bell svg', badge: '.badge' })
+        const covered =
+          Math.max(0, Math.min(icon.right, badge.right) - Math.max(icon.left, badge.left)) *
+          Math.max(0, Math.min(icon.bottom, badge.bottom) - Math.max(icon.top, badge.top))
+        const size = (icon.right - icon.left) * (icon.bottom - icon.top)
+        t.ok(covered <= 0.1 * size, `${unread} ${dir}: ${covered} px² of the icon are covered`)
+        t.ok(badge.left >= button.left && badge.right <= button.right + 0.5, `${unread} ${dir}: inside of the button`)
+        t.ok(badge.top >= button.top, `${unread} ${dir}: not above the button`)
         await page.close()
       }
     }
@@ -223,8 +215,8 @@ t.test('the bell in all kinds of pages', async (t) => {
     await until(async () => (await rows.first().locator('.title').textContent()) === 'newest', 'the newest row')
     t.equal(await page.evaluate('bell.shadowRoot.querySelector(".scroll").scrollTop'), 0)
     t.equal(await focused(page), 'newest')
-    const [row, scroll] = [await box(rows.first()), await box(page.locator('.scroll'))]
-    t.ok(row.y >= scroll.y, 'the newest row is in view')
+    const { row, scroll } = await boxes(page, { row: '.item', scroll: '.scroll' })
+    t.ok(row.top >= scroll.top, 'the newest row is in view')
   })
 
   await t.test('an archiving can be undone, by pointer and by keyboard', async (t) => {

@@ -90,6 +90,48 @@ export async function untilInPage(page: Page | Frame, expression: string): Promi
   await page.waitForFunction(expression, undefined, { polling: 20, timeout: DEADLINE_MS })
 }
 
+/** True if no animation of the document or of a shadow root in it runs, except endless ones. */
+export const IS_STILL = `[document, ...[...document.querySelectorAll('*')].map(({ shadowRoot }) => shadowRoot).filter(Boolean)]
+  .flatMap((root) => root.getAnimations())
+  .every(({ effect, playState }) => playState !== 'running' || effect.getComputedTiming().endTime === Infinity)`
+
+/**
+ * Evaluates an expression in one task, when no animation runs and two more frames were painted: the page has then placed everything after the last
+ * change, such as another size of the window. Measures that are compared must come from one call: the page can move between two.
+ */
+export function measure<T>(page: Page, expression: string): Promise<T> {
+  const frame = 'await new Promise(requestAnimationFrame)'
+  return page.evaluate<T>(`(async () => {
+    do { ${frame}; ${frame} } while (!${IS_STILL})
+    return ${expression}
+  })()`)
+}
+
+export interface Box {
+  left: number
+  right: number
+  top: number
+  bottom: number
+}
+
+/** Measures the first element of each selector, in the bell's shadow tree unless another root is given. */
+export function boxes<K extends string>(
+  page: Page,
+  selectors: Record<K, string>,
+  root = 'document.querySelector("belfry-bell").shadowRoot'
+): Promise<Record<K, Box>> {
+  return measure(
+    page,
+    `Object.fromEntries(Object.entries(${JSON.stringify(selectors)})
+      .map(([name, selector]) => [name, ${root}.querySelector(selector).getBoundingClientRect().toJSON()]))`
+  )
+}
+
+/** Returns the number of pixels by which the page is wider than its window. */
+export function overflow(page: Page): Promise<number> {
+  return measure(page, 'document.documentElement.scrollWidth - document.documentElement.clientWidth')
+}
+
 /** Returns the number of an option such as `--name=5` of the command line. */
 export function argument(name: string, defaultValue: number): number {
   const given = process.argv.find((entry) => entry.startsWith(`--${name}=`))

@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { until } from '../fixtures/wait.ts'
 import { call, startService, temporaryFolder, userToken } from '../helper.ts'
 import { publish, violations } from './bell-page.ts'
-import { launch, untilInPage } from './browser.ts'
+import { launch, measure, overflow, untilInPage } from './browser.ts'
 
 const BUILD = fileURLToPath(new URL('../../', import.meta.url))
 
@@ -59,10 +59,7 @@ async function number(page: Page, claim: string, pattern: RegExp): Promise<RegEx
 }
 
 const isInView = (page: Page, selector: string): Promise<boolean> =>
-  page.evaluate(`(() => {
-    const { top, bottom } = document.querySelector('${selector}').getBoundingClientRect()
-    return top >= 0 && bottom <= innerHeight
-  })()`)
+  measure(page, `(({ top, bottom }) => top >= 0 && bottom <= innerHeight)(document.querySelector('${selector}').getBoundingClientRect())`)
 
 const screenOf = (page: Page, name: string) => page.frameLocator(`iframe[title="${name}"]`)
 
@@ -227,7 +224,7 @@ t.test('the demo proves each claim by a number', async (t) => {
     await page.emulateMedia({ forcedColors: 'none' })
     for (const width of [320, 390, 768, 1440, 2560]) {
       await page.setViewportSize({ width, height: 900 })
-      t.equal(await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth'), 0, `${width} px`)
+      t.equal(await overflow(page), 0, `${width} px`)
     }
   })
   t.same(failures, [], 'no error in the page, the cuts included')

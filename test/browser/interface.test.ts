@@ -3,7 +3,7 @@ import { TcpProxy } from '../fixtures/tcp-proxy.ts'
 import { until } from '../fixtures/wait.ts'
 import { call, startService } from '../helper.ts'
 import { focused, openBell, publish, violations } from './bell-page.ts'
-import { bundleReactApp, launch, startHost, untilInPage } from './browser.ts'
+import { boxes, bundleReactApp, launch, startHost, untilInPage } from './browser.ts'
 
 const PAGE = 50
 
@@ -166,8 +166,8 @@ t.test('the bell and the hooks', async (t) => {
     await page.getByText('All caught up').waitFor()
     t.equal(await page.evaluate('getComputedStyle(bell.shadowRoot.querySelector(".panel")).direction'), 'rtl')
     t.same(await violations(page), [])
-    const box = await page.getByRole('dialog').boundingBox()
-    t.ok(box !== null && box.x >= 0 && box.x + box.width <= 900, 'inside of the window')
+    const { panel } = await boxes(page, { panel: '.panel' })
+    t.ok(panel.left >= 0 && panel.right <= 900, 'inside of the window')
     await page.mouse.click(450, 680)
     await page.getByRole('dialog').waitFor({ state: 'hidden' })
 

@@ -1,10 +1,9 @@
 import { readdirSync } from 'node:fs'
-import type { Page } from 'playwright-core'
 import t from 'tap'
 import { ServerProcess } from '../fixtures/node-process.ts'
 import { call, startService, temporaryFolder } from '../helper.ts'
 import { violations } from './bell-page.ts'
-import { launch, untilInPage } from './browser.ts'
+import { launch, overflow, untilInPage } from './browser.ts'
 
 t.setTimeout(300_000)
 
@@ -13,10 +12,6 @@ const MODES = [
   { colorScheme: 'dark', forcedColors: 'none' },
   { colorScheme: 'light', forcedColors: 'active' }
 ] as const
-
-/** Returns the number of pixels by which the page is wider than its window. */
-const overflow = (page: Page): Promise<number> =>
-  page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth')
 
 const SWAGGER_READY = 'document.querySelectorAll(".opblock").length > 10'
 
