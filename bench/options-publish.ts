@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { OutcomeRecorder } from '../services/delivery/outcome-recorder.ts'
 import { Publisher } from '../services/delivery/publisher.ts'
 import { UserClock } from '../services/delivery/user-clock.ts'
 import { newId } from '../services/ids.ts'
@@ -166,7 +167,7 @@ async function measureCosts(bed: Bed, count: number, rounds: number): Promise<Op
 async function measureExpiries(store: Store, count: number): Promise<OptionsResult['expiries']> {
   const counters = new Counters()
   const clock = new UserClock(store, counters)
-  const publisher = new Publisher(store, clock, counters)
+  const publisher = new Publisher({ store, outcomes: new OutcomeRecorder(clock, counters) })
   const firstAt = Date.now() + 2000 + (LEAD_MS_PER_THOUSAND * count) / 1000
   const users = Math.ceil(count / EXPIRIES_PER_USER)
   const dueById = new Map<string, number>()

@@ -1,4 +1,5 @@
-import type { PublishAnswer, RecipientResult } from '../services/delivery/publisher.ts'
+import type { PublishAnswer } from '../services/delivery/publisher.ts'
+import type { RecipientResult } from '../services/delivery/recipient-result.ts'
 import { type PublishCommand, UsageError } from './arguments.ts'
 import { callService } from './call-service.ts'
 import { CommandError } from './credentials.ts'

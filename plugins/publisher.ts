@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin'
+import { OutcomeRecorder } from '../services/delivery/outcome-recorder.ts'
 import { Publisher } from '../services/delivery/publisher.ts'
 import { pushRuleOf } from '../services/reach/settings.ts'
 
@@ -11,7 +12,12 @@ declare module 'fastify' {
 /** Publishes notifications for the REST routes. */
 export default fp(
   async (app) => {
-    app.decorate('publisher', new Publisher(app.store, app.userClock, app.counters, pushRuleOf(app.config)))
+    const publisher = new Publisher({
+      store: app.store,
+      outcomes: new OutcomeRecorder(app.userClock, app.counters),
+      pushRule: pushRuleOf(app.config)
+    })
+    app.decorate('publisher', publisher)
   },
   { name: 'publisher', fastify: '5.x', dependencies: ['store', 'user-clock', 'metrics'] }
 )

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyError, FastifyRequest } from 'fastify'
-import type { BatchItem, PublishRequest } from '../services/delivery/publisher.ts'
+import type { PublishRequest } from '../services/delivery/publish-request.ts'
+import type { BatchItem } from '../services/delivery/publisher.ts'
 import { type JsonProblem, refusalOf } from '../services/node/exact-json.ts'
 import { bodyErrors, described, problems, serviceErrors, serviceSecurity } from './schemas/common.ts'
 import {

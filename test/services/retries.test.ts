@@ -1,6 +1,7 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { CursorWriter } from '../../services/connection/cursor-writer.ts'
+import { OutcomeRecorder } from '../../services/delivery/outcome-recorder.ts'
 import { Publisher } from '../../services/delivery/publisher.ts'
 import { UserClock } from '../../services/delivery/user-clock.ts'
 import { errors } from '../../services/errors.ts'
@@ -82,7 +83,7 @@ t.test('the node that accepted a notification advances the user when it expires,
   } as unknown as Store
   const counters = new Counters()
   const userClock = new UserClock(store, counters)
-  const publisher = new Publisher(store, userClock, counters)
+  const publisher = new Publisher({ store, outcomes: new OutcomeRecorder(userClock, counters) })
   await publisher.publish({ to: 'alice', type: 'a', title: 't', ttl: 2 }, 'publisher', undefined)
   await publisher.publish({ to: 'bob', type: 'a', title: 't' }, 'publisher', undefined)
   for (let passed = 0; passed < 5000; passed++) {
