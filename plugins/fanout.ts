@@ -10,7 +10,7 @@ declare module 'fastify' {
 /** Passes the events of the store to the connections of this node. It is attached before any route exists, so no connection misses an event. */
 export default fp(
   async (app) => {
-    const fanout = new Fanout(app.connections, app.counters)
+    const fanout = new Fanout(app.connections, app.counters, app.store)
     app.storeListeners.attach(fanout)
     app.decorate('fanout', fanout)
   },

@@ -24,6 +24,8 @@ const MAX_BUFFERED = 65_536
 const MAX_BAD_ACKS = 3
 /** Consecutive reads that end in a gap, or return no row although the log has more. Above this number the connection closes. */
 const MAX_FRUITLESS_READS = 5
+/** Duration of a read above which its rows may have expired on their way, milliseconds. */
+const SLOW_READ_MS = 1000
 /** The reason sent to a connection that a newer connection of the same device displaces. */
 const DISPLACED = 'connection limit: a newer connection of the device took this place'
 
@@ -291,7 +293,7 @@ export class Connection implements LocalConnection, TransportOwner {
     for (const connectionId of result.displaced) this.local.find(connectionId)?.displace()
     if (!this.#greeted) this.#greet(result.backlog)
     if (!this.#attachAgain) this.#stage = 'behind'
-    this.#takeBacklog(result.backlog)
+    this.#takeBacklog(result.backlog, askedAt)
   }
 
   /**
@@ -313,6 +315,7 @@ export class Connection implements LocalConnection, TransportOwner {
 
   async #read(): Promise<void> {
     const command = { user: this.local.user, position: this.#sent, seen: this.local.lastSeen(), ...this.#bounds() }
+    const askedAt = performance.now()
     this.#context.counters.reads += 1
     const backlog = await this.#context.store.read(command)
     const isFruitless = backlog.gap !== undefined || (backlog.rows.length === 0 && backlog.top > backlog.start.offset)
@@ -320,7 +323,7 @@ export class Connection implements LocalConnection, TransportOwner {
     if (this.#fruitlessReads > MAX_FRUITLESS_READS) {
       throw new Error(`${MAX_FRUITLESS_READS} reads of the log after ${formatEventId(command.position)} made no progress`)
     }
-    this.#takeBacklog(backlog)
+    this.#takeBacklog(backlog, askedAt)
   }
 
   #greet(backlog: Backlog): void {
@@ -335,7 +338,8 @@ export class Connection implements LocalConnection, TransportOwner {
     this.#transport.listen()
   }
 
-  #takeBacklog(backlog: Backlog): void {
+  /** @param askedAt when the read began, on the monotonic clock */
+  #takeBacklog(backlog: Backlog, askedAt: number): void {
     this.#isBusy = false
     if (this.#stage === 'closed') return
     this.local.observe(backlog.epoch, backlog.top)
@@ -347,14 +351,13 @@ export class Connection implements LocalConnection, TransportOwner {
       this.#window.restart(backlog.start, this.#sent)
     }
     this.#sent = backlog.start
-    this.#replay(backlog)
+    const isSlow = performance.now() - askedAt > SLOW_READ_MS
+    this.#replay(backlog, new Replay(backlog, isSlow ? this.#context.store.now() : undefined))
     this.#step()
   }
 
   /** Sends the rows that were read. If the socket is full before the last row, the connection reads the remaining rows again later. */
-  #replay(backlog: Backlog): void {
-    const { epoch, start, rows } = backlog
-    const replay = new Replay(backlog)
+  #replay({ epoch, start, rows }: Backlog, replay: Replay): void {
     let { offset } = start
     let lost = 0
     for (const [index, row] of rows.entries()) {

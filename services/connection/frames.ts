@@ -10,6 +10,7 @@ import {
 import {
   answeredIn,
   digestIn,
+  hasExpired,
   type RowKind,
   retractedOffset,
   retractionIn,
@@ -106,12 +107,15 @@ export function rowFrame(position: Position, row: Buffer): Frame | undefined {
  */
 export class Replay {
   readonly #backlog: Backlog
+  readonly #now: number | undefined
   /** Ids of the notifications among the first `#scanned` rows, emptied ones too. Collected when a change needs them. */
   readonly #ids = new Set<string>()
   #scanned = 0
 
-  constructor(backlog: Backlog) {
+  /** @param now the store's clock, if the read took so long that notifications may have expired since, Unix milliseconds; else undefined */
+  constructor(backlog: Backlog, now?: number) {
     this.#backlog = backlog
+    this.#now = now
   }
 
   /** Returns the frame of a row, by its index among the rows read, or undefined if the row changes nothing any more. */
@@ -123,6 +127,7 @@ export class Replay {
     if (kind === 'n') {
       const state = states.size === 0 ? undefined : states.get(rowId(row))
       const answer = answers.size === 0 ? undefined : answers.get(rowId(row))
+      if (this.#now !== undefined && answer === undefined && hasExpired(row, this.#now)) return undefined
       const answered = answer === undefined ? '' : `"answer":${JSON.stringify(answer)},`
       return notificationFrame(eventId, `"replay":true,${state === undefined ? '' : `"state":"${state}",`}${answered}`, row)
     }

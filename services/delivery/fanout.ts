@@ -1,7 +1,7 @@
 import type { Registry } from '../connection/registry.ts'
 import type { Counters } from '../node/counters.ts'
-import { rowId8 } from '../store/row.ts'
-import type { Kick, StoreEvents, StoreStatus, Wake } from '../store/store.ts'
+import { hasExpired, rowId8 } from '../store/row.ts'
+import type { Kick, Store, StoreEvents, StoreStatus, Wake } from '../store/store.ts'
 
 /**
  * Passes the events of the store to the connections of this node. A wake-up is only a hint: a connection that cannot use it reads the log.
@@ -9,15 +9,21 @@ import type { Kick, StoreEvents, StoreStatus, Wake } from '../store/store.ts'
 export class Fanout implements StoreEvents {
   readonly #registry: Registry
   readonly #counters: Counters
+  readonly #store: Pick<Store, 'now'>
 
-  constructor(registry: Registry, counters: Counters) {
+  constructor(registry: Registry, counters: Counters, store: Pick<Store, 'now'>) {
     this.#registry = registry
     this.#counters = counters
+    this.#store = store
   }
 
+  /** Passes a row on. A wake-up that was delayed past the expiry of its notification is passed on without the row: the log has the present state. */
   wake({ user, epoch, offset, row }: Wake): void {
     this.#counters.wakeUps += 1
-    this.#registry.find(user)?.wake({ epoch, offset, id8: row === undefined ? '' : rowId8(row) }, row)
+    const local = this.#registry.find(user)
+    if (local === undefined) return
+    const isUsable = row !== undefined && !hasExpired(row, this.#store.now())
+    local.wake({ epoch, offset, id8: row === undefined ? '' : rowId8(row) }, isUsable ? row : undefined)
   }
 
   kick({ user, connectionId, reason, revoked, displaced }: Kick): void {

@@ -28,6 +28,9 @@ export const COUNT_ID = '='.repeat(ID_LENGTH)
 /** The tag of a parked notification, which is in no log yet. */
 export const NO_TAG = '-'.repeat(8)
 
+/** Age from which on a row is checked for its expiry before it is sent, milliseconds. Expiry is exact to two seconds. */
+const CHECKED_AGE_MS = 1000
+
 const TIME_DIGITS = 13
 const TIME_END = 1 + TIME_DIGITS
 const ID_END = TIME_END + ID_LENGTH
@@ -154,6 +157,18 @@ export function withIds(row: Buffer, ids: string[]): Buffer {
 /** Returns the content of an `n` row. */
 export function notificationIn(row: Buffer): Notification {
   return JSON.parse(`{"id":"${rowId(row)}",${rowTail(row)}`) as Notification
+}
+
+/**
+ * Returns whether the notification of an `n` row has expired, although the row is on its way to devices. Rows younger than `CHECKED_AGE_MS` are not
+ * parsed: most are sent within milliseconds.
+ *
+ * @param now the store's clock, Unix milliseconds
+ */
+export function hasExpired(row: Buffer, now: number): boolean {
+  if (now - rowTime(row) < CHECKED_AGE_MS || rowKind(row) !== 'n') return false
+  const { expiresAt } = notificationIn(row)
+  return expiresAt !== undefined && expiresAt <= now
 }
 
 /** Returns the content of an `s` row. */

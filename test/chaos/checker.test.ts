@@ -572,6 +572,23 @@ t.test('expiry: a row and each device have two seconds, and the time of a fault'
     parts.phone.events.push({ ...(retract as DeviceEvent), at: START + 3700 })
   }
   t.same(broken(shownLate(true)), ['expired'], 'a device that connected later is shown an expired notification')
+  const stalled =
+    (soughtAt: number, slowAt: number, briskAt: number, change: (parts: Parts) => void = () => undefined) =>
+    (parts: Parts) => {
+      shownLate(true)(parts)
+      const { events } = parts.phone
+      const at = events.findIndex(({ type }) => type === 'connected')
+      const sought = { type: 'connecting' as const, at: START + soughtAt, node: 0 }
+      const slow = { type: 'slow' as const, at: START + slowAt }
+      events.splice(at, 0, ...(slowAt < soughtAt ? [slow, sought] : [sought, slow]), { type: 'brisk', at: START + briskAt })
+      change(parts)
+    }
+  t.same(broken(stalled(1250, 1200, 3499)), [], 'the replay waited in a socket that the device did not read')
+  t.same(broken(stalled(1250, 1260, 3499)), [], 'also one that stalled after it connected')
+  t.same(broken(stalled(3350, 1200, 3499)), ['expired'], 'the node read the log after the expiry')
+  t.same(broken(stalled(1250, 1200, 1240)), ['expired'], 'the device was slow before')
+  const dropsExpired = ({ phone }: Parts): void => void Object.assign(phone, { dropsExpired: true })
+  t.same(broken(stalled(1250, 1200, 3499, dropsExpired)), ['expired'], 'the SDK has a clock of its own')
 })
 
 t.test('a notification that expired on a device and was answered in time is shown there once more', async (t) => {

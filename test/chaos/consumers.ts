@@ -187,7 +187,8 @@ export class Device {
 
   journal(): DeviceJournal {
     const { user, device, events, belfry } = this
-    return { user, device, events, unread: belfry.unread, unseen: belfry.unseen, lastEventId: belfry.lastEventId }
+    const { unread, unseen, lastEventId } = belfry
+    return { user, device, ...(device !== PLAIN && { dropsExpired: true as const }), events, unread, unseen, lastEventId }
   }
 
   #mark(id: string): void {

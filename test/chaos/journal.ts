@@ -134,6 +134,8 @@ export type DeviceEvent =
 export interface DeviceJournal {
   user: string
   device: string
+  /** The client drops by its own clock what expired on its way, so that no fault of the network excuses it. */
+  dropsExpired?: true
   events: DeviceEvent[]
   /** At the end of the run. `unseen` is undefined if the client does not count them. */
   unread: number

@@ -33,7 +33,7 @@ export const deliveryMutations: Mutation[] = [
   },
   {
     name: 'a replay is sent newest first',
-    edits: [{ file: CONNECTION, find: 'const replay = new Replay(backlog)', put: 'const replay = new Replay(backlog); rows.reverse()' }],
+    edits: [{ file: CONNECTION, find: 'let { offset } = start', put: 'let { offset } = start; rows.reverse()' }],
     store: 'redis',
     faults: ['clientRestart', 'frozenReader'],
     intensity: 4,

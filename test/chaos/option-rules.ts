@@ -169,7 +169,10 @@ function checkShown({ log, known, recalled }: OptionView, device: DeviceJournal,
   const isWhole = log.floor === 0 && !device.events.some(({ type }) => type === 'gap')
   const shown = new Map<string, Shown>()
   const left = new Map<string, number>()
+  /** Start of the attempt to connect, and the earliest time at which the node may have read the replay. */
+  let soughtAt = 0
   let openedAt = 0
+  let slowUntil = Number.NEGATIVE_INFINITY
   const leave = (id: string, at: number): void => {
     if (shown.delete(id)) left.set(id, at)
   }
@@ -179,7 +182,11 @@ function checkShown({ log, known, recalled }: OptionView, device: DeviceJournal,
   }
   const dueById = dueTimes(journal, device.user)
   for (const event of device.events) {
-    if (event.type === 'connected') openedAt = event.at
+    if (event.type === 'connecting') soughtAt = event.at
+    if (event.type === 'slow') slowUntil = Number.POSITIVE_INFINITY
+    if (event.type === 'brisk') slowUntil = event.at
+    // If the device read nothing, `hello` and the replay waited in its socket.
+    if (event.type === 'connected') openedAt = slowUntil < soughtAt ? event.at : soughtAt
     if (event.type === 'retract') {
       leave(event.id, event.at)
       leaveOf(event.collapseKey, event.at)
@@ -188,9 +195,11 @@ function checkShown({ log, known, recalled }: OptionView, device: DeviceJournal,
     const { id, at, replay, collapseKey, expiresAt, replaces } = event
     if (at < (dueById.get(id) ?? 0)) breach('scheduled', `${name}: ${id} was shown ${(dueById.get(id) ?? 0) - at} ms early`)
     if (expiresAt !== undefined && known.expiryOf(id) > 0) {
-      const readAt = replay ? openedAt : (since(expiresAt, at) ?? 0)
-      if (readAt > 0 && (replay ? openedAt : at) > deadlineOf(expiresAt, windows, stallMs))
-        breach('expired', `${name}: ${id} was shown ${at - expiresAt} ms after it expired`)
+      const isExcused = !replay && since(expiresAt, at) === undefined
+      const isLate = device.dropsExpired
+        ? at > expiresAt + PROMPT_MS + stallMs
+        : !isExcused && (replay ? openedAt : at) > deadlineOf(expiresAt, windows, stallMs)
+      if (isLate) breach('expired', `${name}: ${id} was shown ${at - expiresAt} ms after it expired`)
     }
     if (replaces !== undefined) leave(replaces, at)
     // A replay may skip the notification that replaced the one shown. A live row names it.

@@ -193,6 +193,41 @@ t.test('the clock is that of the service, and a machine that slept drops at once
   )
 })
 
+t.test('a hello that a stalled network delivers late does not turn the clock back', async (t) => {
+  const { server, client, clock, heard } = await rig(t)
+  server.greet = () => {}
+  server.last.terminate()
+  await until(async () => {
+    clock.advance(100)
+    return server.connections.length === 2
+  }, 'the next connection')
+  const madeAt = clock.now
+  clock.advance(6000)
+  const row = (n: number, expiresAt: number) =>
+    server.log.push({ type: 'notification', eventId: server.eventId(n), replay: true, notification: { ...notificationOf(n), expiresAt } })
+  row(1, madeAt + 5000)
+  row(2, madeAt + 7000)
+  const to = server.eventId(2)
+  server.last.hello({ serverTime: madeAt, unread: 2, resume: { status: 'resumed', from: '', to, pending: 2, parked: 0 } })
+  server.last.send(...server.log)
+  await until(() => client.lastEventId === to, 'the replay')
+  t.same(titles({ heard } as Rig), ['number 2'])
+  clock.advance(1000)
+  t.match(heard('retract'), [{ id: notificationOf(2).id, reason: 'expired' }], 'the other one leaves in time')
+
+  // A clock that is an hour ahead is corrected to the latest time that the frame allows.
+  clock.step(3_600_000)
+  server.last.terminate()
+  await until(async () => {
+    clock.advance(100)
+    return server.connections.length === 3
+  }, 'another connection')
+  const later = madeAt + 60_000
+  server.last.hello({ serverTime: later, unread: 0, resume: { status: 'resumed', from: to, to, pending: 0, parked: 0 } })
+  publish(server, { expiresAt: later + 5000 })
+  await until(() => heard('notification').length === 2, 'one that is not expired by the clock of the service')
+})
+
 t.test('a notification that expired on its way is not shown, and not counted', async (t) => {
   const { server, client, heard } = await rig(t)
   const late = publish(server, { expiresAt: NOW - 1 })

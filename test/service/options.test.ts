@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { Wake } from '../../services/store/store.ts'
 import { ServerProcess } from '../fixtures/node-process.ts'
 import { isProblem } from '../fixtures/problem.ts'
 import { RedisServer } from '../fixtures/redis.ts'
@@ -240,4 +241,42 @@ t.test('options that are not valid are 400 with a sentence, in single publishes 
   const { items } = (await call(service, 'GET', '/v1/users/alice/notifications')).body
   t.match(items, [{ collapseKey: 'ключ 1', urgency: 'low', actions: good.actions, expiresAt: Number }])
   t.equal(items.length, 1)
+})
+
+t.test('a row that was on its way past its expiry is not sent: after a delayed wake-up, and after a slow read', async (t) => {
+  const service = await startService(t, NO_LIMIT)
+  const { fanout, store } = service.app
+  const alice = await ready(t, service, 'alice', { deviceId: 'd' })
+  const wake = fanout.wake.bind(fanout)
+  const held: Wake[] = []
+  fanout.wake = (given) => void (given.user === 'alice' ? held.push(given) : wake(given))
+  await publish(service, { to: 'alice', title: 'expiring', ttl: 1 })
+  await publish(service, { to: 'alice', title: 'young', ttl: 60 })
+
+  const expiring = await publish(service, { to: 'bob', title: 'expiring', ttl: 1 })
+  const answered = await publish(service, { to: 'bob', title: 'answered', ttl: 1, actions: [{ action: 'yes', title: 'Yes' }] })
+  await call(service, 'POST', `/v1/me/notifications/${answered.body.id}/actions/yes`, {}, { token: userToken('bob') })
+  const attach = store.attach.bind(store)
+  store.attach = async (command) => {
+    const result = await attach(command)
+    const slowUntil = Date.now() + 1200
+    await until(() => Date.now() > slowUntil && held.length === 3, 'the retractions')
+    return result
+  }
+  const bob = await ready(t, service, 'bob', { deviceId: 'd', lastEventId: 'earliest' })
+  t.same(
+    bob.all('notification').map(({ notification }) => notification.title),
+    ['answered']
+  )
+  const seen = () => bob.frames.filter((frame) => 'id' in frame && frame.type === 'retract')
+  await until(() => seen().length === 1, 'the retraction of a row that the client never saw')
+  t.match(seen(), [{ id: expiring.body.id, reason: 'expired', unread: 0 }])
+
+  fanout.wake = wake
+  for (const each of held) wake(each)
+  t.match(await alice.next('retract'), { reason: 'expired', unread: 1 })
+  t.match(
+    alice.all('notification').map(({ notification, replay }) => [notification.title, replay]),
+    [['young', true]]
+  )
 })

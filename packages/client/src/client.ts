@@ -81,10 +81,10 @@ export class Client {
       guard: (run) => this.#guard(run),
       lastEventId: () => this.#delivery.resumeAt(),
       ping: () => this.#sendStatus(),
-      hello: (frame, transport) => {
+      hello: (frame, transport, maxAgeMs) => {
         // If the token cannot be read here, the service names the user.
         if (!this.#tokens.user && this.#identify(frame.user)) return
-        this.#delivery.hello(frame)
+        this.#delivery.hello(frame, maxAgeMs)
         if (transport !== this.#transport) this.events.emit('transport', { transport })
         this.#transport = transport
         this.#setState('connected')

@@ -56,8 +56,12 @@ interface ConnectionHost {
   /** Calls `run`: at once, or after the browser confirmed that this tab still leads. */
   guard(run: () => void): void
   lastEventId(): string
-  /** Called for each `hello`. A transport that changes from an event stream to a WebSocket has two. */
-  hello(frame: HelloFrame, transport: TransportName): void
+  /**
+   * Called for each `hello`. A transport that changes from an event stream to a WebSocket has two.
+   *
+   * @param maxAgeMs the service made the frame at most this long ago: the time since the connection was requested
+   */
+  hello(frame: HelloFrame, transport: TransportName, maxAgeMs: number): void
   /** The service sent a heartbeat. */
   ping(): void
   frame(frame: DataFrame): void
@@ -194,8 +198,9 @@ export class Connection {
   }
 
   #receive(frame: ServerFrame): void {
+    const { elapsedMs } = this.#sinceFrame
     this.#sinceFrame.restart()
-    if (frame.type === 'hello') this.#hello(frame)
+    if (frame.type === 'hello') this.#hello(frame, elapsedMs)
     else if (frame.type === 'ping') {
       this.send({ type: 'pong', time: frame.time })
       this.#host.ping()
@@ -203,7 +208,7 @@ export class Connection {
     else this.#host.frame(frame)
   }
 
-  #hello(frame: HelloFrame): void {
+  #hello(frame: HelloFrame, maxAgeMs: number): void {
     const { name } = this.#transport as Transport
     this.#clearTimers()
     this.#isOpen = true
@@ -217,7 +222,7 @@ export class Connection {
       this.#failedWebSockets &&= 1
     }, STABLE_MS)
     this.#refreshIn(frame.tokenExpiresAt, frame.serverTime)
-    this.#host.hello(frame, name)
+    this.#host.hello(frame, name, maxAgeMs)
   }
 
   /** Ends a silent connection. The timer is set for the earliest end, not at each frame. A step of the wall clock is not silence. */

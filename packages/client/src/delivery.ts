@@ -112,7 +112,7 @@ export class Delivery {
     this.toasts.clear()
   }
 
-  hello(frame: HelloFrame): void {
+  hello(frame: HelloFrame, maxAgeMs: number): void {
     const { resume, limits, serverTime } = frame
     this.acks.limit(limits.maxUnacked)
     // After a gap the position of a pending acknowledgement is no longer valid.
@@ -123,7 +123,7 @@ export class Delivery {
     this.#received ??= this.last
     this.isBehind = false
     // The count of `hello` is without what has expired by now.
-    this.expiries.sync(serverTime)
+    this.expiries.sync(serverTime, maxAgeMs)
     this.count(frame)
   }
 

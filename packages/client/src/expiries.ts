@@ -10,7 +10,7 @@ export interface Tracked extends Notification {
 }
 
 /**
- * The notifications that expire or that a newer one may replace, and the service's clock: that of the last `hello`, continued by this
+ * The notifications that expire or that a newer one may replace, and the service's clock: corrected by each `hello`, continued by this
  * machine's. One timer runs, for the nearest expiry.
  */
 export class Expiries {
@@ -35,8 +35,15 @@ export class Expiries {
     return this.#syncedMs + this.#sinceSync.elapsedMs
   }
 
-  sync(serverTime: number): void {
-    this.#syncedMs = serverTime
+  /**
+   * Corrects the clock as little as the message allows. A network that stalls delivers `hello` late: then the time in it has passed, and a clock
+   * set to that time would show notifications that have expired.
+   *
+   * @param serverTime the service's clock when it made the message, Unix milliseconds
+   * @param maxAgeMs the longest time since then
+   */
+  sync(serverTime: number, maxAgeMs = 0): void {
+    this.#syncedMs = Math.min(Math.max(this.now, serverTime), serverTime + maxAgeMs)
     this.#sinceSync.restart()
     this.check()
   }
