@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 
 const tools = [
   { command: 'redis-server', why: 'the Redis store is tested against real servers' },
+  { command: 'nats-server', why: 'the other bus of the Redis store is tested against real servers' },
   { command: 'openssl', why: 'the tests make their certificates with it' },
   { command: 'chromium', why: 'the pages are tested in a real browser' },
   { command: 'haproxy', why: 'rolling restarts are tested behind it, with the configurations of deploy/' },

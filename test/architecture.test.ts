@@ -110,11 +110,11 @@ t.test('imports point down: server, app, plugins and routes, services, store', a
     [],
     'services know nothing above them'
   )
-  const below = ['services/store', 'services/protocol', 'services/errors.ts', 'services/ids.ts', 'services/users.ts']
+  const below = ['services/store', 'services/bus', 'services/protocol', 'services/errors.ts', 'services/ids.ts', 'services/users.ts']
   t.same(
     breaking(({ from, to }) => inside(from, 'services/store') && isFile(to) && !inside(to, ...below)),
     [],
-    'the store knows no other service'
+    'the store knows the bus, and no other service'
   )
   const drivers = ['services/store/redis', 'services/store/embedded']
   t.same(
@@ -137,7 +137,17 @@ t.test('packages are imported only where the design names them', async (t) => {
     'services never import Fastify'
   )
   t.same(only('@fastify/error', 'services/errors.ts'), [])
-  t.same(only('ioredis', 'services/store/redis'), [])
+  t.same(only('ioredis', 'services/store/redis', 'services/bus/redis-bus.ts'), [])
+  t.same(only('@nats-io/transport-node', 'services/bus/nats-link.ts', 'services/bus/nats-access.ts'), [])
+  t.same(
+    breaking(({ from, to }) => inside(from, 'services/bus') && !inside(to, 'services/bus') && !to.startsWith('node:')),
+    [
+      'services/bus/nats-access.ts -> @nats-io/transport-node',
+      'services/bus/nats-link.ts -> @nats-io/transport-node',
+      'services/bus/redis-bus.ts -> ioredis'
+    ],
+    'the bus knows no other service'
+  )
   t.same(only('classic-level', 'services/store/embedded'), [])
   t.same(only('undici', 'services/reach/http-sender.ts'), [], 'one place sends calls')
   t.same(only('web-push', 'services/reach/push-request.ts'), [])
@@ -161,7 +171,8 @@ const SHELVES_BELOW: Record<string, string[]> = {
   reach: ['connection', 'store', 'protocol', 'auth', 'node'],
   audience: ['connection', 'store', 'protocol', 'auth', 'node'],
   connection: ['store', 'protocol', 'auth', 'node'],
-  store: ['protocol'],
+  store: ['bus', 'protocol'],
+  bus: [],
   node: ['auth', 'protocol'],
   auth: ['protocol'],
   protocol: []

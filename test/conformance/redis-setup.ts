@@ -1,19 +1,27 @@
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
 import type { Store } from '../../services/store/store.ts'
+import { natsBus } from '../fixtures/nats.ts'
 import type { RedisServer } from '../fixtures/redis.ts'
 import type { Setup } from './stage.ts'
 
 let databases = 0
 
-/** Nodes that share a redis-server. Each cluster has a key prefix of its own. */
-export function redisSetup(server: RedisServer, nodes: number): Setup {
+/**
+ * Nodes that share a redis-server. Each cluster has a key prefix of its own.
+ *
+ * @param natsUrl the NATS server that carries the wake-ups; default: Redis Pub/Sub does
+ */
+export function redisSetup(server: RedisServer, nodes: number, natsUrl?: string): Setup {
   return {
-    name: `redis, ${nodes} nodes`,
+    name: `redis, ${nodes} nodes${natsUrl === undefined ? '' : ', nats'}`,
     open: async (settings) => {
       databases += 1
       const keyPrefix = `database${databases}`
       const make = (): Store[] =>
-        Array.from({ length: nodes }, () => new RedisStore(settings, { url: server.url, keyPrefix, waitReplicas: 0 }))
+        Array.from({ length: nodes }, () => {
+          const bus = natsUrl === undefined ? undefined : natsBus(natsUrl)
+          return new RedisStore(settings, { url: server.url, keyPrefix, waitReplicas: 0, bus })
+        })
       let stores = make()
       const close = async (): Promise<void> => {
         await Promise.all(stores.map((store) => store.close()))

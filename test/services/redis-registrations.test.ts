@@ -34,7 +34,7 @@ async function setUp(t: Test) {
   t.teardown(() => client.disconnect())
   await client.connect()
   const keys = new Keys('belfry')
-  const scripts = new Scripts(client, scriptTexts(settings), false)
+  const scripts = new Scripts(client, scriptTexts(settings, 'in-step'), false, undefined)
   const calls: RegistryCalls = {
     run: (_slot, name, keys, args) => scripts.run(name, keys, args),
     route: (_slot, send) => send({ commands: client, scripts } as Master)

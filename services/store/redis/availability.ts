@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import type { Bus } from '../../bus/bus.ts'
 import type { Durability, StoreSettings, StoreStatus } from '../store.ts'
 import { StoreUnusable } from '../unusable.ts'
 import { probe, type RedisStoreOptions } from './clients.ts'
@@ -25,10 +26,8 @@ const UNANSWERED_MAX = 2
 const REDIRECT_MS = 1400
 const REDIRECT_PAUSE_MS = 100
 
-/** Listener to the masters: what this node does when one becomes available, changes, or sends a message. */
+/** Listener to the masters: what this node does when one becomes available or changes. */
 export interface MasterListener {
-  /** Called with every message of a subscription. */
-  onMessage(message: Buffer): void
   /** Prepares a master that answers. The master becomes available when this resolves. */
   prepare(master: Master): Promise<void>
   /** Called when a prepared master is available, and again whenever its buckets or subscriptions may have changed. */
@@ -46,6 +45,7 @@ export interface MasterListener {
 export class Availability {
   readonly #options: RedisStoreOptions
   readonly #keys: Keys
+  readonly #bus: Bus
   readonly #texts: ScriptTexts
   readonly #masters = new Map<string, Master>()
   /** Undefined where one master owns every slot. */
@@ -67,10 +67,11 @@ export class Availability {
   #timers: NodeJS.Timeout[] = []
   #closed = false
 
-  constructor(settings: StoreSettings, options: RedisStoreOptions, keys: Keys) {
+  constructor(settings: StoreSettings, options: RedisStoreOptions, keys: Keys, bus: Bus) {
     this.#options = options
     this.#keys = keys
-    this.#texts = scriptTexts(settings)
+    this.#bus = bus
+    this.#texts = scriptTexts(settings, bus.publish === undefined ? 'in-step' : 'by-node')
     if (options.clusterNodes === undefined) return
     const inUse = () => this.available.map(({ commands }) => commands)
     this.#map = new ClusterMap(
@@ -166,6 +167,12 @@ export class Availability {
     return results.flatMap((result) => (result.status === 'fulfilled' ? result.value : []))
   }
 
+  /** Has the subscriptions to a master's buckets made again where they ended; to those of every master if the address is undefined. */
+  noteInterruption(address: string | undefined): void {
+    if (address !== undefined) this.#map?.refresh()
+    for (const master of this.available) if (address === undefined || address === master.address) this.#listener?.onReady(master)
+  }
+
   /** Takes a master out of use until it answers again. */
   markUnavailable(master: Master, reason: string): void {
     this.#map?.refresh()
@@ -245,7 +252,7 @@ export class Availability {
   }
 
   #add(address: string): Master {
-    const master = new Master(this.#options, this.#texts, address)
+    const master = new Master(this.#options, this.#texts, address, this.#bus)
     this.#masters.set(address, master)
     this.#loggedFailures.set(master, new Set())
     for (const client of master.clients) {
@@ -253,14 +260,6 @@ export class Availability {
       client.on('error', (error: Error) => this.#noteFailure(master, error))
     }
     master.commands.on('close', () => this.markUnavailable(master, 'the connection was closed'))
-    master.subscriber.on('close', () => master.subscribedBuckets.clear())
-    // Redis unsubscribes every client from a slot's channels when the slot gets an owner, even if that is the same server.
-    master.subscriber.on('moved', () => {
-      master.subscribedBuckets.clear()
-      this.#map?.refresh()
-      if (master.available) this.#listener?.onReady(master)
-    })
-    master.subscriber.on('smessageBuffer', (_channel: Buffer, message: Buffer) => this.#listener?.onMessage(message))
     master.connect()
     return master
   }
@@ -293,8 +292,7 @@ export class Availability {
       const master = this.#masters.get(address) ?? this.#add(address)
       master.buckets = buckets
       master.slots = slotsText(owners, address)
-      const own = new Set(buckets)
-      for (const bucket of master.subscribedBuckets) if (!own.has(bucket)) master.subscribedBuckets.delete(bucket)
+      this.#bus.assign(address, buckets)
       if (master.available) this.#listener?.onReady(master)
     }
     this.#listener?.onStatus(this.status())
@@ -390,7 +388,7 @@ export class Availability {
   }
 
   /** Reconnects a client that does not answer. A subscriber would receive nothing either; after it connects, the node reads what it missed. */
-  async #probeOther(client: Master['subscriber']): Promise<void> {
+  async #probeOther(client: Master['commands']): Promise<void> {
     if (client.status === 'ready') await probe(client, () => client.ping()).catch(() => client.disconnect(true))
   }
 }

@@ -1,5 +1,6 @@
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { type Cluster, Redis } from 'ioredis'
+import type { Bus } from '../../bus/bus.ts'
 import { parseRedisUrl } from '../redis-url.ts'
 import { batchCommands } from './script-table.ts'
 
@@ -25,6 +26,8 @@ export interface RedisStoreOptions {
   keyPrefix: string
   /** Number of replicas that must confirm a publish before it is answered; 0 waits for none. */
   waitReplicas: number
+  /** Carries wake-ups between the nodes; the store opens and closes it. Default: Redis sharded Pub/Sub. */
+  bus?: Bus | undefined
   /** Receives a line when the store becomes available or unavailable. */
   log?: { info(message: string): void; warn(message: string): void }
 }

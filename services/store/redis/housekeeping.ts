@@ -1,3 +1,4 @@
+import type { Bus } from '../../bus/bus.ts'
 import type { StoreEvents, StoreSettings, StoreStatus } from '../store.ts'
 import type { Availability, MasterListener } from './availability.ts'
 import type { Keys } from './keys.ts'
@@ -28,6 +29,7 @@ export class Housekeeping implements MasterListener {
   readonly settings: SettingsCheck
   readonly #availability: Availability
   readonly #registrations: Registrations
+  readonly #bus: Bus
   readonly #keys: Keys
   readonly #node: string
   readonly #events: StoreEvents
@@ -44,6 +46,7 @@ export class Housekeeping implements MasterListener {
   constructor(
     availability: Availability,
     registrations: Registrations,
+    bus: Bus,
     keys: Keys,
     node: string,
     events: StoreEvents,
@@ -52,11 +55,12 @@ export class Housekeeping implements MasterListener {
   ) {
     this.#availability = availability
     this.#registrations = registrations
+    this.#bus = bus
     this.#keys = keys
     this.#node = node
     this.#events = events
     this.nodes = new Nodes(availability, keys, node)
-    this.wakeups = new Wakeups(keys, node, this.#withRemovalOfUnused(events))
+    this.wakeups = new Wakeups(bus, keys, node, this.#withRemovalOfUnused(events))
     this.settings = new SettingsCheck(availability, keys, node, settings, warn)
   }
 
@@ -78,10 +82,6 @@ export class Housekeeping implements MasterListener {
   async deregister(): Promise<void> {
     await this.#registrations.removeAll(this.#node)
     await this.nodes.leave()
-  }
-
-  onMessage(message: Buffer): void {
-    this.wakeups.receive(message)
   }
 
   async prepare(master: Master): Promise<void> {
@@ -138,7 +138,7 @@ export class Housekeeping implements MasterListener {
 
   /** Subscribes to buckets that came to the master, or whose subscription ended. Users who missed wake-ups attach again. */
   async #resubscribe(master: Master): Promise<void> {
-    const unsubscribed = master.buckets.filter((bucket) => !master.subscribedBuckets.has(bucket))
+    const unsubscribed = this.#bus.unsubscribed(master.address, master.buckets)
     if (unsubscribed.length === 0 || this.#resubscribing.has(master)) return
     this.#resubscribing.add(master)
     try {

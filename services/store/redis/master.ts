@@ -1,4 +1,6 @@
 import type { Redis } from 'ioredis'
+import type { Bus } from '../../bus/bus.ts'
+import { RedisBus } from '../../bus/redis-bus.ts'
 import { Semaphore } from '../semaphore.ts'
 import type { Durability } from '../store.ts'
 import { createClient, createServerClient, type RedisStoreOptions } from './clients.ts'
@@ -20,8 +22,8 @@ export class Master {
   /** `host:port` in a Cluster; '' otherwise. */
   readonly address: string
   readonly commands: Redis
-  /** Receives the wake-ups of the master's buckets: shard channels live on the master that owns their slot. */
-  readonly subscriber: Redis
+  /** Receives the wake-ups of the master's buckets, if the bus is Redis Pub/Sub: shard channels live on the master that owns their slot. */
+  readonly subscriber: Redis | undefined
   readonly scripts: Scripts
   readonly replication: Replication | undefined
   readonly attaches = new Semaphore(ATTACHES)
@@ -30,8 +32,6 @@ export class Master {
   buckets: readonly number[] = []
   /** Slots that the master owns, in words. */
   slots = ''
-  /** Buckets to whose channels `subscriber` is subscribed. */
-  readonly subscribedBuckets = new Set<number>()
   available = false
   /** Explains why the master is not available. */
   reason = 'Redis cannot be reached'
@@ -41,20 +41,23 @@ export class Master {
   #closed = false
   readonly #inProgress = new Map<Promise<unknown>, (error: Error) => void>()
 
-  constructor(options: RedisStoreOptions, texts: ScriptTexts, address: string) {
+  constructor(options: RedisStoreOptions, texts: ScriptTexts, address: string, bus: Bus) {
     const create = (pipelining: boolean): Redis =>
       address === '' ? createClient(options, pipelining) : createServerClient(options, address, pipelining)
     this.address = address
     this.commands = create(true)
-    this.subscriber = create(false)
-    this.scripts = new Scripts(this.commands, texts, address !== '')
-    if (options.waitReplicas > 0) this.replication = new Replication(texts, options)
+    if (bus instanceof RedisBus) {
+      this.subscriber = create(false)
+      bus.add(address, this.subscriber)
+    }
+    this.scripts = new Scripts(this.commands, texts, address !== '', bus.publish)
+    if (options.waitReplicas > 0) this.replication = new Replication(texts, options, bus.publish)
   }
 
   /** Every connection to the master. */
   get clients(): Redis[] {
     const { commands, subscriber, replication } = this
-    return replication === undefined ? [commands, subscriber] : [commands, subscriber, replication.client]
+    return [commands, subscriber, replication?.client].filter((client) => client !== undefined)
   }
 
   get connected(): boolean {
@@ -64,12 +67,6 @@ export class Master {
   /** Names the master in log lines and in the readiness report. */
   get name(): string {
     return this.address === '' ? 'Redis' : `Redis master ${this.address} (slots ${this.slots})`
-  }
-
-  /** Subscribes to channels of the master. In a Cluster, one command cannot name channels of several slots. */
-  async subscribe(channels: string[]): Promise<void> {
-    if (this.address === '') await this.subscriber.ssubscribe(...channels)
-    else await Promise.all(channels.map((channel) => this.subscriber.ssubscribe(channel)))
   }
 
   /** Makes a call, and tracks it: the promise rejects when the call does, or as soon as the master is found unavailable. */

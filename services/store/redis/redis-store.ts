@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import slotOf from 'cluster-key-slot'
+import type { Bus } from '../../bus/bus.ts'
+import { RedisBus } from '../../bus/redis-bus.ts'
 import { errors } from '../../errors.ts'
 import { newEpoch, newId } from '../../ids.ts'
 import type { Position } from '../../protocol/index.ts'
@@ -20,7 +22,6 @@ import type {
   MarkResult,
   Outbox,
   PublishCommand,
-  PublishOptions,
   PublishResult,
   QueueInfo,
   ReadCommand,
@@ -34,7 +35,7 @@ import type {
   StoreStatus,
   SweepResult
 } from '../store.ts'
-import { typeBeginnings } from '../type-filter.ts'
+import { inboxArgs, optionsText, readArgs } from './arguments.ts'
 import { Availability } from './availability.ts'
 import type { RedisStoreOptions } from './clients.ts'
 import { CommandNotSent } from './command-not-sent.ts'
@@ -59,7 +60,6 @@ import { number, type Reply, text } from './reply.ts'
 import { Room } from './room.ts'
 import { ScriptBatcher } from './script-batcher.ts'
 import { type Args, type BatchScript, fieldsOf, type LogScript, type OwnArgs, scripts } from './script-table.ts'
-import { ruleText } from './script-texts.ts'
 
 /** Batches are sent only where one master owns every slot. */
 const ANY_SLOT = 0
@@ -82,6 +82,7 @@ export class RedisStore implements Store {
   readonly #settings: StoreSettings
   readonly #log: RedisStoreOptions['log']
   readonly #keys: Keys
+  readonly #bus: Bus
   readonly #availability: Availability
   readonly #registrations: Registrations
   #housekeeping: Housekeeping | undefined
@@ -100,7 +101,8 @@ export class RedisStore implements Store {
     this.#settings = settings
     this.#log = options.log
     this.#keys = new Keys(options.keyPrefix)
-    this.#availability = new Availability(settings, options, this.#keys)
+    this.#bus = options.bus ?? new RedisBus((bucket, node) => this.#keys.channel(bucket, node))
+    this.#availability = new Availability(settings, options, this.#keys, this.#bus)
     this.outbox = new RedisOutbox(this.#keys, {
       step: (name, user, args) => this.#step(name, user, args),
       share: () => this.#mapErrors(() => this.#shareOfBuckets()),
@@ -122,9 +124,29 @@ export class RedisStore implements Store {
     this.#node = node
     this.#events = events
     const warn = (message: string): void => this.#log?.warn(message)
-    this.#housekeeping = new Housekeeping(this.#availability, this.#registrations, this.#keys, node, events, this.#settings, warn)
-    await this.#availability.open(this.#housekeeping)
-    await this.#housekeeping.start()
+    const housekeeping = new Housekeeping(
+      this.#availability,
+      this.#registrations,
+      this.#bus,
+      this.#keys,
+      node,
+      events,
+      this.#settings,
+      warn
+    )
+    this.#housekeeping = housekeeping
+    const joined = this.#bus.open(node, {
+      onMessage: (message) => housekeeping.wakeups.receive(message),
+      onInterruption: (place) => this.#availability.noteInterruption(place)
+    })
+    try {
+      await this.#availability.open(housekeeping)
+      await joined
+    } catch (error) {
+      await this.#bus.close()
+      throw error
+    }
+    await housekeeping.start()
   }
 
   async close(): Promise<void> {
@@ -135,6 +157,7 @@ export class RedisStore implements Store {
     await this.#availability.settled()
     await this.#housekeeping?.deregister().catch(() => undefined)
     this.#availability.close()
+    await this.#bus.close()
   }
 
   status(): StoreStatus {
@@ -342,49 +365,5 @@ export class RedisStore implements Store {
       }
       throw new errors.StoreUnavailable({ cause })
     }
-  }
-}
-
-/** Returns the argument `options` of `publish-full.lua`. */
-function optionsText(options: PublishOptions | undefined): string {
-  if (options === undefined) return ''
-  const { level = 0, expiresAt = 0, deliverAt = 0, actions = [], collapseKey = '', push, fallback } = options
-  const common = `${expiresAt} ${deliverAt} ${actions.join(',') || '.'} ${collapseKey} ${level}`
-  if (push === undefined && fallback === undefined) return common
-  const pushText = push === undefined ? '.' : push === false ? '-' : ruleText(push)
-  return `*${pushText} ${fallback === undefined ? '.' : ruleText(fallback)} ${common}`
-}
-
-/** Returns the arguments of `inbox.lua`. An empty list is not the same as no list: the words for it match nothing. */
-function inboxArgs({ states, types, before, limit, isCounted = false }: InboxQuery): OwnArgs<'inbox'> {
-  const beginnings = types === undefined ? [] : typeBeginnings(types).map(String)
-  return {
-    beforeEpoch: before?.epoch ?? '',
-    beforeOffset: before?.offset ?? 0,
-    maxItems: limit,
-    isCounted: isCounted ? '1' : '0',
-    wantedStates: states?.length === 0 ? 'none' : (states ?? []).join(','),
-    wantedTypes: types?.length === 0 ? ['\n'] : beginnings
-  }
-}
-
-/** Returns the arguments with which `attach` only reads: no node, no connections, no device. */
-function readArgs(start: Start, { seen, limit, bytes }: Pick<ReadCommand, 'seen' | 'limit' | 'bytes'>): OwnArgs<'attach'> {
-  const position = start.at === 'position' ? start.position : { epoch: '', offset: 0, id8: '' }
-  return {
-    node: '',
-    count: 0,
-    connections: '',
-    issuedAt: 0,
-    device: '',
-    start: start.at,
-    startEpoch: position.epoch,
-    startOffset: position.offset,
-    startId8: position.id8,
-    seenEpoch: seen?.epoch ?? '',
-    seenOffset: seen?.offset ?? 0,
-    maxRows: limit,
-    maxBytes: bytes ?? '',
-    newcomer: ''
   }
 }

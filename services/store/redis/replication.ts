@@ -3,7 +3,7 @@ import { createClient, type RedisStoreOptions } from './clients.ts'
 import type { Reply } from './reply.ts'
 import { type Args, arrange, commandOf, type Value } from './script-table.ts'
 import type { ScriptTexts } from './script-texts.ts'
-import { Scripts } from './scripts.ts'
+import { type Publish, Scripts, sendMessagesOf } from './scripts.ts'
 
 /** Time limit of `WAIT`, milliseconds. */
 const WAIT_MS = 100
@@ -26,12 +26,14 @@ export class Replication {
   confirmed = false
   readonly client: Redis
   readonly #replicas: number
+  readonly #publish: Publish
   #batch: Waiting[] = []
 
-  constructor(texts: ScriptTexts, options: RedisStoreOptions) {
+  constructor(texts: ScriptTexts, options: RedisStoreOptions, publish: Publish) {
     this.client = createClient(options, false)
     this.#replicas = options.waitReplicas
-    new Scripts(this.client, texts, false)
+    this.#publish = publish
+    new Scripts(this.client, texts, false, publish)
   }
 
   publish(keys: string[], args: Args<'publish-full'>): Promise<Reply> {
@@ -60,7 +62,7 @@ export class Replication {
     this.confirmed = typeof reached === 'number' && reached >= this.#replicas
     batch.forEach(({ resolve, reject }, index) => {
       const [error, reply] = results[index] ?? [new Error('no answer'), undefined]
-      if (error === null) resolve(reply as Reply)
+      if (error === null) resolve(sendMessagesOf(reply as Reply, this.#publish))
       else reject(error)
     })
   }

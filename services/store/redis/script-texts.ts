@@ -24,11 +24,15 @@ import { type BatchScript, fieldsOf, type ScriptName, scriptOf, scripts } from '
 /** Time until a registry that no node renews expires, milliseconds. */
 const REGISTRY_TTL_MS = 24 * 3600 * 1000
 
+/** Stands in the lists below for the file that says how messages to nodes are sent. */
+const SEND = 'prelude-send'
+
 /** Files that begin each script of a log, and those that begin each batch script. */
 const LOG_PRELUDE = [
   'prelude-clock',
   'prelude-shared',
   'prelude-row',
+  SEND,
   'prelude-wake',
   'prelude-load',
   'prelude-options',
@@ -39,8 +43,8 @@ const LOG_PRELUDE = [
   'prelude-moves'
 ]
 const BATCH_PRELUDE: Record<BatchScript, string[]> = {
-  'publish-usual': ['prelude-clock', 'prelude-shared', 'prelude-wake', 'prelude-batch'],
-  'ack-usual': ['prelude-clock', 'prelude-wake', 'prelude-batch']
+  'publish-usual': ['prelude-clock', 'prelude-shared', SEND, 'prelude-wake', 'prelude-batch'],
+  'ack-usual': ['prelude-clock', SEND, 'prelude-wake', 'prelude-batch']
 }
 
 /** Stands in a batch script for the names of an item's fields, where they are the parameters of a function. */
@@ -49,11 +53,17 @@ const ITEM = '@item'
 /** The Lua text of every script. */
 export type ScriptTexts = ReadonlyMap<ScriptName, string>
 
+/**
+ * Way in which the messages of a script reach their nodes. `in-step`: the script publishes them on Redis Pub/Sub. `by-node`: every script replies with
+ * a list of its reply and its messages (nodes and messages in turn), and the node that called it sends them.
+ */
+export type Sending = 'in-step' | 'by-node'
+
 /** Assembles the scripts: in front of each come the constants it uses, its keys and arguments as locals, and its preludes. */
-export function scriptTexts(settings: StoreSettings): ScriptTexts {
+export function scriptTexts(settings: StoreSettings, sending: Sending): ScriptTexts {
   const constants = constantsOf(settings)
   const names = Object.keys(scripts) as ScriptName[]
-  return new Map(names.map((name) => [name, assemble(name, constants)]))
+  return new Map(names.map((name) => [name, assemble(name, constants, sending)]))
 }
 
 /** Returns the text of a file in `lua/`. */
@@ -66,10 +76,10 @@ export function luaName(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }
 
-function assemble(name: ScriptName, constants: Constants): string {
+function assemble(name: ScriptName, constants: Constants, sending: Sending): string {
   const { flags, body } = parts(name)
   const { each } = scriptOf(name)
-  const preludes = each === undefined ? logPrelude(name) : batchPrelude(name as BatchScript, constants)
+  const preludes = each === undefined ? logPrelude(name, sending) : batchPrelude(name as BatchScript, constants, sending)
   const named =
     each === undefined
       ? body
@@ -79,21 +89,31 @@ function assemble(name: ScriptName, constants: Constants): string {
             .map(luaName)
             .join(', ')
         )
-  return `${flags}${withConstants(constants, `${locals(name)}${preludes}${named}`)}`
+  const text = withConstants(constants, `${locals(name)}${preludes}${named}`)
+  return `${flags}${sending === 'by-node' ? replyingWithMessages(text) : text}`
 }
 
-function logPrelude(name: ScriptName): string {
-  return scriptOf(name).log === true ? LOG_PRELUDE.map(source).join('') : ''
+/** Makes a script reply with its messages, too. The script becomes a function, because it may return from any place. */
+function replyingWithMessages(text: string): string {
+  return `local outgoing = {}\nlocal function step(KEYS, ARGV)\n${text}\nend\nreturn { step(KEYS, ARGV) or false, outgoing }\n`
+}
+
+function logPrelude(name: ScriptName, sending: Sending): string {
+  return scriptOf(name).log === true ? preludeOf(LOG_PRELUDE, sending) : ''
+}
+
+function preludeOf(files: readonly string[], sending: Sending): string {
+  return files.map((file) => source(file === SEND ? `${SEND}-${sending}` : file)).join('')
 }
 
 /**
  * The script for one item is a function, `each`. It has constants of its own: Lua makes the function at every call of the batch script,
  * and would bind each constant from outside anew.
  */
-function batchPrelude(name: BatchScript, constants: Constants): string {
+function batchPrelude(name: BatchScript, constants: Constants, sending: Sending): string {
   const { each } = scripts[name]
-  const single = withConstants(constants, `${locals(each)}${logPrelude(each)}${parts(each).body}`)
-  return `${itemKeys(each)}local function each(KEYS, ARGV)\n${single}end\n${BATCH_PRELUDE[name].map(source).join('')}`
+  const single = withConstants(constants, `${locals(each)}${logPrelude(each, sending)}${parts(each).body}`)
+  return `${itemKeys(each)}local function each(KEYS, ARGV)\n${single}end\n${preludeOf(BATCH_PRELUDE[name], sending)}`
 }
 
 /** Declares the constants that a text uses in front of it. */

@@ -1,12 +1,10 @@
+import type { Bus } from '../../bus/bus.ts'
+import { type MessageReader, readMessages } from '../../bus/messages.ts'
 import type { StoreEvents } from '../store.ts'
 import { BUCKETS, bucketOf, type Keys } from './keys.ts'
 import type { Master } from './master.ts'
 import { number } from './reply.ts'
 import { WakeupTally } from './wakeup-tally.ts'
-
-const SPACE = 0x20
-const WAKE = 0x77
-const BUNDLE = 0x6d
 
 /**
  * Receives the wake-ups of a node, and detects lost ones by its counters: once a second the node reads its counters, and a second later it
@@ -16,14 +14,26 @@ const BUNDLE = 0x6d
 export class Wakeups {
   /** Number of times that a bucket was found to have lost wake-ups. */
   lost = 0
+  readonly #bus: Bus
   readonly #keys: Keys
   readonly #node: string
   readonly #events: StoreEvents
+  readonly #reader: MessageReader = {
+    onWake: (counter, wake) => {
+      this.note(bucketOf(wake.user), counter)
+      this.#events.wake(wake)
+    },
+    onKick: (counter, kick) => {
+      this.note(bucketOf(kick.user), counter)
+      this.#events.kick(kick)
+    }
+  }
   readonly #suspectBuckets = new Set<number>()
   readonly #rolledBackMasters = new Set<Master>()
   readonly #tallyByBucket: WakeupTally[] = Array.from({ length: BUCKETS }, () => new WakeupTally())
 
-  constructor(keys: Keys, node: string, events: StoreEvents) {
+  constructor(bus: Bus, keys: Keys, node: string, events: StoreEvents) {
+    this.#bus = bus
     this.#keys = keys
     this.#node = node
     this.#events = events
@@ -88,6 +98,11 @@ export class Wakeups {
     return lagging
   }
 
+  /** Reads what arrived on the bus. */
+  receive(data: Buffer): void {
+    readMessages(data, this.#reader)
+  }
+
   /** Notes the number of a wake-up, or of an attach or detach of this node. */
   note(bucket: number, counter: number): void {
     this.#tally(bucket).note(counter)
@@ -137,48 +152,10 @@ export class Wakeups {
   }
 
   async #subscribe(master: Master, buckets: readonly number[]): Promise<void> {
-    for (const bucket of buckets) master.subscribedBuckets.add(bucket)
-    try {
-      await master.subscribe(buckets.map((bucket) => this.#keys.channel(bucket, this.#node)))
-    } catch (error) {
-      for (const bucket of buckets) master.subscribedBuckets.delete(bucket)
-      throw error
-    }
+    await this.#bus.subscribe(master.address, buckets)
   }
 
   #tally(bucket: number): WakeupTally {
     return this.#tallyByBucket[bucket] as WakeupTally
-  }
-
-  /** Reads what arrives on a channel: a single message, or `m` and several messages, each as `<length> <message>`. */
-  receive(message: Buffer): void {
-    if (message[0] !== BUNDLE) return this.#receiveOne(message)
-    for (let at = 1; at < message.length; ) {
-      const start = message.indexOf(SPACE, at) + 1
-      const end = start + Number(message.toString('latin1', at, start - 1))
-      this.#receiveOne(message.subarray(start, end))
-      at = end
-    }
-  }
-
-  /** Reads a message in the format of `prelude-wake.lua`. */
-  #receiveOne(message: Buffer): void {
-    const counterEnd = message.indexOf(SPACE)
-    const firstEnd = message.indexOf(SPACE, counterEnd + 1)
-    const secondEnd = message.indexOf(SPACE, firstEnd + 1)
-    const lengthEnd = message.indexOf(SPACE, secondEnd + 1)
-    const first = message.toString('latin1', counterEnd + 1, firstEnd)
-    const second = message.toString('utf8', firstEnd + 1, secondEnd)
-    const userEnd = lengthEnd + 1 + Number(message.toString('latin1', secondEnd + 1, lengthEnd))
-    const user = message.toString('utf8', lengthEnd + 1, userEnd)
-    this.note(bucketOf(user), Number(message.toString('latin1', 1, counterEnd)))
-    if (message[0] === WAKE) {
-      const row = userEnd < message.length ? message.subarray(userEnd) : undefined
-      this.#events.wake({ user, epoch: second, offset: Number(first), row })
-    } else {
-      const connectionId = second === '*' ? undefined : second
-      const kick = { user, connectionId, reason: message.toString('utf8', userEnd), revoked: first === '1' }
-      this.#events.kick(first === '2' ? { ...kick, displaced: true } : kick)
-    }
   }
 }

@@ -9,11 +9,12 @@ local wall, aged = read_clock()
 
 -- Messages of this call by node: those for one node leave together, on the channel of the first.
 local bundles = {}
+local send_bundle = send
 
 send = function(node, counters, head, body)
   local bundle = bundles[node]
   if not bundle then
-    bundle = { channel = counters .. ':' .. node }
+    bundle = { counters = counters }
     bundles[node] = bundle
   end
   local count = #bundle
@@ -22,9 +23,9 @@ end
 
 -- Sends the bundles: a single message as it is; several behind an 'm', each with its length in bytes and a space before it.
 local function flush()
-  for _, bundle in pairs(bundles) do
+  for node, bundle in pairs(bundles) do
     bundle[1] = #bundle > 3 and 'm' .. bundle[1] or ''
-    call('SPUBLISH', bundle.channel, table.concat(bundle))
+    send_bundle(node, bundle.counters, '', table.concat(bundle))
   end
   bundles = {}
 end

@@ -1,11 +1,6 @@
--- Messages to nodes, for the scripts of a log and for batch scripts. wakeups.ts reads them:
+-- Messages to nodes, for the scripts of a log and for batch scripts. services/bus/messages.ts reads them:
 --   w<counter> <offset> <epoch> <length of the user> <user><row, unless it is long>
 --   k<counter> <1: tokens revoked | 2: displaced | 0> <connection or *> <length of the user> <user><reason>
-
--- Sends a message in two parts, which are joined only here. prelude-batch.lua replaces this function.
-local function send(node, counters, head, body)
-  redis.call('SPUBLISH', counters .. ':' .. node, head .. body)
-end
 
 -- Counts a message and sends it to a node. If the node was found dead, removes it from the registry and returns false.
 local function tell(node, registry, counters, kind, head, body)

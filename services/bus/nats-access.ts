@@ -1,0 +1,31 @@
+import { credsAuthenticator, nkeyAuthenticator, tokenAuthenticator, usernamePasswordAuthenticator } from '@nats-io/transport-node'
+import type { NatsAccess } from './nats-link.ts'
+
+/** Addresses and credentials of NATS. At most one of `token`, `username`, `credentials` and `seed` is given; '' for none. */
+export interface NatsSettings {
+  /** `nats://host:port` or `tls://host:port` of some servers of one cluster. */
+  servers: string[]
+  token: string
+  username: string
+  password: string
+  /** Text of a credentials file: a user's JWT and the seed of its key. */
+  credentials: string
+  /** Seed of a user's NKey. */
+  seed: string
+  /** PEM texts: the authorities that sign the servers' certificates, the client's certificate, and its key. */
+  certificates: { ca?: string; cert?: string; key?: string }
+}
+
+/** Returns the settings as the library takes them. `name` shows in the monitoring of the server. */
+export function natsAccess(settings: NatsSettings, name: string): NatsAccess {
+  const { servers, token, username, password, credentials, seed, certificates } = settings
+  const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+  const authenticators = [
+    ...(token === '' ? [] : [tokenAuthenticator(token)]),
+    ...(username === '' ? [] : [usernamePasswordAuthenticator(username, password)]),
+    ...(credentials === '' ? [] : [credsAuthenticator(bytes(credentials))]),
+    ...(seed === '' ? [] : [nkeyAuthenticator(bytes(seed))])
+  ]
+  const isSecured = servers.some((server) => /^tls:/i.test(server))
+  return { servers, name, authenticator: authenticators, ...(isSecured ? { tls: certificates } : {}) }
+}

@@ -1,0 +1,48 @@
+import type { InboxQuery, PublishOptions, ReadCommand, Start } from '../store.ts'
+import { typeBeginnings } from '../type-filter.ts'
+import type { OwnArgs } from './script-table.ts'
+import { ruleText } from './script-texts.ts'
+
+/** Returns the argument `options` of `publish-full.lua`. */
+export function optionsText(options: PublishOptions | undefined): string {
+  if (options === undefined) return ''
+  const { level = 0, expiresAt = 0, deliverAt = 0, actions = [], collapseKey = '', push, fallback } = options
+  const common = `${expiresAt} ${deliverAt} ${actions.join(',') || '.'} ${collapseKey} ${level}`
+  if (push === undefined && fallback === undefined) return common
+  const pushText = push === undefined ? '.' : push === false ? '-' : ruleText(push)
+  return `*${pushText} ${fallback === undefined ? '.' : ruleText(fallback)} ${common}`
+}
+
+/** Returns the arguments of `inbox.lua`. An empty list is not the same as no list: the words for it match nothing. */
+export function inboxArgs({ states, types, before, limit, isCounted = false }: InboxQuery): OwnArgs<'inbox'> {
+  const beginnings = types === undefined ? [] : typeBeginnings(types).map(String)
+  return {
+    beforeEpoch: before?.epoch ?? '',
+    beforeOffset: before?.offset ?? 0,
+    maxItems: limit,
+    isCounted: isCounted ? '1' : '0',
+    wantedStates: states?.length === 0 ? 'none' : (states ?? []).join(','),
+    wantedTypes: types?.length === 0 ? ['\n'] : beginnings
+  }
+}
+
+/** Returns the arguments with which `attach` only reads: no node, no connections, no device. */
+export function readArgs(start: Start, { seen, limit, bytes }: Pick<ReadCommand, 'seen' | 'limit' | 'bytes'>): OwnArgs<'attach'> {
+  const position = start.at === 'position' ? start.position : { epoch: '', offset: 0, id8: '' }
+  return {
+    node: '',
+    count: 0,
+    connections: '',
+    issuedAt: 0,
+    device: '',
+    start: start.at,
+    startEpoch: position.epoch,
+    startOffset: position.offset,
+    startId8: position.id8,
+    seenEpoch: seen?.epoch ?? '',
+    seenOffset: seen?.offset ?? 0,
+    maxRows: limit,
+    maxBytes: bytes ?? '',
+    newcomer: ''
+  }
+}
