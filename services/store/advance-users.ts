@@ -36,11 +36,24 @@ export async function advanceUsers(
 }
 
 /** Adds the counts of a step to a total. */
-export function addAdvanced(total: AdvanceCounts, added: AdvanceCounts): void {
+function addAdvanced(total: AdvanceCounts, added: AdvanceCounts): void {
   for (const name of Object.keys(NO_COUNTS) as (keyof AdvanceCounts)[]) total[name] += added[name]
 }
 
 /** Returns whether the step changed anything. */
 export function hasAdvanced({ released, delivered, expired, checked }: AdvanceCounts): boolean {
   return released + delivered + expired + checked > 0
+}
+
+/** Advances a user until nothing more is due by `now`. Returns the sum of the steps. */
+export async function drainUser(user: string, now: number, advance: (user: string) => Promise<AdvanceResult>): Promise<AdvanceResult> {
+  const result = await advance(user)
+  const lanes = new Set(result.lanes)
+  let last = result
+  while (hasAdvanced(last) && last.nextAt > 0 && last.nextAt <= now) {
+    last = await advance(user)
+    addAdvanced(result, last)
+    for (const lane of last.lanes) lanes.add(lane)
+  }
+  return { ...result, waiting: last.waiting, nextAt: last.nextAt, lanes: [...lanes] }
 }

@@ -171,7 +171,7 @@ export interface MarkResult extends UnreadCounts {
  * - `unparked`: the notification was parked, and will never be released
  * - `unscheduled`: the notification was scheduled, and will never be delivered
  * - `folded`: the notification is part of a digest; nothing was written
- * - `unknown`: there is no such notification, or it was recalled before; nothing was written
+ * - `unknown`: there is no such notification, or it was recalled before; nothing was written, unless the call asked for the mark (`isBarred`)
  */
 export type RetractResult = 'retracted' | 'unparked' | 'unscheduled' | 'folded' | 'unknown'
 

@@ -224,8 +224,10 @@ export class Machine {
     return { status: 'answered', answer, replayed: false }
   }
 
-  retract(id: string, reason: string): RetractResult {
-    return this.#step.retract(id, reason, this.#step.newId)
+  retract(id: string, reason: string, isBarred = false): RetractResult {
+    const result = this.#step.retract(id, reason, this.#step.newId)
+    if (isBarred && result === 'unknown') this.#step.bar(id)
+    return result
   }
 
   revoke(): void {

@@ -208,6 +208,14 @@ export class Step {
     return this.#retractRow(id, reason, retractionId)
   }
 
+  /** Keeps the key of an unknown notification as that of a recalled one, unless it was used before. */
+  bar(id: string): void {
+    const key = id.slice(0, KEY_LENGTH)
+    if (this.state.keys.has(key)) return
+    this.startLog()
+    this.emit({ type: 'key', key, place: { in: 'recalled', at: this.state.top, body: id.slice(KEY_LENGTH), deliverAt: 0 } })
+  }
+
   #retractRow(id: string, reason: string, retractionId: string): RetractResult {
     const { state } = this
     let offset = offsetOf(state, id)

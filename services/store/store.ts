@@ -1,4 +1,5 @@
 import type { Durability, Position } from '../protocol/index.ts'
+import type { Audiences } from './audiences.ts'
 import type {
   AdvanceResult,
   AnswerCommand,
@@ -24,6 +25,7 @@ import type {
 } from './commands.ts'
 import type { Outbox, PresenceTimes, ReachRule, WebhookEvent } from './outbox.ts'
 
+export type * from './audiences.ts'
 export type * from './commands.ts'
 export type * from './outbox.ts'
 export type { Durability }
@@ -114,6 +116,9 @@ export interface Store {
   /** Push subscriptions, and the calls that leave Belfry. */
   readonly outbox: Outbox
 
+  /** Topics and broadcasts. */
+  readonly audiences: Audiences
+
   /**
    * Starts the driver for this node. Resolves when the store can be used; or, if the data are on another machine, after the first
    * attempt to reach it, whose outcome is in `status()`. Rejects if the store must not be used (wrong eviction policy, damage, in use).
@@ -173,8 +178,11 @@ export interface Store {
   /** Changes the state of notifications and appends the change. Resolves with `restarted`, and writes nothing, if `upTo` is of another epoch. */
   mark(command: MarkCommand): Promise<MarkResult | 'restarted'>
 
-  /** Takes a notification back, from the log or from the parked or scheduled ones. `reason` is for the devices. */
-  retract(user: string, id: string, reason: string): Promise<RetractResult>
+  /**
+   * Takes a notification back, from the log or from the parked or scheduled ones. `reason` is for the devices. With `isBarred`, an id that is unknown
+   * leaves a mark: a later keyed publish of it writes nothing, and its result is `recalled`.
+   */
+  retract(user: string, id: string, reason: string, isBarred?: boolean): Promise<RetractResult>
 
   /** Lists retained notifications. Resolves with `restarted` if `before` is of another epoch. */
   inbox(query: InboxQuery): Promise<InboxPage | 'restarted'>

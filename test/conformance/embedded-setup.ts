@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EmbeddedStore } from '../../services/store/embedded/embedded-store.ts'
 import type { EmbeddedOptions } from '../../services/store/embedded/options.ts'
-import type { AttachCommand, ConnectionInfo, Outbox, Store, StoreEvents } from '../../services/store/store.ts'
+import type { AttachCommand, ConnectionInfo, Store, StoreEvents } from '../../services/store/store.ts'
 import type { Setup } from './stage.ts'
 
 /** Creates an empty folder. */
@@ -34,7 +34,7 @@ export function embeddedSetup(options: Partial<EmbeddedOptions> = {}): Setup {
   }
 }
 
-type Step = Exclude<keyof Store, 'open' | 'close' | 'status' | 'availableTo' | 'outbox'>
+type Step = Exclude<keyof Store, 'open' | 'close' | 'status' | 'availableTo' | 'outbox' | 'audiences' | 'now' | 'differingNodes'>
 
 /** The embedded store, closed and reopened before each step. The node then registers its connections again. */
 export function restartingSetup(): Setup {
@@ -70,15 +70,19 @@ export function restartingSetup(): Setup {
         last = result.catch(() => {})
         return result
       }
-      const outbox = new Proxy(store.outbox, {
-        get: (_target, name: keyof Outbox) => {
-          const call = async (args: unknown[]): Promise<unknown> => {
-            await reopen()
-            return Reflect.apply(store.outbox[name], store.outbox, args)
+      const partOf = <Part extends 'outbox' | 'audiences'>(part: Part): Store[Part] =>
+        new Proxy(store[part], {
+          get: (_target, name) => {
+            const call = async (args: unknown[]): Promise<unknown> => {
+              await reopen()
+              const method = Reflect.get(store[part], name) as (...args: unknown[]) => unknown
+              return Reflect.apply(method, store[part], args)
+            }
+            return (...args: unknown[]) => inTurn(() => call(args))
           }
-          return (...args: unknown[]) => inTurn(() => call(args))
-        }
-      })
+        })
+      const outbox = partOf('outbox')
+      const audiences = partOf('audiences')
       const open = async (node: string, events: StoreEvents): Promise<void> => {
         opened = { node, events }
         await store.open(node, events)
@@ -90,6 +94,8 @@ export function restartingSetup(): Setup {
           if (name === 'close') return () => store.close()
           if (name === 'open') return open
           if (name === 'outbox') return outbox
+          if (name === 'audiences') return audiences
+          if (name === 'now' || name === 'differingNodes') return () => store[name]()
           return (...args: unknown[]) => inTurn(() => step(name, args))
         }
       })

@@ -40,6 +40,7 @@ import type {
   StoreStatus,
   SweepResult
 } from '../../services/store/store.ts'
+import { type AudiencesState, emptyAudiences, ReferenceAudiences } from './reference-audiences.ts'
 import type { Setup } from './stage.ts'
 
 interface Shared {
@@ -48,23 +49,30 @@ interface Shared {
   settings: StoreSettings
   states: Map<string, UserState>
   secrets: Map<string, Buffer>
+  audiences: AudiencesState
   nodes: Map<string, { events: StoreEvents; registry: Map<string, ConnectionInfo[]> }>
 }
 
 /** The state machine as a store in memory, for any number of nodes: every driver is compared with it. */
 class ReferenceStore implements Store {
   readonly outbox: Outbox
+  readonly audiences: ReferenceAudiences
   readonly #shared: Shared
   #node = ''
 
   constructor(shared: Shared) {
     this.#shared = shared
     this.outbox = this.#makeOutbox()
+    const users = (): string[] => [...shared.states].flatMap(([user, { epoch }]) => (epoch === '' ? [] : [user]))
+    this.audiences = new ReferenceAudiences(shared.audiences, () => this.now(), users)
   }
 
   async open(node: string, events: StoreEvents): Promise<void> {
     this.#node = node
-    if (this.#shared.forgetsConnections) this.#shared.registersSince = this.now()
+    if (this.#shared.forgetsConnections) {
+      this.#shared.registersSince = this.now()
+      this.#shared.audiences.leases.clear()
+    }
     this.#shared.nodes.set(node, { events, registry: new Map() })
   }
 
@@ -143,8 +151,8 @@ class ReferenceStore implements Store {
     return this.#step(command.user, (machine) => machine.mark(command))
   }
 
-  async retract(user: string, id: string, reason: string): Promise<RetractResult> {
-    return this.#step(user, (machine) => machine.retract(id, reason))
+  async retract(user: string, id: string, reason: string, isBarred?: boolean): Promise<RetractResult> {
+    return this.#step(user, (machine) => machine.retract(id, reason, isBarred))
   }
 
   async inbox(query: InboxQuery): Promise<InboxPage | 'restarted'> {
@@ -160,6 +168,7 @@ class ReferenceStore implements Store {
   }
 
   async erase(user: string): Promise<void> {
+    this.audiences.leaveAll(user)
     this.#step(user, (machine) => machine.erase())
     for (const { events, registry } of this.#shared.nodes.values()) {
       if (registry.delete(user)) events.kick({ user, connectionId: undefined, reason: 'erased', revoked: false })
@@ -271,12 +280,20 @@ class ReferenceStore implements Store {
   }
 }
 
-/** @param forgetsConnections the registry is lost with the process, as that of the embedded store */
+/** @param forgetsConnections the registry, and the leases of batches, are lost with the process, as those of the embedded store */
 export function referenceSetup(nodes: number, { forgetsConnections = false } = {}): Setup {
   return {
     name: `the bare machine, ${nodes} nodes`,
     open: async (settings) => {
-      const shared: Shared = { settings, states: new Map(), secrets: new Map(), nodes: new Map(), forgetsConnections, registersSince: 0 }
+      const shared: Shared = {
+        settings,
+        states: new Map(),
+        secrets: new Map(),
+        audiences: emptyAudiences(),
+        nodes: new Map(),
+        forgetsConnections,
+        registersSince: 0
+      }
       const make = (): Store[] => Array.from({ length: nodes }, () => new ReferenceStore(shared))
       let stores = make()
       const closeAll = async (): Promise<void> => {

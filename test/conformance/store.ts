@@ -1,6 +1,7 @@
 import type { Test } from 'tap'
 import type { Store, StoreSettings } from '../../services/store/store.ts'
 import { answering } from './answering.ts'
+import { broadcasting } from './broadcasting.ts'
 import { changing } from './changing.ts'
 import { collapsing } from './collapsing.ts'
 import { counting } from './counting.ts'
@@ -32,6 +33,8 @@ export interface Example {
   restarts?: boolean
   /** Takes more than a thousand steps. Skipped if the set-up is slow. */
   long?: boolean
+  /** Depends on leases, which end when a store is reopened. Skipped if the set-up is slow, because it reopens the store before each step. */
+  leases?: boolean
   run(t: Test, stage: Stage): Promise<void>
 }
 
@@ -59,7 +62,8 @@ const examples: Example[] = [
   registering,
   identifying,
   keeping,
-  erasing
+  erasing,
+  broadcasting
 ].flat()
 
 /** Runs the examples, all by default, on a driver. Between examples the clock goes forward a minute. */
@@ -69,7 +73,7 @@ export async function storeSuite(t: Test, setup: Setup, list: Example[] = exampl
     t.teardown(() => Promise.all([...shared.values()].map(({ cluster }) => cluster.close())))
     let count = 0
     for (const example of list) {
-      if (example.long && setup.slow) continue
+      if ((example.long || example.leases) && setup.slow) continue
       const settings = { ...baseSettings, ...example.settings }
       const key = JSON.stringify(settings)
       let opened = example.alone ? undefined : shared.get(key)

@@ -15,6 +15,7 @@ import { type Counts, countsOf, damageIn, type UserDamage } from './user-damage.
  *     'd' | user                                               an index of the users with parked notifications
  *     't' | user                                               the nearest expiry, delivery or check of the user (8, a double)
  *     'h' | user                                               the time of the user's nearest call in each lane
+ *     'a' …                                                    topics and broadcasts: see `audience-codec.ts`
  *     'y' | name                                               a secret
  *     'n'                                                      the number of the latest write
  *     'x'                                                      the latest damage: JSON, see `DamageRecord`
@@ -26,10 +27,10 @@ import { type Counts, countsOf, damageIn, type UserDamage } from './user-damage.
  * Parts: `a` meta, the first key of a user · `c` cursors · `j` offset (6), kind -> check · `k` idempotency key -> place ·
  * `l` offset (6) -> row with its options · `o` notification id -> answer · `p` turn (6) -> parked notification ·
  * `q` turn (6) -> scheduled notification · `r` number (6) -> call · `s` notification id -> state · `u` device -> push subscription.
- * Format 3 had the options of a notification beside its answer, and no checks, calls and push subscriptions; format 2 had no options, answers and
+ * Format 4 had no topics and broadcasts. Format 3 had the options of a notification beside its answer, and no checks, calls and push subscriptions; format 2 had no options, answers and
  * scheduled notifications either. Format 1 had 'u' for 'w', neither checksums nor the counts in meta, and rows without tags: see `upgrade.ts`.
  */
-export const FORMAT_VERSION = '4'
+export const FORMAT_VERSION = '5'
 
 export const versionRange: [Buffer, Buffer] = [Buffer.from('v'), Buffer.from('w')]
 export const usersRange: [Buffer, Buffer] = [Buffer.from('w'), Buffer.from('x')]

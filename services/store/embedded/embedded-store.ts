@@ -3,7 +3,7 @@ import { errors } from '../../errors.ts'
 import { newEpoch, newId } from '../../ids.ts'
 import type { Position } from '../../protocol/index.ts'
 import { admit } from '../admit.ts'
-import { addAdvanced, advanceUsers, hasAdvanced } from '../advance-users.ts'
+import { advanceUsers, drainUser } from '../advance-users.ts'
 import { INLINE_MAX, META_TTL_MS } from '../limits.ts'
 import { Machine } from '../machine.ts'
 import { Semaphore } from '../semaphore.ts'
@@ -36,16 +36,18 @@ import type {
   SweepResult
 } from '../store.ts'
 import { StoreClock } from '../store-clock.ts'
+import { audienceSession } from './audience-session.ts'
 import type { CachedUser } from './cache.ts'
 import { encodeEffects, encodeKeptParts, encodeRemoval } from './codec.ts'
 import { openLevel } from './database.ts'
+import { EmbeddedAudiences } from './embedded-audiences.ts'
 import { EmbeddedOutbox } from './embedded-outbox.ts'
 import type { EmbeddedOptions } from './options.ts'
 import { ConnectionRegistry } from './registry.ts'
 import type { Session } from './session.ts'
 import { SessionKeeper } from './session-keeper.ts'
 import { sizeAfter } from './size.ts'
-import { upkeep } from './upkeep.ts'
+import { isIdle, upkeep } from './upkeep.ts'
 
 /** Interval of the attempts to reopen the folder after a failed write, milliseconds. */
 const HEAL_INTERVAL_MS = 1000
@@ -67,6 +69,10 @@ export class EmbeddedStore implements Store {
   readonly outbox = new EmbeddedOutbox({
     carryOut: (user, run, grows) => this.#step(user, run, grows),
     callers: (lane, limit) => this.#sessionFor(false).due.callers(lane, this.#clock(), limit)
+  })
+  readonly audiences = new EmbeddedAudiences({
+    carryOut: (run, grows) => this.#track(() => run(audienceSession(this.#keeper, this.#sessionFor(grows)))),
+    now: () => this.#clock()
   })
   readonly #settings: StoreSettings
   readonly #upkeepMs: number
@@ -150,18 +156,7 @@ export class EmbeddedStore implements Store {
   async sweep(): Promise<SweepResult> {
     const now = this.#clock()
     const users = this.#sessionFor(true).due.users(now, this.#settings.rateWindowMs)
-    const drain = async (user: string): Promise<AdvanceResult> => {
-      const result = await this.advance(user)
-      const lanes = new Set(result.lanes)
-      let last = result
-      while (hasAdvanced(last) && last.nextAt > 0 && last.nextAt <= now) {
-        last = await this.advance(user)
-        addAdvanced(result, last)
-        for (const lane of last.lanes) lanes.add(lane)
-      }
-      return { ...result, waiting: last.waiting, nextAt: last.nextAt, lanes: [...lanes] }
-    }
-    return await advanceUsers(users, SWEEP_CONCURRENCY, drain)
+    return await advanceUsers(users, SWEEP_CONCURRENCY, (user) => drainUser(user, now, (name) => this.advance(name)))
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {
@@ -204,8 +199,8 @@ export class EmbeddedStore implements Store {
     return await this.#step(command.user, (machine) => machine.mark(command), true)
   }
 
-  async retract(user: string, id: string, reason: string): Promise<RetractResult> {
-    return await this.#step(user, (machine) => machine.retract(id, reason), true)
+  async retract(user: string, id: string, reason: string, isBarred?: boolean): Promise<RetractResult> {
+    return await this.#step(user, (machine) => machine.retract(id, reason, isBarred), true)
   }
 
   async inbox(query: InboxQuery): Promise<InboxPage | 'restarted'> {
@@ -221,6 +216,7 @@ export class EmbeddedStore implements Store {
   }
 
   async erase(user: string): Promise<void> {
+    await this.audiences.leaveAll(user)
     await this.#step(user, (machine) => machine.erase())
     // Lets the wake-ups of the step leave before the order to close.
     await turn()
@@ -285,14 +281,21 @@ export class EmbeddedStore implements Store {
    * If the disk fills up in the middle of a step that does not make the log grow, the step is repeated on the session that keeps changes in memory.
    */
   async #step<Result>(user: string, run: (machine: Machine, cached: CachedUser) => Result, grows = false): Promise<Result> {
-    this.#stepsUnderWay += 1
-    try {
+    return await this.#track(async () => {
       const session = this.#sessionFor(grows)
       return await this.#stepIn(session, user, run).catch((error: unknown) => {
         const next = this.#keeper.session
         if (grows || next === undefined || next === session || !(error instanceof errors.StoreFull)) throw error
         return this.#stepIn(next, user, run)
       })
+    })
+  }
+
+  /** Makes a call for which `close` waits. */
+  async #track<Result>(call: () => Promise<Result>): Promise<Result> {
+    this.#stepsUnderWay += 1
+    try {
+      return await call()
     } finally {
       this.#stepsUnderWay -= 1
       if (this.#stepsUnderWay === 0) this.#onIdle()
@@ -356,6 +359,7 @@ export class EmbeddedStore implements Store {
       signal: this.#stop.signal
     }
     this.#upkeeping = upkeep(task)
+      .then(() => this.audiences.upkeep())
       .catch(() => {})
       .finally(() => {
         this.#upkeeping = undefined
@@ -365,16 +369,10 @@ export class EmbeddedStore implements Store {
   async #removeIfIdle(user: string): Promise<void> {
     await this.#step(user, (machine, entry) => {
       const { state } = entry
-      const idleSince = this.#agedTo(this.#clock()) - META_TTL_MS
-      const isRevocationKept = state.revokedBefore > 0 && state.revokedBefore + this.#settings.revocationTtlMs > this.#clock()
-      const inUse =
-        this.#registry.has(user) ||
-        state.parked.length + state.scheduled.length + state.rows.length + state.calls.size > 0 ||
-        entry.touched > idleSince ||
-        isRevocationKept
+      const now = this.#clock()
       const { session } = this.#keeper
-      if (session === undefined || inUse || machine.effects.length > 0 || [...state.cursors.values()].some(({ at }) => at > idleSince))
-        return
+      const isUsed = this.#registry.has(user) || machine.effects.length > 0
+      if (session === undefined || isUsed || !isIdle(entry, this.#settings, now, this.#agedTo(now))) return
       entry.group = session.journal.add(encodeRemoval(entry.prefix, state))
       Object.assign(state, emptyState())
     })

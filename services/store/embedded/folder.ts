@@ -108,8 +108,8 @@ async function upgradeFormat(raw: Database, folder: string): Promise<void> {
   const version = (await raw.range(...versionRange, 1))[0]?.[1].toString()
   if (version === '1') await upgradeFrom1(raw)
   else if (version === '3') await upgradeFrom3(raw)
-  // Every entry of a folder of format 2 is valid in format 4.
-  else if (version !== undefined && version !== '2' && version !== FORMAT_VERSION) {
+  // Every entry of a folder of format 2 or 4 is valid in format 5.
+  else if (version !== undefined && !['2', '4', FORMAT_VERSION].includes(version)) {
     throw new StoreUnusable(`The data folder ${folder} has format ${version}; this version of Belfry reads format ${FORMAT_VERSION}`)
   }
   await raw.write([encodeVersion()])

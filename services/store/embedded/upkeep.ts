@@ -1,5 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { META_TTL_MS } from '../limits.ts'
+import type { StoreSettings } from '../store.ts'
+import type { CachedUser } from './cache.ts'
 import { decodeAge, userOf, userRange, usersRange } from './codec.ts'
 import type { SessionDatabase } from './session.ts'
 
@@ -44,4 +46,17 @@ export async function upkeep(task: UpkeepTask): Promise<void> {
 /** Returns whether the first entry of a user is meta, and readable. Anything else is damage. */
 function isMeta(key: Buffer, value: Buffer | undefined): boolean {
   return value !== undefined && key.length === 4 + key.readUInt16BE(1)
+}
+
+/**
+ * Returns whether a user without a connection was idle for longer than `META_TTL_MS`, has nothing that waits, and no revocation that still counts.
+ *
+ * @param now, agedTo as those of a step, Unix milliseconds
+ */
+export function isIdle({ state, touched }: CachedUser, { revocationTtlMs }: StoreSettings, now: number, agedTo: number): boolean {
+  const idleSince = agedTo - META_TTL_MS
+  const { revokedBefore, parked, scheduled, rows, calls, cursors } = state
+  const isRevocationKept = revokedBefore > 0 && revokedBefore + revocationTtlMs > now
+  const isUsed = parked.length + scheduled.length + rows.length + calls.size > 0 || touched > idleSince
+  return !isUsed && !isRevocationKept && [...cursors.values()].every(({ at }) => at <= idleSince)
 }

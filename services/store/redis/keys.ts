@@ -1,7 +1,7 @@
 import slotOf from 'cluster-key-slot'
+import { BUCKETS, bucketOf } from '../buckets.ts'
 
-/** Number of buckets that the users are spread over. All keys of one script lie in one bucket. Fixed for the life of a database. */
-export const BUCKETS = 256
+export { BUCKETS, bucketOf }
 
 export const ALL_BUCKETS: readonly number[] = Array.from({ length: BUCKETS }, (_, bucket) => bucket)
 
@@ -133,13 +133,6 @@ export class Keys {
   channel(bucket: number, node: string): string {
     return `${this.counters[bucket]}:${node}`
   }
-}
-
-/** Returns the bucket of a user: FNV-1a over its UTF-16 units, folded to 8 bits. */
-export function bucketOf(user: string): number {
-  let hash = 0x811c9dc5
-  for (let i = 0; i < user.length; i++) hash = Math.imul(hash ^ user.charCodeAt(i), 0x01000193)
-  return (hash ^ (hash >>> 8) ^ (hash >>> 16) ^ (hash >>> 24)) & (BUCKETS - 1)
 }
 
 const TAGS = bucketTags()

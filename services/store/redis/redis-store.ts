@@ -42,6 +42,7 @@ import { CommandNotSent } from './command-not-sent.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { ALL_BUCKETS, bucketOf, Keys, slotOfUser } from './keys.ts'
 import { ADVANCES, type Master } from './master.ts'
+import { redisAudiences } from './redis-audiences.ts'
 import { RedisOutbox } from './redis-outbox.ts'
 import { Registrations } from './registrations.ts'
 import {
@@ -79,6 +80,7 @@ const SECRET_BYTES = 32
 /** The store of any number of nodes that share a Redis. Each method is one script there. */
 export class RedisStore implements Store {
   readonly outbox: Outbox
+  readonly audiences = redisAudiences()
   readonly #settings: StoreSettings
   readonly #log: RedisStoreOptions['log']
   readonly #keys: Keys

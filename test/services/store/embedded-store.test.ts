@@ -85,7 +85,7 @@ t.test('a folder of another format, or that is no database, is refused, and not 
   await database.write([{ ...encodeVersion(), value: Buffer.from('99') } as ReturnType<typeof encodeVersion>])
   await database.close()
   const store = new EmbeddedStore({ folder, settings })
-  await t.rejects(store.open('node', new Recorder()), { message: /has format 99; this version of Belfry reads format 4/ })
+  await t.rejects(store.open('node', new Recorder()), { message: /has format 99; this version of Belfry reads format 5/ })
   await (await openLevel(folder)).close()
   await t.rejects(openLevel(join('/dev/null', 'data')), { message: /cannot be opened: ENOTDIR/ })
   const strange = await folderOf(t)
@@ -106,7 +106,7 @@ t.test('a folder of format 2 or 3 is used as it is, and is of the current format
     t.match(await store.queue('a'), { head: { offset: 1 }, unread: 1 })
     await store.close()
     const after = await openLevel(folder)
-    t.equal((await after.range(...versionRange, 1))[0]?.[1].toString(), '4')
+    t.equal((await after.range(...versionRange, 1))[0]?.[1].toString(), '5')
     await after.close()
   }
 })

@@ -127,7 +127,7 @@ t.test('a folder of format 3 is upgraded: options move to their rows, and keep w
   for (const user of USERS) await checkOptions(t, store, user)
   await store.close()
   const database = await openLevel(folder)
-  t.equal((await database.range(VERSION, Buffer.from('w')))[0]?.[1].toString(), '4')
+  t.equal((await database.range(VERSION, Buffer.from('w')))[0]?.[1].toString(), '5')
   await database.close()
   const again = await opened(t, folder)
   t.match(await again.find('alice', idOf(24)), { in: 'log' })
@@ -152,7 +152,11 @@ t.test('an interrupted upgrade from format 3 continues where it stopped', async 
   for (const user of USERS) await checkOptions(t, store, user)
 })
 
-t.test('a folder of format 2 is valid as it is, and gets the new version', async (t) => {
+t.test('folders of formats 2 and 4 are valid as they are, and get the new version', async (t) => {
+  for (const format of ['2', '4']) await upgradesAsItIs(t, format)
+})
+
+async function upgradesAsItIs(t: Test, format: string): Promise<void> {
   clock.now = START
   const folder = await temporaryFolder()
   t.teardown(() => rm(folder, { recursive: true, force: true }))
@@ -160,11 +164,17 @@ t.test('a folder of format 2 is valid as it is, and gets the new version', async
   await send(store, 'alice', 1)
   await store.close()
   const database = await openLevel(folder)
-  await database.write([{ type: 'put', key: VERSION, value: Buffer.from('2') }])
+  await database.write([{ type: 'put', key: VERSION, value: Buffer.from(format) }])
   await database.close()
   const upgraded = await opened(t, folder)
   t.same(await numbers(upgraded, 'alice'), [1])
-})
+  await upgraded.audiences.changeMembers({ topic: 'team', add: ['alice'], remove: [] })
+  t.same(await upgraded.audiences.topicsOf('alice'), ['team'])
+  await upgraded.close()
+  const after = await openLevel(folder)
+  t.equal((await after.range(VERSION, Buffer.from('w')))[0]?.[1].toString(), '5')
+  await after.close()
+}
 
 t.test('a damaged entry in a folder of format 3 costs its user the log, and no other user', async (t) => {
   const folder = await folderOfFormat3(t)
