@@ -10,7 +10,7 @@ const COVERAGE_FLOOR = { lines: 95, branches: 95 }
 /** Failures are repeated below the coverage table, where a log that is cut at its start still shows them. */
 const FAILURES_SHOWN = 12
 const LINES_PER_FAILURE = 24
-const SHIPPED = ['cli', 'plugins', 'routes', 'services', 'packages/client/src']
+const SHIPPED = ['cli', 'plugins', 'routes', 'services', 'packages/client/src', 'packages/server/src']
 /** Files whose tests run in Chromium, where coverage is not measured. */
 const IN_BROWSERS = /^packages\/client\/src\/(bell\/|(feed|push|push-browser|push-record|react|sw)\.ts$)/
 

@@ -161,6 +161,14 @@ t.test('packages are imported only where the design names them', async (t) => {
     ['packages/client/src/react.ts -> react'],
     'the client imports the protocol alone; its hooks, React'
   )
+  t.same(
+    breaking(
+      ({ from, to, typeOnly }) =>
+        inside(from, 'packages/server/src') && !inside(to, 'packages/server/src') && !(typeOnly && inside(to, 'services/protocol'))
+    ),
+    [],
+    'the package for services imports types of the protocol alone'
+  )
   const readers = sources.filter((file) => !inside(file, 'packages') && readFileSync(file, 'utf8').includes('process.env'))
   t.same(readers, ['config.ts'], 'only config.ts reads the environment')
 })

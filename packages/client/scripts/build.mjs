@@ -5,12 +5,11 @@
 //   belfry.global.js  a minified script: defines globalThis.Belfry and <belfry-bell>
 //   languages/      the texts of the elements in other languages, as data
 //   types/          declarations
-import { execFileSync } from 'node:child_process'
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join, relative, resolve, sep } from 'node:path'
+import { cp, readFile, rm } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build, transform } from 'esbuild'
+import { buildTypes, hideRepositoryPaths } from '../../../scripts/package-build.mjs'
 
 /** The oldest supported browsers. Newer syntax is compiled for them. */
 const TARGETS = ['chrome111', 'edge111', 'firefox113', 'safari16.4']
@@ -41,7 +40,6 @@ const minifiedStyles = {
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const out = resolve(process.argv[2] ?? join(root, 'dist'))
-const tsc = fileURLToPath(new URL('bin/tsc', import.meta.resolve('typescript/package.json')))
 
 await rm(out, { recursive: true, force: true })
 const common = {
@@ -74,44 +72,5 @@ await Promise.all([
   build({ ...common, entryPoints: ['src/bell/global.ts'], format: 'iife', minify: true, outfile: join(out, 'belfry.global.js') })
 ])
 await cp(join(root, 'languages'), join(out, 'languages'), { recursive: true })
-await hideRepositoryPaths()
-await buildTypes()
-
-/** esbuild names sources by their paths in this repository, in comments and source maps: names them as if the package held all of them. */
-async function hideRepositoryPaths() {
-  for (const file of await readdir(out, { recursive: true })) {
-    const path = join(out, file)
-    if (file.endsWith('.js')) {
-      await writeFile(path, (await readFile(path, 'utf8')).replace(/^\/\/ (\.\.\/)+services\/protocol\//gm, '// src/protocol/'))
-    } else if (file.endsWith('.map')) {
-      const map = JSON.parse(await readFile(path, 'utf8'))
-      const sources = map.sources.map((source) => source.replace(/^.*\/(?:services(?=\/protocol\/)|client\/src|\.\.\/src)\//, '../src/'))
-      await writeFile(path, JSON.stringify({ ...map, sources }))
-    }
-  }
-}
-
-/** Emits the declarations. The compiler writes them at their paths in this repository; the package has those of the protocol in `types/protocol`. */
-async function buildTypes() {
-  const emitted = await mkdtemp(join(tmpdir(), 'belfry-types-'))
-  for (const project of ['tsconfig.json', 'tsconfig.bell.json', 'tsconfig.react.json']) {
-    execFileSync(process.execPath, [tsc, '-p', join(root, project), '--outDir', emitted], { stdio: 'inherit' })
-  }
-  const types = join(out, 'types')
-  await cp(join(emitted, 'packages/client/src'), types, { recursive: true })
-  await cp(join(emitted, 'services/protocol'), join(types, 'protocol'), { recursive: true })
-  await rm(emitted, { recursive: true })
-  for (const file of await readdir(types, { recursive: true })) {
-    if (!file.endsWith('.d.ts')) continue
-    const path = join(types, file)
-    const protocol = `${relative(join(path, '..'), join(types, 'protocol')).split(sep).join('/')}/`
-    const text = await readFile(path, 'utf8')
-    await writeFile(
-      path,
-      text
-        .replace(/'[./]*\/services\/protocol\//g, `'${protocol.startsWith('.') ? protocol : `./${protocol}`}`)
-        // The compiler leaves `.ts` in the import paths: those files are not shipped.
-        .replace(/((?:from|import)\s*\(?\s*(['"])\.[^'"]*)\.ts\2/g, '$1.js$2')
-    )
-  }
-}
+await hideRepositoryPaths(root, out)
+await buildTypes(root, out, ['tsconfig.json', 'tsconfig.bell.json', 'tsconfig.react.json'])

@@ -1,0 +1,7 @@
+export type { Action, Answer, State, Urgency } from '../../../services/protocol/index.ts'
+export { Belfry } from './belfry.ts'
+export type { Broadcasts } from './broadcasts.ts'
+export { BelfryError } from './errors.ts'
+export type { MembershipChange, Topics } from './topics.ts'
+export type * from './types.ts'
+export { verifyWebhook, type WebhookHeaders, type WebhookOptions } from './webhook.ts'
