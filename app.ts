@@ -6,6 +6,7 @@ import admit from './plugins/admit.ts'
 import answers from './plugins/answers.ts'
 import auth from './plugins/auth.ts'
 import bodies from './plugins/bodies.ts'
+import broadcaster from './plugins/broadcaster.ts'
 import connections from './plugins/connections.ts'
 import errorHandler from './plugins/error-handler.ts'
 import fanout from './plugins/fanout.ts'
@@ -21,12 +22,14 @@ import reach from './plugins/reach.ts'
 import redis from './plugins/redis.ts'
 import security from './plugins/security.ts'
 import store from './plugins/store.ts'
+import topics from './plugins/topics.ts'
 import userClock from './plugins/user-clock.ts'
 import vapid from './plugins/vapid.ts'
 import websocket from './plugins/websocket.ts'
 import wire from './plugins/wire.ts'
 import answerRoutes from './routes/answers.ts'
 import asyncapiRoutes from './routes/asyncapi.ts'
+import broadcastRoutes from './routes/broadcasts.ts'
 import clientRoutes from './routes/client.ts'
 import demoRoutes from './routes/demo.ts'
 import guideRoutes from './routes/guides.ts'
@@ -39,6 +42,7 @@ import publishedRoutes from './routes/published.ts'
 import pushRoutes from './routes/push.ts'
 import { shared } from './routes/schemas/common.ts'
 import sseRoutes from './routes/sse.ts'
+import topicRoutes from './routes/topics.ts'
 import userRoutes from './routes/users.ts'
 import wsRoutes from './routes/ws.ts'
 import { isLoopback } from './services/auth/loopback.ts'
@@ -88,7 +92,9 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, generatedS
   await fastify.register(offlineQueue)
   await fastify.register(userClock)
   await fastify.register(rateLimit)
+  await fastify.register(broadcaster)
   await fastify.register(publisher)
+  await fastify.register(topics)
   await fastify.register(inbox)
   await fastify.register(answers)
   await fastify.register(presence)
@@ -104,6 +110,8 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, generatedS
   await fastify.register(userRoutes)
   await fastify.register(meRoutes)
   await fastify.register(presenceRoutes)
+  await fastify.register(topicRoutes)
+  await fastify.register(broadcastRoutes)
   await fastify.register(pushRoutes)
   await fastify.register(answerRoutes)
   await fastify.register(wsRoutes)

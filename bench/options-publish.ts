@@ -167,7 +167,11 @@ async function measureCosts(bed: Bed, count: number, rounds: number): Promise<Op
 async function measureExpiries(store: Store, count: number): Promise<OptionsResult['expiries']> {
   const counters = new Counters()
   const clock = new UserClock(store, counters)
-  const publisher = new Publisher({ store, outcomes: new OutcomeRecorder(clock, counters) })
+  const publisher = new Publisher({
+    store,
+    outcomes: new OutcomeRecorder(clock, counters),
+    startBroadcast: (command) => store.audiences.start(command)
+  })
   const firstAt = Date.now() + 2000 + (LEAD_MS_PER_THOUSAND * count) / 1000
   const users = Math.ceil(count / EXPIRIES_PER_USER)
   const dueById = new Map<string, number>()

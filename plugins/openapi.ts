@@ -28,6 +28,7 @@ export default fp(
         tags: [
           { name: 'publish', description: 'For services' },
           { name: 'inbox', description: 'For services: the notifications of a user' },
+          { name: 'topics', description: 'For services: members of topics, and broadcasts to them' },
           { name: 'connections', description: 'For services: the sockets of a user' },
           { name: 'me', description: "For the user's own client" },
           { name: 'socket', description: 'The WebSocket; its frames are in /docs/asyncapi.json' },

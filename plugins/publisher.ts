@@ -15,9 +15,10 @@ export default fp(
     const publisher = new Publisher({
       store: app.store,
       outcomes: new OutcomeRecorder(app.userClock, app.counters),
+      startBroadcast: (command) => app.broadcaster.start(command),
       pushRule: pushRuleOf(app.config)
     })
     app.decorate('publisher', publisher)
   },
-  { name: 'publisher', fastify: '5.x', dependencies: ['store', 'user-clock', 'metrics'] }
+  { name: 'publisher', fastify: '5.x', dependencies: ['store', 'user-clock', 'broadcaster', 'metrics'] }
 )

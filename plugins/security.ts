@@ -42,7 +42,7 @@ export default fp(
         origin: CORS_ORIGIN.includes('*') ? true : CORS_ORIGIN.map((origin) => origin.toLowerCase()),
         // An OPTIONS that is no preflight is answered like one. The 400 of the plugin would be text, not a problem.
         strictPreflight: false,
-        methods: ['GET', 'POST', 'PUT', 'DELETE'],
+        methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
         exposedHeaders: ['retry-after', 'idempotent-replayed', 'x-request-id']
       })
     }

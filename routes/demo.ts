@@ -9,7 +9,7 @@ import { isFromThisMachine } from '../services/auth/loopback.ts'
 import { signToken } from '../services/auth/signing.ts'
 import { errors } from '../services/errors.ts'
 import { DeviceSchema, NotificationIdSchema, UserSchema } from './schemas/common.ts'
-import { PublishSchema } from './schemas/notification.ts'
+import { PublishSchema } from './schemas/publish.ts'
 
 const FOLDER = fileURLToPath(new URL('../demo/', import.meta.url))
 

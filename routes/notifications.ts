@@ -12,7 +12,7 @@ import {
   PublishAnswerSchema,
   PublishHeaders,
   PublishSchema
-} from './schemas/notification.ts'
+} from './schemas/publish.ts'
 
 /** Largest body of a batch, bytes. Other bodies have the limit of the server. */
 const BATCH_BODY_LIMIT = 8_388_608
@@ -28,7 +28,7 @@ const notifications: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'publish',
         summary: 'Publish a notification',
         description:
-          'To one user or to many. 202: it is in the store. 200: an earlier request with the same Idempotency-Key had put it there.',
+          'To users, to the members of a topic, or to everyone. 202: it is in the store, and for an audience the broadcast goes on. 200: an earlier request with the same Idempotency-Key had put it there.',
         tags: ['publish'],
         security: serviceSecurity,
         headers: PublishHeaders,

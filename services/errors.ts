@@ -35,6 +35,7 @@ export const errors = {
   TooManyRequests: createError('BELFRY_ERR_TOO_MANY_REQUESTS', 'Too many requests from one caller', 429),
   ParkedFull: createError('BELFRY_ERR_PARKED_FULL', 'Too many notifications wait for this user', 429),
   ScheduledFull: createError('BELFRY_ERR_SCHEDULED_FULL', 'Too many notifications are scheduled for this user', 429),
+  BroadcastsFull: createError('BELFRY_ERR_BROADCASTS_FULL', 'Too many broadcasts wait for this topic', 429),
   HeadersTooLarge: createError('BELFRY_ERR_HEADERS_TOO_LARGE', 'The headers are too large', 431),
   Internal: createError('BELFRY_ERR_INTERNAL', 'Something went wrong here', 500),
   KeyUnknown: createError('BELFRY_ERR_KEY_UNKNOWN', 'The key set does not have the key of this token yet', 503),

@@ -6,6 +6,9 @@ export const DEVICE_PATTERN = '^[^\\p{C}]{1,128}$'
 /** Matches the same, except `.` and `..`, which clients that normalise URLs cannot put into a path. */
 export const USER_PATTERN = '^(?!\\.{1,2}$)[^\\p{C}]{1,128}$'
 
+/** Matches the name of a topic: topics are named as users are, and their names are in paths, too. */
+export const TOPIC_PATTERN = USER_PATTERN
+
 const USER = new RegExp(USER_PATTERN, 'u')
 
 export function isUser(value: unknown): value is string {

@@ -259,6 +259,13 @@ t.test('its examples work, and answers are as documented', async (t) => {
   })
   t.match((await api.send('getPushKey', {}, undefined, { token: '' })).body, { publicKey: /^B[\w-]{86}$/ })
   t.equal((await api.send('deleteMyPushSubscription')).status, 204)
+  t.match((await api.send('listMembers')).body, { items: ['alice', 'bob'], nextCursor: null })
+  t.same((await api.send('listTopics')).body, { items: ['project-42'] })
+  const sent = (await api.send('publish', {}, { to: { topic: 'project-42' }, type: 'a', title: 't' })).body as { broadcast: { id: string } }
+  t.match((await api.send('getBroadcast', sent.broadcast)).body, { to: { topic: 'project-42' } })
+  t.equal((await api.send('cancelBroadcast', sent.broadcast)).status, 204)
+  t.match((await api.send('getBroadcast', sent.broadcast)).body, { status: 'cancelled', finishedAt: Number })
+  t.equal((await api.send('deleteTopic')).status, 204)
   t.match((await api.send('getPresence')).body, { user: 'alice', online: true, devices: [{ deviceId: 'laptop' }] })
   await api.send('publish', {}, { ...asked, deliverAt: Date.now() + 60_000 })
   t.match((await api.send('listScheduled', { user: 'hal' })).body, { items: [{ collapseKey: 'k', deliverAt: Number }], nextCursor: null })
@@ -274,13 +281,16 @@ t.test('its examples work, and answers are as documented', async (t) => {
   t.match((await api.send('listMyInbox', {}, undefined, { token: old })).body, { code: 'BELFRY_ERR_TOKEN_REVOKED' })
 })
 
+/** Operations whose bodies may have 8 MB. */
+const LARGE = ['publishBatch', 'changeMembers']
+
 /** Operations of Web Push, which are 404 without VAPID keys. */
 const PUSH = ['getPushKey', 'putMyPushSubscription', 'deleteMyPushSubscription']
 
 t.test('every documented error happens as documented', async (t) => {
   const api = await Documented.start(t, { ALLOWED_ORIGINS: 'https://app.example', CONNECT_RATE_LIMIT_MAX: '11', STRICT_SCOPES: 'true' })
   const guarded = api.operations().filter(({ path, operation }) => path.startsWith('/v1/') && operation.operationId !== 'connect')
-  const fill = { id: 'none', user: 'alice' }
+  const fill = { id: 'none', user: 'alice', topic: 'team' }
   for (const { path, operation } of guarded) {
     const { operationId, requestBody, security, responses } = operation
     const [body] = examplesOf(operation)
@@ -300,7 +310,7 @@ t.test('every documented error happens as documented', async (t) => {
     t.equal((await api.send(operationId, fill, { ...(body as Json), more: 1 })).status, 400)
     t.equal((await api.send(operationId, fill, '{')).status, 400)
     t.equal((await api.send(operationId, fill, 'x', { headers: { 'content-type': 'text/csv' } })).status, 415)
-    t.equal((await api.send(operationId, fill, ' '.repeat(operationId === 'publishBatch' ? 9_000_000 : 300_000))).status, 413)
+    t.equal((await api.send(operationId, fill, ' '.repeat(LARGE.includes(operationId) ? 9_000_000 : 300_000))).status, 413)
   }
   t.equal((await api.send('listInbox', { limit: '0' })).status, 400)
   t.equal((await api.send('listMyInbox', { cursor: 'x' })).status, 400)
@@ -309,6 +319,8 @@ t.test('every documented error happens as documented', async (t) => {
     t.equal((await api.send(name, { user: 'alice' }, { upTo: 'other1.2.aaaaaaaa', state: 'read' })).status, 409)
   }
   t.equal((await api.send('getMyNotification', { id: 'x'.repeat(65) })).status, 400)
+  for (const name of ['getBroadcast', 'cancelBroadcast']) t.equal((await api.send(name, { id: 'x'.repeat(65) })).status, 400)
+  for (const name of ['listMembers', 'deleteTopic']) t.equal((await api.send(name, { topic: '\u0007' })).status, 400)
   t.equal((await api.send('closeConnection', { ...fill, reason: '' })).status, 400)
   t.equal((await api.send('stream', { device_id: '\u0007' })).status, 400)
   t.equal((await api.send('connect', { device_id: '\u0007' })).status, 400)
@@ -333,7 +345,7 @@ t.test('too many requests, and a store that is away', async (t) => {
   for (const { path, operation } of away.operations()) {
     // The key needs no store. Redis has no VAPID keys here.
     if (!path.startsWith('/v1/') || operation.operationId === 'getPushKey') continue
-    const { status } = await away.send(operation.operationId, { id: 'none' }, examplesOf(operation)[0])
+    const { status } = await away.send(operation.operationId, {}, examplesOf(operation)[0])
     t.equal(status, 503, operation.operationId)
   }
   t.equal((await away.send('getPushKey', {}, undefined, { token: '' })).status, 404)

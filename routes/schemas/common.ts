@@ -1,12 +1,18 @@
 import { type TSchema, Type } from 'typebox'
 import { STATES } from '../../services/protocol/index.ts'
-import { DEVICE_PATTERN, USER_PATTERN } from '../../services/users.ts'
+import { DEVICE_PATTERN, TOPIC_PATTERN, USER_PATTERN } from '../../services/users.ts'
 import { ProblemSchema } from './problem.ts'
 
 export const UserSchema = Type.String({
   pattern: USER_PATTERN,
   description: 'The recipient: 1 to 128 printable characters, but for . and ..',
   examples: ['alice']
+})
+
+export const TopicSchema = Type.String({
+  pattern: TOPIC_PATTERN,
+  description: 'The topic: 1 to 128 printable characters, but for . and ..',
+  examples: ['project-42']
 })
 
 export const DeviceSchema = Type.String({
@@ -83,7 +89,10 @@ const PROBLEMS: Record<number, { description: string; headers?: Record<string, u
   415: { description: 'The body is not application/json' },
   422: { description: 'The Idempotency-Key was used with another body' },
   426: { description: 'The request was no upgrade to a WebSocket' },
-  429: { description: 'Too many requests of one caller, or too many notifications parked for the user', headers: RETRY_AFTER },
+  429: {
+    description: 'Too many requests of one caller, or too many notifications wait for the user, or broadcasts for the topic',
+    headers: RETRY_AFTER
+  },
   500: { description: 'Something went wrong here' },
   503: { description: 'The store is away (the outcome is not known), or the node is overloaded or shutting down', headers: RETRY_AFTER },
   507: { description: 'The store has no room left: nothing was written', headers: RETRY_AFTER }

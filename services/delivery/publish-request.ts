@@ -1,5 +1,6 @@
 import { errors } from '../errors.ts'
 import type { Action, Urgency } from '../protocol/index.ts'
+import type { Audience } from '../store/audiences.ts'
 import { tails } from '../store/row.ts'
 import type { PublishOptions, ReachRule, Unless } from '../store/store.ts'
 import { expiredError } from './recipient-result.ts'
@@ -17,9 +18,12 @@ const FALLBACK_RULE: ReachRule = { afterMs: 0, unless: 'read' }
 
 const LEVELS: Readonly<Record<Urgency, number>> = { high: 1, normal: 0, low: -1, 'very-low': -2 }
 
+/** The members of a topic, or every user. Those in `except` do not get the notification. */
+type RequestedAudience = { topic: string; except?: string[] } | { everyone: true; except?: string[] }
+
 /** A valid request to publish. `timestamp` is Unix milliseconds, `halfLife` seconds. */
 export interface PublishRequest {
-  to: string | string[]
+  to: string | string[] | RequestedAudience
   type: string
   title: string
   timestamp?: number
@@ -54,9 +58,17 @@ export interface Publication {
   expiresAt: number
 }
 
-/** Returns each recipient once, in the order of the request. */
+/** Returns each recipient once, in the order of the request; none if the request is for an audience. */
 export function recipientsOf({ to }: PublishRequest): string[] {
-  return typeof to === 'string' ? [to] : [...new Set(to)]
+  if (typeof to === 'string') return [to]
+  return Array.isArray(to) ? [...new Set(to)] : []
+}
+
+/** Returns the audience of a request; undefined if it is for recipients by name. */
+export function audienceOf({ to }: PublishRequest): Audience | undefined {
+  if (typeof to === 'string' || Array.isArray(to)) return undefined
+  const except = [...new Set(to.except)]
+  return 'topic' in to ? { topic: to.topic, except } : { everyone: true, except }
 }
 
 /**

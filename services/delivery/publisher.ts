@@ -1,15 +1,18 @@
 import { type BelfryError, errors, isOfStore } from '../errors.ts'
 import { keyedId, newId } from '../ids.ts'
+import type { Audience, BroadcastCommand, BroadcastStatus, StartResult } from '../store/audiences.ts'
 import type { Durability, PublishResult, ReachRule, Store } from '../store/store.ts'
 import { carryOutBatch } from './batch.ts'
 import type { OutcomeRecorder } from './outcome-recorder.ts'
-import { canonical, type PublishRequest, publicationOf, recipientsOf } from './publish-request.ts'
+import { audienceOf, canonical, type Publication, type PublishRequest, publicationOf, recipientsOf } from './publish-request.ts'
 import { expiredError, fullError, type Outcome, type RecipientResult, recipientResult } from './recipient-result.ts'
 
 export interface PublishAnswer {
   id: string
   durability: Durability
   results: RecipientResult[]
+  /** The job that publishes to an audience. Then `results` is empty. */
+  broadcast?: { id: string; status: BroadcastStatus }
 }
 
 /** `replayed`: an earlier request with the same key was carried out, and this one wrote nothing. */
@@ -27,6 +30,8 @@ type BatchResult = PublishAnswer | { error: Error }
 interface PublisherOptions {
   store: Store
   outcomes: OutcomeRecorder
+  /** Starts the broadcast of a request for an audience. */
+  startBroadcast: (command: BroadcastCommand) => Promise<StartResult>
   /** The rule for what a request leaves out of `push`. Default: that of `PUSH_AFTER_SECONDS` and `PUSH_UNLESS` without a value. */
   pushRule?: ReachRule | undefined
 }
@@ -45,16 +50,20 @@ export class Publisher {
   /**
    * Publishes to each recipient once. When the promise resolves, every accepted, parked or scheduled notification is in the store with the
    * `durability` of the answer. If the store fails for some recipients, their results have its error. If the store fails for all, the promise rejects.
+   * A request for an audience starts a broadcast, which is as durable when the promise resolves, and goes on afterwards.
    *
    * @param publisher owner of the idempotency keys
    * @param key the Idempotency-Key, if any. The store looks it up for the first recipient before the others: a conflict there ends the request
-   * @throws TooLarge, IdempotencyConflict, ParkedFull and ScheduledFull (one recipient), StoreUnavailable, StoreFull
+   * @throws TooLarge, IdempotencyConflict, ParkedFull and ScheduledFull (one recipient), BroadcastsFull (an audience), StoreUnavailable, StoreFull
    */
   async publish(request: PublishRequest, publisher: string, key: string | undefined): Promise<PublishOutcome> {
     const { store, outcomes, pushRule } = this.#options
     const users = recipientsOf(request)
     const keyed = key !== undefined
-    const { expiresAt, ...content } = publicationOf(request, store.now(), keyed, pushRule)
+    const publication = publicationOf(request, store.now(), keyed, pushRule)
+    const audience = audienceOf(request)
+    if (audience !== undefined) return await this.#broadcast(audience, publication, idOfBroadcast(audience, request, publisher, key), keyed)
+    const { expiresAt, ...content } = publication
     const id = keyed ? keyedId(publisher, key, JSON.stringify([users, canonical(request)])) : newId()
     const command = { id, keyed, ...content }
 
@@ -109,6 +118,28 @@ export class Publisher {
     if (results.every((result) => 'error' in result && result.error instanceof errors.StoreUnavailable)) throw new errors.StoreUnavailable()
     return results
   }
+
+  async #broadcast(to: Audience, { expiresAt: _, ...content }: Publication, id: string, keyed: boolean): Promise<PublishOutcome> {
+    const { store, startBroadcast } = this.#options
+    const result = await startBroadcast({ to, id, keyed, ...content })
+    if (result.status === 'conflict') throw new errors.IdempotencyConflict()
+    if (result.status === 'full') throw Object.assign(new errors.BroadcastsFull(), { retryAfterMs: result.retryAfterMs })
+    const { id: broadcastId, status } = result.broadcast
+    return {
+      answer: { id, durability: store.status().durability, results: [], broadcast: { id: broadcastId, status } },
+      replayed: result.status === 'replayed'
+    }
+  }
+}
+
+/**
+ * Returns the id of the notification of a broadcast. A key belongs to the audience: the same key may be used once for each topic, and for users
+ * by name, as it may be used once for each user. So a broadcast never conflicts with another publish in the log of a member.
+ */
+function idOfBroadcast(audience: Audience, request: PublishRequest, publisher: string, key: string | undefined): string {
+  if (key === undefined) return newId()
+  const place = 'topic' in audience ? `topic\0${audience.topic}` : 'everyone'
+  return keyedId(`${publisher}\0${place}`, key, JSON.stringify([audience.except.toSorted(), canonical(request)]))
 }
 
 function failed(error: unknown): Outcome {

@@ -31,6 +31,8 @@ export class Counters {
   callsMade = 0
   /** Calls that steps of this node dropped because their user had too many. */
   callsEvicted = 0
+  /** Members of broadcasts whose batches this node carried out, by result. A batch that is repeated counts again. */
+  broadcastMembers = new Map<string, number>()
   logLinesDropped = 0
   socketsDropped = 0
 }

@@ -53,6 +53,9 @@ export class Metrics {
     }
     this.#labelled('belfry_disconnects_total', 'Connections closed, by close code', 'code', () => counters.disconnects)
     this.#labelled('belfry_gaps_total', 'Gaps sent to clients, by reason', 'reason', () => counters.gaps)
+    this.#labelled('belfry_broadcast_members_total', 'Members of broadcasts that got a result on this node, by result', 'result', () => {
+      return counters.broadcastMembers
+    })
     new Counter({
       name: 'belfry_calls_total',
       help: 'Attempts to call push services and webhooks, by kind and result',

@@ -14,12 +14,15 @@ export const BROADCAST_KEPT_MS = 24 * 3600 * 1000
 /** Broadcasts that may wait for one topic, the one that runs included. */
 export const BROADCASTS_MAX = 1000
 
+/** Names of one change of members at most. */
+export const MEMBERS_MAX = 10_000
+
 /** Those who get a broadcast: the members of a topic, or every user who has a log. */
 export type Audience = { topic: string; except: string[] } | { everyone: true; except: string[] }
 
 export interface MembersCommand {
   topic: string
-  /** Names to add, and names to remove. No name is in both, and none is twice in one. Together at most 10,000. */
+  /** Names to add, and names to remove. No name is in both, and none is twice in one. Together at most `MEMBERS_MAX`. */
   add: string[]
   remove: string[]
 }

@@ -83,7 +83,11 @@ t.test('the node that accepted a notification advances the user when it expires,
   } as unknown as Store
   const counters = new Counters()
   const userClock = new UserClock(store, counters)
-  const publisher = new Publisher({ store, outcomes: new OutcomeRecorder(userClock, counters) })
+  const publisher = new Publisher({
+    store,
+    outcomes: new OutcomeRecorder(userClock, counters),
+    startBroadcast: (command) => store.audiences.start(command)
+  })
   await publisher.publish({ to: 'alice', type: 'a', title: 't', ttl: 2 }, 'publisher', undefined)
   await publisher.publish({ to: 'bob', type: 'a', title: 't' }, 'publisher', undefined)
   for (let passed = 0; passed < 5000; passed++) {
