@@ -1,7 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { described, IdParams, problems, serviceErrors, serviceSecurity } from './schemas/common.ts'
-import { PublishedSchema, ReceiptsSchema } from './schemas/notification.ts'
+import { PublishedSchema } from './schemas/notification.ts'
+import { ReceiptsSchema } from './schemas/receipts.ts'
 
 /** Lets a service look at, and recall, a notification that was published. */
 const published: FastifyPluginAsyncTypebox = async (app) => {
@@ -29,7 +30,7 @@ const published: FastifyPluginAsyncTypebox = async (app) => {
     {
       schema: {
         operationId: 'getReceipts',
-        summary: 'Get which devices received a notification, its state and its answer',
+        summary: 'Get which devices received a notification, its state, its answer, its pushes and its fallback',
         tags: ['inbox'],
         ...guarded,
         params: IdParams,

@@ -158,35 +158,6 @@ export const PublishedSchema = Type.Object(
   }
 )
 
-export const ReceiptsSchema = Type.Object(
-  {
-    id: NotificationIdSchema,
-    state: FoundSchema.properties.state,
-    answer: Type.Union([AnswerSchema, Type.Null()], { description: 'The first answer; null while there is none' }),
-    devices: Type.Array(
-      Type.Object({
-        deviceId: Type.String(),
-        received: Type.Boolean({ description: 'Its cursor has passed the notification' }),
-        lastAckAt: MillisecondsSchema('When its cursor last moved')
-      })
-    ),
-    push: Type.Array(Type.Unknown(), { maxItems: 0, description: 'Empty: the store keeps no record of pushes that were sent' }),
-    fallback: Type.Null({ description: 'null: the store keeps no record of fallbacks that were sent' })
-  },
-  {
-    examples: [
-      {
-        id: 'qk3mTnHc0Vd5Yx1LbR2w',
-        state: 'read',
-        answer: { action: 'approve', answeredAt: 1_754_000_000_000, deviceId: 'phone' },
-        devices: [{ deviceId: 'phone', received: true, lastAckAt: 1_754_000_000_000 }],
-        push: [],
-        fallback: null
-      }
-    ]
-  }
-)
-
 export const ScheduledQuerySchema = Type.Object(
   {
     limit: InboxQuerySchema.properties.limit,

@@ -2,7 +2,7 @@ import { errors } from '../errors.ts'
 import type { Counters } from '../node/counters.ts'
 import { type Answer, formatEventId, type Notification, type Position, parseEventId, type State } from '../protocol/index.ts'
 import { notificationIn, rowId8, type UnreadCounts } from '../store/row.ts'
-import type { Durability, MarkResult, Store, InboxItem as StoredItem } from '../store/store.ts'
+import type { CallReceipt, Durability, FindResult, MarkResult, Store, InboxItem as StoredItem } from '../store/store.ts'
 import { listedStates, typePatterns } from './inbox-filter.ts'
 
 export interface InboxItem extends Notification {
@@ -67,15 +67,20 @@ interface ScheduledPage {
   nextCursor: string | null
 }
 
-/** The state of one notification, and the devices that have received it. `answer` is null while there is none. */
+/** The latest outcome of a call. `at` is when it came; of a call that is `waiting`, when it was made. Unix milliseconds. */
+type Outcome = Pick<CallReceipt, 'status' | 'at'>
+
+/** The state of one notification, the devices that have received it, and the calls for it. `answer` is null while there is none. */
 interface Receipts {
   id: string
   state: FoundNotification['state']
   answer: Answer | null
   /** `received`: the cursor of the device has passed the notification. `lastAckAt`: when that cursor last moved, Unix milliseconds. */
   devices: { deviceId: string; received: boolean; lastAckAt: number }[]
-  push: []
-  fallback: null
+  /** The pushes, by device. */
+  push: (Outcome & { deviceId: string })[]
+  /** null while no fallback was due. */
+  fallback: Outcome | null
 }
 
 /** Reads, marks, recalls and erases the notifications of a user, in the form that REST shows. */
@@ -106,19 +111,7 @@ export class Inbox {
 
   /** @throws NotFound */
   async get(user: string, id: string): Promise<FoundNotification> {
-    const found = await this.#store.find(user, id)
-    switch (found?.in) {
-      case 'log':
-        return itemOf(found.item)
-      case 'parked':
-        return { ...notificationIn(found.row), state: 'parked', releaseAt: found.releaseAt }
-      case 'scheduled':
-        return { ...notificationIn(found.row), state: 'scheduled', deliverAt: found.deliverAt }
-      case 'digest':
-        return { id, state: 'folded', eventId: formatEventId(found.position) }
-      default:
-        throw new errors.NotFound('There is no such notification')
-    }
+    return shown(id, await this.#find(user, id))
   }
 
   /** @throws InvalidRequest unless exactly one of `ids` and `upTo` is given; LogRestarted if `upTo` belongs to an earlier log */
@@ -147,12 +140,16 @@ export class Inbox {
   }
 
   /**
-   * Returns which devices have received a notification. It is derived from the cursors: a delivery writes nothing else.
+   * Returns which devices have received a notification, and what became of the calls for it. The devices are derived from the cursors: a delivery
+   * writes nothing else.
    *
    * @throws NotFound
    */
   async receipts(user: string, id: string): Promise<Receipts> {
-    const found = await this.get(user, id)
+    const stored = await this.#find(user, id)
+    const found = shown(id, stored)
+    const receipts = stored.in === 'log' ? stored.receipts : []
+    const fallback = receipts.find(({ event }) => event === 'notification.fallback')
     const place = 'eventId' in found ? parseEventId(found.eventId) : undefined
     const { devices } = await this.#store.queue(user)
     const hasReceived = ({ epoch, offset }: Position): boolean => place !== undefined && epoch === place.epoch && offset >= place.offset
@@ -161,8 +158,8 @@ export class Inbox {
       state: found.state,
       answer: ('answer' in found ? found.answer : undefined) ?? null,
       devices: devices.map(({ deviceId, position, at }) => ({ deviceId, received: hasReceived(position), lastAckAt: at })),
-      push: [],
-      fallback: null
+      push: receipts.flatMap(({ event, deviceId, status, at }) => (event === 'push' ? [{ deviceId, status, at }] : [])),
+      fallback: fallback === undefined ? null : { status: fallback.status, at: fallback.at }
     }
   }
 
@@ -198,6 +195,27 @@ export class Inbox {
       unseen,
       devices: devices.map(({ deviceId, position, lag, at }) => ({ deviceId, eventId: formatEventId(position), lag, acknowledgedAt: at }))
     }
+  }
+
+  /** @throws NotFound */
+  async #find(user: string, id: string): Promise<FindResult> {
+    const found = await this.#store.find(user, id)
+    if (found === undefined) throw new errors.NotFound('There is no such notification')
+    return found
+  }
+}
+
+/** Returns a notification in the form that REST shows. */
+function shown(id: string, found: FindResult): FoundNotification {
+  switch (found.in) {
+    case 'log':
+      return itemOf(found.item)
+    case 'parked':
+      return { ...notificationIn(found.row), state: 'parked', releaseAt: found.releaseAt }
+    case 'scheduled':
+      return { ...notificationIn(found.row), state: 'scheduled', deliverAt: found.deliverAt }
+    case 'digest':
+      return { id, state: 'folded', eventId: formatEventId(found.position) }
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Answer, GapReason, Position, State } from '../protocol/index.ts'
+import type { CallReceipt } from './call-receipt.ts'
 import type { ReachRule } from './reach-rule.ts'
 import type { UnreadCounts } from './row.ts'
 
@@ -273,7 +274,8 @@ export interface InboxPage extends UnreadCounts {
 }
 
 export type FindResult =
-  | { in: 'log'; item: InboxItem }
+  /** `receipts` tell of the pushes and of the fallback for the notification, by event and device. */
+  | { in: 'log'; item: InboxItem; receipts: CallReceipt[] }
   /** `row` is an `n` row whose time is that of the publish. */
   | { in: 'parked'; row: Buffer; releaseAt: number }
   /** `row` as for a parked one. */

@@ -26,6 +26,10 @@ export const INLINE_MAX = 8192
 export const MAX_SUBSCRIPTIONS = 20
 /** Calls to receivers that a user may have. One more drops the oldest. */
 export const MAX_CALLS = 1000
+/** Receipts of ended calls that a user may have. One more removes those of the oldest notification. */
+export const MAX_RECEIPTS = 1000
+/** Time for which a call may be due without a lease, milliseconds. Then nobody carries out calls in its lane any more, and the call ends. */
+export const MAX_OVERDUE_MS = 7 * 24 * 3600 * 1000
 /** Checks that one step carries out. */
 export const CHECK_BATCH = 100
 /** Time for which a call is leased, milliseconds. */

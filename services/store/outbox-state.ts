@@ -1,5 +1,5 @@
 import { insertSorted } from './due.ts'
-import type { CallEvent, PushSubscription } from './outbox.ts'
+import type { CallEvent, CallReceipt, PushSubscription } from './outbox.ts'
 import type { Unless } from './reach-rule.ts'
 
 /**
@@ -48,6 +48,8 @@ export interface OutboxState {
   checks: Check[]
   /** Call by number, in ascending order of number. */
   calls: Map<number, Call>
+  /** Receipts of ended calls by the offset of their notification. */
+  receipts: Map<number, CallReceipt[]>
 }
 
 export type OutboxEffect =
@@ -59,14 +61,16 @@ export type OutboxEffect =
   /** Keeps a call, in place of the one with its number. */
   | { type: 'call'; call: Call }
   | { type: 'endCall'; no: number }
+  /** Replaces the receipts of the notification at an offset; removes them if there are none. */
+  | { type: 'receipts'; offset: number; receipts: CallReceipt[] }
 
 export function emptyOutbox(): OutboxState {
-  return { subscriptions: new Map(), checks: [], calls: new Map() }
+  return { subscriptions: new Map(), checks: [], calls: new Map(), receipts: new Map() }
 }
 
 /** Returns whether an effect concerns the outbox. */
 export function isOutboxEffect(effect: { type: string }): effect is OutboxEffect {
-  return ['subscribe', 'unsubscribe', 'check', 'endCheck', 'call', 'endCall'].includes(effect.type)
+  return ['subscribe', 'unsubscribe', 'check', 'endCheck', 'call', 'endCall', 'receipts'].includes(effect.type)
 }
 
 export function evolveOutbox(state: OutboxState & { parkNo: number }, effect: OutboxEffect): void {
@@ -91,6 +95,10 @@ export function evolveOutbox(state: OutboxState & { parkNo: number }, effect: Ou
       break
     case 'endCall':
       state.calls.delete(effect.no)
+      break
+    case 'receipts':
+      if (effect.receipts.length > 0) state.receipts.set(effect.offset, effect.receipts)
+      else state.receipts.delete(effect.offset)
       break
   }
 }

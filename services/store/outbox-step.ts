@@ -1,9 +1,10 @@
 import type { Answer } from '../protocol/index.ts'
 import type { Expiry } from './due.ts'
-import { CHECK_BATCH, LEASE_MS, MAX_CALLS, MAX_SUBSCRIPTIONS } from './limits.ts'
+import { CHECK_BATCH, LEASE_MS, MAX_CALLS, MAX_OVERDUE_MS, MAX_RECEIPTS, MAX_SUBSCRIPTIONS } from './limits.ts'
 import type { Options } from './options.ts'
 import {
   type CallOutcome,
+  type CallReceipt,
   type LeasedCall,
   type LeaseResult,
   type PresenceChange,
@@ -78,9 +79,18 @@ export class OutboxStep {
     this.#cancelWhere((check) => check.offset === offset)
   }
 
-  /** Removes the checks of notifications that leave the log: those up to an offset. */
-  cancelChecksUpTo(offset: number): void {
+  /** Removes what is kept of a notification that leaves the log. Its calls end when they are leased. */
+  forget(offset: number): void {
+    this.cancelChecks(offset)
+    if (this.#step.state.receipts.has(offset)) this.#step.emit({ type: 'receipts', offset, receipts: [] })
+  }
+
+  /** Removes what is kept of notifications that leave the log: those up to an offset. */
+  forgetUpTo(offset: number): void {
+    this.#endOverdue()
     this.#cancelWhere((check) => check.offset <= offset)
+    for (const of of [...this.#step.state.receipts.keys()].filter((of) => of <= offset))
+      this.#step.emit({ type: 'receipts', offset: of, receipts: [] })
   }
 
   /** Carries out checks that are due, at most `CHECK_BATCH`. Returns how many. */
@@ -156,7 +166,7 @@ export class OutboxStep {
       if (calls.length >= limit) break
       const leased = this.#leased(call)
       if (leased === undefined) {
-        this.#step.emit({ type: 'endCall', no: call.no })
+        this.#end(call, 'dropped')
         dropped += 1
       } else {
         this.#step.emit({ type: 'call', call: { ...call, attempts: call.attempts + 1, at: clockMs + LEASE_MS } })
@@ -173,7 +183,7 @@ export class OutboxStep {
     if (call === undefined || call.epoch !== epoch) return false
     if (isOfLeaseOnly(outcome) && call.attempts !== attempt) return false
     if (outcome.status === 'retry') this.#step.emit({ type: 'call', call: { ...call, at: outcome.at } })
-    else this.#step.emit({ type: 'endCall', no })
+    else this.#end(call, END_STATUS[outcome.status])
     if (outcome.status === 'gone' && state.subscriptions.get(call.deviceId)?.endpoint === outcome.endpoint) this.unsubscribe(call.deviceId)
     return true
   }
@@ -236,6 +246,24 @@ export class OutboxStep {
     else for (const { deviceId, lane } of this.subscriptions()) this.#call({ ...call, lane, event: 'push', deviceId })
   }
 
+  /** Ends a call, and keeps the receipt if its notification is in the log. */
+  #end({ no, epoch, event, id, offset, deviceId }: Call, status: CallReceipt['status']): void {
+    const { state, clockMs } = this.#step
+    this.#step.emit({ type: 'endCall', no })
+    if (event !== 'push' && event !== 'notification.fallback') return
+    if (epoch !== state.epoch || !isInLog(state, id, offset)) return
+    const receipt: CallReceipt = { event, deviceId, status, at: clockMs }
+    this.#step.emit({ type: 'receipts', offset, receipts: [...(state.receipts.get(offset) ?? []), receipt] })
+    const count = [...state.receipts.values()].reduce((sum, { length }) => sum + length, 0)
+    if (count > MAX_RECEIPTS) this.#step.emit({ type: 'receipts', offset: Math.min(...state.receipts.keys()), receipts: [] })
+  }
+
+  /** Ends the calls that nobody has leased for `MAX_OVERDUE_MS`. */
+  #endOverdue(): void {
+    const { state, clockMs } = this.#step
+    for (const call of [...state.calls.values()]) if (call.at <= clockMs - MAX_OVERDUE_MS) this.#end(call, 'failed')
+  }
+
   #callWebhook(event: WebhookEvent, id: string, offset: number, data: object): void {
     this.#call({ lane: WEBHOOK_LANE, event, id, offset, deviceId: '', unless: undefined, data: JSON.stringify(data) })
   }
@@ -243,6 +271,7 @@ export class OutboxStep {
   /** Makes a call that is due now. */
   #call(call: Pick<Call, 'lane' | 'event' | 'id' | 'offset' | 'deviceId' | 'unless' | 'data'>): void {
     const { state, clockMs } = this.#step
+    this.#endOverdue()
     const [oldest] = state.calls.keys()
     if (oldest !== undefined && state.calls.size >= MAX_CALLS) {
       this.#step.emit({ type: 'endCall', no: oldest })
@@ -259,8 +288,8 @@ export class OutboxStep {
     const { state } = this.#step
     const common = { epoch, no, lane, attempt: attempts + 1, dueAt, madeAt }
     if (event !== 'push' && event !== 'notification.fallback') return { ...common, event, data }
-    const item = epoch === state.epoch ? itemAt(state, offset) : undefined
-    if (item === undefined || rowId(item.row) !== id || isLookedAt(state, id, offset, unless as Unless)) return undefined
+    const item = epoch === state.epoch && isInLog(state, id, offset) ? itemAt(state, offset) : undefined
+    if (item === undefined || isLookedAt(state, id, offset, unless as Unless)) return undefined
     if (event === 'notification.fallback') return { ...common, event, item, devices: devicesOf(state, offset) }
     const subscription = state.subscriptions.get(deviceId)
     return subscription === undefined ? undefined : { ...common, event, item, ...unreadCounts(state), subscription }
@@ -270,6 +299,8 @@ export class OutboxStep {
     return this.#step.settings.webhookEvents?.includes(event) === true
   }
 }
+
+const END_STATUS = { done: 'sent', givenUp: 'failed', gone: 'gone' } as const
 
 /** Returns whether the outcome of an attempt means nothing once the call was leased again. */
 function isOfLeaseOnly({ status }: CallOutcome): boolean {
@@ -287,6 +318,12 @@ function callsTo({ calls }: UserState, deviceId: string): Call[] {
 
 function isSame(one: PushSubscription, other: PushSubscription): boolean {
   return (Object.keys(one) as (keyof PushSubscription)[]).every((name) => one[name] === other[name])
+}
+
+/** Returns whether the row at an offset is the notification with this id. */
+function isInLog(state: UserState, id: string, offset: number): boolean {
+  const item = itemAt(state, offset)
+  return item !== undefined && rowId(item.row) === id
 }
 
 /** Returns whether somebody has looked at a notification in the log, as far as the rule asks. An answered one was looked at. */

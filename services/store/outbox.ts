@@ -1,6 +1,7 @@
 import type { InboxItem } from './commands.ts'
 import type { UnreadCounts } from './row.ts'
 
+export type { CallReceipt } from './call-receipt.ts'
 export type { ReachRule, Unless } from './reach-rule.ts'
 
 /** The calls that leave Belfry: Web Push and webhooks. Commands of `Outbox`, and their results. */
@@ -124,10 +125,10 @@ export type CallOutcome =
 /**
  * The outbox of a store: push subscriptions, and the calls that are to be made. A call is a row of its user's state.
  *
- * **Checks.** When a notification is appended (at once, released or delivered) that a push or a fallback may follow, the store keeps a check with
- * the user's state, due `afterMs` later. `Store.advance` carries out the checks that are due. If nobody has looked by then, it makes the calls
- * in the same step: one for each subscription, or one for the fallback. A notification that is answered, retracted, replaced, trimmed, or
- * expired drops its checks.
+ * **Checks.** A check asks, some time after a notification was appended, whether somebody has looked at it. The store keeps the check in the step
+ * that appends a notification which a push or a fallback may follow. `Store.advance` carries out the checks that are due. If nobody has looked by
+ * then, it makes the calls in the same step: one for each subscription, or one for the fallback. A notification that is answered, retracted,
+ * replaced, trimmed, or expired drops its checks.
  *
  * **Written once, carried out at least once.** A call is written in the same step as what caused it, so it is neither lost nor written twice.
  * It is leased for `LEASE_MS` to the node that carries it out. If the node dies, the call is due again when the lease runs out.
@@ -142,7 +143,11 @@ export type CallOutcome =
  * it finds no connection on a live node, the user is offline. `arrived` follows the attach, and `left` precedes the detach, so that the grace begins
  * before the last connection is out of the registry; only the death of a node ends presence without it.
  *
- * **Bounded.** A user has at most `MAX_CALLS` calls; one more drops the oldest. `AdvanceResult.dropped` counts those that `advance` dropped.
+ * **Receipts.** The end of a push or a fallback is kept with the user's state until its notification leaves the log. `Store.find` shows it.
+ *
+ * **Bounded.** A user has at most `MAX_CALLS` calls; one more drops the oldest. `AdvanceResult.dropped` counts those that `advance` dropped. A call
+ * that nobody has leased for `MAX_OVERDUE_MS`, because its lane is no longer configured, ends when rows are trimmed or another call is made. A user
+ * has at most `MAX_RECEIPTS` receipts.
  *
  * Errors and time are those of `Store`.
  */

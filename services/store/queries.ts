@@ -1,7 +1,7 @@
 import { positionOf } from './reading.ts'
 import { digestIn, rowId, rowKind } from './row.ts'
 import { type Parked, rowAt, type Scheduled, type UserState, unreadCounts } from './state.ts'
-import type { FindResult, InboxItem, InboxPage, InboxQuery, QueueInfo, ScheduledPage, ScheduledQuery } from './store.ts'
+import type { CallReceipt, FindResult, InboxItem, InboxPage, InboxQuery, QueueInfo, ScheduledPage, ScheduledQuery } from './store.ts'
 import { matchesType, typeBeginnings } from './type-filter.ts'
 
 /** Returns the offset of a notification in the log, or undefined. */
@@ -29,9 +29,27 @@ export function findNotification(state: UserState, id: string, releaseAt: (index
   const scheduled = state.scheduled.find(({ row }) => rowId(row) === id)
   if (scheduled !== undefined) return { in: 'scheduled', row: scheduled.row, deliverAt: scheduled.at }
   const offset = offsetOf(state, id)
-  if (offset !== undefined) return { in: 'log', item: itemAt(state, offset) as InboxItem }
+  if (offset !== undefined) return { in: 'log', item: itemAt(state, offset) as InboxItem, receipts: receiptsOf(state, id, offset) }
   const digest = digestOffsetOf(state, id)
   return digest === undefined ? undefined : { in: 'digest', position: positionOf(state, digest) }
+}
+
+/** Returns the receipts of the calls for a notification in the log: of those that wait, and of those that ended. */
+function receiptsOf({ calls, epoch, receipts }: UserState, id: string, offset: number): CallReceipt[] {
+  const found = [...(receipts.get(offset) ?? [])]
+  for (const { event, epoch: of, id: about, deviceId, madeAt: at } of calls.values()) {
+    if (about !== id || of !== epoch || (event !== 'push' && event !== 'notification.fallback')) continue
+    found.push({ event, deviceId, status: 'waiting', at })
+  }
+  return sortedReceipts(found)
+}
+
+/** Sorts receipts by event, then by device. */
+export function sortedReceipts(receipts: CallReceipt[]): CallReceipt[] {
+  return receipts.sort((one, other) => {
+    if (one.event !== other.event) return one.event < other.event ? -1 : 1
+    return one.deviceId < other.deviceId ? -1 : 1
+  })
 }
 
 /** Returns the notification at an offset with its state and answer, or undefined if the row is of another kind. */

@@ -134,7 +134,7 @@ export class Step {
   #drop(floor: number): void {
     const state = this.state
     if (floor === state.floor) return
-    this.outbox.cancelChecksUpTo(floor)
+    this.outbox.forgetUpTo(floor)
     const { answers, states, options } = state
     const dropped = states.size === 0 && options.size === 0 ? [] : state.rows.slice(0, floor - state.floor)
     const ids = dropped.filter((row) => rowKind(row) === 'n').map(rowId)
@@ -183,7 +183,7 @@ export class Step {
     this.#replace(offset, emptyRow(rowAt(this.state, offset) as Buffer, 'x'))
     if (states.has(id)) this.emit({ type: 'state', id, state: 'unread' })
     this.emit({ type: 'unread', unread })
-    this.outbox.cancelChecks(offset)
+    this.outbox.forget(offset)
     if (options.has(id)) this.emit({ type: 'dropOptions', id, isAnswered: answers.has(id) })
   }
 

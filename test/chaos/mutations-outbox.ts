@@ -32,8 +32,8 @@ export const outboxMutations: OutboxMutation[] = [
   },
   {
     name: 'a settled call is kept',
-    machine: [{ file: STEP, find: "else this.#step.emit({ type: 'endCall', no })", put: ';' }],
-    redis: [{ file: lua('settle'), find: 'else Outbox.end_call(no, call.lane) end', put: 'end' }]
+    machine: [{ file: STEP, find: 'else this.#end(call, END_STATUS[outcome.status])', put: ';' }],
+    redis: [{ file: lua('settle'), find: 'if status then Outbox.finish(no, call, status) else', put: 'if not status then' }]
   },
   {
     name: 'a fallback is made twice',
@@ -66,8 +66,18 @@ export const outboxMutations: OutboxMutation[] = [
   },
   {
     name: 'a replaced notification keeps its checks',
-    machine: [{ file: 'services/store/step.ts', find: 'this.outbox.cancelChecks(offset)', put: ';' }],
-    redis: [{ file: lua('prelude-moves'), find: "Outbox.cancel_checks(tonumber(string.match(old, '^%d+', 42)))", put: '' }]
+    machine: [{ file: 'services/store/step.ts', find: 'this.outbox.forget(offset)', put: ';' }],
+    redis: [{ file: lua('prelude-moves'), find: "Outbox.forget(tonumber(string.match(old, '^%d+', 42)))", put: '' }]
+  },
+  {
+    name: 'a receipt is not kept',
+    machine: [{ file: STEP, find: 'receipts: [...(state.receipts.get(offset) ?? []), receipt]', put: 'receipts: []' }],
+    redis: [{ file: lua('prelude-outbox'), find: "redis.call('ZADD', receipts, int(call.offset), receipt)", put: '' }]
+  },
+  {
+    name: 'a call that nobody leases stays for ever',
+    machine: [{ file: STEP, find: 'call.at <= clockMs - MAX_OVERDUE_MS', put: 'false' }],
+    redis: [{ file: lua('prelude-outbox'), find: 'for _, member in ipairs(overdue) do', put: 'for _, member in ipairs({}) do' }]
   },
   {
     name: 'a subscription that was renewed is removed with the endpoint before it',

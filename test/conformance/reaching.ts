@@ -1,47 +1,11 @@
-import type { Test } from 'tap'
-import type { LeasedCall, PushSubscription, ReachRule, WebhookEvent } from '../../services/store/store.ts'
-import { idOf, marked, numbers, type Stage } from './stage.ts'
+import type { LeasedCall, ReachRule, WebhookEvent } from '../../services/store/store.ts'
+import { calledAfter, LEASE_MS, leased, receive, settled, subscribe, subscriptionOf } from './reach-stage.ts'
+import { idOf, marked, numbers } from './stage.ts'
 import type { Example } from './store.ts'
 
-const LEASE_MS = 30_000
 const webhookEvents: WebhookEvent[] = ['notification.fallback', 'notification.answered', 'notification.expired']
 const settings = { rateLimit: 0, push: { afterMs: 3000, unless: 'delivered' } satisfies ReachRule, webhookEvents }
 const fallback: ReachRule = { afterMs: 60_000, unless: 'read' }
-
-function subscriptionOf(deviceId: string, lane = 'fcm'): PushSubscription {
-  const endpoint = `https://push.test/${encodeURIComponent(deviceId)}`
-  return { deviceId, endpoint, p256dh: 'BK3y', auth: 'c2Vj', expirationTime: 0, lane }
-}
-
-/** Subscribes a device of the user. */
-async function subscribe(t: Test, stage: Stage, deviceId = 'phone', lane = 'fcm'): Promise<PushSubscription> {
-  const subscription = subscriptionOf(deviceId, lane)
-  t.equal(await stage.store.outbox.putSubscription(stage.user, subscription), 'kept')
-  return subscription
-}
-
-/** Leases calls of the user in a lane. */
-async function leased(stage: Stage, lane = 'fcm', limit = 100): Promise<LeasedCall[]> {
-  return (await stage.store.outbox.lease({ lane, limit, user: stage.user })).calls
-}
-
-/** Advances the user after some time, and leases their calls in a lane. */
-async function calledAfter(stage: Stage, ms: number, lane = 'fcm'): Promise<LeasedCall[]> {
-  stage.clock.advance(ms)
-  await stage.other.advance(stage.user)
-  return await leased(stage, lane)
-}
-
-/** Acknowledges the newest row of the log. */
-async function receive(stage: Stage, deviceId = 'phone'): Promise<void> {
-  const { head } = await stage.store.queue(stage.user)
-  await stage.store.ack(stage.user, deviceId, head)
-}
-
-function settled(stage: Stage, call: LeasedCall, outcome: Parameters<Stage['store']['outbox']['settle']>[0]['outcome']): Promise<boolean> {
-  const { user, epoch, no, attempt } = call
-  return stage.store.outbox.settle({ user, epoch, no, attempt, outcome })
-}
 
 export const reaching: Example[] = [
   {

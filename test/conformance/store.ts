@@ -16,6 +16,7 @@ import { reading } from './reading.ts'
 import { registering } from './registering.ts'
 import { releasing } from './releasing.ts'
 import { scheduling } from './scheduling.ts'
+import { settling } from './settling.ts'
 import { baseSettings, Clock, type Cluster, Recorder, type Setup, Stage } from './stage.ts'
 import { watching } from './watching.ts'
 
@@ -54,6 +55,7 @@ const examples: Example[] = [
   collapsing,
   answering,
   reaching,
+  settling,
   watching,
   reading,
   changing,

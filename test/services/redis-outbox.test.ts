@@ -33,7 +33,7 @@ t.test('without push subscriptions and a fallback a notification costs what it c
   const { calls } = await store.outbox.lease({ lane: 'webhook', limit: 10, user: 'alice' })
   for (const { user, epoch, no, attempt } of calls) await store.outbox.settle({ user, epoch, no, attempt, outcome: { status: 'done' } })
   t.equal(calls.length, 1)
-  t.equal(await publish({ level: 1 }), usual, 'and with options, when nothing waits')
+  t.equal(await publish({ level: 1 }), usual, 'and with options, when there is a receipt')
 })
 
 t.test('every key of the outbox expires with the others of the user, and nothing is left of what is settled', async (t) => {
@@ -55,6 +55,9 @@ t.test('every key of the outbox expires with the others of the user, and nothing
   await store.outbox.deleteSubscription('alice', 'phone')
   await store.retract('alice', '', '')
   t.same(await Promise.all(names.map((key) => admin.exists(key))), [1, 0, 0, 0], 'the check of the first notification')
+  const [receipts = ''] = keys.ofUser('alice', ['RECEIPTS'])
+  t.equal(await admin.zcard(receipts), 3)
+  t.ok((await admin.pttl(receipts)) > META_TTL_MS - 60_000)
   for (const lane of ['fcm', 'webhook']) t.equal(await admin.exists(keys.callers(lane)[bucketOf('alice')] as string), 0)
 })
 

@@ -1,10 +1,10 @@
 import { type Answer, STATES, type State } from '../../protocol/index.ts'
 import { NO_OPTIONS } from '../options.ts'
-import type { Check } from '../outbox-state.ts'
 import { isEntry, rowId, rowTime } from '../row.ts'
 import { type Cursor, type Effect, emptyState, evolve, type KeyPlace, type UserState } from '../state.ts'
 import type { CheckedEntry, Operation } from './database.ts'
-import { decodeCall, decodeCheck, decodeSubscription, encodeCall, encodeCheck, encodeSubscription } from './outbox-codec.ts'
+import * as outbox from './outbox-codec.ts'
+import { checkKey, NUMBER_BYTES, numberKey, textKey } from './part-keys.ts'
 import { decodeParked, decodeRow, decodeScheduled, encodeParked, encodeRow, encodeScheduled } from './row-codec.ts'
 import { type Counts, countsOf, damageIn, type UserDamage } from './user-damage.ts'
 
@@ -26,8 +26,9 @@ import { type Counts, countsOf, damageIn, type UserDamage } from './user-damage.
  *
  * Parts: `a` meta, the first key of a user · `c` cursors · `j` offset (6), kind -> check · `k` idempotency key -> place ·
  * `l` offset (6) -> row with its options · `o` notification id -> answer · `p` turn (6) -> parked notification ·
- * `q` turn (6) -> scheduled notification · `r` number (6) -> call · `s` notification id -> state · `u` device -> push subscription.
- * Format 4 had no topics and broadcasts. Format 3 had the options of a notification beside its answer, and no checks, calls and push subscriptions; format 2 had no options, answers and
+ * `q` turn (6) -> scheduled notification · `r` number (6) -> call · `s` notification id -> state · `u` device -> push subscription ·
+ * `v` offset (6) -> receipts.
+ * Format 4 had no receipts, topics and broadcasts. Format 3 had the options of a notification beside its answer, and no checks, calls and push subscriptions; format 2 had no options, answers and
  * scheduled notifications either. Format 1 had 'u' for 'w', neither checksums nor the counts in meta, and rows without tags: see `upgrade.ts`.
  */
 export const FORMAT_VERSION = '5'
@@ -37,13 +38,12 @@ export const usersRange: [Buffer, Buffer] = [Buffer.from('w'), Buffer.from('x')]
 export const numberRange: [Buffer, Buffer] = [Buffer.from('n'), Buffer.from('o')]
 export const damageRange: [Buffer, Buffer] = [Buffer.from('x'), Buffer.from('y')]
 
-const NUMBER_BYTES = 6
 /** Written as their index in the list: the order must never change. */
 const PLACES: KeyPlace['in'][] = ['log', 'parked', 'recalled', 'scheduled']
 /** Begins the counts in meta that users without options, answers, scheduled notifications, calls and push subscriptions do not have. */
 const MORE_COUNTS = ' + '
 /** The counts behind it, in their order. An earlier format ends before those that it had not. */
-const MORE_NAMES = ['options', 'answers', 'scheduled', 'scheduledNos', 'calls', 'callNos', 'subscriptions', 'checks'] as const
+const MORE_NAMES = ['options', 'answers', 'scheduled', 'scheduledNos', 'calls', 'callNos', 'subscriptions', 'checks', 'receipts'] as const
 
 /** A user as the data folder holds them. */
 export interface StoredUser {
@@ -90,25 +90,6 @@ export function userOf(key: Buffer): string {
 
 export function secretKey(name: string): Buffer {
   return Buffer.from(`y${name}`)
-}
-
-function textKey(prefix: Buffer, part: string, rest = ''): Buffer {
-  const key = Buffer.allocUnsafe(prefix.length + 1 + Buffer.byteLength(rest))
-  prefix.copy(key)
-  key.write(part + rest, prefix.length)
-  return key
-}
-
-function numberKey(prefix: Buffer, part: string, number: number): Buffer {
-  const key = Buffer.allocUnsafe(prefix.length + 1 + NUMBER_BYTES)
-  prefix.copy(key)
-  key.write(part, prefix.length)
-  key.writeUIntBE(number, prefix.length + 1, NUMBER_BYTES)
-  return key
-}
-
-function checkKey(prefix: Buffer, { offset, kind }: Pick<Check, 'offset' | 'kind'>): Buffer {
-  return Buffer.concat([numberKey(prefix, 'j', offset), Buffer.from(kind.charAt(0))])
 }
 
 /** Index of the chain among the words of meta after the epoch. */
@@ -231,13 +212,16 @@ export function decodeUser(prefix: Buffer, entries: CheckedEntry[]): StoredUser 
         evolve(state, { type: 'schedule', scheduled: decodeScheduled(key.readUIntBE(at, NUMBER_BYTES), value) })
         break
       case 'j':
-        evolve(state, { type: 'check', check: decodeCheck(key.readUIntBE(at, NUMBER_BYTES), value) })
+        evolve(state, { type: 'check', check: outbox.decodeCheck(key.readUIntBE(at, NUMBER_BYTES), value) })
         break
       case 'r':
-        evolve(state, { type: 'call', call: decodeCall(key.readUIntBE(at, NUMBER_BYTES), value) })
+        evolve(state, { type: 'call', call: outbox.decodeCall(key.readUIntBE(at, NUMBER_BYTES), value) })
         break
       case 'u':
-        evolve(state, { type: 'subscribe', subscription: decodeSubscription(value) })
+        evolve(state, { type: 'subscribe', subscription: outbox.decodeSubscription(value) })
+        break
+      case 'v':
+        state.receipts.set(key.readUIntBE(at, NUMBER_BYTES), outbox.decodeReceipts(value))
         break
       case 's':
         evolve(state, { type: 'state', id: key.toString('utf8', at), state: STATES[value[0] as number] as State })
@@ -317,19 +301,23 @@ export function encodeEffects(prefix: Buffer, before: { top: number; floor: numb
         for (const key of effect.keys) del(textKey(prefix, 'k', key))
         break
       case 'check':
-        put(checkKey(prefix, effect.check), encodeCheck(effect.check))
+        put(checkKey(prefix, effect.check), outbox.encodeCheck(effect.check))
         break
       case 'endCheck':
         del(checkKey(prefix, effect))
         break
       case 'call':
-        put(numberKey(prefix, 'r', effect.call.no), encodeCall(effect.call))
+        put(numberKey(prefix, 'r', effect.call.no), outbox.encodeCall(effect.call))
         break
       case 'endCall':
         del(numberKey(prefix, 'r', effect.no))
         break
       case 'subscribe':
-        put(textKey(prefix, 'u', effect.subscription.deviceId), encodeSubscription(effect.subscription))
+        put(textKey(prefix, 'u', effect.subscription.deviceId), outbox.encodeSubscription(effect.subscription))
+        break
+      case 'receipts':
+        if (effect.receipts.length === 0) del(numberKey(prefix, 'v', effect.offset))
+        else put(numberKey(prefix, 'v', effect.offset), outbox.encodeReceipts(effect.receipts))
         break
       case 'unsubscribe':
         del(textKey(prefix, 'u', effect.deviceId))
@@ -357,8 +345,8 @@ export function encodeKeptParts(prefix: Buffer, state: UserState, damagedKeys: B
   for (const parked of state.parked) put(numberKey(prefix, 'p', parked.no), encodeParked(parked))
   for (const scheduled of state.scheduled) put(numberKey(prefix, 'q', scheduled.no), encodeScheduled(scheduled))
   for (const [key, place] of state.keys) put(textKey(prefix, 'k', key), encodePlace(place))
-  for (const call of state.calls.values()) put(numberKey(prefix, 'r', call.no), encodeCall(call))
-  for (const [device, subscription] of state.subscriptions) put(textKey(prefix, 'u', device), encodeSubscription(subscription))
+  for (const call of state.calls.values()) put(numberKey(prefix, 'r', call.no), outbox.encodeCall(call))
+  for (const [device, subscription] of state.subscriptions) put(textKey(prefix, 'u', device), outbox.encodeSubscription(subscription))
   return operations
 }
 
@@ -377,7 +365,7 @@ export function encodeRemoval(prefix: Buffer, state: UserState): Operation[] {
 
 /** Returns the keys of everything of a user but meta. */
 function keysOf(prefix: Buffer, state: UserState): Buffer[] {
-  const { answers, calls, checks, floor, keys, parked, rows, scheduled, states, subscriptions } = state
+  const { answers, calls, checks, floor, keys, parked, receipts, rows, scheduled, states, subscriptions } = state
   return [
     textKey(prefix, 'c'),
     ...checks.map((check) => checkKey(prefix, check)),
@@ -388,6 +376,7 @@ function keysOf(prefix: Buffer, state: UserState): Buffer[] {
     ...scheduled.map(({ no }) => numberKey(prefix, 'q', no)),
     ...[...calls.keys()].map((no) => numberKey(prefix, 'r', no)),
     ...[...states.keys()].map((id) => textKey(prefix, 's', id)),
-    ...[...subscriptions.keys()].map((device) => textKey(prefix, 'u', device))
+    ...[...subscriptions.keys()].map((device) => textKey(prefix, 'u', device)),
+    ...[...receipts.keys()].map((offset) => numberKey(prefix, 'v', offset))
   ]
 }

@@ -1,3 +1,4 @@
+import type { CallReceipt } from '../call-receipt.ts'
 import type { PushSubscription } from '../outbox.ts'
 import type { Call, Check } from '../outbox-state.ts'
 import type { Unless } from '../reach-rule.ts'
@@ -32,6 +33,16 @@ export function decodeCall(no: number, value: Buffer): Call {
     string
   ]
   return { no, epoch, lane, event, id, offset, deviceId, unless: unless === '' ? undefined : unless, data, attempts, madeAt, at }
+}
+
+/** Encodes the receipts of one notification as JSON of their fields, in the order of `decodeReceipts`. */
+export function encodeReceipts(receipts: CallReceipt[]): Buffer {
+  return Buffer.from(JSON.stringify(receipts.map(({ event, deviceId, status, at }) => [event, deviceId, status, at])))
+}
+
+export function decodeReceipts(value: Buffer): CallReceipt[] {
+  const list = JSON.parse(value.toString()) as [CallReceipt['event'], string, CallReceipt['status'], number][]
+  return list.map(([event, deviceId, status, at]) => ({ event, deviceId, status, at }))
 }
 
 /** Encodes a subscription as JSON of its fields, in the order of `decodeSubscription`. */

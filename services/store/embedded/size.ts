@@ -10,7 +10,7 @@ export function sizeOf(state: UserState): number {
   for (const row of state.rows) bytes += rowSize(row)
   for (const { row } of state.parked) bytes += rowSize(row) + 50
   for (const { row } of state.scheduled) bytes += rowSize(row) + 50
-  bytes += state.calls.size * 300 + state.subscriptions.size * 500 + state.checks.length * 100
+  bytes += state.calls.size * 300 + state.subscriptions.size * 500 + state.checks.length * 100 + state.receipts.size * 200
   return bytes + state.options.size * OPTIONS_BYTES
 }
 
@@ -19,7 +19,7 @@ function rowSize(row: Buffer): number {
   return row.length + 120
 }
 
-const SHRINKING: ReadonlySet<Effect['type']> = new Set(['trim', 'unpark', 'unschedule', 'erase', 'call', 'endCall'])
+const SHRINKING: ReadonlySet<Effect['type']> = new Set(['trim', 'unpark', 'unschedule', 'erase', 'call', 'endCall', 'receipts'])
 
 /** Estimates the memory of a user after a step, bytes: adds what the effects add. After an effect that removes anything, estimates the whole state again. */
 export function sizeAfter(entry: CachedUser, effects: Effect[]): number {

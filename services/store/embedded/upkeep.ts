@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { META_TTL_MS } from '../limits.ts'
+import { MAX_OVERDUE_MS, META_TTL_MS } from '../limits.ts'
 import type { StoreSettings } from '../store.ts'
 import type { CachedUser } from './cache.ts'
 import { decodeAge, userOf, userRange, usersRange } from './codec.ts'
@@ -57,6 +57,7 @@ export function isIdle({ state, touched }: CachedUser, { revocationTtlMs }: Stor
   const idleSince = agedTo - META_TTL_MS
   const { revokedBefore, parked, scheduled, rows, calls, cursors } = state
   const isRevocationKept = revokedBefore > 0 && revokedBefore + revocationTtlMs > now
-  const isUsed = parked.length + scheduled.length + rows.length + calls.size > 0 || touched > idleSince
+  const hasCalls = [...calls.values()].some(({ at }) => at > now - MAX_OVERDUE_MS)
+  const isUsed = parked.length + scheduled.length + rows.length > 0 || hasCalls || touched > idleSince
   return !isUsed && !isRevocationKept && [...cursors.values()].every(({ at }) => at <= idleSince)
 }

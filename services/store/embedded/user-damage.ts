@@ -16,9 +16,11 @@ export interface Counts {
   callNos: number
   subscriptions: number
   checks: number
+  /** Notifications with receipts. */
+  receipts: number
 }
 
-export function countsOf({ parked, states, keys, options, answers, scheduled, calls, subscriptions, checks }: UserState): Counts {
+export function countsOf({ parked, states, keys, options, answers, scheduled, calls, subscriptions, checks, receipts }: UserState): Counts {
   return {
     parked: parked.length,
     parkedNos: sumOfTurns(parked),
@@ -31,7 +33,8 @@ export function countsOf({ parked, states, keys, options, answers, scheduled, ca
     calls: calls.size,
     callNos: sumOfTurns(calls.values()),
     subscriptions: subscriptions.size,
-    checks: checks.length
+    checks: checks.length,
+    receipts: receipts.size
   }
 }
 

@@ -25,6 +25,7 @@ const USER_KINDS = {
   CALLS: 'a',
   CALL_TIMES: 'e',
   SUBSCRIPTIONS: 'p',
+  RECEIPTS: 'u',
   KICKS: 'k'
 } as const
 

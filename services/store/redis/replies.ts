@@ -1,9 +1,11 @@
 import type { Answer, GapReason, Position, State } from '../../protocol/index.ts'
+import { sortedReceipts } from '../queries.ts'
 import type {
   AdvanceResult,
   AnswerResult,
   AttachResult,
   Backlog,
+  CallReceipt,
   FindResult,
   InboxItem,
   InboxPage,
@@ -156,17 +158,34 @@ export function inboxPage(reply: Reply): InboxPage | 'restarted' {
 }
 
 export function findResult(reply: Reply): FindResult | undefined {
-  const [place, a, b, c, d, e] = list(reply)
+  const [place, a, b, c, d, e, ...receipts] = list(reply)
   if (place === undefined) return undefined
   switch (text(place)) {
     case 'log':
-      return { in: 'log', item: { epoch: text(a), offset: number(b), row: bytes(c), state: text(d) as State, answer: answerOf(text(e)) } }
+      return {
+        in: 'log',
+        item: { epoch: text(a), offset: number(b), row: bytes(c), state: text(d) as State, answer: answerOf(text(e)) },
+        receipts: sortedReceipts(receipts.map((receipt) => receiptOf(text(receipt))))
+      }
     case 'parked':
       return { in: 'parked', row: bytes(a), releaseAt: number(b) }
     case 'scheduled':
       return { in: 'scheduled', row: bytes(a), deliverAt: number(b) }
     default:
       return { in: 'digest', position: { epoch: text(a), offset: number(b), id8: text(c) } }
+  }
+}
+
+const RECEIPT_STATUSES: Record<string, CallReceipt['status']> = { w: 'waiting', s: 'sent', f: 'failed', g: 'gone', d: 'dropped' }
+
+/** Reads a receipt as `Outbox.receipts_of` in `prelude-outbox.lua` returns it. */
+function receiptOf(kept: string): CallReceipt {
+  const end = kept.indexOf(' ')
+  return {
+    event: kept.startsWith('p') ? 'push' : 'notification.fallback',
+    status: RECEIPT_STATUSES[kept.charAt(1)] as CallReceipt['status'],
+    at: Number(kept.slice(2, end)),
+    deviceId: kept.slice(end + 1)
   }
 }
 

@@ -11,6 +11,8 @@ import {
   MAX_CALLS,
   MAX_DEVICES,
   MAX_FENCE,
+  MAX_OVERDUE_MS,
+  MAX_RECEIPTS,
   MAX_SUBSCRIPTIONS,
   META_TTL_MS,
   RELEASE_BATCH
@@ -193,7 +195,7 @@ export function ruleText({ afterMs, unless }: ReachRule): string {
 
 /** Returns a Lua table of the constants that `prelude-outbox.lua` uses: one local of the few that a Lua chunk may have. */
 function outboxConstants({ push, webhookEvents = [], presence }: StoreSettings): string {
-  const kinds = (['META', 'CHECKS', 'CALLS', 'CALL_TIMES', 'SUBSCRIPTIONS', 'CALLERS'] as const).map(
+  const kinds = (['META', 'CHECKS', 'CALLS', 'CALL_TIMES', 'SUBSCRIPTIONS', 'RECEIPTS', 'CALLERS'] as const).map(
     (name) => `${name} = '${KEY_KINDS[name]}'`
   )
   const tells = (event: WebhookEvent): boolean => webhookEvents.includes(event)
@@ -204,7 +206,8 @@ function outboxConstants({ push, webhookEvents = [], presence }: StoreSettings):
     `TELLS_ONLINE = ${tells('user.online')}`,
     `TELLS_OFFLINE = ${tells('user.offline')}`
   ]
-  const others = [`PUSH_RULE = '${push === undefined ? '' : ruleText(push)}'`, `MAX_CALLS = ${MAX_CALLS}`]
+  const limits = [`MAX_CALLS = ${MAX_CALLS}`, `MAX_RECEIPTS = ${MAX_RECEIPTS}`, `MAX_OVERDUE_MS = ${MAX_OVERDUE_MS}`]
+  const others = [`PUSH_RULE = '${push === undefined ? '' : ruleText(push)}'`, ...limits]
   const times = presence === undefined ? [] : [`GRACE_MS = ${presence.graceMs}`, `PRESENCE_MS = ${presence.checkMs}`]
   return `{ ${[...kinds, ...events, ...others, ...times].join(', ')} }`
 }

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Finds one notification: in the log, parked, scheduled, or folded into a digest.
 -- @arg id
--- Returns {} | {'log', epoch, offset, row, state, answer or ''} | {'parked', row, release at} | {'scheduled', row, deliver at}
+-- Returns {} | {'log', epoch, offset, row, state, answer or '', receipt as in Outbox.receipts_of, ...} | {'parked', row, release at} | {'scheduled', row, deliver at}
 --         | {'digest', epoch, offset, id8}
 
 local function find()
@@ -23,6 +23,7 @@ local function find()
     local kind = kind_of(row)
     if kind == 'n' and id_of(row) == id then
       found = { 'log', epoch, offset, row, states_of({ id })[id] or 'unread', Options.answers_of({ id })[2] or '' }
+      for _, receipt in ipairs(Outbox.receipts_of(id, offset)) do found[#found + 1] = receipt end
       return true
     end
     if kind == 'd' and not digest then

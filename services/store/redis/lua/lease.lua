@@ -41,7 +41,7 @@ for i = 1, #times, 2 do
       Outbox.write(no, call, wall + LEASE_MS)
       reply[#reply + 1] = item
     else
-      Outbox.end_call(no, lane)
+      if call then Outbox.finish(no, call, 'd') else Outbox.end_call(no, lane) end
       dropped = dropped + 1
     end
   end

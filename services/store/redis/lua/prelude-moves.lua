@@ -85,7 +85,7 @@ local function retract_at(offset, row, key, reason, row_id)
   remove_state(id)
   redis.call('LSET', LOG, offset - floor - 1, rewritten(row, 'x', ''))
   changes = changes + 1
-  Outbox.cancel_checks(offset)
+  Outbox.forget(offset)
   Options.remove({ [id] = offset }, { [id] = key })
   append('r', row_id, retraction_tail(offset, id, reason, Unread.counts(), key))
 end
@@ -111,7 +111,7 @@ local function append_notification(id, tail, accepted)
   Options.add(id, accepted)
   if old then
     remove_state(collapsed_id(old))
-    Outbox.cancel_checks(tonumber(string.match(old, '^%d+', 42)))
+    Outbox.forget(tonumber(string.match(old, '^%d+', 42)))
     if empty_replaced(LOG, OPTIONS, EXPIRIES, floor, old, key) ~= '0' then times_changed = true end
     changes = changes + 1
   end

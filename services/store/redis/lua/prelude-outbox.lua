@@ -1,4 +1,4 @@
--- Reads and writes a user's push subscriptions, the checks of their notifications, and the calls to receivers. For a user without any, none
+-- Reads and writes a user's push subscriptions, the checks of their notifications, the calls to receivers and their receipts. For a user without any, none
 -- of these keys exists, and no command is run for them. Their names are made where they are needed, from the name of META.
 --
 -- SUBSCRIPTIONS   hash: device -> '<lane> <expiration time, or 0> <endpoint> <p256dh> <auth>'
@@ -6,9 +6,11 @@
 --                 while the user is online also 'wr000000000000', or 'lr000000000000' after they left a node: the check of their connections
 -- CALLS           hash: number, 12 digits -> '<attempts> <made at> <epoch> <offset> <unless, or -> <event> <id> <lane> <device, or JSON>'
 -- CALL_TIMES      zset: '<lane> <number, 12 digits>' -> time of the next attempt
+-- RECEIPTS        zset: '<offset, 12 digits><p push or f fallback><s sent, f failed, g gone or d dropped><time of the end> <device, or nothing>'
+--                 -> offset of a notification in the log
 -- CALLERS:<lane>  zset of the bucket: user -> the nearest time in CALL_TIMES of the lane
 --
---   mode     meta's h: '2' if the user has subscriptions, else '1' if they may have checks or calls, else '0'
+--   mode     meta's h: '2' if the user has subscriptions, else '1' if they may have checks, calls or receipts, else '0'
 --   called, dropped, lanes  calls that the script made, older ones that it dropped for them, and the lanes of those made
 local Outbox = { mode = meta[17] or '0', called = 0, dropped = 0, lanes = {}, is_new = false, is_less = false, changed_lanes = {} }
 
@@ -86,9 +88,23 @@ function Outbox.cancel_checks(offset)
   if redis.call('ZREM', Outbox.key(OUTBOX.CHECKS), unpack(members)) > 0 then times_changed, Outbox.is_less = true, true end
 end
 
--- Removes the checks of notifications that leave the log: those up to an offset.
-function Outbox.cancel_checks_up_to(offset)
+-- Removes the receipts of notifications with these offsets.
+function Outbox.remove_receipts(from, to)
+  if redis.call('ZREMRANGEBYSCORE', Outbox.key(OUTBOX.RECEIPTS), from, to) > 0 then Outbox.is_less = true end
+end
+
+-- Removes what is kept of a notification that leaves the log. Its calls end when they are leased.
+function Outbox.forget(offset)
   if Outbox.mode == '0' then return end
+  Outbox.cancel_checks(offset)
+  Outbox.remove_receipts(offset, offset)
+end
+
+-- Removes what is kept of notifications that leave the log: those up to an offset.
+function Outbox.forget_up_to(offset)
+  if Outbox.mode == '0' then return end
+  Outbox.end_overdue()
+  Outbox.remove_receipts('-inf', offset == math.huge and '+inf' or offset)
   for _, member in ipairs(redis.call('ZRANGE', Outbox.key(OUTBOX.CHECKS), 0, -1)) do
     if not Outbox.is_of_presence(member) and tonumber(string.sub(member, 3)) <= offset then
       redis.call('ZREM', Outbox.key(OUTBOX.CHECKS), member)
@@ -128,10 +144,57 @@ function Outbox.end_call(no, lane)
   Outbox.is_less = true
 end
 
+-- Returns whether a call is about a notification that is in the log.
+function Outbox.is_in_log(call)
+  if call.epoch ~= epoch or call.offset <= floor or call.offset > top then return false end
+  local row = redis.call('LINDEX', LOG, call.offset - floor - 1)
+  return row and kind_of(row) == 'n' and id_of(row) == call.id
+end
+
+-- Ends a call, and keeps the receipt if its notification is in the log. `status` is the first letter of the receipt's.
+function Outbox.finish(no, call, status)
+  Outbox.end_call(no, call.lane)
+  local kind = call.event == 'push' and 'p' or call.event == 'notification.fallback' and 'f'
+  if not kind or not Outbox.is_in_log(call) then return end
+  local receipts = Outbox.key(OUTBOX.RECEIPTS)
+  local receipt = Outbox.digits(call.offset) .. kind .. status .. int(wall) .. ' ' .. call.rest
+  redis.call('ZADD', receipts, int(call.offset), receipt)
+  Outbox.grow('1')
+  if redis.call('ZCARD', receipts) <= OUTBOX.MAX_RECEIPTS then return end
+  local oldest = redis.call('ZRANGE', receipts, 0, 0, 'WITHSCORES')[2]
+  redis.call('ZREMRANGEBYSCORE', receipts, oldest, oldest)
+end
+
+-- Ends the calls that nobody has leased for MAX_OVERDUE_MS.
+function Outbox.end_overdue()
+  local overdue = redis.call('ZRANGEBYSCORE', Outbox.key(OUTBOX.CALL_TIMES), '-inf', int(wall - OUTBOX.MAX_OVERDUE_MS))
+  for _, member in ipairs(overdue) do
+    local lane, no = string.match(member, '^([^ ]+) (%d+)$')
+    local text = redis.call('HGET', Outbox.key(OUTBOX.CALLS), no)
+    if text then Outbox.finish(no, Outbox.decode(text), 'f') else Outbox.end_call(no, lane) end
+  end
+end
+
+-- Returns the receipts of the calls for a notification in the log, each as '<p or f><w waiting, s, f, g or d><time> <device, or nothing>'.
+function Outbox.receipts_of(id, offset)
+  local found = {}
+  if Outbox.mode == '0' then return found end
+  for _, receipt in ipairs(redis.call('ZRANGEBYSCORE', Outbox.key(OUTBOX.RECEIPTS), offset, offset)) do
+    found[#found + 1] = string.sub(receipt, 13)
+  end
+  for _, text in ipairs(redis.call('HVALS', Outbox.key(OUTBOX.CALLS))) do
+    local call = Outbox.decode(text)
+    local kind = call.event == 'push' and 'p' or call.event == 'notification.fallback' and 'f'
+    if kind and call.id == id and call.epoch == epoch then found[#found + 1] = kind .. 'w' .. call.made_at .. ' ' .. call.rest end
+  end
+  return found
+end
+
 -- Makes a call that is due now. A user with MAX_CALLS loses the oldest.
 --   rest  the device to push to, or the JSON of what happened
 function Outbox.call(lane, event, id, offset, unless, rest)
   local calls = Outbox.key(OUTBOX.CALLS)
+  if Outbox.mode ~= '0' then Outbox.end_overdue() end
   if Outbox.mode ~= '0' and redis.call('HLEN', calls) >= OUTBOX.MAX_CALLS then
     local oldest
     for _, no in ipairs(redis.call('HKEYS', calls)) do
@@ -201,9 +264,11 @@ function Outbox.lane_names()
   return names
 end
 
--- Returns the four keys of the user.
+-- Returns the five keys of the user.
 function Outbox.keys()
-  return { Outbox.key(OUTBOX.SUBSCRIPTIONS), Outbox.key(OUTBOX.CHECKS), Outbox.key(OUTBOX.CALLS), Outbox.key(OUTBOX.CALL_TIMES) }
+  local keys = {}
+  for i, kind in ipairs({ 'SUBSCRIPTIONS', 'CHECKS', 'CALLS', 'CALL_TIMES', 'RECEIPTS' }) do keys[i] = Outbox.key(OUTBOX[kind]) end
+  return keys
 end
 
 -- Removes everything, for a user who is erased, or whose meta was lost.
@@ -236,6 +301,6 @@ function Outbox.save()
   if redis.call('EXISTS', Outbox.key(OUTBOX.SUBSCRIPTIONS)) == 1 then
     Outbox.mode = '2'
   else
-    Outbox.mode = redis.call('EXISTS', Outbox.key(OUTBOX.CHECKS), Outbox.key(OUTBOX.CALLS)) == 0 and '0' or '1'
+    Outbox.mode = redis.call('EXISTS', unpack(Outbox.keys())) == 0 and '0' or '1'
   end
 end

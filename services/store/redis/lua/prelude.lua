@@ -60,7 +60,7 @@ local function keep_bodies(ids)
 end
 
 local function drop(to)
-  Outbox.cancel_checks_up_to(to)
+  Outbox.forget_up_to(to)
   local ids, offset_by_id, keyed = {}, {}, redis.call('EXISTS', KEYED) == 1 and {}
   each_row(to, function(row, offset)
     local kind, id = kind_of(row), id_of(row)
@@ -91,7 +91,7 @@ end
 -- Starts the log afresh. The idempotency keys of its rows are removed. Those of waiting notifications, and of notifications that were recalled
 -- before they had an offset, are kept.
 local function reset()
-  Outbox.cancel_checks_up_to(math.huge)
+  Outbox.forget_up_to(math.huge)
   redis.call('DEL', LOG, STATES)
   Options.remove_of_log()
   redis.call('ZREMRANGEBYSCORE', KEYED, 0, '+inf')

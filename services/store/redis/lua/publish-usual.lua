@@ -37,8 +37,8 @@ return carry_out(function(@item)
   if offset % FORGET_EVERY == 0 or (meta[6] or '0') ~= '0' then return nil end
   if nearest ~= '0' and tonumber(nearest) <= now then return nil end
   if tonumber(meta[5] or 0) <= aged - RETENTION_MS or now >= tonumber(meta[7] or 0) then return nil end
-  -- With checks or calls the usual case is a notification without options, and with push subscriptions there is none.
-  if meta[13] and meta[13] ~= '0' and (meta[13] == '2' or options ~= '') then return nil end
+  -- With push subscriptions there is no usual case. With checks, calls or receipts it replaces no notification, which may have some.
+  if meta[13] == '2' then return nil end
   local times = with_time(meta[9] or '', now)
   if not times then return nil end
 
@@ -52,7 +52,7 @@ return carry_out(function(@item)
     if is_stored and meta[14] ~= '2' then return nil end
     hash, expiries = stem .. OPTIONS_KIND .. user, stem .. EXPIRIES_KIND .. user
     old = key ~= '' and call('HGET', hash, 'c' .. key)
-    if old and not collapsed_parts(old, floor, offset - 1) then return nil end
+    if old and ((meta[13] or '0') ~= '0' or not collapsed_parts(old, floor, offset - 1)) then return nil end
     is_hash_new = not old and (key ~= '' or actions ~= '.') and call('EXISTS', hash) == 0
     is_expiry_new = expires_at ~= '0' and call('EXISTS', expiries) == 0
     if old then

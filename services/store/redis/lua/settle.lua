@@ -12,7 +12,8 @@ local call = text and Outbox.decode(text)
 local is_of_lease = outcome == 'retry' or outcome == 'givenUp'
 local is_known = call and call.epoch == call_epoch and not (is_of_lease and call.attempts ~= tonumber(attempt))
 if is_known then
-  if outcome == 'retry' then Outbox.write(no, call, tonumber(retry_at)) else Outbox.end_call(no, call.lane) end
+  local status = ({ done = 's', givenUp = 'f', gone = 'g' })[outcome]
+  if status then Outbox.finish(no, call, status) else Outbox.write(no, call, tonumber(retry_at)) end
   if outcome == 'gone' then
     local subscription = redis.call('HGET', Outbox.key(OUTBOX.SUBSCRIPTIONS), call.rest)
     if subscription and string.match(subscription, '^[^ ]+ %d+ ([^ ]+)') == endpoint then Outbox.unsubscribe(call.rest) end
