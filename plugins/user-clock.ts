@@ -10,7 +10,13 @@ declare module 'fastify' {
 /** Advances users when something of theirs is due. A step that is under way ends before the store closes. */
 export default fp(
   async (app) => {
-    const userClock = new UserClock(app.store, app.counters, (lanes) => app.reach.wake(lanes))
+    const log = app.log.child({ component: 'user-clock' })
+    const userClock = new UserClock(
+      app.store,
+      app.counters,
+      (lanes) => app.reach.wake(lanes),
+      (err) => log.error({ err }, 'a user could not be advanced: the next sweep tries it again')
+    )
     app.decorate('userClock', userClock)
     app.addHook('onClose', () => userClock.close())
   },

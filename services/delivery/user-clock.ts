@@ -1,3 +1,4 @@
+import { isOfStore } from '../errors.ts'
 import type { Counters } from '../node/counters.ts'
 import { hasAdvanced } from '../store/advance-users.ts'
 import type { AdvanceCounts, Store } from '../store/store.ts'
@@ -28,22 +29,35 @@ interface UserTimer {
  * The node that accepted a notification sets a timer for its user. A timer can be lost with its node, so every node also sweeps its
  * share of the users each second, and sets timers for the users for whom more is due. All of this therefore survives the death of every node. The
  * store decides whether a time has come, so any node may advance any user at any time.
+ *
+ * **No check is lost.** The store removes a check in the step that makes its calls. If a step fails, the check stays due, and a later sweep carries
+ * it out. If a step was carried out and only its result was lost, the calls are in the outbox, where the courier's sweep finds them.
  */
 export class UserClock {
   readonly #store: Store
   readonly #counters: Counters
   readonly #onCalls: (lanes: string[]) => void
+  readonly #onFault: (error: unknown) => void
   readonly #timers = new Map<string, UserTimer>()
   readonly #sweeper: NodeJS.Timeout
   #resume: NodeJS.Timeout | undefined
   #sweeping: Promise<void> | undefined
   #closed = false
 
-  /** @param onCalls called with the lanes of the outbox in which a step made calls */
-  constructor(store: Store, counters: Counters, onCalls: (lanes: string[]) => void = () => undefined) {
+  /**
+   * @param onCalls called with the lanes of the outbox in which a step made calls
+   * @param onFault called on an error of a step that is not one of the store's. The step is repeated, as after any error
+   */
+  constructor(
+    store: Store,
+    counters: Counters,
+    onCalls: (lanes: string[]) => void = () => undefined,
+    onFault: (error: unknown) => void = () => undefined
+  ) {
     this.#store = store
     this.#counters = counters
     this.#onCalls = onCalls
+    this.#onFault = onFault
     this.#sweeper = setInterval(() => this.#startSweep(), SWEEP_INTERVAL_MS)
     this.#sweeper.unref()
     this.#startSweep()
@@ -85,9 +99,15 @@ export class UserClock {
       this.#timers.delete(user)
       this.#note(result)
       if (result.nextAt > 0) this.schedule(user, result.nextAt, hasAdvanced(result) ? 0 : RETRY_MS)
-    } catch {
+    } catch (error) {
       this.#timers.delete(user)
+      this.#noteFault(error)
     }
+  }
+
+  /** Passes on an error that is not one of the store's. After those the user stays due, and a later sweep finds them. */
+  #noteFault(error: unknown): void {
+    if (!isOfStore(error)) this.#onFault(error)
   }
 
   #startSweep(): void {
@@ -96,12 +116,13 @@ export class UserClock {
 
   async #sweep(): Promise<void> {
     try {
-      const { due, isPartial = false, ...result } = await this.#store.sweep()
+      const { due, isPartial = false, fault, ...result } = await this.#store.sweep()
       this.#note(result)
+      if (fault !== undefined) this.#noteFault(fault)
       for (const { user, nextAt } of due) this.schedule(user, nextAt)
       if (isPartial && !this.#closed) this.#resume = setTimeout(() => this.#startSweep(), RESUME_SWEEP_MS).unref()
-    } catch {
-      // The store is unavailable. The users stay due, and a later sweep finds them.
+    } catch (error) {
+      this.#noteFault(error)
     } finally {
       this.#sweeping = undefined
     }

@@ -1,3 +1,4 @@
+import { isOfStore } from '../errors.ts'
 import type { AdvanceCounts, AdvanceResult, SweepResult } from './store.ts'
 
 /** Time budget of one sweep, milliseconds. Publishes have the time between two sweeps. */
@@ -25,7 +26,10 @@ export async function advanceUsers(
     const batch = rotated.slice(from, from + concurrency)
     const results = await Promise.allSettled(batch.map(advance))
     results.forEach((result, index) => {
-      if (result.status === 'rejected') return
+      if (result.status === 'rejected') {
+        if (!isOfStore(result.reason)) total.fault = result.reason
+        return
+      }
       const { nextAt } = result.value
       addAdvanced(total, result.value)
       for (const lane of result.value.lanes) lanes.add(lane)

@@ -220,6 +220,8 @@ export interface AdvanceResult extends AdvanceCounts {
 export interface SweepResult extends AdvanceCounts {
   /** The time of the sweep ended before it reached every user for whom something is due. */
   isPartial?: true
+  /** An error of a step that is not one of the store's. The user stays due. */
+  fault?: unknown
   due: { user: string; nextAt: number }[]
   lanes: string[]
 }

@@ -135,6 +135,21 @@ t.test('Web Push in Chromium, with the service worker of an app', async (t) => {
     ])
   })
 
+  await t.test('a tab that a click opened is told of it, once', async (t) => {
+    const { worker, page, pushed } = await start('newTab')
+    const url = `${page.url()}&new`
+    const id = await pushed({ title: 'Order', ref: url.slice(host.url.length) })
+    await page.goto('about:blank')
+    await click(worker(), id)
+    t.same(await windows(worker()), [`open ${url}`])
+    await page.goto(url)
+    await until(async () => (await page.evaluate('clicks.length')) === 1, 'the tab was told')
+    t.same(await page.evaluate('clicks'), [{ id, url }])
+    await page.reload()
+    await until(() => page.evaluate("states.at(-1) === 'on'"), 'the tab knows that push is on')
+    t.same(await page.evaluate('clicks'), [])
+  })
+
   await t.test('a tab without the SDK does not swallow a click', async (t) => {
     const { worker, page, pushed } = await start('silent')
     const id = await pushed({ title: 'Order', ref: '/orders/1' })

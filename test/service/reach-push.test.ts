@@ -29,6 +29,12 @@ for (const store of STORES) {
     })
     const found = (await call(service, 'GET', `/v1/users/alice/notifications/${id}`)).body
     t.match(belfry, { id, eventId: found.eventId, answerLink: String })
+    const path = `/v1/users/alice/notifications/${id}/receipts`
+    const receipts = await until(async () => {
+      const { body } = await call(service, 'GET', path)
+      return body.push.every(({ status }: { status: string }) => status === 'sent') && body
+    }, 'both pushes are settled')
+    t.match(receipts, { push: [{ deviceId: 'desk/1', at: Number }, { deviceId: 'phone' }], fallback: null })
     const ttl = Number(pushed?.headers.ttl)
     t.ok(ttl > 590 && ttl <= 600, `TTL ${ttl}`)
     t.match(pushed?.headers, { urgency: 'high', topic: /^[\w-]{32}$/ })

@@ -30,6 +30,10 @@ for (const store of STORES) {
       }
     })
     t.ok(Math.abs(Date.parse(fallback.timestamp) - before) < 5000)
+    await until(async () => {
+      const { body } = await call(service, 'GET', `/v1/users/alice/notifications/${id}/receipts`)
+      return body.fallback?.status === 'sent' && body.push.length === 0
+    }, 'the receipt of the fallback')
     t.match(hooks.received[0], { path: '/hooks', headers: { 'content-type': 'application/json' } })
 
     const given = await call(service, 'POST', '/v1/answers', { link: fallback.data.answerLink, action: 'reject' }, { token: '' })

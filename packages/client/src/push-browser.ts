@@ -45,6 +45,7 @@ interface PushGlobals {
     permissions?: { query(what: { name: 'notifications' }): Promise<{ onchange: (() => void) | null }> }
   }
   location: { href: string; assign(url: string): void }
+  performance: { timeOrigin: number }
   BroadcastChannel: new (name: string) => PushChannel
   setTimeout(run: () => void, ms: number): unknown
   btoa(text: string): string

@@ -13,6 +13,17 @@ export interface PushRecord {
   user: string
   /** The endpoint that the service knows. */
   endpoint: string
+  /** The latest click that opened a new tab, until the SDK in that tab has told it. A message would arrive before the tab handles any. */
+  click?: PushClick | undefined
+}
+
+/** A click on a pushed notification. */
+export interface PushClick {
+  id: string
+  eventId: string
+  url: string
+  /** Unix milliseconds. */
+  at: number
 }
 
 interface DatabaseRequest<T> {

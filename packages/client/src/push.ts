@@ -23,6 +23,10 @@ const CHANNEL = 'belfry:push'
 /** Shown notifications are compared with this many of the inbox. */
 const PAGE = 100
 
+/** A click that opened a tab is told by a tab that was loaded after it, at most this much later. A clock may be set back a little, milliseconds. */
+const CLICK_MS = 60_000
+const CLOCK_STEP_MS = 1000
+
 /** The parts of a client that push needs. */
 interface PushClient extends RestClient {
   readonly state: ConnectionState
@@ -152,7 +156,7 @@ export class Push {
 
   async #refresh(): Promise<void> {
     const { url, user } = this.#client
-    const record = await readRecord((record) => record.url === url)
+    let record = await readRecord((record) => record.url === url)
     const registration = record && (await page.navigator.serviceWorker.getRegistration(record.scope))
     const isGranted = page.Notification.permission === 'granted'
     // The browser may name a worker of a wider scope.
@@ -163,6 +167,7 @@ export class Push {
     const subscription =
       (await pushManager.getSubscription()) ?? (await pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: publicKey }))
     this.#set(registration)
+    record = await this.#takeClick(record)
     if (user && subscription.endpoint !== record.endpoint) await this.#give(subscription, record)
     if (this.#client.state === 'connected') await this.#closeOutdated(registration)
   }
@@ -230,6 +235,16 @@ export class Push {
     const { items, nextCursor } = (await request(this.#client, `/v1/me/notifications?state=unread,seen&limit=${PAGE}`)) as InboxPage
     const waiting = items.map(({ id }) => id)
     if (!nextCursor) await this.#close(shown.filter((id) => !waiting.includes(id)))
+  }
+
+  /** Tells the click that opened this tab, if there is one. Returns the record without it. */
+  async #takeClick(record: PushRecord): Promise<PushRecord> {
+    const { click, ...rest } = record
+    if (!click || page.performance.timeOrigin < click.at - CLOCK_STEP_MS) return record
+    await writeRecord(rest)
+    const { at, ...told } = click
+    if (Date.now() - at < CLICK_MS) this.#events.emit('pushClick', { ...told, preventDefault() {} })
+    return rest
   }
 
   #click({ id, eventId, url }: WorkerClick, port: PushChannel): void {

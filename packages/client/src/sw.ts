@@ -1,6 +1,6 @@
 import { attempt } from './attempt.ts'
 import { webLink } from './links.ts'
-import { readRecord } from './push-record.ts'
+import { readRecord, writeRecord } from './push-record.ts'
 import type { ClickData, PushPayload, ShownNotification, WindowClient, Worker } from './worker-types.ts'
 
 /**
@@ -54,6 +54,16 @@ function tell(tab: WindowClient, click: object): Promise<(() => void) | undefine
   })
 }
 
+/** Opens an address of the app in a new tab, and leaves the click for the SDK there. A browser that stores nothing opens the tab all the same. */
+async function openTab(id: string, eventId: string, url: string): Promise<void> {
+  const { scope } = worker.registration
+  try {
+    const record = await readRecord((record) => record.scope === scope)
+    if (record) await writeRecord({ ...record, click: { id, eventId, url, at: Date.now() } })
+  } catch {}
+  await worker.clients.openWindow(url)
+}
+
 /** Focuses a tab of the app, which goes to the address of the notification, or opens the address in a new tab. */
 async function open({ id, eventId, navigate }: ClickData): Promise<void> {
   const { scope } = worker.registration
@@ -64,7 +74,7 @@ async function open({ id, eventId, navigate }: ClickData): Promise<void> {
   const tab = url.startsWith(`${worker.origin}/`) ? (tabs.find((tab) => tab.url === url) ?? tabs[0]) : undefined
   // A worker may focus or open one window for a click: it must know which of the two first.
   const proceed = tab && (await tell(tab, { id, eventId, url }))
-  if (!tab || !(proceed || tab.url === url)) return void (await worker.clients.openWindow(url))
+  if (!tab || !(proceed || tab.url === url)) return openTab(id, eventId, url)
   await tab.focus()
   proceed?.()
 }

@@ -6,7 +6,7 @@
 --                 while the user is online also 'wr000000000000', or 'lr000000000000' after they left a node: the check of their connections
 -- CALLS           hash: number, 12 digits -> '<attempts> <made at> <epoch> <offset> <unless, or -> <event> <id> <lane> <device, or JSON>'
 -- CALL_TIMES      zset: '<lane> <number, 12 digits>' -> time of the next attempt
--- RECEIPTS        zset: '<offset, 12 digits><p push or f fallback><s sent, f failed, g gone or d dropped><time of the end> <device, or nothing>'
+-- RECEIPTS        zset: '<offset, 12 digits><p push or f fallback><s sent, f failed, g `gone` or d dropped><time of the end> <device, or nothing>'
 --                 -> offset of a notification in the log
 -- CALLERS:<lane>  zset of the bucket: user -> the nearest time in CALL_TIMES of the lane
 --
