@@ -49,7 +49,7 @@ const AGELESS_SECONDS = 86_400
 const STALL_STEP_MS = 50
 /** A run has one user without a device per this many seconds. */
 const SECONDS_PER_ABSENT = 2
-/** Time in which a burst to an absent user is released, with a sweep before it, milliseconds. */
+/** Time in which a burst to an absent user is released, with a sweep before it, after every node is ready again, milliseconds. */
 const ABSENT_REST_MS = 6000
 
 /** The users share this few buckets, so that a bucket has wake-ups of several users, as in a large installation. */
@@ -103,9 +103,11 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
     world.assertUndisturbed()
     await published
     await Promise.all(everybody.map((device) => device.quiet()))
+    await rest(world, [], [], options.restMs)
+    const readyAt = Date.now()
     unhealed.push(...(await rest(world, everybody, withDevices, options.restMs)))
     // No request concerns the absent users before this point: a look at their log would release parked notifications.
-    await pause(ABSENT_REST_MS)
+    await pause(Math.max(0, readyAt + ABSENT_REST_MS - Date.now()))
     world.assertUndisturbed()
     progress('all is at rest')
 

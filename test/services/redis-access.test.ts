@@ -56,6 +56,9 @@ async function exercise(t: Test, follower: Follower, server: RedisServer): Promi
   await store.close()
 }
 
+// Each test has servers of its own and mostly waits.
+t.jobs = 3
+
 t.test('the ACL of the guide allows every command that the store sends', async (t) => {
   const server = await RedisServer.start()
   t.teardown(() => server.stop())

@@ -26,6 +26,9 @@ async function publishAndWake(t: Test, follower: Follower): Promise<void> {
   await until(() => follower.ids('alice').length === 1, 'the wake-up')
 }
 
+// Each test has servers of its own and mostly waits.
+t.jobs = 3
+
 t.test('a Cluster that requires a user and a password', async (t) => {
   const cluster = await RedisCluster.start()
   t.teardown(() => cluster.stop())

@@ -1,0 +1,3 @@
+import { testCleanRun } from './clean-run.ts'
+
+testCleanRun('redis')
