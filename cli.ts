@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { text } from 'node:stream/consumers'
 import { type Command, readArguments, UsageError } from './cli/arguments.ts'
+import { broadcast } from './cli/broadcast.ts'
 import { CommandError, sign } from './cli/credentials.ts'
 import { doctor } from './cli/doctor.ts'
 import { helpText } from './cli/help.ts'
@@ -8,6 +9,7 @@ import { listen } from './cli/listen.ts'
 import { Output } from './cli/output.ts'
 import { publish } from './cli/publish.ts'
 import { schedule } from './cli/schedule.ts'
+import { topic } from './cli/topic.ts'
 import { receiveWebhooks } from './cli/webhook.ts'
 import { ConfigError, readClientConfig } from './config.ts'
 import { localOrigin } from './services/auth/loopback.ts'
@@ -37,6 +39,16 @@ async function run(command: Command, output: Output): Promise<void> {
       const config = readClientConfig()
       const token = command.token ?? sign(config, 'belfry-cli', 'admin')
       return await schedule(command, command.url ?? localOrigin(config.HOST, config.PORT), token, output)
+    }
+    case 'topic': {
+      const config = readClientConfig()
+      const token = command.token ?? sign(config, 'belfry-cli', 'admin')
+      return await topic(command, command.url ?? localOrigin(config.HOST, config.PORT), token, () => text(process.stdin), output)
+    }
+    case 'broadcast': {
+      const config = readClientConfig()
+      const token = command.token ?? sign(config, 'belfry-cli', 'publish')
+      return await broadcast(command, command.url ?? localOrigin(config.HOST, config.PORT), token, output)
     }
     case 'vapid': {
       const keys = makeVapidKeys()

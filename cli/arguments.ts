@@ -23,10 +23,13 @@ interface TokenCommand {
   seconds: number
 }
 
+/** The audience of a broadcast. */
+export type CommandAudience = { topic: string; except?: string[] } | { everyone: true; except?: string[] }
+
 export interface PublishCommand extends Calling {
   name: 'publish'
   json: boolean
-  to: string[]
+  to: string[] | CommandAudience
   type: string
   title: string
   ref: string | undefined
@@ -60,6 +63,22 @@ export interface ScheduleCommand extends Calling {
   cancel: string | undefined
 }
 
+export interface TopicCommand extends Calling {
+  name: 'topic'
+  json: boolean
+  action: 'add' | 'remove' | 'members'
+  topic: string
+  /** Names, or `-` alone to read them from stdin, one a line. Empty for `members`. */
+  users: string[]
+}
+
+export interface BroadcastCommand extends Calling {
+  name: 'broadcast'
+  json: boolean
+  id: string
+  cancel: boolean
+}
+
 export interface DoctorCommand {
   name: 'doctor'
   json: boolean
@@ -79,6 +98,8 @@ export type Command =
   | PublishCommand
   | ListenCommand
   | ScheduleCommand
+  | TopicCommand
+  | BroadcastCommand
   | DoctorCommand
   | WebhookCommand
   | { name: 'vapid'; json: boolean }
@@ -95,6 +116,9 @@ const options = {
     ...common,
     ...calling,
     to: text,
+    topic: text,
+    everyone: { type: 'boolean' },
+    except: text,
     type: text,
     title: text,
     ref: text,
@@ -109,6 +133,8 @@ const options = {
   },
   listen: { ...common, ...calling, user: text, device: text, from: text },
   schedule: { ...common, ...calling, user: text, cancel: text },
+  topic: { ...common, ...calling },
+  broadcast: { ...common, ...calling, cancel: { type: 'boolean' } },
   doctor: { ...common, repair: { type: 'boolean' } },
   vapid: common,
   webhook: { ...common, port: text, secret: text }
@@ -136,13 +162,15 @@ export function readArguments(argv: string[]): Command {
     case 'publish':
     case 'listen':
     case 'schedule':
+    case 'topic':
+    case 'broadcast':
     case 'doctor':
     case 'vapid':
     case 'webhook': {
-      const values = parse(name, rest)
+      const { values, positionals } = parse(name, rest)
       if (values.help === true) return { name: 'help', topic: name }
       if (values.version === true) return { name: 'version' }
-      return readers[name](values)
+      return readers[name](values, positionals)
     }
     default:
       throw new UsageError(`there is no command "${name}"`)
@@ -151,9 +179,14 @@ export function readArguments(argv: string[]): Command {
 
 type Values = Record<string, string | boolean | string[] | undefined>
 
-function parse(name: keyof typeof options, args: string[]): Values {
+/** Commands whose arguments are not all options. */
+const WITH_POSITIONALS = ['topic', 'broadcast']
+
+function parse(name: keyof typeof options, args: string[]): { values: Values; positionals: string[] } {
   try {
-    return parseArgs({ args, options: options[name], strict: true, allowPositionals: false }).values as Values
+    const allowPositionals = WITH_POSITIONALS.includes(name)
+    const { values, positionals } = parseArgs({ args, options: options[name], strict: true, allowPositionals })
+    return { values: values as Values, positionals }
   } catch (error) {
     throw new UsageError((error as Error).message)
   }
@@ -171,7 +204,7 @@ const readers = {
   publish: (values: Values): PublishCommand => ({
     name: 'publish',
     ...callingOf(values),
-    to: recipientsOf(required(values, 'to')),
+    to: audienceOf(values),
     type: required(values, 'type'),
     title: required(values, 'title'),
     ref: textOf(values, 'ref'),
@@ -203,6 +236,20 @@ const readers = {
     user: userOf(required(values, 'user')),
     cancel: textOf(values, 'cancel')
   }),
+
+  topic: (values: Values, [action, topic, ...users]: string[]): TopicCommand => {
+    if (action !== 'add' && action !== 'remove' && action !== 'members') throw new UsageError('topic takes add, remove or members')
+    if (topic === undefined) throw new UsageError('the topic is needed')
+    if ((users.length === 0) !== (action === 'members'))
+      throw new UsageError(`${action} takes a topic and ${action === 'members' ? 'no' : 'its'} users`)
+    const isFromInput = users.length === 1 && users[0] === '-'
+    return { name: 'topic', ...callingOf(values), action, topic: topicOf(topic), users: isFromInput ? users : users.map(userOf) }
+  },
+
+  broadcast: (values: Values, [id, ...more]: string[]): BroadcastCommand => {
+    if (id === undefined || id === '' || more.length > 0) throw new UsageError('the id of one broadcast is needed')
+    return { name: 'broadcast', ...callingOf(values), id, cancel: values.cancel === true }
+  },
 
   doctor: (values: Values): DoctorCommand => ({ name: 'doctor', json: values.json === true, repair: values.repair === true }),
 
@@ -246,9 +293,31 @@ function userOf(user: string): string {
   return user
 }
 
-function recipientsOf(list: string): string[] {
+function topicOf(topic: string): string {
+  if (!isUser(topic)) throw new UsageError('a topic is 1 to 128 printable characters, but not . or ..')
+  return topic
+}
+
+/** Reads `--to`, or `--topic` or `--everyone` with `--except`. */
+function audienceOf(values: Values): string[] | CommandAudience {
+  const to = textOf(values, 'to')
+  const topic = textOf(values, 'topic')
+  const everyone = values.everyone === true
+  if ([to !== undefined, topic !== undefined, everyone].filter(Boolean).length !== 1) {
+    throw new UsageError('--to is needed, or --topic, or --everyone; only one of them')
+  }
+  const list = textOf(values, 'except')
+  if (to !== undefined) {
+    if (list !== undefined) throw new UsageError('--except goes with --topic or --everyone')
+    return recipientsOf(to, 'to')
+  }
+  const except = list === undefined ? undefined : recipientsOf(list, 'except')
+  return { ...(topic === undefined ? { everyone: true } : { topic: topicOf(topic) }), ...(except !== undefined && { except }) }
+}
+
+function recipientsOf(list: string, name: string): string[] {
   const users = list.split(',').map((user) => userOf(user.trim()))
-  if (users.length > MAX_RECIPIENTS) throw new UsageError(`--to takes up to ${MAX_RECIPIENTS} users`)
+  if (users.length > MAX_RECIPIENTS) throw new UsageError(`--${name} takes up to ${MAX_RECIPIENTS} users`)
   return users
 }
 

@@ -12,6 +12,8 @@ const topics: Record<string, string> = {
   publish    send a notification
   listen     print the notifications of a user as they arrive
   schedule   list the scheduled notifications of a user
+  topic      add, remove or list the members of a topic
+  broadcast  show the progress of a broadcast, or cancel it
   doctor     examine the data folder of the embedded store
   vapid      make the keys of Web Push
   webhook    receive webhooks, verify and print them
@@ -29,6 +31,9 @@ ${COMMON}
   publish: `Usage: belfry publish --to alice --type sync.done --title "Sync finished" [options]
 
   --to USERS         one user, or several with commas between them
+  --topic TOPIC      in place of --to: the members of a topic
+  --everyone         in place of --to: every user who has a log
+  --except USERS     those of the topic, or of everyone, who do not get it
   --type TYPE        the kind of event, for the app
   --title TITLE      one line for a person
   --ref REF          a link to the details, or an id for the app
@@ -62,6 +67,26 @@ ${CALLING}
 ${COMMON}
 
   The token needs the scope admin.
+`,
+  topic: `Usage: belfry topic add|remove TOPIC USER... [options]
+       belfry topic members TOPIC [options]
+
+  add                make the users members of the topic; - reads them from stdin, one a line
+  remove             end their memberships
+  members            print the members, one a line
+${CALLING}
+${COMMON}
+
+  The token needs the scope admin.
+`,
+  broadcast: `Usage: belfry broadcast ID [options]
+
+  --cancel           stop the broadcast, and recall it from those who got it
+${CALLING}
+${COMMON}
+
+  Shows the progress until the broadcast has ended: a bar on a terminal, else lines. Ctrl-C
+  ends the display, and not the broadcast.
 `,
   doctor: `Usage: belfry doctor [options]
 

@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream'
+import type { WriteStream } from 'node:tty'
 import { styleText } from 'node:util'
 import type { GapFrame, RowFrame } from '../services/protocol/index.ts'
 
@@ -19,6 +20,16 @@ export class Output {
   /** Writes one line of data: `value` as JSON, or `text` for a person. */
   data(value: unknown, text: string): void {
     this.#stdout.write(`${this.json ? JSON.stringify(value) : text}\n`)
+  }
+
+  /** Messages go to a terminal, which can be drawn over. */
+  get isTerminal(): boolean {
+    return (this.#stderr as Partial<WriteStream>).isTTY === true
+  }
+
+  /** Draws a line over the one that was drawn last; '' removes it. */
+  redraw(text: string): void {
+    this.#stderr.write(`\r\u001b[K${printable(text)}`)
   }
 
   talk(text: string): void {

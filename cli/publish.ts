@@ -23,11 +23,13 @@ export async function publish(
   const data = command.data === undefined ? undefined : objectOf(command.data === '-' ? await readInput() : command.data)
   const actions = command.actions.length === 0 ? undefined : command.actions
   const options = { halfLife, ttl, collapseKey, urgency, deliverAt, actions }
-  const body = { to: to.length === 1 ? to[0] : to, type, title, ref, data, ...options }
+  const recipients = Array.isArray(to) && to.length === 1 ? to[0] : to
+  const body = { to: recipients, type, title, ref, data, ...options }
   const extra = key === undefined ? {} : { 'idempotency-key': key }
   const response = await callService('POST', `${origin}/v1/notifications`, token, body, extra)
   const answer = (await response.json()) as PublishAnswer
   if (output.json) output.data(answer, '')
+  else if (answer.broadcast !== undefined) output.data(answer, `${answer.broadcast.status}  ${answer.broadcast.id}  ${answer.id}`)
   else for (const result of answer.results) output.data(result, lineOf(answer.id, result))
   if (response.headers.get('idempotent-replayed') === 'true') output.talk('an earlier request with this key had been carried out')
   const rejected = answer.results.filter(({ status }) => status === 'rejected').length

@@ -139,7 +139,7 @@ t.test('cli.md has the help of every command', async (t) => {
   const blocks = [...read('docs/reference/cli.md').matchAll(/```text\n([\s\S]*?)```/g)].map(([, text]) => text)
   t.same(
     blocks,
-    ['', 'token', 'publish', 'listen', 'schedule', 'doctor', 'vapid', 'webhook'].map((topic) => helpText(topic))
+    ['', 'token', 'publish', 'listen', 'schedule', 'topic', 'broadcast', 'doctor', 'vapid', 'webhook'].map((topic) => helpText(topic))
   )
 })
 

@@ -29,6 +29,9 @@ export const BroadcastSchema = Type.Object(
     id: BroadcastIdSchema,
     to: Type.Union([...audiences], { description: 'As it was published' }),
     status: BroadcastStatusSchema,
+    members: Type.Union([Type.Integer({ description: 'Users in the audience' }), Type.Null()], {
+      description: 'null while the audience is being collected'
+    }),
     accepted: Type.Integer({ description: 'Members who have it, or for whom it is scheduled' }),
     parked: Type.Integer({ description: 'Members for whom it was parked' }),
     rejected: Type.Integer({
@@ -45,6 +48,7 @@ export const BroadcastSchema = Type.Object(
         id: '7fqk3mTnHc0Vd5Yx1LbR2w',
         to: { topic: 'project-42', except: ['alice'] },
         status: 'running',
+        members: 100_000,
         accepted: 41_500,
         parked: 0,
         rejected: 0,

@@ -43,6 +43,8 @@ interface BroadcastAnswer {
   id: string
   to: { topic: string; except?: string[] } | { everyone: true; except?: string[] }
   status: BroadcastStatus
+  /** Number of users in the audience; null while it is being collected. */
+  members: number | null
   accepted: number
   parked: number
   rejected: number
@@ -225,8 +227,8 @@ export class Broadcaster {
 /** @throws NotFound */
 function answerOf(broadcast: Broadcast | undefined): BroadcastAnswer {
   if (broadcast === undefined) throw new errors.NotFound('There is no such broadcast, or it ended more than a day ago')
-  const { to, finishedAt, ...rest } = broadcast
-  return { ...rest, to: requestedAudience(to), finishedAt: finishedAt === 0 ? null : finishedAt }
+  const { to, members = null, finishedAt, ...rest } = broadcast
+  return { ...rest, to: requestedAudience(to), members, finishedAt: finishedAt === 0 ? null : finishedAt }
 }
 
 function requestedAudience({ except, ...to }: Audience): BroadcastAnswer['to'] {

@@ -60,6 +60,8 @@ export interface Broadcast {
   id: string
   to: Audience
   status: BroadcastStatus
+  /** Number of users in the audience. Absent while the audience is not complete. */
+  members?: number
   /** Members whose publishes were accepted or scheduled, parked, and rejected. They grow by whole batches, and no member is counted twice. */
   accepted: number
   parked: number

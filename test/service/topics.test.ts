@@ -142,6 +142,7 @@ for (const [name, service] of Object.entries(stores)) {
       id: answer.body.broadcast.id,
       to: { topic: 'each', except: ['each-3', 'stranger'] },
       status: 'done',
+      members: broadcast.members,
       accepted: 1199,
       parked: 0,
       rejected: 0,
