@@ -30,19 +30,26 @@ function curl(body, token) {
   ].join('\n')
 }
 
-function node(body) {
-  const fields = Object.entries(body).map(([key, value]) => `    ${key}: ${literal(value)}`)
-  return `await fetch('${service}/v1/notifications', {
-  method: 'POST',
-  headers: {
-    authorization: \`Bearer \${process.env.BELFRY_TOKEN}\`,
-    'content-type': 'application/json',
-    'idempotency-key': crypto.randomUUID() // a retry with the same key never sends twice
-  },
-  body: JSON.stringify({
-${fields.join(',\n')}
-  })
-})`
+/** Returns the call of the SDK for services. A recall needs the id of the result; a burst is many calls, which go together. */
+function sdk(action, { to, ...notification }) {
+  const fields = Object.entries(notification).map(([key, value]) => `  ${key}: ${literal(value)}`)
+  const call = `belfry.notify(${literal(to)}, {\n${fields.join(',\n')}\n})`
+  const uses = {
+    recall: () => `const { id } = await ${call}\nawait belfry.recall(${literal(to)}, id)`,
+    burst: () => `const calls = Array.from({ length: 50 }, () => ${call.replaceAll('\n', '\n  ')})\nawait Promise.all(calls)`
+  }
+  return `import { Belfry } from '@belfry/server'
+
+const belfry = new Belfry('${service}', { getToken: () => process.env.BELFRY_TOKEN })
+
+${(uses[action] ?? (() => `await ${call}`))()}`
+}
+
+const SDK_NOTES = {
+  send: 'Resolves when the notification is stored. A retry never sends twice.',
+  recall: 'The result has the id.',
+  plug: 'The sender does nothing about it.',
+  burst: 'The calls go together in one request. Each result says parked and releaseAt if it waits.'
 }
 
 const BELL_NOTES = {
@@ -119,9 +126,10 @@ export class CodeTabs {
   #render() {
     const bearer = this.#token === '' ? '$(npx belfry token --user my-service --scope publish)' : this.#token
     const short = this.#token === '' ? bearer : `${bearer.slice(0, 12)}…`
-    const code = { curl: () => curl(this.#body, short), node: () => node(this.#body), bell }[this.#tab]()
+    const code = { curl: () => curl(this.#body, short), sdk: () => sdk(this.#action, this.#body), bell }[this.#tab]()
     this.#full = this.#tab === 'curl' ? curl(this.#body, bearer) : code
-    $('code-note').textContent = (this.#tab === 'bell' ? BELL_NOTES : NOTES)[this.#action]
+    const notes = { curl: NOTES, sdk: { ...NOTES, ...SDK_NOTES }, bell: BELL_NOTES }[this.#tab]
+    $('code-note').textContent = notes[this.#action]
     $('snippet').textContent = code
   }
 }

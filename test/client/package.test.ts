@@ -184,15 +184,17 @@ t.test('the guide has the hashes of the build, and no sample names a CDN or a pa
     join(PACKAGE, 'README.md'),
     'docs/getting-started.md',
     'docs/guides/browser-sdk.md',
-    'docs/guides/consuming.md'
+    'docs/guides/consuming.md',
+    'docs/guides/publishing.md',
+    'packages/server/README.md'
   ]
   const samples = [...(await readdir('examples')).map((name) => join('examples', name)), 'demo/index.html', 'demo/screen.html']
   const { version } = JSON.parse(await readFile(join(PACKAGE, 'package.json'), 'utf8'))
   for (const page of [...pages, ...samples]) {
     const text = await readFile(page, 'utf8')
     t.notMatch(text, /unpkg|jsdelivr|esm\.sh|skypack|cdnjs/, page)
-    const named = text.search(/(from|import) '@belfry\//)
-    if (named >= 0) t.match(text.slice(0, named), /npm pack --workspace packages\/client/, `${page} says how to install the package`)
+    const named = /(?:from|import) '@belfry\/(\w+)/.exec(text)
+    if (named) t.match(text.slice(0, named.index), `npm pack --workspace packages/${named[1]}`, `${page} says how to install the package`)
     for (const [, given] of text.matchAll(/\/client\/[\w.]+\.js\?v=([\w.-]+)/g)) t.equal(given, version, page)
   }
 })
