@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
+import { newId } from '../../services/ids.ts'
 import { bucketOf, Keys } from '../../services/store/redis/keys.ts'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
+import type { Store } from '../../services/store/store.ts'
 import { pageOf } from '../conformance/stage.ts'
 import { makeCertificates, textsOf } from '../fixtures/certificates.ts'
 import { Follower } from '../fixtures/follower.ts'
@@ -48,6 +50,7 @@ async function exercise(t: Test, follower: Follower, server: RedisServer): Promi
   await store.find('alice', follower.ids('alice')[1] as string)
   await store.disconnect({ user: 'alice', connectionId: undefined, reason: 'bye', revoke: false })
   await until(() => follower.kicks.length === 1, 'the kick')
+  await exerciseAudiences(t, store)
   await store.revokedBefore('alice')
   t.equal((await store.connections('alice')).length, 1)
   await follower.leave('alice')
@@ -58,6 +61,23 @@ async function exercise(t: Test, follower: Follower, server: RedisServer): Promi
 
 // Each test has servers of its own and mostly waits.
 t.jobs = 3
+
+async function exerciseAudiences(t: Test, { audiences }: Store): Promise<void> {
+  const publish = { keyed: true, tail: command('alice').tail, halfLife: 0 }
+  await audiences.changeMembers({ topic: 'team', add: ['alice', 'bob'], remove: ['carol'] })
+  t.equal((await audiences.members('team', undefined, 10)).items.length, 2)
+  t.same(await audiences.topicsOf('alice'), ['team'])
+  const started = await audiences.start({ ...publish, id: newId(), to: { topic: 'team', except: ['bob'] } })
+  if (started.status !== 'started' || started.batch === undefined) throw new Error(started.status)
+  const { broadcastId, from, isRecall } = started.batch
+  await audiences.settle({ broadcastId, from, isRecall, size: 1, accepted: 1, parked: 0, rejected: 0 })
+  t.match(await audiences.cancel(broadcastId), { status: 'cancelled', accepted: 1 })
+  await audiences.start({ ...publish, id: newId(), to: { everyone: true, except: [] } })
+  const waiting = await audiences.waiting()
+  t.equal(waiting.length, 2)
+  for (const id of waiting) while ((await audiences.lease(id)).status === 'collecting');
+  await audiences.deleteTopic('team')
+}
 
 t.test('the ACL of the guide allows every command that the store sends', async (t) => {
   const server = await RedisServer.start()

@@ -40,11 +40,16 @@ t.test('each script explains its keys and arguments, and reads each of them by i
   const logKeys = explained(heads, 'key')
   for (const name of Object.keys(scripts) as ScriptName[]) {
     const { head, code } = split(name)
-    const { keys, args, rest, log, each } = scriptOf(name)
+    const { keys, args, rest, log, of, each } = scriptOf(name)
     const own = { keys: [...keys], args: [...args, ...(rest === undefined ? [] : [rest])].map(luaName) }
     if (log) {
       t.same(own.keys.splice(0, logKeys.length).sort(), [...logKeys].sort(), `${name}: the keys of a log`)
       t.same(own.args.splice(0, 3), explained(heads, 'arg'), `${name}: the arguments of a log`)
+    }
+    if (of !== undefined) {
+      const shared = split('prelude-topic').head
+      t.same(own.keys.splice(0, 1), explained(shared, 'key'), `${name}: the key of a topic`)
+      t.same(own.args.splice(0, 2), explained(shared, 'arg'), `${name}: the arguments of a topic`)
     }
     t.same(explained(head, 'key'), own.keys, `${name}: keys`)
     t.same(explained(head, 'arg'), own.args, `${name}: arguments`)
@@ -73,7 +78,7 @@ t.test('commands outside scripts are sent by Availability, Housekeeping and Regi
   const folder = new URL('../../../services/store/redis/', import.meta.url)
   const isSent = /\b(?:commands|server)\.(?!asking|on|options|status|connect|disconnect)\w+\(/
   const senders = readdirSync(folder).filter((file) => file.endsWith('.ts') && isSent.test(readFileSync(new URL(file, folder), 'utf8')))
-  t.same(senders.sort(), ['nodes.ts', 'registrations.ts', 'registry-scan.ts', 'server-facts.ts', 'settings-check.ts'])
+  t.same(senders.sort(), ['nodes.ts', 'registrations.ts', 'registry-scan.ts', 'server-facts.ts', 'settings-check.ts', 'user-scan.ts'])
 })
 
 t.test('buckets are even, and lie in even shares of the Cluster', async (t) => {

@@ -30,7 +30,7 @@ const USER_KINDS = {
 } as const
 
 /** Kinds of a bucket's keys, by their names in the Lua scripts: `<stem><kind>`. */
-const BUCKET_KINDS = { DUE: 'due', TIMES: 'times', COUNTERS: 'w', CALLERS: 'calls' } as const
+const BUCKET_KINDS = { DUE: 'due', TIMES: 'times', COUNTERS: 'w', CALLERS: 'calls', WAITING: 'bw' } as const
 
 type BucketKey = keyof typeof BUCKET_KINDS
 export type UserKey = keyof typeof USER_KINDS | BucketKey
@@ -68,8 +68,11 @@ export class Keys {
   readonly due: readonly string[]
   /** By bucket: the key of the index of users by the time of their next expiry, delivery or check. */
   readonly times: readonly string[]
-  /** Pattern that matches the registries of all users. */
+  /** By bucket: the key of the index of the broadcasts at the head of each queue, by the time from which they wait. */
+  readonly waiting: readonly string[]
+  /** Patterns that match the registries, and META, of all users. */
   readonly registries: string
+  readonly metas: string
   readonly #stems: readonly string[]
   readonly #callersByLane = new Map<string, readonly string[]>()
   readonly #prefix: string
@@ -80,6 +83,7 @@ export class Keys {
     this.nodes = `${prefix}:nodes`
     this.settings = `${prefix}:settings`
     this.registries = `${prefix}:{*}:${KEY_KINDS.REGISTRY}*`
+    this.metas = `${prefix}:{*}:${KEY_KINDS.META}*`
     this.buckets = `${prefix}:buckets`
     this.nodesSlot = slotOf(this.nodes)
     this.settingsSlot = slotOf(this.settings)
@@ -87,6 +91,7 @@ export class Keys {
     this.#stems = TAGS.map((tag) => `${prefix}:{${tag}}:`)
     this.due = this.#stems.map((stem) => `${stem}${KEY_KINDS.DUE}`)
     this.times = this.#stems.map((stem) => `${stem}${KEY_KINDS.TIMES}`)
+    this.waiting = this.#stems.map((stem) => `${stem}${KEY_KINDS.WAITING}`)
     this.counters = this.#stems.map((stem) => `${stem}${KEY_KINDS.COUNTERS}`)
   }
 
@@ -124,9 +129,9 @@ export class Keys {
     return `${this.stem(user)}${KEY_KINDS.REGISTRY}${user}`
   }
 
-  /** Returns the user of a registry's key. */
-  userOf(registry: string): string {
-    const mark = `}:${KEY_KINDS.REGISTRY}`
+  /** Returns the user of a registry's key, or of another one of the user. */
+  userOf(registry: string, kind: UserKey = 'REGISTRY'): string {
+    const mark = `}:${KEY_KINDS[kind]}`
     return registry.slice(registry.indexOf(mark) + mark.length)
   }
 

@@ -40,9 +40,9 @@ import { Availability } from './availability.ts'
 import type { RedisStoreOptions } from './clients.ts'
 import { CommandNotSent } from './command-not-sent.ts'
 import { Housekeeping } from './housekeeping.ts'
-import { ALL_BUCKETS, bucketOf, Keys, slotOfUser } from './keys.ts'
+import { ALL_BUCKETS, bucketOf, Keys, SLOT_OF_BUCKET, slotOfUser } from './keys.ts'
 import { ADVANCES, type Master } from './master.ts'
-import { redisAudiences } from './redis-audiences.ts'
+import { RedisAudiences } from './redis-audiences.ts'
 import { RedisOutbox } from './redis-outbox.ts'
 import { Registrations } from './registrations.ts'
 import {
@@ -60,7 +60,17 @@ import {
 import { number, type Reply, text } from './reply.ts'
 import { Room } from './room.ts'
 import { ScriptBatcher } from './script-batcher.ts'
-import { type Args, type BatchScript, fieldsOf, type LogScript, type OwnArgs, scripts } from './script-table.ts'
+import {
+  type Args,
+  type BatchScript,
+  fieldsOf,
+  type LogScript,
+  type OwnArgs,
+  scripts,
+  type TopicArgs,
+  type TopicScript
+} from './script-table.ts'
+import { UserScan } from './user-scan.ts'
 
 /** Batches are sent only where one master owns every slot. */
 const ANY_SLOT = 0
@@ -80,7 +90,7 @@ const SECRET_BYTES = 32
 /** The store of any number of nodes that share a Redis. Each method is one script there. */
 export class RedisStore implements Store {
   readonly outbox: Outbox
-  readonly audiences = redisAudiences()
+  readonly audiences: RedisAudiences
   readonly #settings: StoreSettings
   readonly #log: RedisStoreOptions['log']
   readonly #keys: Keys
@@ -109,6 +119,13 @@ export class RedisStore implements Store {
       step: (name, user, args) => this.#step(name, user, args),
       share: () => this.#mapErrors(() => this.#shareOfBuckets()),
       dueUsers: (keys, buckets, overdueMs, maxUsers) => this.#dueUsers(keys, buckets, overdueMs, maxUsers)
+    })
+    this.audiences = new RedisAudiences(this.#keys, newId(), {
+      run: (bucket, name, topic, args) => this.#topicStep(bucket, name, topic, args),
+      share: () => this.#mapErrors(() => this.#shareOfBuckets()),
+      due: (keys, buckets, overdueMs, max) => this.#dueUsers(keys, buckets, overdueMs, max),
+      scanUsers: () => new UserScan(this.#availability, this.#keys),
+      call: (make) => this.#mapErrors(make)
     })
     const onCounted = (bucket: number, counter: number): void => this.#housekeeping?.wakeups.note(bucket, counter)
     this.#registrations = new Registrations(this.#availability, this.#keys, onCounted)
@@ -254,8 +271,9 @@ export class RedisStore implements Store {
     return markResult(await this.#step('mark', user, args))
   }
 
-  async retract(user: string, id: string, reason: string): Promise<RetractResult> {
-    return text(await this.#step('retract', user, { rowId: newId(), id, reason: JSON.stringify(reason) })) as RetractResult
+  async retract(user: string, id: string, reason: string, isBarred = false): Promise<RetractResult> {
+    const args = { rowId: newId(), id, reason: JSON.stringify(reason), isBarred: isBarred ? '1' : '0' }
+    return text(await this.#step('retract', user, args)) as RetractResult
   }
 
   async inbox(query: InboxQuery): Promise<InboxPage | 'restarted'> {
@@ -273,6 +291,7 @@ export class RedisStore implements Store {
   }
 
   async erase(user: string): Promise<void> {
+    await this.audiences.leaveAll(user)
     await this.#step('erase', user, { reason: 'erased' })
   }
 
@@ -333,6 +352,13 @@ export class RedisStore implements Store {
 
   #step<Name extends LogScript>(name: Name, user: string, args: OwnArgs<Name>): Promise<Reply> {
     return this.#mapErrors(() => this.#availability.run(slotOfUser(user), name, ...this.#inputs(name, user, args)), user)
+  }
+
+  /** Runs a script of a topic on the master of a bucket. */
+  #topicStep<Name extends TopicScript>(bucket: number, name: Name, topic: string, args: TopicArgs<Name>): Promise<Reply> {
+    const full = { clock: this.#clock(), topic, ...args } as unknown as Args<Name>
+    const slot = SLOT_OF_BUCKET[bucket] as number
+    return this.#mapErrors(() => this.#availability.run(slot, name, [this.#keys.waiting[bucket] as string], full), topic)
   }
 
   /** Returns the keys and arguments of a log's script. */

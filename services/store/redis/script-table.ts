@@ -32,6 +32,8 @@ interface Script {
   rest?: string
   /** The script takes the keys and arguments of a log, and `prelude-load.lua` in front loads it. */
   log?: true
+  /** The script is of a topic, or of its broadcasts: it takes the key and the arguments that `prelude-topic.lua` explains. */
+  of?: 'topic' | 'broadcast'
   /** Name of the script that carries out one item of this batch script. The fields of an item are `BATCH_FIELDS` and that script's own arguments. */
   each?: string
 }
@@ -41,6 +43,17 @@ const BATCH_FIELDS = ['stem', 'user'] as const
 
 function ofLog<const Args extends readonly string[]>(args: Args) {
   return { keys: LOG_KEYS, args: [...LOG_ARGS, ...args] as const, log: true as const }
+}
+
+/** Arguments that every script of a topic takes before its own. */
+const TOPIC_ARGS = ['clock', 'topic'] as const
+
+function ofTopic<const Args extends readonly string[], const Rest extends string>(args: Args, rest: Rest) {
+  return { keys: ['WAITING'] as const, args: [...TOPIC_ARGS, ...args] as const, rest, of: 'topic' as const }
+}
+
+function ofBroadcast<const Args extends readonly string[]>(args: Args) {
+  return { keys: ['WAITING'] as const, args: [...TOPIC_ARGS, ...args] as const, of: 'broadcast' as const }
 }
 
 export const scripts = {
@@ -67,7 +80,7 @@ export const scripts = {
   },
   'ack-full': ofLog(['device', 'ackedEpoch', 'ackedOffset', 'ackedId8']),
   mark: { ...ofLog(['rowId', 'state', 'only', 'upToEpoch', 'upToOffset', 'ageMs']), rest: 'wantedIds' },
-  retract: ofLog(['rowId', 'id', 'reason']),
+  retract: ofLog(['rowId', 'id', 'reason', 'isBarred']),
   inbox: { ...ofLog(['beforeEpoch', 'beforeOffset', 'maxItems', 'isCounted', 'wantedStates']), rest: 'wantedTypes' },
   answer: ofLog(['rowId', 'id', 'action', 'device', 'deviceJson']),
   scheduled: ofLog(['afterAt', 'afterNo', 'maxItems']),
@@ -83,6 +96,19 @@ export const scripts = {
   disconnect: { ...ofLog(['connectionId', 'revoke', 'reason']), keys: [...LOG_KEYS, 'KICKS'] },
   'publish-usual': { keys: [], args: ['clock', 'newEpoch'], rest: 'items', each: 'publish-full' },
   'ack-usual': { keys: [], args: ['clock', 'newEpoch'], rest: 'items', each: 'ack-full' },
+  'members-reserve': ofTopic(['ttlMs'], 'names'),
+  'members-change': ofTopic(['addedCount'], 'names'),
+  'members-check': ofTopic(['user'], 'topics'),
+  'members-page': ofTopic(['mode', 'after', 'limit'], 'names'),
+  'memberships-add': ofTopic([], 'items'),
+  'memberships-remove': ofTopic(['version'], 'items'),
+  memberships: { ...ofBroadcast(['part', 'user']), of: 'topic' },
+  'broadcast-start': { ...ofBroadcast(['broadcast', 'startKey', 'to', 'id', 'tail', 'halfLife', 'options']), rest: 'except' },
+  'broadcast-lease': ofBroadcast(['collector']),
+  'broadcast-settle': ofBroadcast(['collector', 'broadcast', 'from', 'isRecall', 'size', 'accepted', 'parked', 'rejected']),
+  'broadcast-cancel': ofBroadcast(['broadcast']),
+  'broadcast-find': ofBroadcast(['broadcast']),
+  'broadcast-collect': { ...ofBroadcast(['collector', 'broadcast', 'isComplete']), rest: 'names' },
   detach: { keys: ['REGISTRY', 'COUNTERS'], args: ['node', 'count', 'connections'] },
   'revoked-before': { keys: ['META'], args: [] },
   renew: { keys: ['COUNTERS'], args: ['node'], rest: 'users' },
@@ -103,6 +129,7 @@ export type ScriptName = keyof Scripts
 type NamesOf<Matching> = { [Name in ScriptName]: Scripts[Name] extends Matching ? Name : never }[ScriptName]
 
 export type LogScript = NamesOf<{ log: true }>
+export type TopicScript = NamesOf<{ of: 'topic' | 'broadcast' }>
 export type BatchScript = NamesOf<{ each: string }>
 
 export type Value = string | number
@@ -116,6 +143,9 @@ export type Args<Name extends ScriptName> = { [Arg in Scripts[Name]['args'][numb
 
 /** Arguments of a log's script without those that every such script takes. */
 export type OwnArgs<Name extends LogScript> = Omit<Args<Name>, (typeof LOG_ARGS)[number]>
+
+/** Arguments of a topic's script without those that every such script takes. */
+export type TopicArgs<Name extends TopicScript> = Omit<Args<Name>, (typeof TOPIC_ARGS)[number]>
 
 /** Returns the description of a script with its optional parts. */
 export function scriptOf(name: ScriptName): Script {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { BATCH_LEASE_MS, BATCH_MAX, BROADCAST_KEPT_MS, BROADCASTS_MAX } from '../audiences.ts'
 import {
   CHECK_BATCH,
   COALESCE_EVERY,
@@ -29,7 +30,7 @@ const REGISTRY_TTL_MS = 24 * 3600 * 1000
 /** Stands in the lists below for the file that says how messages to nodes are sent. */
 const SEND = 'prelude-send'
 
-/** Files that begin each script of a log, and those that begin each batch script. */
+/** Files that begin each script of a log, those that begin each script of a topic, and those that begin each batch script. */
 const LOG_PRELUDE = [
   'prelude-clock',
   'prelude-shared',
@@ -41,9 +42,14 @@ const LOG_PRELUDE = [
   'prelude-unread',
   'prelude-outbox',
   'prelude-upgrade',
+  'prelude-order',
   'prelude',
   'prelude-moves'
 ]
+const TOPIC_PRELUDES = {
+  topic: ['prelude-order', 'prelude-topic'],
+  broadcast: ['prelude-clock', 'prelude-topic', 'prelude-broadcast']
+}
 const BATCH_PRELUDE: Record<BatchScript, string[]> = {
   'publish-usual': ['prelude-clock', 'prelude-shared', SEND, 'prelude-wake', 'prelude-batch'],
   'ack-usual': ['prelude-clock', SEND, 'prelude-wake', 'prelude-batch']
@@ -81,7 +87,7 @@ export function luaName(name: string): string {
 function assemble(name: ScriptName, constants: Constants, sending: Sending): string {
   const { flags, body } = parts(name)
   const { each } = scriptOf(name)
-  const preludes = each === undefined ? logPrelude(name, sending) : batchPrelude(name as BatchScript, constants, sending)
+  const preludes = each === undefined ? singlePrelude(name, sending) : batchPrelude(name as BatchScript, constants, sending)
   const named =
     each === undefined
       ? body
@@ -100,8 +106,10 @@ function replyingWithMessages(text: string): string {
   return `local outgoing = {}\nlocal function step(KEYS, ARGV)\n${text}\nend\nreturn { step(KEYS, ARGV) or false, outgoing }\n`
 }
 
-function logPrelude(name: ScriptName, sending: Sending): string {
-  return scriptOf(name).log === true ? preludeOf(LOG_PRELUDE, sending) : ''
+function singlePrelude(name: ScriptName, sending: Sending): string {
+  const { log, of } = scriptOf(name)
+  if (of !== undefined) return preludeOf(TOPIC_PRELUDES[of], sending)
+  return log === true ? preludeOf(LOG_PRELUDE, sending) : ''
 }
 
 function preludeOf(files: readonly string[], sending: Sending): string {
@@ -114,7 +122,7 @@ function preludeOf(files: readonly string[], sending: Sending): string {
  */
 function batchPrelude(name: BatchScript, constants: Constants, sending: Sending): string {
   const { each } = scripts[name]
-  const single = withConstants(constants, `${locals(each)}${logPrelude(each, sending)}${parts(each).body}`)
+  const single = withConstants(constants, `${locals(each)}${singlePrelude(each, sending)}${parts(each).body}`)
   return `${itemKeys(each)}local function each(KEYS, ARGV)\n${single}end\n${preludeOf(BATCH_PRELUDE[name], sending)}`
 }
 
@@ -180,6 +188,10 @@ function constantsOf(settings: StoreSettings): Constants {
     CHECK_BATCH,
     MAX_SUBSCRIPTIONS,
     LEASE_MS,
+    BATCH_LEASE_MS,
+    BATCH_MAX,
+    BROADCAST_KEPT_MS,
+    BROADCASTS_MAX,
     OUTBOX: outboxConstants(settings),
     INLINE_MAX,
     LOST_ID: `'${LOST_ID}'`,

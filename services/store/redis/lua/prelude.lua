@@ -251,15 +251,6 @@ local function remember(key, place)
   redis.call('PEXPIRE', KEYED, META_TTL_MS, 'NX')
 end
 
--- Compares byte by byte, because Lua's own comparison follows the server's locale.
-local function is_before(a, b)
-  for i = 1, math.min(#a, #b) do
-    local x, y = string.byte(a, i), string.byte(b, i)
-    if x ~= y then return x < y end
-  end
-  return #a < #b
-end
-
 -- Sets a device's cursor. A device over MAX_DEVICES evicts the least recently used cursor.
 local function set_cursor(device, of, offset, id8)
   local new = redis.call('HSET', CURSORS, device, of .. ' ' .. int(offset) .. ' ' .. id8 .. ' ' .. int(now)) == 1

@@ -1,0 +1,66 @@
+import { setTimeout } from 'node:timers/promises'
+import type { Availability } from './availability.ts'
+import { CommandNotSent } from './command-not-sent.ts'
+import type { Keys } from './keys.ts'
+import type { Master } from './master.ts'
+
+/** Number of keys that one step of the scan reads, and of steps that one call makes. */
+const STEP = 1000
+const STEPS = 10
+/** Pause between two steps, milliseconds: the scan of a large database must not hold up publishes. */
+const PAUSE_MS = 2
+
+/**
+ * A search for all users who have a log, over the keys of each master. If the buckets move to other masters, the search begins again, because it may
+ * have missed keys. A user may be found more than once.
+ */
+export class UserScan {
+  readonly #availability: Availability
+  readonly #keys: Keys
+  #layout = ''
+  #masters: Master[] = []
+  #cursor = '0'
+  isDone = false
+
+  constructor(availability: Availability, keys: Keys) {
+    this.#availability = availability
+    this.#keys = keys
+  }
+
+  /** Resolves with further users. Rejects, without progress, if a master is not available. */
+  async next(): Promise<string[]> {
+    this.#beginAgainIfMoved()
+    const users: string[] = []
+    for (let step = 0; step < STEPS; step++) {
+      const [master] = this.#masters
+      if (master === undefined) {
+        this.isDone = true
+        break
+      }
+      const [cursor, found] = await this.#step(master)
+      users.push(...found)
+      this.#cursor = cursor
+      if (cursor === '0') this.#masters.shift()
+      await setTimeout(PAUSE_MS)
+    }
+    return users
+  }
+
+  async #step(master: Master): Promise<[cursor: string, users: string[]]> {
+    const { commands } = master
+    const [cursor, keys] = await master.track(() => commands.scan(this.#cursor, 'MATCH', this.#keys.metas, 'COUNT', STEP))
+    const haveLogs = await master.track(() => Promise.all(keys.map((key) => commands.hexists(key, 'e'))))
+    return [cursor, keys.filter((_key, index) => haveLogs[index] === 1).map((key) => this.#keys.userOf(key, 'META'))]
+  }
+
+  #beginAgainIfMoved(): void {
+    const { available } = this.#availability
+    const buckets = available.reduce((count, master) => count + master.buckets.length, 0)
+    if (buckets < this.#keys.waiting.length) throw new CommandNotSent('a part of Redis is not available')
+    const layout = available.map(({ address, buckets }) => `${address}=${buckets.join()}`).join(' ')
+    if (layout === this.#layout) return
+    this.#layout = layout
+    this.#masters = [...available]
+    this.#cursor = '0'
+  }
+}
