@@ -1,5 +1,6 @@
+import buildSerializers from '@fastify/fast-json-stringify-compiler'
 import { Ajv } from 'ajv'
-import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, FastifySerializerCompiler } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from './config.ts'
 import admit from './plugins/admit.ts'
@@ -66,15 +67,18 @@ export interface AppOptions {
   generatedSecret?: string
   /** Deadlines that differ from `TIMEOUTS`. */
   timeouts?: Partial<Timeouts>
+  /** The server belongs to another app, which answers for its own paths: `index.ts` registers Belfry in a context of that app. Default: false. */
+  embedded?: boolean
 }
 
 /** The service as one plugin. Each plugin needs only those above it, and they close from the last to the first. */
-const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, generatedSecret = '', timeouts }) => {
+const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, generatedSecret = '', timeouts, embedded = false }) => {
   fastify.decorate('config', config)
   fastify.decorate('generatedSecret', generatedSecret)
   fastify.decorate('node', newId().slice(0, 10))
   fastify.decorate('timeouts', { ...TIMEOUTS, ...timeouts })
   validateStrictly(fastify)
+  if (embedded) serializeAsUsual(fastify)
   for (const schema of shared) fastify.addSchema(schema)
 
   await fastify.register(errorHandler)
@@ -99,8 +103,8 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, generatedS
   await fastify.register(answers)
   await fastify.register(presence)
   await fastify.register(admit)
-  await fastify.register(websocket)
-  await fastify.register(wire)
+  await fastify.register(websocket, { embedded })
+  if (!embedded) await fastify.register(wire)
   await fastify.register(openapi)
 
   await fastify.register(healthRoutes)
@@ -119,11 +123,11 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, generatedS
   await fastify.register(asyncapiRoutes)
   await fastify.register(guideRoutes)
   await fastify.register(clientRoutes)
-  if (config.DEMO ?? (generatedSecret !== '' && isLoopback(config.HOST))) await fastify.register(demoRoutes)
+  if (config.DEMO ?? (!embedded && generatedSecret !== '' && isLoopback(config.HOST))) await fastify.register(demoRoutes)
 }
 
-/** Not encapsulated, so that the server answers its own errors like all others, and an embedding app finds the decorators. */
-export default fp(app, { name: 'belfry', fastify: '5.x' })
+/** Not encapsulated, so that the server answers its own errors like all others, and `index.ts` finds the decorators. */
+export default fp(app, { name: 'belfry-service', fastify: '5.x' })
 
 /** Validates bodies without converting them, and refuses unknown fields. Parts of a URL are text, and are converted to the type of the schema. */
 function validateStrictly(fastify: FastifyInstance): void {
@@ -135,4 +139,10 @@ function validateStrictly(fastify: FastifyInstance): void {
     url.addSchema(schema)
   }
   fastify.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? body : url).compile(schema as object))
+}
+
+/** Serializes answers as Fastify does by default. The embedding app may have replaced the serializer by one for schemas of its own kind. */
+function serializeAsUsual(fastify: FastifyInstance): void {
+  const byId = Object.fromEntries(shared.map((schema) => [(schema as { $id?: string }).$id ?? '', schema]))
+  fastify.setSerializerCompiler(buildSerializers()(byId, {}) as FastifySerializerCompiler<unknown>)
 }

@@ -18,7 +18,7 @@ import { redactUrl } from './services/node/redact-url.ts'
 import { writeProblem } from './services/problem.ts'
 
 /** Fields of a request in the log. Headers, bodies and tokens in URLs are never logged. */
-const serializers = {
+export const logSerializers = {
   req: (request: FastifyRequest) => ({
     method: request.method,
     url: redactUrl(request.url),
@@ -54,7 +54,7 @@ function requestId({ headers }: { headers: IncomingHttpHeaders }): string {
  */
 export function serverOptions(config: Config, log?: { write(line: string): void }): FastifyHttpOptions<RawServerDefault> {
   return {
-    logger: { level: config.LOG_LEVEL, serializers, ...(log === undefined ? {} : { stream: log }) },
+    logger: { level: config.LOG_LEVEL, serializers: logSerializers, ...(log === undefined ? {} : { stream: log }) },
     genReqId: requestId,
     trustProxy: config.TRUST_PROXY.length === 0 ? false : proxyTrust(config.TRUST_PROXY),
     serverFactory,

@@ -6,7 +6,7 @@ import app from './app.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import metricsRoutes from './routes/metrics.ts'
 import { clientErrorHandler, sendProblem, serverOptions } from './server-options.ts'
-import { generatedSecret, secretPath } from './services/auth/generated-secret.ts'
+import { secretPath, secretWithoutKey } from './services/auth/generated-secret.ts'
 import { SecretError } from './services/auth/secret-file.ts'
 import { errors } from './services/errors.ts'
 import { greeting } from './services/node/greeting.ts'
@@ -18,8 +18,7 @@ const LEAVE_MS = 5000
 
 async function start(): Promise<void> {
   const config = readConfig()
-  const hasKey = config.JWT_SECRET !== '' || config.JWT_PUBLIC_KEY !== '' || config.JWKS_URL !== ''
-  const own = hasKey ? undefined : generatedSecret(config.DATA_DIR)
+  const own = secretWithoutKey(config)
   const sink = new LogSink(process.stdout.fd)
   process.on('exit', () => sink.flush())
   const fastify = Fastify(serverOptions(config, sink))

@@ -63,9 +63,11 @@ export default fp(
     if (JWKS_URL !== '') {
       const onFailure = (err: unknown): void => app.log.warn({ err, url: JWKS_URL }, 'the key set could not be fetched')
       verify = new KeySet({ url: JWKS_URL, issuer: JWT_ISSUER, audience: JWT_AUDIENCE, onFailure }).verify
-      app.decorateRequest('user')
+      if (!app.hasRequestDecorator('user')) app.decorateRequest('user')
     } else {
       await app.register(jwt, {
+        // The embedding app may have registered the plugin as well, with the same decorator of requests.
+        ...(app.hasRequestDecorator('user') ? { decoratorName: 'belfryUser' } : {}),
         secret: JWT_PUBLIC_KEY === '' ? app.config.JWT_SECRET || app.generatedSecret : { public: JWT_PUBLIC_KEY },
         verify: {
           algorithms: [JWT_PUBLIC_KEY === '' ? 'HS256' : publicKeyAlgorithm(JWT_PUBLIC_KEY)],

@@ -62,10 +62,6 @@ export default fp(
       if (problem.status === 415) reply.headers(ACCEPTED)
       return reply.code(problem.status).type('application/problem+json').send(problem)
     })
-
-    app.setNotFoundHandler((request) => {
-      throw new errors.NotFound(`There is no ${request.method} ${request.url.split('?', 1)[0]}`)
-    })
   },
   { name: 'error-handler', fastify: '5.x' }
 )

@@ -15,10 +15,11 @@ const ANSWERED_WHILE_STOPPING = ['/health/live', '/health/ready', '/metrics']
 export default fp(
   async (app) => {
     const health = new Health()
+    const answered = ANSWERED_WHILE_STOPPING.map((path) => app.prefix + path)
     app.decorate('health', health)
     app.addHook('preClose', async () => health.stop())
     app.addHook('onRequest', async (request) => {
-      if (health.stopping && !ANSWERED_WHILE_STOPPING.includes(request.routeOptions.url ?? '')) throw new errors.Draining()
+      if (health.stopping && !answered.includes(request.routeOptions.url ?? '')) throw new errors.Draining()
     })
     // A client moves from a draining node only when its connection ends, and a kept-alive connection would delay the stop.
     app.addHook('onSend', (_request, reply, _payload, done) => {

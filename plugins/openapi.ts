@@ -13,7 +13,7 @@ const PAGES = new URL('../pages/', import.meta.url)
 export default fp(
   async (app) => {
     await app.register(swagger, {
-      // Routes have no prefix: the one of PUBLIC_URL is the proxy's.
+      // The paths of the document have no prefix: that of a proxy or of an embedding app is in the URL of the server.
       stripBasePath: false,
       openapi: {
         openapi: '3.1.0',
@@ -51,7 +51,7 @@ export default fp(
           }
         }
       },
-      transform: ({ schema, url }) => ({ schema: documented(schema as Described | undefined), url }),
+      transform: ({ schema, url }) => ({ schema: documented(schema as Described | undefined), url: url.slice(app.prefix.length) }),
       refResolver: { buildLocalReference: (json, _base, _fragment, index) => (typeof json.$id === 'string' ? json.$id : `def-${index}`) }
     })
     await app.register(fastifyStatic, {
@@ -68,9 +68,9 @@ export default fp(
         // The page of the library has no viewport, and the logo of Fastify.
         onRequest: async ({ url }, reply) => {
           const [path = ''] = url.split('?')
-          if (path === '/docs/') return reply.redirect('../docs')
-          if (path !== '/docs') return
-          const hasDemo = app.hasRoute({ method: 'GET', url: '/demo' })
+          if (path === `${app.prefix}/docs/`) return reply.redirect('../docs')
+          if (path !== `${app.prefix}/docs`) return
+          const hasDemo = app.hasRoute({ method: 'GET', url: `${app.prefix}/demo` })
           return reply.type('text/html; charset=utf-8').send(hasDemo ? page.replace('<!-- demo -->', '<a href="demo">Demo</a>') : page)
         }
       }

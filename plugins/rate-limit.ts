@@ -1,6 +1,7 @@
 import rateLimit, { type RateLimitPluginOptions } from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { redisOptionsOf } from '../config.ts'
 import { clientAddress } from '../services/connection/client-address.ts'
 import { errors } from '../services/errors.ts'
 import { RateWindows } from '../services/node/rate-windows.ts'
@@ -44,7 +45,7 @@ export default fp(
       if (max === 0) return async () => undefined
       const options = { max, timeWindow, keyGenerator }
       const own = await createCheck(app, { ...options, store: RateWindows })
-      const shared = app.hasDecorator('redis')
+      const shared = redisOptionsOf(app.config)
         ? await createCheck(app, { ...options, redis: app.redis, nameSpace: `${app.config.REDIS_KEY_PREFIX}:limit:${name}:` })
         : own
       return async (request) => {
@@ -75,12 +76,16 @@ export default fp(
   { name: 'rate-limit', fastify: '5.x', dependencies: ['redis', 'auth'] }
 )
 
-/** Registers `@fastify/rate-limit` in a context of its own, since a context has one store, and returns its check. */
+/**
+ * Registers `@fastify/rate-limit` in a context of its own, since a context has one store, and returns its check. The plugin adds the check only
+ * where it finds none, and the embedding app may have one.
+ */
 async function createCheck(app: FastifyInstance, options: RateLimitPluginOptions): Promise<Check> {
   let check: Check | undefined
   await app.register(async (context) => {
-    await context.register(rateLimit, { global: false, ...options })
-    check = context.createRateLimit()
+    const bare = Object.create(context, { hasDecorator: { value: () => false } }) as FastifyInstance
+    await rateLimit(bare, { global: false, ...options }, () => undefined)
+    check = bare.createRateLimit()
   })
   return check as Check
 }

@@ -72,12 +72,13 @@ async function shedLoad(app: FastifyInstance): Promise<void> {
     delay.reset()
     return !isLate || performance.now() < sampledFrom
   }
+  const neverShed = NEVER_SHED.map((path) => app.prefix + path)
   await app.register(underPressure, {
     healthCheck: keepsUp,
     healthCheckInterval: SAMPLE_MS,
     sampleInterval: NEVER_MS,
     pressureHandler: (request) => {
-      if (!NEVER_SHED.includes(request.routeOptions.url ?? '')) throw new errors.Overloaded()
+      if (!neverShed.includes(request.routeOptions.url ?? '')) throw new errors.Overloaded()
     }
   })
 }

@@ -1,7 +1,8 @@
 import { EventEmitter } from 'node:events'
 import type { OutgoingHttpHeaders, Server } from 'node:http'
 import type { Socket } from 'node:net'
-import websocket from '@fastify/websocket'
+import websocket, { type WebsocketPluginOptions } from '@fastify/websocket'
+import type { FastifyInstance, FastifyPluginCallback } from 'fastify'
 import fp from 'fastify-plugin'
 import type { WebSocket } from 'ws'
 import { acceptSocket, acceptStream, type SocketContext } from '../services/connection/accept.ts'
@@ -9,7 +10,7 @@ import type { Admission } from '../services/connection/admission.ts'
 import { ConnectionLog } from '../services/connection/connection-log.ts'
 import { drain } from '../services/connection/drain.ts'
 import { chooseProtocol } from '../services/connection/subprotocol.ts'
-import { upgradeGate } from '../services/connection/upgrade-gate.ts'
+import { shareUpgrades, upgradeGate } from '../services/connection/upgrade-gate.ts'
 import { errors } from '../services/errors.ts'
 import { SOCKET_PATH } from '../services/protocol/index.ts'
 import { WEBHOOK_LANE } from '../services/store/outbox.ts'
@@ -30,16 +31,21 @@ const MAX_FRAGMENTS = 16
 /** Longest time a peer takes to answer a close frame, milliseconds. */
 const CLOSE_TIMEOUT_MS = 2000
 
+interface WebsocketOptions {
+  /** The server belongs to another app, which may take upgrades of its own. */
+  embedded: boolean
+}
+
 /** Starts connections on WebSocket upgrades and event streams. Before the server closes, each gets `bye` with the time after which to reconnect. */
-export default fp(
-  async (app) => {
+export default fp<WebsocketOptions>(
+  async (app, { embedded }) => {
     const { WS_MAX_PAYLOAD_BYTES, MAX_UNACKED, WS_PING_INTERVAL_MS } = app.config
     // @fastify/websocket handles every upgrade of its server. It is given an emitter that passes on WebSocket handshakes alone.
     const handshakes = new EventEmitter()
-    app.server.on(
-      'upgrade',
-      upgradeGate(app.server, (...handshake) => handshakes.emit('upgrade', ...handshake))
-    )
+    const socketPath = app.prefix + SOCKET_PATH
+    const gate = upgradeGate(app.server, (...handshake) => handshakes.emit('upgrade', ...handshake))
+    if (embedded) app.addHook('onReady', async () => shareUpgrades(app.server, ({ url = '' }) => url.split('?', 1)[0] === socketPath, gate))
+    else app.server.on('upgrade', gate)
     const options = {
       server: handshakes as Server,
       maxPayload: WS_MAX_PAYLOAD_BYTES,
@@ -49,7 +55,7 @@ export default fp(
       handleProtocols: chooseProtocol,
       closeTimeout: CLOSE_TIMEOUT_MS
     }
-    await app.register(websocket, {
+    await app.register(beside(websocket), {
       options,
       preClose: (done) => {
         drain(app.connections)
@@ -76,9 +82,17 @@ export default fp(
       stream: (reply, { identity, start }) => acceptStream(context, reply.raw, reply.getHeaders() as OutgoingHttpHeaders, identity, start)
     })
     app.addHook('onRequest', async (request) => {
-      if (request.ws && request.routeOptions.url !== SOCKET_PATH)
+      if (request.ws && request.routeOptions.url !== socketPath)
         throw new errors.NotFound(`There is no WebSocket at ${request.url.split('?', 1)[0]}`)
     })
   },
   { name: 'websocket', fastify: '5.x', dependencies: ['connections', 'offline-queue', 'auth', 'reach', 'health'] }
 )
+
+/** Returns the plugin for an app that may have it as well: the request decorator `ws` is then there, with the same meaning. */
+function beside(plugin: typeof websocket): FastifyPluginCallback<WebsocketPluginOptions> {
+  return fp((app, options, done) => {
+    const hasOther = app.hasRequestDecorator('ws')
+    plugin(hasOther ? (Object.create(app, { decorateRequest: { value: () => app } }) as FastifyInstance) : app, options, done)
+  })
+}

@@ -8,11 +8,15 @@ import { listenOnOthers } from '../services/node/loopback-bindings.ts'
 import { writeProblem } from '../services/problem.ts'
 
 /**
- * Replaces defaults of Node's HTTP server: `CONNECT` is answered instead of cut off, `100 Continue` is sent when a route reads the body, the
- * hooks of a request refuse any other `Expect`, and every address of `localhost` has the same server.
+ * Replaces defaults of the server: an unknown path is answered with a problem, `CONNECT` is answered instead of cut off, `100 Continue` is sent
+ * when a route reads the body, the hooks of a request refuse any other `Expect`, and every address of `localhost` has the same server. Not
+ * registered if the server belongs to another app.
  */
 export default fp(
   async (app) => {
+    app.setNotFoundHandler((request) => {
+      throw new errors.NotFound(`There is no ${request.method} ${request.url.split('?', 1)[0]}`)
+    })
     app.server.on('connect', ({ method, url }: IncomingMessage, socket: Socket) => {
       socket.on('error', () => socket.destroy())
       afterAnswers(socket, () => {

@@ -102,7 +102,10 @@ const demo: FastifyPluginAsyncTypebox = async (app) => {
     return { parked, connections: items.length, isEmpty: page.items.length === 0 }
   })
 
-  const sockets = socketsByDevice(app.server)
+  let sockets: ReturnType<typeof socketsByDevice> = new Map()
+  app.addHook('onReady', async () => {
+    sockets = socketsByDevice(app.server)
+  })
   app.post(
     '/demo/cut',
     { onRequest, schema: { hide: true, body: Type.Object({ device: DeviceSchema }, { additionalProperties: false }) } },

@@ -1,7 +1,7 @@
 // Copies the files that tsc does not compile (Lua scripts, pages, the client) beside the compiled code, and makes the CLI executable:
 // node scripts/copy-assets.mjs <dist|build>
-import { chmodSync, cpSync, existsSync, rmSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { chmodSync, cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 
 const target = process.argv[2]
 if (target === undefined) throw new Error('usage: copy-assets.mjs <folder>')
@@ -24,5 +24,7 @@ if (existsSync(client)) {
   const served = join(target, 'client')
   cpSync(join(client, 'complete'), served, { recursive: true })
   cpSync(join(client, 'languages'), join(served, 'languages'), { recursive: true })
-  for (const file of ['dist/belfry.global.js', 'package.json']) cpSync(join('packages/client', file), join(served, basename(file)))
+  cpSync(join(client, 'belfry.global.js'), join(served, 'belfry.global.js'))
+  const { name, version } = JSON.parse(readFileSync('packages/client/package.json', 'utf8'))
+  writeFileSync(join(served, 'package.json'), `${JSON.stringify({ name, version })}\n`)
 }

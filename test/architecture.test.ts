@@ -84,16 +84,16 @@ t.test('imports are found in the sources', async (t) => {
 })
 
 t.test('imports point down: server, app, plugins and routes, services, store', async (t) => {
-  const isEntry = (path: string): boolean => ['server.ts', 'cli.ts'].includes(path)
+  const isEntry = (path: string): boolean => ['server.ts', 'index.ts', 'cli.ts'].includes(path)
   t.same(
     breaking(({ to }) => isEntry(to)),
     [],
     'nothing imports an entry point'
   )
   t.same(
-    breaking(({ from, to }) => to === 'app.ts' && from !== 'server.ts'),
+    breaking(({ from, to }) => to === 'app.ts' && !['server.ts', 'index.ts'].includes(from)),
     [],
-    'only the server imports the app'
+    'only the server, and the entry of the package, import the app'
   )
   t.same(
     breaking(({ from, to }) => inside(to, 'plugins') && from !== 'app.ts'),

@@ -30,12 +30,30 @@ export function readGeneratedSecret(directory: string): string | undefined {
   return secret
 }
 
+/** The settings that say which key verifies tokens. */
+interface KeySettings {
+  JWT_SECRET: string
+  JWT_PUBLIC_KEY: string
+  JWKS_URL: string
+  DATA_DIR: string
+}
+
+/**
+ * Returns the secret of an earlier start, or generates one, if the settings name no key; undefined if they name one.
+ *
+ * @throws SecretError
+ */
+export function secretWithoutKey(settings: KeySettings): { secret: string; generated: boolean } | undefined {
+  const { JWT_SECRET, JWT_PUBLIC_KEY, JWKS_URL, DATA_DIR } = settings
+  return JWT_SECRET + JWT_PUBLIC_KEY + JWKS_URL === '' ? generatedSecret(DATA_DIR) : undefined
+}
+
 /**
  * Returns the secret of an earlier start, or generates one.
  *
  * @throws SecretError
  */
-export function generatedSecret(directory: string): { secret: string; generated: boolean } {
+function generatedSecret(directory: string): { secret: string; generated: boolean } {
   const existing = readGeneratedSecret(directory)
   if (existing !== undefined) return { secret: existing, generated: false }
   const secret = randomBytes(SECRET_BYTES).toString('base64url')

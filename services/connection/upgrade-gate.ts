@@ -31,6 +31,19 @@ export function upgradeGate(server: Server, acceptHandshake: UpgradeListener): U
 }
 
 /**
+ * Shares the upgrades of a server with the listeners that it has by now: `own` gets those that `isOwn` selects, and the rest if it is the only
+ * listener.
+ */
+export function shareUpgrades(server: Server, isOwn: (request: IncomingMessage) => boolean, own: UpgradeListener): void {
+  const others = server.listeners('upgrade') as UpgradeListener[]
+  server.removeAllListeners('upgrade')
+  server.on('upgrade', (...upgrade: Parameters<UpgradeListener>) => {
+    const listeners = others.length === 0 || isOwn(upgrade[0]) ? [own] : others
+    for (const listener of listeners) listener.apply(server, upgrade)
+  })
+}
+
+/**
  * Calls `next` when every complete request of a socket is answered, so that answers keep the order of pipelined requests (RFC 9112 §9.3.2).
  * If that takes too long, closes the socket instead.
  */
