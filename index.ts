@@ -97,7 +97,7 @@ function refuseOverlaps(app: FastifyInstance, config: Config, prefix: string): v
   if (docs !== undefined) throw new Error(`register Belfry with a prefix: this app has a route ${docs}, and so has Belfry`)
 }
 
-/** What an app can do about an error of Fastify. */
+/** Advice to the app, by the code of an error of Fastify. */
 const REMEDIES: Record<string, string> = {
   FST_ERR_DEC_ALREADY_PRESENT: 'register Belfry before the plugin that adds this decorator',
   FST_ERR_SCH_ALREADY_PRESENT: 'register Belfry before this schema is added',

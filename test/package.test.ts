@@ -9,7 +9,7 @@ import t from 'tap'
 const run = (program: string, args: string[], cwd = '.') =>
   promisify(execFile)('env', ['-i', `PATH=${process.env.PATH}`, `HOME=${process.env.HOME}`, program, ...args], { cwd })
 
-/** What is compiled into `build` and does not ship. */
+/** Files of `build` that do not ship. */
 const NOT_SHIPPED = /^(test|bench|packages)(\/|$)|\.map$|\.tsbuildinfo$/
 
 interface Manifest {
