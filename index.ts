@@ -12,7 +12,9 @@ import type { Publisher } from './services/delivery/publisher.ts'
 export { type Config, ConfigError, readConfig as loadConfig } from './config.ts'
 export type { PresenceDirectory } from './services/audience/presence.ts'
 export type { Inbox, InboxItem, InboxPage } from './services/delivery/inbox.ts'
-export type { PublishAnswer, Publisher, PublishRequest, RecipientResult } from './services/delivery/publisher.ts'
+export type { PublishRequest } from './services/delivery/publish-request.ts'
+export type { PublishAnswer, Publisher } from './services/delivery/publisher.ts'
+export type { RecipientResult } from './services/delivery/recipient-result.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
