@@ -1,16 +1,24 @@
+import type { ValidateFunction } from 'ajv'
 import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyRegisterOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import service from './app.ts'
 import { type Config, redisOptionsOf } from './config.ts'
+import { PublishSchema } from './routes/schemas/publish.ts'
 import { logSerializers } from './server-options.ts'
+import type { Broadcaster } from './services/audience/broadcaster.ts'
 import type { PresenceDirectory } from './services/audience/presence.ts'
+import type { Topics } from './services/audience/topics.ts'
 import { secretWithoutKey } from './services/auth/generated-secret.ts'
 import { signToken } from './services/auth/signing.ts'
 import type { Inbox } from './services/delivery/inbox.ts'
+import type { PublishRequest } from './services/delivery/publish-request.ts'
 import type { Publisher } from './services/delivery/publisher.ts'
+import { errors } from './services/errors.ts'
 
 export { type Config, ConfigError, readConfig as loadConfig } from './config.ts'
+export type { Broadcaster } from './services/audience/broadcaster.ts'
 export type { PresenceDirectory } from './services/audience/presence.ts'
+export type { Topics } from './services/audience/topics.ts'
 export type { Inbox, InboxItem, InboxPage } from './services/delivery/inbox.ts'
 export type { PublishRequest } from './services/delivery/publish-request.ts'
 export type { PublishAnswer, Publisher } from './services/delivery/publisher.ts'
@@ -18,10 +26,14 @@ export type { RecipientResult } from './services/delivery/recipient-result.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Publishes notifications, as `POST /v1/notifications` does. */
+    /** Publishes notifications, as `POST /v1/notifications` does, with the same checks of each request. */
     publisher: Publisher
     /** Lists, marks, recalls and erases the notifications of a user, as the routes under `/v1/users` do. */
     inbox: Inbox
+    /** Changes and lists the members of topics, as the routes under `/v1/topics` do. */
+    topics: Topics
+    /** Tells how far a broadcast is, and cancels it, as the routes under `/v1/broadcasts` do. */
+    broadcaster: Broadcaster
     /** Tells who is online, as `/v1/presence` does. */
     presence: PresenceDirectory
     /**
@@ -43,7 +55,7 @@ export interface BelfryOptions {
 }
 
 /** Decorators that the app gets. */
-const PUBLIC = ['publisher', 'inbox', 'presence', 'signToken'] as const
+const PUBLIC = ['publisher', 'inbox', 'topics', 'broadcaster', 'presence', 'signToken'] as const
 
 /** Lifetime of a token unless the app names another, seconds. */
 const TOKEN_SECONDS = 3600
@@ -57,8 +69,10 @@ const belfry: FastifyPluginAsync<BelfryOptions> = async (app, { config, prefix =
   const generatedSecret = secretWithoutKey(config)?.secret ?? ''
   const inContext = async (context: FastifyInstance): Promise<void> => {
     await context.register(service, { config, generatedSecret, embedded: true })
-    app.decorate('publisher', context.publisher)
+    app.decorate('publisher', context.publisher.withCheck(requestCheck(context)))
     app.decorate('inbox', context.inbox)
+    app.decorate('topics', context.topics)
+    app.decorate('broadcaster', context.broadcaster)
     app.decorate('presence', context.presence)
   }
   app.decorate('signToken', tokenSigner(config, config.JWT_SECRET || generatedSecret))
@@ -72,6 +86,17 @@ const belfry: FastifyPluginAsync<BelfryOptions> = async (app, { config, prefix =
 }
 
 export default fp(belfry, { name: 'belfry', fastify: '5.x' })
+
+/** Returns the check that `POST /v1/notifications` makes by its schema. */
+function requestCheck(context: FastifyInstance): (request: PublishRequest) => void {
+  const compile = context.validatorCompiler as unknown as (route: object) => ValidateFunction
+  const validate = compile({ schema: PublishSchema, method: 'POST', url: '/v1/notifications', httpPart: 'body' })
+  return (request) => {
+    if (validate(request)) return
+    const { instancePath = '', message = '' } = validate.errors?.[0] ?? {}
+    throw new errors.InvalidRequest(`${instancePath || 'it'} ${message}`)
+  }
+}
 
 function tokenSigner({ JWT_ISSUER: iss, JWT_AUDIENCE: aud }: Config, secret: string): FastifyInstance['signToken'] {
   const claims = { ...(iss === '' ? {} : { iss }), ...(aud === '' ? {} : { aud }) }

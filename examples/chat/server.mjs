@@ -17,10 +17,6 @@ await app.register(belfry, { config, prefix: '/belfry' })
 await app.register(signIn)
 await mkdir(folder, { recursive: true })
 
-/** The people of each room, whom its messages reach. */
-const members = new Map()
-const membersOf = (room) => members.get(room) ?? members.set(room, new Set()).get(room)
-
 /** The messages of each room, oldest first. A room is a file with one message a line; notifications only bring what is new. */
 const rooms = new Map(['general', 'lunch', 'releases'].map((name) => [name, []]))
 for (const name of await readdir(folder)) {
@@ -41,20 +37,17 @@ await app.register(async (api) => {
   api.addHook('onRequest', app.authenticate)
 
   // Lists all rooms. `joined` are those whose messages reach this person.
-  api.get('/rooms', async ({ userName }) => ({
-    rooms: [...rooms.keys()],
-    joined: [...rooms.keys()].filter((room) => membersOf(room).has(userName))
-  }))
+  api.get('/rooms', async ({ userName }) => ({ rooms: [...rooms.keys()], joined: await app.topics.topicsOf(userName) }))
 
   // Joins a room, which is made if it is new.
   api.put('/rooms/:room', { schema: { params } }, async ({ params: { room }, userName }) => {
     if (!rooms.has(room)) rooms.set(room, [])
-    membersOf(room).add(userName)
+    await app.topics.add(room, userName)
     return { room }
   })
 
   api.delete('/rooms/:room', { schema: { params } }, async ({ params: { room }, userName }) => {
-    membersOf(room).delete(userName)
+    await app.topics.remove(room, userName)
     return { room }
   })
 
@@ -66,14 +59,14 @@ await app.register(async (api) => {
     return { messages: messages.slice(from, end), from }
   })
 
-  // Takes a message. When this is answered, the message is in the history, and the notifications are in the store.
+  // Takes a message. When this is answered, the message is in the history, and the broadcast to the room is in the store.
   api.post('/rooms/:room/messages', { schema: { params, body } }, async ({ params: { room }, body: { text }, userName }) => {
     const message = { id: randomUUID(), from: userName, text, at: Date.now() }
     rooms.get(room).push(message)
     await appendFile(join(folder, room), `${JSON.stringify(message)}\n`)
     await app.publisher.publish(
       {
-        to: [...membersOf(room)],
+        to: { topic: room },
         type: `chat.${room}`,
         title: `${userName}: ${text}`.slice(0, 200),
         ref: `/#${room}`,

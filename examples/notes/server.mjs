@@ -32,7 +32,7 @@ const notes = new Map()
 /** Opens a note: its file has one update a line. */
 async function open(name) {
   const file = join(folder, name)
-  const note = { doc: new Y.Doc(), file, version: 0, people: new Set() }
+  const note = { doc: new Y.Doc(), file, version: 0 }
   for (const line of (await readFile(file, 'utf8').catch(() => '')).split('\n').filter(Boolean)) {
     Y.applyUpdate(note.doc, Buffer.from(line, 'base64'))
     note.version += 1
@@ -57,8 +57,9 @@ await app.register(async (api) => {
   // Returns what is missing in the caller's document. From now on they are told of changes.
   api.post('/notes/:name/sync', { schema }, async (request) => {
     const note = await noteOf(request)
-    note.people.add(request.userName)
-    const { items } = await app.presence.ofAll([...note.people])
+    const topic = `note-${request.params.name}`
+    await app.topics.add(topic, request.userName)
+    const { items } = await app.presence.ofAll((await app.topics.members(topic, { limit: 100 })).items)
     const update = Y.encodeStateAsUpdate(note.doc, request.body)
     const people = items.filter(({ online }) => online).map(({ user }) => user)
     return { version: note.version, update: Buffer.from(update).toString('base64'), people }
@@ -75,7 +76,7 @@ await app.register(async (api) => {
     await appendFile(note.file, `${update}\n`)
     await app.publisher.publish(
       {
-        to: [...note.people.add(request.userName)],
+        to: { topic: `note-${name}` },
         type: 'note.changed',
         title: `${request.userName} changed ${name}`,
         ref: `/?note=${name}`,

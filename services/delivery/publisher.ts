@@ -34,6 +34,8 @@ interface PublisherOptions {
   startBroadcast: (command: BroadcastCommand) => Promise<StartResult>
   /** The rule for what a request leaves out of `push`. Default: that of `PUSH_AFTER_SECONDS` and `PUSH_UNLESS` without a value. */
   pushRule?: ReachRule | undefined
+  /** Called with every request before it is carried out. Throws an error that refuses the request. Default: none, the routes validate. */
+  check?: (request: PublishRequest) => void
 }
 
 /**
@@ -47,6 +49,11 @@ export class Publisher {
     this.#options = options
   }
 
+  /** Returns a publisher that checks each request, for callers whose requests no route has validated. */
+  withCheck(check: (request: PublishRequest) => void): Publisher {
+    return new Publisher({ ...this.#options, check })
+  }
+
   /**
    * Publishes to each recipient once. When the promise resolves, every accepted, parked or scheduled notification is in the store with the
    * `durability` of the answer. If the store fails for some recipients, their results have its error. If the store fails for all, the promise rejects.
@@ -54,10 +61,11 @@ export class Publisher {
    *
    * @param publisher owner of the idempotency keys
    * @param key the Idempotency-Key, if any. The store looks it up for the first recipient before the others: a conflict there ends the request
-   * @throws TooLarge, IdempotencyConflict, ParkedFull and ScheduledFull (one recipient), BroadcastsFull (an audience), StoreUnavailable, StoreFull
+   * @throws InvalidRequest, TooLarge, IdempotencyConflict, ParkedFull and ScheduledFull (one recipient), BroadcastsFull (an audience), StoreUnavailable, StoreFull
    */
   async publish(request: PublishRequest, publisher: string, key: string | undefined): Promise<PublishOutcome> {
-    const { store, outcomes, pushRule } = this.#options
+    const { store, outcomes, pushRule, check } = this.#options
+    check?.(request)
     const users = recipientsOf(request)
     const keyed = key !== undefined
     const publication = publicationOf(request, store.now(), keyed, pushRule)

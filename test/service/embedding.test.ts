@@ -10,7 +10,7 @@ import websocket from '@fastify/websocket'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
-import belfry, { ConfigError, loadConfig } from '../../index.ts'
+import belfry, { ConfigError, loadConfig, type PublishRequest } from '../../index.ts'
 import { until } from '../fixtures/wait.ts'
 import { ready, SECRET, serviceToken, temporaryFolder, userToken } from '../helper.ts'
 
@@ -40,11 +40,31 @@ t.test('an app publishes by its own route, to a socket of its own user', async (
     return { unread, online: (await app.presence.of(params.user)).online }
   })
   const service = await listen(t, app)
+  for (const [wrong, message] of [
+    [{ to: '', type: 'a', title: 'x' }, /to/],
+    [{ to: 'alice', type: 'a', title: 'x'.repeat(1025) }, /title/],
+    [{ to: 'alice', type: 'a', title: 'x', more: 1 } as PublishRequest, /additional/]
+  ] as const) {
+    await t.rejects(app.publisher.publish(wrong, 'shop', undefined), { code: 'BELFRY_ERR_INVALID_REQUEST', statusCode: 400, message })
+  }
   const client = await ready(t, service, 'alice', { token: app.signToken('alice') })
   const answer = await fetch(`${service.url}/orders/alice`, { method: 'POST' })
   t.match(await answer.json(), { results: [{ user: 'alice', status: 'accepted', nodes: 1 }] })
   t.match(await client.next('notification'), { notification: { title: 'Shipped' } })
   t.same(await (await fetch(`${service.url}/unread/alice`)).json(), { unread: 1, online: true })
+
+  await app.topics.add('team', ['alice', 'carol'])
+  const { answer: broadcast } = await app.publisher.publish(
+    { to: { topic: 'team', except: ['carol'] }, type: 'a', title: 'To the team' },
+    'shop',
+    undefined
+  )
+  t.match(await client.next('notification'), { notification: { title: 'To the team' } })
+  const done = await until(async () => {
+    const found = await app.broadcaster.get(broadcast.broadcast?.id ?? '')
+    return found.status === 'done' ? found : undefined
+  }, 'the end of the broadcast')
+  t.match(done, { accepted: 1, parked: 0, rejected: 0 })
 
   const socket = new WebSocket(`${service.socketUrl}/v1/ws?token=${app.signToken('bob')}`)
   t.teardown(() => socket.terminate())
