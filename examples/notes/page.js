@@ -1,16 +1,15 @@
 import * as Y from 'yjs'
 import { Belfry } from '/belfry/client/index.js'
-import { avatar, call, element, getToken, whoAmI } from '/shared/client.js'
+import { avatar, call, element, find, getToken, slugOf, whoAmI } from '/shared/client.js'
 
 /** What is typed within this time is sent as one update, milliseconds: four a second, though a user may get ten notifications a second. */
 const GATHER_MS = 250
 const RETRY_MS = 1000
 
-const find = (id) => document.getElementById(id)
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 const area = find('text')
 
-const me = await whoAmI(find('sign-in'))
+await whoAmI()
 const name = new URLSearchParams(location.search).get('note') ?? 'welcome'
 const doc = new Y.Doc()
 const text = doc.getText('text')
@@ -39,9 +38,9 @@ async function send() {
     show('Saving…', 'wait')
     await sleep(GATHER_MS)
     const gathered = waiting.splice(0)
-    await call('POST', `/notes/${name}`, Y.mergeUpdates(gathered)).catch(async () => {
+    await call('POST', `/notes/${name}`, Y.mergeUpdates(gathered)).catch(async ({ status, message }) => {
       waiting.unshift(...gathered)
-      show('Offline: your changes are kept here', 'off')
+      show(status === undefined ? 'Offline: your changes are kept here' : `Not saved: ${message}`, 'off')
       await sleep(RETRY_MS)
     })
   }
@@ -111,10 +110,7 @@ text.observe(({ delta, transaction }) => {
 find('title').textContent = name
 find('new').addEventListener('submit', (event) => {
   event.preventDefault()
-  const wanted = find('new')
-    .elements.name.value.toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-  location.search = `?note=${wanted.slice(0, 40)}`
+  location.search = `?note=${slugOf(find('name').value)}`
 })
 addEventListener('beforeunload', (event) => waiting.length > 0 && event.preventDefault())
 
@@ -123,5 +119,4 @@ area.disabled = false
 const names = await call('GET', '/notes')
 const link = (note) => element('a', { href: `?note=${note}`, ariaCurrent: note === name ? 'page' : null }, note)
 find('notes').replaceChildren(...[...new Set([...names, name])].map((note) => element('li', {}, link(note))))
-find('me').replaceChildren(avatar(me), me)
 belfry.connect()

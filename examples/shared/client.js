@@ -18,14 +18,19 @@ export async function call(method, path, body) {
   return response.json()
 }
 
-/** Returns the name of the person. If the tab has no session, the form asks for the name. */
-export async function whoAmI(dialog) {
+/** Returns the element with an id. */
+export const find = (id) => document.getElementById(id)
+
+/** Returns the name of the person, and shows it. If the tab has no session, the form asks for the name. */
+export async function whoAmI() {
+  const dialog = find('sign-in')
   while (!session) {
     dialog.showModal()
     await new Promise((resolve) => dialog.addEventListener('submit', resolve, { once: true }))
     session = await call('POST', '/session', { name: dialog.querySelector('input').value.trim() }).catch(() => null)
     if (session) sessionStorage.setItem('session', JSON.stringify(session))
   }
+  find('me').replaceChildren(avatar(session.name), session.name)
   return session.name
 }
 
@@ -55,3 +60,10 @@ export function avatar(name) {
   made.style.setProperty('--hue', hueOf(name))
   return made
 }
+
+/** Returns a name for a path: lower case, digits and hyphens. */
+export const slugOf = (text) =>
+  text
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .slice(0, 32)

@@ -140,7 +140,7 @@ t.test('chat: rooms, history, and unread messages per room', async (t) => {
   t.same(await messages(bob), ['Soup?', 'At noon?'])
   t.equal(await room(bob, 'lunch').locator('.badge').isVisible(), false)
   await room(bob, 'general').click()
-  await untilInPage(bob, `document.querySelector('[data-room=lunch] .badge')?.hidden === true`)
+  await untilInPage(bob, `document.querySelector('[data-room=lunch] .badge')?.textContent === ''`)
   await say(alice, 'Or one?')
   await untilInPage(bob, `document.querySelector('[data-room=lunch] .badge')?.textContent === '1'`)
 })

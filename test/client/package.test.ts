@@ -188,7 +188,8 @@ t.test('the guide has the hashes of the build, and no sample names a CDN or a pa
     'docs/guides/publishing.md',
     'packages/server/README.md'
   ]
-  const samples = [...(await readdir('examples')).map((name) => join('examples', name)), 'demo/index.html', 'demo/screen.html']
+  const examples = (await readdir('examples', { recursive: true })).filter((name) => name.includes('.'))
+  const samples = [...examples.map((name) => join('examples', name)), 'demo/index.html', 'demo/screen.html']
   const { version } = JSON.parse(await readFile(join(PACKAGE, 'package.json'), 'utf8'))
   for (const page of [...pages, ...samples]) {
     const text = await readFile(page, 'utf8')
