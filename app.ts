@@ -8,6 +8,7 @@ import answers from './plugins/answers.ts'
 import auth from './plugins/auth.ts'
 import bodies from './plugins/bodies.ts'
 import broadcaster from './plugins/broadcaster.ts'
+import bus from './plugins/bus.ts'
 import connections from './plugins/connections.ts'
 import errorHandler from './plugins/error-handler.ts'
 import fanout from './plugins/fanout.ts'
@@ -88,6 +89,7 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, generatedS
   await fastify.register(metrics)
   await fastify.register(redis)
   await fastify.register(vapid)
+  await fastify.register(bus)
   await fastify.register(store)
   await fastify.register(auth)
   await fastify.register(reach)

@@ -43,7 +43,7 @@ export default fp(
     const log = app.log.child({ component: 'store' })
     const redis = redisOptionsOf(config)
     const store: Store = redis
-      ? new RedisStore(settings, { ...redis, log })
+      ? new RedisStore(settings, { ...redis, bus: app.bus, log })
       : new EmbeddedStore({ folder: join(config.DATA_DIR, 'store'), settings, log })
     const listeners = new StoreListeners()
     app.decorate('store', store)
@@ -72,7 +72,7 @@ export default fp(
     await store.open(app.node, listeners)
     app.addHook('onClose', () => store.close())
   },
-  { name: 'store', fastify: '5.x', dependencies: ['vapid', 'health', 'metrics'] }
+  { name: 'store', fastify: '5.x', dependencies: ['vapid', 'bus', 'health', 'metrics'] }
 )
 
 /** Logs when the store becomes available or cannot be reached, and when it becomes full, repeated once a minute while it stays full. */

@@ -2,7 +2,7 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { ConfigError, environmentSchema, readClientConfig, readConfig, redisOptionsOf } from '../config.ts'
+import { ConfigError, environmentSchema, natsSettingsOf, readClientConfig, readConfig, redisOptionsOf } from '../config.ts'
 import { makeVapidKeys } from '../services/reach/vapid.ts'
 import { parseRedisUrl } from '../services/store/redis-url.ts'
 import { makeCertificates } from './fixtures/certificates.ts'
@@ -233,6 +233,46 @@ t.test('certificates for Redis: paths or PEM, a pair, and only with TLS', async 
   t.match(problemsOf({ ...tls, ...paths, REDIS_TLS_KEY: made.server.key }), [/must be the private key of REDIS_TLS_CERT/])
   t.match(problemsOf({ ...tls, REDIS_TLS_CA: '/hunter2/nowhere' }), [/^REDIS_TLS_CA must be a certificate in PEM, or the path of one$/])
   t.match(problemsOf({ ...tls, REDIS_TLS_CA: made.client.key }), [/^REDIS_TLS_CA must be a certificate/])
+})
+
+t.test('NATS goes with Redis: addresses without a user, one kind of credentials, TLS with tls://', async (t) => {
+  const redis = { REDIS_URL: 'redis://cache', JWT_SECRET: SECRET }
+  t.equal(natsSettingsOf(readConfig(redis)), undefined)
+  const nats = { ...redis, NATS_URL: 'nats://a:4222, nats://b' }
+  t.match(natsSettingsOf(readConfig({ ...nats, NATS_TOKEN: 'hunter2' })), { servers: ['nats://a:4222', 'nats://b'], token: 'hunter2' })
+  t.same(problemsOf({ NATS_URL: 'nats://a', NATS_TOKEN: 'hunter2' }), [
+    'NATS_URL needs Redis: the embedded store has a single node, which wakes itself'
+  ])
+  t.same(problemsOf({ ...redis, NATS_TOKEN: 'hunter2', NATS_TLS_CA: '' }), ['NATS_TOKEN goes with NATS_URL'])
+  for (const NATS_URL of ['nats://u:hunter2@a', 'http://a', 'a:4222', 'nats://a/x', 'nats://a:99999', 'nats://a?tls', 'nats://a, b:4222'])
+    t.same(problemsOf({ ...redis, NATS_URL }), [
+      'NATS_URL must be nats://host:port or tls://host:port, comma-separated, without user and path'
+    ])
+  t.same(problemsOf({ ...redis, NATS_URL: 'tls://a,nats://b' }), ['NATS_URL must be tls:// for all servers or for none'])
+  t.same(problemsOf({ ...nats, NATS_USERNAME: 'u' }), ['NATS_USERNAME and NATS_PASSWORD go together'])
+  t.same(problemsOf({ ...nats, NATS_USERNAME: 'u', NATS_PASSWORD: 'hunter2', NATS_TOKEN: 'hunter3' }), [
+    'only one of NATS_TOKEN and NATS_USERNAME may be set'
+  ])
+  const folder = temporaryFolder(t)
+  const seed = `SU${'A'.repeat(56)}`
+  const file = '-----BEGIN NATS USER JWT-----\nx\n------END NATS USER JWT------\n-----BEGIN USER NKEY SEED-----\nSUA\n'
+  for (const [name, text] of [
+    ['NATS_NKEY_SEED', seed],
+    ['NATS_CREDENTIALS', file]
+  ] as const) {
+    const path = join(folder, name)
+    writeFileSync(path, `${text}\n`)
+    for (const value of [text, path]) t.equal(readConfig({ ...nats, [name]: value })[name], text.trim(), name)
+    t.match(problemsOf({ ...nats, [name]: 'hunter2' }), [new RegExp(`^${name} must be .*, or the path of one$`)])
+  }
+  const made = await makeCertificates(folder)
+  const paths = { NATS_TLS_CERT: made.client.cert, NATS_TLS_KEY: made.client.key, NATS_TLS_CA: made.ca }
+  const secured = readConfig({ ...redis, NATS_URL: 'tls://a', ...paths })
+  t.match(natsSettingsOf(secured)?.certificates, { cert: /CERTIFICATE/, key: /PRIVATE KEY/, ca: /CERTIFICATE/ })
+  t.same(problemsOf({ ...nats, ...paths }), ['NATS_TLS_CERT, NATS_TLS_KEY and NATS_TLS_CA go with a tls:// NATS_URL'])
+  t.same(problemsOf({ ...redis, NATS_URL: 'tls://a', ...paths, NATS_TLS_KEY: made.server.key }), [
+    'NATS_TLS_KEY must be the private key of NATS_TLS_CERT, without a passphrase'
+  ])
 })
 
 t.test('a secret has 32 bytes or more, without the newline of the file it came from', async (t) => {

@@ -1,6 +1,6 @@
 /**
- * Returns '' if the node can serve, else the reason. `degraded` is the reason why the node cannot serve some users: it stays ready for the
- * others.
+ * Returns '' if the node can serve, else the reason. `degraded` is the reason why the node cannot serve some users, or serves all of them more
+ * slowly: it stays ready.
  */
 export type Check = () => string | { degraded: string }
 

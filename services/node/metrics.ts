@@ -41,15 +41,7 @@ export class Metrics {
     const registers = [this.#registry]
     collectDefaultMetrics({ register: this.#registry })
     for (const [name, help, read] of COUNTERS) {
-      new Counter({
-        name,
-        help,
-        registers,
-        collect() {
-          this.reset()
-          this.inc(read(counters))
-        }
-      })
+      this.counter(name, help, () => read(counters))
     }
     this.#labelled('belfry_disconnects_total', 'Connections closed, by close code', 'code', () => counters.disconnects)
     this.#labelled('belfry_gaps_total', 'Gaps sent to clients, by reason', 'reason', () => counters.gaps)
@@ -92,6 +84,19 @@ export class Metrics {
       registers: [this.#registry],
       collect() {
         this.set(read())
+      }
+    })
+  }
+
+  /** Adds a counter. `read` is called at each scrape, and returns the count since the start of the process. */
+  counter(name: string, help: string, read: () => number): void {
+    new Counter({
+      name,
+      help,
+      registers: [this.#registry],
+      collect() {
+        this.reset()
+        this.inc(read())
       }
     })
   }

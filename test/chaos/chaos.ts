@@ -8,11 +8,12 @@ import { Faults, FORKED } from './faults.ts'
 import type { Journal, UserLog } from './journal.ts'
 import { Publishers } from './publishers.ts'
 import { type Summary, summarize } from './report.ts'
-import { type FaultKind, lossyKinds, type StoreKind, schedule } from './schedule.ts'
+import { type BusKind, type FaultKind, lossyKinds, type StoreKind, schedule } from './schedule.ts'
 import { RATE_LIMIT, RATE_WINDOW_MS, World } from './world.ts'
 
 export interface ChaosOptions {
   store: StoreKind
+  bus: BusKind
   seed: number
   seconds: number
   /** Only these faults; undefined: all faults of the store. */
@@ -66,11 +67,19 @@ function usersOf(count: number): string[] {
 
 /** Does one run, from the start of the servers to the verdict. When it settles, no process is left, also after an error. */
 export async function chaos(options: ChaosOptions, progress: (text: string) => void = () => undefined): Promise<ChaosResult> {
-  const { store, seed, seconds, only, intensity, maxEntries, retentionSeconds, build } = options
-  const faultPlan = schedule(seed, seconds, store, { only, intensity })
+  const { store, bus, seed, seconds, only, intensity, maxEntries, retentionSeconds, build } = options
+  const faultPlan = schedule(seed, seconds, store, { bus, only, intensity })
   const users = usersOf(options.users)
   const absent = Array.from({ length: Math.ceil(seconds / SECONDS_PER_ABSENT) }, (_, number) => `absent-${number}`)
-  const world = await World.start({ store, nodes: store === 'embedded' ? 1 : options.nodes, build, maxEntries, retentionSeconds, progress })
+  const world = await World.start({
+    store,
+    bus,
+    nodes: store === 'embedded' ? 1 : options.nodes,
+    build,
+    maxEntries,
+    retentionSeconds,
+    progress
+  })
   const unhealed: string[] = []
   const stall = watchStalls()
   const devices: Device[] = []
@@ -133,6 +142,7 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
       seed,
       seconds,
       store,
+      bus,
       limit: RATE_LIMIT,
       windowMs: RATE_WINDOW_MS,
       lossy: faultPlan.some(({ kind }) => lossyKinds.includes(kind)),

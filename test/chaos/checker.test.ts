@@ -76,6 +76,7 @@ function clean(): Journal {
     seed: 1,
     seconds: 2,
     store: 'redis',
+    bus: 'redis',
     limit: 10,
     windowMs: 1000,
     lossy: false,

@@ -18,6 +18,7 @@ export function testCleanRun(store: StoreKind): void {
   t.test(`chaos on ${store} is clean`, { timeout: 400_000 }, async (t) => {
     const options = {
       store,
+      bus: 'redis' as const,
       seed: 42,
       seconds: SECONDS,
       only: undefined,

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import slotOf from 'cluster-key-slot'
 import { bucketOf, Keys } from '../../services/store/redis/keys.ts'
+import type { NatsServer } from '../fixtures/nats.ts'
 import type { RedisCluster, RedisServer } from '../fixtures/redis.ts'
 import type { Passage, TcpProxy, Way } from '../fixtures/tcp-proxy.ts'
 import { until } from '../fixtures/wait.ts'
@@ -39,6 +40,7 @@ export class Faults {
   readonly #errors: string[] = []
   readonly #nodesToStay: number
   #storeBusy = false
+  #busBusy = false
 
   constructor(world: World, devices: Device[], publishers: Publishers) {
     this.#publishers = publishers
@@ -117,6 +119,23 @@ export class Faults {
       await pause(fault.ms)
       return passages.length > 0
     },
+    busKill: (fault) =>
+      this.#withBus(async (nats) => {
+        await nats.kill()
+        await pause(fault.ms)
+        await nats.run()
+      }),
+    busPause: (fault) =>
+      this.#withBus(async (nats) => {
+        nats.pause()
+        await pause(fault.ms)
+        nats.resume()
+      }),
+    busCut: (fault) =>
+      this.#withBusLink(fault, async (link) => {
+        for (const passage of link.passages()) passage.cut()
+      }),
+    busHole: (fault) => this.#withBusLink(fault, (link) => hole(link, fault.ms, ...holedWays(fault))),
     storeKill: (fault) => this.#withStore(fault, (server, users) => this.#killed(server, users, fault.ms, async () => undefined)),
     lostTail: (fault) =>
       this.#withStore(fault, (server, users) => this.#killed(server, users, fault.ms, () => loseTail(server, fault.pick))),
@@ -231,6 +250,29 @@ export class Faults {
     return true
   }
 
+  /**
+   * Acts on NATS. There is no window, unlike for faults of the connections to Redis Pub/Sub: those are made again at once, but NATS stays
+   * unavailable, and until it comes again every notification must be found by the counters in time.
+   */
+  async #withBus(act: (nats: NatsServer) => Promise<void>): Promise<boolean> {
+    const { nats } = this.#world
+    if (nats === undefined || this.#busBusy) return false
+    this.#busBusy = true
+    try {
+      await act(nats)
+    } finally {
+      this.#busBusy = false
+    }
+    return true
+  }
+
+  async #withBusLink(fault: Fault, act: (link: TcpProxy) => Promise<void>): Promise<boolean> {
+    const link = pickOf(this.#world.busLinks, fault.pick)
+    if (link === undefined) return false
+    await act(link)
+    return true
+  }
+
   async #withStore(
     fault: Fault,
     act: (server: RedisServer, users: { users?: string[] }, index: number) => Promise<void>
@@ -341,6 +383,10 @@ function pickOf<Item>(items: Item[], pick: number): Item | undefined {
 function silence(passage: Passage, ...ways: Way[]): void {
   if (passage.sent('get /v1/sse')) passage.reset()
   else passage.blackHole(...ways)
+}
+
+function holedWays({ ms }: Fault): Way[] {
+  return ([['up'], ['down'], ['up', 'down']] as const)[ms % 3]?.slice() ?? []
 }
 
 /** Drops all bytes of a link, also those of new connections, and cuts the connections afterwards. */

@@ -1,13 +1,14 @@
 import type { Action, Answer, GapReason, Position, State, Urgency } from '../../services/protocol/index.ts'
 import type { RowKind } from '../../services/store/row.ts'
 import type { Durability } from '../../services/store/store.ts'
-import type { Fault, StoreKind } from './schedule.ts'
+import type { BusKind, Fault, StoreKind } from './schedule.ts'
 
 /** The record of a run. All times are Unix milliseconds of this machine, on which everything runs. */
 export interface Journal {
   seed: number
   seconds: number
   store: StoreKind
+  bus: BusKind
   /** Most notifications to a user in any window of `windowMs`. */
   limit: number
   windowMs: number

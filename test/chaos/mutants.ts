@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { parseArgs, promisify } from 'node:util'
 import { endWithProcess } from '../fixtures/children.ts'
@@ -34,7 +34,8 @@ export interface Outcome {
 async function mutate(mutation: Pick<Mutation, 'edits'>, folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
-  const parts = ['app.js', 'cli.js', 'config.js', 'server.js', 'server-options.js', 'plugins', 'pages', 'routes', 'services', 'packages']
+  const programs = (await readdir(BUILD)).filter((name) => name.endsWith('.js'))
+  const parts = [...programs, 'plugins', 'pages', 'routes', 'services', 'packages']
   await Promise.all(parts.map((part) => cp(join(BUILD, part), join(folder, part), { recursive: true })))
   await compileEdited([{ edits: mutation.edits, out: '.' }], folder)
 }
@@ -90,7 +91,17 @@ export async function runMutant(mutation: Mutation): Promise<Outcome> {
 
 /** Runs chaos with the settings of a mutation, on any build. */
 export async function run(mutation: Omit<Mutation, 'name' | 'edits' | 'rules'>, build: string): Promise<Summary> {
-  const { store, faults, seconds = SECONDS, intensity = 1, users = USERS, rate = 100, entries = 100_000, nodes = 2 } = mutation
+  const {
+    store,
+    bus = 'redis',
+    faults,
+    seconds = SECONDS,
+    intensity = 1,
+    users = USERS,
+    rate = 100,
+    entries = 100_000,
+    nodes = 2
+  } = mutation
   const file = join(BUILD, 'mutants', `${process.pid}-${Math.random().toString(36).slice(2)}.json`)
   await mkdir(join(BUILD, 'mutants'), { recursive: true })
   const numbers = { seconds, seed: SEED, intensity, users, rate, entries, nodes, rest: REST_SECONDS }
@@ -99,6 +110,8 @@ export async function run(mutation: Omit<Mutation, 'name' | 'edits' | 'rules'>, 
     join(import.meta.dirname, 'run.js'),
     '--store',
     store,
+    '--bus',
+    bus,
     '--faults',
     faults.join(','),
     '--build',
@@ -158,9 +171,9 @@ async function main(): Promise<void> {
 async function controls(): Promise<Summary[]> {
   const groups = new Map<string, Mutation>()
   for (const mutation of mutations) {
-    const { store, faults, entries = 0 } = mutation
+    const { store, bus = 'redis', faults, entries = 0 } = mutation
     const lossy = faults.filter((kind) => ['lostTail', 'storeWipe'].includes(kind))
-    const key = `${store} ${entries} ${lossy}`
+    const key = `${store} ${bus} ${entries} ${lossy}`
     const group = groups.get(key)
     const all = [...new Set([...(group?.faults ?? []), ...faults])]
     groups.set(key, { ...mutation, faults: all, seconds: 15, intensity: 2 })

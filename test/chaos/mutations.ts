@@ -1,16 +1,19 @@
 import type { Rule } from './checker.ts'
+import { busMutations } from './mutations-bus.ts'
 import { contractMutations } from './mutations-contract.ts'
 import { deliveryMutations } from './mutations-delivery.ts'
 import { embeddedMutations } from './mutations-embedded.ts'
 import { optionMutations } from './mutations-options.ts'
 import { redisMutations } from './mutations-redis.ts'
-import type { FaultKind, StoreKind } from './schedule.ts'
+import type { BusKind, FaultKind, StoreKind } from './schedule.ts'
 
 /** A defect: edits of the sources, and the run that must catch it. */
 export interface Mutation {
   name: string
   edits: Edit[]
   store: StoreKind
+  /** Default: `redis`. */
+  bus?: BusKind
   faults: FaultKind[]
   /** The rules that this defect breaks. A run that breaks only other rules does not count as caught. */
   rules: Rule[]
@@ -38,5 +41,6 @@ export const mutations: Mutation[] = [
   ...deliveryMutations,
   ...embeddedMutations,
   ...contractMutations,
-  ...optionMutations
+  ...optionMutations,
+  ...busMutations
 ]

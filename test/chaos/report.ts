@@ -1,11 +1,12 @@
 import { type Breach, gapsOf, shownOf, takenBy } from './checker.ts'
 import type { Journal } from './journal.ts'
 import { type Lateness, lateness } from './lateness.ts'
-import type { FaultKind, StoreKind } from './schedule.ts'
+import type { BusKind, FaultKind, StoreKind } from './schedule.ts'
 
 /** The result of a run in numbers. */
 export interface Summary {
   store: StoreKind
+  bus: BusKind
   seed: number
   seconds: number
   /** Number of faults by kind. */
@@ -39,6 +40,7 @@ export function summarize(journal: Journal, faults: Map<FaultKind, number>, brea
   const attempts = journal.publishes.reduce((sum, publish) => sum + publish.attempts.length, 0)
   return {
     store: journal.store,
+    bus: journal.bus,
     seed: journal.seed,
     seconds: journal.seconds,
     faults: Object.fromEntries([...faults].sort(([a], [b]) => (a < b ? -1 : 1))),
@@ -74,11 +76,11 @@ function optionCounts({ publishes, logs, answers }: Journal): Summary['options']
 
 /** Returns the counts as lines of text. */
 export function countsText(summary: Summary): string {
-  const { store, seed, seconds, accepted, parked, unknown, retries, delivered, replayed, gaps, rows, recalls, lateness, stallMs } = summary
+  const { accepted, parked, unknown, retries, delivered, replayed, gaps, rows, recalls, lateness, stallMs } = summary
   const { options } = summary
   const faults = Object.entries(summary.faults).map(([kind, count]) => `${count} ${kind}`)
   return [
-    `store ${store}, seed ${seed}, ${seconds} s`,
+    runText(summary),
     `faults: ${faults.length === 0 ? 'none' : faults.join(', ')}`,
     `published: ${accepted} accepted (${parked} of them parked), ${unknown} with an outcome never known, ${retries} retries, ${recalls} recalls`,
     `options: ${options.published} with options; ${options.scheduled} scheduled, ${options.expired} expired in the log, ${options.replaced} in the place of another, ${options.answered} answered (${options.answeredLate} answers were late)`,
@@ -89,9 +91,13 @@ export function countsText(summary: Summary): string {
 
 /** Returns the verdict in one line. */
 export function verdict(summary: Summary): string {
-  const { accepted, delivered, seed, store, seconds } = summary
+  const { accepted, delivered } = summary
   if (summary.breaches === 0)
-    return `chaos: clean, ${accepted} accepted, ${delivered} shown, 0 lost, 0 twice, 0 out of order (${store}, seed ${seed}, ${seconds} s)`
+    return `chaos: clean, ${accepted} accepted, ${delivered} shown, 0 lost, 0 twice, 0 out of order (${runText(summary)})`
   const rules = Object.entries(summary.rules).map(([rule, count]) => `${rule} ${count}`)
-  return `chaos: BREACH of ${rules.join(', ')} (${store}, seed ${seed}, ${seconds} s)`
+  return `chaos: BREACH of ${rules.join(', ')} (${runText(summary)})`
+}
+
+function runText({ store, bus, seed, seconds }: Summary): string {
+  return `${store}${bus === 'nats' ? ' with NATS' : ''}, seed ${seed}, ${seconds} s`
 }

@@ -5,11 +5,11 @@ import { parseArgs } from 'node:util'
 import { type ChaosOptions, chaos } from './chaos.ts'
 import { rules } from './checker.ts'
 import { countsText, verdict } from './report.ts'
-import { type FaultKind, faultKinds, type StoreKind, storeKinds } from './schedule.ts'
+import { type BusKind, busKinds, type FaultKind, faultKinds, type StoreKind, storeKinds } from './schedule.ts'
 import { VoidRun } from './world.ts'
 
-const USAGE = `npm run chaos -- [--seconds 60] [--seed 42] [--store embedded|redis|cluster] [--faults kind,kind] [--intensity 1]
-                 [--users 40] [--rate 130] [--entries 100000] [--retention 604800] [--nodes 3] [--rest 60] [--build folder] [--json file]
+const USAGE = `npm run chaos -- [--seconds 60] [--seed 42] [--store embedded|redis|cluster] [--bus redis|nats] [--faults kind,kind]
+                 [--intensity 1] [--users 40] [--rate 130] [--entries 100000] [--retention 604800] [--nodes 3] [--rest 60] [--build folder] [--json file]
 kinds: ${faultKinds.join(' ')}`
 
 /** Largest number of breaches shown for a rule. */
@@ -57,6 +57,7 @@ function read(): { options: ChaosOptions; json: string | undefined } {
     'seconds',
     'seed',
     'store',
+    'bus',
     'faults',
     'intensity',
     'users',
@@ -78,11 +79,15 @@ function read(): { options: ChaosOptions; json: string | undefined } {
     }
     const store = (given.store ?? 'redis') as StoreKind
     if (!storeKinds.includes(store)) throw new Error(`--store must be one of ${storeKinds.join(', ')}`)
+    const bus = (given.bus ?? 'redis') as BusKind
+    if (!busKinds.includes(bus)) throw new Error(`--bus must be one of ${busKinds.join(', ')}`)
+    if (bus === 'nats' && store === 'embedded') throw new Error('--bus nats does not go with --store embedded')
     const only = given.faults?.split(',').filter((kind) => kind !== '') as FaultKind[] | undefined
     const unknown = only?.filter((kind) => !faultKinds.includes(kind)) ?? []
     if (unknown.length > 0) throw new Error(`no such faults: ${unknown.join(', ')}`)
     const options: ChaosOptions = {
       store,
+      bus,
       seed: number('seed', 42),
       seconds: number('seconds', 60),
       only,

@@ -3,17 +3,26 @@ export type StoreKind = 'embedded' | 'redis' | 'cluster'
 
 export const storeKinds: StoreKind[] = ['embedded', 'redis', 'cluster']
 
+/** The bus between the nodes. The embedded store, which has one node, has none: `redis` stands for it. */
+export type BusKind = 'redis' | 'nats'
+
+export const busKinds: BusKind[] = ['redis', 'nats']
+
 /**
  * The kinds of faults. `every`: mean time between two faults, milliseconds. `from` and `to`: shortest and longest duration, milliseconds; 0 for
- * a fault without a duration. `on`: the stores on which the fault happens by default.
+ * a fault without a duration. `on`: the stores on which the fault happens by default. `bus`: the bus that the fault concerns; by default all.
  */
 const kinds = {
   nodeKill: { every: 2200, from: 100, to: 1200, on: ['embedded', 'redis', 'cluster'] },
   nodeDrain: { every: 12_000, from: 100, to: 800, on: ['embedded', 'redis', 'cluster'] },
   nodePause: { every: 30_000, from: 300, to: 3000, on: ['embedded', 'redis', 'cluster'] },
-  subscriberKill: { every: 2200, from: 0, to: 0, on: ['redis', 'cluster'] },
-  subscriberSwallow: { every: 4000, from: 100, to: 700, on: ['redis'] },
-  subscriberHole: { every: 12_000, from: 1000, to: 4000, on: ['redis'] },
+  subscriberKill: { every: 2200, from: 0, to: 0, on: ['redis', 'cluster'], bus: 'redis' },
+  subscriberSwallow: { every: 4000, from: 100, to: 700, on: ['redis'], bus: 'redis' },
+  subscriberHole: { every: 12_000, from: 1000, to: 4000, on: ['redis'], bus: 'redis' },
+  busKill: { every: 7000, from: 50, to: 3000, on: ['redis', 'cluster'], bus: 'nats' },
+  busPause: { every: 20_000, from: 300, to: 4000, on: ['redis', 'cluster'], bus: 'nats' },
+  busCut: { every: 3000, from: 0, to: 0, on: ['redis', 'cluster'], bus: 'nats' },
+  busHole: { every: 8000, from: 300, to: 5000, on: ['redis', 'cluster'], bus: 'nats' },
   storeKill: { every: 10_500, from: 50, to: 1000, on: ['redis', 'cluster'] },
   storePause: { every: 45_000, from: 300, to: 4000, on: ['redis', 'cluster'] },
   linkHole: { every: 30_000, from: 500, to: 4000, on: ['redis'] },
@@ -46,7 +55,7 @@ const kinds = {
   keyedFork: { every: 6000, from: 50, to: 400, on: [] },
   /** The store returns empty. Runs only on request. */
   storeWipe: { every: 9000, from: 50, to: 800, on: [] }
-} as const satisfies Record<string, { every: number; from: number; to: number; on: StoreKind[] }>
+} as const satisfies Record<string, { every: number; from: number; to: number; on: StoreKind[]; bus?: BusKind }>
 
 export type FaultKind = keyof typeof kinds
 
@@ -64,6 +73,8 @@ export interface Fault {
 }
 
 interface ScheduleOptions {
+  /** Default: `redis`. */
+  bus?: BusKind
   /** Only these kinds, also on stores where they do not happen by default. */
   only?: FaultKind[] | undefined
   /** Factor on the number of faults. */
@@ -78,8 +89,12 @@ const CALM_MS = 1500
  * one kind has the others at the same times.
  */
 export function schedule(seed: number, seconds: number, store: StoreKind, options: ScheduleOptions = {}): Fault[] {
-  const { only, intensity = 1 } = options
-  const chosen = only ?? faultKinds.filter((kind) => (kinds[kind].on as readonly StoreKind[]).includes(store))
+  const { bus = 'redis', only, intensity = 1 } = options
+  const happens = (kind: FaultKind): boolean => {
+    const { on, bus: concerned = bus }: { on: readonly StoreKind[]; bus?: BusKind } = kinds[kind]
+    return on.includes(store) && concerned === bus
+  }
+  const chosen = only ?? faultKinds.filter(happens)
   const faults: Fault[] = []
   for (const kind of chosen) {
     const { every, from, to } = kinds[kind]

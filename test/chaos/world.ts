@@ -3,12 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { signToken } from '../../services/auth/signing.ts'
 import { exitText, isFromOutside, type UnexpectedExit } from '../fixtures/children.ts'
+import { NatsServer } from '../fixtures/nats.ts'
 import { freePort, RedisCluster, RedisServer } from '../fixtures/redis.ts'
 import { TcpProxy } from '../fixtures/tcp-proxy.ts'
 import { ChaosNode } from './chaos-node.ts'
 import { Caller } from './http.ts'
 import type { Away, Window } from './journal.ts'
-import type { StoreKind } from './schedule.ts'
+import type { BusKind, StoreKind } from './schedule.ts'
 
 export const SECRET = 'a secret for chaos only, and long enough'
 export const RATE_LIMIT = 10
@@ -18,6 +19,7 @@ const PING_INTERVAL_MS = 5000
 
 interface WorldOptions {
   store: StoreKind
+  bus: BusKind
   nodes: number
   /** The compiled service. */
   build: string
@@ -40,9 +42,12 @@ export class World {
   readonly retentionSeconds: number
   redis: RedisServer | undefined
   cluster: RedisCluster | undefined
+  nats: NatsServer | undefined
   readonly nodes: ChaosNode[] = []
   /** Proxies from each node to Redis. None with the embedded store, nor on a Cluster, whose nodes tell clients their own addresses. */
   readonly links: TcpProxy[] = []
+  /** Proxies from each node to NATS. */
+  readonly busLinks: TcpProxy[] = []
   /** Proxies from publishers to each node. */
   readonly doors: TcpProxy[] = []
   readonly caller = new Caller(signToken(SECRET, 'chaos', 'admin'))
@@ -78,6 +83,7 @@ export class World {
       if (options.store === 'redis')
         world.redis = await RedisServer.start({ ...durable, args: ['--aof-load-truncated', 'yes'], onUnexpectedExit })
       if (options.store === 'cluster') world.cluster = await RedisCluster.start({ ...durable, ...promoting, onUnexpectedExit })
+      if (options.bus === 'nats') world.nats = await NatsServer.start('', onUnexpectedExit)
       for (let index = 0; index < options.nodes; index++) await world.#addNode(index, options.build)
       world.#balancer = await TcpProxy.start((clientPort) => world.#choose(clientPort))
       await Promise.all(world.nodes.map((node) => node.start()))
@@ -147,11 +153,14 @@ export class World {
   async stop(): Promise<void> {
     await Promise.all(this.nodes.map((node) => node.kill()))
     this.redis?.resume()
+    this.nats?.resume()
     for (const server of [...(this.cluster?.servers ?? []), ...(this.cluster?.replicas ?? [])]) server.resume()
     await Promise.all(
-      [...this.links, ...this.doors, ...(this.#balancer === undefined ? [] : [this.#balancer])].map((proxy) => proxy.stop())
+      [...this.links, ...this.busLinks, ...this.doors, ...(this.#balancer === undefined ? [] : [this.#balancer])].map((proxy) =>
+        proxy.stop()
+      )
     )
-    await Promise.all([this.redis?.stop(), this.cluster?.stop()])
+    await Promise.all([this.redis?.stop(), this.cluster?.stop(), this.nats?.stop()])
     this.caller.close()
     await rm(this.folder, { recursive: true, force: true })
   }
@@ -176,6 +185,11 @@ export class World {
       environment.REDIS_URL = link.url
     }
     if (this.cluster !== undefined) environment.REDIS_CLUSTER_NODES = this.cluster.nodes.join(',')
+    if (this.nats !== undefined) {
+      const link = await TcpProxy.start(this.nats.port)
+      this.busLinks.push(link)
+      environment.NATS_URL = `nats://127.0.0.1:${link.port}`
+    }
     this.nodes.push(new ChaosNode(index, port, build, environment, this.caller, this.onUnexpectedExit))
     this.doors.push(await TcpProxy.start(port))
   }

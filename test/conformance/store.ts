@@ -47,7 +47,7 @@ interface Opened {
   recorders: Recorder[]
 }
 
-const examples: Example[] = [
+export const examples: Example[] = [
   publishing,
   releasing,
   scheduling,

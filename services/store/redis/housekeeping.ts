@@ -61,7 +61,8 @@ export class Housekeeping implements MasterListener {
     this.#events = events
     this.nodes = new Nodes(availability, keys, node)
     this.wakeups = new Wakeups(bus, keys, node, this.#withRemovalOfUnused(events))
-    this.settings = new SettingsCheck(availability, keys, node, settings, warn)
+    const shared = { ...settings, bus: bus.publish === undefined ? undefined : bus.name }
+    this.settings = new SettingsCheck(availability, keys, node, shared, warn)
   }
 
   async start(): Promise<void> {

@@ -3,7 +3,8 @@ import type { Availability } from './availability.ts'
 import type { Keys } from './keys.ts'
 import type { Master } from './master.ts'
 
-type Compared = Omit<StoreSettings, 'clock'>
+/** Settings that all nodes must share. `bus` is undefined for Redis Pub/Sub, so that a node of an earlier version, which has no other, agrees. */
+type Compared = Omit<StoreSettings, 'clock'> & { bus: string | undefined }
 
 /** Environment variable of each setting. */
 const VARIABLES: Record<keyof Compared, string> = {
@@ -17,7 +18,8 @@ const VARIABLES: Record<keyof Compared, string> = {
   revocationTtlMs: 'MAX_TOKEN_LIFETIME',
   push: 'PUSH_AFTER_SECONDS, PUSH_UNLESS or the VAPID keys:',
   webhookEvents: 'WEBHOOK_EVENTS or WEBHOOK_URL:',
-  presence: 'PRESENCE_GRACE_SECONDS:'
+  presence: 'PRESENCE_GRACE_SECONDS:',
+  bus: 'the bus of NATS_URL:'
 }
 
 /**
@@ -30,11 +32,11 @@ export class SettingsCheck {
   readonly #availability: Availability
   readonly #keys: Keys
   readonly #node: string
-  readonly #settings: StoreSettings
+  readonly #settings: Compared
   readonly #warn: (message: string) => void
   #logged: string[] = []
 
-  constructor(availability: Availability, keys: Keys, node: string, settings: StoreSettings, warn: (message: string) => void) {
+  constructor(availability: Availability, keys: Keys, node: string, settings: Compared, warn: (message: string) => void) {
     this.#availability = availability
     this.#keys = keys
     this.#node = node
@@ -71,7 +73,7 @@ export class SettingsCheck {
   }
 }
 
-function encode(settings: StoreSettings): string {
+function encode(settings: Compared): string {
   return JSON.stringify(Object.fromEntries((Object.keys(VARIABLES) as (keyof Compared)[]).map((name) => [name, settings[name]])))
 }
 
