@@ -780,6 +780,16 @@ t.test('the same seed gives the same schedule of a fault, whichever other faults
     t.ok(kinds.has('nodeKill') && !kinds.has('lostTail') && !kinds.has('storeWipe'))
     t.equal(kinds.has('storeKill'), store !== 'embedded')
     t.equal(kinds.has('slotMove'), store === 'cluster')
+    t.notOk(kinds.has('busKill'))
+    const onNats = schedule(42, 60, store, { bus: 'nats' })
+    t.same(
+      onNats.filter(({ kind }) => !kind.startsWith('bus')),
+      faults.filter(({ kind }) => !kind.startsWith('subscriber'))
+    )
+    t.equal(
+      onNats.some(({ kind }) => kind === 'busKill'),
+      store !== 'embedded'
+    )
   }
   const all = schedule(42, 60, 'redis')
   const only: FaultKind[] = ['nodeKill', 'clientCut']

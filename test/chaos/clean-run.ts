@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { chaos } from './chaos.ts'
 import { countsText, verdict } from './report.ts'
-import type { StoreKind } from './schedule.ts'
+import type { BusKind, StoreKind } from './schedule.ts'
 
 const BUILD = join(import.meta.dirname, '..', '..')
 /** Duration of the faults, seconds. `npm run chaos` runs for longer. */
@@ -12,15 +12,15 @@ const SECONDS = 18
  * Declares the test of a short run with all faults of the store. Each store has a file of its own, so that the runs, which mostly wait, go on
  * side by side.
  */
-export function testCleanRun(store: StoreKind): void {
+export function testCleanRun(store: StoreKind, bus: BusKind = 'redis', seconds = SECONDS): void {
   // For the whole file, on a loaded machine.
   t.setTimeout(600_000)
-  t.test(`chaos on ${store} is clean`, { timeout: 400_000 }, async (t) => {
+  t.test(`chaos on ${store}${bus === 'nats' ? ' with NATS' : ''} is clean`, { timeout: 400_000 }, async (t) => {
     const options = {
       store,
-      bus: 'redis' as const,
+      bus,
       seed: 42,
-      seconds: SECONDS,
+      seconds,
       only: undefined,
       intensity: 1,
       users: 40,
