@@ -62,6 +62,19 @@ export class Generator {
     )
   }
 
+  /** Publishes `count` messages by `callers` that each wait for one call before the next, as the parts of a service do. */
+  async callers(count: number, callers: number, call: (user: string, notification: object) => Promise<unknown>): Promise<Run> {
+    return this.#run(count, (from) =>
+      this.#requests(count, callers, (index, done) => {
+        const user = nameOf((from + index) % this.crowd.users)
+        call(user, contentOf(from + index)).then(
+          () => done(202),
+          () => done(0)
+        )
+      })
+    )
+  }
+
   /**
    * Publishes `count` messages to random users in an open loop: the rate does not depend on answers.
    *
@@ -154,6 +167,11 @@ export class Generator {
 
 export function bodyOf(user: string, n: number): string {
   return `{"to":"${user}","type":"sync.done","title":"${TITLE}","timestamp":1754000000000,"ref":"/syncs/1204/report","data":{"state":"done","n":${n}}}`
+}
+
+/** Returns the content of a message, as `bodyOf` writes it. */
+function contentOf(n: number): object {
+  return { type: 'sync.done', title: TITLE, timestamp: 1_754_000_000_000, ref: '/syncs/1204/report', data: { state: 'done', n } }
 }
 
 function accepted(status: number): boolean {

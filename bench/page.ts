@@ -4,7 +4,7 @@ import { chart } from './chart.ts'
 import { amount, type Entry, type Report } from './report.ts'
 
 /** Measures whose figures all have one unit, so that a bar chart can show them. */
-const DRAWN = ['single', 'batch', 'latency', 'nodes', 'idle', 'connects']
+const DRAWN = ['single', 'batch', 'sdk', 'latency', 'nodes', 'idle', 'connects']
 
 const METHOD = `All programs run on one machine, in one run, with the same client and the same messages of about 200 bytes. The client runs on the
 same machine as the measured programs. It speaks WebSocket and HTTP on raw sockets, which costs about a tenth of the CPU of a usual client.

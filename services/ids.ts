@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 
 /** Characters of a notification id. */
 export const ID_LENGTH = 20
@@ -50,5 +50,5 @@ export function newEpoch(): string {
 }
 
 function digest(text: string, length: number): string {
-  return createHash('sha256').update(text).digest('base64url').slice(0, length)
+  return hash('sha256', text, 'base64url').slice(0, length)
 }

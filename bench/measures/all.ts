@@ -10,6 +10,7 @@ import type { Measure } from './measure.ts'
 import { nodes } from './nodes.ts'
 import { offline } from './offline.ts'
 import { options } from './options.ts'
+import { sdk } from './sdk.ts'
 import { single } from './single.ts'
 import { storm } from './storm.ts'
 import { sustained } from './sustained.ts'
@@ -18,6 +19,7 @@ import { sustained } from './sustained.ts'
 export const measures: readonly Measure[] = [
   single,
   batch,
+  sdk,
   latency,
   sustained,
   nodes,

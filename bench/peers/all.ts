@@ -18,10 +18,13 @@ function tokenOf(user: string): string {
 
 const environment = { JWT_SECRET: SECRET, LOG_LEVEL: 'warn', CONNECT_RATE_LIMIT_MAX: '0' }
 
+/** The token that publishes to Belfry. */
+export const publisherToken = signToken(SECRET, 'bench', 'publish')
+
 export const belfry: Peer = {
   name: 'belfry',
   label: 'Belfry',
-  headers: `Authorization: Bearer ${signToken(SECRET, 'bench', 'publish')}\r\n`,
+  headers: `Authorization: Bearer ${publisherToken}\r\n`,
   greeting: '',
   ready: '{"type":"caughtUp"',
   doubles: false,

@@ -162,6 +162,20 @@ export const redisMutations: Mutation[] = [
     rules: ['idempotency', 'duplicate']
   },
   {
+    name: 'a usual publish takes a known idempotency key for a new one',
+    edits: [
+      {
+        file: lua('publish-usual'),
+        find: "if keyed == '1' and call('ZADD', keys, 'NX', offset, id_key) == 0 then return nil end",
+        put: "if keyed == '1' then call('ZADD', keys, offset, id_key) end"
+      }
+    ],
+    store: 'redis',
+    faults: ['answerDrop'],
+    intensity: 6,
+    rules: ['idempotency', 'duplicate']
+  },
+  {
     name: 'the idempotency key of a released notification is forgotten',
     edits: [
       {

@@ -202,6 +202,21 @@ t.test('every key of a user with options expires, and none before what is schedu
   for (const ttl of await ttls()) t.ok(ttl > aheadMs + META_TTL_MS - 60_000)
 })
 
+t.test('a publish with a key is a usual one with two commands more, and a repeat is carried out in full', async (t) => {
+  const { server, keys, node } = await own(t)
+  const { store } = await node(server.url, { rateLimit: 0 })
+  const commandsIn = await scriptCommands(t, server, 'alice')
+  await store.publish(command('alice', false))
+  const keyed = command('alice')
+  t.equal(await commandsIn(async () => t.match(await store.publish(keyed), { replayed: false })), 'hkeys hmget hset pexpire rpush zadd')
+  t.ok((await server.admin().pttl(String(keys.ofUser('alice', ['KEYED'])[0]))) > META_TTL_MS - 60_000)
+  t.match(await commandsIn(async () => t.match(await store.publish(keyed), { replayed: true, offset: 2 })), /zadd zscore/)
+  await server.admin().rpop(String(keys.ofUser('alice', ['LOG'])[0]))
+  const later = command('alice')
+  t.match(await store.publish(later), { status: 'accepted', offset: 1, replayed: false }, 'a log that lost a row starts afresh')
+  t.match(await store.publish(later), { offset: 1, replayed: true })
+})
+
 t.test('a publish with options is a usual one with few commands more', async (t) => {
   const { server, node } = await own(t)
   const { store } = await node(server.url, { rateLimit: 0 })
@@ -263,7 +278,7 @@ t.test('the wake-ups of one call leave together for each node, in order with the
   const sent = [
     command('alice', false),
     command('bob', false),
-    command('alice', true),
+    { ...command('alice', false), options: { push: false as const } },
     ...['carol', 'dave', 'erin', 'alice', 'bob'].map((user) => command(user, false))
   ]
   const results = await Promise.all(sent.map((item) => one.store.publish(item)))
@@ -276,7 +291,11 @@ t.test('the wake-ups of one call leave together for each node, in order with the
     woken.get(two)?.map(({ row }) => row && rowId(row)),
     sent.filter(({ user }) => ['alice', 'bob'].includes(user)).map(({ id }) => id)
   )
-  t.match(await admin.info('commandstats'), /cmdstat_spublish:calls=6,/, 'before the keyed one, the keyed one, after it; each to two nodes')
+  t.match(
+    await admin.info('commandstats'),
+    /cmdstat_spublish:calls=6,/,
+    'before the one without a push, that one, after it; each to two nodes'
+  )
   t.equal(one.lost + two.lost, 0)
 })
 

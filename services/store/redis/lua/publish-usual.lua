@@ -24,7 +24,7 @@ end
 
 -- Returns the line; nil if the case is not the usual one. Nothing has changed then.
 return carry_out(function(@item)
-  if keyed ~= '0' or string.sub(options, 1, 1) == '*' then return nil end
+  if string.sub(options, 1, 1) == '*' then return nil end
   local meta_key, log = stem .. META_KIND .. user, stem .. LOG_KIND .. user
   local meta = call('HMGET', meta_key, 'e', 't', 'f', 'a', 'o', 'q', 'x', 'u', 'l', 'g', 'c', 'd', 'h', 'j')
   local epoch = meta[1]
@@ -65,10 +65,15 @@ return carry_out(function(@item)
   local timed_id = string.format('%013.0f', now) .. id
   local tag = tag_after(meta[10] or epoch, timed_id)
   local row = 'n' .. timed_id .. tag .. tail
+  local keys, id_key = stem .. KEYED_KIND .. user, string.sub(id, 1, 12)
+  -- A repeat is answered by publish-full.lua.
+  if keyed == '1' and call('ZADD', keys, 'NX', offset, id_key) == 0 then return nil end
   if call('RPUSH', log, row) ~= length then
     call('RPOP', log)
+    if keyed == '1' then call('ZREM', keys, id_key) end
     return nil
   end
+  if keyed == '1' then call('PEXPIRE', keys, META_TTL_MS, 'NX') end
   local registry = stem .. REGISTRY_KIND .. user
   local nodes = call('HKEYS', registry)
   local woken = #nodes == 0 and 0 or #wake_nodes(nodes, registry, stem .. COUNTERS_KIND, user, offset, epoch, row)

@@ -1,0 +1,74 @@
+import { Belfry, type Notification } from '../../packages/server/src/index.ts'
+import type { Generator } from '../generator.ts'
+import { type Comparison, interleave, type Sample } from '../interleave.ts'
+import { measureUsage, perMessage } from '../meter.ts'
+import { belfry, publisherToken } from '../peers/all.ts'
+import type { Peer } from '../peers/peer.ts'
+import { atMost, type Bench, type Measure, noteOf } from './measure.ts'
+import { singlePosts, startWarm, stop } from './single.ts'
+
+/** Enough users that none exceeds the rate of ten per second. */
+const USERS = 10_000
+const CALLERS = 64
+const MESSAGES = 20_000
+
+const GOALS: Record<string, number> = { bare: 0.7, pattern: 0.5, 'socketio-redis': 0.5, 'socketio-streams': 0.5, nchan: 0.7 }
+
+/** Returns a client of the SDK whose requests go to the nodes in turn, as through a balancer. */
+function clientOf({ fleet }: Generator): Belfry {
+  let requests = 0
+  const balanced: typeof fetch = (url, init) => {
+    const target = new URL(String(url))
+    target.port = String(fleet.ports[requests++ % fleet.ports.length])
+    return fetch(target, init)
+  }
+  return new Belfry(`http://127.0.0.1:${fleet.ports[0]}`, { getToken: () => publisherToken, fetch: balanced })
+}
+
+async function calls(bench: Bench, generator: Generator, client: Belfry): Promise<Sample> {
+  const { used, result } = await measureUsage(generator.fleet.pids, () =>
+    generator.callers(bench.amount(MESSAGES), CALLERS, (user, notification) => client.notify(user, notification as Notification))
+  )
+  return perMessage(used, result)
+}
+
+export const sdk: Measure = {
+  name: 'sdk',
+  title: 'CPU per message, as a service publishes: 64 concurrent callers; both nodes and Redis',
+  async run(bench) {
+    const ours = await startWarm(bench, belfry, bench.amount(USERS))
+    const results: { peer: Peer; comparison: Comparison }[] = []
+    const client = clientOf(ours)
+    try {
+      await calls(bench, ours, client)
+      for (const peer of bench.peers) {
+        bench.say(peer.label)
+        const theirs = await startWarm(bench, peer)
+        try {
+          const comparison = await interleave(
+            bench.pairs,
+            () => calls(bench, ours, client),
+            () => singlePosts(bench, theirs)
+          )
+          results.push({ peer, comparison })
+        } finally {
+          await stop(theirs)
+        }
+      }
+    } finally {
+      await client.close()
+      await stop(ours)
+    }
+    return {
+      unit: 'µs',
+      figures: [
+        { label: `${belfry.label} through @belfry/server`, value: results[0]?.comparison.a ?? Number.NaN },
+        ...results.map(({ peer, comparison }) => ({ label: `${peer.label}, single POST`, value: comparison.b }))
+      ],
+      verdicts: results.map(({ peer, comparison }) =>
+        atMost(`ratio to ${peer.label}, single POST`, comparison.ratio, GOALS[peer.name] ?? 1)
+      ),
+      notes: results.map(({ peer, comparison }) => noteOf(peer.label, comparison))
+    }
+  }
+}
