@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
+import { pageShell } from '../services/node/page-shell.ts'
 import { PROJECT_VERSION } from '../services/node/version.ts'
 
 const PAGES = new URL('../pages/', import.meta.url)
@@ -60,7 +60,6 @@ export default fp(
       decorateReply: false,
       index: false
     })
-    const page = readFileSync(new URL('api.html', PAGES), 'utf8')
     await app.register(swaggerUi, {
       routePrefix: '/docs',
       uiConfig: { layout: 'BaseLayout', defaultModelsExpandDepth: 0, syntaxHighlight: false },
@@ -70,14 +69,30 @@ export default fp(
           const [path = ''] = url.split('?')
           if (path === `${app.prefix}/docs/`) return reply.redirect('../docs')
           if (path !== `${app.prefix}/docs`) return
-          const hasDemo = app.hasRoute({ method: 'GET', url: `${app.prefix}/demo` })
-          return reply.type('text/html; charset=utf-8').send(hasDemo ? page.replace('<!-- demo -->', '<a href="demo">Demo</a>') : page)
+          return reply.type('text/html; charset=utf-8').send(apiPage(app.hasRoute({ method: 'GET', url: `${app.prefix}/demo` })))
         }
       }
     })
   },
   { name: 'openapi', fastify: '5.x' }
 )
+
+/** Scripts of the page, as paths from /docs/. */
+const SCRIPTS = ['static/swagger-ui-bundle.js', 'static/swagger-ui-standalone-preset.js', 'static/swagger-initializer.js', 'pages/api.js']
+
+/** Returns the page that shows the OpenAPI document. */
+function apiPage(hasDemo: boolean): string {
+  const scripts = SCRIPTS.map((path) => `<script src="docs/${path}"></script>`)
+  return pageShell({
+    title: 'Belfry API',
+    up: 'docs/',
+    sheets: ['static/swagger-ui.css', 'pages/theme.css', 'pages/api.css'],
+    current: '../docs',
+    source: ['json', 'OpenAPI'],
+    hasDemo,
+    body: `<div id="swagger-ui"></div>\n${scripts.join('\n')}`
+  })
+}
 
 interface Described extends FastifySchema {
   operationId?: string

@@ -71,7 +71,7 @@ t.test('the packed package: a TypeScript app compiles against it, and runs', asy
   const [{ filename, files }] = JSON.parse(packed)
   const names: string[] = files.map(({ path }: { path: string }) => path)
   t.same(names.filter((name) => !name.startsWith('dist/')).toSorted(), ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'])
-  for (const name of ['index.js', 'types/index.d.ts', 'cli.js', 'pages/api.html', 'client/index.js', 'docs/getting-started.md']) {
+  for (const name of ['index.js', 'types/index.d.ts', 'cli.js', 'pages/api.css', 'client/index.js', 'docs/getting-started.md']) {
     t.ok(names.includes(`dist/${name}`), name)
   }
   const declarations = names.filter((name) => name.endsWith('.d.ts'))

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { posix } from 'node:path'
 import { escapeHtml, markdownToHtml } from './markdown.ts'
+import { pageShell } from './page-shell.ts'
 
 /** Folders of `docs/` whose pages are served. */
 const FOLDERS = ['guides', 'reference', 'explanation']
@@ -52,23 +53,7 @@ function pageOf(path: string, markdown: string, paths: string[], hasDemo: boolea
     const links = paths.filter((other) => other.startsWith(`${folder}/`)).map((other) => linkTo(other, path))
     return `<h2>${folder}</h2>\n<ul>${links.join('')}</ul>`
   })
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title}: Belfry</title>
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="${up}pages/icon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="${up}pages/theme.css">
-<link rel="stylesheet" href="${up}pages/docs.css">
-</head>
-<body>
-<header class="top">
-  <a class="brand" href="${up}../docs"><img src="${up}pages/icon.svg" alt="" width="28" height="28"><span>Belfry</span></a>
-  <nav aria-label="Belfry">${hasDemo ? `<a href="${up}../demo">Demo</a>` : ''}${linkIn('Guide', START, path)}${linkIn('SDK', 'guides/browser-sdk', path)}<a href="${up}../docs">API</a><a href="${up}socket">Socket</a></nav>
-</header>
-<div class="guide">
+  const body = `<div class="guide">
 <main>
 ${markdownToHtml(markdown, link)}
 </main>
@@ -76,20 +61,18 @@ ${markdownToHtml(markdown, link)}
 <ul>${linkTo(START, path)}</ul>
 ${others.join('\n')}
 </nav>
-</div>
-</body>
-</html>
-`
-}
-
-function linkIn(title: string, to: string, from: string): string {
-  return `<a href="${addressOf(to, from)}"${to === from ? ' aria-current="page"' : ''}>${title}</a>`
+</div>`
+  return pageShell({
+    title: `${title}: Belfry`,
+    up,
+    sheets: ['pages/theme.css', 'pages/docs.css'],
+    current: `guide/${path}`,
+    hasDemo,
+    body
+  })
 }
 
 function linkTo(to: string, from: string): string {
-  return `<li>${linkIn(posix.basename(to).replaceAll('-', ' '), to, from)}</li>`
-}
-
-function addressOf(to: string, from: string): string {
-  return `${'../'.repeat(from.split('/').length - 1)}${to}`
+  const address = `${'../'.repeat(from.split('/').length - 1)}${to}`
+  return `<li><a href="${address}"${to === from ? ' aria-current="page"' : ''}>${posix.basename(to).replaceAll('-', ' ')}</a></li>`
 }

@@ -1,4 +1,5 @@
 import { escapeHtml } from './markdown.ts'
+import { pageShell } from './page-shell.ts'
 
 /** The part of a JSON schema that the page shows. */
 interface Schema {
@@ -44,23 +45,7 @@ export function socketPage(document: SocketDocument, hasDemo: boolean): string {
     messages.map(({ $ref }) => components.messages[$ref.split('/').at(-1) ?? ''] as Message)
   const sent = named(operations.toClient)
   const received = named(operations.fromClient)
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Belfry WebSocket</title>
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="pages/icon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="pages/theme.css">
-<link rel="stylesheet" href="pages/docs.css">
-</head>
-<body>
-<header class="top">
-  <a class="brand" href="../docs"><img src="pages/icon.svg" alt="" width="28" height="28"><span>Belfry</span></a>
-  <nav aria-label="Belfry">${hasDemo ? '<a href="../demo">Demo</a>' : ''}<a href="guide/getting-started">Guide</a><a href="../docs">API</a><a href="socket" aria-current="page">Socket</a><a href="asyncapi.json">AsyncAPI</a></nav>
-</header>
-<main>
+  const body = `<main>
 <h1>The WebSocket</h1>
 <p class="lead">${escapeHtml(info.description)} Version ${escapeHtml(info.version)}.</p>
 <nav class="contents" aria-label="Contents">
@@ -94,10 +79,16 @@ ${document['x-close-codes']
   .join('\n')}
 </dl>
 </section>
-</main>
-</body>
-</html>
-`
+</main>`
+  return pageShell({
+    title: 'Belfry WebSocket',
+    up: '',
+    sheets: ['pages/theme.css', 'pages/docs.css'],
+    current: 'socket',
+    source: ['asyncapi.json', 'AsyncAPI'],
+    hasDemo,
+    body
+  })
 }
 
 function contents(title: string, anchor: string, messages: Message[]): string {

@@ -11,6 +11,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import belfry, { ConfigError, loadConfig, type PublishRequest } from '../../index.ts'
+import { RedisServer } from '../fixtures/redis.ts'
 import { until } from '../fixtures/wait.ts'
 import { ready, SECRET, serviceToken, temporaryFolder, userToken } from '../helper.ts'
 
@@ -218,6 +219,32 @@ t.test('under a prefix: sockets, the API, the docs and the demo', async (t) => {
   const other = new WebSocket(`${socketUrl}/v1/ws`)
   const [error] = await Promise.all([new Promise<Error>((resolve) => other.once('error', resolve))])
   t.match(error.message, /404/, 'an upgrade that nobody takes is answered')
+})
+
+t.test('two apps on one Redis: what one publishes reaches the socket of the other', async (t) => {
+  const redis = await RedisServer.start()
+  t.teardown(() => redis.stop())
+  const environment = { REDIS_URL: redis.url, JWT_SECRET: SECRET, PUBLISH_RATE_LIMIT_MAX: '2' }
+  const [one, two] = [Fastify(), Fastify()]
+  for (const app of [one, two]) await app.register(belfry, { config: loadConfig(environment) })
+  await one.ready()
+  t.teardown(() => one.close())
+  t.notOk(one.hasDecorator('redis'), "Belfry's connection is its own")
+  const client = await ready(t, await listen(t, two), 'alice')
+  await one.publisher.publish({ to: 'alice', type: 'a', title: 'From the other app' }, 'app', undefined)
+  t.match(await client.next('notification'), { notification: { title: 'From the other app' } })
+  const publish = (app: FastifyInstance) =>
+    app.inject({
+      method: 'POST',
+      url: '/v1/notifications',
+      headers: { authorization: `Bearer ${serviceToken()}` },
+      payload: { to: 'alice', type: 'a', title: 'x' }
+    })
+  const answers = await Promise.all([one, two, one, two].map(publish))
+  t.ok(
+    answers.some(({ statusCode }) => statusCode === 429),
+    'the limit counts the requests of both'
+  )
 })
 
 t.test('two in one process, one in memory of the tests alone', async (t) => {
