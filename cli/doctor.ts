@@ -31,12 +31,13 @@ export async function doctor(command: DoctorCommand, dataDir: string, output: Ou
 }
 
 function report(folder: string, found: Diagnosis, repaired: boolean, output: Output): void {
-  const { files, unreadable, lost, users, rows, damagedUsers } = found
+  const { files, unreadable, lost, users, rows, damagedUsers, damagedTopicEntries } = found
   const lines = [`${folder}: ${users} users, ${rows} rows`, ...files.map((file) => `damaged file: ${file}`)]
   if (unreadable !== '') lines.push(`cannot be opened: ${unreadable}`)
   if (lost !== '') lines.push(`writes are missing: ${lost}`)
   for (const { userHash, reason } of damagedUsers.slice(0, LISTED)) lines.push(`damaged user: ${userHash}: ${reason}`)
   if (damagedUsers.length > LISTED) lines.push(`damaged users: ${damagedUsers.length - LISTED} more`)
+  if (damagedTopicEntries > 0) lines.push(`damaged entries of topics and broadcasts: ${damagedTopicEntries}`)
   if (repaired) lines.push('repaired: damaged files are in lost/, and every user is told that notifications may be missing')
   else if (isSound(found)) lines.push('sound')
   output.data({ folder, ...found, sound: isSound(found), repaired }, lines.join('\n'))

@@ -1,4 +1,5 @@
 import { batch } from './batch.ts'
+import { broadcast } from './broadcast.ts'
 import { bytes } from './bytes.ts'
 import { catchUp } from './catch-up.ts'
 import { connects } from './connects.ts'
@@ -31,5 +32,6 @@ export const measures: readonly Measure[] = [
   offline,
   bytes,
   embedded,
-  options
+  options,
+  broadcast
 ]

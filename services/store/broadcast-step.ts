@@ -75,11 +75,9 @@ export function completeAudience(state: BroadcastState, size: number, now: numbe
   endIfSettled(state, now)
 }
 
-/** Returns the members of the next batch, as the part of the audience from `from` to before `to`. */
+/** Returns the members of the next batch, as the part of the audience from `from` to before `to`. The batch is the same if it is leased again. */
 export function nextSpan({ isRecalling, next, sent, size }: BroadcastState): { from: number; to: number } {
-  // A batch that is leased again has the members that it had before.
-  const end = isRecalling || sent > next ? sent : size
-  return { from: next, to: Math.min(next + BATCH_MAX, end) }
+  return { from: next, to: Math.min(next + BATCH_MAX, isRecalling ? sent : size) }
 }
 
 /** Notes that the next batch was leased. */
@@ -107,7 +105,6 @@ export function cancelBroadcast(state: BroadcastState, now: number): boolean {
   if (state.status === 'cancelled') return false
   state.status = 'cancelled'
   state.finishedAt = now
-  state.isCollecting = false
   state.isRecalling = true
   state.next = 0
   state.endedAt = state.sent === 0 ? now : 0
@@ -125,8 +122,8 @@ export function batchOf(state: BroadcastState, users: string[]): Batch {
 
 /** Returns what is told of a broadcast. */
 export function broadcastOf(state: BroadcastState): Broadcast {
-  const { id, to, status, accepted, parked, rejected, startedAt, finishedAt } = state
-  return { id, to, status, accepted, parked, rejected, startedAt, finishedAt }
+  const { id, to, status, isCollecting, size, accepted, parked, rejected, startedAt, finishedAt } = state
+  return { id, to, status, ...(!isCollecting && { members: size }), accepted, parked, rejected, startedAt, finishedAt }
 }
 
 function endIfSettled(state: BroadcastState, now: number): void {

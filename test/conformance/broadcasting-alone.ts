@@ -1,18 +1,17 @@
 import t from 'tap'
 import { RedisServer } from '../fixtures/redis.ts'
 import { broadcasting } from './broadcasting.ts'
-import { embeddedSetup, restartingSetup } from './embedded-setup.ts'
+import { embeddedSetup } from './embedded-setup.ts'
 import { redisSetup } from './redis-setup.ts'
-import { referenceSetup } from './reference-store.ts'
 import { storeSuite } from './store.ts'
 
-// Runs the examples of topics and broadcasts alone, against a copy of the build: `audience-mutants.test.ts` starts it.
+// Runs the examples of topics and broadcasts alone, against a copy of the build: `audience-mutants.test.ts` starts it. Arguments: the store, and
+// `short` for the short examples.
 
-const store = process.argv[2]
+const [, , store, length] = process.argv
+const examples = length === 'short' ? broadcasting.filter(({ long, alone }) => !long && !alone) : broadcasting
 if (store === 'redis') {
   const server = await RedisServer.start()
   t.teardown(() => server.stop())
-  await storeSuite(t, redisSetup(server, 2), broadcasting)
-} else if (store === 'embedded') await storeSuite(t, embeddedSetup(), broadcasting)
-else if (store === 'reopened') await storeSuite(t, restartingSetup(), broadcasting)
-else await storeSuite(t, referenceSetup(3), broadcasting)
+  await storeSuite(t, redisSetup(server, 2), examples)
+} else await storeSuite(t, embeddedSetup(), examples)

@@ -5,11 +5,15 @@ import { newEpoch, newId } from '../../ids.ts'
 import { userHash } from '../../users.ts'
 import { Machine } from '../machine.ts'
 import type { StoreSettings } from '../store.ts'
+import { audienceRange } from './audience-codec.ts'
 import type { CheckedDatabase } from './checked-database.ts'
 import { decodeUser, encodeEffects, encodeKeptParts, userRange } from './codec.ts'
 import { isCorruption, openLevel } from './database.ts'
 import { describe, eachUser, type Folder, openFolder, recordDamage } from './folder.ts'
 import { checkFiles, filesOf, isTable } from './level-files.ts'
+
+/** Entries of topics and broadcasts that are read at once. */
+const TOPIC_ENTRIES = 1000
 
 /** Settings under which a step trims nothing. */
 const UNLIMITED: StoreSettings = {
@@ -35,6 +39,8 @@ export interface Diagnosis {
   rows: number
   /** Users with damaged data. A repair gives them a new log. */
   damagedUsers: { userHash: string; reason: string }[]
+  /** Number of damaged entries of topics and broadcasts. A repair removes them. */
+  damagedTopicEntries: number
 }
 
 /**
@@ -45,7 +51,15 @@ export interface Diagnosis {
  */
 export async function examine(folder: string, now: number): Promise<Diagnosis> {
   const damage = (await checkFiles(folder)).filter(({ tail }) => !tail)
-  const diagnosis: Diagnosis = { files: damage.map(describe), unreadable: '', lost: '', users: 0, rows: 0, damagedUsers: [] }
+  const diagnosis: Diagnosis = {
+    files: damage.map(describe),
+    unreadable: '',
+    lost: '',
+    users: 0,
+    rows: 0,
+    damagedUsers: [],
+    damagedTopicEntries: 0
+  }
   if ((await filesOf(folder)).length === 0) return { ...diagnosis, unreadable: `there is no database in ${folder}` }
   const copy = `${folder}.examined-${process.pid}`
   try {
@@ -56,6 +70,7 @@ export async function examine(folder: string, now: number): Promise<Diagnosis> {
       // LevelDB deletes, on opening, the incomplete tables that a crash during a compaction left behind: they are no damage.
       diagnosis.files = damage.filter(({ file }) => !isTable(file) || inUse.includes(file)).map(describe)
       await countUsers(opened.database, diagnosis)
+      for await (const keys of damagedTopicKeys(opened.database)) diagnosis.damagedTopicEntries += keys.length
       diagnosis.lost = opened.isNewDamage ? (opened.damage?.where ?? '') : ''
     } finally {
       await opened.database.close()
@@ -68,8 +83,8 @@ export async function examine(folder: string, now: number): Promise<Diagnosis> {
   return diagnosis
 }
 
-export function isSound({ files, unreadable, lost, damagedUsers }: Diagnosis): boolean {
-  return files.length === 0 && unreadable === '' && lost === '' && damagedUsers.length === 0
+export function isSound({ files, unreadable, lost, damagedUsers, damagedTopicEntries }: Diagnosis): boolean {
+  return files.length === 0 && unreadable === '' && lost === '' && damagedUsers.length === 0 && damagedTopicEntries === 0
 }
 
 /**
@@ -91,6 +106,7 @@ export async function repair(folder: string, { files, unreadable, lost }: Diagno
       await recordDamage(opened.database, { generation, at: now, where })
     }
     for await (const { prefix } of eachUser(opened.database)) await startAfresh(opened.database, prefix, generation, now)
+    for await (const keys of damagedTopicKeys(opened.database)) await opened.database.write(keys.map((key) => ({ type: 'del', key })))
   } finally {
     await opened.database.close()
   }
@@ -106,6 +122,19 @@ async function startAfresh(database: CheckedDatabase, prefix: Buffer, generation
   machine.lose()
   const after = { ...stored, touched: now, generation }
   await database.write([...operations, ...encodeEffects(prefix, { top: 0, floor: 0 }, after, machine.effects)])
+}
+
+/** Yields the keys of damaged entries of topics and broadcasts, in parts. Ends at the first part that cannot be read. */
+async function* damagedTopicKeys(database: CheckedDatabase): AsyncGenerator<Buffer[]> {
+  let [from, to] = audienceRange
+  for (;;) {
+    const entries = await database.range(from, to, TOPIC_ENTRIES).catch(() => [])
+    const last = entries.at(-1)
+    if (last === undefined) return
+    const damaged = entries.flatMap(([key, value]) => (value === undefined ? [key] : []))
+    if (damaged.length > 0) yield damaged
+    from = Buffer.concat([last[0], Buffer.alloc(1)])
+  }
 }
 
 async function copyFolder(from: string, to: string): Promise<void> {

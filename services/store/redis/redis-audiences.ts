@@ -181,9 +181,19 @@ function bucketIn(id: string): number {
 }
 
 function broadcastOf(told: Reply | undefined): Broadcast {
-  const [id = '', to = '', status = '', ...numbers] = list(told).map(text)
+  const [id = '', to = '', status = '', members = '', ...numbers] = list(told).map(text)
   const [accepted = 0, parked = 0, rejected = 0, startedAt = 0, finishedAt = 0] = numbers.map(Number)
-  return { id, to: JSON.parse(to) as Audience, status: status as BroadcastStatus, accepted, parked, rejected, startedAt, finishedAt }
+  return {
+    id,
+    to: JSON.parse(to) as Audience,
+    status: status as BroadcastStatus,
+    ...(members !== '' && { members: Number(members) }),
+    accepted,
+    parked,
+    rejected,
+    startedAt,
+    finishedAt
+  }
 }
 
 function leaseResult(reply: Reply): LeaseBatchResult {

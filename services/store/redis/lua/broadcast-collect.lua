@@ -11,8 +11,9 @@ each_slice(names, function(slice) call('SADD', pending_of(broadcast), unpack(sli
 if is_complete == '0' then
   change(state, 'leasedUntil', int(now + BATCH_LEASE_MS))
 else
-  change(state, 'leasedUntil', '0', 'collector', '')
-  if call('EXISTS', pending_of(broadcast)) == 0 then finish(state) end
+  local count = call('SCARD', pending_of(broadcast))
+  change(state, 'leasedUntil', '0', 'collector', '', 'members', int(count))
+  if count == 0 then finish(state) end
 end
 save()
 return 1

@@ -14,14 +14,16 @@ if call('LLEN', queue) >= BROADCASTS_MAX then return { 'full' } end
 local pending = pending_of(broadcast)
 call('UNLINK', hash_of(broadcast), pending, sent_of(broadcast))
 local state = { broadcast = broadcast }
-change(state, 'to', to, 'status', 'running', 'accepted', '0', 'parked', '0', 'rejected', '0', 'startedAt', int(now), 'finishedAt', '0', 'next', '0',
+change(state, 'to', to, 'status', 'running', 'members', '', 'accepted', '0', 'parked', '0', 'rejected', '0', 'startedAt', int(now), 'finishedAt', '0', 'next', '0',
   'leasedUntil', '0', 'collector', topic == '' and '-' or '', 'isRecalling', '0', 'endedAt', '0', 'id', id, 'tail', tail, 'halfLife', half_life,
   'options', options, 'startKey', key)
 if key ~= '' then call('SET', key, broadcast) end
 if topic ~= '' then
   call('SUNIONSTORE', pending, members)
   each_slice(except, function(names) call('SREM', pending, unpack(names)) end)
-  if call('EXISTS', pending) == 0 then
+  local count = call('SCARD', pending)
+  change(state, 'members', int(count))
+  if count == 0 then
     finish(state)
     return { 'started', told(state) }
   end

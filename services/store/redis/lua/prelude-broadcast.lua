@@ -8,7 +8,7 @@ local now = read_clock()
 local queue = stem .. 'bq:' .. topic
 local head_before = call('LINDEX', queue, 0)
 
-local FIELDS = { 'to', 'status', 'accepted', 'parked', 'rejected', 'startedAt', 'finishedAt', 'next', 'leasedUntil', 'collector', 'isRecalling',
+local FIELDS = { 'to', 'status', 'members', 'accepted', 'parked', 'rejected', 'startedAt', 'finishedAt', 'next', 'leasedUntil', 'collector', 'isRecalling',
   'endedAt', 'id', 'tail', 'halfLife', 'options', 'startKey' }
 
 local function int(number)
@@ -45,9 +45,9 @@ local function change(state, ...)
   call('HSET', hash_of(state.broadcast), ...)
 end
 
--- Returns what is told of a broadcast.
+-- Returns what is told of a broadcast. The number of members is '' as long as the audience is not complete.
 local function told(state)
-  return { state.broadcast, state.to, state.status, state.accepted, state.parked, state.rejected, state.startedAt, state.finishedAt }
+  return { state.broadcast, state.to, state.status, state.members, state.accepted, state.parked, state.rejected, state.startedAt, state.finishedAt }
 end
 
 -- Calls a command on each key that is kept as long as the broadcast.

@@ -1,0 +1,126 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { Keys } from '../../services/store/redis/keys.ts'
+import { RedisMembers, type RunTopic } from '../../services/store/redis/redis-members.ts'
+import type { Args, ScriptName } from '../../services/store/redis/script-table.ts'
+import { scriptTexts } from '../../services/store/redis/script-texts.ts'
+import { Scripts } from '../../services/store/redis/scripts.ts'
+import { RedisServer } from '../fixtures/redis.ts'
+import { own, settings } from '../fixtures/redis-ground.ts'
+
+t.test('a member costs at most 100 bytes, in both directions together', async (t) => {
+  const { server, node } = await own(t)
+  const { store } = await node()
+  const admin = server.admin()
+  const used = async (): Promise<number> => Number(/used_memory:(\d+)/.exec(await admin.info('memory'))?.[1])
+  const [count, perCall] = [100_000, 10_000]
+  await store.audiences.changeMembers({ topic: 'project-41', add: ['user-first'], remove: [] })
+  const before = await used()
+  for (let from = 0; from < count; from += perCall) {
+    const add = Array.from({ length: perCall }, (_, index) => `user${String(from + index).padStart(6, '0')}`)
+    t.same(await store.audiences.changeMembers({ topic: 'project-42', add, remove: [] }), { added: perCall, removed: 0 })
+  }
+  const bytes = ((await used()) - before) / count
+  t.ok(bytes <= 100, `${bytes.toFixed(1)} bytes`)
+})
+
+/** A change of members by one node, which ends after a number of calls of Redis. */
+interface Change {
+  add: string[]
+  remove: string[]
+  callsMax: number
+}
+
+/** Carries out calls one at a time, in an order that choices determine. */
+class Schedule {
+  readonly #waiting: (() => Promise<void>)[] = []
+  readonly #choices: number[]
+
+  constructor(choices: number[]) {
+    this.#choices = choices
+  }
+
+  /** Returns a `run` for one node: each call waits for its turn; after `callsMax` calls the node is dead, and its calls never return. */
+  node(run: RunTopic, callsMax: number): RunTopic {
+    let calls = 0
+    return (...call) =>
+      new Promise((resolve, reject) => {
+        calls += 1
+        if (calls > callsMax) return
+        this.#waiting.push(() => run(...call).then(resolve, reject))
+      })
+  }
+
+  /** Carries out calls until none waits. `afterEach` is called after each call. */
+  async play(afterEach: () => Promise<void>): Promise<void> {
+    for (let turn = 0; ; turn++) {
+      for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve))
+      if (this.#waiting.length === 0) return
+      const index = (this.#choices[turn % this.#choices.length] ?? 0) % this.#waiting.length
+      await this.#waiting.splice(index, 1)[0]?.()
+      await afterEach()
+    }
+  }
+}
+
+t.test('the topics of a user are exact, whatever changes run side by side or fail in between', async (t) => {
+  const server = await RedisServer.start()
+  t.teardown(() => server.stop())
+  const client = server.client()
+  const calls = new Scripts(client, scriptTexts(settings, 'in-step'), false, undefined)
+  let databases = 0
+  const subset = fc.subarray(['ann', 'bob', 'cay'])
+  const change: fc.Arbitrary<Change> = fc.record({
+    add: subset,
+    remove: fc.constant([]),
+    callsMax: fc.constantFrom(100, 100, 100, 1, 2, 3, 4)
+  })
+  const changes = fc.array(
+    fc.oneof(
+      change,
+      change.map(({ add, callsMax }) => ({ add: [], remove: add, callsMax }))
+    ),
+    { minLength: 2, maxLength: 5 }
+  )
+  const property = fc.asyncProperty(changes, fc.array(fc.nat(20), { minLength: 5, maxLength: 40 }), async (changes, choices) => {
+    databases += 1
+    const keys = new Keys(`members${databases}`)
+    const run: RunTopic = (bucket, name, topic, args) => {
+      const full = { clock: '', topic, ...args } as unknown as Args<ScriptName>
+      return calls.run(name as ScriptName, [keys.waiting[bucket] as string], full)
+    }
+    const members = new RedisMembers(run)
+    const names = ['ann', 'bob', 'cay']
+    const isSame = async (): Promise<void> => {
+      const { items } = await members.page('t', undefined, 10)
+      for (const name of names) {
+        const isMember = items.includes(name)
+        const topics = await members.topicsOf(name)
+        if (topics.includes('t') !== isMember) throw new Error(`${name}: member ${isMember}, topics [${topics.join()}]`)
+      }
+    }
+    const schedule = new Schedule(choices)
+    const total = { added: 0, removed: 0 }
+    for (const { add, remove, callsMax } of changes) {
+      const node = new RedisMembers(schedule.node(run, callsMax))
+      void node.change({ topic: 't', add, remove }).then(({ added, removed }) => {
+        total.added += added
+        total.removed += removed
+      })
+    }
+    await schedule.play(isSame)
+    const { items } = await members.page('t', undefined, 10)
+    const isCounted = changes.every(({ callsMax }) => callsMax === 100)
+    if (isCounted && total.added - total.removed !== items.length) throw new Error(`${total.added} - ${total.removed}: ${items.length}`)
+    await members.change({ topic: 't', add: names, remove: [] })
+    await isSame()
+    const { removed } = await members.change({ topic: 't', add: [], remove: names })
+    if (removed !== 3) throw new Error('a repetition does not complete an addition')
+    await isSame()
+    const left = (await client.keys(`members${databases}:*:tu:*`)).length
+    if (left > 0) throw new Error(`${left} hashes with fields that mean nothing`)
+  })
+  const details = await fc.check(property, { numRuns: 150, interruptAfterTimeLimit: 20_000 })
+  if (details.failed) t.comment(fc.defaultReportMessage(details), String(details.errorInstance))
+  t.notOk(details.failed, `seed ${details.seed}`)
+})
