@@ -5,7 +5,7 @@ import { relative } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { parse } from 'yaml'
-import { environmentSchema, readConfig } from '../config.ts'
+import { environmentSchema, natsSettingsOf, readConfig } from '../config.ts'
 import { freePort } from './fixtures/redis.ts'
 import { startService } from './helper.ts'
 
@@ -108,6 +108,19 @@ t.test('Dockerfile: the health check is the answer of /health/ready', async (t) 
   t.equal(await check(new URL(unready.url).port), 1, 'it lives, and its store is away')
   await service.close()
   t.equal(await check(new URL(service.url).port), 1)
+})
+
+t.test('deploy/docker-compose.nats.yml: every node has the bus, which is reached from inside alone', async (t) => {
+  const { services } = parse(await readFile('deploy/docker-compose.nats.yml', 'utf8'), { merge: true }) as Compose
+  const { node1, node2, nats, ...others } = services
+  t.same(others, {})
+  t.same(node1, node2)
+  const { NATS_URL, NATS_TOKEN, ...rest } = node1?.environment ?? {}
+  t.same(rest, {})
+  const filled = { REDIS_URL: 'redis://redis', JWT_SECRET: 'x'.repeat(32), NATS_URL, NATS_TOKEN: 'token' }
+  t.match(natsSettingsOf(readConfig(filled)), { servers: ['nats://nats:4222'], token: 'token' })
+  t.equal(nats?.command?.join(' '), `--auth ${NATS_TOKEN}`)
+  t.notOk(nats?.ports)
 })
 
 t.test('docker-compose.yml: two nodes, one durable Redis, one balancer', (t) => {
