@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { BUCKETS, bucketOf } from '../../services/store/redis/keys.ts'
 import { type BreakingClient, makeBreakingClients } from './breaking-client.ts'
+import { Broadcasts } from './broadcasts.ts'
 import { type Breach, check } from './checker.ts'
 import { ghosts, readLogs, rest } from './collect.ts'
 import { type Device, loadSdk, makeDevices } from './consumers.ts'
@@ -23,6 +24,8 @@ export interface ChaosOptions {
   users: number
   /** Notifications a second. */
   rate: number
+  /** Topics with broadcasts; 0: there are no broadcasts. */
+  topics: number
   /** Notifications kept per user. */
   maxEntries: number
   /** Age at which notifications are trimmed, seconds. */
@@ -96,9 +99,11 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
     progress('everybody is connected')
 
     const publishers = new Publishers(world, { users, absent, ms: seconds * 1000, rate: options.rate, seed })
+    const broadcasts = new Broadcasts(world, publishers, { users, absent: [...absent, FORKED], topics: options.topics, seed })
     const faults = new Faults(world, devices, publishers)
     const startedAt = Date.now()
     publishers.start()
+    broadcasts.start()
     for (const client of clients) client.disturb()
     for (const fault of faultPlan) {
       await pause(Math.max(0, startedAt + fault.at - Date.now()))
@@ -106,7 +111,7 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
     }
     await pause(Math.max(0, startedAt + seconds * 1000 - Date.now()))
     progress('the last fault was done')
-    const published = publishers.stop()
+    const published = Promise.all([publishers.stop(), broadcasts.stop()])
     unhealed.push(...(await within(FAULTS_OVER_MS, faults.over(), 'the faults are not over')))
     unhealed.push(...faults.errors, ...world.overdue, ...world.nodes.flatMap(({ crashes }) => crashes))
     world.assertUndisturbed()
@@ -154,6 +159,7 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
       recalls: publishers.recalls,
       conflicts: publishers.conflicts,
       answers,
+      broadcasts: broadcasts.broadcasts,
       devices: journals,
       clients: plain,
       logs,

@@ -5,6 +5,7 @@ import { check, type Rule, rules } from './checker.ts'
 import { drawOptions } from './draw-options.ts'
 import { figures, rulesTable } from './figures.ts'
 import type {
+  Broadcast,
   ClientConnection,
   ClientJournal,
   DeviceEvent,
@@ -55,6 +56,14 @@ function device(name: string): DeviceJournal {
   return { user: 'alice', device: name, events: [begin, ...shown], unread: 4, lastEventId: 'e.6' }
 }
 
+/** A broadcast to the topic of alice. */
+function broadcastOf(number: number): Broadcast {
+  const ids = { id: `00${idOf(number).slice(-20)}`, notificationId: idOf(number) }
+  const end = { status: 'done', accepted: 1, parked: 0, rejected: 0 } as const
+  const audience = { members: ['alice'], others: [], isCancelled: false }
+  return { queue: 'team', sequence: number, key: `team-${number}`, ...ids, ...audience, answeredAt: START + number * 200, end }
+}
+
 /** A journal of five notifications on two devices; one notification is marked as read. */
 function clean(): Journal {
   const rows: LogRow[] = [1, 2, 3, 4, 5].map((number) => ({ kind: 'n', at: START + number * 200, id: idOf(number) }))
@@ -88,6 +97,7 @@ function clean(): Journal {
     recalls: [],
     conflicts: [],
     answers: [],
+    broadcasts: [],
     clients: [],
     devices: [device('phone'), device('laptop')],
     logs: [log],
@@ -122,6 +132,11 @@ const without = (events: DeviceJournal['events'], number: number): DeviceJournal
 
 t.test('a clean journal breaks nothing', async (t) => {
   t.same(check(clean()), [])
+  const journal = clean()
+  journal.broadcasts.push(broadcastOf(4), broadcastOf(5))
+  t.same(check(journal), [], 'with two broadcasts to one topic')
+  journal.broadcasts.reverse()
+  t.match(check(journal), [{ rule: 'parked' }], 'in the wrong order')
 })
 
 /** Marks the second notification as seen, not as read. */
@@ -253,6 +268,22 @@ const cases: Record<Rule, { also?: Rule[]; change: (parts: Parts) => void }> = {
   contiguous: {
     change: ({ log }) => {
       log.top = 7
+    }
+  },
+  member: {
+    change: ({ journal }) => {
+      journal.broadcasts.push({ ...broadcastOf(4), members: ['bob'] })
+    }
+  },
+  progress: {
+    change: ({ journal }) => {
+      journal.broadcasts.push({ ...broadcastOf(5), sequence: 6, end: { status: 'done', accepted: 0, parked: 0, rejected: 0 } })
+    }
+  },
+  cancelled: {
+    also: ['recall'],
+    change: ({ journal }) => {
+      journal.broadcasts.push({ ...broadcastOf(5), sequence: 6, isCancelled: true })
     }
   },
   identical: {

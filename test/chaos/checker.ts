@@ -1,4 +1,6 @@
 import { formatEventId, type Position, parseEventId } from '../../services/protocol/index.ts'
+import { checkBroadcasts } from './broadcast-rules.ts'
+import { publishesOf, recallsOf } from './broadcasts.ts'
 import { checkClients } from './client-rules.ts'
 import type { Attempt, DeviceEvent, DeviceJournal, Journal, Publish, UserLog } from './journal.ts'
 import { KnownOptions } from './known-options.ts'
@@ -29,6 +31,9 @@ export const rules = {
   state: 'the states in the store equal those of the log’s rows',
   idempotency: 'one Idempotency-Key with one body makes one notification, and one id has one place in the log',
   answered: 'a repeat is answered with the outcome of the first request: no id that does not exist, and not parked if it was recalled',
+  member: 'only the members of a topic at the time of a broadcast get it',
+  progress: 'a broadcast ends, and its counts add up to its members',
+  cancelled: 'a cancelled broadcast is in no log at the end',
   away: 'nothing is accepted while the store is down',
   recall: 'a recalled notification is removed on every device that showed it',
   cursor: 'no cursor is beyond what was written to its client’s socket',
@@ -54,8 +59,11 @@ export function check(journal: Journal): Breach[] {
     breaches.push({ rule, text })
   }
   const devices = byUser(journal.devices)
-  const publishes = byUser(journal.publishes)
-  const recalled = new Set(journal.recalls.map(({ user, id }) => `${user} ${id}`))
+  // A store that lost rows may have lost members, too.
+  const broadcasts = journal.lossy ? [] : journal.broadcasts
+  const publishes = byUser([...journal.publishes, ...publishesOf(broadcasts)])
+  const recalls = [...journal.recalls, ...recallsOf(broadcasts)]
+  const recalled = new Set(recalls.map(({ user, id }) => `${user} ${id}`))
   for (const log of journal.logs) {
     const { user } = log
     const own = devices.get(user) ?? []
@@ -72,7 +80,8 @@ export function check(journal: Journal): Breach[] {
   checkAway(journal, breach)
   checkClients(journal, breach)
   if (!journal.lossy) {
-    checkRecalls(journal, breach)
+    checkRecalls({ ...journal, recalls }, breach)
+    checkBroadcasts(broadcasts, journal.logs, journal.devices, breach)
     checkGaps(journal, breach)
     checkRepeats(journal, breach)
   }

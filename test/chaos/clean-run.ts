@@ -29,6 +29,7 @@ export function testCleanRun(store: StoreKind, bus: BusKind = 'redis', seconds =
       retentionSeconds: 604_800,
       build: BUILD,
       nodes: 3,
+      topics: 3,
       restMs: 60_000
     }
     const { summary, breaches } = await chaos(options)

@@ -24,6 +24,7 @@ export interface Journal {
   recalls: Recall[]
   conflicts: Conflict[]
   answers: AnswerAttempt[]
+  broadcasts: Broadcast[]
   devices: DeviceJournal[]
   /** Clients without the SDK. Those that acknowledge are in `devices` as well. */
   clients: ClientJournal[]
@@ -110,6 +111,26 @@ export interface AnswerAttempt {
   outcome: 'first' | 'late' | 'refused' | 'none'
   /** The first answer, as the reply names it. */
   answer?: Answer
+}
+
+/** A broadcast of a run. */
+export interface Broadcast {
+  /** The topic, or `everyone`. Its broadcasts run one after another. */
+  queue: string
+  sequence: number
+  key: string
+  /** '' if no node answered. */
+  id: string
+  notificationId: string
+  /** Users who must get it, and users who may. */
+  members: string[]
+  others: string[]
+  isCancelled: boolean
+  /** No node answered the cancellation. */
+  isUncertain?: true
+  answeredAt: number
+  /** The broadcast at the end of the run, as the service tells it; undefined if no node did. */
+  end?: { status: 'running' | 'done' | 'cancelled'; accepted: number; parked: number; rejected: number } | undefined
 }
 
 /** The options of a notification as devices get them, and the answer to it. */

@@ -100,11 +100,12 @@ export async function run(mutation: Omit<Mutation, 'name' | 'edits' | 'rules'>, 
     users = USERS,
     rate = 100,
     entries = 100_000,
-    nodes = 2
+    nodes = 2,
+    topics = 0
   } = mutation
   const file = join(BUILD, 'mutants', `${process.pid}-${Math.random().toString(36).slice(2)}.json`)
   await mkdir(join(BUILD, 'mutants'), { recursive: true })
-  const numbers = { seconds, seed: SEED, intensity, users, rate, entries, nodes, rest: REST_SECONDS }
+  const numbers = { seconds, seed: SEED, intensity, users, rate, entries, nodes, topics, rest: REST_SECONDS }
   const args = Object.entries(numbers).flatMap(([name, value]) => [`--${name}`, String(value)])
   const child = spawn(process.execPath, [
     join(import.meta.dirname, 'run.js'),

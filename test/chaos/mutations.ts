@@ -1,4 +1,5 @@
 import type { Rule } from './checker.ts'
+import { broadcastMutations } from './mutations-broadcasts.ts'
 import { busMutations } from './mutations-bus.ts'
 import { contractMutations } from './mutations-contract.ts'
 import { deliveryMutations } from './mutations-delivery.ts'
@@ -23,6 +24,8 @@ export interface Mutation {
   rate?: number
   entries?: number
   nodes?: number
+  /** Topics with broadcasts; default 0. */
+  topics?: number
 }
 
 /** A replacement in one source file (TypeScript or Lua). */
@@ -42,5 +45,6 @@ export const mutations: Mutation[] = [
   ...embeddedMutations,
   ...contractMutations,
   ...optionMutations,
-  ...busMutations
+  ...busMutations,
+  ...broadcastMutations
 ]

@@ -22,6 +22,8 @@ export interface Summary {
   gaps: number
   rows: number
   recalls: number
+  /** Broadcasts that a node answered, their members, and how many of them were cancelled. */
+  broadcasts: { published: number; members: number; cancelled: number }
   /** Accepted notifications with options, and what became of some of them. */
   options: { published: number; scheduled: number; expired: number; replaced: number; answered: number; answeredLate: number }
   lateness: Omit<Lateness, 'breaches'>
@@ -53,6 +55,7 @@ export function summarize(journal: Journal, faults: Map<FaultKind, number>, brea
     gaps: journal.devices.flatMap(gapsOf).length,
     rows: journal.logs.reduce((sum, { rows }) => sum + rows.length, 0),
     recalls: journal.recalls.length,
+    broadcasts: broadcastCounts(journal),
     options: optionCounts(journal),
     lateness: late,
     stallMs: Math.round(journal.stallMs),
@@ -74,15 +77,25 @@ function optionCounts({ publishes, logs, answers }: Journal): Summary['options']
   }
 }
 
+function broadcastCounts({ broadcasts }: Journal): Summary['broadcasts'] {
+  const known = broadcasts.filter(({ id }) => id !== '')
+  return {
+    published: known.length,
+    members: known.reduce((sum, { members }) => sum + members.length, 0),
+    cancelled: known.filter(({ isCancelled }) => isCancelled).length
+  }
+}
+
 /** Returns the counts as lines of text. */
 export function countsText(summary: Summary): string {
   const { accepted, parked, unknown, retries, delivered, replayed, gaps, rows, recalls, lateness, stallMs } = summary
-  const { options } = summary
+  const { broadcasts, options } = summary
   const faults = Object.entries(summary.faults).map(([kind, count]) => `${count} ${kind}`)
   return [
     runText(summary),
     `faults: ${faults.length === 0 ? 'none' : faults.join(', ')}`,
     `published: ${accepted} accepted (${parked} of them parked), ${unknown} with an outcome never known, ${retries} retries, ${recalls} recalls`,
+    `broadcasts: ${broadcasts.published} to ${broadcasts.members} members, ${broadcasts.cancelled} of them cancelled`,
     `options: ${options.published} with options; ${options.scheduled} scheduled, ${options.expired} expired in the log, ${options.replaced} in the place of another, ${options.answered} answered (${options.answeredLate} answers were late)`,
     `delivered: ${delivered} shown (${replayed} from the log), ${gaps} gaps told, ${rows} rows in the logs`,
     `late: ${lateness.measured} measured, P50 ${lateness.p50} ms, P99 ${lateness.p99} ms, at most ${lateness.max} ms (this process stood still for ${stallMs} ms at most)`

@@ -9,7 +9,8 @@ import { type BusKind, busKinds, type FaultKind, faultKinds, type StoreKind, sto
 import { VoidRun } from './world.ts'
 
 const USAGE = `npm run chaos -- [--seconds 60] [--seed 42] [--store embedded|redis|cluster] [--bus redis|nats] [--faults kind,kind]
-                 [--intensity 1] [--users 40] [--rate 130] [--entries 100000] [--retention 604800] [--nodes 3] [--rest 60] [--build folder] [--json file]
+                 [--intensity 1] [--users 40] [--rate 130] [--entries 100000] [--retention 604800] [--nodes 3] [--topics 3] [--rest 60]
+                 [--build folder] [--json file]
 kinds: ${faultKinds.join(' ')}`
 
 /** Largest number of breaches shown for a rule. */
@@ -66,6 +67,7 @@ function read(): { options: ChaosOptions; json: string | undefined } {
     'retention',
     'build',
     'nodes',
+    'topics',
     'rest',
     'json'
   ] as const
@@ -97,6 +99,7 @@ function read(): { options: ChaosOptions; json: string | undefined } {
       maxEntries: number('entries', 100_000),
       retentionSeconds: number('retention', 604_800),
       nodes: number('nodes', 3),
+      topics: number('topics', 3),
       restMs: number('rest', 60) * 1000,
       build: given.build ?? join(import.meta.dirname, '..', '..')
     }
