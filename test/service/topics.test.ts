@@ -1,12 +1,16 @@
 import t, { type Test } from 'tap'
 import { isProblem } from '../fixtures/problem.ts'
+import { RedisServer } from '../fixtures/redis.ts'
 import { until } from '../fixtures/wait.ts'
 import { call, ready, serviceToken, startService, type TestService } from '../helper.ts'
 
 const NOTE = { type: 'deploy', title: 'Version 7 is out' }
 
+const redis = await RedisServer.start()
+t.teardown(() => redis.stop())
 const stores: Record<string, TestService> = {
-  embedded: await startService(t, { RATE_LIMIT_MAX: '0' })
+  embedded: await startService(t, { RATE_LIMIT_MAX: '0' }),
+  redis: await startService(t, { RATE_LIMIT_MAX: '0', REDIS_URL: redis.url })
 }
 
 type Answer = Awaited<ReturnType<typeof call>>
