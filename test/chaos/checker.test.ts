@@ -623,6 +623,21 @@ t.test('expiry: a row and each device have two seconds, and the time of a fault'
   t.same(broken(stalled(1250, 1200, 3499, dropsExpired)), ['expired'], 'the SDK has a clock of its own')
 })
 
+t.test('a publish without a key is carried out at most once, and a refused one never', async (t) => {
+  const sentOnce =
+    (titles: (string | undefined)[], status: number) =>
+    ({ rows, publishes }: Parts): void => {
+      for (const [index, title] of titles.entries()) Object.assign(rows[index] as LogRow, { title })
+      publishes.push({ publisher: 'p', user: 'alice', sequence: undefined, key: 'once', isUnkeyed: true, attempts: [] })
+      publishes.at(-1)?.attempts.push({ sentAt: START, doneAt: START + 10, node: 0, status })
+    }
+  t.same(broken(sentOnce([], 0)), [])
+  t.same(broken(sentOnce(['once'], 0)), [], 'its answer was lost')
+  t.same(broken(sentOnce(['once', 'once'], 0)), ['idempotency'])
+  t.same(broken(sentOnce([], 429)), [])
+  t.same(broken(sentOnce(['once'], 429)), ['idempotency'], 'it was refused')
+})
+
 t.test('a notification that expired on a device and was answered in time is shown there once more', async (t) => {
   const shownAgain =
     (isAnswered: boolean, isExpired = true) =>

@@ -29,7 +29,8 @@ export const rules = {
   unread: 'at every row with an unread count, and on every device at the end, the count equals a recount of the log',
   unseen: 'the same for the notifications that are not even seen',
   state: 'the states in the store equal those of the log’s rows',
-  idempotency: 'one Idempotency-Key with one body makes one notification, and one id has one place in the log',
+  idempotency:
+    'one Idempotency-Key with one body makes one notification, a request without a key at most one, a refused request none; one id has one place in the log',
   answered: 'a repeat is answered with the outcome of the first request: no id that does not exist, and not parked if it was recalled',
   member: 'only the members of a topic at the time of a broadcast get it',
   progress: 'a broadcast ends, and its counts add up to its members',
@@ -212,13 +213,20 @@ function checkLog({ user, rows, top, floor, parked }: UserLog, { limit, windowMs
 
 function checkPublishes(view: UserView, lossy: boolean, breach: Report): void {
   const { user, floor } = view.log
+  const countByTitle = new Map<string, number>()
+  for (const { title } of view.log.rows) if (title !== undefined) countByTitle.set(title, (countByTitle.get(title) ?? 0) + 1)
   const last = new Map<string, { sequence: number; offset: number }>()
   for (const publish of view.publishes) {
     const ids = new Set(publish.attempts.flatMap(({ result }) => (result === undefined ? [] : [result.id])))
     if (ids.size > 1) breach('idempotency', `${user}: ${publish.key} was answered with ${[...ids].join(' and ')}`)
     if (publish.attempts.some(({ code }) => code === 'BELFRY_ERR_IDEMPOTENCY_CONFLICT'))
       breach('idempotency', `${user}: ${publish.key} was refused as a conflict`)
+    const copies = countByTitle.get(publish.key) ?? 0
+    if (publish.isUnkeyed && copies > 1)
+      breach('idempotency', `${user}: ${publish.key}, sent once without a key, is in the log ${copies} times`)
     const taken = takenBy(publish)
+    if (copies > 0 && publish.attempts.every(({ status }) => status >= 400 && status < 500))
+      breach('idempotency', `${user}: ${publish.key} was refused, but is in the log`)
     if (taken === undefined) continue
     const { id } = taken.result
     const offset = view.offsets.get(id)

@@ -147,8 +147,9 @@ function logRow(row: Buffer): LogRow {
       return { ...common, ids: [id], unread, unseen, options: { answer: { action, answeredAt, deviceId } } }
     }
     case 'n': {
-      const options = shownOptions(notificationIn(row))
-      return Object.keys(options).length === 0 ? common : { ...common, options }
+      const notification = notificationIn(row)
+      const options = shownOptions(notification)
+      return { ...common, title: notification.title, ...(Object.keys(options).length > 0 && { options }) }
     }
     case 'd': {
       const { ids, unread, unseen } = digestIn(row)

@@ -46,7 +46,10 @@ export interface Publish {
   user: string
   /** Place among the publisher's notifications; undefined for batches, whose items have no order. */
   sequence: number | undefined
+  /** The idempotency key, which is also the title. */
   key: string
+  /** Sent once, without the key. */
+  isUnkeyed?: true
   /** The options in the body of the request. */
   options?: PublishedOptions
   attempts: Attempt[]
@@ -221,6 +224,8 @@ export interface LogRow {
   kind: RowKind
   at: number
   id: string
+  /** `n`: the title. */
+  title?: string
   /** `s` and `d`: the ids in the row; `r` and `a`: the retracted or answered id. */
   ids?: string[]
   /** `s`: the new state. */

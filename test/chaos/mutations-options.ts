@@ -56,6 +56,39 @@ const redisOptions: Mutation[] = [
     rules: ['unread']
   },
   {
+    name: 'the usual path: the rate limit is 11 instead of 10',
+    edits: [
+      { file: lua('publish-usual'), find: 'if count >= RATE_LIMIT then return nil end', put: 'if count > RATE_LIMIT then return nil end' }
+    ],
+    store: 'redis',
+    faults: [],
+    rate: 200,
+    rules: ['rate']
+  },
+  {
+    name: 'the usual path: a notification with the offset of a multiple of three wakes nobody',
+    edits: [
+      { file: lua('publish-usual'), find: 'local woken = #nodes == 0 and 0', put: 'local woken = (#nodes == 0 or offset % 3 == 0) and 0' }
+    ],
+    store: 'redis',
+    faults: [],
+    rules: ['late']
+  },
+  {
+    name: 'the usual path: an expiry is not in the index of its bucket',
+    edits: [
+      {
+        file: lua('publish-usual'),
+        find: "call('HSET', meta_key, 'd', note_nearest(expiries, stem .. SCHEDULED_KIND .. user, stem .. TIMES_KIND, user))",
+        put: ''
+      }
+    ],
+    store: 'redis',
+    faults: [],
+    seconds: 20,
+    rules: ['expired']
+  },
+  {
     name: 'a later answer overwrites the first',
     edits: [{ file: lua('answer'), find: 'if first then', put: "if first and action == '' then" }],
     store: 'redis',

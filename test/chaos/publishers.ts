@@ -38,6 +38,11 @@ interface PublishBody {
 const PUBLISHERS = 24
 /** Part of the publishes with a half-life, which are dropped when they are parked for long. */
 const FADING = 0.04
+/**
+ * Part of the single publishes without an Idempotency-Key. They are sent once: whether one without an answer was carried out is never known.
+ * The usual script of the Redis store takes only publishes without a key.
+ */
+const UNKEYED = 0.35
 /** Part of the publishes that may be repeated later, and the chance of a repeat before a publish. */
 const REMEMBERED = 0.3
 const REPEATED = 0.05
@@ -50,7 +55,7 @@ const BURST = 25
 const BATCH_BURST = 45
 
 /**
- * Publishers of a careful service: each sends one request at a time, with a key, and retries on another node until it gets an answer.
+ * Publishers of a careful service: each sends one request at a time, most with a key, and retries those on another node until it gets an answer.
  * The last third of the users get something only every few seconds. The absent users get bursts over the rate; only the nodes' sweeps
  * release what is parked for them.
  */
@@ -161,7 +166,9 @@ export class Publishers {
 
   async #one(publisher: string, user: string, sequence: number, random: () => number): Promise<void> {
     const options = drawOptions(random, Date.now())
-    const publish: Publish = { publisher, user, sequence, key: `${publisher}-${sequence}`, options, attempts: [] }
+    const key = `${publisher}-${sequence}`
+    const isKeyed = random() >= UNKEYED
+    const publish: Publish = { publisher, user, sequence, key, ...(!isKeyed && { isUnkeyed: true }), options, attempts: [] }
     this.publishes.push(publish)
     const fading = random() < FADING ? { halfLife: 1 } : {}
     const body = { to: user, type: 'chaos', title: publish.key, timestamp: 1, data: { publisher, sequence }, ...fading, ...options }
@@ -169,20 +176,20 @@ export class Publishers {
     const id = publish.attempts.at(-1)?.result?.id
     if (id === undefined) return
     // A repeat for an absent user would release parked notifications.
-    if (random() < REMEMBERED && !this.#options.absent.includes(user)) this.#bodies.set(publish, body)
+    if (isKeyed && random() < REMEMBERED && !this.#options.absent.includes(user)) this.#bodies.set(publish, body)
     if (random() < 0.02) {
       await this.#recall(user, id, random() * 400)
-      if (random() < 0.5) publish.attempts.push({ ...(await this.#once(publish, body, random)), repeat: true })
+      if (isKeyed && random() < 0.5) publish.attempts.push({ ...(await this.#once(publish, body, random)), repeat: true })
     }
   }
 
-  /** Retries until a node answers. A notification that expired before any node answered is refused. */
+  /** Retries until a node answers; not without a key. A notification that expired before any node answered is refused. */
   async #settle(publish: Publish, body: Body, random: () => number): Promise<void> {
     const giveUp = Date.now() + GIVE_UP_MS
     while (Date.now() < giveUp) {
       const attempt = await this.#once(publish, body, random)
       publish.attempts.push(attempt)
-      if (attempt.result !== undefined || attempt.status === 400) break
+      if (attempt.result !== undefined || attempt.status === 400 || publish.isUnkeyed) break
       await pause(30 + random() * 300)
     }
   }
@@ -220,10 +227,11 @@ export class Publishers {
     return waiting.flatMap(({ attempts }) => attempts.at(-1)?.result?.id ?? [])
   }
 
-  async #once({ key }: Publish, body: Body, random: () => number): Promise<Attempt> {
+  async #once({ key, isUnkeyed }: Publish, body: Body, random: () => number): Promise<Attempt> {
     const { node, door } = this.#door(random)
     const sentAt = Date.now()
-    const answer = await this.#world.caller.call(door, 'POST', '/v1/notifications', body, { 'idempotency-key': key })
+    const headers: Record<string, string> = isUnkeyed ? {} : { 'idempotency-key': key }
+    const answer = await this.#world.caller.call(door, 'POST', '/v1/notifications', body, headers)
     const taken = answer.status === 202 || answer.status === 200 ? (answer.body as PublishBody) : undefined
     return attemptOf(sentAt, node, answer.status, taken, (answer.body as { code?: string } | undefined)?.code)
   }
