@@ -113,7 +113,7 @@ export const contractMutations: Mutation[] = [
     store: 'redis',
     faults: [],
     rate: 250,
-    seconds: 15,
+    seconds: 25,
     rules: ['answered']
   },
   {

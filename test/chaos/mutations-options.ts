@@ -16,8 +16,9 @@ const redisOptions: Mutation[] = [
       }
     ],
     store: 'redis',
-    faults: [],
-    // Any step of a user expires theirs. Only the users who get something seldom show that no sweep does.
+    // A node that lives has a timer. Any step of a user expires theirs, so that only the users who get something seldom show that no sweep does.
+    faults: ['nodeKill'],
+    intensity: 3,
     users: 40,
     seconds: 25,
     rules: ['expired', 'scheduled']

@@ -1,5 +1,6 @@
 import type { Test } from 'tap'
 import type { Store, StoreSettings } from '../../services/store/store.ts'
+import { until } from '../fixtures/wait.ts'
 import { answering } from './answering.ts'
 import { broadcasting } from './broadcasting.ts'
 import { changing } from './changing.ts'
@@ -104,6 +105,9 @@ async function openCluster(setup: Setup, values: StoreSettings): Promise<Opened>
 async function openAll(stores: Store[]): Promise<Recorder[]> {
   const recorders = stores.map(() => new Recorder())
   await Promise.all(stores.map((store, node) => store.open(`node-${node}`, recorders[node] as Recorder)))
+  // A node on a Cluster opens when it has heard of some masters.
+  const isWhole = (store: Store): boolean => store.status().available && (store.status().away ?? []).length === 0
+  await until(() => stores.every(isWhole), 'every part of the store is available')
   return recorders
 }
 
