@@ -2,7 +2,7 @@ import type { Broadcast, DeviceJournal, UserLog } from './journal.ts'
 
 type Report = (rule: 'member' | 'progress' | 'cancelled', text: string) => void
 
-/** Checks the broadcasts of a run on a store that loses nothing: who got them, their counts, and that cancelled ones are gone. */
+/** Checks the broadcasts of a run on a store that loses nothing: who got them, their counts, and that cancelled ones were recalled. */
 export function checkBroadcasts(broadcasts: Broadcast[], logs: UserLog[], devices: DeviceJournal[], breach: Report): void {
   for (const broadcast of broadcasts) {
     if (broadcast.id === '') continue
