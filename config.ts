@@ -2,7 +2,7 @@ import { envSchema } from 'env-schema'
 import { check, usesRedis } from './config-checks.ts'
 import { readNatsCredentials, readPem, readPublicKey, readSecret, split } from './config-values.ts'
 import { type Config, type Environment, environmentSchema, LIST_NAMES, type ListName } from './environment.ts'
-import type { NatsSettings } from './services/bus/nats-access.ts'
+import type { NatsSettings } from './services/bus/nats-settings.ts'
 
 export { type Config, environmentSchema } from './environment.ts'
 
