@@ -1,17 +1,20 @@
 const SECONDS = 20
-const LIMIT = 10
-const TOP = 14
+/** The height of the chart is this much above its highest line. */
+const HEADROOM = 1.4
+/** The highest line without a limit. */
+const UNLIMITED = 36
 /** After a pause of this length the chart counts its seconds from the next arrival. */
 const PAUSE_MS = 1500
 const LEAD_MS = 150
 
-/** Draws the number of arrivals in each of the last 20 seconds, and stops while there are none. */
+/** Draws the number of arrivals in each of the last 20 seconds, and stops while there are none. Shows the limit when `setLimit` named it. */
 export function rateChart(canvas) {
   /** By the number of the second since `origin`. */
   let countBySecond = new Map()
   let origin = Date.now()
   let last = 0
   let drawing = false
+  let limit = { perSecond: 0, text: '' }
 
   const draw = () => {
     const now = (Date.now() - origin) / 1000
@@ -21,11 +24,13 @@ export function rateChart(canvas) {
     const { color, outlineColor, caretColor, fontFamily } = getComputedStyle(canvas)
     const context = canvas.getContext('2d')
     context.scale(devicePixelRatio, devicePixelRatio)
-    const y = (count) => height - 1 - (Math.min(count, TOP) / TOP) * (height - 2)
+    const { perSecond, text } = limit
+    const top = (perSecond || UNLIMITED) * HEADROOM
+    const y = (count) => height - 1 - (Math.min(count, top) / top) * (height - 2)
     const step = width / SECONDS
 
     context.strokeStyle = outlineColor
-    for (const level of [0, LIMIT]) {
+    for (const level of new Set([0, perSecond])) {
       context.setLineDash(level === 0 ? [] : [3, 4])
       context.beginPath()
       context.moveTo(0, y(level))
@@ -34,7 +39,7 @@ export function rateChart(canvas) {
     }
     context.fillStyle = caretColor
     context.font = `11px ${fontFamily}`
-    context.fillText(`limit: ${LIMIT} a second`, 0, y(LIMIT) - 5)
+    if (perSecond > 0) context.fillText(`limit: ${text}`, 0, y(perSecond) - 5)
 
     for (const [second, count] of countBySecond) {
       const end = width - (now - second - 1) * step
@@ -58,6 +63,10 @@ export function rateChart(canvas) {
   new ResizeObserver(start).observe(canvas)
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', start)
   return {
+    setLimit(given) {
+      limit = given
+      start()
+    },
     arrived() {
       const now = Date.now()
       if (now - last > PAUSE_MS) {

@@ -59,8 +59,7 @@ const BELL_NOTES = {
   scheduled: 'The same bell: the row appears when it is due.',
   question: 'The same bell shows the buttons. The first answer of any screen wins.',
   recall: 'The same bell: the row leaves.',
-  plug: 'No code: the bell reconnects, resumes after the last row it has, and shows each id once.',
-  burst: 'No code: the service releases at most 10 a second, in order.'
+  plug: 'No code: the bell reconnects, resumes after the last row it has, and shows each id once.'
 }
 
 const NOTES = {
@@ -70,8 +69,7 @@ const NOTES = {
   scheduled: 'deliverAt, in Unix milliseconds.',
   question: 'actions become buttons on every screen.',
   recall: 'The answer has an id: DELETE /v1/users/<user>/notifications/<id> takes it back.',
-  plug: 'The sender does nothing about it: the same call.',
-  burst: 'The same call, 50 times. The answer says parked and releaseAt for those that wait.'
+  plug: 'The sender does nothing about it: the same call.'
 }
 
 /** The three tabs with the code of one action. */
@@ -81,6 +79,7 @@ export class CodeTabs {
   #body = {}
   #token = ''
   #full = ''
+  #limit = ''
 
   constructor() {
     const tabs = [...$('tabs').children]
@@ -107,6 +106,11 @@ export class CodeTabs {
     this.#render()
   }
 
+  /** @param limit the most notifications that a user gets, in words; '' without a limit */
+  setLimit(limit) {
+    this.#limit = limit
+  }
+
   show(action, body) {
     this.#action = action
     this.#body = body
@@ -123,13 +127,21 @@ export class CodeTabs {
     this.#render()
   }
 
+  #note() {
+    const isBell = this.#tab === 'bell'
+    if (this.#action !== 'burst') return { curl: NOTES, sdk: { ...NOTES, ...SDK_NOTES }, bell: BELL_NOTES }[this.#tab][this.#action]
+    if (isBell && this.#limit === '') return 'No code: the rows come in the order of the calls.'
+    if (isBell) return `No code: the service releases at most ${this.#limit}, in order.`
+    if (this.#tab === 'sdk') return SDK_NOTES.burst
+    return `The same call, 50 times.${this.#limit === '' ? '' : ' The answer says parked and releaseAt for those that wait.'}`
+  }
+
   #render() {
     const bearer = this.#token === '' ? '$(npx belfry token --user my-service --scope publish)' : this.#token
     const short = this.#token === '' ? bearer : `${bearer.slice(0, 12)}…`
     const code = { curl: () => curl(this.#body, short), sdk: () => sdk(this.#action, this.#body), bell }[this.#tab]()
     this.#full = this.#tab === 'curl' ? curl(this.#body, bearer) : code
-    const notes = { curl: NOTES, sdk: { ...NOTES, ...SDK_NOTES }, bell: BELL_NOTES }[this.#tab]
-    $('code-note').textContent = notes[this.#action]
+    $('code-note').textContent = this.#note()
     $('snippet').textContent = code
   }
 }

@@ -223,6 +223,18 @@ function renderPlug() {
 
 // A burst does not flood anyone
 
+/** The most notifications that a user gets, in words; '' without a limit. */
+let limit = ''
+
+function showLimit({ max, windowMs }) {
+  const seconds = windowMs / 1000
+  limit = max > 0 ? `${max} ${seconds === 1 ? 'a second' : `in ${seconds} s`}` : ''
+  code.setLimit(limit)
+  chart.setLimit({ perSecond: max / seconds, text: limit })
+  if (limit === '') $('burst-title').textContent = 'A burst stays in order'
+  say('burst', limit === '' ? 'No limit: RATE_LIMIT_MAX is 0' : `At most ${limit}`)
+}
+
 async function parked() {
   const reply = await fetch(`${service}/demo/users/${encodeURIComponent(user)}`)
   return reply.ok ? (await reply.json()).parked : 0
@@ -240,7 +252,7 @@ async function burst() {
     })
   while (!isOver) {
     const waiting = await parked().catch(() => 0)
-    if (!isOver) say('burst', `${waiting} waiting: over 10 a second`, undefined, 'wait')
+    if (!isOver && limit !== '') say('burst', `${waiting} waiting: over ${limit}`, undefined, 'wait')
     await Promise.race([settled, pause(POLL_MS)])
   }
   const counts = names.map((name) => screens.count(name, ids))
@@ -350,6 +362,7 @@ async function start() {
   const tokens = await session(user)
   isReady = tokens !== undefined
   code.setToken(tokens?.publisher ?? '')
+  if (isReady) showLimit(tokens.limit)
   code.show('send', { to: user, ...content() })
   $('paste').hidden = isReady
   for (const button of document.querySelectorAll('.claim button')) button.disabled = !isReady

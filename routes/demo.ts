@@ -59,7 +59,8 @@ const demo: FastifyPluginAsyncTypebox = async (app) => {
     { onRequest, schema: { hide: true, body: Type.Object({ user: UserSchema }, { additionalProperties: false }) } },
     async (request) => ({
       token: signToken(app.generatedSecret, request.body.user, '', TOKEN_SECONDS),
-      publisher: signToken(app.generatedSecret, 'demo', 'publish', TOKEN_SECONDS)
+      publisher: signToken(app.generatedSecret, 'demo', 'publish', TOKEN_SECONDS),
+      limit: { max: app.config.RATE_LIMIT_PER_WINDOW, windowMs: app.config.RATE_LIMIT_WINDOW_MS }
     })
   )
 

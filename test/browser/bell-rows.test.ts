@@ -54,7 +54,7 @@ t.test('rows of the bell', async (t) => {
       'https://pictures.example.com/missing.png',
       'http://other.example.com/a.png'
     ]
-    icons.push('data:image/png;base64,AAAA', 'javascript:alert(1)')
+    icons.push('data:image/png;base64,AAAA', 'javascript:alert(1)', '//pictures.example.com/a.png')
     await send('icons', ...icons.map((icon) => ({ data: { icon } })), { type: '…' })
     const requested: string[] = []
     const page = await openBell(t, browser, host, service, 'icons', {}, 'light', async (page) => {
@@ -63,11 +63,27 @@ t.test('rows of the bell', async (t) => {
         return /missing/.test(route.request().url()) ? route.abort() : route.fulfill({ contentType: 'image/png', body: png })
       })
     })
-    await openPanel(page, 7)
+    await openPanel(page, 8)
     await until(async () => (await page.locator('.icon img').count()) === 2, 'two pictures, and none for the one that is missing')
     const letters = await page.locator('.icon').allTextContents()
-    t.same(letters, ['', 's', 's', 's', 's', '', ''])
+    t.same(letters, ['', 's', 's', 's', 's', 's', '', ''])
     t.same(requested.toSorted(), [`${host.url}/own.png`, icons[0], icons[2]].toSorted())
+  })
+
+  await t.test('a ref that only looks like a path of the page is no link', async (t) => {
+    await send(
+      'refs',
+      ...['//evil.example/a', '/\\evil.example', '/\t/evil.example', '/own', 'https://docs.example/a'].map((ref) => ({ ref }))
+    )
+    const page = await openBell(t, browser, host, service, 'refs')
+    await openPanel(page, 5)
+    t.same(await page.evaluate('[...bell.shadowRoot.querySelectorAll(".item")].map((row) => row.querySelector("a")?.href)'), [
+      'https://docs.example/a',
+      `${host.url}/own`,
+      undefined,
+      undefined,
+      undefined
+    ])
   })
 
   await t.test('a row is one sentence, and has its full date on hover and on focus', async (t) => {
@@ -115,6 +131,8 @@ t.test('rows of the bell', async (t) => {
     t.match(await page.evaluate('bell.querySelector(":scope > div:has(.bar)").textContent'), /B\s+40\s+Press/)
     await els.getByText('C', { exact: true }).waitFor()
     t.equal(await sync.locator('.title').isVisible(), false)
+    const { dot, content } = await boxes(page, { dot: '.item:last-child .dot', content: '.item:last-child .content' })
+    t.equal(dot.top + dot.bottom, content.top + content.bottom, 'the dot is beside the middle of one line')
 
     await page.getByRole('button', { name: 'Press' }).click()
     t.equal(await page.evaluate('pressed'), true)

@@ -66,7 +66,6 @@ t.test('tabs, menus, undo and what is seen', async (t) => {
     t.equal(await focused(page), 'Archived 1')
     await page.keyboard.press('ArrowLeft')
     await shows(page, 'sync.b', 'sync.a')
-    t.equal(await page.getByRole('button', { name: 'Mark all read' }).isVisible(), false, 'it is not limited to a type')
     await call(service, 'POST', '/v1/notifications', { to: 'tabs', type: 'sync.c', title: 'sync.c' })
     await call(service, 'POST', '/v1/notifications', { to: 'tabs', type: 'chat', title: 'chat 2' })
     await shows(page, 'sync.c', 'sync.b', 'sync.a')
@@ -78,8 +77,20 @@ t.test('tabs, menus, undo and what is seen', async (t) => {
     await rowsOf(page).first().getByRole('link').or(rowsOf(page).first().locator('.main')).first().click()
     await shows(page, 'sync.c', 'sync.b', 'sync.a')
     await hasTabs(page, 'All 5', 'Unread 3', 'Sync 3', 'Archived 1')
+    const all = page.getByRole('button', { name: 'Mark all read' })
+    await page.getByRole('tab', { name: 'Sync 3' }).click()
+    await all.click()
+    await hasTabs(page, 'All 5', 'Unread 0', 'Sync 3', 'Archived 1')
+    await all.waitFor({ state: 'hidden' })
+    await call(service, 'POST', '/v1/notifications', { to: 'tabs', type: 'chat', title: 'chat 3' })
+    await hasTabs(page, 'All 6', 'Unread 1', 'Sync 3', 'Archived 1')
+    t.equal(await all.isVisible(), false, 'nothing of the types of the tab is unread')
+    await page.getByRole('tab', { name: 'Archived 1' }).click()
+    t.equal(await all.isVisible(), false)
+    await page.getByRole('tab', { name: 'Unread 1' }).click()
+    t.equal(await all.isVisible(), true)
     await page.evaluate('bell.tabs = undefined')
-    await hasTabs(page, 'All 5', 'Unread 3', 'Archived 1')
+    await hasTabs(page, 'All 6', 'Unread 1', 'Archived 1')
   })
 
   await t.test('the menu of a row by keyboard: read, unread, archive, and back to the inbox', async (t) => {
@@ -153,6 +164,45 @@ t.test('tabs, menus, undo and what is seen', async (t) => {
     await shows(page, 'd', 'c', 'b')
     await until(async () => /^read,(unread|seen),read,archived$/.test(String(await states('all'))), 'the states as they were')
     t.same(await idsOf('all'), [d, c, b, a])
+  })
+
+  await t.test('the offer undoes every archiving since it appeared, each to its state; a failed one leaves it', async (t) => {
+    await publish(service, 'many', 'a', 'b', 'c', 'd', 'e')
+    const [, d = '', c = '', , a = ''] = await idsOf('many')
+    await mark('many', 'read', c, a)
+    const page = await openBell(t, browser, host, service, 'many')
+    await openPanel(page)
+    await shows(page, 'e', 'd', 'c', 'b', 'a')
+    const archive = (title: string) =>
+      page.evaluate(`[...bell.shadowRoot.querySelectorAll('.archive')].find(({ title }) => title === 'Archive: ${title}').click()`)
+    for (const title of ['c', 'd', 'b']) await archive(title)
+    await page.getByText('3 archived.').waitFor()
+    await page.getByRole('button', { name: 'More options' }).click()
+    await page.getByRole('menuitem', { name: 'Archive all read' }).click()
+    await page.getByText('4 archived.').waitFor()
+    await shows(page, 'e')
+    await page.evaluate(`{
+      const { requestMark } = bell.client
+      bell.client.requestMark = () => {
+        bell.client.requestMark = requestMark
+        return Promise.reject(new Error('no'))
+      }
+    }`)
+    await archive('e')
+    await page.getByText('Could not be archived.', { exact: true }).waitFor()
+    await page.getByText('4 archived.').waitFor()
+    await page.getByRole('button', { name: 'Undo' }).click()
+    await shows(page, 'e', 'd', 'c', 'b', 'a')
+    await until(
+      async () => /^(unread|seen),(unread|seen),read,(unread|seen),read$/.test(String(await states('many'))),
+      'the states as they were'
+    )
+    await archive('d')
+    await page.getByText('Archived.', { exact: true }).waitFor()
+    await mark('many', 'unread', d)
+    await shows(page, 'e', 'd', 'c', 'b', 'a')
+    await page.getByRole('button', { name: 'Undo' }).click()
+    await shows(page, 'e', 'd', 'c', 'b', 'a')
   })
 
   await t.test('the offer of an undo ends after 6 s, but not under the pointer or the focus; Escape does not lose it', async (t) => {

@@ -230,6 +230,17 @@ t.test('the demo proves each claim by a number', async (t) => {
   t.same(failures, [], 'no error in the page, the cuts included')
 })
 
+t.test('without a limit the demo claims none', async (t) => {
+  const browser = await launch(t)
+  const env = { PORT: '0', DATA_DIR: temporaryFolder(t), LOG_LEVEL: 'fatal', RATE_LIMIT_MAX: '0' }
+  const { page } = await openDemo(t, browser, await startProgram(t, `${BUILD}server.js`, [], env))
+  await number(page, 'burst', /^No limit: RATE_LIMIT_MAX is 0$/)
+  await page.getByRole('button', { name: 'Send 50 at once' }).click()
+  await number(page, 'burst', /^50 of 50, in order, 0 twice$/)
+  await page.getByRole('tab', { name: 'Bell' }).click()
+  t.notMatch(await page.locator('body').innerText(), /\d a second/)
+})
+
 t.test('npm run demo:cluster: a node that is killed loses nothing and doubles nothing, and comes back', async (t) => {
   const browser = await launch(t)
   const url = await startProgram(t, 'scripts/demo-cluster.mjs', [BUILD], { PORT: '0' })

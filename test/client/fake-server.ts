@@ -102,12 +102,14 @@ export class FakeServer {
       socket.on('message', (data) => server.answer(connection, JSON.parse(String(data)) as ClientFrame))
       server.greet(connection)
     })
-    t.teardown(() => {
-      for (const connection of server.connections) connection.terminate()
-      server.#http.closeAllConnections()
-      server.#http.close()
-    })
+    t.teardown(() => server.stop())
     return server
+  }
+
+  stop(): void {
+    for (const connection of this.connections) connection.terminate()
+    this.#http.closeAllConnections()
+    this.#http.close()
   }
 
   get url(): string {

@@ -11,3 +11,20 @@ t.test('http(s) addresses and paths of the page are links; nothing else is', asy
     t.equal(webLink(refused, BASE), undefined, String(refused))
   }
 })
+
+t.test('a reference without a scheme never leaves the origin of the page', async (t) => {
+  for (const refused of [
+    '//evil.example/a',
+    '/\\evil.example',
+    '\\\\evil.example',
+    '/\t/evil.example',
+    ' //evil.example',
+    '\n/\n/evil.example/a'
+  ]) {
+    t.equal(webLink(refused, BASE), undefined, JSON.stringify(refused))
+  }
+  t.equal(webLink('//app.example/a', BASE), 'https://app.example/a')
+  t.equal(webLink('a//b', BASE), 'https://app.example/inbox/a//b')
+  t.equal(webLink('?to=//evil.example', BASE), 'https://app.example/inbox/page?to=//evil.example')
+  t.equal(webLink('HTTPS://docs.example/a', BASE), 'https://docs.example/a')
+})

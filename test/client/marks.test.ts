@@ -199,3 +199,84 @@ t.test('a mark by REST, beside an event stream, has its age as well', async (t) 
   ])
   t.equal((await call(service, 'GET', `/v1/users/alice/notifications/${id}`)).body.state, 'archived')
 })
+
+t.test('a mark in the tick in which all tabs disconnect, or in which the user changes, is made', async (t) => {
+  const service = await startService(t, { RATE_LIMIT_MAX: '0' })
+  const publish = async (): Promise<string> =>
+    (await call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'one' })).body.id
+  const stateOf = async (id: string) => (await call(service, 'GET', `/v1/users/alice/notifications/${id}`)).body.state
+  const browser = new FakeBrowser()
+  let user = 'alice'
+  const getToken = () => userToken(user)
+  const [leader, follower] = [browser.tab(service.url, { getToken }), browser.tab(service.url, { getToken })]
+  t.teardown(() => {
+    for (const tab of [leader, follower]) tab.crash()
+  })
+  for (const { client } of [leader, follower]) {
+    client.connect()
+    await client.ready()
+  }
+  const [one, two, three] = [await publish(), await publish(), await publish()]
+  t.equal(follower.client.leader, false)
+  const marks = [follower.client.mark(one), leader.client.mark(two)]
+  for (const { client } of [leader, follower]) client.disconnect()
+  await Promise.all(marks)
+  t.same([await stateOf(one), await stateOf(two)], ['read', 'read'])
+
+  // Without a connection the mark waits. Another user's token comes first.
+  leader.client.connect()
+  const waiting = leader.client.mark(three, 'archived')
+  await until(() => leader.client.user === 'alice', 'the user')
+  user = 'bob'
+  await leader.client.token(true)
+  await waiting
+  t.equal(leader.client.user, 'bob')
+  t.equal(await stateOf(three), 'archived')
+})
+
+t.test('a mark with only whose answer was lost resolves with what it changed', async (t) => {
+  const service = await startService(t, { RATE_LIMIT_MAX: '0' })
+  const proxy = await TcpProxy.start(Number(new URL(service.url).port))
+  t.teardown(() => proxy.stop())
+  const options = { getToken: () => userToken('alice'), deviceId: 'phone', WebSocket }
+  const phone = new Client(`http://127.0.0.1:${proxy.port}`, options, standardPlatform())
+  t.teardown(() => phone.disconnect())
+  const notifications = Array.from({ length: 130 }, (_, n) => ({ to: 'alice', type: 'a', title: `${n}` }))
+  const { results } = (await call(service, 'POST', '/v1/notifications/batch', { notifications })).body
+  const read = results.slice(0, 120).map(({ id }: { id: string }) => id)
+  for (const ids of [read.slice(0, 60), read.slice(60)])
+    await call(service, 'POST', '/v1/users/alice/notifications/mark', { ids, state: 'read' })
+  const inbox = new Inbox(phone)
+  phone.connect()
+  await until(() => inbox.list().length === 130, 'the rows')
+  const upTo = inbox.list()[0]?.eventId ?? ''
+  for (const passage of proxy.passages()) passage.blackHole('down')
+  const archiving = inbox.mark({ upTo }, 'archived', { only: 'read' })
+  const count = async () => (await call(service, 'GET', '/v1/users/alice/notifications?state=archived&count=true')).body.count
+  await until(async () => (await count()) === 120, 'the mark')
+  for (const passage of proxy.passages()) {
+    passage.heal()
+    passage.cut()
+  }
+  t.same((await archiving).toSorted(), read.toSorted())
+  inbox.close()
+})
+
+t.test('an inbox of some types marks all of these types as read, loaded or not, and no other', async (t) => {
+  const service = await startService(t, { RATE_LIMIT_MAX: '0' })
+  const options = { getToken: () => userToken('alice'), deviceId: 'phone', WebSocket }
+  const phone = new Client(service.url, options, standardPlatform())
+  t.teardown(() => phone.disconnect())
+  const notifications = Array.from({ length: 230 }, (_, n) => ({ to: 'alice', type: n % 10 === 0 ? 'mail' : 'sync.done', title: `${n}` }))
+  await call(service, 'POST', '/v1/notifications/batch', { notifications })
+  const inbox = new Inbox(phone, { states: ['unread', 'read'], types: ['sync.*'] })
+  phone.connect()
+  await phone.ready()
+  await inbox.load()
+  await inbox.markAllRead()
+  const unread = async (type: string) =>
+    (await call(service, 'GET', `/v1/users/alice/notifications?state=unread,seen&type=${type}&count=true`)).body.count
+  t.same([await unread('sync.*'), await unread('mail')], [0, 23])
+  t.ok(inbox.list().every(({ state }) => state === 'read'))
+  inbox.close()
+})

@@ -20,9 +20,9 @@ const TARGETS = ['chrome111', 'edge111', 'firefox113', 'safari16.4']
  */
 const INTERNAL = [
   ...['acks', 'announce', 'assigned', 'callFor', 'delivery', 'demoted', 'dropReplayed', 'elapsedMs', 'expiries'],
-  ...['failAll', 'fetches', 'flush', 'guard', 'hasLeft', 'hole', 'isBehind', 'isLeader', 'isOver', 'leave'],
+  ...['fetches', 'flush', 'guard', 'hasLeft', 'hole', 'isBehind', 'isLeader', 'isOver', 'leave'],
   ...['limit', 'lost', 'memory', 'missed', 'monotonic', 'moved', 'raise', 'raised', 'raisedTo', 'receiveFromTab'],
-  ...['release', 'resend', 'restart', 'restore', 'resumeAt', 'runMs', 'sendStatus', 'setState', 'settle'],
+  ...['release', 'resend', 'restart', 'restore', 'resumeAt', 'runMs', 'sendStatus', 'setState', 'settle', 'settleByRest'],
   ...['settled', 'shared', 'silenceMs', 'stateOf', 'suspend', 'sync', 'tabEnded', 'takeOver', 'terminate', 'tick'],
   ...['toaster', 'tokens', 'waitForLead']
 ]

@@ -1,6 +1,7 @@
 import type { AnswerFrame, ErrorFrame, MarkFrame, OkFrame, RefreshFrame } from '../../../services/protocol/index.ts'
 import { BelfryError, disconnected } from './errors.ts'
 import type { Platform } from './platform.ts'
+import type { RestCaller } from './sse.ts'
 import { Stopwatch } from './stopwatch.ts'
 
 const DEADLINE_MS = 10_000
@@ -8,7 +9,7 @@ const DEADLINE_MS = 10_000
 /** The frames that any tab may send. */
 export type UserFrame = MarkFrame | AnswerFrame
 
-type CallFrame = UserFrame | RefreshFrame
+export type CallFrame = UserFrame | RefreshFrame
 
 /** A message to the tab that made a call. */
 export interface AnswerMessage {
@@ -73,21 +74,30 @@ export class Calls {
   /** Settles the call that the frame answers. Returns false if there is none. */
   answer(frame: OkFrame | ErrorFrame): boolean {
     const call = this.#take(frame.ref)
-    if (frame.type === 'ok') call?.resolve(frame)
-    else call?.reject(new BelfryError(frame.code, frame.message, frame.temporary, frame.answer))
+    if (call) settle(call, frame)
     return call !== undefined
   }
 
-  /** Sends the open calls over a new connection. A mark has its age, so that it does not undo a later mark of another device. */
+  /** Sends the open calls over a new connection. */
   resend(): void {
-    for (const { frame, ageMs, made } of this.#open.values()) {
-      this.#send(frame.type === 'mark' ? { ...frame, ageMs: Math.round(ageMs + made.elapsedMs) } : frame)
-    }
+    for (const call of this.#open.values()) this.#send(agedFrame(call))
   }
 
-  /** Rejects the open calls: there will be no connection. */
-  failAll(): void {
-    for (const ref of this.#open.keys()) this.#take(ref)?.reject(disconnected())
+  /**
+   * Settles the open calls by REST, because there will be no connection. The tab that should have sent them may be disconnecting too: a user signs
+   * out in all tabs at once. Without an answer a call rejects.
+   */
+  settleByRest(client: RestCaller, token: string): void {
+    for (const ref of this.#open.keys()) {
+      const call = this.#take(ref) as Call
+      const frame = agedFrame(call)
+      import('./sse.ts')
+        .then(({ callByRest }) => callByRest(client, token, frame))
+        .then(
+          (answer) => settle(call, answer),
+          () => call.reject(disconnected())
+        )
+    }
   }
 
   #take(ref = 0): Call | undefined {
@@ -96,4 +106,14 @@ export class Calls {
     this.#platform.clearTimeout(call?.timer)
     return call
   }
+}
+
+function settle({ resolve, reject }: Call, frame: OkFrame | ErrorFrame): void {
+  if (frame.type === 'ok') resolve(frame)
+  else reject(new BelfryError(frame.code, frame.message, frame.temporary, frame.answer))
+}
+
+/** Returns the frame as it is sent again: a mark has its age, so that it does not undo a later mark of another device. */
+function agedFrame({ frame, ageMs, made }: Call): CallFrame {
+  return frame.type === 'mark' ? { ...frame, ageMs: Math.round(ageMs + made.elapsedMs) } : frame
 }

@@ -150,7 +150,7 @@ export class Client {
     this.#connection.start()
   }
 
-  /** Closes the connection, or leaves it to another tab, and drops the token. Calls that have no answer yet reject. */
+  /** Closes the connection, or leaves it to another tab, and drops the token. A last request settles each call that has no answer yet. */
   disconnect(): void {
     this.#tokens.drop('connect')
     this.#stopWatching?.()
@@ -160,7 +160,7 @@ export class Client {
     this.#delivery.clear()
     this.#tabs?.leave()
     this.#setState('disconnected')
-    this.#calls.failAll()
+    this.#calls.settleByRest(this, this.#tokens.newest)
   }
 
   /** Disconnects, and removes what this browser stores about the user: positions and shown ids. The id of the device stays. */
@@ -335,7 +335,7 @@ export class Client {
     this.#user = user
     this.#delivery = this.#newDelivery(user)
     if (!previous) return false
-    this.#calls.failAll()
+    this.#calls.settleByRest(this, this.#tokens.newest)
     this.events.emit('user', { user, previous })
     this.events.emit('unread', { unread: 0, unseen: 0 })
     if (this.#state === 'disconnected') return true

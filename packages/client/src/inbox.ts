@@ -29,6 +29,10 @@ interface PendingMark {
   state: State
   /** The mark covers every notification, loaded or not. */
   all: boolean
+  /** The connection ended before the answer. The service may have carried out the mark, and then its next answer does not name what changed. */
+  isRepeated?: boolean
+  /** The notifications that got the state since the call. */
+  marked: Set<string>
 }
 
 /**
@@ -91,7 +95,10 @@ export class Inbox {
         this.#isStale ||= this.#isLoaded || this.#loading !== undefined
         this.#reload()
       }),
-      belfry.on('state', ({ state }) => state === 'connected' && this.#reload())
+      belfry.on('state', ({ state }) => {
+        if (state === 'connected') this.#reload()
+        else for (const pending of this.#pending) pending.isRepeated = true
+      })
     ]
   }
 
@@ -100,8 +107,9 @@ export class Inbox {
     return this.#events.on(event, handler)
   }
 
-  /** Stops following the client. */
+  /** Stops following the client. Marks what `seen()` has gathered. */
   close(): void {
+    this.#markSeen()
     for (const off of this.#unsubscribe) off()
   }
 
@@ -155,8 +163,19 @@ export class Inbox {
     return this.#mark(target, state, options)
   }
 
-  /** Marks all notifications of the user that have arrived as read, also those outside of the filter. Rejects as `mark()` does. */
+  /**
+   * Marks all notifications that have arrived as read: those of the filter's types, or all of the user's, in any state. Rejects as `mark()` and
+   * `load()` do.
+   */
   async markAllRead(): Promise<void> {
+    const { types } = this.#filter
+    if (types) {
+      const { user } = this.#belfry
+      const { items } = await loadPages(this.#belfry, { states: ['unread', 'seen'], types }, undefined, Number.POSITIVE_INFINITY)
+      // The token of another user loaded their notifications.
+      if (user === this.#belfry.user && items.length > 0) await this.mark(items.map(({ id }) => id))
+      return
+    }
     const upTo = this.#belfry.lastEventId || this.#served[0]?.eventId
     if (upTo) await this.#mark({ upTo }, 'read', {}, true)
   }
@@ -164,12 +183,7 @@ export class Inbox {
   /** Marks those of the ids as seen that are unread. Calls are gathered into one mark. A mark that fails is taken back: a later call tries again. */
   seen(ids: readonly string[]): void {
     const unread = this.#known.filter((item) => item.state === 'unread' && ids.includes(item.id))
-    if (unread.length && !this.#seen.size) {
-      this.#belfry.setTimeout(() => {
-        this.#mark([...this.#seen], 'seen', {}).catch(() => {})
-        this.#seen.clear()
-      }, GATHER_MS)
-    }
+    if (unread.length && !this.#seen.size) this.#belfry.setTimeout(() => this.#markSeen(), GATHER_MS)
     for (const { id } of unread) this.#seen.add(id)
   }
 
@@ -193,6 +207,11 @@ export class Inbox {
     }
   }
 
+  #markSeen(): void {
+    if (this.#seen.size) this.#mark([...this.#seen], 'seen', {}).catch(() => {})
+    this.#seen.clear()
+  }
+
   async #mark(target: MarkTarget, state: State, options: MarkOptions, all = false): Promise<string[]> {
     const { only } = options
     const hit = (item: InboxItem): boolean => {
@@ -200,12 +219,13 @@ export class Inbox {
       if (typeof target !== 'object' || !('upTo' in target)) return [target].flat().includes(item.id) && changes(item.state, state)
       return isAtOrBefore(item.eventId, target.upTo) && (only ? changes : raises)(item.state, state)
     }
-    const pending: PendingMark = { ids: new Map(this.#known.filter(hit).map(({ id }) => [id, true])), state, all }
+    const pending: PendingMark = { ids: new Map(this.#known.filter(hit).map(({ id }) => [id, true])), state, all, marked: new Set() }
     this.#pending.add(pending)
     this.#changed()
     try {
       const { unread = this.#counts.unread, unseen = this.#counts.unseen, ids } = await this.#belfry.requestMark(target, state, options)
-      const changed = ids ?? [...pending.ids.keys()]
+      // The answer to a mark that was sent again does not name what changed the first time: rows did.
+      const changed = ids ? [...new Set(pending.isRepeated ? [...ids, ...pending.marked] : ids)] : [...pending.ids.keys()]
       if (!this.#pending.has(pending)) return changed
       this.#counts = { unread, unseen }
       this.#set((id) => (pending.ids.get(id) && changed.includes(id) ? { state } : undefined))
@@ -264,7 +284,9 @@ export class Inbox {
     this.#set((id) => (ids.includes(id) ? change : undefined))
     for (const pending of this.#pending) {
       for (const id of ids) if (pending.ids.has(id)) pending.ids.set(id, false)
-      if (pending.state === change.state) pending.all = false
+      if (pending.state !== change.state) continue
+      pending.all = false
+      for (const id of ids) pending.marked.add(id)
     }
     this.#changed()
   }

@@ -1,6 +1,6 @@
-import type { Answer, ByeFrame, ClientFrame, ServerFrame } from '../../../services/protocol/index.ts'
+import type { Answer, ByeFrame, ClientFrame, ErrorFrame, OkFrame, ServerFrame } from '../../../services/protocol/index.ts'
 import { attempt } from './attempt.ts'
-import type { UserFrame } from './calls.ts'
+import type { CallFrame, UserFrame } from './calls.ts'
 import type { Platform } from './platform.ts'
 import type { OpenTransport, Transport } from './transport.ts'
 import type { FetchLike, FetchReply } from './types.ts'
@@ -30,6 +30,30 @@ const PROBE_MS = 5000
 const PROBE_MAX_MS = 600_000
 /** The longest time from the start of such an attempt to its `hello`. */
 const PROBE_OPEN_MS = 15_000
+
+/** The parts of a client that a call by REST needs. */
+export interface RestCaller {
+  readonly url: string
+  readonly deviceId: string
+  readonly fetch: FetchLike | undefined
+}
+
+/** Makes a call by REST. Resolves with the frame that answers it. Rejects if there is no answer. */
+export async function callByRest({ url, deviceId, fetch }: RestCaller, token: string, call: CallFrame): Promise<OkFrame | ErrorFrame> {
+  if (!fetch || !token || call.type === 'refresh') throw new TypeError('there is no fetch or no token here')
+  const headers = { accept: 'application/json', authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+  const { ref, ...frame } = call
+  const { type, ...mark } = frame
+  const path = type === 'mark' ? 'mark' : `${encodeURIComponent(frame.id)}/actions/${encodeURIComponent(frame.action)}`
+  const body = JSON.stringify(type === 'mark' ? mark : { deviceId })
+  const reply = await fetch(`${url}/v1/me/notifications/${path}`, { method: 'POST', headers, body })
+  const result = (await reply.json().catch(() => ({}))) as Result
+  const to = ref === undefined ? {} : { ref }
+  if (reply.ok) return { type: 'ok', ...to, ...result }
+  const { code = 'BELFRY_CLIENT_HTTP', detail = `the service answered ${reply.status}`, answer } = result
+  const temporary = reply.status === 429 || reply.status >= 500
+  return { type: 'error', ...to, code, message: detail, temporary, ...(answer && { answer }) }
+}
 
 /**
  * Carries frames over `GET /v1/sse` (server-sent events, WHATWG HTML §9.2), for networks that break WebSockets. The service moves the cursor
@@ -146,19 +170,7 @@ export function eventStreamTransport(fetch: FetchLike | undefined, platform: Pla
       if (seconds > 0) receive({ type: 'bye', code: OVERLOADED, reason: detail, reconnectInMs: seconds * 1000 })
     }
 
-    const call = async ({ ref, ...frame }: UserFrame): Promise<void> => {
-      const headers = { accept: 'application/json', authorization, 'content-type': 'application/json' }
-      const { type, ...mark } = frame
-      const path = type === 'mark' ? 'mark' : `${encodeURIComponent(frame.id)}/actions/${encodeURIComponent(frame.action)}`
-      const body = JSON.stringify(type === 'mark' ? mark : { deviceId })
-      const reply = await fetch(`${base}/v1/me/notifications/${path}`, { method: 'POST', headers, body })
-      const result = (await reply.json().catch(() => ({}))) as Result
-      const to = ref === undefined ? {} : { ref }
-      if (reply.ok) return receive({ type: 'ok', ...to, ...result })
-      const { code = 'BELFRY_CLIENT_HTTP', detail = `the service answered ${reply.status}`, answer } = result
-      const temporary = reply.status === 429 || reply.status >= 500
-      receive({ type: 'error', ...to, code, message: detail, temporary, ...(answer && { answer }) })
-    }
+    const call = async (frame: UserFrame): Promise<void> => receive(await callByRest({ url: base, deviceId, fetch }, token, frame))
 
     // The listeners must not be called before this function has returned.
     Promise.resolve()

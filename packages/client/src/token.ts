@@ -31,6 +31,8 @@ export class Tokens {
   fetches = 0
   /** The token's `sub`; undefined if it cannot be read. */
   user: string | undefined
+  /** The newest token, also after it was dropped: for the last requests of its user. '' before the first one. */
+  newest = ''
 
   /** @param onUser called with the user of each new token, before any caller gets the token */
   constructor(platform: Platform, getToken: BelfryOptions['getToken'], onUser: (user: string) => void) {
@@ -90,6 +92,7 @@ export class Tokens {
     this.#token = token
     this.fetches++
     if (this.user) this.#onUser(this.user)
+    this.newest = token
     return token
   }
 }

@@ -15,16 +15,18 @@ export class ActionBar {
     for (const event of ['pointerenter', 'pointerleave', 'focusin', 'focusout']) this.element.addEventListener(event, () => this.#wait())
   }
 
-  /** Shows a text and an action. Returns a function that hides the bar, unless it shows another text by then. */
-  show(text: string, action: string, run: () => void): () => void {
+  /** Shows a text and an action, in place of the last ones. */
+  show(text: string, action: string, run: () => void): void {
     this.#run = run
     setText(this.#button, action)
     this.element.hidden = false
     setText(this.#text, text)
     this.#wait()
-    return () => {
-      if (this.#run === run) this.hide()
-    }
+  }
+
+  /** Returns true while the bar offers this action. */
+  offers(run: () => void): boolean {
+    return this.#run === run
   }
 
   hide(): void {

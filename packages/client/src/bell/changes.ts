@@ -21,6 +21,8 @@ interface ChangesHost extends Pick<ActionsHost, 'messages' | 'deviceId'> {
 export class Changes {
   readonly #host: ChangesHost
   #failures = new Map<string, FailedChange>()
+  /** The archived notifications that the offer brings back, with the states that they get. */
+  #archived = new Map<string, State>()
 
   constructor(host: ChangesHost) {
     this.#host = host
@@ -31,17 +33,18 @@ export class Changes {
     return this.#failures
   }
 
-  /** Gives a notification another state. An archiving can be undone. */
+  /** Gives a notification another state. An archiving can be undone, together with those before it that are still offered. */
   set(item: InboxItem, state: State): void {
-    const { archived, undo, markFailed, unreadFailed, archiveFailed, unarchiveFailed } = this.#host.messages()
+    const { markFailed, unreadFailed, archiveFailed, unarchiveFailed } = this.#host.messages()
     const isArchiving = state === 'archived'
     const text = isArchiving ? archiveFailed : item.state === 'archived' ? unarchiveFailed : state === 'unread' ? unreadFailed : markFailed
     this.#failures.delete(item.id)
-    const withdraw = isArchiving ? this.#host.panel.offer(archived, undo, () => this.#restore([item.id], item.state)) : undefined
+    if (isArchiving) this.#offerUndo([item.id], item.state)
+    else this.#withdrawUndo(item.id)
     this.#make(
       (feed) => feed.mark(item.id, state),
       () => {
-        withdraw?.()
+        this.#withdrawUndo(item.id)
         this.#failOnRow(item, { text, state })
       }
     )
@@ -70,13 +73,12 @@ export class Changes {
 
   /** Archives what is read, which can be undone when it is done: only then it is known what changed. */
   archiveAllRead(): void {
-    const { archivedMany, archiveAllFailed, undo } = this.#host.messages()
     this.#makeOrOffer(async (feed) => {
+      const failures = this.#failures
       const upTo = feed.snapshot.items[0]?.eventId
       const ids = upTo ? await feed.mark({ upTo }, 'archived', { only: 'read' }) : []
-      if (ids.length > 0 && feed === this.#host.feed())
-        this.#host.panel.offer(archivedMany(ids.length), undo, () => this.#restore(ids, 'read'))
-    }, archiveAllFailed)
+      if (ids.length > 0 && this.#failures === failures) this.#offerUndo(ids, 'read')
+    }, this.#host.messages().archiveAllFailed)
   }
 
   /** Forgets the failures, because the panel was closed. */
@@ -84,17 +86,46 @@ export class Changes {
     this.#failures.clear()
   }
 
-  /** Forgets everything, because the user changed: pending changes no longer report anything. */
+  /** Forgets everything, because the user changed: the panel no longer shows the results of pending changes. */
   clear(): void {
     this.#failures = new Map()
-    this.#host.panel.withdrawOffer()
+    this.#archived = new Map()
+    this.#host.panel.actionBar.hide()
   }
 
-  /** Undoes an archiving. The service does not change 'archived' to 'seen', so 'unread' replaces it: both count as unread. */
-  #restore(ids: string[], state: State): void {
-    const [id = ''] = ids
-    this.#host.panel.focusWhenShown(id)
-    this.#makeOrOffer((feed) => feed.mark(ids, isUnread(state) ? 'unread' : state), this.#host.messages().undoFailed)
+  /** Offers to bring archived notifications back. The service does not change 'archived' to 'seen', so 'unread' replaces it: both count as unread. */
+  #offerUndo(ids: string[], state: State): void {
+    if (!this.#host.panel.actionBar.offers(this.#undo)) this.#archived = new Map()
+    for (const id of ids) this.#archived.set(id, isUnread(state) ? 'unread' : state)
+    this.#showUndo()
+  }
+
+  /** Takes a notification out of the offer. */
+  #withdrawUndo(id: string): void {
+    if (this.#archived.delete(id) && this.#host.panel.actionBar.offers(this.#undo)) this.#showUndo()
+  }
+
+  #showUndo(): void {
+    const { archived, archivedMany, undo } = this.#host.messages()
+    const { actionBar } = this.#host.panel
+    const { size } = this.#archived
+    if (size === 0) actionBar.hide()
+    else actionBar.show(size === 1 ? archived : archivedMany(size), undo, this.#undo)
+  }
+
+  readonly #undo = (): void => {
+    const archived = this.#archived
+    this.#host.panel.focusWhenShown([...archived.keys()].at(-1) ?? '')
+    this.#makeOrOffer(
+      (feed) =>
+        Promise.all(
+          [...new Set(archived.values())].map((state) => {
+            const ids = [...archived].filter(([, to]) => to === state).map(([id]) => id)
+            return feed.mark(ids, state)
+          })
+        ),
+      this.#host.messages().undoFailed
+    )
   }
 
   #failOnRow(item: InboxItem, failure: FailedChange): void {
@@ -106,7 +137,7 @@ export class Changes {
   /** Makes a change. If it fails, the panel offers to try again. */
   #makeOrOffer(change: (feed: Feed) => Promise<unknown>, text: string): void {
     const failed = (): void => {
-      this.#host.panel.offer(text, this.#host.messages().retry, () => this.#makeOrOffer(change, text))
+      this.#host.panel.actionBar.show(text, this.#host.messages().retry, () => this.#makeOrOffer(change, text))
     }
     this.#make(change, failed)
   }
@@ -116,8 +147,7 @@ export class Changes {
     const failures = this.#failures
     if (feed === undefined) return
     change(feed).catch((cause: unknown) => {
-      if (this.#failures !== failures) return
-      failed()
+      if (this.#failures === failures) failed()
       const { code = 'BELFRY_CLIENT_HTTP', message = String(cause), temporary = true } = cause as Partial<ErrorContext>
       this.#host.failed({ code, message, temporary, cause })
     })

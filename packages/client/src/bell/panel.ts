@@ -1,3 +1,4 @@
+import { isUnread } from '../expiries.ts'
 import type { FeedSnapshot } from '../feed.ts'
 import type { InboxItem } from '../inbox.ts'
 import { ActionBar } from './action-bar.ts'
@@ -36,11 +37,11 @@ interface PanelView {
 /** The inbox with its header, tabs, list and footer: the dialog of `<belfry-bell>`, and the region of `<belfry-inbox>`. */
 export class Panel {
   readonly element: HTMLElement
+  readonly actionBar = new ActionBar()
   readonly #host: PanelHost
   readonly #isPopup: boolean
   readonly #list: List
   readonly #menu = new Menu()
-  readonly #actionBar = new ActionBar()
   readonly #tabs: TabList
   readonly #heading = h('h2', { id: 'title', part: 'title' })
   readonly #all: HTMLElement
@@ -91,7 +92,7 @@ export class Panel {
       this.#notice,
       h('div', { class: 'top' }, this.#newer),
       this.#scroll,
-      this.#actionBar.element,
+      this.actionBar.element,
       host.pushSwitch,
       h('slot', { name: 'footer' }),
       this.#menu.element
@@ -128,15 +129,6 @@ export class Panel {
     this.#list.focusWhenShown(id)
   }
 
-  /** Shows a text and an action at the end of the panel, for a while. Returns a function that hides them. */
-  offer(text: string, action: string, run: () => void): () => void {
-    return this.#actionBar.show(text, action, run)
-  }
-
-  withdrawOffer(): void {
-    this.#actionBar.hide()
-  }
-
   render(feed: FeedSnapshot, view: PanelView): void {
     const messages = this.#host.messages()
     const { items, loading } = feed
@@ -156,9 +148,9 @@ export class Panel {
     setText(this.#all, messages.markAllRead)
     setName(this.#options, messages.options)
     setName(this.#close, messages.close)
-    // A mark of everything is not limited to the types of a tab.
-    const isWhole = view.name === 'all' || view.name === 'unread'
-    this.#all.hidden = feed.unread === 0 || !isWhole
+    // The service counts what is unread in all types, not in those of an app's own tab.
+    const hasUnread = view.name === '' ? feed.hasMore || items.some(({ state }) => isUnread(state)) : !isArchive
+    this.#all.hidden = feed.unread === 0 || !hasUnread
     this.#options.hidden = view.name !== 'all' || !items.some(({ state }) => state === 'read')
     setText(this.#noticeText, view.stopped ? messages.stopped : view.offline ? messages.offline : '')
     setText(this.#noticeAction, messages.reconnect)

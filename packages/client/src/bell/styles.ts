@@ -108,6 +108,7 @@ h2 { margin: 0; overflow: hidden; text-overflow: ellipsis; font-size: 17px; line
 .more:hover { text-decoration: underline; }
 .own { grid-template-columns: 1fr; }
 .own .content { grid-column: 1; }
+.own .dot { inset-block-start: 18px; }
 .own .icon, .own .title, .own .body, .own .foot { display: none; }
 .own .content { pointer-events: auto; position: relative; cursor: pointer; }
 .problem { grid-column: 2; color: var(--_problem); font-size: 12px; line-height: 16px; margin-block-start: 4px; }
