@@ -19,11 +19,9 @@ export interface AnswerMessage {
 }
 
 interface Call {
-  frame: CallFrame
-  /** The age of the frame when `call()` got it: a mark of another tab is older. */
-  ageMs: number
-  made: Stopwatch
-  resolve(ok: OkFrame): void
+  /** Returns the frame as it is sent again: a mark has its age, so that it does not undo a later mark of another device. */
+  aged(): CallFrame
+  settle(answer: OkFrame | ErrorFrame): void
   reject(error: BelfryError): void
   timer: unknown
 }
@@ -50,10 +48,20 @@ export class Calls {
         () => this.#take(ref)?.reject(new BelfryError('BELFRY_CLIENT_TIMEOUT', 'no answer in 10 s')),
         DEADLINE_MS
       )
+      const made = new Stopwatch(this.#platform)
+      // A mark of another tab has an age already.
       const { ageMs = 0 } = frame as MarkFrame
-      const call = { frame: { ...frame, ref }, ageMs, made: new Stopwatch(this.#platform), resolve, reject, timer }
-      this.#open.set(ref, call)
-      this.#send(call.frame)
+      const first = { ...frame, ref }
+      this.#open.set(ref, {
+        aged: () => (frame.type === 'mark' ? { ...first, ageMs: Math.round(ageMs + made.elapsedMs) } : first),
+        settle(answer) {
+          if (answer.type === 'ok') resolve(answer)
+          else reject(new BelfryError(answer.code, answer.message, answer.temporary, answer.answer))
+        },
+        reject,
+        timer
+      })
+      this.#send(first)
     })
   }
 
@@ -74,13 +82,13 @@ export class Calls {
   /** Settles the call that the frame answers. Returns false if there is none. */
   answer(frame: OkFrame | ErrorFrame): boolean {
     const call = this.#take(frame.ref)
-    if (call) settle(call, frame)
+    call?.settle(frame)
     return call !== undefined
   }
 
   /** Sends the open calls over a new connection. */
   resend(): void {
-    for (const call of this.#open.values()) this.#send(agedFrame(call))
+    for (const call of this.#open.values()) this.#send(call.aged())
   }
 
   /**
@@ -90,13 +98,8 @@ export class Calls {
   settleByRest(client: RestCaller, token: string): void {
     for (const ref of this.#open.keys()) {
       const call = this.#take(ref) as Call
-      const frame = agedFrame(call)
-      import('./sse.ts')
-        .then(({ callByRest }) => callByRest(client, token, frame))
-        .then(
-          (answer) => settle(call, answer),
-          () => call.reject(disconnected())
-        )
+      const frame = call.aged()
+      import('./sse.ts').then(({ callByRest }) => callByRest(client, token, frame)).then(call.settle, () => call.reject(disconnected()))
     }
   }
 
@@ -106,14 +109,4 @@ export class Calls {
     this.#platform.clearTimeout(call?.timer)
     return call
   }
-}
-
-function settle({ resolve, reject }: Call, frame: OkFrame | ErrorFrame): void {
-  if (frame.type === 'ok') resolve(frame)
-  else reject(new BelfryError(frame.code, frame.message, frame.temporary, frame.answer))
-}
-
-/** Returns the frame as it is sent again: a mark has its age, so that it does not undo a later mark of another device. */
-function agedFrame({ frame, ageMs, made }: Call): CallFrame {
-  return frame.type === 'mark' ? { ...frame, ageMs: Math.round(ageMs + made.elapsedMs) } : frame
 }

@@ -175,7 +175,7 @@ export class Connection {
       let start = open
       if (this.#failedWebSockets >= MAX_FAILED_WEBSOCKETS) {
         // Most networks never need event streams: the module is loaded only then.
-        const { eventStreamTransport } = await deadline(platform, OPEN_MS, import('./sse.ts'), 'event streams did not load in 15 s')
+        const { eventStreamTransport } = await deadline(platform, OPEN_MS, import('./sse.ts'), 'sse.js')
         start = eventStreamTransport(fetch, platform, open)
       }
       if (!current()) return

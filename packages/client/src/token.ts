@@ -67,7 +67,7 @@ export class Tokens {
     const drops = this.#drops
     try {
       const asked = (async () => this.#getToken({ reason: this.#reason }))()
-      const given: unknown = await deadline(this.#platform, GET_TOKEN_MS, asked, 'getToken did not settle in 10 s')
+      const given: unknown = await deadline(this.#platform, GET_TOKEN_MS, asked, 'getToken')
       return drops === this.#drops ? this.#accept(given) : this.get()
     } finally {
       if (drops === this.#drops) this.#fetching = undefined
