@@ -137,7 +137,7 @@ h2 { margin: 0; overflow: hidden; text-overflow: ellipsis; font-size: 17px; line
 .choose:focus-visible { outline-offset: -2px; }
 
 .actions { grid-column: 2; display: flex; flex-wrap: wrap; gap: 8px; margin-block-start: 8px; }
-.choice { position: relative; min-height: 32px; padding: 5px 14px; border: 1px solid var(--_line); border-radius: 8px; background: var(--_background); font-size: 13px; font-weight: 550; }
+.choice { position: relative; max-width: 100%; min-height: 32px; overflow-wrap: anywhere; padding: 5px 14px; border: 1px solid var(--_line); border-radius: 8px; background: var(--_background); font-size: 13px; font-weight: 550; }
 .choice:hover { border-color: var(--_accent); color: var(--_accent); }
 .choice[aria-disabled] { color: var(--_muted); border-color: var(--_line); cursor: default; }
 .choice[aria-busy] { animation: pulse 1.4s ease-in-out infinite; }
