@@ -32,6 +32,7 @@ export class List {
   readonly element = h('ul', { class: 'list', part: 'list', role: 'list' })
   readonly #host: ListHost
   readonly #rows = new Map<string, Row>()
+  readonly #rowByElement = new WeakMap<Element, Row>()
   readonly #start = h('div', { class: 'start' })
   readonly #end = h('div', { class: 'end' })
   /** The list before and after which the newest and the next older items begin, and the elements that tell when these are in view. */
@@ -180,6 +181,7 @@ export class List {
   #make(item: InboxItem, isLive: boolean): Row {
     const row = new Row(item, this.#host, isLive)
     this.#rows.set(item.id, row)
+    this.#rowByElement.set(row.element, row)
     this.#observer?.observe(row.element)
     return row
   }
@@ -204,7 +206,7 @@ export class List {
   }
 
   #rowOf(target: EventTarget | null): Row | undefined {
-    return [...this.#rows.values()].find(({ element }) => element.contains(target as Node))
+    return this.#rowByElement.get((target as Element).closest('li') as Element)
   }
 
   /** Returns the nearest row that is not removed, below if there is one. */

@@ -22,6 +22,9 @@ export interface RowHost extends ActionsHost {
   own(item: InboxItem, old: HTMLElement | undefined): HTMLElement | undefined
 }
 
+/** An unchanged row is rendered again after this time, because its age changes, milliseconds. */
+const AGE_MS = 10_000
+
 /**
  * One notification. The control `main` lies below the content of the whole row, and its name is the row as one sentence: links and buttons of an
  * app's own content are not nested in it.
@@ -48,6 +51,8 @@ export class Row {
   readonly #content: HTMLElement
   #own: HTMLElement | undefined
   #picture: unknown
+  /** What the last rendering showed. */
+  #shown: unknown[] = []
   item: InboxItem
 
   constructor(item: InboxItem, host: RowHost, isFresh: boolean) {
@@ -83,6 +88,11 @@ export class Row {
   }
 
   update(item: InboxItem, isActive: boolean, failure: FailedChange | undefined, again: boolean): void {
+    const language = this.#host.language()
+    // Each change renders the whole list: rows that stay as they are must cost nothing.
+    const shown = [item, isActive, failure, language, Math.floor(Date.now() / AGE_MS)]
+    if (!again && shown.every((value, index) => value === this.#shown[index])) return
+    this.#shown = shown
     const messages = this.#host.messages()
     const { title, timestamp, state, type } = item
     const data = (item.data ?? {}) as { body?: unknown; icon?: unknown }
@@ -95,7 +105,6 @@ export class Row {
     this.activate(isActive)
     // The answer takes the place of the buttons.
     if (hadFocus && this.#actions.buttons.length === 0) this.main.focus()
-    const language = this.#host.language()
     const age = timeAgo(timestamp, Date.now(), language, messages.justNow)
     this.element.classList.toggle('unread', unread)
     setAttribute(this.element, 'part', unread ? 'item item-unread' : 'item')
