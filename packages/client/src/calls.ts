@@ -1,15 +1,11 @@
-import type { AnswerFrame, ErrorFrame, MarkFrame, OkFrame, RefreshFrame } from '../../../services/protocol/index.ts'
+import type { ErrorFrame, MarkFrame, OkFrame } from '../../../services/protocol/index.ts'
 import { BelfryError, disconnected } from './errors.ts'
+import type { CallFrame, UserFrame } from './marks.ts'
 import type { Platform } from './platform.ts'
 import type { RestCaller } from './sse.ts'
 import { Stopwatch } from './stopwatch.ts'
 
 const DEADLINE_MS = 10_000
-
-/** The frames that any tab may send. */
-export type UserFrame = MarkFrame | AnswerFrame
-
-export type CallFrame = UserFrame | RefreshFrame
 
 /** A message to the tab that made a call. */
 export interface AnswerMessage {

@@ -1,5 +1,11 @@
-import type { MarkFrame, State } from '../../../services/protocol/index.ts'
+import type { AnswerFrame, MarkFrame, RefreshFrame, State } from '../../../services/protocol/index.ts'
 import type { MarkOptions, MarkTarget } from './types.ts'
+
+/** The frames that any tab may send. */
+export type UserFrame = MarkFrame | AnswerFrame
+
+/** The frames that the service answers. */
+export type CallFrame = UserFrame | RefreshFrame
 
 /** The most ids in one frame: an id has at most 64 characters, and the service accepts frames of 10 KB. */
 const MAX_IDS = 100

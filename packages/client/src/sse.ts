@@ -1,6 +1,6 @@
 import type { Answer, ByeFrame, ClientFrame, ErrorFrame, OkFrame, ServerFrame } from '../../../services/protocol/index.ts'
 import { attempt } from './attempt.ts'
-import type { CallFrame, UserFrame } from './calls.ts'
+import type { CallFrame, UserFrame } from './marks.ts'
 import type { Platform } from './platform.ts'
 import type { OpenTransport, Transport } from './transport.ts'
 import type { FetchLike, FetchReply } from './types.ts'

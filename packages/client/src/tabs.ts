@@ -1,5 +1,6 @@
 import type { CaughtUpFrame, GapFrame, RowFrame } from '../../../services/protocol/index.ts'
-import type { AnswerMessage, UserFrame } from './calls.ts'
+import type { AnswerMessage } from './calls.ts'
+import type { UserFrame } from './marks.ts'
 import type { Channel, Locks, Platform } from './platform.ts'
 import { Stopwatch } from './stopwatch.ts'
 import type { Arrival, ConnectionState, Counts, TerminalContext } from './types.ts'

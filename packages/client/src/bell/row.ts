@@ -51,7 +51,7 @@ export class Row {
   readonly #content: HTMLElement
   #own: HTMLElement | undefined
   #picture: unknown
-  /** What the last rendering showed. */
+  /** The values of the last rendering. */
   #shown: unknown[] = []
   item: InboxItem
 
