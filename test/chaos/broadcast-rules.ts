@@ -39,11 +39,14 @@ function checkCancelled({ key, notificationId, isUncertain, end }: Broadcast, lo
   }
 }
 
-function checkProgress({ key, id, members, others, end }: Broadcast, breach: Report): void {
+function checkProgress({ key, id, queue, members, others, end }: Broadcast, breach: Report): void {
   if (end === undefined || end.status !== 'done') return breach('progress', `${key} (${id}) is ${end?.status ?? 'unknown'} at the end`)
   const { accepted, parked, rejected } = end
   const settled = accepted + parked + rejected
   if (rejected > 0) breach('progress', `${key} (${id}): ${rejected} members were rejected`)
-  if (settled < members.length || settled > members.length + others.length)
+  if (settled !== end.members) breach('progress', `${key} (${id}): ${settled} members were counted of ${end.members}`)
+  // Everyone includes users who only connected, of whom the run keeps no list.
+  const most = queue === 'everyone' ? Number.POSITIVE_INFINITY : members.length + others.length
+  if (settled < members.length || settled > most)
     breach('progress', `${key} (${id}) has the counts ${accepted}, ${parked} and ${rejected}, but ${members.length} members`)
 }

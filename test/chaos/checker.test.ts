@@ -59,7 +59,7 @@ function device(name: string): DeviceJournal {
 /** A broadcast to the topic of alice. */
 function broadcastOf(number: number): Broadcast {
   const ids = { id: `00${idOf(number).slice(-20)}`, notificationId: idOf(number) }
-  const end = { status: 'done', accepted: 1, parked: 0, rejected: 0 } as const
+  const end = { status: 'done', members: 1, accepted: 1, parked: 0, rejected: 0 } as const
   const audience = { members: ['alice'], others: [], isCancelled: false }
   return { queue: 'team', sequence: number, key: `team-${number}`, ...ids, ...audience, answeredAt: START + number * 200, end }
 }
@@ -277,7 +277,7 @@ const cases: Record<Rule, { also?: Rule[]; change: (parts: Parts) => void }> = {
   },
   progress: {
     change: ({ journal }) => {
-      journal.broadcasts.push({ ...broadcastOf(5), sequence: 6, end: { status: 'done', accepted: 0, parked: 0, rejected: 0 } })
+      journal.broadcasts.push({ ...broadcastOf(5), sequence: 6, end: { status: 'done', members: 1, accepted: 0, parked: 0, rejected: 0 } })
     }
   },
   cancelled: {

@@ -133,7 +133,7 @@ export interface Broadcast {
   isUncertain?: true
   answeredAt: number
   /** The broadcast at the end of the run, as the service tells it; undefined if no node did. */
-  end?: { status: 'running' | 'done' | 'cancelled'; accepted: number; parked: number; rejected: number } | undefined
+  end?: { status: 'running' | 'done' | 'cancelled'; members: number | null; accepted: number; parked: number; rejected: number } | undefined
 }
 
 /** The options of a notification as devices get them, and the answer to it. */

@@ -166,11 +166,17 @@ export class RedisAudiences implements Audiences {
     await collection.step
   }
 
+  /** Drops the collection if a step fails, because what the step found is lost. */
   async #collectNext(id: string, scan: UserScan, except: ReadonlySet<string>): Promise<void> {
-    const names = (await this.#steps.call(() => scan.next())).filter((name) => !except.has(name))
-    const args = { collector: this.#collector, broadcast: id, isComplete: scan.isDone ? '1' : '0', names }
-    const isLeased = (await this.#steps.run(bucketIn(id), 'broadcast-collect', '', args)) === 1
-    if (scan.isDone || !isLeased) this.#collectionById.delete(id)
+    let goesOn = false
+    try {
+      const names = (await this.#steps.call(() => scan.next())).filter((name) => !except.has(name))
+      const args = { collector: this.#collector, broadcast: id, isComplete: scan.isDone ? '1' : '0', names }
+      const isLeased = (await this.#steps.run(bucketIn(id), 'broadcast-collect', '', args)) === 1
+      goesOn = isLeased && !scan.isDone
+    } finally {
+      if (!goesOn) this.#collectionById.delete(id)
+    }
   }
 }
 

@@ -12,7 +12,8 @@ const PAUSE_MS = 2
 
 /**
  * A search for all users who have a log, over the keys of each master. If the buckets move to other masters, the search begins again, because it may
- * have missed keys. A user may be found more than once.
+ * have missed keys; so does the search of a master whose connection was made anew, because a cursor means nothing after a restart. A user may be
+ * found more than once.
  */
 export class UserScan {
   readonly #availability: Availability
@@ -20,6 +21,8 @@ export class UserScan {
   #layout = ''
   #masters: Master[] = []
   #cursor = '0'
+  /** The connection for which the cursor holds. */
+  #stream: unknown
   isDone = false
 
   constructor(availability: Availability, keys: Keys) {
@@ -27,7 +30,7 @@ export class UserScan {
     this.#keys = keys
   }
 
-  /** Resolves with further users. Rejects, without progress, if a master is not available. */
+  /** Resolves with further users. Rejects if a master is not available; the search must then begin again. */
   async next(): Promise<string[]> {
     this.#beginAgainIfMoved()
     const users: string[] = []
@@ -48,8 +51,12 @@ export class UserScan {
 
   async #step(master: Master): Promise<[cursor: string, users: string[]]> {
     const { commands } = master
+    const { stream } = commands
+    if (stream !== this.#stream) this.#cursor = '0'
+    this.#stream = stream
     const [cursor, keys] = await master.track(() => commands.scan(this.#cursor, 'MATCH', this.#keys.metas, 'COUNT', STEP))
     const haveLogs = await master.track(() => Promise.all(keys.map((key) => commands.hexists(key, 'e'))))
+    if (commands.stream !== stream) throw new CommandNotSent('the connection was lost during a scan')
     return [cursor, keys.filter((_key, index) => haveLogs[index] === 1).map((key) => this.#keys.userOf(key, 'META'))]
   }
 
