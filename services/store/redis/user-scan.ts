@@ -12,7 +12,7 @@ const PAUSE_MS = 2
 
 /**
  * A search for all users who have a log, over the keys of each master. If the buckets move to other masters, the search begins again, because it may
- * have missed keys; so does the search of a master whose connection was made anew, because a cursor means nothing after a restart. A user may be
+ * have missed keys; so does the search of a master after its connection was lost, because a cursor means nothing after a restart. A user may be
  * found more than once.
  */
 export class UserScan {
