@@ -49,7 +49,8 @@ const SDK_NOTES = {
   send: 'Resolves when the notification is stored. A retry never sends twice.',
   recall: 'The result has the id.',
   plug: 'The sender does nothing about it.',
-  burst: 'The calls go together in one request. Each result says parked and releaseAt if it waits.'
+  burst: 'The calls go together in one request. Each result says parked and releaseAt if it waits.',
+  team: 'Resolves when the broadcast is stored. It reaches the members one by one.'
 }
 
 const BELL_NOTES = {
@@ -59,7 +60,8 @@ const BELL_NOTES = {
   scheduled: 'The same bell: the row appears when it is due.',
   question: 'The same bell shows the buttons. The first answer of any screen wins.',
   recall: 'The same bell: the row leaves.',
-  plug: 'No code: the bell reconnects, resumes after the last row it has, and shows each id once.'
+  plug: 'No code: the bell reconnects, resumes after the last row it has, and shows each id once.',
+  team: 'The same bell on the page of each member.'
 }
 
 const NOTES = {
@@ -69,7 +71,8 @@ const NOTES = {
   scheduled: 'deliverAt, in Unix milliseconds.',
   question: 'actions become buttons on every screen.',
   recall: 'The answer has an id: DELETE /v1/users/<user>/notifications/<id> takes it back.',
-  plug: 'The sender does nothing about it: the same call.'
+  plug: 'The sender does nothing about it: the same call.',
+  team: 'The topic has the members that PATCH /v1/topics/<topic>/members gave it.'
 }
 
 /** The three tabs with the code of one action. */

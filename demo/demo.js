@@ -337,6 +337,31 @@ async function kill(name) {
   renderNodes()
 }
 
+// One call, a whole team
+
+const TEAM = `team-of-${user}`
+const teamContent = () => ({ type: 'team.lunch', title: 'Lunch is at noon today', data: { body: 'The whole team gets this one.' } })
+let team
+
+async function sendToTeam() {
+  code.show('team', { to: { topic: TEAM }, ...teamContent() })
+  team ??= screens.showTeam($('desks'), user)
+  const { users, names: desks } = team
+  await screens.until(() => desks.every((name) => screens.statusOf(name).state === 'connected'))
+  const names = [...screens.plugged(), ...desks]
+  const start = Date.now()
+  const { ids } = await publish({ topic: TEAM, members: [user, ...users], ...teamContent() }, 'team')
+  const count = () => {
+    const done = names.map((name) => screens.count(name, ids)).filter(({ shown }) => shown > 0)
+    const lastMs = Math.max(1, Math.max(start, ...done.map(({ at }) => at)) - start)
+    const state = done.length === names.length ? 'good' : 'wait'
+    say('team', `${done.length} of ${names.length} screens, ${users.length + 1} users, ${lastMs} ms`, undefined, state)
+  }
+  await screens.settle(names, () => ids, count)
+}
+
+$('team').addEventListener('click', () => run([$('team')], sendToTeam))
+
 // Code
 
 const EXAMPLES = {
@@ -347,7 +372,8 @@ const EXAMPLES = {
   question: () => ({ type: 'order.refund', title: 'Refund 40 € to Café Lumen?', actions: ACTIONS }),
   recall: () => ({ type: 'order.paid', title: 'Sent to the wrong person' }),
   plug: () => ({ type: 'order.packed', title: 'Order 2044 is packed' }),
-  burst: () => ({ type: 'sync.done', title: 'Sync 1 finished' })
+  burst: () => ({ type: 'sync.done', title: 'Sync 1 finished' }),
+  team: () => ({ to: { topic: TEAM }, ...teamContent() })
 }
 
 for (const link of document.querySelectorAll('a[data-code]')) {

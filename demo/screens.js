@@ -13,6 +13,10 @@ const SCREENS = [
   { name: 'Phone', page: 'screen.html', className: 'phone', plugs: ['Phone'], device: 'phone' }
 ]
 
+/** The colleagues of a user. Each has one screen. */
+const COLLEAGUES = ['bob', 'carol', 'dan', 'erin']
+const SEATS = 3
+
 /** The screens: shows them, hears from them, and pulls their plugs. */
 export class Screens {
   /** By name: `status`, `timesById`, `atById`, `retracted`, and the elements. */
@@ -36,14 +40,29 @@ export class Screens {
     stage.replaceChildren(...SCREENS.map((screen) => this.#figureOf(screen, user)))
   }
 
-  /** Returns the number of screens that are connected. */
-  get connected() {
-    return [...this.#byName.values()].filter(({ status }) => status.state === 'connected' && !status.isOut).length
+  /** Shows a screen of each colleague of a user. Returns their users, and the names of their screens. */
+  showTeam(host, user) {
+    const users = COLLEAGUES.filter((colleague) => colleague !== user).slice(0, SEATS)
+    const team = users.map((colleague) => {
+      const name = colleague[0].toUpperCase() + colleague.slice(1)
+      return { name, page: 'screen.html', className: 'colleague', plugs: [name], device: 'desk', user: colleague }
+    })
+    host.replaceChildren(...team.map((screen) => this.#figureOf(screen, screen.user)))
+    return { users, names: team.map(({ name }) => name) }
   }
 
-  /** Returns the names of the screens whose plug is in. */
+  get #own() {
+    return [...this.#byName].filter(([, { screen }]) => screen.user === undefined)
+  }
+
+  /** Returns the number of the user's screens that are connected. */
+  get connected() {
+    return this.#own.filter(([, { status }]) => status.state === 'connected' && !status.isOut).length
+  }
+
+  /** Returns the names of the user's screens whose plug is in. */
   plugged() {
-    return [...this.#byName].filter(([, { status }]) => !status.isOut).map(([name]) => name)
+    return this.#own.filter(([, { status }]) => !status.isOut).map(([name]) => name)
   }
 
   statusOf(name) {

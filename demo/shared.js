@@ -20,11 +20,11 @@ export async function post(path, body, send = fetch) {
 }
 
 /** Publishes one notification, and repeats the call while no node answers. The idempotency key makes sure that it arrives once. */
-export async function publish(body) {
+export async function publish(body, path = 'publish') {
   const key = crypto.randomUUID()
   for (let attempt = 1; ; attempt++) {
     try {
-      return await post('publish', { ...body, key })
+      return await post(path, { ...body, key })
     } catch (error) {
       const mayRepeat = error.status === undefined || error.status >= 502
       if (!mayRepeat || attempt === ATTEMPTS) throw error

@@ -8,7 +8,7 @@ import { Type } from 'typebox'
 import { isFromThisMachine } from '../services/auth/loopback.ts'
 import { signToken } from '../services/auth/signing.ts'
 import { errors } from '../services/errors.ts'
-import { DeviceSchema, NotificationIdSchema, UserSchema } from './schemas/common.ts'
+import { DeviceSchema, NotificationIdSchema, TopicSchema, UserSchema } from './schemas/common.ts'
 import { PublishSchema } from './schemas/publish.ts'
 
 const FOLDER = fileURLToPath(new URL('../demo/', import.meta.url))
@@ -16,6 +16,8 @@ const FOLDER = fileURLToPath(new URL('../demo/', import.meta.url))
 /** Largest number of notifications in one burst. */
 const BURST_MAX = 100
 const TOKEN_SECONDS = 3600
+/** Largest number of members of a team. */
+const TEAM_MAX = 10
 
 const { type, title, ref, data, ttl, collapseKey, urgency, deliverAt, actions } = PublishSchema.properties
 
@@ -25,6 +27,16 @@ const BurstSchema = Type.Object(
     count: Type.Integer({ minimum: 1, maximum: BURST_MAX, default: 1 }),
     /** The idempotency key of a single notification: the page repeats a publish whose answer it did not get. */
     key: Type.Optional(Type.String({ minLength: 1, maxLength: 64 }))
+  },
+  { additionalProperties: false }
+)
+
+const TeamSchema = Type.Object(
+  {
+    ...{ topic: TopicSchema, type, title, data },
+    members: Type.Array(UserSchema, { minItems: 1, maxItems: TEAM_MAX }),
+    /** The idempotency key of the broadcast: the page repeats a call whose answer it did not get. */
+    key: Type.String({ minLength: 1, maxLength: 64 })
   },
   { additionalProperties: false }
 )
@@ -79,6 +91,13 @@ const demo: FastifyPluginAsyncTypebox = async (app) => {
       ids: answers.map(({ id }) => id),
       parked: answers.filter(({ results }) => results[0]?.status === 'parked').length
     })
+  })
+
+  app.post('/demo/team', { onRequest, schema: { hide: true, body: TeamSchema } }, async (request, reply) => {
+    const { topic, members, key, ...content } = request.body
+    await app.topics.change(topic, { add: members })
+    const { answer } = await app.publisher.publish({ to: { topic }, ...content }, 'demo', key)
+    return reply.code(202).send({ ids: [answer.id] })
   })
 
   app.post(

@@ -211,6 +211,23 @@ t.test('the demo proves each claim by a number', async (t) => {
     await until(async () => /"actions":\[\{"action":"approve"/.test((await code()) ?? ''), 'the code of the last action')
   })
 
+  await t.test('one click reaches a whole team', async (t) => {
+    await page.getByRole('button', { name: 'Send to the team' }).click()
+    await number(page, 'team', /^7 of 7 screens, 4 users, \d+ ms$/)
+    for (const name of ['Bob', 'Carol', 'Dan']) {
+      t.equal(
+        await screenOf(page, name)
+          .getByRole('button', { name: /^Lunch is at noon/ })
+          .count(),
+        1,
+        name
+      )
+    }
+    await phone.getByRole('button', { name: /^Lunch is at noon/ }).waitFor()
+    await page.getByRole('link', { name: 'Code that sends to a topic' }).click()
+    t.match(await page.locator('#panel').textContent(), /topic/)
+  })
+
   await t.test('axe-core finds nothing in light, dark and forced colours; no width scrolls sideways', async (t) => {
     for (const [colorScheme, forcedColors] of [
       ['light', 'none'],
@@ -268,7 +285,7 @@ t.test('npm run demo:cluster: a node that is killed loses nothing and doubles no
 
 t.test('with a configured secret the demo signs nothing, publishes nothing, and asks for a token', async (t) => {
   const real = await startService(t, { DEMO: 'true' })
-  for (const path of ['session', 'publish', 'recall', 'cut']) {
+  for (const path of ['session', 'publish', 'team', 'recall', 'cut']) {
     t.match(await call(real, 'POST', `/demo/${path}`, { user: 'alice', type: 'a', title: 'x' }, { token: '' }), { status: 404 }, path)
   }
   const { headers } = await call(real, 'GET', '/demo')

@@ -30,7 +30,7 @@ t.test('with a generated secret, the demo signs tokens for this machine only', a
     t.equal(await status({ [header]: '127.0.0.1' }), 404, header)
   }
   t.equal(await status({ origin: 'https://app.example' }), 404, 'from a page of another origin')
-  for (const path of ['/demo/publish', '/demo/recall', '/demo/cut', '/demo/users/alice']) {
+  for (const path of ['/demo/publish', '/demo/team', '/demo/recall', '/demo/cut', '/demo/users/alice']) {
     const method = path.endsWith('alice') ? 'GET' : 'POST'
     const { status } = await send(t, server.url, `${method} ${path} HTTP/1.1\r\nhost: notify.example.com\r\n\r\n`)
     t.equal(status, 404, path)
