@@ -7,7 +7,7 @@ const BROADCASTER = 'services/audience/broadcaster.ts'
 const slowPublish: Edit = {
   file: RUNNER,
   find: 'if (!canStart()) return void left.push(user)',
-  put: 'await new Promise((resolve) => setTimeout(resolve, 300 * Math.random())); if (!canStart()) return void left.push(user)'
+  put: 'await setTimeout(300 * Math.random()); if (!canStart()) return void left.push(user)'
 }
 
 /** Defects of broadcasts. */
@@ -52,6 +52,8 @@ export const broadcastMutations: Mutation[] = [
     ],
     store: 'redis',
     faults: ['nodeKill'],
+    intensity: 3,
+    seconds: 15,
     topics: 6,
     rules: ['progress', 'stored', 'lost', 'cancelled', 'recall']
   },
@@ -64,7 +66,8 @@ export const broadcastMutations: Mutation[] = [
     store: 'redis',
     faults: ['nodeKill'],
     topics: 6,
-    rules: ['idempotency', 'duplicate', 'phantom', 'order']
+    // A publish without a key is not barred by the recall either.
+    rules: ['idempotency', 'duplicate', 'phantom', 'order', 'recall', 'cancelled']
   },
   {
     name: 'broadcast: members for whom the store failed are left out',
