@@ -65,13 +65,17 @@ export class List {
   render({ items, canLoad, isLive, failures }: ListView, again: boolean): number {
     const first = this.#isAtStart ? 0 : items.findIndex(({ id }) => this.#rows.has(id))
     const waiting = Math.max(0, first)
-    const shown = items.slice(waiting, waiting + this.#limit)
     const focused = focusedBeside(this.element)
+    const focusedRow = focused && this.#rowOf(focused)
+    const shown = items.slice(waiting, waiting + this.#limit)
     const removed = new Map(this.#rows)
     this.#items = items
     for (const { id } of shown) removed.delete(id)
     for (const item of shown) if (removed.size > 0 && !this.#rows.has(item.id)) this.#takeOver(item, removed)
-    const next = [...removed.values()].some(({ element }) => element.contains(focused)) ? this.#neighbour(removed) : undefined
+    const next = focusedRow && removed.has(focusedRow.item.id) ? this.#neighbour(removed) : undefined
+    // The list does not follow a row that newer ones pushed out, or that is out of view.
+    const isPushedOut = items.some(({ id }) => id === focusedRow?.item.id)
+    const preventScroll = next !== undefined && (isPushedOut || !this.#isInView(focused as Element))
     for (const [id, row] of removed) {
       row.remove()
       this.#rows.delete(id)
@@ -88,7 +92,7 @@ export class List {
     }
     // A row that moved has lost the focus.
     if (focused instanceof HTMLElement && this.element.contains(focused)) focused.focus({ preventScroll: true })
-    if (next !== undefined) this.#rows.get(next)?.main.focus()
+    if (next !== undefined) this.#rows.get(next)?.main.focus({ preventScroll })
     const appeared = this.#rows.get(this.#focusOnAppear ?? '')
     if (appeared) {
       this.#focusOnAppear = undefined
@@ -203,6 +207,12 @@ export class List {
     if (to === undefined) return
     event.preventDefault()
     this.#rows.get(this.#order[to] ?? '')?.main.focus()
+  }
+
+  #isInView(element: Element): boolean {
+    const { top, bottom } = (this.element.parentElement as Element).getBoundingClientRect()
+    const own = element.getBoundingClientRect()
+    return own.bottom > top && own.top < bottom
   }
 
   #rowOf(target: EventTarget | null): Row | undefined {
