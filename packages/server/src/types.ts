@@ -85,6 +85,8 @@ export interface Broadcast {
   id: string
   to: Audience
   status: BroadcastStatus
+  /** Number of users in the audience; null while the service collects it. */
+  members: number | null
   accepted: number
   parked: number
   rejected: number
