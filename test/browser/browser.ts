@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { type BuildOptions, build } from 'esbuild'
 import { type Browser, chromium, type Frame, type Page } from 'playwright-core'
 import type { Test } from 'tap'
+import { until } from '../fixtures/wait.ts'
 import { userToken } from '../helper.ts'
 
 const DEADLINE_MS = 20_000
@@ -85,9 +86,14 @@ export async function startHost(t: Test): Promise<Host> {
   return host
 }
 
-/** Waits in the page, through Playwright. Polls by a timer, since a page in the background paints no frames. */
+/**
+ * Waits until an expression is true in the page. Every look is an evaluation of its own: a wait in the page would need `eval`, which the policy of
+ * the service forbids, and frames, which a page in the background does not paint.
+ */
 export async function untilInPage(page: Page | Frame, expression: string): Promise<void> {
-  await page.waitForFunction(expression, undefined, { polling: 20, timeout: DEADLINE_MS })
+  const look = (): Promise<boolean> => page.evaluate<boolean>(`Boolean(${expression})`)
+  // A page that loads has no context for a moment, and no bell.
+  await until(() => look().catch(() => false), expression, DEADLINE_MS)
 }
 
 /** True if no animation of the document or of a shadow root in it runs, except endless ones. */

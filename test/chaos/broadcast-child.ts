@@ -67,10 +67,10 @@ export async function carryOutWaiting(store: Store): Promise<void> {
   }
 }
 
-if (process.send !== undefined) {
-  const [, , place = '', startedAt = ''] = process.argv
+const [, , place = '', startedAt] = process.argv
+if (startedAt !== undefined) {
   const store = await openFast(place, Number(startedAt))
-  process.send('open')
+  process.send?.('open')
   for (;;) {
     await carryOutWaiting(store)
     await pause(50)

@@ -40,10 +40,10 @@ export class Calls {
   call(frame: CallFrame): Promise<OkFrame> {
     return new Promise((resolve, reject) => {
       const ref = ++this.#ref
-      const timer = this.#platform.setTimeout(
-        () => this.#take(ref)?.reject(new BelfryError('BELFRY_CLIENT_TIMEOUT', 'no answer in 10 s')),
-        DEADLINE_MS
-      )
+      const timer = this.#platform.setTimeout(() => {
+        this.#open.delete(ref)
+        reject(new BelfryError('BELFRY_CLIENT_TIMEOUT', 'no answer in 10 s'))
+      }, DEADLINE_MS)
       const made = new Stopwatch(this.#platform)
       // A mark of another tab has an age already.
       const { ageMs = 0 } = frame as MarkFrame
@@ -89,14 +89,17 @@ export class Calls {
 
   /**
    * Settles the open calls by REST, because there will be no connection. The tab that should have sent them may be disconnecting too: a user signs
-   * out in all tabs at once. Without an answer a call rejects.
+   * out in all tabs at once. Without an answer a call rejects; its time limit goes on.
    */
   settleByRest(client: RestCaller, token: string): void {
-    for (const ref of this.#open.keys()) {
-      const call = this.#take(ref) as Call
-      const frame = call.aged()
-      import('./sse.ts').then(({ callByRest }) => callByRest(client, token, frame)).then(call.settle, () => call.reject(disconnected()))
+    for (const { aged, settle, reject, timer } of this.#open.values()) {
+      const frame = aged()
+      import('./sse.ts')
+        .then(({ callByRest }) => callByRest(client, token, frame))
+        .then(settle, () => reject(disconnected()))
+        .finally(() => this.#platform.clearTimeout(timer))
     }
+    this.#open.clear()
   }
 
   #take(ref = 0): Call | undefined {
