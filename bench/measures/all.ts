@@ -11,6 +11,7 @@ import type { Measure } from './measure.ts'
 import { nodes } from './nodes.ts'
 import { offline } from './offline.ts'
 import { options } from './options.ts'
+import { reach } from './reach.ts'
 import { sdk } from './sdk.ts'
 import { single } from './single.ts'
 import { storm } from './storm.ts'
@@ -33,5 +34,6 @@ export const measures: readonly Measure[] = [
   bytes,
   embedded,
   options,
-  broadcast
+  broadcast,
+  reach
 ]

@@ -7,7 +7,7 @@ import type { OutgoingRequest } from './http-sender.ts'
 import { type Attempt, type Outcome, pushOutcome } from './outcome.ts'
 import type { PushEndpoints } from './push-endpoint.ts'
 import { pushPayload } from './push-payload.ts'
-import { pushRequest } from './push-request.ts'
+import { pushRequest, VapidSignatures } from './push-request.ts'
 import type { VapidIdentity } from './vapid.ts'
 
 interface PushFormatOptions {
@@ -21,13 +21,15 @@ interface PushFormatOptions {
 /** Web Push (RFC 8030, 8291, 8292). */
 export class PushFormat implements CallFormat<LeasedPush> {
   readonly #options: PushFormatOptions
+  readonly #signatures: VapidSignatures
 
   constructor(options: PushFormatOptions) {
     this.#options = options
+    this.#signatures = new VapidSignatures(options.identity)
   }
 
   async request({ user, item, subscription, unread }: LeasedPush): Promise<OutgoingRequest | undefined> {
-    const { store, identity, endpoints, retentionMs } = this.#options
+    const { store, endpoints, retentionMs } = this.#options
     // The operator may have removed the origin from PUSH_ENDPOINTS since the subscription was stored.
     if (endpoints.accept(subscription.endpoint) === undefined) return undefined
     const notification = notificationIn(item.row)
@@ -37,7 +39,7 @@ export class PushFormat implements CallFormat<LeasedPush> {
       actions === undefined ? undefined : signAnswerLink(await store.secret(ANSWER_LINK_SECRET), { user, id }, expiresAt, now)
     const eventId = formatEventId({ epoch: item.epoch, offset: item.offset, id8: rowId8(item.row) })
     const payload = pushPayload(notification, { eventId, unread, answerLink })
-    return pushRequest(subscription, notification, payload, identity, { endsAt: expiresAt ?? rowTime(item.row) + retentionMs, now })
+    return pushRequest(subscription, notification, payload, this.#signatures, { endsAt: expiresAt ?? rowTime(item.row) + retentionMs, now })
   }
 
   outcome(attempt: Attempt, { attempt: attempts, madeAt: createdAt, item }: LeasedPush): Outcome {

@@ -4,7 +4,7 @@ import type { Notification } from '../../../services/protocol/index.ts'
 import { HttpSender } from '../../../services/reach/http-sender.ts'
 import { isPushOrigin, PushEndpoints } from '../../../services/reach/push-endpoint.ts'
 import { pushPayload } from '../../../services/reach/push-payload.ts'
-import { pushRequest } from '../../../services/reach/push-request.ts'
+import { pushRequest, VapidSignatures } from '../../../services/reach/push-request.ts'
 import { checkSubscription } from '../../../services/reach/push-subscription.ts'
 import { areVapidKeys, isVapidSubject, makeVapidKeys } from '../../../services/reach/vapid.ts'
 import { PushService } from '../../fixtures/push-service.ts'
@@ -232,9 +232,10 @@ t.test('a browser can decrypt a push, and the push service verifies who sent it'
   const vapid = { ...makeVapidKeys(), subject: 'mailto:ops@example.com' }
   const browser = service.subscribe()
   const subscription = checkSubscription(browser.json, new PushEndpoints([service.origin]), NOW)
+  const signatures = new VapidSignatures(vapid)
   const push = async (notification: Partial<Notification>, endsAt: number) => {
     const whole = { ...NOTIFICATION, ...notification }
-    const request = pushRequest(subscription, whole, pushPayload(whole, CONTEXT), vapid, { endsAt, now: NOW })
+    const request = pushRequest(subscription, whole, pushPayload(whole, CONTEXT), signatures, { endsAt, now: NOW })
     t.same(await sender.send(request), { status: 201, retryAfter: undefined })
   }
   await push({}, NOW + 90_500)
@@ -250,4 +251,16 @@ t.test('a browser can decrypt a push, and the push service verifies who sent it'
   t.equal(last?.headers.ttl, '0')
   t.equal(last?.headers.topic, large?.headers.topic)
   t.ok((plain?.vapid.exp ?? 0) <= Date.now() / 1000 + 24 * 3600)
+})
+
+t.test('a signature is used again for an hour, for its push service only', async (t) => {
+  const signatures = new VapidSignatures({ ...makeVapidKeys(), subject: 'mailto:ops@example.com' })
+  const [one, other] = ['https://one.push.apple.com/a', 'https://other.push.apple.com/a']
+  const first = signatures.headerFor(one, NOW)
+  t.equal(signatures.headerFor(`${one}b`, NOW + 3_599_999), first)
+  t.not(signatures.headerFor(other, NOW), first)
+  t.not(signatures.headerFor(one, NOW + 3_600_000), first)
+  t.not(signatures.headerFor(one, NOW - 3_600_000), first, 'the clock was set back')
+  for (let host = 0; host < 150; host++) signatures.headerFor(`https://${host}.push.apple.com/a`, NOW)
+  t.equal(signatures.headerFor(other, NOW), signatures.headerFor(other, NOW))
 })
