@@ -1,10 +1,13 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { Keys } from '../../services/store/redis/keys.ts'
+import { RedisAudiences } from '../../services/store/redis/redis-audiences.ts'
 import { RedisMembers, type RunTopic } from '../../services/store/redis/redis-members.ts'
+import type { Reply } from '../../services/store/redis/reply.ts'
 import type { Args, ScriptName } from '../../services/store/redis/script-table.ts'
 import { scriptTexts } from '../../services/store/redis/script-texts.ts'
 import { Scripts } from '../../services/store/redis/scripts.ts'
+import type { UserScan } from '../../services/store/redis/user-scan.ts'
 import { RedisServer } from '../fixtures/redis.ts'
 import { own, settings } from '../fixtures/redis-ground.ts'
 
@@ -22,6 +25,47 @@ t.test('a member costs at most 100 bytes, in both directions together', async (t
   }
   const bytes = ((await used()) - before) / count
   t.ok(bytes <= 100, `${bytes.toFixed(1)} bytes`)
+})
+
+t.test('a search for everyone whose step fails begins again, so that nobody is left out', async (t) => {
+  const id = '00broadcastToEveryone1'
+  const to = JSON.stringify({ everyone: true, except: ['carol'] })
+  const found = new Set<string>()
+  let searches = 0
+  let failing = true
+  const replies: Record<string, (args: Record<string, unknown>) => Reply> = {
+    'broadcast-find': () => [id, to, 'running', '', '0', '0', '0', '1', '0'].map((part) => Buffer.from(part)),
+    'broadcast-lease': () => ['collecting', id, to].map((part) => Buffer.from(part)),
+    'broadcast-collect': ({ names }) => {
+      if (failing) throw new Error('the connection was lost')
+      for (const name of names as string[]) found.add(name)
+      return 1
+    }
+  }
+  const audiences = new RedisAudiences(new Keys('belfry'), 'node', {
+    run: (async (_bucket: number, name: string, _topic: string, args: Record<string, unknown>) => replies[name]?.(args)) as RunTopic,
+    share: async () => [],
+    due: async () => [],
+    scanUsers: () => {
+      searches += 1
+      const pages = [['alice', 'carol'], ['bob']]
+      const scan = {
+        isDone: false,
+        async next(): Promise<string[]> {
+          const page = pages.shift()
+          scan.isDone = page === undefined
+          return page ?? []
+        }
+      }
+      return scan as unknown as UserScan
+    },
+    call: (make) => make()
+  })
+  await t.rejects(audiences.lease(id), { message: 'the connection was lost' })
+  failing = false
+  for (let step = 0; step < 3; step++) t.same(await audiences.lease(id), { status: 'collecting' })
+  t.equal(searches, 2)
+  t.same([...found], ['alice', 'bob'])
 })
 
 /** A change of members by one node, which ends after a number of calls of Redis. */
