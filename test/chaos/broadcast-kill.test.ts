@@ -54,7 +54,7 @@ async function check(t: Test, store: Store, ids: string[]): Promise<void> {
       return isOver && (await store.audiences.lease(ids[0] as string)).status === 'idle'
     },
     'the end of the broadcasts',
-    30_000
+    90_000
   )
   const expected = BROADCASTS.filter((number) => number !== CANCELLED).map((number) => idOf(number))
   const wrong: unknown[] = []
