@@ -10,6 +10,7 @@ import { EmbeddedStore } from '../services/store/embedded/embedded-store.ts'
 import { RedisStore } from '../services/store/redis/redis-store.ts'
 import type { Store } from '../services/store/store.ts'
 import { BenchRedis } from './peers/redis.ts'
+import { storeSettings, usualTail } from './store-settings.ts'
 
 // Measures a broadcast to a topic, and publishes to other users during it, at the store. Prints the result as JSON:
 // node build/bench/broadcast-publish.js embedded|redis [members] [seconds of calm]
@@ -29,26 +30,14 @@ const OTHERS = 1000
 /** Members that one change adds. */
 const PER_CHANGE = 10_000
 
-const settings = {
-  rateLimit: 0,
-  rateWindowMs: 1000,
-  parkedMax: 1000,
-  scheduledMax: 1000,
-  retentionMs: 604_800_000,
-  maxEntries: 1000,
-  maxConnections: 0,
-  revocationTtlMs: 86_400_000
-}
-const tail = `"type":"sync.done","title":"${'x'.repeat(150)}","timestamp":1754000000000}`
-
 const [kind = 'embedded', members = '100000', seconds = '5'] = process.argv.slice(2)
 const count = Number(members)
 const redis = kind === 'redis' ? await BenchRedis.start() : undefined
 const folder = await mkdtemp(join(tmpdir(), 'belfry-bench-'))
 const store: Store =
   redis === undefined
-    ? new EmbeddedStore({ folder, settings })
-    : new RedisStore(settings, { url: redis.url, keyPrefix: 'belfry', waitReplicas: 0 })
+    ? new EmbeddedStore({ folder, settings: storeSettings })
+    : new RedisStore(storeSettings, { url: redis.url, keyPrefix: 'belfry', waitReplicas: 0 })
 await store.open('bench', { wake() {}, kick() {}, suspect() {}, status() {} })
 
 async function usedBytes(): Promise<number> {
@@ -67,7 +56,9 @@ async function publishToOthers(stop: Promise<unknown>): Promise<number[]> {
     const wait = due - performance.now()
     if (wait > 0) await pause(wait)
     const user = `other-${calls.length % OTHERS}`
-    calls.push(store.publish({ user, id: newId(), keyed: false, tail, halfLife: 0 }).then(() => void times.push(performance.now() - due)))
+    calls.push(
+      store.publish({ user, id: newId(), keyed: false, tail: usualTail, halfLife: 0 }).then(() => void times.push(performance.now() - due))
+    )
   }
   await Promise.all(calls)
   return times.sort((one, other) => one - other)
@@ -98,7 +89,7 @@ const broadcaster = new Broadcaster({
 })
 const start = performance.now()
 const to = { topic: 'project-42', except: [] }
-const result = await broadcaster.start({ to, id: newId(), keyed: false, tail, halfLife: 0 })
+const result = await broadcaster.start({ to, id: newId(), keyed: false, tail: usualTail, halfLife: 0 })
 if (result.status !== 'started') throw new Error(`the broadcast is ${result.status}`)
 const { id } = result.broadcast
 

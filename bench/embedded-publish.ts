@@ -4,25 +4,15 @@ import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { newId } from '../services/ids.ts'
 import { EmbeddedStore } from '../services/store/embedded/embedded-store.ts'
+import { storeSettings, usualTail } from './store-settings.ts'
 
 // Measures durable publishes of the embedded store and prints the result as JSON:
 // node build/bench/embedded-publish.js [in flight] [users] [seconds]
 const [inFlight = 64, users = 1000, seconds = 10] = process.argv.slice(2).map(Number)
 const folder = await mkdtemp(join(tmpdir(), 'belfry-bench-'))
-const settings = {
-  rateLimit: 0,
-  rateWindowMs: 1000,
-  parkedMax: 1000,
-  scheduledMax: 1000,
-  retentionMs: 604_800_000,
-  maxEntries: 1000,
-  maxConnections: 0,
-  revocationTtlMs: 86_400_000
-}
-const store = new EmbeddedStore({ folder, settings })
+const store = new EmbeddedStore({ folder, settings: storeSettings })
 await store.open('bench', { wake() {}, kick() {}, suspect() {}, status() {} })
 
-const tail = `"type":"sync.done","title":"${'x'.repeat(150)}","timestamp":1754000000000}`
 const times: number[] = []
 let published = 0
 let end = Date.now() + 2000
@@ -30,7 +20,7 @@ let end = Date.now() + 2000
 async function publisher(): Promise<void> {
   while (Date.now() < end) {
     const start = performance.now()
-    await store.publish({ user: `user-${Math.floor(Math.random() * users)}`, id: newId(), keyed: false, tail, halfLife: 0 })
+    await store.publish({ user: `user-${Math.floor(Math.random() * users)}`, id: newId(), keyed: false, tail: usualTail, halfLife: 0 })
     times.push(performance.now() - start)
     published += 1
   }

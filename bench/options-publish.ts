@@ -14,6 +14,7 @@ import type { PublishOptions, Store } from '../services/store/store.ts'
 import { timeOf } from './cpu.ts'
 import { median } from './interleave.ts'
 import { BenchRedis } from './peers/redis.ts'
+import { storeSettings, usualTail, usualTitle } from './store-settings.ts'
 
 // Measures publishes with each option at the store, and the lateness of expiries. Prints the result as JSON:
 // node build/bench/options-publish.js embedded|redis [publishes] [rounds] [expiries]
@@ -49,19 +50,7 @@ const LEAD_MS_PER_THOUSAND = 3000
 /** Time after the last expiry in which every one must be carried out, milliseconds. */
 const SETTLE_MS = 5000
 
-const settings = {
-  rateLimit: 0,
-  rateWindowMs: 1000,
-  parkedMax: 1000,
-  scheduledMax: 1_000_000,
-  retentionMs: 604_800_000,
-  maxEntries: 1000,
-  maxConnections: 0,
-  revocationTtlMs: 86_400_000
-}
-
-const title = 'x'.repeat(150)
-const usualTail = `"type":"sync.done","title":"${title}","timestamp":1754000000000}`
+const settings = { ...storeSettings, scheduledMax: 1_000_000 }
 
 interface Kind {
   option: string
@@ -180,7 +169,7 @@ async function measureExpiries(store: Store, count: number): Promise<OptionsResu
     await Promise.all(
       numbers.map(async (number) => {
         const expiresAt = firstAt + Math.floor((1000 * number) / EXPIRY_RATE)
-        const request = { to: `expiring-${number % users}`, type: 'sync.done', title, expiresAt }
+        const request = { to: `expiring-${number % users}`, type: 'sync.done', title: usualTitle, expiresAt }
         const { answer } = await publisher.publish(request, 'bench', undefined)
         dueById.set(answer.id, expiresAt)
       })

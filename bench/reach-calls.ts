@@ -26,6 +26,7 @@ import { residentBytes, timeOf } from './cpu.ts'
 import { median } from './interleave.ts'
 import { openLoop } from './open-loop.ts'
 import { BenchRedis } from './peers/redis.ts'
+import { storeSettings, usualTail } from './store-settings.ts'
 
 // Measures pushes and webhooks of one node. Prints the result as JSON:
 // node --expose-gc build/bench/reach-calls.js embedded|redis [pushes] [waiting calls] [seconds]
@@ -47,22 +48,13 @@ const ROUNDS = 3
 const PUSHED_USERS = 500
 const CALLS_PER_USER = 500
 const IN_FLIGHT = 64
-const RETENTION_MS = 604_800_000
 const SETTLE_MS = 60_000
 
 const settings = {
-  rateLimit: 0,
-  rateWindowMs: 1000,
-  parkedMax: 1000,
-  scheduledMax: 1000,
-  retentionMs: RETENTION_MS,
-  maxEntries: 1000,
-  maxConnections: 0,
-  revocationTtlMs: 86_400_000,
+  ...storeSettings,
   push: { afterMs: 0, unless: 'delivered' as const },
   webhookEvents: ['notification.fallback' as const]
 }
-const tail = `"type":"sync.done","title":"${'x'.repeat(150)}","timestamp":1754000000000}`
 
 async function openStore(name: string): Promise<{ store: Store; redis: BenchRedis | undefined; close(): Promise<void> }> {
   if (name === 'embedded') {
@@ -84,7 +76,7 @@ const { store, redis, close } = await openStore(name)
 const counters = new Counters()
 const endpoints = new PushEndpoints([origin])
 const identity = { ...makeVapidKeys(), subject: 'mailto:bench@example.com' }
-const push = new PushFormat({ store, identity, endpoints, retentionMs: RETENTION_MS })
+const push = new PushFormat({ store, identity, endpoints, retentionMs: storeSettings.retentionMs })
 const webhook = new WebhookFormat({ store, url: `${origin}/hang`, keys: [randomBytes(32)] })
 const formats = new Map([
   [origin, push as CallFormat],
@@ -111,7 +103,7 @@ function startCourier(): void {
 }
 
 async function publish(user: string, options?: PublishOptions): Promise<void> {
-  const result = await store.publish({ user, id: newId(), keyed: false, tail, halfLife: 0, options })
+  const result = await store.publish({ user, id: newId(), keyed: false, tail: usualTail, halfLife: 0, options })
   if (result.status !== 'accepted') throw new Error(`a publish was ${result.status}`)
   outcomes.record(user, result, 0)
 }
