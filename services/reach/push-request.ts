@@ -15,8 +15,8 @@ const SIGNATURE_MS = 3_600_000
 const MAX_SIGNATURES = 100
 
 /**
- * The header that identifies this service to a push service (RFC 8292), by origin. To sign it takes more CPU time than to encrypt a push, and RFC
- * 8292 §2.1 lets a token be used for many pushes.
+ * Signs the header that identifies this service to a push service (RFC 8292), and keeps it by origin. A signature takes more CPU time than the
+ * encryption of a push, and one is valid for many pushes (RFC 8292 §2.1).
  */
 export class VapidSignatures {
   readonly #identity: VapidIdentity

@@ -75,11 +75,11 @@ export interface Broadcast {
 export type StartResult =
   /** The broadcast is durable. If it is the only one of its topic, its first batch is leased to the caller. */
   | { status: 'started'; broadcast: Broadcast; batch: Batch | undefined }
-  /** Nothing was written: the key started this broadcast before. */
+  /** The key started this broadcast before. The store wrote nothing. */
   | { status: 'replayed'; broadcast: Broadcast }
-  /** Nothing was written: the key started a broadcast with another body. */
+  /** The key started a broadcast with another body. The store wrote nothing. */
   | { status: 'conflict' }
-  /** Nothing was written: `BROADCASTS_MAX` broadcasts wait for the topic. */
+  /** `BROADCASTS_MAX` broadcasts wait for the topic. The store wrote nothing. */
   | { status: 'full'; retryAfterMs: number }
 
 /** A part of a broadcast that is leased to a node. */
@@ -116,9 +116,8 @@ export type LeaseBatchResult = { status: 'batch'; batch: Batch } | { status: 'co
 /**
  * The topics and broadcasts of a store.
  *
- * **Members.** The members of a topic lie together, and change in one step. The store also lists the topics of a user; that list is exact, whatever
- * steps run side by side. A change that fails between its two parts leaves nothing that shows, and its repetition completes it. `Store.erase` ends all
- * memberships of a user.
+ * **Members.** One step changes the members of a topic. The store also lists the topics of a user, and that list is exact while other changes are in
+ * progress. If a change fails halfway, no list shows it, and the caller repeats it. `Store.erase` ends all memberships of a user.
  *
  * **A broadcast is a durable job.** `start` fixes its audience in one step: who is a member then gets it. Joining or leaving later changes nothing. For
  * everyone, it is every user who has a log at the start; one who gets a log before the audience is complete may be in it, too.

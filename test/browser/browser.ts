@@ -92,7 +92,7 @@ export async function startHost(t: Test): Promise<Host> {
  */
 export async function untilInPage(page: Page | Frame, expression: string): Promise<void> {
   const look = (): Promise<boolean> => page.evaluate<boolean>(`Boolean(${expression})`)
-  // A page that loads has no context for a moment, and no bell.
+  // While a page loads, an evaluation fails.
   await until(() => look().catch(() => false), expression, DEADLINE_MS)
 }
 

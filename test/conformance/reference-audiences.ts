@@ -1,3 +1,4 @@
+import { KEY_LENGTH } from '../../services/ids.ts'
 import {
   type Audiences,
   BATCH_LEASE_MS,
@@ -26,8 +27,6 @@ import {
   queueOf,
   settleBatch
 } from '../../services/store/broadcast-step.ts'
-
-const KEY_LENGTH = 12
 
 /** The topics and broadcasts of the reference, which all nodes share. */
 export interface AudiencesState {
