@@ -26,13 +26,16 @@ globalThis.shown = () => JSON.parse(sessionStorage.getItem('shown') ?? '[]')
 
 const getToken = async () => (await fetch(`/token?user=${user}`, { cache: 'no-store' })).text()
 
-/** A client that records its events, and counts its attempts. */
+/**
+ * A client that records its events, and counts its attempts to connect. A client with an event stream also tries a WebSocket beside it, after a
+ * random wait: such a trial does not count.
+ */
 globalThis.follow = (options = {}) => {
   const heard = { ids: [], titles: [], users: [], toasts: [], gaps: [], transports: [], attempts: 0, terminal: undefined, leadsAt: 0 }
   const { address, ...given } = options
   class CountedWebSocket extends WebSocket {
     constructor(url, protocols) {
-      heard.attempts++
+      if (belfry.state === 'connecting') heard.attempts++
       super(address ?? url, protocols)
     }
   }
