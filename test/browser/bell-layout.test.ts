@@ -42,7 +42,7 @@ t.test('order, places, sizes and languages', async (t) => {
     t.equal(await page.locator('.title').first().textContent(), 'number 29')
     await newer.click()
     await until(async () => (await page.locator('.title').first().textContent()) === 'b', 'the newest')
-    t.equal(await focused(page), 'b')
+    await until(async () => (await focused(page)) === 'b', 'the focus on b')
     t.equal(await page.evaluate(`${SCROLL}.scrollTop`), 0)
     await newer.waitFor({ state: 'hidden' })
     t.equal(await measure(page, `(${SCROLL}.scrollTo(0, 300), ${SCROLL}.scrollTop)`), 300)
@@ -113,7 +113,7 @@ t.test('order, places, sizes and languages', async (t) => {
     }
     await close.click()
     await page.getByRole('dialog').waitFor({ state: 'hidden' })
-    t.equal(await focused(page), 'Notifications, 1 unread')
+    await until(async () => (await focused(page)) === 'Notifications, 1 unread', 'the focus on the button')
   })
 
   await t.test('<belfry-inbox> is a part of the page: open at once, a region, with rows that become seen in view', async (t) => {

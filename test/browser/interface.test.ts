@@ -51,14 +51,14 @@ t.test('the bell and the hooks', async (t) => {
     await keyboard.press('Tab')
     await keyboard.press('Enter')
     await until(async () => (await dialog.getByRole('listitem').count()) === 2, 'the archived one to go')
-    t.equal(await focused(page), 'two', 'the focus goes to the next row')
+    await until(async () => (await focused(page)) === 'two', 'the focus on the next row')
 
     await keyboard.press('Escape')
     await dialog.waitFor({ state: 'hidden' })
-    t.equal(await focused(page), 'Notifications, 2 unread', 'the focus is back on the button')
+    await until(async () => (await focused(page)) === 'Notifications, 2 unread', 'the focus back on the button')
     await keyboard.press('Space')
     await dialog.waitFor()
-    t.equal(await focused(page), 'two')
+    await until(async () => (await focused(page)) === 'two', 'the focus on two')
     t.equal(await walk('Shift+Tab'), 'All 2')
     t.equal(await walk('Shift+Tab'), 'Mark all read')
     await keyboard.press('Enter')
@@ -134,6 +134,7 @@ t.test('the bell and the hooks', async (t) => {
       await page.evaluate('errors[0]'),
       /^BELFRY_CLIENT_TOKEN: TypeError: getToken gave no token: expected a JWT as a string, got other text/
     )
+    await until(() => lines.length > 0, 'the line')
     t.match(lines, [/^warning: Belfry: getToken gave no token/])
     t.equal(lines.length, 1)
     host.token = token
@@ -188,7 +189,7 @@ t.test('the bell and the hooks', async (t) => {
     proxy.refuse(false)
     await page.evaluate('dispatchEvent(new Event("online"))')
     await page.getByText('Offline. Reconnecting…').waitFor({ state: 'hidden' })
-    t.equal(await page.evaluate('bell.client.state'), 'connected')
+    await untilInPage(page, 'bell.client.state === "connected"')
   })
 
   for (const scheme of ['light', 'dark'] as const) {
@@ -224,10 +225,11 @@ t.test('the bell and the hooks', async (t) => {
     t.ok(((await page.evaluate('countRenders')) as number) - (renders as number) <= 4, 'the count renders only when it changes')
     await page.locator('#all').click()
     await untilInPage(page, 'document.querySelector("#count").textContent === "0"')
-    t.equal((await call(service, 'GET', '/v1/users/carol/notifications')).body.unread, 0)
-    t.equal((await call(service, 'GET', '/v1/users/carol/connections')).body.items.length, 1, 'strict mode mounts twice, and leaves one')
+    await until(async () => (await call(service, 'GET', '/v1/users/carol/notifications')).body.unread === 0, 'the service to mark them')
+    const connections = async (): Promise<number> => (await call(service, 'GET', '/v1/users/carol/connections')).body.items.length
+    await until(async () => (await connections()) === 1, 'one connection: strict mode mounts twice')
     await page.locator('#switch').click()
-    await until(async () => (await call(service, 'GET', '/v1/users/carol/connections')).body.items.length === 0, 'the end')
+    await until(async () => (await connections()) === 0, 'the end')
     t.same(failures, [])
   })
 })

@@ -178,10 +178,13 @@ class Rig {
     await until(async () => (await this.#raised()).length >= this.ids.length, 'the toasts')
     for (const page of pages) t.same(await page.evaluate('tab.heard.ids'), this.ids, 'shown once, in order')
     t.same((await this.#raised()).toSorted(), this.ids.toSorted(), 'raised once')
-    const { items } = (await call(this.#service, 'GET', `/v1/users/${this.#user}/connections`)).body
-    t.equal(items.length, 1, 'one connection')
-    const leads = await Promise.all(this.pages.map((page) => page.evaluate('globalThis.tab?.belfry.leader')))
-    t.equal(leads.filter(Boolean).length, 1, 'one leader')
+    // The service hears later that the last leader closed its connection.
+    await until(
+      async () => (await call(this.#service, 'GET', `/v1/users/${this.#user}/connections`)).body.items.length === 1,
+      'one connection'
+    )
+    const leads = () => Promise.all(this.pages.map((page) => page.evaluate('globalThis.tab?.belfry.leader')))
+    await until(async () => (await leads()).filter(Boolean).length === 1, 'one leader')
   }
 
   #raised(): Promise<string[]> {

@@ -83,7 +83,7 @@ t.test('users of one browser', async (t) => {
     await untilInPage(page, 'tab.heard.ids.length === 4')
     t.same(await page.evaluate('tab.heard.titles'), [...numbered('carol', 1, 2), ...numbered('dave', 1, 2)])
     t.same(await page.evaluate('tab.heard.users'), [{ user: 'dave', previous: 'carol' }])
-    t.equal(await connectionsOf('carol'), 0)
+    await until(async () => (await connectionsOf('carol')) === 0, 'the end of the connection of carol')
     await publish(service, 'carol', 'carol 3')
     await publish(service, 'dave', 'dave 3')
     await untilInPage(page, 'tab.heard.titles.at(-1) === "dave 3"')
@@ -101,7 +101,7 @@ t.test('users of one browser', async (t) => {
     await untilInPage(page, 'tab.heard.titles.at(-1) === "carol 3"')
     t.equal(await page.evaluate('tab.heard.titles.length'), 6, 'she goes on where she was')
     t.equal(await page.evaluate('tab.belfry.deviceId'), device)
-    t.equal(await connectionsOf('dave'), 0)
+    await until(async () => (await connectionsOf('dave')) === 0, 'the end of the connection of dave')
   })
 
   await t.test('the session changes without the two tabs: both change users, and nothing mixes', async (t) => {
