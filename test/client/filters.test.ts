@@ -1,14 +1,15 @@
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { Client } from '../../packages/client/src/client.ts'
-import { Inbox, type InboxOptions } from '../../packages/client/src/inbox.ts'
+import { Inbox, type InboxItem, type InboxOptions } from '../../packages/client/src/inbox.ts'
+import { KnownItems } from '../../packages/client/src/inbox-items.ts'
 import { standardPlatform } from '../../packages/client/src/platform.ts'
 import type { BelfryOptions } from '../../packages/client/src/types.ts'
 import { until } from '../fixtures/wait.ts'
 import { call, startService, userToken } from '../helper.ts'
 import { FakeInbox } from './fake-inbox.ts'
 import { FakeClock, nodePlatform, tokenOf } from './fake-platform.ts'
-import { FakeServer, helloFrame } from './fake-server.ts'
+import { FakeServer, helloFrame, notificationOf } from './fake-server.ts'
 
 interface Rig {
   server: FakeServer
@@ -381,4 +382,53 @@ t.test('with a service, over a WebSocket and over an event stream: filters, coun
     const page = await call(service, 'GET', '/v1/me/notifications?state=read&count=true', undefined, { token: userToken('alice') })
     t.match(page.body, { unread: 2, unseen: 1, count: 2 })
   }
+})
+
+t.test('a replay of 10,000 rows into a list makes few lists, and compares each row with a few others', async (t) => {
+  const ROWS = 10_000
+  const { server, stored, client, open } = await rig(t)
+  stored.publish()
+  const inbox = await open({ states: ['unread'] })
+  await until(() => inbox.list().length === 1, 'the first row')
+  client.disconnect()
+  for (let n = 2; n <= ROWS; n++) server.append({ type: 'notification', eventId: '', notification: notificationOf(n) })
+  const named = { unread: ROWS, unseen: ROWS }
+  Object.defineProperty(stored, 'counts', { value: named })
+  let told = 0
+  inbox.on('change', () => void told++)
+  let isOver = false
+  client.on('caughtUp', () => {
+    isOver = true
+  })
+  client.connect()
+  await until(() => isOver, 'the end of the replay', 60_000)
+  const list = inbox.list()
+  t.same([list.length, list[0]?.title, list.at(-1)?.title], [ROWS, `number ${ROWS}`, 'number 1'])
+  t.same([inbox.unread, inbox.unseen, inbox.count], [ROWS, ROWS, ROWS])
+  t.ok(told < 10, `${told} lists`)
+
+  let reads = 0
+  const known = new KnownItems()
+  const item = (n: number): InboxItem => ({
+    ...notificationOf(n),
+    state: 'unread',
+    get eventId() {
+      reads++
+      return server.eventId(n)
+    }
+  })
+  // The newest page first, then a replay of the older rows, then changes and removals.
+  for (let n = ROWS; n > ROWS - 50; n--) known.add(item(n), true)
+  for (let n = 1; n <= ROWS - 50; n++) known.add(item(n), false)
+  t.same(
+    known.list().map(({ id }) => id),
+    Array.from({ length: ROWS }, (_, n) => notificationOf(ROWS - n).id)
+  )
+  for (let n = 1; n <= ROWS; n++) known.change([notificationOf(n).id], { state: 'read' })
+  for (let n = 1; n < ROWS; n++) known.remove([notificationOf(n).id])
+  t.strictSame(
+    known.list().map(({ id, state }) => [id, state]),
+    [[notificationOf(ROWS).id, 'read']]
+  )
+  t.ok(reads < ROWS * 60, `${reads / ROWS} reads of an event id a row`)
 })

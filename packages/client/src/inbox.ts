@@ -2,13 +2,14 @@ import type { Answer, State } from '../../../services/protocol/index.ts'
 import type { Client } from './client.ts'
 import { Events } from './events.ts'
 import { isUnread } from './expiries.ts'
-import { type Change, changes, type InboxItem, raises, withChanges, withItem, without } from './inbox-items.ts'
+import { type Change, type InboxEvents, type InboxItem, itemOf, KnownItems, withChange } from './inbox-items.ts'
+import { changedBy, changesOf, type PendingMark } from './inbox-marks.ts'
 import { type InboxOptions, loadPages, passes } from './inbox-pages.ts'
 import { isAfter, isAtOrBefore } from './order.ts'
 import { bindMembers } from './proxies.ts'
 import type { Counts, MarkOptions, MarkTarget } from './types.ts'
 
-export type { InboxItem } from './inbox-items.ts'
+export type { InboxEvents, InboxItem } from './inbox-items.ts'
 export type { InboxOptions } from './inbox-pages.ts'
 
 /** The most live notifications that are kept before the first `load()`. */
@@ -16,24 +17,8 @@ const KEPT_UNLOADED = 1000
 
 /** `seen()` gathers ids for this time, milliseconds: a list that is scrolled calls it for each row. */
 const GATHER_MS = 300
-
-export interface InboxEvents {
-  /** The list or the unread count changed. */
-  change: { items: readonly InboxItem[]; unread: number }
-}
-
-/** A mark that has no answer yet. */
-interface PendingMark {
-  /** By id: true until the service names a later state of the notification. */
-  ids: Map<string, boolean>
-  state: State
-  /** The mark covers every notification, loaded or not. */
-  all: boolean
-  /** The connection ended before the answer. The service may have carried out the mark, and then its next answer does not name what changed. */
-  isRepeated?: boolean
-  /** The notifications that got the state since the call. */
-  marked: Set<string>
-}
+/** The changes of a replay are told together after this time, milliseconds. */
+const REPLAY_MS = 50
 
 /**
  * The user's inbox, or the part of it that a filter names: live notifications, and pages of older ones on demand, in step with the user's
@@ -45,8 +30,12 @@ export class Inbox {
   readonly #filter: InboxOptions
   readonly #events = new Events<InboxEvents>(() => {})
   readonly #unsubscribe: (() => void)[]
-  /** The known notifications, also those outside of the filter, with the states that the service named. Newest first. */
-  #served: readonly InboxItem[] = []
+  /** The known notifications, also those outside of the filter, with the states that the service named. */
+  #served = new KnownItems()
+  /** `#known` and `#items` are older than the last change. */
+  #isOutdated = false
+  /** The event `change` is due. */
+  #isDue = false
   /** The same items with the states of pending marks. */
   #known: readonly InboxItem[] = []
   /** Those of the known items that the filter names. */
@@ -80,16 +69,15 @@ export class Inbox {
     this.#counts = { unread: belfry.unread, unseen: belfry.unseen }
     this.#unsubscribe = [
       belfry.on('user', () => this.#clear()),
-      belfry.on('notification', ({ notification, state, eventId, answered }) =>
-        this.#arrived({ ...notification, state, eventId, ...(answered && { answer: answered }) })
-      ),
-      belfry.on('marked', ({ ids, state }) => this.#serve(ids, { state })),
-      belfry.on('answered', ({ id, action, answeredAt, deviceId }) => this.#answered(id, { action, answeredAt, deviceId })),
-      belfry.on('retract', ({ id, collapseKey }) => {
+      belfry.on('notification', (ctx) => this.#arrived(itemOf(ctx), ctx.replay)),
+      belfry.on('marked', ({ ids, state, replay }) => this.#serve(ids, { state }, replay)),
+      belfry.on('answered', ({ id, action, answeredAt, deviceId, replay }) => this.#answered(id, { action, answeredAt, deviceId }, replay)),
+      belfry.on('retract', ({ id, collapseKey, replay }) => {
         this.#expect([id])
-        this.#remove([id], collapseKey)
+        this.#remove([id], collapseKey, replay)
       }),
-      belfry.on('digest', ({ ids }) => this.#remove(ids)),
+      belfry.on('digest', ({ ids, replay }) => this.#remove(ids, undefined, replay)),
+      belfry.on('caughtUp', () => this.#tell()),
       belfry.on('unread', (counts) => this.#count(counts)),
       belfry.on('gap', () => {
         this.#isStale ||= this.#isLoaded || this.#loading !== undefined
@@ -97,7 +85,10 @@ export class Inbox {
       }),
       belfry.on('state', ({ state }) => {
         if (state === 'connected') this.#reload()
-        else for (const pending of this.#pending) pending.isRepeated = true
+        else {
+          this.#tell()
+          for (const pending of this.#pending) pending.isRepeated = true
+        }
       })
     ]
   }
@@ -126,6 +117,7 @@ export class Inbox {
   /** The number of notifications that the filter names, loaded or not; undefined before the first load. Pending marks count as done. */
   get count(): number | undefined {
     if (this.#unloaded === undefined) return undefined
+    this.#update()
     const isEmptied = this.#filter.states?.every(isUnread) && [...this.#pending].some(({ all }) => all)
     return this.#items.length + (isEmptied ? 0 : this.#unloaded)
   }
@@ -137,6 +129,7 @@ export class Inbox {
 
   /** Returns the notifications that were loaded or have arrived, newest first. Every change makes a new array. */
   list(): readonly InboxItem[] {
+    this.#update()
     return this.#items
   }
 
@@ -176,12 +169,13 @@ export class Inbox {
       if (user === this.#belfry.user && items.length > 0) await this.mark(items.map(({ id }) => id))
       return
     }
-    const upTo = this.#belfry.lastEventId || this.#served[0]?.eventId
+    const upTo = this.#belfry.lastEventId || this.#served.list()[0]?.eventId
     if (upTo) await this.#mark({ upTo }, 'read', {}, true)
   }
 
   /** Marks those of the ids as seen that are unread. Calls are gathered into one mark. A mark that fails is taken back: a later call tries again. */
   seen(ids: readonly string[]): void {
+    this.#update()
     const unread = this.#known.filter((item) => item.state === 'unread' && ids.includes(item.id))
     if (unread.length && !this.#seen.size) this.#belfry.setTimeout(() => this.#markSeen(), GATHER_MS)
     for (const { id } of unread) this.#seen.add(id)
@@ -213,13 +207,9 @@ export class Inbox {
   }
 
   async #mark(target: MarkTarget, state: State, options: MarkOptions, all = false): Promise<string[]> {
-    const { only } = options
-    const hit = (item: InboxItem): boolean => {
-      if (only && item.state !== only) return false
-      if (typeof target !== 'object' || !('upTo' in target)) return [target].flat().includes(item.id) && changes(item.state, state)
-      return isAtOrBefore(item.eventId, target.upTo) && (only ? changes : raises)(item.state, state)
-    }
-    const pending: PendingMark = { ids: new Map(this.#known.filter(hit).map(({ id }) => [id, true])), state, all, marked: new Set() }
+    this.#update()
+    const isChanged = changedBy(target, state, options)
+    const pending: PendingMark = { ids: new Map(this.#known.filter(isChanged).map(({ id }) => [id, true])), state, all, marked: new Set() }
     this.#pending.add(pending)
     this.#changed()
     try {
@@ -228,7 +218,8 @@ export class Inbox {
       const changed = ids ? [...new Set(pending.isRepeated ? [...ids, ...pending.marked] : ids)] : [...pending.ids.keys()]
       if (!this.#pending.has(pending)) return changed
       this.#counts = { unread, unseen }
-      this.#set((id) => (pending.ids.get(id) && changed.includes(id) ? { state } : undefined))
+      const current = changed.filter((id) => pending.ids.get(id))
+      this.#served.change(current, { state })
       return changed
     } finally {
       if (this.#pending.delete(pending)) this.#changed()
@@ -239,7 +230,8 @@ export class Inbox {
   #live(served: number, isCounted: (state: State) => boolean): number {
     let count = served
     for (const { all } of this.#pending) if (all) return 0
-    for (const [index, { state }] of this.#served.entries()) {
+    this.#update()
+    for (const [index, { state }] of this.#served.list().entries()) {
       count += Number(isCounted((this.#known[index] as InboxItem).state)) - Number(isCounted(state))
     }
     return Math.max(0, count)
@@ -251,7 +243,7 @@ export class Inbox {
   }
 
   /** Takes a notification in one change with the removal of those whose place it takes. */
-  #arrived(item: InboxItem): void {
+  #arrived(item: InboxItem, replay: boolean): void {
     const { id, state, replaces } = item
     this.#changedDuringLoad?.set(id, { state })
     if (replaces) {
@@ -259,36 +251,37 @@ export class Inbox {
       this.#changedDuringLoad?.set(replaces, undefined)
     }
     // A replay may bring a notification of a page that is not loaded.
-    if (this.#unloaded && !this.#isKnown(id) && passes(item, this.#filter) && isAtOrBefore(item.eventId, this.#loadedTo)) this.#unloaded--
-    this.#served = withItem(this.#served, item, false)
-    if (!this.#isLoaded) this.#served = this.#served.slice(0, KEPT_UNLOADED)
-    this.#changed()
+    if (this.#unloaded && !this.#served.has(id) && passes(item, this.#filter) && isAtOrBefore(item.eventId, this.#loadedTo))
+      this.#unloaded--
+    this.#served.add(item, false)
+    if (!this.#isLoaded) this.#served.truncate(KEPT_UNLOADED)
+    this.#changed(replay)
   }
 
-  #remove(ids: string[], collapseKey?: string): void {
+  #remove(ids: string[], collapseKey: string | undefined, replay: boolean): void {
     for (const id of ids) this.#changedDuringLoad?.set(id, undefined)
-    this.#served = without(this.#served, ids, collapseKey)
-    this.#changed()
+    this.#served.remove(ids, collapseKey)
+    this.#changed(replay)
   }
 
-  #answered(id: string, answer: Answer): void {
+  #answered(id: string, answer: Answer, replay = false): void {
     this.#answering.delete(id)
-    this.#serve([id], { state: 'read', answer })
+    this.#serve([id], { state: 'read', answer }, replay)
   }
 
   /** Takes states that the service named. They stay if a pending mark fails; a pending mark that is older does not overwrite them. */
-  #serve(ids: string[], change: Change): void {
+  #serve(ids: string[], change: Change, replay: boolean): void {
     this.#expect(ids, change.state)
     const changed = this.#changedDuringLoad
     for (const id of ids) if (!changed?.has(id) || changed.get(id)) changed?.set(id, { ...changed.get(id), ...change })
-    this.#set((id) => (ids.includes(id) ? change : undefined))
+    this.#served.change(ids, change)
     for (const pending of this.#pending) {
       for (const id of ids) if (pending.ids.has(id)) pending.ids.set(id, false)
       if (pending.state !== change.state) continue
       pending.all = false
       for (const id of ids) pending.marked.add(id)
     }
-    this.#changed()
+    this.#changed(replay)
   }
 
   /**
@@ -299,18 +292,15 @@ export class Inbox {
   #expect(ids: string[], state?: State): void {
     const { states } = this.#filter
     const isConcerned = state ? states && (this.hasMore || states.includes(state)) : this.hasMore
-    if (!isConcerned || !(this.#isLoaded || this.#loading) || ids.every((id) => this.#isKnown(id))) return
+    if (!isConcerned || !(this.#isLoaded || this.#loading) || ids.every((id) => this.#served.has(id))) return
     this.#isStale = true
+    this.#update()
     this.#reload(this.#items.length)
-  }
-
-  #isKnown(id: string): boolean {
-    return this.#served.some((item) => item.id === id)
   }
 
   /** Empties the inbox, because the user changed. A page in progress is requested again. */
   #clear(): void {
-    this.#served = []
+    this.#served = new KnownItems()
     this.#unloaded = undefined
     this.#cursor = undefined
     this.#isLoaded = false
@@ -359,15 +349,17 @@ export class Inbox {
     // The user changed. Load their first page.
     if (!page || this.#changedDuringLoad !== changed) return this.#fetch(undefined, 0)
     const { items, nextCursor, count, unread, unseen = this.#counts.unseen } = page
-    if (cursor === undefined) this.#served = this.#served.filter(({ id }) => changed.has(id))
-    const arrived = items.filter(({ id }) => this.#isKnown(id)).length
+    const known = this.#served
+    const ids = known.list().map(({ id }) => id)
+    if (cursor === undefined) known.remove(ids.filter((id) => !changed.has(id)))
+    const arrived = items.filter(({ id }) => known.has(id)).length
     this.#loadedTo = items.at(-1)?.eventId ?? ''
     // Notifications of older pages, which came by a replay.
-    const older = this.#served.filter((item) => passes(item, this.#filter) && isAfter(this.#loadedTo, item.eventId)).length
+    const older = known.list().filter((item) => passes(item, this.#filter) && isAfter(this.#loadedTo, item.eventId)).length
     for (const item of items) {
       const change = changed.has(item.id) ? changed.get(item.id) : {}
       const current = { ...item, ...change }
-      if (change && this.#belfry.track(current)) this.#served = withItem(this.#served, current, true)
+      if (change && this.#belfry.track(current)) known.add(current, true)
     }
     this.#changedDuringLoad = undefined
     this.#cursor = nextCursor ?? undefined
@@ -380,16 +372,28 @@ export class Inbox {
     this.#changed()
   }
 
-  #set(changeOf: (id: string) => Change | undefined): void {
-    this.#served = withChanges(this.#served, changeOf)
+  /** Called after each change. Those of a replay are told later, together: a replay of 10,000 rows is not 10,000 lists. */
+  #changed(replay = false): void {
+    this.#isOutdated = true
+    const isFirst = !this.#isDue
+    this.#isDue = true
+    if (!replay) this.#tell()
+    else if (isFirst) this.#belfry.setTimeout(() => this.#tell(), REPLAY_MS)
   }
 
-  #changed(): void {
-    const changes = new Map<string, Change>()
-    for (const { ids, state } of this.#pending) for (const id of ids.keys()) changes.set(id, { state })
-    for (const [id, answering] of this.#answering) changes.set(id, { ...changes.get(id), answering })
-    this.#known = withChanges(this.#served, (id) => changes.get(id))
-    this.#items = this.#known.filter((item) => passes(item, this.#filter))
+  #tell(): void {
+    if (!this.#isDue) return
+    this.#isDue = false
+    this.#update()
     this.#events.emit('change', { items: this.#items, unread: this.unread })
+  }
+
+  /** Makes the lists after changes. */
+  #update(): void {
+    if (!this.#isOutdated) return
+    this.#isOutdated = false
+    const changes = changesOf(this.#pending, this.#answering)
+    this.#known = this.#served.list().map((item) => withChange(item, changes.get(item.id)))
+    this.#items = this.#known.filter((item) => passes(item, this.#filter))
   }
 }

@@ -1,0 +1,46 @@
+import { STATES, type State } from '../../../services/protocol/index.ts'
+import type { Change, InboxItem } from './inbox-items.ts'
+import { isAtOrBefore } from './order.ts'
+import type { MarkOptions, MarkTarget } from './types.ts'
+
+/** A mark that has no answer yet. */
+export interface PendingMark {
+  /** By id: true until the service names a later state of the notification. */
+  ids: Map<string, boolean>
+  state: State
+  /** The mark covers every notification, loaded or not. */
+  all: boolean
+  /** The connection ended before the answer. The service may have carried out the mark, and then its next answer does not name what changed. */
+  isRepeated?: boolean
+  /** The notifications that got the state since the call. */
+  marked: Set<string>
+}
+
+/** Returns a function that tells whether a mark changes an item, by the rules of the service. */
+export function changedBy(target: MarkTarget, state: State, { only }: MarkOptions): (item: InboxItem) => boolean {
+  const upTo = typeof target === 'object' && 'upTo' in target ? target.upTo : undefined
+  const named = new Set<unknown>([target].flat())
+  return (item) => {
+    if (only && item.state !== only) return false
+    if (upTo === undefined) return named.has(item.id) && changes(item.state, state)
+    return isAtOrBefore(item.eventId, upTo) && (only ? changes : raises)(item.state, state)
+  }
+}
+
+/** Returns what pending marks and answers change, by notification id. */
+export function changesOf(pending: Iterable<PendingMark>, answering: ReadonlyMap<string, string>): Map<string, Change> {
+  const changeById = new Map<string, Change>()
+  for (const { ids, state } of pending) for (const id of ids.keys()) changeById.set(id, { state })
+  for (const [id, action] of answering) changeById.set(id, { ...changeById.get(id), answering: action })
+  return changeById
+}
+
+function changes(from: State, to: State): boolean {
+  return from !== to && (to !== 'seen' || from === 'unread')
+}
+
+/** Returns true if `upTo` changes the state: states only rise (or fall to unread), archived ones stay. */
+function raises(from: State, to: State): boolean {
+  if (from === 'archived') return false
+  return to === 'unread' ? from !== to : STATES.indexOf(from) < STATES.indexOf(to)
+}
