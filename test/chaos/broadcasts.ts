@@ -18,7 +18,7 @@ const PAIRED = 0.3
 interface BroadcastsOptions {
   /** Users who may be members. */
   users: string[]
-  /** Users who get no broadcast. */
+  /** Users who get no broadcast: those without a device, sleepers, and those who are erased. */
   absent: string[]
   /** Number of topics; 0: there are no broadcasts. */
   topics: number
@@ -91,7 +91,7 @@ export class Broadcasts {
     await this.#publish(topic, sequence, { topic }, [...members], [], random)
   }
 
-  /** Publishes to everyone but the absent users. Those who were published to before must get it, and the other users may. */
+  /** Publishes to everyone but those who get no broadcast. Those who were published to before must get it, and the other users may. */
   async #serveEveryone(random: () => number): Promise<void> {
     for (let sequence = 1; !this.#stopping; sequence++) {
       await pause(3 * PACE_MS * (0.5 + random()))

@@ -10,6 +10,7 @@ import type { Journal, UserLog } from './journal.ts'
 import { Publishers } from './publishers.ts'
 import { type Summary, summarize } from './report.ts'
 import { type BusKind, type FaultKind, lossyKinds, type StoreKind, schedule } from './schedule.ts'
+import { Sleepers } from './sleepers.ts'
 import { RATE_LIMIT, RATE_WINDOW_MS, World } from './world.ts'
 
 export interface ChaosOptions {
@@ -36,6 +37,8 @@ export interface ChaosOptions {
   nodes: number
   /** Longest time until everything is at rest after the last fault, milliseconds. */
   restMs: number
+  /** Longest time for which calls may wait for their receivers after that, milliseconds. */
+  callRestMs: number
 }
 
 interface ChaosResult {
@@ -48,6 +51,8 @@ const CONNECT_MS = 60_000
 const FAULTS_OVER_MS = 60_000
 /** Users with clients without the SDK, in addition to their devices. */
 const BREAKING_USERS = 12
+/** Users whom pushes and fallbacks are for. */
+const SLEEPERS = 8
 /** From this retention on, no notification of a run reaches its age. */
 const AGELESS_SECONDS = 86_400
 const STALL_STEP_MS = 50
@@ -99,11 +104,14 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
     progress('everybody is connected')
 
     const publishers = new Publishers(world, { users, absent, ms: seconds * 1000, rate: options.rate, seed })
-    const broadcasts = new Broadcasts(world, publishers, { users, absent: [...absent, FORKED], topics: options.topics, seed })
-    const faults = new Faults(world, devices, publishers)
+    const sleepers = new Sleepers(world, publishers, { count: SLEEPERS, seconds, seed })
+    const withoutBroadcasts = [...absent, FORKED, ...sleepers.users, ...sleepers.erased]
+    const broadcasts = new Broadcasts(world, publishers, { users, absent: withoutBroadcasts, topics: options.topics, seed })
+    const faults = new Faults(world, devices, publishers, sleepers)
     const startedAt = Date.now()
     publishers.start()
     broadcasts.start()
+    sleepers.start()
     for (const client of clients) client.disturb()
     for (const fault of faultPlan) {
       await pause(Math.max(0, startedAt + fault.at - Date.now()))
@@ -111,7 +119,7 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
     }
     await pause(Math.max(0, startedAt + seconds * 1000 - Date.now()))
     progress('the last fault was done')
-    const published = Promise.all([publishers.stop(), broadcasts.stop()])
+    const published = Promise.all([publishers.stop(), broadcasts.stop(), sleepers.stop()])
     unhealed.push(...(await within(FAULTS_OVER_MS, faults.over(), 'the faults are not over')))
     unhealed.push(...faults.errors, ...world.overdue, ...world.nodes.flatMap(({ crashes }) => crashes))
     world.assertUndisturbed()
@@ -122,14 +130,16 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
     unhealed.push(...(await rest(world, everybody, withDevices, options.restMs)))
     // No request concerns the absent users before this point: a look at their log would release parked notifications.
     await pause(Math.max(0, readyAt + ABSENT_REST_MS - Date.now()))
+    await sleepers.rest(options.callRestMs)
     world.assertUndisturbed()
     progress('all is at rest')
 
     const acknowledging = clients.filter(({ acknowledges }) => acknowledges)
     const journals = [...devices.map((device) => device.journal()), ...acknowledging.map((client) => client.deviceJournal())]
     const plain = clients.map((client) => client.journal())
-    const all = [...withDevices, ...absent]
+    const all = [...withDevices, ...absent, ...sleepers.users]
     const answers = everybody.flatMap((device) => device.answers)
+    const reach = sleepers.journal()
     const endedAt = Date.now()
     const read = (): Promise<UserLog[]> =>
       readLogs(world, all).catch((error: Error) => {
@@ -168,7 +178,8 @@ export async function chaos(options: ChaosOptions, progress: (text: string) => v
       away: world.away,
       ghosts: left,
       unhealed,
-      stallMs: stall.longest()
+      stallMs: stall.longest(),
+      reach
     }
     world.assertUndisturbed()
     const breaches = check(journal)

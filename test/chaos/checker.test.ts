@@ -14,6 +14,7 @@ import type {
   LogRow,
   Publish,
   PublishedOptions,
+  ReachJournal,
   UserLog
 } from './journal.ts'
 import { lateness } from './lateness.ts'
@@ -106,7 +107,27 @@ function clean(): Journal {
     away: [],
     ghosts: [],
     unhealed: [],
-    stallMs: 0
+    stallMs: 0,
+    reach: cleanReach()
+  }
+}
+
+/** The first notification was pushed to one subscription, and nobody has read it. */
+function cleanReach(): ReachJournal {
+  const call = { user: 'alice', id: idOf(1), status: 204 }
+  return {
+    owed: [{ user: 'alice', id: idOf(1), isPushed: true, fallback: { after: 1, unless: 'read' } }],
+    looks: [],
+    periods: [{ user: 'alice', endpoint: 'https://push.test/1', path: '/1', from: START - 1000, to: Number.MAX_SAFE_INTEGER }],
+    erasures: [{ user: 'erased', at: START }],
+    calls: [
+      { ...call, event: 'push', at: START + 1210, callId: '/1' },
+      { ...call, event: 'notification.fallback', at: START + 1220, callId: 'msg_1' }
+    ],
+    windows: [],
+    pushAfterMs: 1000,
+    isSettled: true,
+    endedAt: START + 20_000
   }
 }
 
@@ -226,6 +247,37 @@ function reader([end, inFlight]: [ClientConnection['end'], number | undefined], 
 
 /** A change that breaks each rule. Some breaches cannot occur alone. */
 const cases: Record<Rule, { also?: Rule[]; change: (parts: Parts) => void }> = {
+  owed: {
+    change: ({ journal }) => {
+      journal.reach?.calls.pop()
+    }
+  },
+  unwanted: {
+    change: ({ journal: { reach } }) => {
+      reach?.owed.push({ user: 'alice', id: idOf(2), isPushed: false, fallback: { after: 1, unless: 'read' } })
+      reach?.calls.push({ event: 'notification.fallback', at: START + 1410, user: 'alice', id: idOf(2), callId: 'msg_2', status: 204 })
+    }
+  },
+  callId: {
+    change: ({ journal: { reach } }) => {
+      reach?.calls.push({ event: 'notification.fallback', at: START + 1410, user: 'alice', id: idOf(1), callId: 'msg_2', status: 204 })
+    }
+  },
+  erased: {
+    change: ({ journal: { reach } }) => {
+      reach?.calls.push({ event: 'push', at: START + 3000, user: 'erased', id: 'x', callId: '/2', status: 204 })
+    }
+  },
+  ended: {
+    change: ({ journal: { reach } }) => {
+      reach?.periods.push({ user: 'alice', endpoint: 'https://push.test/2', path: '/2', from: START, to: START })
+      for (const [at, status] of [
+        [START + 1210, 410],
+        [START + 60_000, 410]
+      ] as const)
+        reach?.calls.push({ event: 'push', at, user: 'alice', id: idOf(1), callId: '/2', status })
+    }
+  },
   lost: {
     also: ['identical'],
     change: ({ phone }) => {
@@ -802,6 +854,33 @@ t.test('the list of a client counts a live notification unless it takes the plac
   list.apply({ type: 'retract', id: 'other', collapseKey: 'key' })
   list.apply({ type: 'state', ids: ['four'], state: 'read' })
   t.equal(show('eight', { replaces: 'four' }), 0, 'a retraction removes those of its key, too')
+})
+
+t.test('a call after a look is explained by a receiver that hung, and one that is owed by a node that died', async (t) => {
+  const looked = (journal: Journal): void => {
+    journal.reach?.looks.push({ user: 'alice', begunAt: START + 1500, doneAt: START + 1600, endedAt: START + 1700, epoch: 'e', offset: 6 })
+    journal.reach?.calls.push({ event: 'push', at: START + 9000, user: 'alice', id: idOf(1), callId: '/1', status: 204 })
+  }
+  t.same(
+    broken(({ journal }) => looked(journal)),
+    ['unwanted']
+  )
+  const hung = { kind: 'receiverHang', from: START + 1000, to: START + 10_000 }
+  t.same(
+    broken(({ journal }) => {
+      looked(journal)
+      journal.reach?.windows.push(hung)
+    }),
+    []
+  )
+  t.same(
+    broken(({ journal: { reach } }) => {
+      reach?.calls.pop()
+      Object.assign(reach as object, { isSettled: false })
+      reach?.windows.push({ kind: 'nodeEnd', from: START + 1000, to: START + 3000 })
+    }),
+    []
+  )
 })
 
 t.test('most notifications have no options, and those that have some expire and are due within seconds', async (t) => {

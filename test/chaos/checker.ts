@@ -6,6 +6,7 @@ import type { Attempt, DeviceEvent, DeviceJournal, Journal, Publish, UserLog } f
 import { KnownOptions } from './known-options.ts'
 import { lateness } from './lateness.ts'
 import { checkOptions } from './option-rules.ts'
+import { checkReach } from './reach-rules.ts'
 import { checkCounts } from './recount.ts'
 
 /** The rules that a run must hold, by name. */
@@ -35,6 +36,11 @@ export const rules = {
   member: 'only the members of a topic at the time of a broadcast get it',
   progress: 'a broadcast ends, and its counts add up to its members',
   cancelled: 'a cancelled broadcast is in no log at the end',
+  owed: 'every push and every fallback that was owed is taken by its receiver',
+  unwanted: 'no push or fallback comes early, for what was looked at in time, or longer after a look than the faults explain',
+  callId: 'all attempts of a webhook have one webhook-id',
+  erased: 'nothing is sent for a user after their erasure',
+  ended: 'nothing is pushed to a subscription after its push service answered 410',
   away: 'nothing is accepted while the store is down',
   recall: 'a recalled notification is removed on every device that showed it',
   cursor: 'no cursor is beyond what was written to its client’s socket',
@@ -85,6 +91,7 @@ export function check(journal: Journal): Breach[] {
     checkBroadcasts(broadcasts, journal.logs, journal.devices, breach)
     checkGaps(journal, breach)
     checkRepeats(journal, breach)
+    checkReach(journal, breach)
   }
   for (const { user, what } of journal.ghosts) breach('ghost', `${user}: ${what}`)
   for (const text of journal.unhealed) breach('unhealed', text)

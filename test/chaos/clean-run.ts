@@ -30,7 +30,8 @@ export function testCleanRun(store: StoreKind, bus: BusKind = 'redis', seconds =
       build: BUILD,
       nodes: 3,
       topics: 3,
-      restMs: 60_000
+      restMs: 60_000,
+      callRestMs: 6000
     }
     const { summary, breaches } = await chaos(options)
     t.comment(countsText(summary))

@@ -1,18 +1,19 @@
 import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import slotOf from 'cluster-key-slot'
-import { bucketOf, Keys } from '../../services/store/redis/keys.ts'
 import type { NatsServer } from '../fixtures/nats.ts'
 import type { RedisCluster, RedisServer } from '../fixtures/redis.ts'
-import type { Passage, TcpProxy, Way } from '../fixtures/tcp-proxy.ts'
+import type { TcpProxy } from '../fixtures/tcp-proxy.ts'
 import { until } from '../fixtures/wait.ts'
 import { aofOf, cut, loseTail } from './aof.ts'
 import type { ChaosNode } from './chaos-node.ts'
 import type { Device } from './consumers.ts'
+import { hole, holedWays, pickOf, silence, slotOfUser } from './fault-steps.ts'
 import { flash } from './flash.ts'
 import type { Publishers } from './publishers.ts'
+import { ReceiverFaults } from './receiver-faults.ts'
 import type { Fault, FaultKind } from './schedule.ts'
+import type { Sleepers } from './sleepers.ts'
 import type { World } from './world.ts'
 
 /** Delivery must be as quick as ever this long after the store came back, milliseconds. */
@@ -35,6 +36,8 @@ export class Faults {
   readonly #world: World
   readonly #devices: Device[]
   readonly #publishers: Publishers
+  readonly #sleepers: Sleepers
+  readonly #receiver: ReceiverFaults
   readonly #users: string[]
   readonly #underWay = new Set<Promise<void>>()
   readonly #errors: string[] = []
@@ -42,8 +45,10 @@ export class Faults {
   #storeBusy = false
   #busBusy = false
 
-  constructor(world: World, devices: Device[], publishers: Publishers) {
+  constructor(world: World, devices: Device[], publishers: Publishers, sleepers: Sleepers) {
     this.#publishers = publishers
+    this.#sleepers = sleepers
+    this.#receiver = new ReceiverFaults(world)
     this.#world = world
     this.#devices = devices
     this.#users = [...new Set(devices.map(({ user }) => user))].filter((user) => user !== FORKED)
@@ -209,6 +214,13 @@ export class Faults {
       await pickOf(this.#devices, fault.pick)?.freeze(fault.ms)
       return true
     },
+    receiverKill: (fault) => this.#receiver.kill(fault),
+    receiverHang: (fault) => this.#receiver.sicken(fault, 'hanging'),
+    receiverFail: (fault) => this.#receiver.sicken(fault, 'failing'),
+    pushEnd: async (fault) => {
+      await this.#sleepers.endSubscription(fault.pick)
+      return true
+    },
     slotMove: (fault) =>
       this.#withCluster('slotMove', async (cluster) => {
         const slot = slotOfUser(pickOf(this.#users, fault.pick) as string)
@@ -235,9 +247,11 @@ export class Faults {
   async #restarted(node: ChaosNode, ms: number, end: () => Promise<void>): Promise<void> {
     const isOnly = this.#world.nodes.length === 1
     const over = isOnly ? this.#world.window('nodeEnd', undefined, STORE_HEALS_MS, 'clockOnly') : () => undefined
+    const healed = this.#world.callWindow('nodeEnd')
     await end()
     await pause(ms)
     await node.start()
+    healed()
     over()
   }
 
@@ -371,35 +385,4 @@ export class Faults {
     if (passage !== undefined) act(passage)
     return passage !== undefined
   }
-}
-
-function pickOf<Item>(items: Item[], pick: number): Item | undefined {
-  return items[Math.floor(pick * items.length)]
-}
-
-/**
- * Makes a client silent. An event stream is reset instead: clients send nothing on it, so that the service could not detect the silence.
- */
-function silence(passage: Passage, ...ways: Way[]): void {
-  if (passage.sent('get /v1/sse')) passage.reset()
-  else passage.blackHole(...ways)
-}
-
-function holedWays({ ms }: Fault): Way[] {
-  return ([['up'], ['down'], ['up', 'down']] as const)[ms % 3]?.slice() ?? []
-}
-
-/** Drops all bytes of a link, also those of new connections, and cuts the connections afterwards. */
-async function hole(link: TcpProxy, ms: number, ...ways: Way[]): Promise<void> {
-  const passages = link.passages()
-  for (const passage of passages) passage.blackHole(...ways)
-  link.silence(true)
-  await pause(ms)
-  link.silence(false)
-  for (const passage of new Set([...passages, ...link.passages()])) passage.cut()
-}
-
-function slotOfUser(user: string): number {
-  const [, tag = ''] = /\{(.*?)\}/.exec(new Keys('belfry').due[bucketOf(user)] as string) ?? []
-  return slotOf(tag)
 }

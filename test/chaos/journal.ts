@@ -38,6 +38,63 @@ export interface Journal {
   unhealed: string[]
   /** Longest time for which this process was not scheduled, milliseconds. Lateness is measured with this tolerance. */
   stallMs: number
+  /** The calls that left the service. */
+  reach?: ReachJournal
+}
+
+/** The record of the users without an open tab, and of the calls that their notifications caused. */
+export interface ReachJournal {
+  owed: OwedPublish[]
+  looks: Look[]
+  periods: PushPeriod[]
+  /** Users who were erased while calls were owed to them, and when the service answered. */
+  erasures: { user: string; at: number }[]
+  calls: ReceivedCall[]
+  /** Times in which receivers, or nodes with leased calls, were broken. */
+  windows: Window[]
+  /** Time after the append at which a push is due, milliseconds. */
+  pushAfterMs: number
+  /** No call waited for its receiver at the end, as the receipts tell. */
+  isSettled: boolean
+  endedAt: number
+}
+
+/** A notification to a sleeper that a node accepted. It is pushed unless it was received. */
+export interface OwedPublish {
+  user: string
+  id: string
+  isPushed: boolean
+  fallback?: { after: number; unless: 'delivered' | 'seen' | 'read' }
+}
+
+/** One look of a sleeper. `doneAt`: when the service listed the cursor; 0: it did not. `endedAt`: after the last mark. */
+export interface Look {
+  user: string
+  begunAt: number
+  doneAt: number
+  endedAt: number
+  epoch: string
+  offset: number
+}
+
+/** A time in which a sleeper had a push subscription that the push service accepted. */
+export interface PushPeriod {
+  user: string
+  endpoint: string
+  /** Path of the endpoint. */
+  path: string
+  from: number
+  to: number
+}
+
+/** A call that a receiver got. `callId`: the webhook-id, or the path of the subscription. `status`: the answer; 0: none. */
+export interface ReceivedCall {
+  event: string
+  at: number
+  user: string
+  id: string
+  callId: string
+  status: number
 }
 
 /** One notification of a publisher, with every attempt to publish it. */
@@ -63,6 +120,8 @@ export interface PublishedOptions {
   urgency?: Urgency
   deliverAt?: number
   actions?: Action[]
+  push?: false
+  fallback?: OwedPublish['fallback']
 }
 
 export interface Attempt {

@@ -19,6 +19,8 @@ const SEED = 42
 const SECONDS = 10
 const USERS = 15
 const REST_SECONDS = 25
+/** Time for one retry of a webhook. */
+const CALL_REST_SECONDS = 10
 
 /** The outcome of one defect: the broken rules, those that count first. */
 export interface Outcome {
@@ -105,7 +107,8 @@ export async function run(mutation: Omit<Mutation, 'name' | 'edits' | 'rules'>, 
   } = mutation
   const file = join(BUILD, 'mutants', `${process.pid}-${Math.random().toString(36).slice(2)}.json`)
   await mkdir(join(BUILD, 'mutants'), { recursive: true })
-  const numbers = { seconds, seed: SEED, intensity, users, rate, entries, nodes, topics, rest: REST_SECONDS }
+  const rests = { rest: REST_SECONDS, 'call-rest': CALL_REST_SECONDS }
+  const numbers = { seconds, seed: SEED, intensity, users, rate, entries, nodes, topics, ...rests }
   const args = Object.entries(numbers).flatMap(([name, value]) => [`--${name}`, String(value)])
   const child = spawn(process.execPath, [
     join(import.meta.dirname, 'run.js'),

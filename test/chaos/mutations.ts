@@ -5,6 +5,7 @@ import { contractMutations } from './mutations-contract.ts'
 import { deliveryMutations } from './mutations-delivery.ts'
 import { embeddedMutations } from './mutations-embedded.ts'
 import { optionMutations } from './mutations-options.ts'
+import { reachMutations } from './mutations-reach.ts'
 import { redisMutations } from './mutations-redis.ts'
 import type { BusKind, FaultKind, StoreKind } from './schedule.ts'
 
@@ -46,5 +47,6 @@ export const mutations: Mutation[] = [
   ...contractMutations,
   ...optionMutations,
   ...busMutations,
-  ...broadcastMutations
+  ...broadcastMutations,
+  ...reachMutations
 ]

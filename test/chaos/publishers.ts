@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Durability } from '../../services/store/store.ts'
 import { drawOptions } from './draw-options.ts'
-import type { Attempt, Conflict, Publish, Recall } from './journal.ts'
+import type { Attempt, Conflict, Publish, PublishedOptions, Recall } from './journal.ts'
 import { markOneByOne } from './marking.ts'
 import { dice } from './schedule.ts'
 import type { World } from './world.ts'
@@ -139,11 +139,11 @@ export class Publishers {
   }
 
   /** Publishes a notification, or repeats it if the key is known. Returns its id, or '' if no node answered. */
-  async publish(user: string, key: string): Promise<string> {
+  async publish(user: string, key: string, options: PublishedOptions = {}): Promise<string> {
     const known = this.publishes.find((publish) => publish.key === key)
-    const publish = known ?? { publisher: 'fork', user, sequence: undefined, key, attempts: [] }
+    const publish = known ?? { publisher: 'fork', user, sequence: undefined, key, options, attempts: [] }
     if (known === undefined) this.publishes.push(publish)
-    await this.#settle(publish, { to: user, type: 'chaos', title: key, timestamp: 1 }, this.#random)
+    await this.#settle(publish, { to: user, type: 'chaos', title: key, timestamp: 1, ...options }, this.#random)
     return publish.attempts.at(-1)?.result?.id ?? ''
   }
 
@@ -178,7 +178,7 @@ export class Publishers {
     // A repeat for an absent user would release parked notifications.
     if (isKeyed && random() < REMEMBERED && !this.#options.absent.includes(user)) this.#bodies.set(publish, body)
     if (random() < 0.02) {
-      await this.#recall(user, id, random() * 400)
+      await this.recall(user, id, random() * 400)
       if (isKeyed && random() < 0.5) publish.attempts.push({ ...(await this.#once(publish, body, random)), repeat: true })
     }
   }
@@ -198,7 +198,7 @@ export class Publishers {
   async #batch(publisher: string, user: string, count: number, random: () => number): Promise<void> {
     const ids = await this.#publishBatch(publisher, user, count, random)
     const chance = random()
-    if (chance < RECALLED_BATCHES) await Promise.all(ids.map((id) => this.#recall(user, id, 0)))
+    if (chance < RECALLED_BATCHES) await Promise.all(ids.map((id) => this.recall(user, id, 0)))
     else if (chance < RECALLED_BATCHES + MARKED_BATCHES) await markOneByOne(this.#world, () => this.#door(random).door, user)
   }
 
@@ -236,7 +236,8 @@ export class Publishers {
     return attemptOf(sentAt, node, answer.status, taken, (answer.body as { code?: string } | undefined)?.code)
   }
 
-  async #recall(user: string, id: string, afterMs: number): Promise<void> {
+  /** Recalls a notification some time later. Retries until a node answers. */
+  async recall(user: string, id: string, afterMs: number): Promise<void> {
     const random = this.#random
     await pause(afterMs)
     const recall: Recall = { user, id, status: 0, doneAt: 0 }

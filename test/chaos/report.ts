@@ -26,6 +26,8 @@ export interface Summary {
   broadcasts: { published: number; members: number; cancelled: number }
   /** Accepted notifications with options, and what became of some of them. */
   options: { published: number; scheduled: number; expired: number; replaced: number; answered: number; answeredLate: number }
+  /** Calls that receivers got, attempts among them that they did not take, and users who were erased. */
+  calls: { pushes: number; webhooks: number; refused: number; erasures: number }
   lateness: Omit<Lateness, 'breaches'>
   stallMs: number
   breaches: number
@@ -57,10 +59,22 @@ export function summarize(journal: Journal, faults: Map<FaultKind, number>, brea
     recalls: journal.recalls.length,
     broadcasts: broadcastCounts(journal),
     options: optionCounts(journal),
+    calls: callCounts(journal),
     lateness: late,
     stallMs: Math.round(journal.stallMs),
     breaches: breaches.length,
     rules
+  }
+}
+
+function callCounts({ reach }: Journal): Summary['calls'] {
+  const { calls = [], erasures = [] } = reach ?? {}
+  const pushes = calls.filter(({ event }) => event === 'push').length
+  return {
+    pushes,
+    webhooks: calls.length - pushes,
+    refused: calls.filter(({ status }) => status !== 204).length,
+    erasures: erasures.length
   }
 }
 
@@ -89,7 +103,7 @@ function broadcastCounts({ broadcasts }: Journal): Summary['broadcasts'] {
 /** Returns the counts as lines of text. */
 export function countsText(summary: Summary): string {
   const { accepted, parked, unknown, retries, delivered, replayed, gaps, rows, recalls, lateness, stallMs } = summary
-  const { broadcasts, options } = summary
+  const { broadcasts, options, calls } = summary
   const faults = Object.entries(summary.faults).map(([kind, count]) => `${count} ${kind}`)
   return [
     runText(summary),
@@ -97,6 +111,7 @@ export function countsText(summary: Summary): string {
     `published: ${accepted} accepted (${parked} of them parked), ${unknown} with an outcome never known, ${retries} retries, ${recalls} recalls`,
     `broadcasts: ${broadcasts.published} to ${broadcasts.members} members, ${broadcasts.cancelled} of them cancelled`,
     `options: ${options.published} with options; ${options.scheduled} scheduled, ${options.expired} expired in the log, ${options.replaced} in the place of another, ${options.answered} answered (${options.answeredLate} answers were late)`,
+    `calls: ${calls.pushes} pushes and ${calls.webhooks} webhooks arrived, ${calls.refused} of them were not taken; ${calls.erasures} users were erased`,
     `delivered: ${delivered} shown (${replayed} from the log), ${gaps} gaps told, ${rows} rows in the logs`,
     `late: ${lateness.measured} measured, P50 ${lateness.p50} ms, P99 ${lateness.p99} ms, at most ${lateness.max} ms (this process stood still for ${stallMs} ms at most)`
   ].join('\n')

@@ -10,7 +10,7 @@ import { VoidRun } from './world.ts'
 
 const USAGE = `npm run chaos -- [--seconds 60] [--seed 42] [--store embedded|redis|cluster] [--bus redis|nats] [--faults kind,kind]
                  [--intensity 1] [--users 40] [--rate 130] [--entries 100000] [--retention 604800] [--nodes 3] [--topics 3] [--rest 60]
-                 [--build folder] [--json file]
+                 [--call-rest 60] [--build folder] [--json file]
 kinds: ${faultKinds.join(' ')}`
 
 /** Largest number of breaches shown for a rule. */
@@ -69,6 +69,7 @@ function read(): { options: ChaosOptions; json: string | undefined } {
     'nodes',
     'topics',
     'rest',
+    'call-rest',
     'json'
   ] as const
   try {
@@ -101,6 +102,7 @@ function read(): { options: ChaosOptions; json: string | undefined } {
       nodes: number('nodes', 3),
       topics: number('topics', 3),
       restMs: number('rest', 60) * 1000,
+      callRestMs: number('call-rest', 60) * 1000,
       build: given.build ?? join(import.meta.dirname, '..', '..')
     }
     return { options, json: given.json }

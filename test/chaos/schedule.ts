@@ -46,6 +46,11 @@ const kinds = {
   slotMove: { every: 6000, from: 0, to: 0, on: ['cluster'] },
   masterKill: { every: 8000, from: 100, to: 4000, on: ['cluster'] },
   failover: { every: 12_000, from: 0, to: 0, on: ['cluster'] },
+  /** The receiver of pushes and webhooks is killed, answers nothing, or answers 500; a subscription ends, and pushes to it are answered with 410. */
+  receiverKill: { every: 12_000, from: 100, to: 1500, on: ['embedded', 'redis', 'cluster'] },
+  receiverHang: { every: 10_000, from: 300, to: 2000, on: ['embedded', 'redis', 'cluster'] },
+  receiverFail: { every: 5000, from: 300, to: 2500, on: ['embedded', 'redis', 'cluster'] },
+  pushEnd: { every: 6000, from: 0, to: 0, on: ['embedded', 'redis', 'cluster'] },
   /** Restarts the store without its last writes, as if a disk had lost its cache. Only on request, because accepted publishes are lost. */
   lostTail: { every: 9000, from: 50, to: 800, on: [] },
   /**

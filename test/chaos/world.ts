@@ -2,10 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { signToken } from '../../services/auth/signing.ts'
+import { makeVapidKeys } from '../../services/reach/vapid.ts'
 import { exitText, isFromOutside, type UnexpectedExit } from '../fixtures/children.ts'
 import { NatsServer } from '../fixtures/nats.ts'
 import { freePort, RedisCluster, RedisServer } from '../fixtures/redis.ts'
 import { TcpProxy } from '../fixtures/tcp-proxy.ts'
+import { CallReceiver } from './call-receiver.ts'
 import { ChaosNode } from './chaos-node.ts'
 import { Caller } from './http.ts'
 import type { Away, Window } from './journal.ts'
@@ -14,6 +16,8 @@ import type { BusKind, StoreKind } from './schedule.ts'
 export const SECRET = 'a secret for chaos only, and long enough'
 export const RATE_LIMIT = 10
 export const RATE_WINDOW_MS = 1000
+/** Time after the append at which a push is due, seconds. */
+export const PUSH_AFTER_SECONDS = 1
 /** Shorter than the default, which would take most of a short run to detect a dead peer, milliseconds. */
 const PING_INTERVAL_MS = 5000
 
@@ -52,6 +56,8 @@ export class World {
   readonly doors: TcpProxy[] = []
   readonly caller = new Caller(signToken(SECRET, 'chaos', 'admin'))
   readonly windows: Window[] = []
+  /** Times in which receivers, or nodes with leased calls, are broken. */
+  readonly callWindows: Window[] = []
   readonly away: Away[] = []
   /** Descriptions of nodes that did not stop in time after SIGTERM. */
   readonly overdue: string[] = []
@@ -60,6 +66,8 @@ export class World {
   readonly #unexpectedExits: UnexpectedExit[] = []
   readonly #progress: (text: string) => void
   readonly #servedBy = new Map<number, number>()
+  readonly #vapid = makeVapidKeys()
+  #receiver: CallReceiver | undefined
   #balancer: TcpProxy | undefined
   #choices = 0
 
@@ -80,6 +88,7 @@ export class World {
     const world = new World(options, folder)
     const { onUnexpectedExit } = world
     try {
+      world.#receiver = await CallReceiver.start()
       if (options.store === 'redis')
         world.redis = await RedisServer.start({ ...durable, args: ['--aof-load-truncated', 'yes'], onUnexpectedExit })
       if (options.store === 'cluster') world.cluster = await RedisCluster.start({ ...durable, ...promoting, onUnexpectedExit })
@@ -103,6 +112,12 @@ export class World {
   get balancer(): TcpProxy {
     if (this.#balancer === undefined) throw new Error('not started')
     return this.#balancer
+  }
+
+  /** The receiver of pushes and webhooks. */
+  get receiver(): CallReceiver {
+    if (this.#receiver === undefined) throw new Error('not started')
+    return this.#receiver
   }
 
   /** Returns the index of the node that serves the connection from this port. */
@@ -136,6 +151,15 @@ export class World {
     }
   }
 
+  /** Opens a window in which calls may be late. The returned function ends it, `afterMs` later. */
+  callWindow(kind: string, afterMs = 0): () => void {
+    const window: Window = { kind, from: Date.now(), to: Number.MAX_SAFE_INTEGER }
+    this.callWindows.push(window)
+    return () => {
+      window.to = Date.now() + afterMs
+    }
+  }
+
   /** Settings to open further stores on the same data. */
   get settings() {
     return {
@@ -161,6 +185,7 @@ export class World {
       )
     )
     await Promise.all([this.redis?.stop(), this.cluster?.stop(), this.nats?.stop()])
+    await this.#receiver?.stop()
     this.caller.close()
     await rm(this.folder, { recursive: true, force: true })
   }
@@ -177,7 +202,15 @@ export class World {
       WS_PING_INTERVAL_MS: String(PING_INTERVAL_MS),
       CLOSE_GRACE_SECONDS: '10',
       DRAIN_DELAY_MS: '0',
-      DATA_DIR: this.folder
+      DATA_DIR: this.folder,
+      VAPID_PUBLIC_KEY: this.#vapid.publicKey,
+      VAPID_PRIVATE_KEY: this.#vapid.privateKey,
+      VAPID_SUBJECT: 'mailto:chaos@example.com',
+      PUSH_ENDPOINTS: this.receiver.origin,
+      PUSH_AFTER_SECONDS: String(PUSH_AFTER_SECONDS),
+      WEBHOOK_URL: `${this.receiver.origin}/webhook`,
+      WEBHOOK_SECRET: `whsec_${Buffer.from(SECRET).toString('base64')}`,
+      WEBHOOK_EVENTS: 'notification.fallback'
     }
     if (this.redis !== undefined) {
       const link = await TcpProxy.start(this.redis.port)
