@@ -80,8 +80,8 @@ export class BreakingClient {
     return this.#habit !== 'shared' && this.#habit !== 'stream'
   }
 
-  place(): { lastEventId: string; state: string } {
-    return { lastEventId: this.#isCaughtUp ? this.#lastEventId : '', state: this.#isCaughtUp ? 'caught up' : 'not caught up' }
+  place(): { lastEventId: string; isConnected: boolean } {
+    return { lastEventId: this.#lastEventId, isConnected: this.#isCaughtUp }
   }
 
   start(): void {

@@ -17,11 +17,11 @@ const DRAIN_MAX_MS = (1000 * RATE_WINDOW_MS) / RATE_LIMIT
 export interface Placed {
   user: string
   device: string
-  place(): { lastEventId: string; state: string }
+  place(): { lastEventId: string; isConnected: boolean }
 }
 
 /**
- * Waits until the run is at rest: every node is ready, nothing is parked, and every device is at the end of its log. Returns
+ * Waits until the run is at rest: every node is ready, nothing is parked, and every device is connected and at the end of its log. Returns
  * descriptions of what is not at rest at the deadline.
  *
  * @param ms time limit, in addition to the time in which parked notifications are released at a user's rate
@@ -55,8 +55,11 @@ async function unrestOf(world: World, devices: Placed[], users: string[]): Promi
       most = Math.max(most, parked)
       for (const device of devices) {
         if (device.user !== user) continue
-        const { lastEventId, state } = device.place()
-        if (placeOf(lastEventId) !== placeOf(head)) unrest.push(`${user} ${device.device}: ${state}, at ${lastEventId}, the log at ${head}`)
+        const { lastEventId, isConnected } = device.place()
+        const isAtEnd = placeOf(lastEventId) === placeOf(head)
+        // The position of a device that has never been connected is equal to that of an empty log.
+        if (!isConnected) unrest.push(`${user} ${device.device}: not connected, at ${lastEventId}, the log at ${head}`)
+        else if (!isAtEnd) unrest.push(`${user} ${device.device}: at ${lastEventId}, the log at ${head}`)
       }
     })
   )

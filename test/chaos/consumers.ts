@@ -66,9 +66,9 @@ export class Device {
     return this.#belfry
   }
 
-  place(): { lastEventId: string; state: string } {
+  place(): { lastEventId: string; isConnected: boolean } {
     const { lastEventId, state } = this.belfry
-    return { lastEventId, state }
+    return { lastEventId, isConnected: state === 'connected' }
   }
 
   /** Local port of the connection; -1: none. */
