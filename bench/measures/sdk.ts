@@ -7,7 +7,7 @@ import type { Peer } from '../peers/peer.ts'
 import { atMost, type Bench, type Measure, noteOf } from './measure.ts'
 import { singlePosts, startWarm, stop } from './single.ts'
 
-/** Enough users that none exceeds the rate of ten per second. */
+/** Connected users of every program: enough that none exceeds the rate of ten per second. */
 const USERS = 10_000
 const CALLERS = 64
 const MESSAGES = 20_000
@@ -43,7 +43,7 @@ export const sdk: Measure = {
       await calls(bench, ours, client)
       for (const peer of bench.peers) {
         bench.say(peer.label)
-        const theirs = await startWarm(bench, peer)
+        const theirs = await startWarm(bench, peer, bench.amount(USERS))
         try {
           const comparison = await interleave(
             bench.pairs,
