@@ -207,6 +207,8 @@ export class Inbox {
   }
 
   async #mark(target: MarkTarget, state: State, options: MarkOptions, all = false): Promise<string[]> {
+    // Another mark is later than what was seen, also one as unread.
+    for (const id of [target].flat()) this.#seen.delete(id as string)
     this.#update()
     const isChanged = changedBy(target, state, options)
     const pending: PendingMark = { ids: new Map(this.#known.filter(isChanged).map(({ id }) => [id, true])), state, all, marked: new Set() }
