@@ -131,6 +131,7 @@ export class Publisher {
     const { store, startBroadcast } = this.#options
     const result = await startBroadcast({ to, id, keyed, ...content })
     if (result.status === 'conflict') throw new errors.IdempotencyConflict()
+    if (result.status === 'expired') throw expiredError()
     if (result.status === 'full') throw Object.assign(new errors.BroadcastsFull(), { retryAfterMs: result.retryAfterMs })
     const { id: broadcastId, status } = result.broadcast
     return {

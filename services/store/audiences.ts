@@ -79,6 +79,8 @@ export type StartResult =
   | { status: 'replayed'; broadcast: Broadcast }
   /** The key started a broadcast with another body. The store wrote nothing. */
   | { status: 'conflict' }
+  /** The notification has expired, and no key started it before. The store wrote nothing. */
+  | { status: 'expired' }
   /** `BROADCASTS_MAX` broadcasts wait for the topic. The store wrote nothing. */
   | { status: 'full'; retryAfterMs: number }
 
@@ -138,7 +140,11 @@ export type LeaseBatchResult = { status: 'batch'; batch: Batch } | { status: 'co
 export interface Audiences {
   changeMembers(command: MembersCommand): Promise<MembersResult>
 
-  /** Lists members, in no certain order. A name that is a member all the while is in some page. */
+  /**
+   * Lists members, in no certain order. A name that is a member all the while is in some page.
+   *
+   * @throws InvalidRequest if `after` is no `next` of a page
+   */
   members(topic: string, after: string | undefined, limit: number): Promise<MembersPage>
 
   /** Removes all members, in several steps. Broadcasts that have started go on. */

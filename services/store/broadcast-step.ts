@@ -111,6 +111,12 @@ export function cancelBroadcast(state: BroadcastState, now: number): boolean {
   return true
 }
 
+/** Returns whether the notification of a broadcast has expired before the start. */
+export function isExpired({ options }: BroadcastCommand, now: number): boolean {
+  const { expiresAt = 0 } = options ?? {}
+  return expiresAt > 0 && expiresAt <= now
+}
+
 /** Returns whether a broadcast that ended is no longer kept. */
 export function isForgotten({ endedAt }: Pick<BroadcastState, 'endedAt'>, now: number): boolean {
   return endedAt > 0 && endedAt + BROADCAST_KEPT_MS <= now

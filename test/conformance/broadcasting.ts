@@ -368,6 +368,21 @@ const batching: Example[] = [
     }
   },
   {
+    name: 'a broadcast that has expired is refused, unless its key started it before; then it is replayed',
+    run: async (t, stage) => {
+      await join(stage, [stage.user])
+      const options = { expiresAt: stage.clock.now + 1000 }
+      const first = await started(stage, 1, { keyed: true, options })
+      await finish(stage.store, first)
+      stage.clock.advance(1000)
+      t.match(await start(stage, 1, { keyed: true, options }), { status: 'replayed', broadcast: { id: first.broadcastId } })
+      t.same(await start(stage, 1, { keyed: true, options, body: 7 }), { status: 'conflict' })
+      t.same(await start(stage, 2, { keyed: true, options }), { status: 'expired' })
+      t.same(await start(stage, 3, { options }), { status: 'expired' })
+      t.same(await waiting(stage, first.broadcastId), [])
+    }
+  },
+  {
     name: 'a start without a key that is repeated is one broadcast',
     run: async (t, stage) => {
       await join(stage, [stage.user])

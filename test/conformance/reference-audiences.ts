@@ -20,6 +20,7 @@ import {
   cancelBroadcast,
   completeAudience,
   FULL_RETRY_MS,
+  isExpired,
   isForgotten,
   newBroadcast,
   nextSpan,
@@ -93,6 +94,7 @@ export class ReferenceAudiences implements Audiences {
     if (known !== undefined) {
       return known.publish.id === id ? { status: 'replayed', broadcast: broadcastOf(known) } : { status: 'conflict' }
     }
+    if (isExpired(command, this.#now())) return { status: 'expired' }
     if (queue.length >= BROADCASTS_MAX) return { status: 'full', retryAfterMs: FULL_RETRY_MS }
     const broadcast = newBroadcast(command, this.#now())
     this.#state.broadcasts.set(broadcast.id, broadcast)

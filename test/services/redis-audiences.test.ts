@@ -27,6 +27,39 @@ t.test('a member costs at most 100 bytes, in both directions together', async (t
   t.ok(bytes <= 100, `${bytes.toFixed(1)} bytes`)
 })
 
+t.test('pages of one long name have short cursors and every name; a cursor that is none is refused', async (t) => {
+  const { node } = await own(t)
+  const { store } = await node()
+  const names = Array.from({ length: 2000 }, (_, index) => String(index).padStart(128, 'x')).sort()
+  await store.audiences.changeMembers({ topic: 'long', add: names, remove: [] })
+  for (const limit of [1, 2, 3]) {
+    const listed: string[] = []
+    let [longest, most] = [0, 0]
+    let after: string | undefined
+    do {
+      const { items, next } = await store.audiences.members('long', after, limit)
+      listed.push(...items)
+      most = Math.max(most, items.length)
+      longest = Math.max(longest, next?.length ?? 0)
+      after = next
+    } while (after !== undefined)
+    t.same([...new Set(listed)].sort(), names)
+    t.equal(most, limit)
+    t.ok(longest < 256, `${longest} characters`)
+  }
+  const first = await store.audiences.members('long', undefined, 1)
+  await store.audiences.changeMembers({ topic: 'long', add: [], remove: names.slice(5) })
+  const rest = await store.audiences.members('long', first.next, 5000)
+  t.strictSame(
+    names.slice(0, 5).filter((name) => ![...first.items, ...rest.items].includes(name)),
+    [],
+    'the set became small between two pages'
+  )
+  for (const cursor of ['', 'garbage', 'c-1.', 'c1', 'c1[]', 'c18446744073709551616.', 'c1.abc']) {
+    await t.rejects(store.audiences.members('long', cursor, 1), { code: 'INVALID_REQUEST' }, cursor)
+  }
+})
+
 t.test('a search for everyone whose step fails begins again, so that nobody is left out', async (t) => {
   const id = '00broadcastToEveryone1'
   const to = JSON.stringify({ everyone: true, except: ['carol'] })

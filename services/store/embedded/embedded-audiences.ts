@@ -20,6 +20,7 @@ import {
   cancelBroadcast,
   completeAudience,
   FULL_RETRY_MS,
+  isExpired,
   isForgotten,
   newBroadcast,
   nextSpan,
@@ -205,6 +206,7 @@ export class EmbeddedAudiences implements Audiences {
     if (known !== undefined) {
       return known.publish.id === id ? { status: 'replayed', broadcast: broadcastOf(known) } : { status: 'conflict' }
     }
+    if (isExpired(command, this.#steps.now())) return { status: 'expired' }
     const entries = await session.range(ranges.queue(queue), BROADCASTS_MAX)
     if (entries.length >= BROADCASTS_MAX) return { status: 'full', retryAfterMs: FULL_RETRY_MS }
     await this.#removeAudience(session, broadcastId)

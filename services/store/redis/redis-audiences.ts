@@ -96,6 +96,7 @@ export class RedisAudiences implements Audiences {
       tail,
       halfLife,
       options: options === undefined ? '' : JSON.stringify(options),
+      expiresAt: options?.expiresAt ?? 0,
       except: to.except
     }
     const [status, told, batch] = list(await this.#steps.run(homeOf(to), 'broadcast-start', queueOf(to), args))
@@ -104,6 +105,8 @@ export class RedisAudiences implements Audiences {
         return { status: 'started', broadcast: broadcastOf(told), batch: batch === undefined ? undefined : batchOf(list(batch)) }
       case 'replayed':
         return { status: 'replayed', broadcast: broadcastOf(told) }
+      case 'expired':
+        return { status: 'expired' }
       case 'full':
         return { status: 'full', retryAfterMs: FULL_RETRY_MS }
       default:

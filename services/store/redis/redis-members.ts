@@ -15,6 +15,9 @@ const JOINING_TTL_MS = 600_000
 /** Attempts to add a name that others remove at the same time. */
 const ATTEMPTS_MAX = 20
 
+/** The largest cursor of a scan. Redis refuses others. */
+const CURSOR_MAX = 2n ** 64n - 1n
+
 /** Members that one step of the removal of a topic removes. */
 const REMOVAL = 500
 
@@ -52,10 +55,10 @@ export class RedisMembers {
 
   async page(topic: string, after: string | undefined, limit: number): Promise<MembersPage> {
     const reply = list(await this.#run(bucketOf(topic), 'members-page', topic, { ...placeOf(after), limit }))
-    const [mode, next, count, ...names] = reply
-    const rest = names.map(text)
-    const items = rest.splice(0, number(count))
-    return { items, next: placeText(text(mode), text(next), rest) }
+    const [mode, next, count, ...texts] = reply
+    const listed = texts.map(text)
+    const items = listed.splice(0, number(count))
+    return { items, next: placeText(text(mode), text(next), listed) }
   }
 
   async deleteTopic(topic: string): Promise<void> {
@@ -127,23 +130,19 @@ function partOf(user: string): number {
   return (hashOf(user) >>> 8) & (PARTS - 1)
 }
 
-/** Returns the place of a page as text: `s` and the last name of a sorted page; `c`, the cursor of a scan, and JSON of names that it handed back. */
-function placeText(mode: string, after: string, rest: string[]): string | undefined {
+/**
+ * Returns the place of a page as text: `s` and the last name of a sorted page; or `c`, the cursor of a scan, a dot, and the digests of the names
+ * that were listed from it.
+ */
+function placeText(mode: string, after: string, listed: string[]): string | undefined {
   if (mode === '') return undefined
-  return mode === 'sorted' ? `s${after}` : `c${after}${JSON.stringify(rest)}`
+  return mode === 'sorted' ? `s${after}` : `c${after}.${listed.join('')}`
 }
 
-function placeOf(place = 's'): { mode: string; after: string; names: string[] } {
-  const [, cursor, rest] = /^c(\d*)(\[.*\])$/s.exec(place) ?? []
-  if (cursor === undefined || rest === undefined) return { mode: 'sorted', after: place.slice(1), names: [] }
-  return { mode: 'scan', after: cursor, names: namesIn(rest) }
-}
-
-/** Reads names that a client may have changed. */
-function namesIn(json: string): string[] {
-  try {
-    return (JSON.parse(json) as unknown[]).map(String)
-  } catch {
-    return []
-  }
+/** Reads a place, which a client may have changed. @throws InvalidRequest */
+function placeOf(place = 's'): { mode: string; after: string; listed: string[] } {
+  if (place.startsWith('s')) return { mode: 'sorted', after: place.slice(1), listed: [] }
+  const [, cursor = '', digests = ''] = /^c(\d{1,20})\.((?:[0-9a-f]{12})*)$/.exec(place) ?? []
+  if (cursor === '' || BigInt(cursor) > CURSOR_MAX) throw new errors.InvalidRequest('the cursor is not a nextCursor of this list')
+  return { mode: 'scan', after: cursor, listed: digests.match(/.{12}/g) ?? [] }
 }

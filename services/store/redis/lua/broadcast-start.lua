@@ -5,11 +5,14 @@
 -- @arg to         JSON
 -- @arg id         of the notification
 -- @arg tail, half_life, options  the publish of each member
+-- @arg expires_at  Unix milliseconds; 0: never
 -- @arg except     names
--- Returns {'started', broadcast[, batch]} | {'replayed', broadcast} | {'conflict'} | {'full'}; a broadcast as `told`, a batch as `lease_batch`
+-- Returns {'started', broadcast[, batch]} | {'replayed', broadcast} | {'conflict'} | {'expired'} | {'full'}; a broadcast as `told`, a batch as
+--         `lease_batch`
 local key = start_key ~= '' and stem .. 'bk:' .. start_key .. ':' .. topic or ''
 local known = load(key ~= '' and call('GET', key) or broadcast)
 if known then return known.id == id and { 'replayed', told(known) } or { 'conflict' } end
+if tonumber(expires_at) > 0 and tonumber(expires_at) <= now then return { 'expired' } end
 if call('LLEN', queue) >= BROADCASTS_MAX then return { 'full' } end
 local pending = pending_of(broadcast)
 call('UNLINK', hash_of(broadcast), pending, sent_of(broadcast))

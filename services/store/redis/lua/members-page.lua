@@ -1,13 +1,41 @@
 #!lua flags=no-writes
--- Lists members of a topic. A small set is listed in the order of its bytes; a scan of it returns all. A larger one is scanned, and names that a scan
--- returned over the limit are handed back, for the next page.
--- @arg mode   'sorted' | 'scan'
--- @arg after  sorted: the last name of the page before, or ''; scan: the cursor, or '' if the scan has ended
+-- Lists members of a topic. A small set is listed in the order of its bytes; a scan of it returns all. A larger one is scanned. If one step of the
+-- scan returns more names than fit, the next page repeats it, and leaves out the names that were listed.
+-- @arg mode    'sorted' | 'scan'
+-- @arg after   sorted: the last name of the page before, or ''; scan: the cursor
 -- @arg limit
--- @arg names  those handed back by the page before
--- Returns {mode, after, number of members, member, ..., name handed back, ...}; the mode is '' for the last page
+-- @arg listed  digests of the names that earlier pages listed from the scan at the cursor
+-- Returns {mode, after, number of members, member, ..., digest, ...}; the mode is '' for the last page
 local max = tonumber(limit)
-local items, rest, cursor = {}, {}, after
+local items, cursor, is_listed = {}, after, {}
+
+local function digest_of(name)
+  return string.sub(redis.sha1hex(name), 1, 12)
+end
+
+-- Scans from the cursor. Returns the next cursor, and the names that were not listed. They are more than `wanted` only if they are the fewest that
+-- a scan returns.
+local function scan(wanted)
+  local count = math.max(1, math.floor(wanted / 2))
+  while true do
+    local scanned = call('SSCAN', members, cursor, 'COUNT', count)
+    local names = {}
+    for _, name in ipairs(scanned[2]) do
+      if not is_listed[digest_of(name)] then names[#names + 1] = name end
+    end
+    if #names <= wanted or count == 1 then return scanned[1], names end
+    count = 1
+  end
+end
+
+local function reply_of(place, digests)
+  local reply = { place and mode or '', place or '', #items }
+  for _, list in ipairs({ items, digests }) do
+    for _, text in ipairs(list) do reply[#reply + 1] = text end
+  end
+  return reply
+end
+
 if mode == 'sorted' then
   local scanned = call('SSCAN', members, '0', 'COUNT', 1)
   if scanned[1] == '0' then
@@ -16,32 +44,26 @@ if mode == 'sorted' then
       if is_before(after, name) then sorted[#sorted + 1] = name end
     end
     table.sort(sorted, is_before)
-    local is_last = #sorted <= max
-    local reply = { is_last and '' or 'sorted', is_last and '' or sorted[max], math.min(#sorted, max) }
-    for i = 1, math.min(#sorted, max) do reply[#reply + 1] = sorted[i] end
-    return reply
+    for i = 1, math.min(#sorted, max) do items[i] = sorted[i] end
+    return reply_of(#sorted > max and sorted[max], {})
   end
-  cursor = '0'
+  mode, cursor = 'scan', '0'
 end
-for _, name in ipairs(names) do
-  if call('SISMEMBER', members, name) == 1 then
-    local list = #items < max and items or rest
-    list[#list + 1] = name
-  end
-end
-while cursor ~= '' and #items < max do
+for _, digest in ipairs(listed) do is_listed[digest] = true end
+local digests = listed
+while #items < max do
   local wanted = max - #items
-  local scanned = call('SSCAN', members, cursor, 'COUNT', math.max(1, math.floor(wanted / 2)))
-  if #scanned[2] > wanted and #items > 0 then break end
-  for _, name in ipairs(scanned[2]) do
-    local list = #items < max and items or rest
-    list[#list + 1] = name
+  local next_cursor, names = scan(wanted)
+  if #names > wanted then
+    if #items > 0 then break end
+    for i = 1, wanted do
+      items[i] = names[i]
+      digests[#digests + 1] = digest_of(names[i])
+    end
+    break
   end
-  cursor = scanned[1] == '0' and '' or scanned[1]
+  for _, name in ipairs(names) do items[#items + 1] = name end
+  if next_cursor == '0' then return reply_of(nil, {}) end
+  cursor, digests, is_listed = next_cursor, {}, {}
 end
-local is_last = cursor == '' and #rest == 0
-local reply = { is_last and '' or 'scan', cursor, #items }
-for _, list in ipairs({ items, rest }) do
-  for _, name in ipairs(list) do reply[#reply + 1] = name end
-end
-return reply
+return reply_of(cursor, digests)
