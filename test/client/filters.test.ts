@@ -285,6 +285,22 @@ t.test('seen() gathers its calls into one mark of what is unread', async (t) => 
   t.equal(server.last.of('mark').length, 2)
 })
 
+t.test('a mark after seen() is the last one, also one as unread', async (t) => {
+  const { server, clock, open } = await rig(t, (inbox) => addOld(inbox, 2))
+  const inbox = await open()
+  const [first = '', second = ''] = inbox.list().map(({ id }) => id)
+  inbox.seen([first, second])
+  await inbox.mark(first, 'read')
+  await inbox.mark(first, 'unread')
+  clock.advance(300)
+  await until(() => server.last.of('mark').length === 3, 'what was seen')
+  t.match(server.last.of('mark')[2], { ids: [second], state: 'seen' })
+  t.same(
+    inbox.list().map(({ state }) => state),
+    ['unread', 'seen']
+  )
+})
+
 t.test('markAllRead empties an inbox of unread ones at once, loaded or not, and puts it back if that fails', async (t) => {
   const { server, open } = await rig(t, (inbox) => addOld(inbox, 60))
   const inbox = await open({ states: ['unread'] })
