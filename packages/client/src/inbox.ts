@@ -173,7 +173,7 @@ export class Inbox {
     if (upTo) await this.#mark({ upTo }, 'read', {}, true)
   }
 
-  /** Marks those of the ids as seen that are unread. Calls are gathered into one mark. A mark that fails is taken back: a later call tries again. */
+  /** Marks those of the ids as seen that are unread. Calls are gathered into one mark, from which each later mark takes its ids. A mark that fails is taken back. */
   seen(ids: readonly string[]): void {
     this.#update()
     const unread = this.#known.filter((item) => item.state === 'unread' && ids.includes(item.id))
@@ -203,11 +203,9 @@ export class Inbox {
 
   #markSeen(): void {
     if (this.#seen.size) this.#mark([...this.#seen], 'seen', {}).catch(() => {})
-    this.#seen.clear()
   }
 
   async #mark(target: MarkTarget, state: State, options: MarkOptions, all = false): Promise<string[]> {
-    // Another mark is later than what was seen, also one as unread.
     for (const id of [target].flat()) this.#seen.delete(id as string)
     this.#update()
     const isChanged = changedBy(target, state, options)
