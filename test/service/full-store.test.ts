@@ -35,11 +35,12 @@ function confinedFolder(t: Test): Confined {
   }
 }
 
-/** Asserts that a service refuses publishes, and nothing else, after `fill`, and recovers after `makeRoom`. */
+/** Fills a store. Asserts that the service refuses publishes then, and nothing else, and recovers after `makeRoom`. `keepFull` is called at the first refusal. */
 async function assertFullAndRecovering(
   t: Test,
   service: Pick<TestService, 'url' | 'socketUrl'>,
-  makeRoom: () => void | Promise<void>
+  makeRoom: () => void | Promise<void>,
+  keepFull: () => void | Promise<void> = () => undefined
 ): Promise<number> {
   const before = await connect(t, service, 'alice', { deviceId: 'before', acks: true })
   await before.next('hello')
@@ -52,6 +53,7 @@ async function assertFullAndRecovering(
   }
   t.match(refused, { status: 507, body: { code: 'BELFRY_ERR_STORE_FULL' } })
   t.ok(accepted > 0)
+  await keepFull()
   await until(async () => (await call(service, 'GET', '/metrics', undefined, { token: '' })).body.includes('belfry_store_full 1'))
   t.match(await call(service, 'GET', '/health/ready', undefined, { token: '' }), { status: 200 })
   t.match(await call(service, 'POST', '/v1/notifications', NOTIFICATION), { status: 507 })
@@ -111,7 +113,9 @@ t.test('with Redis at maxmemory publishes get 507, everything else works, and th
   const used = Number(/used_memory:(\d+)/.exec(await admin.info('memory'))?.[1])
   const service = await startService(t, { REDIS_URL: redis.url, RATE_LIMIT_MAX: '0', LOG_MAX_ENTRIES: '100000' })
   await admin.config('SET', 'maxmemory', String(used + 2 * 1024 * 1024))
-  await assertFullAndRecovering(t, service, async () => {
-    await admin.config('SET', 'maxmemory', '0')
-  })
+  const limit = (bytes: number) => async (): Promise<void> => {
+    await admin.config('SET', 'maxmemory', String(bytes))
+  }
+  // The buffers of Redis count as well, and shrink by more than a notification after the first refusal.
+  await assertFullAndRecovering(t, service, limit(0), limit(used))
 })
