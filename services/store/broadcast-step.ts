@@ -111,7 +111,7 @@ export function cancelBroadcast(state: BroadcastState, now: number): boolean {
   return true
 }
 
-/** Returns whether the notification of a broadcast has expired before the start. */
+/** Returns true if the notification expires before its broadcast starts. */
 export function isExpired({ options }: BroadcastCommand, now: number): boolean {
   const { expiresAt = 0 } = options ?? {}
   return expiresAt > 0 && expiresAt <= now

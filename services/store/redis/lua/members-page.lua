@@ -7,7 +7,7 @@
 -- @arg listed  digests of the names that earlier pages listed from the scan at the cursor
 -- Returns {mode, after, number of members, member, ..., digest, ...}; the mode is '' for the last page
 local max = tonumber(limit)
-local items, cursor, is_listed = {}, after, {}
+local items, cursor, digests, is_listed = {}, after, listed, {}
 
 local function digest_of(name)
   return string.sub(redis.sha1hex(name), 1, 12)
@@ -21,14 +21,14 @@ local function scan(wanted)
     local scanned = call('SSCAN', members, cursor, 'COUNT', count)
     local names = {}
     for _, name in ipairs(scanned[2]) do
-      if not is_listed[digest_of(name)] then names[#names + 1] = name end
+      if #digests == 0 or not is_listed[digest_of(name)] then names[#names + 1] = name end
     end
     if #names <= wanted or count == 1 then return scanned[1], names end
     count = 1
   end
 end
 
-local function reply_of(place, digests)
+local function reply_of(place)
   local reply = { place and mode or '', place or '', #items }
   for _, list in ipairs({ items, digests }) do
     for _, text in ipairs(list) do reply[#reply + 1] = text end
@@ -45,12 +45,11 @@ if mode == 'sorted' then
     end
     table.sort(sorted, is_before)
     for i = 1, math.min(#sorted, max) do items[i] = sorted[i] end
-    return reply_of(#sorted > max and sorted[max], {})
+    return reply_of(#sorted > max and sorted[max])
   end
   mode, cursor = 'scan', '0'
 end
-for _, digest in ipairs(listed) do is_listed[digest] = true end
-local digests = listed
+for _, digest in ipairs(digests) do is_listed[digest] = true end
 while #items < max do
   local wanted = max - #items
   local next_cursor, names = scan(wanted)
@@ -63,7 +62,7 @@ while #items < max do
     break
   end
   for _, name in ipairs(names) do items[#items + 1] = name end
-  if next_cursor == '0' then return reply_of(nil, {}) end
-  cursor, digests, is_listed = next_cursor, {}, {}
+  cursor, digests = next_cursor, {}
+  if cursor == '0' then return reply_of() end
 end
-return reply_of(cursor, digests)
+return reply_of(cursor)
