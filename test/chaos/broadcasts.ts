@@ -91,7 +91,7 @@ export class Broadcasts {
     await this.#publish(topic, sequence, { topic }, [...members], [], random)
   }
 
-  /** Publishes to everyone but those who get no broadcast. Those who were published to before must get it, and the other users may. */
+  /** Publishes to everyone except the absent users. Users who were published to before must get the broadcast. The other users may get it. */
   async #serveEveryone(random: () => number): Promise<void> {
     for (let sequence = 1; !this.#stopping; sequence++) {
       await pause(3 * PACE_MS * (0.5 + random()))

@@ -7,8 +7,8 @@ function lua(name: string): string {
 }
 
 /**
- * A defect of the outbox: in the state machine, and the same in the scripts if conformance can see it there. Conformance catches each: a run of
- * chaos cannot tell it, or only by a race. Those that it can are in `mutations-reach.ts`.
+ * A defect of the outbox: in the state machine, and the same in the scripts if conformance can see it there. Conformance catches each. Those that a
+ * run of chaos catches too have a name, by which `mutations-reach.ts` uses them.
  */
 export interface OutboxMutation {
   name: string
@@ -16,7 +16,33 @@ export interface OutboxMutation {
   redis: Edit[]
 }
 
+export const checkIgnoresRead: OutboxMutation = {
+  name: 'a check does not ask whether the notification was read',
+  machine: [{ file: STEP, find: "current === 'read' || current === 'archived'", put: 'false' }],
+  redis: [{ file: lua('prelude-outbox'), find: "state == 'read' or state == 'archived' or", put: '' }]
+}
+
+export const fallbackTwice: OutboxMutation = {
+  name: 'a fallback is made twice',
+  machine: [
+    {
+      file: STEP,
+      find: "if (kind === 'fallback') this.#call(",
+      put: "if (kind === 'fallback') for (let copy = 0; copy < 2; copy++) this.#call("
+    }
+  ],
+  redis: [
+    {
+      file: lua('advance'),
+      find: "if kind == 'f' then return Outbox.call('webhook', 'notification.fallback', id, offset, unless, '') end",
+      put: "if kind == 'f' then for _ = 1, 2 do Outbox.call('webhook', 'notification.fallback', id, offset, unless, '') end return end"
+    }
+  ]
+}
+
 export const outboxMutations: OutboxMutation[] = [
+  checkIgnoresRead,
+  fallbackTwice,
   {
     name: 'a lease is not written',
     machine: [

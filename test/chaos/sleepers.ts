@@ -172,7 +172,7 @@ export class Sleepers {
   async #look(user: string): Promise<void> {
     const random = this.#random
     while (!this.#stopping) {
-      for (let left = LOOK_MS * (0.5 + random()); left > 0 && !this.#stopping; left -= POLL_MS) await pause(POLL_MS)
+      await this.#pause(LOOK_MS * (0.5 + random()))
       const begunAt = Date.now()
       const look: Look = { user, begunAt, doneAt: 0, endedAt: Number.MAX_SAFE_INTEGER, epoch: '', offset: 0 }
       this.#looks.push(look)
@@ -215,7 +215,7 @@ export class Sleepers {
     if (items.length > 0) await this.#call('POST', `/v1/users/${user}/notifications/mark`, { ids: items.map(({ id }) => id), state })
   }
 
-  /** Erases one user after the other, while their pushes and fallbacks are due. */
+  /** Erases users one after another, each while pushes and fallbacks are due for them. */
   async #erase(): Promise<void> {
     for (const user of this.erased) {
       if (this.#stopping) return
@@ -234,8 +234,13 @@ export class Sleepers {
         }
         await pause(RETRY_MS)
       }
-      for (let left = ERASE_EVERY_MS; left > 0 && !this.#stopping; left -= POLL_MS) await pause(POLL_MS)
+      await this.#pause(ERASE_EVERY_MS)
     }
+  }
+
+  /** Waits. Resolves early when the run stops. */
+  async #pause(ms: number): Promise<void> {
+    for (let left = ms; left > 0 && !this.#stopping; left -= POLL_MS) await pause(POLL_MS)
   }
 
   #call(method: string, path: string, body?: unknown, headers?: Record<string, string>) {

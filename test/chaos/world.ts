@@ -142,22 +142,13 @@ export class World {
 
   /** Opens a window in which something is broken. The returned function ends it, `afterMs` later. */
   window(kind: string, node?: number, afterMs = 0, only?: 'wakeUpsOnly' | 'clockOnly'): () => void {
-    const window: Window = { kind, from: Date.now(), to: Number.MAX_SAFE_INTEGER }
-    if (node !== undefined) window.node = node
-    if (only !== undefined) window[only] = true
-    this.windows.push(window)
-    return () => {
-      window.to = Date.now() + afterMs
-    }
+    const what = { kind, ...(node !== undefined && { node }), ...(only !== undefined && { [only]: true }) }
+    return openWindow(this.windows, what, afterMs)
   }
 
   /** Opens a window in which calls may be late. The returned function ends it, `afterMs` later. */
   callWindow(kind: string, afterMs = 0): () => void {
-    const window: Window = { kind, from: Date.now(), to: Number.MAX_SAFE_INTEGER }
-    this.callWindows.push(window)
-    return () => {
-      window.to = Date.now() + afterMs
-    }
+    return openWindow(this.callWindows, { kind }, afterMs)
   }
 
   /** Settings to open further stores on the same data. */
@@ -232,5 +223,14 @@ export class World {
     const node = listening[this.#choices++ % Math.max(1, listening.length)] ?? (this.nodes[0] as ChaosNode)
     this.#servedBy.set(clientPort, node.index)
     return node.port
+  }
+}
+
+/** Adds a window that begins now. The returned function ends it, `afterMs` later. */
+function openWindow(windows: Window[], what: Omit<Window, 'from' | 'to'>, afterMs: number): () => void {
+  const window: Window = { ...what, from: Date.now(), to: Number.MAX_SAFE_INTEGER }
+  windows.push(window)
+  return () => {
+    window.to = Date.now() + afterMs
   }
 }
