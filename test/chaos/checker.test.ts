@@ -126,7 +126,7 @@ function cleanReach(): ReachJournal {
     ],
     windows: [],
     pushAfterMs: 1000,
-    isSettled: true,
+    waiting: [],
     endedAt: START + 20_000
   }
 }
@@ -873,14 +873,25 @@ t.test('a call after a look is explained by a receiver that hung, and one that i
     }),
     []
   )
-  t.same(
+})
+
+t.test('a call that waits at the end is owed once an attempt between the faults has its time behind it', async (t) => {
+  const waiting = (isWaiting: boolean, endedAt: number, ...faults: [kind: string, from: number, to: number][]) =>
     broken(({ journal: { reach } }) => {
       reach?.calls.pop()
-      Object.assign(reach as object, { isSettled: false })
-      reach?.windows.push({ kind: 'nodeEnd', from: START + 1000, to: START + 3000 })
-    }),
-    []
-  )
+      Object.assign(reach as object, { waiting: isWaiting ? [`alice ${idOf(1)}`] : [], endedAt: START + endedAt })
+      for (const [kind, from, to] of faults) reach?.windows.push({ kind, from: START + from, to: START + to })
+    })
+  t.same(waiting(true, 20_000, ['nodeEnd', 1000, 3000]), [], 'its node was killed: the lease has not ended')
+  t.same(waiting(false, 20_000, ['nodeEnd', 1000, 3000]), ['owed'], 'no call waits, so it was taken or is lost')
+  t.same(waiting(true, 20_000), ['owed'], 'no fault')
+  const dead: [string, number, number][] = [
+    ['receiverKill', 1000, 3000],
+    ['receiverKill', 6000, 9000]
+  ]
+  t.same(waiting(true, 50_000, ...dead), [], 'two attempts failed, and the third follows 30 s to 36 s later')
+  t.same(waiting(true, 130_000, ...dead), ['owed'], 'the third attempt met no fault')
+  t.same(waiting(true, 130_000, ...dead, ['receiverKill', 36_000, 37_000]), [], 'the third met a fault, too')
 })
 
 t.test('most notifications have no options, and those that have some expire and are due within seconds', async (t) => {

@@ -54,8 +54,8 @@ export interface ReachJournal {
   windows: Window[]
   /** Time after the append at which a push is due, milliseconds. */
   pushAfterMs: number
-  /** No call waited for its receiver at the end, as the receipts tell. */
-  isSettled: boolean
+  /** The notifications whose call waited for its receiver at the end, as the receipts tell: `<user> <id>`. */
+  waiting: string[]
   endedAt: number
 }
 

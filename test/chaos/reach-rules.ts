@@ -11,6 +11,14 @@ type Latest = (at: number) => number
 const CLOCK_MS = 200
 /** Time from a fault until every call that it held up was made: the rest of a lease, and two retries, milliseconds. */
 const CALL_HEALS_MS = 45_000
+/** Time after which a call of a node that died is leased again, and the longest attempt, milliseconds. */
+const LEASE_MS = 30_000
+const ATTEMPT_MS = 10_000
+/** Delays before the attempts after the first of a webhook and of a push, milliseconds. */
+const WEBHOOK_DELAYS_MS = [5, 30, 120, 600].map((seconds) => seconds * 1000)
+const PUSH_DELAYS_MS = [5, 10, 20, 40, 80, 160, 320].map((seconds) => seconds * 1000)
+/** Largest part by which a delay is longer than that. */
+const JITTER = 0.2
 const FALLBACK = 'notification.fallback'
 
 /** Checks the pushes and the webhooks that left the service. Only on a store that loses nothing. */
@@ -25,8 +33,9 @@ export function checkReach(journal: Journal, breach: Report): void {
     for (const publish of reach.owed.filter(({ user }) => user === log.user)) {
       const calls = callsById.get(`${log.user} ${publish.id}`) ?? []
       checkUnwanted(view, publish, calls, (at) => deadlineOf(at, windows, journal.stallMs), breach)
-      const [plain, late] = [windows, healed].map((list) => (at: number) => deadlineOf(at, list, journal.stallMs)) as [Latest, Latest]
-      checkOwed(view, publish, calls, reach.isSettled ? plain : late, late, breach)
+      const prompt = (at: number): number => deadlineOf(at, windows, journal.stallMs)
+      const late = (at: number, delaysMs: number[]): number => takenBy(at, delaysMs, windows, journal.stallMs)
+      checkOwed(view, publish, calls, prompt, late, breach)
       const callIds = new Set(calls.filter(({ event }) => event === FALLBACK).map(({ callId }) => callId))
       if (callIds.size > 1) breach('callId', `${log.user}: the fallback for ${publish.id} came as ${[...callIds].join(' and ')}`)
     }
@@ -127,30 +136,58 @@ function checkUnwanted(view: SleeperView, publish: OwedPublish, calls: ReceivedC
 }
 
 /**
+ * Returns the latest time at which a call that is due at `at` is taken by its receiver. Each attempt that a fault can reach fails, and the next
+ * one follows after its delay. Infinity if a fault can reach the attempt after the last delay.
+ */
+function takenBy(at: number, delaysMs: number[], windows: Window[], stallMs: number): number {
+  let from = at
+  let to = deadlineOf(at, windows, stallMs)
+  for (const delayMs of delaysMs) {
+    const faults = windows.filter((window) => window.from < to && window.to > from)
+    if (faults.length === 0) return to
+    const heldMs = faults.every(({ kind }) => kind.startsWith('receiver')) ? ATTEMPT_MS : LEASE_MS
+    from += delayMs
+    to = deadlineOf(to + heldMs + delayMs * (1 + JITTER), windows, stallMs)
+  }
+  return Number.POSITIVE_INFINITY
+}
+
+/**
  * Checks that calls for what nobody has looked at were made: taken by their receiver if nobody has looked to the end; attempted if somebody looked
  * later than the faults explain.
  *
- * @param latest returns the latest time at which a call that is due at a time is made
- * @param healed the same, after every retry
+ * @param prompt returns the latest time at which a call that is due at a time is made, if it waits for no receiver
+ * @param late the same for a call with these delays before its further attempts
  */
-function checkOwed(view: SleeperView, publish: OwedPublish, calls: ReceivedCall[], latest: Latest, healed: Latest, breach: Report): void {
+function checkOwed(
+  view: SleeperView,
+  publish: OwedPublish,
+  calls: ReceivedCall[],
+  prompt: Latest,
+  late: (at: number, delaysMs: number[]) => number,
+  breach: Report
+): void {
   const { reach, user } = view
   const { id } = publish
   const row = view.rowOf(id)
   if (row === undefined) return
-  const isOwed = (unless: Unless, due: number, isCall: (call: ReceivedCall) => boolean): boolean => {
+  const isWaiting = reach.waiting.includes(`${user} ${id}`)
+  const isOwed = (unless: Unless, due: number, lateAt: number, isCall: (call: ReceivedCall) => boolean): boolean => {
     const own = calls.filter(isCall)
-    if (view.isUntouched(id, unless) && reach.endedAt > latest(due)) return !own.some(({ status }) => status === 204)
-    return view.isUntouchedUntil(id, healed(due)) && reach.endedAt > healed(due) && own.length === 0
+    const isLate = reach.endedAt > (isWaiting ? lateAt : prompt(due))
+    if (view.isUntouched(id, unless) && isLate) return !own.some(({ status }) => status === 204)
+    return view.isUntouchedUntil(id, lateAt) && reach.endedAt > lateAt && own.length === 0
   }
   const rule = ruleOf(publish)
-  if (rule !== undefined && isOwed(rule.unless, row.at + rule.afterMs, ({ event }) => event === FALLBACK))
-    breach('owed', `${user}: the fallback for ${id} was due ${reach.endedAt - row.at - rule.afterMs} ms ago`)
+  const fallbackAt = row.at + (rule?.afterMs ?? 0)
+  if (rule !== undefined && isOwed(rule.unless, fallbackAt, late(fallbackAt, WEBHOOK_DELAYS_MS), ({ event }) => event === FALLBACK))
+    breach('owed', `${user}: the fallback for ${id} was due ${reach.endedAt - fallbackAt} ms ago`)
   if (!publish.isPushed) return
-  const due = row.at + reach.pushAfterMs
+  const pushAt = row.at + reach.pushAfterMs
+  const latePushAt = late(pushAt, PUSH_DELAYS_MS)
   for (const { path, user, from, to } of reach.periods) {
-    if (user !== view.user || from > row.at - CLOCK_MS || to < healed(due)) continue
-    if (isOwed('delivered', due, ({ callId }) => callId === path)) breach('owed', `${user}: ${id} was not pushed to ${path}`)
+    if (user !== view.user || from > row.at - CLOCK_MS || to < latePushAt) continue
+    if (isOwed('delivered', pushAt, latePushAt, ({ callId }) => callId === path)) breach('owed', `${user}: ${id} was not pushed to ${path}`)
   }
 }
 

@@ -64,7 +64,7 @@ export class Sleepers {
   #stopping = false
   #running: Promise<unknown> = Promise.resolve()
   #stoppedAt = 0
-  #isSettled = false
+  #waiting: OwedPublish[] = []
 
   constructor(world: World, publishers: Publishers, { count, seconds, seed }: SleepersOptions) {
     this.#world = world
@@ -108,17 +108,16 @@ export class Sleepers {
   async rest(ms: number): Promise<void> {
     const deadline = Date.now() + ms
     await pause(Math.max(0, this.#stoppedAt + DUE_MS - Date.now()))
-    let waiting = this.#owed.map(({ user, id }) => `/v1/users/${user}/notifications/${id}/receipts`)
+    this.#waiting = this.#owed
     while (Date.now() < deadline) {
-      const left: string[] = []
-      for (const path of waiting) {
-        const { status, body } = await this.#call('GET', path)
+      const left: OwedPublish[] = []
+      for (const publish of this.#waiting) {
+        const { status, body } = await this.#call('GET', `/v1/users/${publish.user}/notifications/${publish.id}/receipts`)
         const { push = [], fallback } = (body ?? {}) as { push?: { status: string }[]; fallback?: { status: string } | null }
-        if (![200, 404].includes(status) || [...push, fallback].some((one) => one?.status === 'waiting')) left.push(path)
+        if (![200, 404].includes(status) || [...push, fallback].some((one) => one?.status === 'waiting')) left.push(publish)
       }
-      waiting = left
-      this.#isSettled = waiting.length === 0
-      if (this.#isSettled) return
+      this.#waiting = left
+      if (left.length === 0) return
       await pause(POLL_MS)
     }
   }
@@ -132,7 +131,7 @@ export class Sleepers {
       calls: this.#receiver.calls,
       windows: this.#world.callWindows,
       pushAfterMs: PUSH_AFTER_MS,
-      isSettled: this.#isSettled,
+      waiting: this.#waiting.map(({ user, id }) => `${user} ${id}`),
       endedAt: Date.now()
     }
   }
