@@ -1,32 +1,23 @@
 import { IncomingMessage } from 'node:http'
 import v8 from 'node:v8'
-import type { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { writeCalls } from '../../bench/cpu.ts'
 import { openMany, type RawSocket } from '../../bench/raw-socket.ts'
 import { ServerProcess } from '../fixtures/node-process.ts'
 import { RedisServer } from '../fixtures/redis.ts'
+import { type MonitoredCommand, monitorCommands } from '../fixtures/redis-monitor.ts'
 import { until } from '../fixtures/wait.ts'
 import { call, ready, SECRET, serviceToken, startService, type TestService, userToken } from '../helper.ts'
 
 // Counts of the benchmark. They do not depend on the machine, so they must not grow.
 
-/** A command that Redis executed, and whether a script called it. */
-interface Command {
-  name: string
-  args: string[]
-  inScript: boolean
-}
-
-async function watch(t: Test, redis: RedisServer): Promise<{ commands: Command[]; settled: () => Promise<void> }> {
+async function watch(t: Test, redis: RedisServer): Promise<{ commands: MonitoredCommand[]; settled: () => Promise<void> }> {
   const client = redis.client()
-  const monitor = (await client.monitor()) as Redis
-  t.teardown(() => monitor.disconnect())
-  const commands: Command[] = []
+  const commands: MonitoredCommand[] = []
   const marks = new Set<string>()
-  monitor.on('monitor', (_time: string, [name = '', ...args]: string[], source: string) => {
-    if (name.toLowerCase() === 'echo') marks.add(args[0] ?? '')
-    else commands.push({ name: name.toLowerCase(), args, inScript: source === 'lua' })
+  await monitorCommands(t, redis, (command) => {
+    if (command.name === 'echo') marks.add(command.args[0] ?? '')
+    else commands.push(command)
   })
   let count = 0
   const settled = async (): Promise<void> => {
@@ -42,8 +33,8 @@ function publish(service: Pick<TestService, 'url'>, to: string, title = 'A'): Pr
 }
 
 /** Returns the round trips that concern a user. */
-function tripsOf(commands: Command[], user: string): Command[] {
-  return commands.filter(({ inScript, args }) => !inScript && args.some((arg) => arg.includes(user)))
+function tripsOf(commands: MonitoredCommand[], user: string): MonitoredCommand[] {
+  return commands.filter(({ isInScript, args }) => !isInScript && args.some((arg) => arg.includes(user)))
 }
 
 t.test('a publish is one round trip, wakes the nodes that hold the user, and no other', async (t) => {
