@@ -3,9 +3,10 @@ import t from 'tap'
 import { newId } from '../../services/ids.ts'
 import { bucketOf, Keys } from '../../services/store/redis/keys.ts'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
-import type { LeasedCall, StoreSettings } from '../../services/store/store.ts'
+import { scripts } from '../../services/store/redis/script-table.ts'
+import type { LeasedCall, PublishOptions, StoreSettings } from '../../services/store/store.ts'
 import { Follower } from '../fixtures/follower.ts'
-import { RedisCluster } from '../fixtures/redis.ts'
+import { RedisCluster, type RedisServer } from '../fixtures/redis.ts'
 import { settings } from '../fixtures/redis-ground.ts'
 import { until } from '../fixtures/wait.ts'
 
@@ -108,6 +109,75 @@ t.test('a slot moves, and its new owner unsubscribes every client: wake-ups arri
   const sent = Date.now()
   await until(async () => two.ids(user).length === (await one.store.queue(user)).head.offset, 'woken')
   t.ok(Date.now() - sent < 2600, `woken after ${Date.now() - sent} ms, ${two.suspicions - before} suspicions`)
+})
+
+t.test('while a slot moves, each step of its users and topics is refused before it writes', async (t) => {
+  const user = 'split'
+  const slot = slotOfUser(user)
+  const from = await cluster.ownerOf(slot)
+  const { store } = await node('mover', { rateLimit: 2 })
+  const send = (options: PublishOptions = {}, id = newId()) =>
+    store.publish({ user, id, keyed: true, tail: '"type":"t","title":"x","timestamp":1}', halfLife: 0, options })
+  await one.follow(user)
+  const [first, recalled] = [newId(), newId()]
+  await send({ collapseKey: 'key', actions: ['yes'] }, first)
+  await send({ expiresAt: Date.now() + 3_600_000 })
+  await store.mark({ user, target: { ids: [first] }, state: 'seen' })
+  t.match(await send({}, recalled), { status: 'parked' })
+  t.match(await send(), { status: 'parked' })
+  await store.retract(user, recalled, 'recalled')
+  const deliverAt = Date.now() + 200
+  t.match(await send({ deliverAt }), { status: 'scheduled' })
+  const admin = (cluster.servers[from] as RedisServer).admin()
+  const names = new Keys('belfry').ofUser(user, scripts.advance.keys)
+  t.same(await Promise.all(names.map((name) => admin.exists(name))), [...names.slice(1).map(() => 1), 0], 'no key is missing but the guard')
+  const dump = async (): Promise<string[]> => {
+    const keys = (await admin.call('CLUSTER', 'GETKEYSINSLOT', slot, 1000)) as string[]
+    return Promise.all(keys.sort().map(async (key) => `${key} ${(await admin.dumpBuffer(key))?.toString('hex')}`))
+  }
+  await until(() => Date.now() > deliverAt, 'the delivery is due')
+  const before = await dump()
+  await cluster.openSlot(slot, from, (from + 1) % 3)
+  const topic = Array.from({ length: 10_000 }, (_, n) => `topic-${n}`).find((name) => bucketOf(name) === bucketOf(user)) ?? ''
+  const steps: Record<string, () => Promise<unknown>> = {
+    publish: () => send(),
+    advance: () => store.advance(user),
+    mark: () => store.mark({ user, target: { ids: [first] }, state: 'read' }),
+    retract: () => store.retract(user, first, 'recalled'),
+    answer: () => store.answer({ user, id: first, action: 'yes', deviceId: 'phone' }),
+    erase: () => store.erase(user),
+    topic: () => store.audiences.changeMembers({ topic, add: ['bob'], remove: [] })
+  }
+  await Promise.all(
+    Object.entries(steps).map(([name, step]) => t.rejects(step(), { code: 'BELFRY_ERR_STORE_UNAVAILABLE' }, `${name} is refused`))
+  )
+  t.same(await dump(), before, 'nothing was written')
+  await cluster.closeSlot(slot)
+  await until(async () => (await store.advance(user)).waiting === 0, 'the delivery, and the release of both parked')
+  t.match(await store.queue(user), { head: { offset: 5 }, parked: 0, scheduled: 0 }, 'two and a state, then two more')
+})
+
+t.test('a slot that moves does not stop the sweep of the other users of its master', async (t) => {
+  const { store } = await node('sweeper', { rateLimit: 1 })
+  const user = 'swept'
+  const from = await cluster.ownerOf(slotOfUser(user))
+  const admin = (cluster.servers[from] as RedisServer).admin()
+  const indexes = new Keys('belfry').due.filter((key) => Math.floor((slotOf(tagOf(key)) * 3) / 16_384) === from)
+  const missing = await Promise.all(indexes.map(async (key) => (await admin.exists(key)) === 0))
+  const slot = slotOf(tagOf(indexes[missing.indexOf(true)] as string))
+  await cluster.openSlot(slot, from, (from + 1) % 3)
+  t.teardown(() => cluster.closeSlot(slot))
+  for (const status of ['accepted', 'parked']) {
+    t.match(await store.publish({ user, id: newId(), keyed: false, tail: '"type":"t","title":"x","timestamp":1}', halfLife: 0 }), {
+      status
+    })
+  }
+  const released = async (): Promise<boolean> => {
+    for (const { store } of [one, two]) await store.sweep()
+    await store.sweep()
+    return (await store.queue(user)).parked === 0
+  }
+  await until(released, 'the sweep releases the notification', 5000)
 })
 
 t.test('the owner of a slot unsubscribes every client, and nothing else changes: the node subscribes again at once', async (t) => {

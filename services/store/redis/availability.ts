@@ -159,7 +159,7 @@ export class Availability {
     if (available.length === 0) throw new CommandNotSent(this.status().reason)
     const calls = available.map((master) => {
       const own = master.buckets.filter((bucket) => buckets.has(bucket)).map((bucket) => keys[bucket] as string)
-      return master.track(() => master.scripts.over('due', own, args))
+      return master.track(() => master.scripts.over('due', own, args, []))
     })
     const results = await Promise.allSettled(calls)
     const [first] = results

@@ -29,8 +29,13 @@ const USER_KINDS = {
   KICKS: 'k'
 } as const
 
-/** Kinds of a bucket's keys, by their names in the Lua scripts: `<stem><kind>`. */
-const BUCKET_KINDS = { DUE: 'due', TIMES: 'times', COUNTERS: 'w', CALLERS: 'calls', WAITING: 'bw' } as const
+/**
+ * Kinds of a bucket's keys, by their names in the Lua scripts: `<stem><kind>`.
+ *
+ * GUARD never exists. While a slot moves from one server of a Cluster to another, both refuse a script that names a missing key beside others
+ * (`TRYAGAIN`). Without it, a script that has written could fail at its first missing key, and leave half a step behind.
+ */
+const BUCKET_KINDS = { DUE: 'due', TIMES: 'times', COUNTERS: 'w', CALLERS: 'calls', WAITING: 'bw', GUARD: 'guard' } as const
 
 type BucketKey = keyof typeof BUCKET_KINDS
 export type UserKey = keyof typeof USER_KINDS | BucketKey

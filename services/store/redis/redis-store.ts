@@ -358,7 +358,8 @@ export class RedisStore implements Store {
   #topicStep<Name extends TopicScript>(bucket: number, name: Name, topic: string, args: TopicArgs<Name>): Promise<Reply> {
     const full = { clock: this.#clock(), topic, ...args } as unknown as Args<Name>
     const slot = SLOT_OF_BUCKET[bucket] as number
-    return this.#mapErrors(() => this.#availability.run(slot, name, [this.#keys.waiting[bucket] as string], full), topic)
+    const keys = this.#keys.ofBucket(bucket, scripts[name].keys)
+    return this.#mapErrors(() => this.#availability.run(slot, name, keys, full), topic)
   }
 
   /** Returns the keys and arguments of a log's script. */

@@ -1,6 +1,6 @@
 import type { UserKey } from './keys.ts'
 
-/** Keys of a user's log: every script that loads the log takes them first. */
+/** Keys of a user's log: every script that loads the log takes them first, and GUARD last. */
 const LOG_KEYS = [
   'META',
   'LOG',
@@ -42,18 +42,18 @@ interface Script {
 const BATCH_FIELDS = ['stem', 'user'] as const
 
 function ofLog<const Args extends readonly string[]>(args: Args) {
-  return { keys: LOG_KEYS, args: [...LOG_ARGS, ...args] as const, log: true as const }
+  return { keys: [...LOG_KEYS, 'GUARD'] as const, args: [...LOG_ARGS, ...args] as const, log: true as const }
 }
 
 /** Arguments that every script of a topic takes before its own. */
 const TOPIC_ARGS = ['clock', 'topic'] as const
 
 function ofTopic<const Args extends readonly string[], const Rest extends string>(args: Args, rest: Rest) {
-  return { keys: ['WAITING'] as const, args: [...TOPIC_ARGS, ...args] as const, rest, of: 'topic' as const }
+  return { keys: ['WAITING', 'GUARD'] as const, args: [...TOPIC_ARGS, ...args] as const, rest, of: 'topic' as const }
 }
 
 function ofBroadcast<const Args extends readonly string[]>(args: Args) {
-  return { keys: ['WAITING'] as const, args: [...TOPIC_ARGS, ...args] as const, of: 'broadcast' as const }
+  return { keys: ['WAITING', 'GUARD'] as const, args: [...TOPIC_ARGS, ...args] as const, of: 'broadcast' as const }
 }
 
 export const scripts = {
@@ -76,7 +76,7 @@ export const scripts = {
       'maxBytes',
       'newcomer'
     ]),
-    keys: [...LOG_KEYS, 'KICKS']
+    keys: [...LOG_KEYS, 'KICKS', 'GUARD']
   },
   'ack-full': ofLog(['device', 'ackedEpoch', 'ackedOffset', 'ackedId8']),
   mark: { ...ofLog(['rowId', 'state', 'only', 'upToEpoch', 'upToOffset', 'ageMs']), rest: 'wantedIds' },
@@ -92,8 +92,8 @@ export const scripts = {
   settle: ofLog(['callEpoch', 'no', 'attempt', 'outcome', 'retryAt', 'endpoint']),
   find: ofLog(['id']),
   queue: ofLog([]),
-  erase: { ...ofLog(['reason']), keys: [...LOG_KEYS, 'KICKS'] },
-  disconnect: { ...ofLog(['connectionId', 'revoke', 'reason']), keys: [...LOG_KEYS, 'KICKS'] },
+  erase: { ...ofLog(['reason']), keys: [...LOG_KEYS, 'KICKS', 'GUARD'] },
+  disconnect: { ...ofLog(['connectionId', 'revoke', 'reason']), keys: [...LOG_KEYS, 'KICKS', 'GUARD'] },
   'publish-usual': { keys: [], args: ['clock', 'newEpoch'], rest: 'items', each: 'publish-full' },
   'ack-usual': { keys: [], args: ['clock', 'newEpoch'], rest: 'items', each: 'ack-full' },
   'members-reserve': ofTopic(['ttlMs'], 'names'),

@@ -135,7 +135,8 @@ function withConstants(constants: Constants, text: string): string {
 
 /** Declares the keys and arguments of a script as Lua locals. */
 function locals(name: ScriptName): string {
-  const { keys, args, rest, each } = scriptOf(name)
+  const { args, rest, each } = scriptOf(name)
+  const keys = namedKeys(name)
   const from = args.length
   let text = ''
   if (keys.length > 0) text += `local ${keys.join(', ')} = unpack(KEYS)\n`
@@ -146,9 +147,14 @@ function locals(name: ScriptName): string {
   return text
 }
 
+/** Returns the names of the keys that a script uses: all but GUARD. */
+function namedKeys(name: ScriptName): readonly string[] {
+  return scriptOf(name).keys.filter((key) => key !== 'GUARD')
+}
+
 /** Declares `item_keys`, which returns the `KEYS` of a script for one user. */
 function itemKeys(name: ScriptName): string {
-  const keys = (scriptOf(name).keys as UserKey[]).map((key) => `stem .. '${KEY_KINDS[key]}'${isBucketKey(key) ? '' : ' .. user'}`)
+  const keys = (namedKeys(name) as UserKey[]).map((key) => `stem .. '${KEY_KINDS[key]}'${isBucketKey(key) ? '' : ' .. user'}`)
   return `local function item_keys(stem, user) return { ${keys.join(', ')} } end\n`
 }
 

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { Bus } from '../../bus/bus.ts'
+import { redirectionOf } from './redirection.ts'
 import { bytes, list, type Reply, text } from './reply.ts'
 import { type Args, arrange, commandOf, type ScriptName, scriptOf, type Value } from './script-table.ts'
 import type { ScriptTexts } from './script-texts.ts'
@@ -55,15 +56,27 @@ export class Scripts {
     return this.#publish === undefined ? reply : reply.then((received) => sendMessagesOf(received, this.#publish))
   }
 
-  /** Runs a script over keys of many buckets of this server, a few at a time, so that a publish waits for few of them. */
-  async over<Name extends 'counters' | 'due'>(name: Name, keys: readonly string[], args: Omit<Args<Name>, 'further'>): Promise<Reply[]> {
+  /**
+   * Runs a script over keys of many buckets of this server, a few at a time, so that a publish waits for few of them.
+   *
+   * @param refused items in place of the reply for a bucket of a Cluster that the server refuses, because its slot moves
+   */
+  async over<Name extends 'counters' | 'due', Item = never>(
+    name: Name,
+    keys: readonly string[],
+    args: Omit<Args<Name>, 'further'>,
+    refused: Item[]
+  ): Promise<(Reply | Item)[]> {
+    const run = (first: string, further: string[]): Promise<(Reply | Item)[]> =>
+      this.run(name, [first], { ...args, further } as unknown as Args<Name>).then(list, (error: unknown) => {
+        if (redirectionOf(error) === undefined) throw error
+        return refused
+      })
     const [perCall, atOnce] = this.#oneSlotPerCall ? [1, CALLS_AT_ONCE] : [KEYS_PER_CALL, 1]
-    const replies: Reply[] = []
+    const replies: (Reply | Item)[] = []
     for (const calls of slices(slices(keys, perCall), atOnce)) {
-      const parts = await Promise.all(
-        calls.map(([first = '', ...further]) => this.run(name, [first], { ...args, further } as unknown as Args<Name>))
-      )
-      replies.push(...parts.flatMap(list))
+      const parts = await Promise.all(calls.map(([first = '', ...further]) => run(first, further)))
+      replies.push(...parts.flat(1))
     }
     return replies
   }

@@ -3,6 +3,7 @@ import { type MessageReader, readMessages } from '../../bus/messages.ts'
 import type { StoreEvents } from '../store.ts'
 import { BUCKETS, bucketOf, type Keys } from './keys.ts'
 import type { Master } from './master.ts'
+import { redirectionOf } from './redirection.ts'
 import { number } from './reply.ts'
 import { WakeupTally } from './wakeup-tally.ts'
 
@@ -113,7 +114,8 @@ export class Wakeups {
     const heardBefore = buckets.map((bucket) => this.#tally(bucket).heard)
     const counters = await this.#readCounters(master, buckets)
     return buckets.filter((bucket, index) => {
-      const counter = counters[index] as number
+      const counter = counters[index]
+      if (counter === undefined) return false
       if (counter < (heardBefore[index] as number)) {
         this.#noteCounterBelow(master, counter)
         return true
@@ -129,7 +131,8 @@ export class Wakeups {
     const counters = await this.#readCounters(master, buckets)
     return buckets.filter((bucket, index) => {
       const tally = this.#tally(bucket)
-      const counter = counters[index] as number
+      const counter = counters[index]
+      if (counter === undefined) return false
       const isBelow = tally.isKnown && counter < (heardBefore[index] as number)
       if (isBelow) this.#noteCounterBelow(master, counter)
       return !tally.isKnown || isBelow || !tally.hasHeardUpTo(counter)
@@ -141,14 +144,21 @@ export class Wakeups {
     if (counter >= 0) this.noteRollback(master)
   }
 
-  async #readCounters(master: Master, buckets: readonly number[]): Promise<number[]> {
+  /** Reads the node's counter of each bucket; undefined for one whose slot moves. Its next owner has the node subscribe, and check again. */
+  async #readCounters(master: Master, buckets: readonly number[]): Promise<(number | undefined)[]> {
     const keys = buckets.map((bucket) => this.#keys.counters[bucket] as string)
-    return (await master.scripts.over('counters', keys, { node: this.#node })).map(number)
+    const replies = await master.scripts.over('counters', keys, { node: this.#node }, [undefined])
+    return replies.map((reply) => (reply === undefined ? undefined : number(reply)))
   }
 
   async #rebase(master: Master, bucket: number): Promise<void> {
     const key = this.#keys.counters[bucket] as string
-    await this.#tally(bucket).rebase(async () => number(await master.scripts.run('counter', [key], { node: this.#node })))
+    await this.#tally(bucket)
+      .rebase(async () => number(await master.scripts.run('counter', [key], { node: this.#node })))
+      .catch((error: unknown) => {
+        // The slot of the bucket moves. Its tally stays unknown, so that the next check tries again.
+        if (redirectionOf(error) === undefined) throw error
+      })
   }
 
   async #subscribe(master: Master, buckets: readonly number[]): Promise<void> {
