@@ -358,9 +358,9 @@ export class Faults {
   async #masterKilled(index: number, users: { users?: string[] }, ms: number): Promise<void> {
     const { cluster, away } = this.#world
     if (cluster === undefined) return
-    await cluster.inStep(index)
     const over = this.#world.window('masterKill', undefined, STORE_HEALS_MS)
     const master = cluster.servers[index] as RedisServer
+    await cluster.holdWrites(index)
     await master.kill()
     const from = Date.now()
     const { notYet } = await cluster.promotion(index)

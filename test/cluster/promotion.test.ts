@@ -181,6 +181,7 @@ for (const fullCoverage of [true, false]) {
       const { cluster, nodes, environment, loads, devices } = scene
       const [dead, ...others] = loads as [Load, Load, Load]
       const master = cluster.servers[0]
+      await cluster.holdWrites(0)
       await master?.kill()
       const killed = performance.now()
       const asked = cluster.servers.slice(1)
@@ -238,6 +239,7 @@ t.test(
     const { cluster, loads, nodes } = scene
     const [hung, ...others] = loads as [Load, Load, Load]
     const master = cluster.servers[0]
+    await cluster.holdWrites(0)
     master?.pause()
     const paused = performance.now()
     await cluster.promotion(0)
