@@ -8,6 +8,7 @@ import t, { type Test } from 'tap'
 import { readArguments } from '../cli/arguments.ts'
 import { helpText } from '../cli/help.ts'
 import { Output } from '../cli/output.ts'
+import { bufferedText } from './fixtures/buffered-text.ts'
 import { NodeProcess } from './fixtures/node-process.ts'
 import { freePort } from './fixtures/redis.ts'
 import { until } from './fixtures/wait.ts'
@@ -309,9 +310,7 @@ t.test('colour is for terminals that want it', (t) => {
     output.error('no')
     output.frame({ type: 'digest', eventId: 'k3f9.1.0b7d55aa', count: 1, ids: ['a'], unread: 1 })
     output.frame({ type: 'gap', reason: 'trimmed', from: 'k3f9.1', to: 'k3f9.2', count: 0 })
-    let text = ''
-    for (let chunk = terminal.read(); chunk !== null; chunk = terminal.read()) text += chunk
-    return text
+    return bufferedText(terminal)
   }
   const coloured = written()
   t.match(coloured, '\u001b[31mno')

@@ -7,6 +7,7 @@ import { barOf, broadcast } from '../../cli/broadcast.ts'
 import { Output } from '../../cli/output.ts'
 import { publish } from '../../cli/publish.ts'
 import { topic } from '../../cli/topic.ts'
+import { bufferedText } from '../fixtures/buffered-text.ts'
 import { NodeProcess } from '../fixtures/node-process.ts'
 import { until } from '../fixtures/wait.ts'
 import { SECRET, serviceToken, startService, type TestService } from '../helper.ts'
@@ -27,7 +28,7 @@ async function run(service: TestService, args: string[], input = '', token = ser
   if (command.name === 'topic') await topic(command, service.url, token, readInput, output)
   else if (command.name === 'broadcast') await broadcast(command, service.url, token, output)
   else await publish(command, service.url, token, readInput, output)
-  return { stdout: String(stdout.read() ?? ''), stderr: String(stderr.read() ?? '') }
+  return { stdout: bufferedText(stdout), stderr: bufferedText(stderr) }
 }
 
 const linesOf = (text: string): string[] => text.split('\n').filter((line) => line !== '')
@@ -97,6 +98,6 @@ t.test('the progress of a broadcast is a bar on a terminal', async (t) => {
   const command = { name: 'broadcast' as const, json: false, url: undefined, token: undefined, id: 'x', cancel: false }
   await broadcast(command, `http://127.0.0.1:${port}`, 'token', new Output(false, stdout, stderr))
   // The control characters of the terminal are part of the output under test.
-  t.equal(String(stderr.read()), `\r\u001b[K[${'='.repeat(15)}${' '.repeat(15)}] 2 of 4\r\u001b[K`)
-  t.equal(String(stdout.read()), 'done  accepted 4  parked 0  rejected 0  of 4  in 1.5 s\n')
+  t.equal(bufferedText(stderr), `\r\u001b[K[${'='.repeat(15)}${' '.repeat(15)}] 2 of 4\r\u001b[K`)
+  t.equal(bufferedText(stdout), 'done  accepted 4  parked 0  rejected 0  of 4  in 1.5 s\n')
 })

@@ -11,6 +11,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import belfry, { ConfigError, loadConfig, type PublishRequest } from '../../index.ts'
+import { bufferedText } from '../fixtures/buffered-text.ts'
 import { RedisServer } from '../fixtures/redis.ts'
 import { until } from '../fixtures/wait.ts'
 import { ready, SECRET, serviceToken, temporaryFolder, userToken } from '../helper.ts'
@@ -70,7 +71,7 @@ t.test('an app publishes by its own route, to a socket of its own user', async (
   const socket = new WebSocket(`${service.socketUrl}/v1/ws?token=${app.signToken('bob')}`)
   t.teardown(() => socket.terminate())
   await until(() => socket.readyState === WebSocket.OPEN, 'a socket with its token in the URL')
-  const lines = String(log.read())
+  const lines = bufferedText(log)
   t.match(lines, '/v1/ws')
   t.notMatch(lines, /eyJ/, "the app's own logger gets no token")
 
