@@ -73,7 +73,9 @@ const redisOptions: Mutation[] = [
     ],
     store: 'redis',
     faults: [],
-    rules: ['late']
+    // The next notification of the user makes up for a lost wake-up, so a user must get one every few seconds only.
+    rate: 8,
+    rules: ['late', 'unhealed', 'lost']
   },
   {
     name: 'the usual path: an expiry is not in the index of its bucket',
