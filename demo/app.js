@@ -16,7 +16,7 @@ await belfry.ready().catch(() => {})
 
 if (innerWidth >= PANEL_WIDTH && parent !== window) {
   const before = parent.document.activeElement
-  bell.open()
+  await bell.open()
   // Opening the panel moves the focus there. Nobody pressed the bell here, so the focus goes back.
   document.activeElement?.blur()
   if (before instanceof parent.HTMLElement && before !== parent.document.body) before.focus({ preventScroll: true })

@@ -219,6 +219,69 @@ t.test('the bell in all kinds of pages', async (t) => {
     t.ok(row.top >= scroll.top, 'the newest row is in view')
   })
 
+  await t.test('the code of the panel is loaded when it is first needed', async (t) => {
+    await publish(service, 'demand', 'one', 'two')
+    const requested: string[] = []
+    let answer: (() => void) | undefined
+    /** Opens a page whose requests for the code wait for `answer`, or fail while there is none. */
+    const open = async (name: string): Promise<Page> => {
+      requested.length = 0
+      const page = await browser.newPage({ viewport: { width: 900, height: 700 } })
+      t.teardown(() => page.close())
+      await page.route(/\/chunks\/view-/, async (route) => {
+        requested.push(route.request().url())
+        if (answer === undefined) return route.abort()
+        await new Promise<void>((resolve) => {
+          answer = resolve
+        })
+        return route.continue()
+      })
+      await page.addInitScript(`globalThis.events = []
+        for (const name of ['open', 'close', 'error']) addEventListener('belfry-' + name, ({ detail }) => events.push(detail?.code ?? name))`)
+      await page.goto(addPage(name, 'demand'))
+      await page.getByRole('button', { name: 'Notifications, 2 unread' }).waitFor()
+      return page
+    }
+    const events = (page: Page): Promise<string[]> => page.evaluate('events')
+    const bell = 'document.querySelector("belfry-bell")'
+
+    answer = () => {}
+    const page = await open('demand')
+    t.same(requested, [], 'not for the badge')
+    const button = page.getByRole('button', { name: 'Notifications, 2 unread' })
+    await button.hover()
+    await until(() => requested.length === 1, 'the request at the first hover')
+    await button.click()
+    t.equal(await button.getAttribute('aria-expanded'), 'true')
+    await page.keyboard.press('Escape')
+    t.equal(await button.getAttribute('aria-expanded'), 'false')
+    await page.evaluate(`void [${bell}.open(), ${bell}.close(), ${bell}.open()]`)
+    answer()
+    await page.getByRole('dialog').getByRole('listitem').nth(1).waitFor()
+    await until(async () => (await focused(page)) === 'two', 'the focus')
+    t.same(await events(page), ['open'], 'once: what was closed before the panel was there did not open')
+    t.equal(requested.length, 1)
+    await page.keyboard.press('Escape')
+    t.equal(await page.evaluate(`(${bell}.open(), ${bell}.shadowRoot.activeElement.className)`), 'main', 'opens at once from then on')
+
+    answer = undefined
+    const offline = await open('demand-fails')
+    await offline.getByRole('button', { name: 'Notifications, 2 unread' }).hover()
+    await until(() => requested.length === 1, 'the request')
+    t.same(await events(offline), [], 'a failure is reported when the panel is wanted')
+    await offline.evaluate(
+      `document.body.append(document.createElement('belfry-inbox')), document.querySelector('belfry-inbox').client = ${bell}.client`
+    )
+    await until(async () => (await events(offline)).length > 0, 'the error of an inbox, which is always open')
+    await offline.getByRole('button', { name: 'Notifications, 2 unread' }).click()
+    t.same([...new Set(await events(offline))], ['BELFRY_CLIENT_PANEL'])
+    await offline.unroute(/\/chunks\/view-/)
+    for (const element of ['belfry-inbox', 'belfry-bell']) {
+      await offline.locator(element).getByRole('listitem').nth(1).waitFor()
+    }
+    t.equal((await events(offline)).at(-1), 'open', 'the panel opens by itself')
+  })
+
   await t.test('an archiving can be undone, by pointer and by keyboard', async (t) => {
     await publish(service, 'undo', 'one', 'two', 'three')
     const page = await openBell(t, browser, host, service, 'undo')

@@ -27,14 +27,28 @@ const INTERNAL = [
   ...['toaster', 'tokens', 'waitForLead']
 ]
 
-/** Minifies the style sheet in `styles.ts`. No target is given: the sheet itself says what older browsers get. */
+/** Minifies the style sheets. No target is given: the sheets themselves say what older browsers get. */
 const minifiedStyles = {
   name: 'minified-styles',
   setup: ({ onLoad }) =>
-    onLoad({ filter: /bell\/styles\.ts$/ }, async ({ path }) => {
+    onLoad({ filter: /bell\/(panel-)?styles\.ts$/ }, async ({ path }) => {
       const [before, css, after] = (await readFile(path, 'utf8')).split('`').slice(-3)
       const { code } = await transform(css, { loader: 'css', minify: true })
       return { loader: 'ts', contents: `${before.slice(before.lastIndexOf('export'))}${JSON.stringify(code.trim())}${after}` }
+    })
+}
+
+/** Makes each `import('./x.ts')` a static import: a file without chunks needs no code that runs a module later. */
+const staticImports = {
+  name: 'static-imports',
+  setup: ({ onLoad }) =>
+    onLoad({ filter: /client\/src\/.*\.ts$/ }, async ({ path }) => {
+      const imports = []
+      const source = (await readFile(path, 'utf8')).replace(/\bimport\('(\.[^']+)'\)/g, (_, name) => {
+        imports.push(`import * as module${imports.length} from '${name}'\n`)
+        return `Promise.resolve(module${imports.length - 1})`
+      })
+      return imports.length > 0 ? { loader: 'ts', contents: `${imports.join('')}${source}` } : undefined
     })
 }
 
@@ -53,6 +67,7 @@ const common = {
   plugins: [minifiedStyles],
   mangleProps: new RegExp(`^(${INTERNAL.join('|')})$`)
 }
+const complete = { ...common, plugins: [minifiedStyles, staticImports], minify: true }
 const modules = { index: 'src/index.ts', inbox: 'src/inbox.ts', bell: 'src/bell/index.ts' }
 await Promise.all([
   build({
@@ -65,11 +80,11 @@ await Promise.all([
     chunkNames: 'chunks/[name]-[hash]',
     sourcemap: true
   }),
-  build({ ...common, entryPoints: modules, format: 'esm', minify: true, outdir: join(out, 'complete') }),
+  build({ ...complete, entryPoints: modules, format: 'esm', outdir: join(out, 'complete') }),
   // Without imports and exports: a worker loads it by importScripts() or by import.
   build({ ...common, entryPoints: ['src/sw.ts'], format: 'iife', outfile: join(out, 'sw.js'), sourcemap: true }),
-  build({ ...common, entryPoints: ['src/sw.ts'], format: 'iife', minify: true, outfile: join(out, 'complete/sw.js') }),
-  build({ ...common, entryPoints: ['src/bell/global.ts'], format: 'iife', minify: true, outfile: join(out, 'belfry.global.js') })
+  build({ ...complete, entryPoints: ['src/sw.ts'], format: 'iife', outfile: join(out, 'complete/sw.js') }),
+  build({ ...complete, entryPoints: ['src/bell/global.ts'], format: 'iife', outfile: join(out, 'belfry.global.js') })
 ])
 await cp(join(root, 'languages'), join(out, 'languages'), { recursive: true })
 await hideRepositoryPaths(root, out)

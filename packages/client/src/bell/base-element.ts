@@ -37,7 +37,7 @@ export class BelfryElement extends Base {
     const sheet = new CSSStyleSheet()
     sheet.replaceSync(styles)
     root.adoptedStyleSheets = [sheet]
-    root.append(controller.panel.element, controller.announcer.element)
+    root.append(controller.announcer.element)
   }
 
   /** All texts. The setter takes some of them, or the content of a language file; the others are English. */
@@ -111,11 +111,11 @@ export class BelfryElement extends Base {
   }
 
   get unread(): number {
-    return controllerOf(this).feed.unread
+    return controllerOf(this).feeds.snapshot.unread
   }
 
   get unseen(): number {
-    return controllerOf(this).feed.unseen
+    return controllerOf(this).feeds.snapshot.unseen
   }
 
   connectedCallback(): void {

@@ -1,46 +1,48 @@
 import type { FeedSnapshot } from '../feed.ts'
 import { BelfryElement, controllerOf } from './base-element.ts'
 import { button, h, icon, setAttribute, setText } from './dom.ts'
-import { type Placement, place } from './place.ts'
-import { Toasts } from './toasts.ts'
-
-/** A panel with less room than this below its button opens above it, px. */
-const MIN_HEIGHT = 320
+import type { View } from './view.ts'
 
 /**
- * `<belfry-bell>`: a bell with a badge, and the inbox in a panel.
+ * `<belfry-bell>`: a bell with a badge, and the inbox in a panel. The code of the panel is loaded when the pointer or the focus is on the button,
+ * or when a toast is shown.
  *
  * Attributes, in addition to the shared ones: `badge` (`unread`, `unseen` or `none`), `placement` (`start`, `end` or `auto`) and `toasts` (the
  * bell shows toasts of its own).
  */
 export class BelfryBell extends BelfryElement {
   #opened = false
+  /** The panel while it is shown. */
+  #view: View | undefined
   #frame = 0
   /** The place of the button for which the panel was placed. */
   #placedFor = ''
   readonly #button: HTMLButtonElement
   readonly #badge = h('span', { class: 'badge', part: 'badge', 'aria-hidden': 'true' })
-  readonly #toasts: Toasts
 
   constructor() {
     super('dialog')
     const controller = controllerOf(this)
     const root = this.shadowRoot as ShadowRoot
     const bell = icon('M18 8.500a6 6 0 1 0-12 0c0 7-2.500 8.500-2.500 8.500h17S18 15.500 18 8.500M13.700 20.500a2 2 0 0 1-3.400 0')
-    const attributes = { part: 'button', 'aria-haspopup': 'dialog', 'aria-controls': 'panel' }
-    this.#button = button('bell', () => (this.#opened ? this.close() : this.open()), attributes, bell, this.#badge)
-    this.#toasts = new Toasts({ ...controller.actions, open: () => this.open() })
+    const clicked = (): void => {
+      if (this.#opened) this.close()
+      else void this.open()
+    }
+    this.#button = button('bell', clicked, { part: 'button', 'aria-haspopup': 'dialog' }, bell, this.#badge)
+    // A failure is reported when the panel is opened.
+    for (const event of ['pointerenter', 'focus']) this.#button.addEventListener(event, () => controller.load().catch(() => {}))
     root.prepend(this.#button)
-    root.append(this.#toasts.element)
     controller.hooks = {
       rendered: (feed) => this.#render(feed),
       follow: (belfry) => [
         belfry.on('notification', ({ replay }) => replay || this.#ring()),
         belfry.on('toast', (ctx) => {
-          if (controller.tell('belfry-toast', ctx) && this.hasAttribute('toasts')) this.#toasts.show(ctx)
+          if (controller.tell('belfry-toast', ctx) && this.hasAttribute('toasts')) void controller.toast(ctx)
         })
       ],
-      clear: () => this.#toasts.clear(),
+      shown: (view) => this.#shown(view),
+      open: () => void this.open(),
       close: () => this.close()
     }
     root.addEventListener('keydown', (event) => this.#key(event as KeyboardEvent))
@@ -49,7 +51,7 @@ export class BelfryBell extends BelfryElement {
     })
   }
 
-  /** True while the panel is open. */
+  /** True while the panel is open, or is loaded to be opened. */
   get opened(): boolean {
     return this.#opened
   }
@@ -59,34 +61,40 @@ export class BelfryBell extends BelfryElement {
     super.disconnectedCallback()
   }
 
-  /** Opens the panel and moves the focus there. */
-  open(): void {
+  /** Opens the panel and moves the focus there. Resolves when the panel is open, or was closed before its code was loaded. */
+  async open(): Promise<void> {
     if (this.#opened || !this.isConnected) return
-    const controller = controllerOf(this)
     this.#opened = true
-    controller.show()
-    this.#placedFor = ''
-    this.#follow()
-    controller.panel.focus()
     document.addEventListener('pointerdown', this.#outside, true)
-    controller.tell('belfry-open', null)
+    await controllerOf(this).show()
   }
 
   /** Closes the panel. If the focus was inside, it moves to the button. */
   close(): void {
     if (!this.#opened) return
     const controller = controllerOf(this)
+    const view = this.#view
     this.#opened = false
-    const inside = controller.panel.element.contains(this.shadowRoot?.activeElement ?? null)
+    this.#view = undefined
+    const inside = view?.panel.element.contains(this.shadowRoot?.activeElement ?? null)
     cancelAnimationFrame(this.#frame)
     document.removeEventListener('pointerdown', this.#outside, true)
     controller.hide()
     if (inside) this.#button.focus()
-    controller.tell('belfry-close', null)
+    if (view) controller.tell('belfry-close', null)
   }
 
   readonly #outside = (event: Event): void => {
     if (!event.composedPath().includes(this)) this.close()
+  }
+
+  #shown(view: View): void {
+    this.#view = view
+    setAttribute(this.#button, 'aria-controls', 'panel')
+    this.#placedFor = ''
+    this.#follow()
+    view.panel.focus()
+    controllerOf(this).tell('belfry-open', null)
   }
 
   /** Keeps the panel beside its button, which can move for many reasons: scrolling, resizing, a change of the page's layout. */
@@ -96,11 +104,10 @@ export class BelfryBell extends BelfryElement {
     const at = `${[x, y, width, height, innerWidth, innerHeight]}`
     if (at === this.#placedFor) return
     this.#placedFor = at
-    const placement = (this.getAttribute('placement') ?? 'auto') as Placement
-    place(controllerOf(this).panel.element, this.#button, placement, MIN_HEIGHT)
+    this.#view?.place(this.#button)
   }
 
-  #render({ items, unread, unseen }: FeedSnapshot): void {
+  #render({ unread, unseen }: FeedSnapshot): void {
     const { messages } = this
     const kind = this.getAttribute('badge')
     const isUnseen = kind === 'unseen'
@@ -110,7 +117,6 @@ export class BelfryBell extends BelfryElement {
     setAttribute(this.#button, 'aria-label', name.includes(badge) ? name : `${name}, ${badge}`)
     setAttribute(this.#button, 'aria-expanded', String(this.#opened))
     setText(this.#badge, badge)
-    this.#toasts.render(items)
   }
 
   #key(event: KeyboardEvent): void {

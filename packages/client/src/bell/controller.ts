@@ -1,51 +1,42 @@
-import type { Action } from '../../../../services/protocol/index.ts'
-import { EMPTY_FEED, Feed, type FeedSnapshot } from '../feed.ts'
-import type { InboxItem } from '../inbox.ts'
+import type { FeedSnapshot } from '../feed.ts'
 import { Belfry } from '../index.ts'
-import type { BelfryOptions, PushOptions } from '../types.ts'
-import type { ActionsHost } from './action-buttons.ts'
+import type { BelfryOptions, PushOptions, ToastContext } from '../types.ts'
 import { Announcer } from './announcer.ts'
-import { Changes } from './changes.ts'
-import { linkOf } from './dom.ts'
 import type { BelfryBellEventMap } from './events.ts'
+import { Feeds } from './feeds.ts'
 import { canonicalLanguage, languageOf } from './language.ts'
 import { type BellMessages, type BellMessagesInput, englishMessages, messagesOf } from './messages.ts'
-import { type RenderItem, renderOwn } from './own-rows.ts'
-import { Panel } from './panel.ts'
-import { PushSwitch } from './push-switch.ts'
-import { type BellTab, tabFilters } from './tab-filters.ts'
+import type { RenderItem } from './own-rows.ts'
+import type { BellTab } from './tab-filters.ts'
 import { tokenFrom } from './token.ts'
+import type { View, ViewHost } from './view.ts'
 
 /** The panel does not report a connection that is lost for less than this. */
 const OFFLINE_MS = 2500
-/** The ages of the rows are updated this often. */
-const AGES_MS = 30_000
+/** The pause between two attempts to load the view of a panel that the user opened. */
+const RELOAD_MS = 1000
 
 /** The parts of an element that the controller does not know. */
 export interface ControllerHooks {
-  /** Called at each rendering, with the counts, and the items of the whole inbox. */
+  /** Called at each rendering, with the counts. */
   rendered(feed: FeedSnapshot): void
   /** Follows a new client. Returns functions that end that. */
   follow(belfry: Belfry): (() => void)[]
-  /** Drops what belongs to the last user. */
-  clear(): void
-  /** The user closes the panel. */
+  /** The panel is there now. */
+  shown(view: View): void
+  open(): void
   close(): void
 }
 
-/** Connects a client, its inbox and a panel, for one element. */
-export class Controller {
-  readonly panel: Panel
+/** Connects a client, its inbox and, from the first time it is needed, a view, for one element. */
+export class Controller implements ViewHost {
+  readonly element: HTMLElement
   readonly announcer = new Announcer(() => this.#messages)
-  readonly actions: ActionsHost = {
-    messages: () => this.#messages,
-    deviceId: () => this.belfry?.deviceId,
-    answered: (item, action) => this.#answer(item, action)
-  }
-  readonly #element: HTMLElement
-  readonly #changes: Changes
-  readonly #pushSwitch: PushSwitch
-  #hooks: ControllerHooks = { rendered() {}, follow: () => [], clear() {}, close() {} }
+  readonly feeds = new Feeds(() => this.changed())
+  isOffline = false
+  isStopped = false
+  readonly #role: 'dialog' | 'region'
+  #hooks: ControllerHooks = { rendered() {}, follow: () => [], shown() {}, open() {}, close() {} }
   #messages: BellMessages = englishMessages
   #language: string | undefined
   #getToken: BelfryOptions['getToken'] | undefined
@@ -54,60 +45,20 @@ export class Controller {
   #client: Belfry | undefined
   /** A client that the controller made, and therefore connects and disconnects. */
   #own: Belfry | undefined
-  #tabs: readonly BellTab[] = []
-  #filters = tabFilters([])
-  /** By tab. Only the first one exists before the panel is shown. */
-  #feeds: Feed[] = []
-  #selected = 0
   #off: (() => void)[] = []
+  #view: View | undefined
+  #loading: Promise<View> | undefined
+  /** The panel is shown, or will be when its view is loaded. */
   #isShown = false
-  #stopped = false
-  #offline = false
+  /** The number of calls of `show()` and `hide()`. */
+  #shows = 0
   #scheduled = false
-  #again = false
   #changing = false
-  #rendered: FeedSnapshot = EMPTY_FEED
   #offlineTimer: number | undefined
-  #agesTimer: number | undefined
 
   constructor(element: HTMLElement, role: 'dialog' | 'region') {
-    this.#element = element
-    this.#pushSwitch = new PushSwitch({
-      messages: this.actions.messages,
-      belfry: () => this.belfry,
-      serviceWorker: () => this.serviceWorker,
-      changed: () => this.changed(),
-      failed: (cause) => this.tell('belfry-error', { code: 'BELFRY_CLIENT_PUSH', message: String(cause), temporary: true, cause })
-    })
-    const host = {
-      ...this.actions,
-      pushSwitch: this.#pushSwitch.element,
-      language: () => languageOf(element) ?? this.#language,
-      chosen: (item: InboxItem, event: Event) => this.#chosen(item, event),
-      change: (item: InboxItem, state: InboxItem['state']) => this.#changes.set(item, state),
-      own: (item: InboxItem, old: HTMLElement | undefined) => renderOwn(element, this.#renderItem, item, old),
-      seen: (ids: string[]) => this.#feed?.seen(ids),
-      markAllRead: () => this.#changes.markAllRead(),
-      archiveAllRead: () => this.#changes.archiveAllRead(),
-      more: () => void this.#feed?.loadMore().catch(() => {}),
-      rerender: () => this.changed(),
-      select: (tab: number) => this.#select(tab),
-      close: () => this.#hooks.close(),
-      reconnect: () => {
-        this.#stopped = false
-        this.belfry?.connect()
-        this.changed()
-      }
-    }
-    this.panel = new Panel(host, role)
-    this.#changes = new Changes({
-      ...this.actions,
-      panel: this.panel,
-      feed: () => this.#feed,
-      say: (text) => this.announcer.say(text),
-      changed: () => this.changed(),
-      failed: (ctx) => this.tell('belfry-error', ctx)
-    })
+    this.element = element
+    this.#role = role
   }
 
   set hooks(hooks: ControllerHooks) {
@@ -130,7 +81,11 @@ export class Controller {
   set messages(messages: BellMessagesInput) {
     this.#messages = messagesOf(messages)
     this.#language = canonicalLanguage(messages.lang ?? '')
-    this.renderAgain()
+    this.#renderAgain()
+  }
+
+  get language(): string | undefined {
+    return languageOf(this.element) ?? this.#language
   }
 
   get getToken(): BelfryOptions['getToken'] | undefined {
@@ -148,12 +103,12 @@ export class Controller {
 
   set renderItem(renderItem: RenderItem | undefined) {
     this.#renderItem = renderItem
-    this.renderAgain()
+    this.#renderAgain()
   }
 
   /** The property, or else the attribute. */
   get serviceWorker(): PushOptions['serviceWorker'] | undefined {
-    return this.#serviceWorker ?? this.#element.getAttribute('service-worker') ?? undefined
+    return this.#serviceWorker ?? this.element.getAttribute('service-worker') ?? undefined
   }
 
   set serviceWorker(serviceWorker: PushOptions['serviceWorker'] | undefined) {
@@ -162,41 +117,75 @@ export class Controller {
   }
 
   get tabs(): readonly BellTab[] {
-    return this.#tabs
+    return this.feeds.tabs
   }
 
   set tabs(tabs: readonly BellTab[] | undefined) {
-    this.#tabs = tabs ?? []
-    this.#filters = tabFilters(this.#tabs)
+    this.feeds.tabs = tabs ?? []
     this.renew()
   }
 
-  get feed(): FeedSnapshot {
-    return this.#feed?.snapshot ?? EMPTY_FEED
+  /** Loads the view, once. After a failure the next call tries again. */
+  load(): Promise<View> {
+    this.#loading ??= import('./view.ts').then(
+      ({ View }) => {
+        this.#view = new View(this, this.#role)
+        return this.#view
+      },
+      (error) => {
+        this.#loading = undefined
+        throw error
+      }
+    )
+    return this.#loading
   }
 
-  /** Loads the tabs, and follows what is in view, from now on. */
-  show(): void {
+  /** Shows the panel with its tabs, as soon as its view is loaded: at once if it is. Tries again until then, or until `hide()`. */
+  async show(): Promise<void> {
     if (this.#isShown) return
     this.#isShown = true
-    this.panel.open()
-    this.#openFeeds()
-    this.#render()
-    this.#agesTimer = window.setInterval(() => this.changed(), AGES_MS)
+    const shows = ++this.#shows
+    this.feeds.open()
+    this.changed()
+    while (!this.#view) {
+      try {
+        await this.load()
+      } catch (cause) {
+        this.#loadFailed(cause)
+        await new Promise((resolve) => setTimeout(resolve, RELOAD_MS))
+      }
+      if (shows !== this.#shows) return
+    }
+    this.#view.show()
+    this.#hooks.shown(this.#view)
   }
 
   hide(): void {
     this.#isShown = false
-    this.panel.close()
-    this.#changes.clearFailures()
-    window.clearInterval(this.#agesTimer)
+    this.#shows++
+    this.#view?.hide()
     this.changed()
   }
 
-  /** Fires an event. Returns false if a listener cancelled it. */
+  /** Shows a toast, unless the user changes or the notification leaves the inbox before the view is loaded. */
+  async toast(ctx: ToastContext): Promise<void> {
+    const { belfry } = this
+    const user = belfry?.user
+    const isListed = (): boolean => this.feeds.items.some(({ id }) => id === ctx.notification.id)
+    const wasListed = isListed()
+    const view = this.#view ?? (await this.load().catch((cause) => this.#loadFailed(cause)))
+    if (belfry !== this.belfry || user !== belfry?.user || (wasListed && !isListed())) return
+    view?.toasts.show(ctx)
+    this.changed()
+  }
+
   tell<E extends keyof BelfryBellEventMap>(name: E, detail: BelfryBellEventMap[E]['detail']): boolean {
     const cancelable = /toast|select|action/.test(name)
-    return this.#element.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true, cancelable }))
+    return this.element.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true, cancelable }))
+  }
+
+  say(text: string): void {
+    this.announcer.say(text)
   }
 
   /** Schedules one rendering for all changes of this turn. */
@@ -205,14 +194,23 @@ export class Controller {
     this.#scheduled = true
     queueMicrotask(() => {
       this.#scheduled = false
-      this.#render()
+      this.#hooks.rendered(this.feeds.snapshot)
+      this.#view?.render()
     })
   }
 
-  /** Renders the app's rows again, too. */
-  renderAgain(): void {
-    this.#again = true
+  reconnect(): void {
+    this.isStopped = false
+    this.belfry?.connect()
     this.changed()
+  }
+
+  open(): void {
+    this.#hooks.open()
+  }
+
+  close(): void {
+    this.#hooks.close()
   }
 
   /** Restarts the client after the changes of this turn: pages set attributes and properties one after the other. */
@@ -220,7 +218,7 @@ export class Controller {
     if (this.#changing) return
     this.#changing = true
     queueMicrotask(() => {
-      const changing = this.#changing && this.#element.isConnected
+      const changing = this.#changing && this.element.isConnected
       this.#changing = false
       if (!changing) return
       this.stop()
@@ -237,19 +235,13 @@ export class Controller {
 
   stop(): void {
     for (const off of this.#off) off()
-    for (const feed of this.#feeds) feed.close()
     this.#off = []
-    this.#feeds = []
+    this.feeds.stop()
     this.#own?.disconnect()
     this.#own = undefined
-    this.#stopped = false
-    this.#selected = 0
+    this.isStopped = false
     this.#clear()
     this.#watchState(false)
-  }
-
-  get #feed(): Feed | undefined {
-    return this.#feeds[this.#selected]
   }
 
   #follow(belfry: Belfry): void {
@@ -259,40 +251,26 @@ export class Controller {
         this.tell('belfry-notification', ctx)
       }),
       belfry.on('user', () => {
-        this.#stopped = false
+        this.isStopped = false
         this.#clear()
       }),
       belfry.on('error', (ctx) => this.tell('belfry-error', ctx)),
       belfry.on('state', ({ state }) => this.#watchState(state === 'connecting')),
       belfry.on('terminal', () => {
-        this.#stopped = true
+        this.isStopped = true
         this.changed()
       }),
       belfry.on('push', () => this.changed()),
       ...this.#hooks.follow(belfry)
     ]
-    this.#addFeed(belfry)
-    if (this.#isShown) this.#openFeeds()
+    this.feeds.follow(belfry)
+    if (this.#isShown) this.feeds.open()
     this.#own?.connect()
     this.#watchState(belfry.state === 'connecting')
   }
 
-  #addFeed(belfry: Belfry): void {
-    const feed = new Feed(belfry, this.#filters[this.#feeds.length])
-    feed.subscribe(() => this.changed())
-    this.#feeds.push(feed)
-  }
-
-  /** Loads the selected tab first, then the others, for their counts. */
-  #openFeeds(): void {
-    const { belfry } = this
-    if (!belfry) return
-    while (this.#feeds.length < this.#filters.length) this.#addFeed(belfry)
-    for (const feed of [this.#feed, ...this.#feeds]) feed?.open()
-  }
-
   #make(): Belfry | undefined {
-    const element = this.#element
+    const { element } = this
     const [url, tokenUrl, user] = ['url', 'token-url', 'user'].map((name) => element.getAttribute(name)) as [
       string | null,
       string | null,
@@ -310,64 +288,31 @@ export class Controller {
     return this.#own
   }
 
-  /** Drops the announcements and failures of the last user. */
+  /** Drops the announcements and the view's remains of the last user. */
   #clear(): void {
     this.announcer.stop()
-    this.#changes.clear()
-    this.#hooks.clear()
+    this.#view?.clear()
   }
 
   #watchState(isConnecting: boolean): void {
     window.clearTimeout(this.#offlineTimer)
-    if (!isConnecting) this.#offline = false
+    if (!isConnecting) this.isOffline = false
     else {
-      this.#stopped = false
+      this.isStopped = false
       this.#offlineTimer = window.setTimeout(() => {
-        this.#offline = true
+        this.isOffline = true
         this.changed()
       }, OFFLINE_MS)
     }
   }
 
-  #render(): void {
-    const { feed } = this
-    this.#hooks.rendered({ ...feed, items: this.#feeds[0]?.snapshot.items ?? [] })
-    // A hidden panel is only rendered to empty it: no notification of the last user must stay in the document.
-    if (!this.#isShown && (feed.items.length > 0 || this.#rendered.items.length === 0)) return
-    if (this.#isShown) this.#pushSwitch.render()
-    const tabs = this.#filters.map(({ label }, index) => ({ label: label(this.#messages), count: this.#feeds[index]?.snapshot.count }))
-    this.panel.render(feed, {
-      tabs,
-      selected: this.#selected,
-      name: this.#filters[this.#selected]?.name ?? '',
-      offline: this.#offline,
-      stopped: this.#stopped,
-      isLive: this.#rendered.items.length > 0 && !this.#rendered.loading,
-      failures: this.#changes.failures,
-      again: this.#again
-    })
-    this.#again = false
-    this.#rendered = feed
+  /** Renders the app's rows again, too. */
+  #renderAgain(): void {
+    this.#view?.renderAgain()
+    this.changed()
   }
 
-  #select(tab: number): void {
-    if (tab === this.#selected) return
-    this.#selected = tab
-    this.#rendered = EMPTY_FEED
-    this.panel.reset()
-    this.#render()
-    const { name = '', label } = this.#filters[tab] ?? {}
-    this.tell('belfry-tab', { name, label: label?.(this.#messages) ?? '' })
-  }
-
-  #chosen(item: InboxItem, event: Event): void {
-    if (item.state === 'unread' || item.state === 'seen') this.#changes.set(item, 'read')
-    if (!this.tell('belfry-select', item)) event.preventDefault()
-  }
-
-  #answer(item: InboxItem, action: Action): void {
-    this.#changes.answer(item, action)
-    const url = linkOf(action.url)
-    if (this.tell('belfry-action', { item, action }) && url !== undefined) window.open(url, '_blank', 'noopener')
+  #loadFailed(cause: unknown): void {
+    this.tell('belfry-error', { code: 'BELFRY_CLIENT_PANEL', message: `the panel could not be loaded: ${cause}`, temporary: true, cause })
   }
 }

@@ -8,7 +8,7 @@ export class BelfryInbox extends BelfryElement {
 
   override connectedCallback(): void {
     super.connectedCallback()
-    controllerOf(this).show()
+    void controllerOf(this).show()
   }
 
   override disconnectedCallback(): void {

@@ -1,0 +1,76 @@
+import { EMPTY_FEED, Feed, type FeedSnapshot } from '../feed.ts'
+import type { InboxItem } from '../inbox.ts'
+import type { Belfry } from '../index.ts'
+import { type BellTab, type TabFilter, tabFilters } from './tab-filters.ts'
+
+/** The tabs of a panel, each with its feed. Only the feed of the first tab, the whole inbox, exists before the panel is shown. */
+export class Feeds {
+  readonly #changed: () => void
+  #belfry: Belfry | undefined
+  #tabs: readonly BellTab[] = []
+  #feeds: Feed[] = []
+  filters: readonly TabFilter[] = tabFilters([])
+  selected = 0
+
+  /** @param changed called after every change of a feed */
+  constructor(changed: () => void) {
+    this.#changed = changed
+  }
+
+  get tabs(): readonly BellTab[] {
+    return this.#tabs
+  }
+
+  /** Takes effect with the next client. */
+  set tabs(tabs: readonly BellTab[]) {
+    this.#tabs = tabs
+    this.filters = tabFilters(tabs)
+  }
+
+  /** The feed of the selected tab. */
+  get current(): Feed | undefined {
+    return this.#feeds[this.selected]
+  }
+
+  /** The state of the selected tab. */
+  get snapshot(): FeedSnapshot {
+    return this.current?.snapshot ?? EMPTY_FEED
+  }
+
+  /** The loaded notifications of all tabs but the archive. */
+  get items(): readonly InboxItem[] {
+    return this.#feeds[0]?.snapshot.items ?? []
+  }
+
+  /** Returns the number of notifications of a tab; undefined before it is loaded. */
+  countOf(tab: number): number | undefined {
+    return this.#feeds[tab]?.snapshot.count
+  }
+
+  /** Follows a client. */
+  follow(belfry: Belfry): void {
+    this.#belfry = belfry
+    this.#add(belfry)
+  }
+
+  /** Loads the selected tab first, then the others, for their counts. */
+  open(): void {
+    if (!this.#belfry) return
+    while (this.#feeds.length < this.filters.length) this.#add(this.#belfry)
+    for (const feed of [this.current, ...this.#feeds]) feed?.open()
+  }
+
+  /** Stops following the client, and selects the first tab. */
+  stop(): void {
+    for (const feed of this.#feeds) feed.close()
+    this.#belfry = undefined
+    this.#feeds = []
+    this.selected = 0
+  }
+
+  #add(belfry: Belfry): void {
+    const feed = new Feed(belfry, this.filters[this.#feeds.length])
+    feed.subscribe(this.#changed)
+    this.#feeds.push(feed)
+  }
+}
