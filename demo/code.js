@@ -38,9 +38,11 @@ function sdk(action, { to, ...notification }) {
     recall: () => `const { id } = await ${call}\nawait belfry.recall(${literal(to)}, id)`,
     burst: () => `const calls = Array.from({ length: 50 }, () => ${call.replaceAll('\n', '\n  ')})\nawait Promise.all(calls)`
   }
-  return `import { Belfry } from '@belfry/server'
+  return `import { Belfry } from '@belfry/server' // npm pack --workspace packages/server
 
-const belfry = new Belfry('${service}', { getToken: () => process.env.BELFRY_TOKEN })
+const belfry = new Belfry('${service}', {
+  getToken: () => process.env.BELFRY_TOKEN // such as the token of the curl tab
+})
 
 ${(uses[action] ?? (() => `await ${call}`))()}`
 }
@@ -97,9 +99,7 @@ export class CodeTabs {
     $('copy').addEventListener('click', async () => {
       await navigator.clipboard.writeText(this.#full)
       $('copy').textContent = 'Copied'
-      setTimeout(() => {
-        $('copy').textContent = 'Copy'
-      }, 1500)
+      setTimeout(() => this.#render(), 1500)
     })
   }
 
@@ -146,5 +146,6 @@ export class CodeTabs {
     this.#full = this.#tab === 'curl' ? curl(this.#body, bearer) : code
     $('code-note').textContent = this.#note()
     $('snippet').textContent = code
+    $('copy').textContent = this.#full === code ? 'Copy' : 'Copy with the whole token'
   }
 }

@@ -89,19 +89,25 @@ async function send(note, options, action) {
   const names = screens.plugged()
   const start = Date.now()
   let ids = []
+  let isParked = false
   const published = publish({ user, ...options }).then((answer) => {
     ids = answer.ids
+    isParked = answer.parked > 0
     screens.recheck()
   })
   const count = () => {
     const counts = names.map((name) => screens.count(name, ids))
     const done = counts.filter(({ shown }) => shown > 0)
     if (ids.length === 0) return
+    if (done.length === 0) {
+      if (isParked) say('send', `waiting: over ${limit}`, note, 'wait')
+      return
+    }
     const last = Math.max(...done.map(({ at }) => at)) - start
     say(
       'send',
       `${done.length} of ${names.length} screens in ${Math.max(1, last)} ms`,
-      note,
+      isParked ? `It waited its turn: over ${limit}. ${note}` : note,
       done.length === names.length ? 'good' : 'wait'
     )
   }
@@ -271,7 +277,8 @@ $('burst').addEventListener('click', () => run([$('burst')], burst))
 
 // A node dies, nothing happens
 
-const nodeName = (id) => nodes.find((node) => node.id === id)?.name ?? ''
+/** A dead node has no id, nor has the node of a tab without a connection of its own. */
+const nodeName = (id) => (id ? (nodes.find((node) => node.id === id)?.name ?? '') : '')
 
 async function pollNodes() {
   const reply = await fetch(`${service}/demo/cluster`).catch(() => undefined)

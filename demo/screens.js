@@ -5,10 +5,10 @@ const SETTLE_MS = 30_000
 
 const LAPTOP = ['Laptop', 'Second tab']
 
-/** The screens of the page. `device` is a device of its own; the two tabs of the laptop share one, and its connection. */
+/** The screens of the page. `device` is a device of its own; the two tabs of the laptop share one, and the connection of either. */
 const SCREENS = [
-  { name: 'Laptop', page: 'app.html', className: 'laptop', plugs: LAPTOP },
-  { name: 'Second tab', page: 'screen.html', className: 'tab', plugs: LAPTOP, follows: 'shares the laptop’s connection' },
+  { name: 'Laptop', page: 'app.html', className: 'laptop', plugs: LAPTOP, follows: 'shares the second tab’s connection' },
+  { name: 'Second tab', page: 'screen.html', className: 'tab', plugs: LAPTOP, follows: 'shares the laptop’s connection', isTab: true },
   { name: 'Office PC', page: 'screen.html', className: 'office', plugs: ['Office PC'], device: 'office' },
   { name: 'Phone', page: 'screen.html', className: 'phone', plugs: ['Phone'], device: 'phone' }
 ]
@@ -131,7 +131,7 @@ export class Screens {
     const bar = make('figcaption', {})
     bar.append(make('b', { textContent: name }), status)
     const entry = { screen, figure, statusText: status, proof, status: {}, timesById: new Map(), atById: new Map(), retracted: new Set() }
-    if (screen.follows === undefined) {
+    if (!screen.isTab) {
       entry.plug = make('button', { type: 'button', className: 'plug', textContent: 'Pull the plug' })
       entry.plug.setAttribute('aria-label', `${name}: pull the plug`)
       entry.plug.addEventListener('click', () => this.plug(name, !entry.status.isOut))

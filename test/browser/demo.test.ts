@@ -153,7 +153,11 @@ t.test('the demo proves each claim by a number', async (t) => {
     t.ok(Number(waiting) > 0)
     t.equal(await isInView(page, '#burst'), true)
     t.equal(await isInView(page, '#chart'), true)
+    await page.getByRole('button', { name: 'Send', exact: true }).click()
+    await number(page, 'send', /^waiting: over 10 a second$/)
     await number(page, 'burst', /^50 of 50, in order, 0 twice$/)
+    await number(page, 'send', /^4 of 4 screens in \d+ ms$/)
+    t.match(await page.locator('#send-note').textContent(), /^It waited its turn: over 10 a second\./)
     t.ok((await page.locator('#frames li').count()) < 60, 'the log folds')
     // Equal frames are one row. Frames that keep a connection going are folded.
     await hasInLog(page, /notification× \d\d/)

@@ -20,8 +20,8 @@ h2 { margin: 0; overflow: hidden; text-overflow: ellipsis; font-size: 17px; line
 .close { display: none; }
 .tool:hover, .tool[aria-expanded='true'] { color: var(--_text); background: color-mix(in srgb, var(--_text) 9%, var(--_background)); }
 
-.tabs { display: flex; flex: none; gap: 4px; padding-inline: 12px; border-block-end: 1px solid var(--_line); overflow-x: auto; scrollbar-width: none; }
-.tab { position: relative; flex: none; display: flex; align-items: center; gap: 6px; padding: 8px 8px 10px; color: var(--_muted); font-size: 13px; font-weight: 550; border-radius: 8px 8px 0 0; }
+.tabs { display: flex; flex: none; padding-inline: 12px; border-block-end: 1px solid var(--_line); overflow-x: auto; scrollbar-width: none; }
+.tab { position: relative; flex: none; display: flex; align-items: center; gap: 4px; padding: 8px 8px 10px; color: var(--_muted); font-size: 13px; font-weight: 550; border-radius: 8px 8px 0 0; }
 .tab:hover, .tab[aria-selected='true'] { color: var(--_text); }
 .tab[aria-selected='true']::after { content: ''; position: absolute; inset: auto 8px 0; height: 2px; border-radius: 2px 2px 0 0; background: var(--_accent); }
 .tab:focus-visible { outline-offset: -2px; }
