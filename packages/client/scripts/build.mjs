@@ -38,17 +38,20 @@ const minifiedStyles = {
     })
 }
 
-/** Makes each `import('./x.ts')` a static import: a file without chunks needs no code that runs a module later. */
+/**
+ * Makes each `import('./x.ts')` a static import: a file without chunks needs no code that runs a module later. The imports stand last, and so do
+ * their modules in the file: gzip compresses that order better.
+ */
 const staticImports = {
   name: 'static-imports',
   setup: ({ onLoad }) =>
     onLoad({ filter: /client\/src\/.*\.ts$/ }, async ({ path }) => {
       const imports = []
       const source = (await readFile(path, 'utf8')).replace(/\bimport\('(\.[^']+)'\)/g, (_, name) => {
-        imports.push(`import * as module${imports.length} from '${name}'\n`)
+        imports.push(`\nimport * as module${imports.length} from '${name}'`)
         return `Promise.resolve(module${imports.length - 1})`
       })
-      return imports.length > 0 ? { loader: 'ts', contents: `${imports.join('')}${source}` } : undefined
+      return imports.length > 0 ? { loader: 'ts', contents: `${source}${imports.join('')}` } : undefined
     })
 }
 
