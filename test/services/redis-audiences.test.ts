@@ -4,7 +4,7 @@ import { Keys } from '../../services/store/redis/keys.ts'
 import { RedisAudiences } from '../../services/store/redis/redis-audiences.ts'
 import { RedisMembers, type RunTopic } from '../../services/store/redis/redis-members.ts'
 import type { Reply } from '../../services/store/redis/reply.ts'
-import type { Args, ScriptName } from '../../services/store/redis/script-table.ts'
+import { type Args, type ScriptName, scripts } from '../../services/store/redis/script-table.ts'
 import { scriptTexts } from '../../services/store/redis/script-texts.ts'
 import { Scripts } from '../../services/store/redis/scripts.ts'
 import type { UserScan } from '../../services/store/redis/user-scan.ts'
@@ -164,7 +164,7 @@ t.test('the topics of a user are exact, whatever changes run side by side or fai
     const keys = new Keys(`members${databases}`)
     const run: RunTopic = (bucket, name, topic, args) => {
       const full = { clock: '', topic, ...args } as unknown as Args<ScriptName>
-      return calls.run(name as ScriptName, [keys.waiting[bucket] as string], full)
+      return calls.run(name as ScriptName, keys.ofBucket(bucket, scripts[name].keys), full)
     }
     const members = new RedisMembers(run)
     const names = ['ann', 'bob', 'cay']

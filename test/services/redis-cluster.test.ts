@@ -1,9 +1,11 @@
 import slotOf from 'cluster-key-slot'
 import t from 'tap'
 import { newId } from '../../services/ids.ts'
+import type { Availability } from '../../services/store/redis/availability.ts'
 import { bucketOf, Keys } from '../../services/store/redis/keys.ts'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
 import { scripts } from '../../services/store/redis/script-table.ts'
+import { UserScan } from '../../services/store/redis/user-scan.ts'
 import type { LeasedCall, PublishOptions, StoreSettings } from '../../services/store/store.ts'
 import { Follower } from '../fixtures/follower.ts'
 import { RedisCluster, type RedisServer } from '../fixtures/redis.ts'
@@ -31,6 +33,14 @@ async function publish(user: string): Promise<void> {
 /** Returns the slot of the user's keys. */
 function slotOfUser(user: string): number {
   return slotOf(tagOf(new Keys('belfry').counters[bucketOf(user)] as string))
+}
+
+function thirdOf(user: string): number {
+  return Math.floor((slotOfUser(user) * 3) / 16_384)
+}
+
+function intersection(found: string[], users: string[]): string[] {
+  return users.filter((user) => found.includes(user))
 }
 
 function tagOf(key: string): string {
@@ -178,6 +188,47 @@ t.test('a slot that moves does not stop the sweep of the other users of its mast
     return (await store.queue(user)).parked === 0
   }
   await until(released, 'the sweep releases the notification', 5000)
+})
+
+t.test('a search for all users ends only if no slot has moved since it began', async (t) => {
+  const keys = new Keys('belfry')
+  const users = [0, 1, 2].map((third) => Array.from({ length: 100 }, (_, n) => `found-${n}`).find((user) => thirdOf(user) === third) ?? '')
+  for (const user of users) await publish(user)
+  const [, moving = ''] = users
+  const slot = slotOfUser(moving)
+  const search = async (whileScanned = async (_third: number): Promise<void> => {}): Promise<string[]> => {
+    const available = await Promise.all(
+      cluster.servers.map(async (server, third) => {
+        const commands = server.client()
+        const scan = commands.scanBuffer.bind(commands)
+        commands.scan = (async (...args: Parameters<typeof scan>) => {
+          await whileScanned(third)
+          const [cursor, found] = await scan(...args)
+          return [String(cursor), found.map(String)]
+        }) as unknown as typeof commands.scan
+        const buckets: number[] = []
+        for (const [bucket, key] of keys.counters.entries()) if ((await cluster.ownerOf(slotOf(tagOf(key)))) === third) buckets.push(bucket)
+        const track = <Result>(call: () => Promise<Result>): Promise<Result> => call()
+        return { address: `${server.port}`, buckets, commands, track }
+      })
+    )
+    const scan = new UserScan({ available } as unknown as Availability, keys)
+    const found: string[] = []
+    while (!scan.isDone) found.push(...(await scan.next()))
+    return found
+  }
+  t.same(intersection(await search(), users), users, 'every user is found')
+  let isMoved = false
+  const moves = async (third: number): Promise<void> => {
+    if (third === 0 || isMoved) return
+    isMoved = true
+    await cluster.moveSlot(slot, 1, 0, 1)
+  }
+  await t.rejects(search(moves), /MOVED/, 'a slot that has moved to a master that was searched before')
+  t.same(intersection(await search(), users), users)
+  await cluster.openSlot(slot, 0, 1)
+  await t.rejects(search(), /ASK|TRYAGAIN/, 'a slot that moves')
+  await cluster.closeSlot(slot)
 })
 
 t.test('the owner of a slot unsubscribes every client, and nothing else changes: the node subscribes again at once', async (t) => {

@@ -41,7 +41,13 @@ t.test('each script explains its keys and arguments, and reads each of them by i
   for (const name of Object.keys(scripts) as ScriptName[]) {
     const { head, code } = split(name)
     const { keys, args, rest, log, of, each } = scriptOf(name)
-    const own = { keys: [...keys], args: [...args, ...(rest === undefined ? [] : [rest])].map(luaName) }
+    const isGuarded = log === true || of !== undefined
+    t.same(
+      keys.indexOf('GUARD'),
+      isGuarded ? keys.length - 1 : -1,
+      `${name}: a script of several keys names GUARD, last, and does not read it`
+    )
+    const own = { keys: keys.filter((key) => key !== 'GUARD'), args: [...args, ...(rest === undefined ? [] : [rest])].map(luaName) }
     if (log) {
       t.same(own.keys.splice(0, logKeys.length).sort(), [...logKeys].sort(), `${name}: the keys of a log`)
       t.same(own.args.splice(0, 3), explained(heads, 'arg'), `${name}: the arguments of a log`)

@@ -75,6 +75,8 @@ export class Keys {
   readonly times: readonly string[]
   /** By bucket: the key of the index of the broadcasts at the head of each queue, by the time from which they wait. */
   readonly waiting: readonly string[]
+  /** By bucket: GUARD, the key that never exists. */
+  readonly guards: readonly string[]
   /** Patterns that match the registries, and META, of all users. */
   readonly registries: string
   readonly metas: string
@@ -97,6 +99,7 @@ export class Keys {
     this.due = this.#stems.map((stem) => `${stem}${KEY_KINDS.DUE}`)
     this.times = this.#stems.map((stem) => `${stem}${KEY_KINDS.TIMES}`)
     this.waiting = this.#stems.map((stem) => `${stem}${KEY_KINDS.WAITING}`)
+    this.guards = this.#stems.map((stem) => `${stem}${KEY_KINDS.GUARD}`)
     this.counters = this.#stems.map((stem) => `${stem}${KEY_KINDS.COUNTERS}`)
   }
 

@@ -11,9 +11,9 @@ const STEPS = 10
 const PAUSE_MS = 2
 
 /**
- * A search for all users who have a log, over the keys of each master. If the buckets move to other masters, the search begins again, because it may
- * have missed keys; so does the search of a master after its connection was lost, because a cursor means nothing after a restart. A user may be
- * found more than once.
+ * A search for all users who have a log, over the keys of each master. It misses keys that move from a master before it gets there to one where it
+ * has been: so no slot may be moving when it begins and when it ends, and each must have the same owner then. The search of a master begins again
+ * after its connection was lost, because a cursor means nothing after a restart. A user may be found more than once.
  */
 export class UserScan {
   readonly #availability: Availability
@@ -30,13 +30,14 @@ export class UserScan {
     this.#keys = keys
   }
 
-  /** Resolves with further users. Rejects if a master is not available; the search must then begin again. */
+  /** Resolves with further users. Rejects if a master is not available or a slot moves; a new search must then begin. */
   async next(): Promise<string[]> {
-    this.#beginAgainIfMoved()
+    if (this.#layout === '') await this.#begin()
     const users: string[] = []
     for (let step = 0; step < STEPS; step++) {
       const [master] = this.#masters
       if (master === undefined) {
+        await this.#assertStable()
         this.isDone = true
         break
       }
@@ -60,14 +61,27 @@ export class UserScan {
     return [cursor, keys.filter((_key, index) => haveLogs[index] === 1).map((key) => this.#keys.userOf(key, 'META'))]
   }
 
-  #beginAgainIfMoved(): void {
+  async #begin(): Promise<void> {
+    await this.#assertStable()
+    this.#layout = this.#readLayout()
+    this.#masters = [...this.#availability.available]
+  }
+
+  /** Rejects if a slot moves, or has another owner than when the search began. A server refuses a command for the missing key of a slot that moves. */
+  async #assertStable(): Promise<void> {
+    const layout = this.#readLayout()
+    if (this.#layout !== '' && layout !== this.#layout) throw new CommandNotSent('buckets have moved to other masters during a scan')
+    const guards = this.#keys.guards
+    const asked = this.#availability.available.map((master) =>
+      master.track(() => Promise.all(master.buckets.map((bucket) => master.commands.exists(guards[bucket] as string))))
+    )
+    await Promise.all(asked)
+  }
+
+  #readLayout(): string {
     const { available } = this.#availability
     const buckets = available.reduce((count, master) => count + master.buckets.length, 0)
-    if (buckets < this.#keys.waiting.length) throw new CommandNotSent('a part of Redis is not available')
-    const layout = available.map(({ address, buckets }) => `${address}=${buckets.join()}`).join(' ')
-    if (layout === this.#layout) return
-    this.#layout = layout
-    this.#masters = [...available]
-    this.#cursor = '0'
+    if (buckets < this.#keys.guards.length) throw new CommandNotSent('a part of Redis is not available')
+    return available.map(({ address, buckets }) => `${address}=${buckets.join()}`).join(' ')
   }
 }
