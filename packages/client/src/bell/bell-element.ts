@@ -94,7 +94,9 @@ export class BelfryBell extends BelfryElement {
     this.#placedFor = ''
     this.#follow()
     view.panel.focus()
-    controllerOf(this).tell('belfry-open', null)
+    const controller = controllerOf(this)
+    controller.changed()
+    controller.tell('belfry-open', null)
   }
 
   /** Keeps the panel beside its button, which can move for many reasons: scrolling, resizing, a change of the page's layout. */
@@ -116,6 +118,7 @@ export class BelfryBell extends BelfryElement {
     // The name of a control includes its visible text (WCAG 2.5.3), also one such as "99+".
     setAttribute(this.#button, 'aria-label', name.includes(badge) ? name : `${name}, ${badge}`)
     setAttribute(this.#button, 'aria-expanded', String(this.#opened))
+    setAttribute(this.#button, 'aria-busy', this.#opened && !this.#view && 'true')
     setText(this.#badge, badge)
   }
 

@@ -1,5 +1,12 @@
 /** The styles of the panel and the toasts, in addition to those in `styles.ts`. The build minifies the text. */
 export const panelStyles = `
+:host {
+  --_surface: var(--belfry-surface, color-mix(in srgb, var(--_text) 5%, var(--_background)));
+  --_muted: var(--belfry-muted, color-mix(in srgb, var(--_text) 70%, var(--_background)));
+  --_line: var(--belfry-line, color-mix(in srgb, var(--_text) 12%, var(--_background)));
+  --_problem: var(--belfry-problem, color-mix(in srgb, #d92d3a 70%, var(--_text)));
+  --_radius: var(--belfry-radius, 16px);
+}
 .problem:empty, .answer:empty, .count:empty, .body:empty, .list:empty { display: none; }
 .panel { display: flex; flex-direction: column; height: 100%; background: var(--_background); color: var(--_text); border: 1px solid var(--_line); border-radius: var(--_radius); overflow: clip; }
 .panel:focus-visible, .scroll:focus-visible { outline: none; }

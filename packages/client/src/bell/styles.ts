@@ -8,11 +8,6 @@ export const styles = `
   --_background: var(--belfry-background, Canvas);
   --_text: var(--belfry-text, CanvasText);
   --_accent: var(--belfry-accent, LinkText);
-  --_surface: var(--belfry-surface, color-mix(in srgb, var(--_text) 5%, var(--_background)));
-  --_muted: var(--belfry-muted, color-mix(in srgb, var(--_text) 70%, var(--_background)));
-  --_line: var(--belfry-line, color-mix(in srgb, var(--_text) 12%, var(--_background)));
-  --_problem: var(--belfry-problem, color-mix(in srgb, #d92d3a 70%, var(--_text)));
-  --_radius: var(--belfry-radius, 16px);
   display: inline-block;
   position: relative;
   font: 400 14px/20px var(--belfry-font, system-ui, sans-serif);
@@ -37,6 +32,7 @@ svg { display: block; flex: none; width: 20px; height: 20px; fill: none; stroke:
 
 .bell { display: flex; align-items: flex-start; min-width: 40px; height: 40px; padding: 10px; border-radius: 12px; transition: background-color 120ms; }
 .bell:hover, .bell[aria-expanded='true'] { background: color-mix(in srgb, currentColor 8%, transparent); }
+.bell[aria-busy] { opacity: 0.5; }
 .bell.ring svg { animation: ring 600ms ease-in-out; transform-origin: 50% 10%; }
 /* The badge overlaps the corner of the icon and makes the button wider: it covers neither the bell nor the button's neighbour. */
 .badge {
