@@ -210,7 +210,10 @@ export interface AdvanceCounts {
 export interface AdvanceResult extends AdvanceCounts {
   /** Number of notifications that are still parked or scheduled. */
   waiting: number
-  /** Time at which the user's next release, delivery, expiry or check is due, Unix milliseconds; 0 if there is none. */
+  /**
+   * Time at which the user's next release, delivery, expiry or check is due, Unix milliseconds; 0 if there is none. The check of the connections of an
+   * online user does not count: the sweeps renew it, for many users at a time.
+   */
   nextAt: number
   /** Lanes in which calls were made, in alphabetical order. They are due now. */
   lanes: string[]

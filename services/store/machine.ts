@@ -123,14 +123,14 @@ export class Machine {
     return { ...released, delivered, expired, checked, called, dropped, waiting, nextAt: this.nextAt(), lanes }
   }
 
-  /** Returns when the next release, delivery, expiry or check is due, Unix milliseconds; 0 if there is none. */
+  /** Returns when the next release, delivery, expiry or check is due, see {@link AdvanceResult}. */
   nextAt(): number {
     const { parked, scheduled, expiries, checks } = this.#state
     // A delivery that waits for room among the parked is next when one of them is released.
     const isFull = parked.length >= this.#settings.parkedMax
     const deliverable = isFull ? scheduled.filter(({ at }) => at > this.#step.clockMs) : scheduled
     const release = this.nextRelease()
-    const time = nearestTime({ expiries, scheduled: deliverable, checks })
+    const time = nearestTime({ expiries, scheduled: deliverable, checks: checks.filter(({ kind }) => kind !== 'watch') })
     return release > 0 && time > 0 ? Math.min(release, time) : release + time
   }
 

@@ -3,6 +3,8 @@ import v8 from 'node:v8'
 import t, { type Test } from 'tap'
 import { writeCalls } from '../../bench/cpu.ts'
 import { openMany, type RawSocket } from '../../bench/raw-socket.ts'
+import { storeSettings } from '../../bench/store-settings.ts'
+import { RedisStore } from '../../services/store/redis/redis-store.ts'
 import { ServerProcess } from '../fixtures/node-process.ts'
 import { RedisServer } from '../fixtures/redis.ts'
 import { type MonitoredCommand, monitorCommands } from '../fixtures/redis-monitor.ts'
@@ -63,6 +65,40 @@ t.test('a publish is one round trip, wakes the nodes that hold the user, and no 
   t.equal(channels.filter((channel) => channel.endsWith(`:${two.app.node}`)).length, count)
   t.equal(channels.length, 2 * count)
   t.equal(idle.app.counters.wakeUps, 0)
+})
+
+t.test('the presence of online users is renewed by a sweep, in as many commands for 500 users as for one', async (t) => {
+  const redis = await RedisServer.start()
+  t.teardown(() => redis.stop())
+  const checkMs = 15_000
+  let now = Date.now()
+  const presence = { graceMs: checkMs, checkMs }
+  const settings = { ...storeSettings, webhookEvents: ['user.offline' as const], presence, clock: () => now }
+  const store = new RedisStore(settings, { url: redis.url, keyPrefix: 'belfry', waitReplicas: 0 })
+  t.teardown(() => store.close())
+  await store.open('one', { wake() {}, kick() {}, suspect() {}, status() {} })
+  const { commands, settled } = await watch(t, redis)
+  const renew = async (): Promise<{ checked: number; scripts: number }> => {
+    now += checkMs
+    await settled()
+    const before = commands.length
+    const { checked } = await store.sweep()
+    await settled()
+    return { checked, scripts: commands.slice(before).filter(({ name, isInScript }) => name === 'evalsha' && !isInScript).length }
+  }
+  const arrive = async (user: string): Promise<void> => {
+    const connections = [{ connectionId: user, deviceId: 'tab', connectedAt: now, node: 'one', address: '' }]
+    await store.attach({ user, deviceId: 'tab', start: { at: 'latest' }, connections, issuedAt: now, seen: undefined, limit: 1 })
+    await store.outbox.notePresence(user, 'arrived')
+  }
+  await arrive('user-0')
+  await renew()
+  const one = await renew()
+  t.equal(one.checked, 1)
+  for (let number = 1; number < 500; number++) await arrive(`user-${number}`)
+  const many = await renew()
+  t.equal(many.checked, 500)
+  t.equal(many.scripts, one.scripts)
 })
 
 t.test('a resume is one read: registering, the backlog and the states come in one round trip', async (t) => {

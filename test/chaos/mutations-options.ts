@@ -10,7 +10,7 @@ const redisOptions: Mutation[] = [
     name: 'the sweep does not find expiries and deliveries',
     edits: [
       {
-        file: 'services/store/redis/redis-store.ts',
+        file: 'services/store/redis/sweep.ts',
         find: "for (const index of ['due', 'times'] as const)",
         put: "for (const index of ['due'] as const)"
       }

@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import type { PresenceTimes, WebhookEvent } from '../../services/store/store.ts'
-import type { Stage } from './stage.ts'
+import { type Stage, swept } from './stage.ts'
 import type { Example } from './store.ts'
 
 const webhookEvents: WebhookEvent[] = ['user.online', 'user.offline']
@@ -83,6 +83,28 @@ export const watching: Example[] = [
       await stage.store.sweep()
       t.match(await eventsAfter(stage, 0), [/^user.offline/])
       t.same(await eventsAfter(stage, 100_000), [])
+    }
+  },
+  {
+    name: 'the sweeps renew the presence of an online user, who has a timer only for what else is due',
+    settings,
+    alone: true,
+    run: async (t: Test, stage: Stage) => {
+      const { clock, store, user } = stage
+      const expiresAt = clock.now + 100_000
+      await arrive(stage)
+      t.match(await store.advance(user), { nextAt: 0 })
+      clock.advance(42_000)
+      t.same(await store.sweep(), swept({ checked: 1 }))
+      t.same(await store.sweep(), swept({}), 'the next check is 40 s later')
+      await stage.send(1, { options: { expiresAt } })
+      clock.advance(42_000)
+      t.same(await store.sweep(), swept({ checked: 1, due: [{ user, nextAt: expiresAt }] }))
+      t.match(await store.advance(user), { nextAt: expiresAt })
+      clock.advance(42_000)
+      t.match(await store.sweep(), { checked: 1, expired: 1, due: [] }, 'the expiry and the check are due')
+      await leave(stage)
+      t.equal((await store.advance(user)).nextAt, clock.now + 15_000, 'the end of the grace has a timer')
     }
   },
   {

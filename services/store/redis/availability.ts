@@ -153,13 +153,18 @@ export class Availability {
     return this.#map === undefined ? reply : reply.catch((error: unknown) => this.#followRedirections(slot, master, send, error))
   }
 
-  /** Finds the due users of these buckets in an index, whose keys are given by bucket, on the available masters. Rejects if that fails on all of them. */
-  async dueUsers(keys: readonly string[], buckets: ReadonlySet<number>, args: Omit<Args<'due'>, 'further'>): Promise<Reply[]> {
+  /** Runs a script over an index of these buckets, whose keys are given by bucket, on the available masters. Rejects if that fails on all of them. */
+  async over<Name extends 'due' | 'renew-presence'>(
+    name: Name,
+    keys: readonly string[],
+    buckets: ReadonlySet<number>,
+    args: Omit<Args<Name>, 'further'>
+  ): Promise<Reply[]> {
     const { available } = this
     if (available.length === 0) throw new CommandNotSent(this.status().reason)
     const calls = available.map((master) => {
       const own = master.buckets.filter((bucket) => buckets.has(bucket)).map((bucket) => keys[bucket] as string)
-      return master.track(() => master.scripts.over('due', own, args, []))
+      return master.track(() => master.scripts.over(name, own, args, []))
     })
     const results = await Promise.allSettled(calls)
     const [first] = results

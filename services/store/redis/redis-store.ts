@@ -5,7 +5,6 @@ import { RedisBus } from '../../bus/redis-bus.ts'
 import { errors } from '../../errors.ts'
 import { newEpoch, newId } from '../../ids.ts'
 import type { Position } from '../../protocol/index.ts'
-import { advanceUsers } from '../advance-users.ts'
 import type {
   AdvanceResult,
   AnswerCommand,
@@ -40,7 +39,7 @@ import { Availability } from './availability.ts'
 import type { RedisStoreOptions } from './clients.ts'
 import { CommandNotSent } from './command-not-sent.ts'
 import { Housekeeping } from './housekeeping.ts'
-import { ALL_BUCKETS, bucketOf, Keys, SLOT_OF_BUCKET, slotOfUser } from './keys.ts'
+import { bucketOf, Keys, SLOT_OF_BUCKET, slotOfUser } from './keys.ts'
 import { ADVANCES, type Master } from './master.ts'
 import { RedisAudiences } from './redis-audiences.ts'
 import { RedisOutbox } from './redis-outbox.ts'
@@ -70,20 +69,12 @@ import {
   type TopicArgs,
   type TopicScript
 } from './script-table.ts'
+import { slices } from './slices.ts'
+import { type Renewed, sweep } from './sweep.ts'
 import { UserScan } from './user-scan.ts'
 
 /** Batches are sent only where one master owns every slot. */
 const ANY_SLOT = 0
-
-/** Most users of one bucket that one sweep advances. */
-const SWEEP_BATCH = 100
-
-/**
- * Time since a step of a user was due after which every node advances the user, not only the node whose share they are in, milliseconds. That node
- * may have died, and finding it dead would take longer. Expiries and deliveries (`times`) are promised within 2 s, of which the interval of the
- * sweeps takes one.
- */
-const OVERDUE_MS = { due: 2000, times: 500 } as const
 
 const SECRET_BYTES = 32
 
@@ -216,17 +207,13 @@ export class RedisStore implements Store {
   }
 
   async sweep(): Promise<SweepResult> {
-    const mine = new Set(await this.#mapErrors(() => this.#shareOfBuckets()))
-    const others = new Set(ALL_BUCKETS.filter((bucket) => !mine.has(bucket)))
-    const users = new Set<string>()
-    for (const index of ['due', 'times'] as const) {
-      // The next release is at most one window from now.
-      const horizonMs = index === 'due' ? this.#settings.rateWindowMs : ''
-      const keys = this.#keys[index]
-      for (const user of await this.#dueUsers(keys, mine, 0, SWEEP_BATCH, horizonMs)) users.add(user)
-      for (const user of await this.#dueUsers(keys, others, OVERDUE_MS[index], SWEEP_BATCH, horizonMs)) users.add(user)
-    }
-    return await advanceUsers([...users], ADVANCES, (user) => this.advance(user))
+    return await sweep(this.#keys, this.#settings, {
+      concurrency: ADVANCES,
+      share: () => this.#mapErrors(() => this.#shareOfBuckets()),
+      dueUsers: (...args) => this.#dueUsers(...args),
+      renewPresence: (buckets, args) => this.#renewPresence(buckets, args),
+      advance: (user) => this.advance(user)
+    })
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {
@@ -347,7 +334,13 @@ export class RedisStore implements Store {
     horizonMs: number | '' = ''
   ): Promise<string[]> {
     const args = { clock: this.#settings.clock?.() ?? '', maxUsers, overdueMs, horizonMs }
-    return (await this.#mapErrors(() => this.#availability.dueUsers(keys, buckets, args))).map(text)
+    return (await this.#mapErrors(() => this.#availability.over('due', keys, buckets, args))).map(text)
+  }
+
+  async #renewPresence(buckets: ReadonlySet<number>, given: { maxUsers: number; overdueMs: number; checkMs: number }): Promise<Renewed[]> {
+    const args = { clock: this.#settings.clock?.() ?? '', ...given }
+    const parts = await this.#mapErrors(() => this.#availability.over('renew-presence', this.#keys.times, buckets, args))
+    return slices(parts, 2).map(([user, nextAt]) => ({ user: text(user as Reply), nextAt: number(nextAt) }))
   }
 
   #step<Name extends LogScript>(name: Name, user: string, args: OwnArgs<Name>): Promise<Reply> {

@@ -115,6 +115,7 @@ export const scripts = {
   counter: { keys: ['COUNTERS'], args: ['node'] },
   counters: { keys: ['COUNTERS'], args: ['node'], rest: 'further' },
   due: { keys: ['ANY'], args: ['clock', 'maxUsers', 'overdueMs', 'horizonMs'], rest: 'further' },
+  'renew-presence': { keys: ['TIMES'], args: ['clock', 'maxUsers', 'overdueMs', 'checkMs'], rest: 'further' },
   secret: { keys: ['ANY'], args: ['value'] },
   beat: { keys: ['NODES'], args: ['node', 'deadAfterMs', 'forgetAfterMs', 'maxNodes'] },
   'mark-dead': { keys: ['COUNTERS'], args: ['deadCounter'], rest: 'nodes' },

@@ -61,7 +61,7 @@ export class Scripts {
    *
    * @param refused items in place of the reply for a bucket of a Cluster that the server refuses, because its slot moves
    */
-  async over<Name extends 'counters' | 'due', Item = never>(
+  async over<Name extends 'counters' | 'due' | 'renew-presence', Item = never>(
     name: Name,
     keys: readonly string[],
     args: Omit<Args<Name>, 'further'>,

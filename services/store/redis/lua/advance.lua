@@ -125,14 +125,15 @@ note_release()
 save()
 
 -- Returns when the next release, delivery, expiry or check is due; 0 if there is none. A delivery that waits for room among the parked is next when
--- one of them is released.
+-- one of them is released. The check of the connections of an online user is left to the sweeps.
 local function next_time()
   local release = parked == 0 and 0 or release_at(0)
   local time = nearest_at
-  if time ~= 0 and time <= wall and parked >= PARKED_MAX then
+  local is_full = time ~= 0 and time <= wall and parked >= PARKED_MAX
+  if is_full or Outbox.presence() == 'w' then
     local expiry = redis.call('ZRANGE', EXPIRIES, 0, 0, 'WITHSCORES')[2]
-    local delivery = redis.call('ZRANGEBYSCORE', SCHEDULED, '(' .. int(wall), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
-    local nearest = math.min(tonumber(expiry) or math.huge, tonumber(delivery) or math.huge, Outbox.next_check() or math.huge)
+    local delivery = redis.call('ZRANGEBYSCORE', SCHEDULED, is_full and '(' .. int(wall) or '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+    local nearest = math.min(tonumber(expiry) or math.huge, tonumber(delivery) or math.huge, Outbox.next_check(true) or math.huge)
     time = nearest == math.huge and 0 or nearest
   end
   return release > 0 and time > 0 and math.min(release, time) or release + time

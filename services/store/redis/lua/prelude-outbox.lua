@@ -113,9 +113,11 @@ function Outbox.forget_up_to(offset)
   end
 end
 
--- Returns the time of the next check, or nil.
-function Outbox.next_check()
-  return Outbox.mode ~= '0' and tonumber(redis.call('ZRANGE', Outbox.key(OUTBOX.CHECKS), 0, 0, 'WITHSCORES')[2]) or nil
+-- Returns the time of the next check, or nil; of the next one that is not `w` if `is_timed`.
+function Outbox.next_check(is_timed)
+  if Outbox.mode == '0' then return nil end
+  local first, at, _, second_at = unpack(redis.call('ZRANGE', Outbox.key(OUTBOX.CHECKS), 0, is_timed and 1 or 0, 'WITHSCORES'))
+  return tonumber(is_timed and first and string.sub(first, 1, 1) == 'w' and (second_at or '') or at)
 end
 
 -- Decodes a call.
