@@ -787,6 +787,23 @@ t.test('replacement: the old row is emptied, and counts no more', async (t) => {
     ['collapsed', 'unread', 'unseen'],
     'none is left'
   )
+  t.same(
+    broken(
+      replaced(({ rows, log, journal, publishes }) => {
+        rows[3] = { kind: 'x', at: (rows[3] as LogRow).at, id: 'stranger' }
+        const { result, ...unanswered } = (publishes[3] as Publish).attempts[0] as Publish['attempts'][number]
+        Object.assign(publishes[3] as Publish, { attempts: [unanswered], options: { collapseKey: 'key' } })
+        Object.assign(log, { unread: 3, unseen: 3 })
+        for (const each of journal.devices) {
+          each.unread = 3
+          each.unseen = 3
+          each.events = each.events.filter((event) => !('id' in event) || event.id !== idOf(4))
+        }
+      })
+    ),
+    [],
+    'one that nobody knows took its place, and left'
+  )
 })
 
 t.test('the schedule: on time, unless the rate or a fault delays it', async (t) => {

@@ -61,6 +61,9 @@ export function checkCounts(
     compare(row, index)
   }
   for (const id of strangers) leave(id)
+  // A stranger can have replaced a notification of its key, and left.
+  const emptied = rows.filter(({ kind, id }) => kind === 'x' && strangers.length > 0 && known.keyOf(id) !== undefined)
+  for (const { id } of emptied) leave(id)
   const stored = { unread, unseen }
   for (const rule of ['unread', 'unseen'] as const) {
     if (stored[rule] !== recount[rule])
