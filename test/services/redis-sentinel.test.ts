@@ -6,7 +6,7 @@ import { RedisSentinel } from '../fixtures/redis.ts'
 import { settings } from '../fixtures/redis-ground.ts'
 import { until } from '../fixtures/wait.ts'
 
-t.test('a replica confirms publishes, is promoted when the master dies, and nothing confirmed is lost', async (t) => {
+t.test('a replica confirms publishes and broadcasts, is promoted when the master dies, and nothing confirmed is lost', async (t) => {
   const group = await RedisSentinel.start()
   t.teardown(() => group.stop())
   const store = new RedisStore(settings, {
@@ -23,6 +23,15 @@ t.test('a replica confirms publishes, is promoted when the master dies, and noth
   const results = await Promise.all(Array.from({ length: 20 }, publish))
   t.equal(new Set(results.map((result) => (result.status === 'accepted' ? result.offset : 0))).size, 20)
   t.equal(store.status().durability, 'replicated')
+  const sentTo = { to: { topic: 'team', except: [] }, id: newId(), keyed: true, tail, halfLife: 0 }
+  const admin = group.master.admin()
+  const waits = async (): Promise<number> => Number(/cmdstat_wait:calls=(\d+)/.exec(await admin.info('commandstats'))?.[1])
+  const waitsBefore = await waits()
+  const started = await store.audiences.start(sentTo)
+  if (started.status !== 'started') throw new Error(started.status)
+  t.equal((await waits()) - waitsBefore, 1, 'the start of a broadcast waits for the replica')
+  await store.audiences.cancel(started.broadcast.id)
+  t.equal((await waits()) - waitsBefore, 2, 'its cancellation, too')
   const ids = follower.ids('a')
   await until(() => ids.length === 20, 'all twenty')
 

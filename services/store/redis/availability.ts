@@ -142,7 +142,7 @@ export class Availability {
 
   /** Runs a script on the master of a slot. */
   run<Name extends ScriptName>(slot: number, name: Name, keys: readonly string[], args: Args<Name>): Promise<Reply> {
-    return this.route(slot, ({ scripts }) => scripts.run(name, keys, args))
+    return this.route(slot, (master) => master.run(name, keys, args))
   }
 
   /** Sends one call to the master of a slot. Rejects with `CommandNotSent` if that master is not available. */

@@ -4,7 +4,9 @@ import { RedisBus } from '../../bus/redis-bus.ts'
 import { Semaphore } from '../semaphore.ts'
 import type { Durability } from '../store.ts'
 import { createClient, createServerClient, type RedisStoreOptions } from './clients.ts'
-import { Replication } from './replication.ts'
+import { CONFIRMED_SCRIPTS, Replication } from './replication.ts'
+import type { Reply } from './reply.ts'
+import type { Args, ScriptName } from './script-table.ts'
 import type { ScriptTexts } from './script-texts.ts'
 import { Scripts } from './scripts.ts'
 
@@ -67,6 +69,12 @@ export class Master {
   /** Names the master in log lines and in the readiness report. */
   get name(): string {
     return this.address === '' ? 'Redis' : `Redis master ${this.address} (slots ${this.slots})`
+  }
+
+  /** Runs a script as one atomic step. Those of `CONFIRMED_SCRIPTS` wait for as many replicas as configured. */
+  run<Name extends ScriptName>(name: Name, keys: readonly string[], args: Args<Name>): Promise<Reply> {
+    const confirming = CONFIRMED_SCRIPTS.has(name) ? this.replication : undefined
+    return (confirming ?? this.scripts).run(name, keys, args)
   }
 
   /** Makes a call, and tracks it: the promise rejects when the call does, or as soon as the master is found unavailable. */

@@ -194,10 +194,7 @@ export class RedisStore implements Store {
       const item = { stem: this.#keys.stem(user), user, ...args }
       return publishResult(await this.#mapErrors(() => batcher.add(item), user))
     }
-    const [keys, full] = this.#inputs('publish-full', user, args)
-    const send = ({ replication, scripts }: Master): Promise<Reply> =>
-      replication === undefined ? scripts.run('publish-full', keys, full) : replication.publish(keys, full)
-    return publishResult(text(await this.#mapErrors(() => this.#availability.route(slotOfUser(user), send), user)))
+    return publishResult(text(await this.#step('publish-full', user, args)))
   }
 
   async advance(user: string): Promise<AdvanceResult> {

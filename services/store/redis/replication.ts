@@ -1,28 +1,32 @@
 import type { ChainableCommander, Redis } from 'ioredis'
 import { createClient, type RedisStoreOptions } from './clients.ts'
 import type { Reply } from './reply.ts'
-import { type Args, arrange, commandOf, type Value } from './script-table.ts'
+import { type Args, arrange, commandOf, type ScriptName, type Value } from './script-table.ts'
 import type { ScriptTexts } from './script-texts.ts'
 import { type Publish, Scripts, sendMessagesOf } from './scripts.ts'
 
 /** Time limit of `WAIT`, milliseconds. */
 const WAIT_MS = 100
 
-const PUBLISH = `${commandOf('publish-full')}Buffer` as const
+/** The scripts that wait for replicas: the answer to a publish or a broadcast says how durable it is. */
+export const CONFIRMED_SCRIPTS: ReadonlySet<ScriptName> = new Set(['publish-full', 'broadcast-start', 'broadcast-cancel'])
+
+type Command = `${ReturnType<typeof commandOf<ScriptName>>}Buffer`
 
 interface Waiting {
-  keys: string[]
+  command: Command
+  keys: readonly string[]
   args: Value[]
   resolve(reply: Reply): void
   reject(error: Error): void
 }
 
 /**
- * Publishes and waits for replicas, on a connection of its own, because WAIT blocks the connection. The publishes of one turn of the event
+ * Runs scripts and waits for replicas, on a connection of its own, because WAIT blocks the connection. The scripts of one turn of the event
  * loop share one WAIT.
  */
 export class Replication {
-  /** True if the latest publishes reached as many replicas as configured. */
+  /** True if the latest scripts reached as many replicas as configured. */
   confirmed = false
   readonly client: Redis
   readonly #replicas: number
@@ -36,18 +40,18 @@ export class Replication {
     new Scripts(this.client, texts, false, publish)
   }
 
-  publish(keys: string[], args: Args<'publish-full'>): Promise<Reply> {
+  run<Name extends ScriptName>(name: Name, keys: readonly string[], args: Args<Name>): Promise<Reply> {
     return new Promise((resolve, reject) => {
       if (this.#batch.length === 0) setImmediate(() => this.#flush())
-      this.#batch.push({ keys, args: arrange('publish-full', args), resolve, reject })
+      this.#batch.push({ command: `${commandOf(name)}Buffer`, keys, args: arrange(name, args), resolve, reject })
     })
   }
 
   #flush(): void {
     const batch = this.#batch
     this.#batch = []
-    const pipeline = this.client.pipeline() as ChainableCommander & Record<typeof PUBLISH, (...args: Value[]) => unknown>
-    for (const { keys, args } of batch) pipeline[PUBLISH](...keys, ...args)
+    const pipeline = this.client.pipeline() as ChainableCommander & Record<Command, (...args: Value[]) => unknown>
+    for (const { command, keys, args } of batch) pipeline[command](...keys, ...args)
     pipeline.wait(this.#replicas, WAIT_MS)
     pipeline.exec().then(
       (results) => this.#settle(batch, results ?? []),
