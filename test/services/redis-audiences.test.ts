@@ -1,15 +1,18 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { Keys } from '../../services/store/redis/keys.ts'
+import type { Availability } from '../../services/store/redis/availability.ts'
+import { createClient } from '../../services/store/redis/clients.ts'
+import { Keys, SLOT_OF_BUCKET } from '../../services/store/redis/keys.ts'
 import { RedisAudiences } from '../../services/store/redis/redis-audiences.ts'
 import { RedisMembers, type RunTopic } from '../../services/store/redis/redis-members.ts'
 import type { Reply } from '../../services/store/redis/reply.ts'
 import { type Args, type ScriptName, scripts } from '../../services/store/redis/script-table.ts'
 import { scriptTexts } from '../../services/store/redis/script-texts.ts'
 import { Scripts } from '../../services/store/redis/scripts.ts'
-import type { UserScan } from '../../services/store/redis/user-scan.ts'
+import { UserScan } from '../../services/store/redis/user-scan.ts'
 import { RedisServer } from '../fixtures/redis.ts'
 import { own, settings } from '../fixtures/redis-ground.ts'
+import { until } from '../fixtures/wait.ts'
 
 t.test('a member costs at most 100 bytes, in both directions together', async (t) => {
   const { server, node } = await own(t)
@@ -99,6 +102,32 @@ t.test('a search for everyone whose step fails begins again, so that nobody is l
   for (let step = 0; step < 3; step++) t.same(await audiences.lease(id), { status: 'collecting' })
   t.equal(searches, 2)
   t.same([...found], ['alice', 'bob'])
+})
+
+t.test('a search for everyone begins again after a restart of Redis, where its cursor means nothing', async (t) => {
+  const { server, keys } = await own(t, { appendonly: 'yes' })
+  // One call of the search reads 10,000 keys.
+  const users = Array.from({ length: 11_000 }, (_, index) => `user-${index}`)
+  const pipeline = server.admin().pipeline()
+  for (const user of users) pipeline.hset(keys.ofUser(user, ['META'])[0] as string, 'e', 'epoch')
+  await pipeline.exec()
+  const commands = createClient({ url: server.url, keyPrefix: 'belfry', waitReplicas: 0 }, true)
+  t.teardown(() => commands.disconnect())
+  await commands.connect()
+  const track = <Result>(call: () => Promise<Result>): Promise<Result> => call()
+  const master = { address: '', buckets: [...SLOT_OF_BUCKET.keys()], commands, track }
+  const scan = new UserScan({ available: [master] } as unknown as Availability, keys)
+  const found = new Set(await scan.next())
+  t.notOk(scan.isDone)
+  await server.kill()
+  await until(() => commands.status !== 'ready', 'the client notices', 2000)
+  await server.run()
+  await until(() => commands.status === 'ready', 'the client is back', 5000)
+  while (!scan.isDone) for (const user of await scan.next()) found.add(user)
+  t.same(
+    users.filter((user) => !found.has(user)),
+    []
+  )
 })
 
 /** A change of members by one node, which ends after a number of calls of Redis. */
