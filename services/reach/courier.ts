@@ -47,7 +47,9 @@ export class Courier {
   /** The lanes in the order in which they get the next slot. */
   #turns: Lane[]
   readonly #sweeper: NodeJS.Timeout
-  readonly #inFlight = new Set<Promise<void>>()
+  /** The calls that were started and whose outcome the store does not have yet. */
+  readonly #carried = new Set<Promise<void>>()
+  #inFlight = 0
   /** Time at which the oldest call of each lane was due, as of its last lease, Unix milliseconds. */
   readonly #oldestDueByLane = new Map<string, number>()
   #closed = false
@@ -63,7 +65,7 @@ export class Courier {
   }
 
   get inFlight(): number {
-    return this.#inFlight.size
+    return this.#inFlight
   }
 
   /** Age of the oldest call that this node knows to wait for its receiver, milliseconds; 0 if there is none. */
@@ -84,7 +86,7 @@ export class Courier {
   }
 
   /**
-   * Leases nothing more, and waits for the calls in flight. Calls that are leased and not in flight are due again at once; those that do not end in
+   * Leases nothing more, and waits for the calls in flight and their outcomes. Calls that are leased and not in flight are due again at once; those that do not end in
    * time are due when their lease runs out.
    */
   async close(graceMs: number): Promise<void> {
@@ -93,7 +95,7 @@ export class Courier {
     await Promise.all([...this.#lanes.values()].map((lane) => this.#giveBack(lane)))
     const ended = new AbortController()
     const grace = setTimeout(graceMs, undefined, { signal: ended.signal }).catch(() => undefined)
-    await Promise.race([Promise.allSettled([...this.#inFlight]), grace])
+    await Promise.race([Promise.allSettled([...this.#carried]), grace])
     ended.abort()
     await this.#options.sender.close()
   }
@@ -114,7 +116,7 @@ export class Courier {
 
   /** Starts calls while the node has slots: one of each lane in turn. */
   #start(): void {
-    for (let idle = 0; idle < this.#turns.length && this.#inFlight.size < CALLS_PER_NODE; ) {
+    for (let idle = 0; idle < this.#turns.length && this.#inFlight < CALLS_PER_NODE; ) {
       const [lane, ...others] = this.#turns as [Lane, ...Lane[]]
       this.#turns = [...others, lane]
       const lease = lane.take()
@@ -125,39 +127,64 @@ export class Courier {
 
   #send(lane: Lane, lease: Lease): void {
     lane.inFlight += 1
+    this.#inFlight += 1
     const carried = this.#carryOut(lane, lease)
       .catch((error: unknown) => {
         if (!isOfStore(error)) this.#options.onFault(error)
+        return undefined
+      })
+      .then((outcome) => {
+        lane.inFlight -= 1
+        this.#inFlight -= 1
+        return this.#settleInLane(lane, lease.call, outcome)
       })
       .finally(() => {
-        lane.inFlight -= 1
-        this.#inFlight.delete(carried)
-        if (this.#closed) return
-        this.#start()
-        void this.#fill(lane)
+        this.#carried.delete(carried)
+        this.#goOn(lane)
       })
-    this.#inFlight.add(carried)
+    this.#carried.add(carried)
   }
 
-  async #carryOut(lane: Lane, { call, leasedAt }: Lease): Promise<void> {
-    if (lane.isStopped || performance.now() - leasedAt > LAST_START_MS) return
+  /** Tells the store the outcome of a call while the slot of the call has the next one. */
+  async #settleInLane(lane: Lane, call: LeasedCall, outcome: CallOutcome | undefined): Promise<void> {
+    if (outcome === undefined) return
+    lane.settling += 1
+    this.#goOn(lane)
+    try {
+      await this.#settle(call, outcome)
+    } catch (error) {
+      if (!isOfStore(error)) this.#options.onFault(error)
+    } finally {
+      lane.settling -= 1
+    }
+  }
+
+  #goOn(lane: Lane): void {
+    if (this.#closed) return
+    this.#start()
+    void this.#fill(lane)
+  }
+
+  /** Sends a call. Resolves with what the store is to be told; undefined: nothing, the call is due when its lease runs out. */
+  async #carryOut(lane: Lane, { call, leasedAt }: Lease): Promise<CallOutcome | undefined> {
+    if (lane.isStopped || performance.now() - leasedAt > LAST_START_MS) return undefined
     const { formats, sender, now, onStopped } = this.#options
     const format = formats.get(lane.name) as CallFormat
     const request = await this.#requestOf(format, call)
     if (request === undefined) {
       this.#count(lane, 'dropped')
-      return await this.#settle(call, { status: 'givenUp' })
+      return { status: 'givenUp' }
     }
     const attempt = await sender.send(request)
     // A close aborts calls. They are due again when their leases run out.
-    if (this.#closed && attempt.status === 'unreachable') return
+    if (this.#closed && attempt.status === 'unreachable') return undefined
     const outcome = format.outcome(attempt, call)
     this.#count(lane, outcome.result)
     if (outcome.result === 'gone' && call.event !== 'push' && !lane.isStopped) {
       lane.isStopped = true
       onStopped(lane.name)
     }
-    await this.#settle(call, settlementOf(outcome, call, now()))
+    return settlementOf(outcome, call, now())
   }
 
   /** Resolves with undefined if the call cannot be sent: a fault that every attempt would repeat. @throws errors of the store */

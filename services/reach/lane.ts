@@ -6,6 +6,9 @@ export const CALLS_PER_LANE = 4
 /** Calls of one lane that a node holds leases of: those in flight, and as many that follow them without a step of the store between. */
 const LEASES_PER_LANE = 2 * CALLS_PER_LANE
 
+/** Outcomes of one lane that are being told to the store at one time. If the store takes more time than the receiver, they are many. */
+const SETTLING_PER_LANE = 16 * CALLS_PER_LANE
+
 /** A leased call, and when this node got the lease, on the monotonic clock, milliseconds. */
 export interface Lease {
   call: LeasedCall
@@ -18,6 +21,8 @@ export class Lane {
   /** The receiver accepts no further call. */
   isStopped = false
   inFlight = 0
+  /** Calls that have ended, and whose outcome is being told to the store. */
+  settling = 0
   readonly #lease: (lane: string, limit: number) => Promise<LeaseResult>
   readonly #ready: Lease[] = []
   #hasMore = false
@@ -40,7 +45,7 @@ export class Lane {
   async lease(): Promise<LeaseResult | undefined> {
     const room = LEASES_PER_LANE - this.inFlight - this.#ready.length
     // Half of the leases at a time, so that a busy lane does not cost a step of the store for each call.
-    if (this.isStopped || this.#isLeasing || !this.#hasMore || room < CALLS_PER_LANE) return undefined
+    if (this.isStopped || this.#isLeasing || !this.#hasMore || room < CALLS_PER_LANE || this.settling >= SETTLING_PER_LANE) return undefined
     this.#isLeasing = true
     this.#hasMore = false
     try {

@@ -119,6 +119,8 @@ class EndlessOutbox {
   readonly settled: SettleCommand[] = []
   leased = 0
   failing = false
+  /** Outcomes are recorded and never written. */
+  isStuck = false
 
   async lease({ lane, limit }: { lane: string; limit: number }) {
     if (this.failing) throw new errors.StoreUnavailable()
@@ -133,6 +135,7 @@ class EndlessOutbox {
   async settle(command: SettleCommand): Promise<boolean> {
     if (this.failing) throw new errors.StoreUnavailable()
     this.settled.push(command)
+    if (this.isStuck) return await new Promise(() => undefined)
     return true
   }
 }
@@ -221,6 +224,21 @@ t.test('64 calls in flight at most, from all lanes in turn', async (t) => {
   }
   t.equal(seen.size, 30)
   t.ok(courier.oldestWaitingMs >= 0)
+})
+
+t.test('a call whose outcome is being written has no slot, and these calls are bounded, too', async (t) => {
+  const outbox = new EndlessOutbox()
+  outbox.isStuck = true
+  const { courier, sender } = carry(t, asOutbox(outbox), ['lane'], () => 0)
+  await until(() => courier.inFlight === 4)
+  t.equal(outbox.leased, 8)
+  while (sender.sent.length > 0) {
+    sender.answer('lane/u', { status: 200 })
+    await new Promise(setImmediate)
+  }
+  t.equal(courier.inFlight, 0)
+  t.ok(outbox.settled.length >= 64 && outbox.settled.length <= 64 + 8, `${outbox.settled.length}`)
+  t.equal(outbox.leased, outbox.settled.length, 'no lease is held for nothing')
 })
 
 t.test('410 of a webhook stops its lane; its calls stay due', async (t) => {
