@@ -2,6 +2,7 @@ import type { Mutation } from './mutations.ts'
 import { checkIgnoresRead, fallbackTwice, type OutboxMutation } from './mutations-outbox.ts'
 
 const STEP = 'services/store/outbox-step.ts'
+const COURIER = 'services/reach/courier.ts'
 
 const lua = (name: string): string => `services/store/redis/lua/${name}.lua`
 
@@ -50,5 +51,50 @@ export const reachMutations: Mutation[] = [
       ]
     },
     { faults: ['receiverFail'], intensity: 3, seconds: 20, rules: ['unwanted'] }
-  )
+  ),
+  {
+    name: 'a push is lost if a fallback is due with it',
+    edits: [
+      {
+        file: lua('advance'),
+        find: 'local devices, lanes = {}, {}\n',
+        put: 'if Outbox.called > 0 then return end\n  local devices, lanes = {}, {}\n'
+      }
+    ],
+    store: 'redis',
+    faults: [],
+    seconds: 15,
+    rules: ['owed']
+  },
+  {
+    name: '410 does not end a subscription',
+    edits: [
+      {
+        file: COURIER,
+        find: "return call.event === 'push' ? { status: 'gone', endpoint: call.subscription.endpoint } :",
+        put: "return call.event === 'push' ? { status: 'givenUp' } :"
+      }
+    ],
+    store: 'redis',
+    faults: ['pushEnd'],
+    intensity: 2,
+    seconds: 20,
+    rules: ['ended']
+  },
+  {
+    name: 'an erasure keeps the data',
+    edits: [
+      {
+        file: lua('erase'),
+        find: `redis.call('DEL', META, LOG, STATES, KEYED, PARKED, CURSORS, REGISTRY, BODIES, OPTIONS, SCHEDULED, EXPIRIES, KICKS)
+          Outbox.clear()
+          redis.call('ZREM', DUE, user)
+          redis.call('ZREM', TIMES, user)`,
+        put: ''
+      }
+    ],
+    store: 'redis',
+    faults: [],
+    rules: ['erased']
+  }
 ]

@@ -27,7 +27,7 @@ const ERASE_AFTER_MS = 700
 /** Most users who are erased in a run: a broadcast to everyone names them all in `except`, which is limited. */
 const ERASED_MAX = 60
 /** Time after the end of a subscription until the browser subscribes again, milliseconds: several pushes are due by then. */
-const RENEW_MS = 6000
+const RENEW_MS = 10_000
 const LOOK_TIMEOUT_MS = 4000
 const RETRY_MS = 200
 const POLL_MS = 500
@@ -214,13 +214,13 @@ export class Sleepers {
     if (items.length > 0) await this.#call('POST', `/v1/users/${user}/notifications/mark`, { ids: items.map(({ id }) => id), state })
   }
 
-  /** Erases users one after another, each while pushes and fallbacks are due for them. */
+  /** Erases users one after another, each while pushes and fallbacks are due for them, and before one that no delay explains. */
   async #erase(): Promise<void> {
     for (const user of this.erased) {
       if (this.#stopping) return
       await this.#subscribe(user)
       let isKnown = true
-      for (const after of [0, 1, 2]) {
+      for (const after of [0, 1, 2, 6]) {
         const body = { to: user, type: 'chaos', title: user, fallback: { after } }
         if ((await this.#call('POST', '/v1/notifications', body)).status !== 202) isKnown = false
       }
