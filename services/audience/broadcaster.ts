@@ -124,12 +124,16 @@ export class Broadcaster {
     return store.status().durability
   }
 
-  /** Starts no further publish, and waits for those under way. Leases run out, and other nodes go on. */
+  /** Starts no further publish, waits for those under way, and releases the leases, so that other nodes go on at once. */
   async close(): Promise<void> {
     this.#closing.abort()
     clearInterval(this.#sweeper)
     this.#options.runner.close()
     await Promise.all([this.#sweeping, ...this.#active])
+    const { audiences } = this.#options.store
+    const leased = this.#queue.splice(0).flatMap(({ batch }) => batch ?? [])
+    // A lease that cannot be released runs out.
+    await Promise.allSettled(leased.map(({ broadcastId, from, isRecall }) => audiences.release({ broadcastId, from, isRecall })))
   }
 
   /** Carries out the next batch of a broadcast, unless another node has it. */
@@ -163,7 +167,8 @@ export class Broadcaster {
   }
 
   /** Takes the next step of a broadcast. Resolves with the step that follows; undefined if none does, or another node takes it. */
-  async #take({ broadcastId, batch, leasedAt }: Turn): Promise<Turn | undefined> {
+  async #take(turn: Turn): Promise<Turn | undefined> {
+    const { broadcastId, batch, leasedAt } = turn
     const { audiences } = this.#options.store
     if (batch === undefined) {
       const from = performance.now()
@@ -172,7 +177,8 @@ export class Broadcaster {
     }
     if (performance.now() - leasedAt > LAST_START_MS) return undefined
     const counts = await this.#options.runner.run(batch, leasedAt + LAST_PUBLISH_MS)
-    return counts === undefined ? undefined : await this.#settle(batch, counts)
+    if (counts !== undefined) return await this.#settle(batch, counts)
+    return this.#closing.signal.aborted ? turn : undefined
   }
 
   async #turnAfter(broadcastId: string, result: LeaseBatchResult, leasedAt: number): Promise<Turn | undefined> {

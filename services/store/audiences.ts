@@ -96,10 +96,10 @@ export interface Batch {
   publish: { id: string; tail: string; halfLife: number; options: PublishOptions | undefined }
 }
 
-export interface SettleBatchCommand {
-  broadcastId: string
-  from: number
-  isRecall: boolean
+/** Names a batch. */
+export type BatchName = Pick<Batch, 'broadcastId' | 'from' | 'isRecall'>
+
+export interface SettleBatchCommand extends BatchName {
   /** Number of the users of the batch. The counts are their outcomes; all 0 for a recall. */
   size: number
   accepted: number
@@ -166,6 +166,12 @@ export interface Audiences {
 
   /** Ends a batch, and leases the next one as `lease` does. A batch that was settled before changes nothing. */
   settle(command: SettleBatchCommand): Promise<LeaseBatchResult>
+
+  /**
+   * Ends the lease of a batch that this node does not carry out to its end, so that another node goes on at once. If the lease has run out and another
+   * node has the batch by now, a third one may take it, too, which is harmless. A batch that was settled before changes nothing.
+   */
+  release(batch: BatchName): Promise<void>
 
   /** Lists broadcasts of this node's share that no node has leased; a single node has all. One of each topic at most. */
   waiting(): Promise<string[]>

@@ -2,6 +2,7 @@ import {
   type Audience,
   BATCH_MAX,
   type Batch,
+  type BatchName,
   BROADCAST_KEPT_MS,
   type Broadcast,
   type BroadcastCommand,
@@ -85,11 +86,16 @@ export function noteLease(state: BroadcastState): void {
   state.sent = Math.max(state.sent, nextSpan(state).to)
 }
 
+/** Returns true if the next batch of a broadcast is this one. */
+export function isNextBatch({ endedAt, isRecalling, next }: BroadcastState, { from, isRecall }: BatchName): boolean {
+  return endedAt === 0 && isRecall === isRecalling && from === next
+}
+
 /** Ends a batch. Returns false, and changes nothing, if it is not the one that was leased last. */
 export function settleBatch(state: BroadcastState, command: SettleBatchCommand, now: number): boolean {
   const { from, isRecall, size, accepted, parked, rejected } = command
   const leasedEnd = Math.min(state.next + BATCH_MAX, state.sent)
-  if (state.endedAt > 0 || isRecall !== state.isRecalling || from !== state.next || size === 0 || from + size !== leasedEnd) return false
+  if (!isNextBatch(state, command) || size === 0 || from + size !== leasedEnd) return false
   state.next += size
   if (!isRecall) {
     state.accepted += accepted

@@ -291,6 +291,29 @@ const batching: Example[] = [
     }
   },
   {
+    name: 'a batch that is released is leased to another node at once; one that was settled before is not released',
+    leases: true,
+    run: async (t, stage) => {
+      await join(stage, namesOf(stage, BATCH_MAX + 1))
+      const first = await started(stage, 1)
+      const { store, other } = stage
+      const id = first.broadcastId
+      await store.audiences.release({ ...first, isRecall: true })
+      await store.audiences.release({ ...first, broadcastId: `00${idFor(stage, 3)}` })
+      t.same(await other.audiences.lease(id), { status: 'leased' }, 'another batch')
+      await store.audiences.release(first)
+      t.same(await waiting(stage, id), [id])
+      const again = batchIn(await other.audiences.lease(id))
+      t.same(usersOf([again]), usersOf([first]))
+      const second = batchIn(await other.audiences.settle(settlement(again)))
+      await store.audiences.release(first)
+      t.same(await store.audiences.lease(id), { status: 'leased' }, 'the first batch was settled')
+      t.same(await other.audiences.settle(settlement(second)), { status: 'idle' })
+      await store.audiences.release(second)
+      t.match(await store.audiences.broadcast(id), { status: 'done', accepted: BATCH_MAX + 1 })
+    }
+  },
+  {
     name: 'a batch that was not leased, or has another size, is not settled',
     run: async (t, stage) => {
       await join(stage, namesOf(stage, BATCH_MAX + 5))

@@ -2,6 +2,7 @@ import { KEY_LENGTH } from '../../services/ids.ts'
 import {
   type Audiences,
   BATCH_LEASE_MS,
+  type BatchName,
   BROADCASTS_MAX,
   type Broadcast,
   type BroadcastCommand,
@@ -22,6 +23,7 @@ import {
   FULL_RETRY_MS,
   isExpired,
   isForgotten,
+  isNextBatch,
   newBroadcast,
   nextSpan,
   noteLease,
@@ -132,6 +134,11 @@ export class ReferenceAudiences implements Audiences {
     if (broadcast === undefined) return { status: 'idle' }
     if (settleBatch(broadcast, command, this.#now())) this.#state.leases.delete(broadcast.id)
     return this.#leaseHead(queueOf(broadcast.to))
+  }
+
+  async release(batch: BatchName): Promise<void> {
+    const broadcast = this.#known(batch.broadcastId)
+    if (broadcast !== undefined && isNextBatch(broadcast, batch)) this.#state.leases.delete(broadcast.id)
   }
 
   async waiting(): Promise<string[]> {

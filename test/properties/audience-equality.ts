@@ -13,6 +13,7 @@ type Command =
   | { do: 'start'; topic: number; key: number; keyed: boolean; body: number; except: number[] }
   | { do: 'lease' | 'cancel' | 'broadcast'; broadcast: number }
   | { do: 'settle'; batch: number; parked: number; rejected: number }
+  | { do: 'release'; batch: number }
   | { do: 'clock'; ms: number }
   | { do: 'publish' | 'erase' | 'topics'; user: number }
   | { do: 'deleteTopic' | 'members'; topic: number }
@@ -45,6 +46,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     weight: 8,
     arbitrary: fc.record({ do: name('settle'), batch: fc.constantFrom(0, 0, 0, 1, 2), parked: fc.nat(2), rejected: fc.nat(2) })
   },
+  { weight: 1, arbitrary: fc.record({ do: name('release'), batch: fc.constantFrom(0, 0, 1) }) },
   {
     weight: 3,
     arbitrary: fc.record({
@@ -143,6 +145,10 @@ class Player {
       case 'settle': {
         const batch = this.#batches.at(-1 - command.batch)
         return batch && this.#told(await this.#settle(batch, command.parked, command.rejected))
+      }
+      case 'release': {
+        const batch = this.#batches.at(-1 - command.batch)
+        return batch && (await audiences.release(batch))
       }
       case 'clock':
         this.#clock.advance(command.ms)

@@ -6,7 +6,7 @@ import { Publisher } from '../../services/delivery/publisher.ts'
 import { UserClock } from '../../services/delivery/user-clock.ts'
 import { errors } from '../../services/errors.ts'
 import { Counters } from '../../services/node/counters.ts'
-import type { Audiences, Batch, BroadcastCommand, LeaseBatchResult, SettleBatchCommand } from '../../services/store/audiences.ts'
+import type { Audiences, Batch, BatchName, BroadcastCommand, LeaseBatchResult, SettleBatchCommand } from '../../services/store/audiences.ts'
 import type { PublishCommand, PublishResult, Store } from '../../services/store/store.ts'
 import { swept } from '../conformance/stage.ts'
 import { until } from '../fixtures/wait.ts'
@@ -26,6 +26,7 @@ class ScriptedStore {
   readonly published: string[] = []
   readonly retracted: unknown[][] = []
   readonly settled: SettleBatchCommand[] = []
+  readonly released: BatchName[] = []
   publishOne: (user: string) => Promise<PublishResult> = async () => ACCEPTED
   /** The answers of `lease` and `settle`, in order; then `idle`. */
   next: (LeaseBatchResult | Error)[] = []
@@ -49,6 +50,7 @@ class ScriptedStore {
         this.settled.push(command)
         return this.#answer()
       },
+      release: async (batch: BatchName) => void this.released.push(batch),
       waiting: async () => this.waiting.splice(0)
     } as unknown as Audiences
   } as unknown as Store
@@ -109,7 +111,7 @@ t.test('a recall retracts from every member, and bars the id', async (t) => {
   t.equal(counters.recalled, 2)
 })
 
-t.test('a close ends a batch between two publishes, and the batch is not settled', async (t) => {
+t.test('a close ends a batch between two publishes, and the batch is not settled but released', async (t) => {
   const scripted = new ScriptedStore()
   const release: (() => void)[] = []
   scripted.publishOne = () => new Promise((resolve) => release.push(() => resolve(ACCEPTED)))
@@ -125,6 +127,7 @@ t.test('a close ends a batch between two publishes, and the batch is not settled
   await closed
   t.equal(scripted.published.length, underWay, 'no publish was started after the close')
   t.same(scripted.settled, [])
+  t.same(scripted.released, [{ broadcastId: ID, from: 0, isRecall: false }])
 })
 
 t.test('batches follow each other; a settle that fails is repeated, and an audience that is not complete is asked for again', async (t) => {

@@ -3,6 +3,7 @@ import {
   type Audiences,
   BATCH_LEASE_MS,
   BATCH_MAX,
+  type BatchName,
   BROADCASTS_MAX,
   type Broadcast,
   type BroadcastCommand,
@@ -22,6 +23,7 @@ import {
   FULL_RETRY_MS,
   isExpired,
   isForgotten,
+  isNextBatch,
   newBroadcast,
   nextSpan,
   noteLease,
@@ -143,6 +145,12 @@ export class EmbeddedAudiences implements Audiences {
       return await this.#leaseHead(session, queue)
     })
     return result ?? { status: 'idle' }
+  }
+
+  async release(batch: BatchName): Promise<void> {
+    await this.#inTurn(batch.broadcastId, async (_session, state) => {
+      if (isNextBatch(state, batch)) this.#leases.delete(state.id)
+    })
   }
 
   async waiting(): Promise<string[]> {

@@ -3,6 +3,7 @@ import type {
   Audience,
   Audiences,
   Batch,
+  BatchName,
   Broadcast,
   BroadcastCommand,
   BroadcastStatus,
@@ -139,6 +140,10 @@ export class RedisAudiences implements Audiences {
     const args = { collector: this.#collector, broadcast: broadcastId, from, isRecall: isRecall ? '1' : '0', ...counts }
     const reply = await this.#ofKnown(broadcastId, 'broadcast-settle', args)
     return reply === undefined ? { status: 'idle' } : leaseResult(reply)
+  }
+
+  async release({ broadcastId, from, isRecall }: BatchName): Promise<void> {
+    await this.#ofKnown(broadcastId, 'broadcast-release', { broadcast: broadcastId, from, isRecall: isRecall ? '1' : '0' })
   }
 
   async waiting(): Promise<string[]> {

@@ -106,6 +106,7 @@ export const scripts = {
   'broadcast-start': { ...ofBroadcast(['broadcast', 'startKey', 'to', 'id', 'tail', 'halfLife', 'options', 'expiresAt']), rest: 'except' },
   'broadcast-lease': ofBroadcast(['collector']),
   'broadcast-settle': ofBroadcast(['collector', 'broadcast', 'from', 'isRecall', 'size', 'accepted', 'parked', 'rejected']),
+  'broadcast-release': ofBroadcast(['broadcast', 'from', 'isRecall']),
   'broadcast-cancel': ofBroadcast(['broadcast']),
   'broadcast-find': ofBroadcast(['broadcast']),
   'broadcast-collect': { ...ofBroadcast(['collector', 'broadcast', 'isComplete']), rest: 'names' },
