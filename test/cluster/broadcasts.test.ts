@@ -1,4 +1,5 @@
 import t from 'tap'
+import { BATCH_LEASE_MS } from '../../services/store/audiences.ts'
 import { ServerProcess } from '../fixtures/node-process.ts'
 import { RedisServer } from '../fixtures/redis.ts'
 import { until } from '../fixtures/wait.ts'
@@ -10,7 +11,7 @@ const MEMBERS = 6000
 /** Time in which another node takes a batch of a dead one, which is its lease, and ends the broadcast, milliseconds. */
 const TAKEN_OVER_MS = 90_000
 
-t.test('the node that carries out a broadcast is killed in the middle: the others go on, and every member gets it once', async (t) => {
+t.test('the node that carries out a broadcast is killed, or closes: the others go on, and every member gets it once', async (t) => {
   const redis = await RedisServer.start()
   t.teardown(() => redis.stop())
   const environment = { REDIS_URL: redis.url, RATE_LIMIT_MAX: '0', JWT_SECRET: SECRET, LOG_LEVEL: 'silent' }
@@ -56,4 +57,16 @@ t.test('the node that carries out a broadcast is killed in the middle: the other
   }
   t.same(wrong, [], 'every member has it once')
   t.ok(other.app.counters.broadcastMembers.size + third.app.counters.broadcastMembers.size > 0, 'another node went on')
+
+  const next = await call(third, 'POST', '/v1/notifications', { ...body, title: 'Once more' })
+  const sent = (): number => third.app.counters.broadcastMembers.get('accepted') ?? 0
+  const sentBefore = sent()
+  await until(() => sent() > sentBefore, 'the first publishes', TAKEN_OVER_MS)
+  await third.app.close()
+  const closedAt = performance.now()
+  const rest = async () => (await call(other, 'GET', `/v1/broadcasts/${next.body.broadcast.id}`)).body
+  t.equal((await rest()).status, 'running')
+  await until(async () => (await rest()).status === 'done', 'the end of the broadcast of a node that closed', TAKEN_OVER_MS)
+  t.ok(performance.now() - closedAt < BATCH_LEASE_MS, 'its lease did not have to run out')
+  t.equal((await rest()).accepted, MEMBERS - 1)
 })
