@@ -1,12 +1,12 @@
 import { WebSocket } from 'ws'
 import { Client } from '../../packages/client/src/client.ts'
-import type { Channel, Locks, Platform } from '../../packages/client/src/platform.ts'
+import type { Channel, LockGranted, LockOptions, Locks, Platform } from '../../packages/client/src/platform.ts'
 import type { BelfryEvents, BelfryOptions, EventName } from '../../packages/client/src/types.ts'
 import { FakePage, FakeStorage, tokenOf } from './fake-platform.ts'
 
 interface Waiting {
   tab: Tab
-  held: () => Promise<void> | undefined
+  held: LockGranted
   done: (result: unknown) => void
   fail: (error: Error) => void
 }
@@ -20,19 +20,30 @@ type Source = (typeof SOURCES)[number]
 export class FakeBrowser {
   readonly storage = new FakeStorage()
   readonly channels = new Map<string, Set<FakeChannel>>()
+  /** If a list is given, tabs hear of the loss of a lock when the test calls its functions. */
+  losses: (() => void)[] | undefined
   readonly #locks = new Map<string, { holder: Waiting | undefined; queue: Waiting[] }>()
 
   tab(url: string, options: Partial<BelfryOptions> = {}): Tab {
     return new Tab(this, url, options)
   }
 
-  request(tab: Tab, name: string, { steal }: { steal?: boolean }, held: Waiting['held']): Promise<unknown> {
+  request(tab: Tab, name: string, { steal, ifAvailable }: LockOptions, held: LockGranted): Promise<unknown> {
     return new Promise((resolve, reject) => {
+      // The code of a tab that has ended goes on in a test.
+      if (tab.hasEnded) return
       const lock = this.#locks.get(name) ?? { holder: undefined, queue: [] }
+      if (ifAvailable === true && lock.holder !== undefined) {
+        setImmediate(() => tab.enter('lock', () => resolve(held(null))))
+        return
+      }
       this.#locks.set(name, lock)
       const waiting = { tab, held, done: resolve, fail: (error: Error) => tab.enter('lock', () => reject(error)) }
       if (steal === true) {
-        lock.holder?.fail(new DOMException('stolen', 'AbortError'))
+        const loser = lock.holder
+        const lose = (): void => loser?.fail(new DOMException('stolen', 'AbortError'))
+        if (this.losses) this.losses.push(lose)
+        else lose()
         lock.holder = undefined
         lock.queue.unshift(waiting)
       } else lock.queue.push(waiting)
@@ -62,7 +73,7 @@ export class FakeBrowser {
     lock.holder = next
     const run = async () => {
       if (lock.holder !== next) return
-      const result = await next.held()
+      const result = await next.held(lock)
       if (lock.holder !== next) return
       lock.holder = undefined
       next.done(result)

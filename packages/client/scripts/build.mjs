@@ -19,10 +19,10 @@ const TARGETS = ['chrome111', 'edge111', 'firefox113', 'safari16.4']
  * between tabs or of a browser's API must not be here.
  */
 const INTERNAL = [
-  ...['acks', 'announce', 'assigned', 'callFor', 'delivery', 'demoted', 'dropReplayed', 'elapsedMs', 'expiries'],
-  ...['fetches', 'flush', 'guard', 'hasLeft', 'hole', 'isBehind', 'isLeader', 'isOver', 'leave'],
-  ...['limit', 'lost', 'memory', 'missed', 'monotonic', 'moved', 'raise', 'raised', 'raisedTo', 'receiveFromTab'],
-  ...['release', 'resend', 'restart', 'restore', 'resumeAt', 'runMs', 'sendStatus', 'setState', 'settle', 'settleByRest'],
+  ...['accept', 'acks', 'aged', 'announce', 'callFor', 'calls', 'claim', 'connection', 'delivery', 'demoted', 'elapsedMs'],
+  ...['expiries', 'fetches', 'flush', 'guard', 'hasLeft', 'hello', 'hole', 'isBehind', 'isLeader', 'isOver', 'leave'],
+  ...['limit', 'lost', 'memory', 'missed', 'monotonic', 'moved', 'newest', 'ping', 'raise', 'raised', 'receiveFromTab', 'refresh'],
+  ...['release', 'resend', 'restart', 'restore', 'resumeAt', 'runMs', 'save', 'sendStatus', 'setState', 'settle', 'settleByRest'],
   ...['settled', 'shared', 'silenceMs', 'stateOf', 'suspend', 'sync', 'tabEnded', 'takeOver', 'terminate', 'tick'],
   ...['toaster', 'tokens', 'waitForLead']
 ]

@@ -67,9 +67,8 @@ export class Calls {
     const name = tab + ref
     if (this.#ofTabs.has(name)) return
     this.#ofTabs.add(name)
-    const refused = ({ code, message, temporary, answer }: BelfryError): ErrorFrame => {
-      return { type: 'error', code, message, temporary, ...(answer && { answer }) }
-    }
+    const refused = ({ code, message, temporary, answer }: BelfryError) =>
+      ({ type: 'error', code, message, temporary, answer }) as ErrorFrame
     const result = await this.call(frame).catch(refused)
     this.#ofTabs.delete(name)
     send({ type: 'answer', to: tab, frame: { ...result, ref } })
@@ -79,7 +78,7 @@ export class Calls {
   answer(frame: OkFrame | ErrorFrame): boolean {
     const call = this.#take(frame.ref)
     call?.settle(frame)
-    return call !== undefined
+    return !!call
   }
 
   /** Sends the open calls over a new connection. */

@@ -67,7 +67,7 @@ export class Client {
     this.events = new Events((event, cause) => {
       if (event !== 'error') this.#emitError('HANDLER', `a handler of '${event}' threw: ${cause}`, cause)
     })
-    this.#sharesConnection = options.leader ?? platform.page !== undefined
+    this.#sharesConnection = options.leader ?? !!platform.page
     this.#tokens = new Tokens(platform, options.getToken, (user) => this.#identify(user))
     this.#memory = new Memory(options.storage ?? platform.storage ?? memoryStorage(), `belfry:${base}:`)
     this.deviceId = options.deviceId ?? (this.#memory.get('device') || randomId(platform))
@@ -247,7 +247,7 @@ export class Client {
   #suspend(): void {
     if (this.#isSuspended) return
     this.#isSuspended = true
-    this.#delivery.toasts.release()
+    this.#delivery.toasts.release(true)
     this.#save()
     this.#connection.stop()
     this.#delivery.lost()
@@ -318,9 +318,7 @@ export class Client {
       tabEnded: (tab) => this.#delivery.toasts.tabEnded(tab),
       demoted: () => {
         this.#connection.restart()
-        this.#delivery.lost()
-        this.#delivery.toasts.dropReplayed()
-        this.#setState('connecting')
+        this.#delivery.toasts.clear()
       }
     })
   }
@@ -338,9 +336,7 @@ export class Client {
     this.#calls.settleByRest(this, this.#tokens.newest)
     this.events.emit('user', { user, previous })
     this.events.emit('unread', { unread: 0, unseen: 0 })
-    if (this.#state === 'disconnected') return true
-    this.#setState('connecting')
-    this.#connection.restart()
+    if (this.#state !== 'disconnected') this.#connection.restart()
     return true
   }
 

@@ -123,6 +123,7 @@ export class Connection {
   restart(): void {
     this.stop()
     this.#open()
+    this.#host.lost()
   }
 
   /** Sends a frame. Returns false before `hello` and without a connection. */
@@ -133,10 +134,7 @@ export class Connection {
 
   /** Called when the connection may have died unnoticed: ends a wait, and replaces a connection that was silent for 3 s. */
   wake(): void {
-    const silent = this.#transport !== undefined && this.#sinceFrame.elapsedMs > MAX_SILENCE_ON_WAKE_MS
-    if (!silent && !this.#isWaiting) return
-    this.restart()
-    if (silent) this.#host.lost()
+    if (this.#isWaiting || (this.#transport && this.#sinceFrame.elapsedMs > MAX_SILENCE_ON_WAKE_MS)) this.restart()
   }
 
   /** There is a network, maybe another one: forgets the failures of the last one. */

@@ -4,7 +4,6 @@ import type {
   CaughtUpFrame,
   GapFrame,
   HelloFrame,
-  Notification,
   NotificationFrame,
   RowFrame
 } from '../../../services/protocol/index.ts'
@@ -21,8 +20,8 @@ import type { Arrival, BelfryEvents, Counts, NotificationContext } from './types
 
 interface Item {
   frame: RowFrame | CaughtUpFrame | GapFrame
-  /** The counts and the tab that raises the toast. Set for a frame that came from the leader, not over a connection of this tab. */
-  shared?: Counts & { toast: string }
+  /** Set for a frame that came from the leader, not over a connection of this tab. */
+  shared?: Counts
 }
 
 /** Counts as a frame has them. A service of an older version names no `unseen`. */
@@ -79,13 +78,12 @@ export class Delivery {
       return host.ack(eventId)
     })
     this.expiries = new Expiries(platform, (item) => this.#expire(item))
-    this.toasts = new Toasts({
+    this.toasts = new Toasts(memory, {
       tabs: host.tabs,
-      raisedTo: () => memory.get('toasted'),
       isOver: ({ notification }) => this.expiries.isOver(notification.expiresAt),
-      emit: (ctx) => {
+      emit: (ctx, many) => {
         const { collapseKey, id } = ctx.notification
-        return events.emit('toast', this.#answerable({ ...ctx, tag: collapseKey ?? id }))
+        return events.emit('toast', this.#answerable({ ...ctx, ...many, leader: this.#isLeader, tag: collapseKey ?? id }))
       }
     })
     this.load()
@@ -144,7 +142,7 @@ export class Delivery {
   push(item: Item): void {
     if (this.isBehind && item.shared) return
     this.#queue.push(item)
-    if (item.frame.type !== 'gap') this.#received = item.frame.eventId || this.#received
+    this.#received = eventIdOf(item.frame) || this.#received
     if (!this.#isDraining) this.#drain()
   }
 
@@ -154,20 +152,20 @@ export class Delivery {
     if (message.type === 'toasted') {
       for (const id of message.ids) toasts.raised(id)
     } else if (message.type === 'toast') {
-      toasts.assigned(message.to, message.ctxs)
-      if (message.to === toasts.tab) toasts.raise(message.ctxs)
+      toasts.accept(message.to, message.ctxs)
     } else {
-      const { frame, unread, unseen, toast } = message
-      if (toast && frame.type === 'notification') toasts.assigned(toast, [arrivalOf(frame, false)])
-      this.push({ frame, shared: { unread, unseen, toast } })
+      const { frame, toast } = message
+      // Also for a row that this tab has shown or that waits behind slow handlers.
+      if (toast && frame.type === 'notification') toasts.accept(toast, [arrivalOf(frame, false)])
+      this.push({ frame, shared: message })
     }
   }
 
   /** Drops the queued frames of the lost connection: the next one replays them. */
   lost(): void {
     this.#queue = this.#queue.filter((item) => item.shared)
-    const tail = this.#queue.at(-1)?.frame
-    if (this.#received) this.#received = (tail && 'eventId' in tail && tail.eventId) || this.last
+    const tail = this.#queue.at(-1)
+    if (this.#received) this.#received = (tail && eventIdOf(tail.frame)) || this.last
   }
 
   /** Empties the queue, and stops the timer. */
@@ -197,16 +195,15 @@ export class Delivery {
   async #drain(): Promise<void> {
     this.#isDraining = true
     while (this.#queue.length) {
-      const checked = this.#host.tabs()?.check()
-      if (checked) await checked
-      const item = this.#queue.shift()
-      if (item) await this.#deliver(item)
+      await this.#deliver(this.#queue.shift() as Item)
     }
     this.#isDraining = false
   }
 
   async #deliver({ frame, shared }: Item): Promise<void> {
     const leader = !shared
+    const eventId = eventIdOf(frame)
+    const id = frame.type === 'notification' ? frame.notification.id : undefined
     if (frame.type === 'gap') {
       this.#dedupe.gap()
       this.#toastedTo = ''
@@ -215,11 +212,7 @@ export class Delivery {
       this.#share(leader, frame)
       const { type, ...ctx } = frame
       await this.#events.emit('gap', { ...ctx, leader })
-      return
-    }
-    const { eventId } = frame
-    const id = frame.type === 'notification' ? frame.notification.id : undefined
-    if (frame.type === 'caughtUp') {
+    } else if (frame.type === 'caughtUp') {
       this.#dedupe.caughtUp(eventId)
       this.count(shared ?? frame)
       this.#share(leader, frame)
@@ -229,8 +222,9 @@ export class Delivery {
       if (check === 'hole') return this.#host.hole()
       if (check !== 'old') this.count(shared ?? this.#countsAfter(frame))
       if (check === 'new') await this.#show(frame, shared)
-      else if (shared && shared.toast === this.toasts.tab && frame.type === 'notification') this.toasts.raise([arrivalOf(frame, false)])
     }
+    // A handler may have stopped this tab for so long that another one leads, which has stored a later position.
+    await this.#host.tabs()?.check()
     if (this.#isClosed) return
     if (id) this.#dedupe.settle(id)
     if (leader) this.#settle(eventId)
@@ -242,15 +236,17 @@ export class Delivery {
     if (frame.type === 'notification') {
       const ctx = arrivalOf(frame, leader)
       const { notification, state, eventId } = ctx
-      this.#remove(notification.replaces, notification.collapseKey)
+      this.#remove(notification.replaces, notification.collapseKey, notification.id)
       const isCurrent = this.expiries.add({ ...notification, state, eventId, answer: ctx.answered })
-      const raises = state === 'unread' && isCurrent && !isQuiet(notification) && !isAtOrBefore(frame.eventId, this.#toastedTo)
-      const toast = shared ? shared.toast : raises ? this.toasts.assign(ctx) : undefined
+      const raises =
+        state === 'unread' && isCurrent && !notification.urgency?.endsWith('low') && !isAtOrBefore(frame.eventId, this.#toastedTo)
+      const toast = leader && raises ? this.toasts.assign(ctx) : undefined
       this.#share(leader, frame, toast)
       if (!isCurrent) return
+      // The user may have changed since.
+      const notify = () => this.#isClosed || events.emit('notification', this.#answerable({ ...ctx }))
       // Toasts of a replay wait for its end.
-      const raised = toast === this.toasts.tab && !(leader && ctx.replay) && this.toasts.raise([ctx])
-      await Promise.all([events.emit('notification', this.#answerable({ ...ctx })), raised])
+      await (leader && toast === this.toasts.tab && !ctx.replay ? this.toasts.raise([ctx], false, notify) : notify())
       return
     }
     this.#share(leader, frame)
@@ -266,18 +262,20 @@ export class Delivery {
     await events.emit(type === 'state' ? 'marked' : type, ctx as BelfryEvents['marked' | 'retract' | 'digest' | 'answered'] as never)
   }
 
-  /** Forgets a notification that is not shown any more, and the others of its key: neither expires, and their toasts are dropped. */
-  #remove(id: string | undefined, collapseKey: string | undefined): void {
+  /** Forgets a notification that is not shown any more, and those that `newest` replaces: none expires, and their toasts are dropped. */
+  #remove(id: string | undefined, collapseKey?: string, newest?: string): void {
     if (!id && !collapseKey) return
     this.expiries.remove(id, collapseKey)
-    this.toasts.drop(({ notification }) => notification.id === id || (!!collapseKey && notification.collapseKey === collapseKey))
+    this.toasts.drop(
+      ({ notification: other }) => other.id === id || (collapseKey && other.collapseKey === collapseKey && other.id !== newest)
+    )
   }
 
   /** A notification has expired: the service's retraction comes later, or not before there is a connection. */
   #expire(item: Tracked): void {
     const { id, state } = item
     this.#expired.set(id, item)
-    this.#remove(id, undefined)
+    this.#remove(id)
     const unread = Math.max(0, this.unread - Number(isUnread(state)))
     const unseen = Math.max(0, this.unseen - Number(state === 'unread'))
     this.count({ unread, unseen })
@@ -288,7 +286,7 @@ export class Delivery {
   async #answered({ id, action, answeredAt, deviceId, replay }: AnsweredFrame, leader: boolean): Promise<void> {
     const answered = { action, answeredAt, deviceId }
     this.expiries.change([id], { state: 'read', answer: answered })
-    this.toasts.drop(({ notification }) => notification.id === id)
+    this.toasts.raised(id)
     const expired = this.#expired.get(id)
     if (!expired) return
     this.#expired.delete(id)
@@ -332,12 +330,12 @@ export class Delivery {
   }
 }
 
+/** Returns '' for a gap, and for a row without a position. */
+function eventIdOf(frame: Item['frame']): string {
+  return 'eventId' in frame ? frame.eventId : ''
+}
+
 export function arrivalOf(frame: NotificationFrame, leader: boolean): Arrival {
   const { eventId, replay, notification, state = 'unread', answer } = frame
   return { eventId, notification, state, replay: !!replay, leader, ...(answer && { answered: answer }) }
-}
-
-/** Returns true for the urgencies that raise no toast. */
-function isQuiet({ urgency }: Notification): boolean {
-  return urgency === 'low' || urgency === 'very-low'
 }

@@ -12,7 +12,7 @@ const MAX_IDS = 100
 
 /** Returns the frames of a mark: several if there are many ids, none if there is no id. */
 export function markFrames(target: MarkTarget, state: State, { only }: MarkOptions): MarkFrame[] {
-  const mark: MarkFrame = { type: 'mark', state, ...(only && { only }) }
+  const mark = { type: 'mark', state, only } as MarkFrame
   if (typeof target === 'object' && 'upTo' in target) return [{ ...mark, ...target }]
   const ids = [target].flat()
   const frames: MarkFrame[] = []

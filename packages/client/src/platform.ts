@@ -4,10 +4,20 @@ import type { ClientStorage, FetchLike, WebSocketConstructor } from './types.ts'
 /** The longest `setTimeout`: a longer one fires at once. */
 export const TIMER_MAX_MS = 2 ** 31 - 1
 
-/** The part of the Web Locks API used for elections. */
+export interface LockOptions {
+  /** Takes the lock from the tab that holds it. */
+  steal?: boolean
+  /** Calls `granted` with null if the lock is held. */
+  ifAvailable?: boolean
+}
+
+/** The lock is held until the returned promise settles. */
+export type LockGranted = (lock: unknown) => Promise<void> | undefined
+
+/** The part of the Web Locks API used by tabs. */
 export interface Locks {
-  /** Calls `granted` and holds the lock until its promise settles. Rejects with an AbortError if a request with `steal` takes the lock. */
-  request(name: string, options: { steal?: boolean }, granted: () => Promise<void> | undefined): Promise<unknown>
+  /** Calls `granted` when this tab has the lock. Rejects with an AbortError if a request with `steal` takes the lock. */
+  request(name: string, options: LockOptions, granted: LockGranted): Promise<unknown>
   /** Returns the locks that are held. `clientId` is the same for all locks of one tab. */
   query(): Promise<{ held?: { name?: string; clientId?: string }[] }>
 }

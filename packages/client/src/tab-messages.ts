@@ -28,7 +28,7 @@ export function receiveFromTab(message: TabMessage, receiver: Receiver): void {
       if (!isLeader || receiver.state !== 'connected') receiver.terminate(message.ctx)
       return
     case 'here':
-      if (isLeader) receiver.sendStatus()
+      receiver.sendStatus()
       if (isLeader && message.wake) receiver.connection.wake()
       return
     case 'call':

@@ -1,7 +1,7 @@
 import type { CaughtUpFrame, GapFrame, RowFrame } from '../../../services/protocol/index.ts'
 import type { AnswerMessage } from './calls.ts'
 import type { UserFrame } from './marks.ts'
-import type { Channel, Locks, Platform } from './platform.ts'
+import type { Channel, LockGranted, LockOptions, Locks, Platform } from './platform.ts'
 import { Stopwatch } from './stopwatch.ts'
 import type { Arrival, ConnectionState, Counts, TerminalContext } from './types.ts'
 
@@ -13,6 +13,8 @@ const ANSWER_MS = 2000
 const SPREAD_MS = 500
 /** If a timer is this late, this tab itself did not run, and the answer may be in its queue. */
 const LATE_MS = 1000
+/** The claims of this many calls are held: the service sends no more rows than that without an acknowledgement, so that the position behind older ones is stored. */
+const MAX_CLAIMS = 100
 /** A leader that did not run for this long, less than `ANSWER_MS`, may have lost the lock. */
 const STALL_MS = 1500
 
@@ -65,15 +67,14 @@ export class Tabs {
   readonly #sinceLeader: Stopwatch
   readonly #sinceRun: Stopwatch
   #answerTimer: unknown
-  #isQueued = false
-  #isStealing = false
+  /** The requests for the lock that wait, with and without `steal`. */
+  readonly #requested = new Set<boolean>()
   #onLead = (): void => {}
   #checking: Promise<void> | undefined
-  #release = (): void => {}
-  /** This tab holds its locks until the promise resolves. */
-  readonly #end = new Promise<void>((resolve) => {
-    this.#release = resolve
-  })
+  /** Functions that release locks: those of the election, then the claims of one call each, the oldest first. */
+  readonly #releases: (() => void)[] = []
+  /** This tab holds the locks of the election until the promise resolves. */
+  readonly #end = new Promise<void>((resolve) => this.#releases.push(resolve))
 
   constructor(platform: Platform, locks: Locks, channel: Channel, name: string, id: string, host: TabsHost) {
     this.#platform = platform
@@ -96,16 +97,13 @@ export class Tabs {
   lead(): Promise<void> {
     return new Promise((resolve) => {
       this.#onLead = resolve
-      if (!this.#isQueued) this.#acquire(false)
-      this.#isQueued = true
+      this.#acquire(false)
     })
   }
 
   /** Takes the lock from the tab that holds it. */
   takeOver(): void {
-    if (this.isLeader || this.hasLeft || this.#isStealing) return
-    this.#isStealing = true
-    this.#acquire(true)
+    if (!this.isLeader && !this.hasLeft) this.#acquire(true)
   }
 
   /** Tells the other tabs whether this one is visible. The leader answers with its status, and with `ask` every tab with its own `here`. */
@@ -131,13 +129,32 @@ export class Tabs {
     return this.id
   }
 
+  /**
+   * Claims toasts for this tab. Resolves with a list that has true for each id that another tab has claimed. A claim is a lock: the browser
+   * gives it to one tab, also while two tabs lead, and keeps it while the tab does not run.
+   */
+  claim(ids: string[]): Promise<boolean[]> {
+    const end = new Promise<void>((resolve) => {
+      if (this.#releases.push(resolve) > MAX_CLAIMS) this.#releases.splice(1, 1)[0]?.()
+    })
+    const claim = (id: string) =>
+      new Promise<boolean>((resolve) => {
+        const hold = (lock: unknown): Promise<void> => {
+          resolve(!lock || this.hasLeft)
+          return end
+        }
+        this.#request(this.#lockOf(id), { ifAvailable: true }, hold).catch(() => resolve(false))
+      })
+    return Promise.all(ids.map(claim))
+  }
+
   /** Leaves the election and releases the locks. */
   leave(): void {
     this.hasLeft = true
     this.isLeader = false
     this.#heardLeader()
     this.#channel.close()
-    this.#release()
+    for (const release of this.#releases) release()
   }
 
   /** Calls `run`: at once, or in a leader that did not run for a while after `check()`. */
@@ -149,10 +166,7 @@ export class Tabs {
 
   /** Asks the browser whether this tab still leads. Returns undefined if there is no doubt. */
   check(): Promise<void> | undefined {
-    if (this.isLeader && this.#sinceRun.runMs > STALL_MS)
-      this.#checking ??= this.#confirm().then(() => {
-        this.#checking = undefined
-      })
+    if (this.isLeader && this.#sinceRun.runMs > STALL_MS) this.#checking ??= this.#confirm()
     this.#sinceRun.restart()
     return this.#checking
   }
@@ -165,10 +179,11 @@ export class Tabs {
     } catch {
       // If the browser refuses locks, each tab leads.
     }
+    this.#checking = undefined
   }
 
   get #isVisible(): boolean {
-    return this.#platform.page?.visible() === true
+    return !!this.#platform.page?.visible()
   }
 
   #receive(message: TabMessage): void {
@@ -216,10 +231,11 @@ export class Tabs {
   }
 
   #acquire(steal: boolean): void {
+    if (this.#requested.has(steal)) return
+    this.#requested.add(steal)
     let wasGranted = false
     const hold = (): Promise<void> | undefined => {
-      if (steal) this.#isStealing = false
-      else this.#isQueued = false
+      this.#requested.delete(steal)
       if (this.hasLeft || this.isLeader) return undefined
       wasGranted = true
       this.isLeader = true
@@ -241,11 +257,12 @@ export class Tabs {
     this.announce()
   }
 
-  async #request(name: string, options: { steal?: boolean }, granted: () => Promise<void> | undefined): Promise<unknown> {
+  async #request(name: string, options: LockOptions, granted: LockGranted): Promise<unknown> {
     return this.#locks.request(name, options, granted)
   }
 
-  #lockOf(tab: string): string {
-    return `${this.#name}:${tab}`
+  /** Returns the name of the lock of a tab, or of a toast: the ids of both are random. */
+  #lockOf(id: string): string {
+    return `${this.#name}:${id}`
   }
 }

@@ -1,5 +1,6 @@
 import { isAtOrBefore } from './order.ts'
 import { Recent } from './recent.ts'
+import type { Memory } from './storage.ts'
 import type { Tabs } from './tabs.ts'
 import type { Arrival } from './types.ts'
 
@@ -9,34 +10,33 @@ const MAX_TOASTS = 3
 interface ToastsHost {
   /** Returns undefined in a client that does not share its connection. */
   tabs(): Tabs | undefined
-  /** Returns the stored position up to which every toast was raised, by any tab; '' for none. */
-  raisedTo(): string
   /** Returns true if the notification has expired. */
   isOver(ctx: Arrival): boolean
-  /** Fires the event. Resolves when its handlers have finished. */
-  emit(ctx: Arrival & { count?: number; ids?: string[] }): Promise<void>
+  /** Fires the event, with `many` for a toast of several notifications. Resolves when its handlers have finished. */
+  emit(ctx: Arrival, many: false | { count: number; ids: string[] }): Promise<void>
 }
 
 /**
  * Raises each toast in one tab of the browser: the leader assigns it. Every tab keeps the assigned toasts, so that the next leader can
- * reassign those of a tab that ended, and the ids of raised toasts, so that none is raised twice.
+ * reassign those of a tab that ended, and the ids of raised toasts, so that none is raised twice. Two tabs may lead for a moment, and a tab
+ * may have missed that a toast was raised: therefore a tab raises only the toasts that it can claim.
  */
 export class Toasts {
   readonly #host: ToastsHost
+  readonly #memory: Memory
   /** By notification id. */
   readonly #assigned = new Map<string, { tab: string; ctx: Arrival }>()
   /** Ids of the notifications whose toast was raised, by any tab. */
   readonly #raised = new Recent()
-  /** Toasts of a replay. The leader assigns them when the replay is over. */
-  #replayed: Arrival[] = []
 
-  constructor(host: ToastsHost) {
+  constructor(memory: Memory, host: ToastsHost) {
+    this.#memory = memory
     this.#host = host
   }
 
   /** True if every assigned toast has been raised. */
   get settled(): boolean {
-    return this.#assigned.size === 0
+    return !this.#assigned.size
   }
 
   /** The id of this tab; '' without tabs. */
@@ -50,38 +50,47 @@ export class Toasts {
    */
   assign(ctx: Arrival): string {
     const tab = ctx.replay ? this.tab : this.#toaster
-    this.assigned(tab, [ctx])
-    if (!this.#assigned.has(idOf(ctx))) return ''
-    if (ctx.replay) this.#replayed.push(ctx)
-    return tab
+    this.#record(tab, [ctx])
+    return this.#assigned.has(idOf(ctx)) ? tab : ''
   }
 
-  /** Records that the leader assigned toasts to a tab. */
-  assigned(tab: string, ctxs: Arrival[]): void {
+  /** Takes toasts that the leader assigned to a tab: raises them if it is this one. */
+  async accept(tab: string, ctxs: Arrival[], isLast?: boolean): Promise<void> {
+    this.#record(tab, ctxs)
+    if (tab === this.tab) await this.raise(ctxs, isLast)
+  }
+
+  #record(tab: string, ctxs: Arrival[]): void {
     for (const ctx of ctxs) {
       if (!this.#raised.has(idOf(ctx))) this.#assigned.set(idOf(ctx), { tab, ctx })
     }
   }
 
-  /** Assigns the toasts of a replay, which is over, to the tab that raises toasts now. */
-  release(): Promise<void> {
-    return this.#reassign(this.#replayed.splice(0))
+  /**
+   * Called in the leader at the end of a replay: assigns the toasts that wait in this tab to the tab that raises toasts now. With `isLast`
+   * this page stops running, and toasts of this tab are raised before that.
+   */
+  release(isLast = false): Promise<void> {
+    return this.#reassign(this.tab, isLast)
   }
 
-  /** Raises toasts in this tab unless a tab raised them before: each by itself, or more than three as one. */
-  async raise(ctxs: Arrival[]): Promise<void> {
-    const { tabs, isOver, emit } = this.#host
-    const fresh = ctxs.filter((ctx) => !this.raised(idOf(ctx)) && !isOver(ctx))
+  /**
+   * Raises toasts in this tab unless a tab raised them before: each by itself, or more than three as one. Then calls `notify`.
+   *
+   * @returns a promise that resolves when the handlers and `notify` have finished
+   */
+  async raise(ctxs: Arrival[], isLast = false, notify?: () => unknown): Promise<void> {
+    const { isOver, emit } = this.#host
+    const tabs = this.#host.tabs()
+    const all = ctxs.map(idOf)
+    const isRefused = !isLast && tabs ? await tabs.claim(all) : []
+    const fresh = ctxs.filter((ctx, i) => !isRefused[i] && !this.raised(idOf(ctx)) && !isOver(ctx))
     const ids = fresh.map(idOf)
-    const count = ids.length
-    const many = count > MAX_TOASTS
-    // Told before the handlers run: a handler that shows a dialog stops this tab, and the tab that leads then must not raise the toasts
-    // again. All ids are told, not only the fresh ones: a leader that missed an earlier message learns them now.
-    tabs()?.post({ type: 'toasted', ids: ctxs.map(idOf) })
-    const handled = (many ? fresh.slice(-1) : fresh).map((ctx) =>
-      emit({ ...ctx, leader: tabs()?.isLeader ?? true, ...(many && { count, ids }) })
-    )
-    await Promise.all(handled)
+    const many = ids.length > MAX_TOASTS && { count: ids.length, ids }
+    // Told before the handlers run: a handler that shows a dialog stops this tab. All raised ones are told, not only the fresh ones: a
+    // leader that missed an earlier message learns them now. The tab that claimed a toast tells it.
+    tabs?.post({ type: 'toasted', ids: all.filter((id) => this.#raised.has(id)) })
+    await Promise.all([...(many ? fresh.slice(-1) : fresh).map((ctx) => emit(ctx, many)), notify?.()])
   }
 
   /** Records that a tab raised a toast. Returns true if that was known. */
@@ -90,20 +99,14 @@ export class Toasts {
     return this.#raised.see(id)
   }
 
-  /** Drops the toasts that wait for a tab or for the end of the replay, and that `isGone` names: their notifications are not shown any more. */
-  drop(isGone: (ctx: Arrival) => boolean): void {
+  /** Drops the toasts that are not raised yet and that `isGone` names: their notifications are not shown any more. */
+  drop(isGone: (ctx: Arrival) => unknown): void {
     for (const { ctx } of this.#assigned.values()) if (isGone(ctx)) this.raised(idOf(ctx))
-  }
-
-  /** Forgets the toasts of a replay: another tab leads, gets the replay and raises them. */
-  dropReplayed(): void {
-    this.#replayed = []
   }
 
   /** Forgets the toasts that are not raised yet: the other tabs keep them. */
   clear(): void {
     this.#assigned.clear()
-    this.dropReplayed()
   }
 
   /**
@@ -111,21 +114,22 @@ export class Toasts {
    * and another tab led: the stored position tells.
    */
   tabEnded(ended: string): void {
-    const raisedTo = this.#host.raisedTo()
+    const raisedTo = this.#memory.get('toasted')
     this.drop(({ eventId }) => isAtOrBefore(eventId, raisedTo))
-    this.#reassign([...this.#assigned.values()].flatMap(({ tab, ctx }) => (tab === ended ? [ctx] : [])))
+    this.#reassign(ended)
   }
 
   get #toaster(): string {
     return this.#host.tabs()?.toaster() ?? ''
   }
 
-  async #reassign(ctxs: Arrival[]): Promise<void> {
+  /** Assigns the toasts of a tab to the tab that raises toasts now. */
+  async #reassign(from: string, isLast?: boolean): Promise<void> {
+    const ctxs = [...this.#assigned.values()].filter(({ tab }) => tab === from).map(({ ctx }) => ctx)
     if (!ctxs.length) return
     const to = this.#toaster
-    this.assigned(to, ctxs)
-    if (to === this.tab) await this.raise(ctxs)
-    else this.#host.tabs()?.post({ type: 'toast', to, ctxs })
+    this.#host.tabs()?.post({ type: 'toast', to, ctxs })
+    await this.accept(to, ctxs, isLast)
   }
 }
 
