@@ -19,7 +19,7 @@ const TARGETS = ['chrome111', 'edge111', 'firefox113', 'safari16.4']
  * between tabs or of a browser's API must not be here.
  */
 const INTERNAL = [
-  ...['accept', 'acks', 'aged', 'announce', 'callFor', 'calls', 'claim', 'connection', 'delivery', 'demoted', 'elapsedMs'],
+  ...['acks', 'aged', 'announce', 'assigned', 'callFor', 'claim', 'delivery', 'demoted', 'elapsedMs'],
   ...['expiries', 'fetches', 'flush', 'guard', 'hasLeft', 'hello', 'hole', 'isBehind', 'isLeader', 'isOver', 'leave'],
   ...['limit', 'lost', 'memory', 'missed', 'monotonic', 'moved', 'newest', 'ping', 'raise', 'raised', 'receiveFromTab', 'refresh'],
   ...['release', 'resend', 'restart', 'restore', 'resumeAt', 'runMs', 'save', 'sendStatus', 'setState', 'settle', 'settleByRest'],

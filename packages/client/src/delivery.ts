@@ -152,11 +152,11 @@ export class Delivery {
     if (message.type === 'toasted') {
       for (const id of message.ids) toasts.raised(id)
     } else if (message.type === 'toast') {
-      toasts.accept(message.to, message.ctxs)
+      toasts.assigned(message.to, message.ctxs)
     } else {
       const { frame, toast } = message
       // Also for a row that this tab has shown or that waits behind slow handlers.
-      if (toast && frame.type === 'notification') toasts.accept(toast, [arrivalOf(frame, false)])
+      if (toast && frame.type === 'notification') toasts.assigned(toast, [arrivalOf(frame, false)])
       this.push({ frame, shared: message })
     }
   }

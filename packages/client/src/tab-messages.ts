@@ -19,7 +19,7 @@ interface Receiver {
 /** Takes a message of another tab. A tab that leads ignores what another tab sends as the leader. */
 export function receiveFromTab(message: TabMessage, receiver: Receiver): void {
   const { tabs, delivery } = receiver
-  const isLeader = tabs?.isLeader === true
+  const isLeader = tabs?.isLeader
   switch (message.type) {
     case 'toasted':
       return delivery.receiveFromTab(message)
@@ -32,7 +32,7 @@ export function receiveFromTab(message: TabMessage, receiver: Receiver): void {
       if (isLeader && message.wake) receiver.connection.wake()
       return
     case 'call':
-      if (isLeader) receiver.calls.callFor(message.from, message.frame, (answer) => tabs.post(answer))
+      if (isLeader) receiver.calls.callFor(message.from, message.frame, (answer) => tabs?.post(answer))
       return
   }
   if (isLeader) return

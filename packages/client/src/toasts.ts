@@ -55,7 +55,7 @@ export class Toasts {
   }
 
   /** Takes toasts that the leader assigned to a tab: raises them if it is this one. */
-  async accept(tab: string, ctxs: Arrival[], isLast?: boolean): Promise<void> {
+  async assigned(tab: string, ctxs: Arrival[], isLast?: boolean): Promise<void> {
     this.#record(tab, ctxs)
     if (tab === this.tab) await this.raise(ctxs, isLast)
   }
@@ -129,7 +129,7 @@ export class Toasts {
     if (!ctxs.length) return
     const to = this.#toaster
     this.#host.tabs()?.post({ type: 'toast', to, ctxs })
-    await this.accept(to, ctxs, isLast)
+    await this.assigned(to, ctxs, isLast)
   }
 }
 
