@@ -534,6 +534,25 @@ const reachingEveryone: Example[] = [
     }
   },
   {
+    name: 'a restart while the audience of a broadcast to everyone is collected leaves nobody out, and nobody is in it twice',
+    alone: true,
+    restarts: true,
+    long: true,
+    run: async (t, stage) => {
+      // More than one lease of the embedded store collects.
+      const names = namesOf(stage, 2 * BATCH_MAX + 50)
+      await Promise.all(names.map((name) => stage.store.publish({ ...stage.command(1), user: name })))
+      const result = await start(stage, 2, { to: { everyone: true, except: [] } })
+      if (result.status !== 'started') throw new Error(result.status)
+      t.same(await stage.store.audiences.lease(result.broadcast.id), { status: 'collecting' })
+      await stage.restart()
+      stage.clock.advance(BATCH_LEASE_MS)
+      const first = batchIn(await leased(stage.store, result.broadcast.id))
+      t.same(usersOf(await finish(stage.store, first)), [...names].sort())
+      t.match(await stage.store.audiences.broadcast(result.broadcast.id), { status: 'done', accepted: names.length })
+    }
+  },
+  {
     name: 'a broadcast to everyone is done if there is no user, and can be cancelled before its audience is complete',
     alone: true,
     run: async (t, stage) => {
