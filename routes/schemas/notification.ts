@@ -36,7 +36,7 @@ const ActionSchema = Type.Object(
     url: Type.Optional(
       Type.String({
         maxLength: 2048,
-        pattern: '^(?:https?://[^\\\\\\s]+|/(?![/\\\\])[^\\\\\\s]*)$',
+        pattern: '^(?:[hH][tT]{2}[pP][sS]?://[^\\\\\\s]+|/(?![/\\\\])[^\\\\\\s]*)$',
         description: 'An http(s) address or a path to open when it is chosen'
       })
     )

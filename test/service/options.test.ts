@@ -53,7 +53,11 @@ for (const store of STORES) {
       const retry = await publish(service, { to: 'alice', title: '1 of 3', collapseKey: 'sync' }, 'one')
       t.same([retry.status, retry.body.id], [200, first.body.id], 'a late retry of the replaced one has the first result')
       t.match(retry.body.results, [{ status: 'accepted', eventId: first.body.results[0].eventId, nodes: 0 }])
-      const asked = await publish(service, { to: 'alice', collapseKey: 'asked', actions: [{ action: 'yes', title: 'Yes' }] })
+      const asked = await publish(service, {
+        to: 'alice',
+        collapseKey: 'asked',
+        actions: [{ action: 'yes', title: 'Yes', url: 'HTTPS://shop.test/1' }]
+      })
       await call(service, 'POST', `/v1/me/notifications/${asked.body.id}/actions/yes`, {}, { token: userToken('alice') })
       await device.nth('answered', 1)
       await publish(service, { to: 'alice', title: 'last', collapseKey: 'asked' })
