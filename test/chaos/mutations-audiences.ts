@@ -18,7 +18,7 @@ export interface AudienceMutation {
 export const audienceMutations: AudienceMutation[] = [
   {
     name: 'a batch is settled whatever was settled before it',
-    embedded: [{ file: STEP, find: 'from !== state.next || size === 0 || from + size !== leasedEnd', put: 'size === 0' }],
+    embedded: [{ file: STEP, find: '!isNextBatch(state, command) || size === 0 || from + size !== leasedEnd', put: 'size === 0' }],
     redis: [
       { file: lua('broadcast-settle'), find: 'and state.next == from', put: '' },
       {
