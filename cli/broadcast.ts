@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import type { BroadcastCommand } from './arguments.ts'
-import { callService } from './call-service.ts'
+import { callService, readAnswer } from './call-service.ts'
 import type { Output } from './output.ts'
 
 /** Time between two looks at the progress, milliseconds: short for a bar that moves, longer for lines. */
@@ -35,7 +35,7 @@ export async function broadcast({ id, cancel }: BroadcastCommand, origin: string
   }
   const hasBar = output.isTerminal && !output.json
   for (let shown = ''; ; ) {
-    const progress = (await (await callService('GET', url, token)).json()) as Progress
+    const progress = await readAnswer<Progress>(await callService('GET', url, token))
     const isEnded = progress.status !== 'running'
     if (hasBar && !isEnded) output.redraw(barOf(progress))
     if (hasBar && isEnded) output.redraw('')

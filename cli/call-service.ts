@@ -30,6 +30,19 @@ export async function callService(
   return response
 }
 
+/**
+ * Reads the JSON of an answer.
+ *
+ * @throws CommandError if the answer is no JSON, such as a proxy's page, or was cut off
+ */
+export async function readAnswer<Answer>(response: Response): Promise<Answer> {
+  try {
+    return (await response.json()) as Answer
+  } catch {
+    throw new CommandError(`${new URL(response.url).origin} did not answer with JSON: is it the address of a Belfry service?`)
+  }
+}
+
 async function send(url: string, request: RequestInit): Promise<Response> {
   try {
     return await fetch(url, request)

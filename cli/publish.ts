@@ -1,7 +1,7 @@
 import type { PublishAnswer } from '../services/delivery/publisher.ts'
 import type { RecipientResult } from '../services/delivery/recipient-result.ts'
 import { type PublishCommand, UsageError } from './arguments.ts'
-import { callService } from './call-service.ts'
+import { callService, readAnswer } from './call-service.ts'
 import { CommandError } from './credentials.ts'
 import { type Output, timeOf } from './output.ts'
 
@@ -27,7 +27,7 @@ export async function publish(
   const body = { to: recipients, type, title, ref, data, ...options }
   const extra = key === undefined ? {} : { 'idempotency-key': key }
   const response = await callService('POST', `${origin}/v1/notifications`, token, body, extra)
-  const answer = (await response.json()) as PublishAnswer
+  const answer = await readAnswer<PublishAnswer>(response)
   if (output.json) output.data(answer, '')
   else if (answer.broadcast !== undefined) output.data(answer, `${answer.broadcast.status}  ${answer.broadcast.id}  ${answer.id}`)
   else for (const result of answer.results) output.data(result, lineOf(answer.id, result))

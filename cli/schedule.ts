@@ -1,6 +1,6 @@
 import type { Notification } from '../services/protocol/index.ts'
 import type { ScheduleCommand } from './arguments.ts'
-import { callService } from './call-service.ts'
+import { callService, readAnswer } from './call-service.ts'
 import { type Output, printable, timeOf } from './output.ts'
 
 /** Notifications of one page. */
@@ -28,7 +28,7 @@ export async function schedule({ user, cancel }: ScheduleCommand, origin: string
   do {
     const query: string = cursor === '' ? '' : `&cursor=${cursor}`
     const response = await callService('GET', `${base}/scheduled?limit=${PAGE_LIMIT}${query}`, token)
-    const page = (await response.json()) as Page
+    const page = await readAnswer<Page>(response)
     for (const item of page.items) {
       output.data(item, [timeOf(item.deliverAt), item.type, item.title, item.id].map(printable).join('  '))
     }

@@ -1,7 +1,7 @@
 import { MEMBERS_MAX } from '../services/store/audiences.ts'
 import { isUser } from '../services/users.ts'
 import { type TopicCommand, UsageError } from './arguments.ts'
-import { callService } from './call-service.ts'
+import { callService, readAnswer } from './call-service.ts'
 import { type Output, printable } from './output.ts'
 
 /** Names of one page of members. */
@@ -29,7 +29,7 @@ export async function topic(
   const sum = { added: 0, removed: 0 }
   for (let from = 0; from < users.length; from += MEMBERS_MAX) {
     const response = await callService('PATCH', url, token, { [action]: users.slice(from, from + MEMBERS_MAX) })
-    const { added, removed } = (await response.json()) as typeof sum
+    const { added, removed } = await readAnswer<typeof sum>(response)
     sum.added += added
     sum.removed += removed
   }
@@ -41,7 +41,7 @@ async function printMembers(url: string, token: string, output: Output): Promise
   do {
     const query: string = cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`
     const response = await callService('GET', `${url}?limit=${PAGE_LIMIT}${query}`, token)
-    const page = (await response.json()) as { items: string[]; nextCursor: string | null }
+    const page = await readAnswer<{ items: string[]; nextCursor: string | null }>(response)
     for (const user of page.items) output.data({ user }, printable(user))
     cursor = page.nextCursor
   } while (cursor !== null)

@@ -101,3 +101,23 @@ t.test('the progress of a broadcast is a bar on a terminal', async (t) => {
   t.equal(bufferedText(stderr), `\r\u001b[K[${'='.repeat(15)}${' '.repeat(15)}] 2 of 4\r\u001b[K`)
   t.equal(bufferedText(stdout), 'done  accepted 4  parked 0  rejected 0  of 4  in 1.5 s\n')
 })
+
+t.test('an answer that is no JSON is told in one sentence', async (t) => {
+  const server = createServer((_request, response) => response.end('<!doctype html><title>Welcome</title>')).listen(0, '127.0.0.1')
+  t.teardown(() => server.close())
+  await until(() => server.listening)
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const commands = [
+    ['topic', 'members', 'team'],
+    ['topic', 'add', 'team', 'alice'],
+    ['broadcast', '00id'],
+    [...PUBLISH, '--to', 'alice']
+  ]
+  for (const args of commands) {
+    await t.rejects(
+      run({ url } as TestService, args),
+      { message: `${url} did not answer with JSON: is it the address of a Belfry service?` },
+      args.join(' ')
+    )
+  }
+})
