@@ -161,6 +161,14 @@ t.test('an aborted call that waits is never sent; one that was sent rejects, and
   idle.abort(new Error('not needed'))
   await t.rejects(read, { message: 'not needed' })
   await t.rejects(belfry.presence('alice', { signal: idle.signal }), { message: 'not needed' })
+
+  service.requests.length = 0
+  service.script = () => undefined
+  const atOnce = new AbortController()
+  const recall = belfry.recall('alice', 'id', { signal: atOnce.signal })
+  atOnce.abort(new Error('at once'))
+  await t.rejects(recall, { message: 'at once' })
+  t.equal(service.requests.length, 0, 'aborted in the same turn, it is not sent')
 })
 
 t.test('close() waits for the calls before it, and refuses those after it', async (t) => {

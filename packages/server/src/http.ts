@@ -68,6 +68,8 @@ export class Http {
   }
 
   async #attempt({ method, path, body, headers }: Request, token: string, timeoutMs: number, signal?: SignalLike): Promise<unknown> {
+    // Aborted while the token was read: a listener would hear nothing of it.
+    if (signal?.aborted) throw signal.reason
     const abort = new AbortController()
     const cancel = (): void => abort.abort(signal?.reason)
     const timer = setTimeout(() => abort.abort(new Error('no answer in time')), timeoutMs)
