@@ -69,7 +69,7 @@ t.test('a page loses its network, its server is replaced, its token is refused',
     t.same(await page.evaluate('tab.heard.ids'), ids, 'all of them, once, in order')
     t.same(await page.evaluate('tab.heard.gaps'), [])
     t.same(await page.evaluate('tab.heard.terminal ?? null'), null)
-    // While the server is away, two WebSockets can fail: then the client takes an event stream, and goes back to a WebSocket beside it.
+    // While no server listens, two WebSockets can fail: then the client takes an event stream, and goes back to a WebSocket beside it.
     await untilInPage(page, 'tab.heard.transports.at(-1) === "websocket"')
   })
 
