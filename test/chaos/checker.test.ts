@@ -480,17 +480,17 @@ for (const [rule, { also = [], change }] of Object.entries(cases)) {
   })
 }
 
-/** Adds 70 notifications to the log. A client's connection was reset after the third one; 65 never arrived at the client. */
+/** Adds 106 notifications to the log. A client's connection was reset after the third one; 101 never arrived at the client. */
 const manyLost =
   (inFlight: number) =>
   ({ journal, log, rows }: Parts): void => {
-    const added = Array.from({ length: 70 }, (_, index) => idOf(200 + index))
-    for (const [index, id] of added.entries()) rows.push({ kind: 'n', at: START + 1300 + index * 200, id })
+    const added = Array.from({ length: 106 }, (_, index) => idOf(200 + index))
+    for (const [index, id] of added.entries()) rows.push({ kind: 'n', at: START + 1300 + index * 150, id })
     log.top += added.length
     Object.assign(log, { unread: log.unread + added.length, unseen: log.unseen + added.length })
     for (const each of journal.devices) each.unread = log.unread
     const reset = { ...connection(0, 3, 'reset', inFlight), endedAt: START + 30_000 }
-    const next = { ...connection(69, 76, 'closed', 0), received: added.slice(63) }
+    const next = { ...connection(105, 112, 'closed', 0), received: added.slice(99) }
     journal.clients.push({ ...reader(['closed', 0], 0), connections: [reset, next] })
   }
 
@@ -525,8 +525,8 @@ t.test('an excuse covers no more than it should', async (t) => {
     parts.journal.clients.push(reader([end, inFlight], skipped))
   }
   t.same(broken(skips('reset', 0, 1)), [], 'a row that was written as the reset arrived')
-  t.same(broken(manyLost(149)), ['cursor'], 'one row more than a write has, and too few bytes in flight for it')
-  t.same(broken(manyLost(150)), [], 'one row more than a write has, which was in flight')
+  t.same(broken(manyLost(149)), ['cursor'], 'one row more than a window has, and too few bytes in flight for it')
+  t.same(broken(manyLost(150)), [], 'one row more than a window has, which was in flight')
   t.same(broken(skips('broken', undefined, 2)), [], 'a client that read nothing when its connection broke')
   const ended = (at: number) => (parts: Parts) => {
     const client = reader(['broken', undefined], 2)

@@ -5,11 +5,8 @@ import type { ClientConnection, ClientJournal, Journal, UserLog } from './journa
 const WRITTEN_MS = 2000
 /** Longest time until a reset arrives at the node, milliseconds. The node may still write rows to the socket in this time. */
 const RESET_MS = 250
-/**
- * Rows that the node may write between the reading of the system's buffers and the arrival of the reset: one write, of a whole window of
- * rows and a few new ones.
- */
-const RACING_ROWS = 64
+/** Rows that the node may write between the reading of the system's buffers and the arrival of the reset: one window (docs/reference/protocol.md). */
+const RACING_ROWS = 100
 
 type ClientRule = 'cursor' | 'again' | 'stalled'
 
