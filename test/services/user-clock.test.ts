@@ -65,3 +65,21 @@ t.test('an error that is not one of the store is reported, and the sweep goes on
   t.same(faults, [fault, fault, fault, fault])
   await clock.close()
 })
+
+t.test('a timer that is far off is brought forward when something nearer is scheduled, and not put off by something later', async (t) => {
+  const advancedAt: number[] = []
+  const counts = { released: 0, folded: 0, delivered: 0, expired: 0, checked: 0, called: 0, dropped: 0, lanes: [] }
+  const advance = async (): Promise<object> => {
+    advancedAt.push(Date.now() - START)
+    return { ...counts, waiting: 0, nextAt: 0 }
+  }
+  const store = { advance, sweep: async () => ({ ...counts, due: [] }), now: () => Date.now() } as unknown as Store
+  const clock = new UserClock(store, new Counters())
+  clock.schedule('alice', START + 4000)
+  clock.schedule('alice', START + 500)
+  clock.schedule('alice', START + 3000)
+  await pass(5000)
+  t.equal(advancedAt.length, 1, 'one timer a user')
+  t.ok((advancedAt[0] ?? 0) >= 500 && (advancedAt[0] ?? 0) < 600, `${advancedAt}`)
+  await clock.close()
+})
