@@ -62,7 +62,7 @@ export function checkCounts(
   }
   for (const id of strangers) leave(id)
   // A stranger can have replaced a notification of its key, and left.
-  const emptied = rows.filter(({ kind, id }) => kind === 'x' && strangers.length > 0 && known.keyOf(id) !== undefined)
+  const emptied = strangers.length === 0 ? [] : rows.filter(({ kind, id }) => kind === 'x' && known.keyOf(id) !== undefined)
   for (const { id } of emptied) leave(id)
   const stored = { unread, unseen }
   for (const rule of ['unread', 'unseen'] as const) {

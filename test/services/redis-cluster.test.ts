@@ -55,7 +55,7 @@ t.test('three masters: every user is woken, on both nodes', async (t) => {
   }
   t.ok(one.store.status().available)
   const users = Array.from({ length: 60 }, (_, i) => `user-${i}`)
-  const masters = new Set(users.map((user) => Math.floor((slotOfUser(user) * 3) / 16_384)))
+  const masters = new Set(users.map((user) => thirdOf(user)))
   t.equal(masters.size, 3)
   for (const user of users) {
     await one.follow(user)
@@ -72,7 +72,7 @@ t.test('three masters: every user is woken, on both nodes', async (t) => {
 t.test('calls of users on every master are made, leased and settled', async (t) => {
   const { store } = await node('courier', { push: { afterMs: 0, unless: 'delivered' }, webhookEvents: ['notification.expired'] })
   const users = Array.from({ length: 30 }, (_, i) => `subscriber-${i}`)
-  t.equal(new Set(users.map((user) => Math.floor((slotOfUser(user) * 3) / 16_384))).size, 3)
+  t.equal(new Set(users.map((user) => thirdOf(user))).size, 3)
   const subscription = { deviceId: 'phone', endpoint: 'https://push.test', p256dh: 'p', auth: 'a', expirationTime: 0, lane: 'fcm' }
   for (const user of users) {
     await store.outbox.putSubscription(user, subscription)
@@ -261,7 +261,7 @@ t.test('a master is unavailable: its slots are named, other users are served, an
   const [server] = cluster.servers
   const on = (index: number, count: number): string[] =>
     Array.from({ length: 1000 }, (_, i) => `away-${i}`)
-      .filter((user) => Math.floor((slotOfUser(user) * 3) / 16_384) === index)
+      .filter((user) => thirdOf(user) === index)
       .slice(0, count)
   const [there = '', here = ''] = [on(0, 1)[0], on(1, 1)[0]]
   await server?.kill()
