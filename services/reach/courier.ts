@@ -10,11 +10,20 @@ import type { Outcome } from './outcome.ts'
 /** Calls of this node that are in flight at one time. */
 const CALLS_PER_NODE = 64
 
+/**
+ * Calls in flight, of those, in all lanes whose receivers did not answer the last call. Receivers that hang take the slots of the node for 10 s each: the rest
+ * of the slots is for those that answer.
+ */
+const UNANSWERED_CALLS_PER_NODE = 32
+
 /** Period at which each lane is asked for calls that no local step made: retries, and those of other nodes and of the time before the start. */
 const SWEEP_INTERVAL_MS = 1000
 
 /** Age of a lease from which its call is not started any more: it could outlast the lease, and be sent by another node at the same time. */
 const LAST_START_MS = 15_000
+
+/** Time that a leased call waits for a slot at most, milliseconds: then its receiver hangs, and the store gets it back. */
+const MAX_WAIT_MS = 1000
 
 /** Delays before an outcome is told to the store again if the store failed, milliseconds. After the last one the lease runs out. */
 const SETTLE_DELAYS_MS = [200, 1000, 3000]
@@ -38,8 +47,10 @@ interface CourierOptions {
 /**
  * Carries calls out of the store: leases those that are due, sends them, and settles them.
  *
- * A lane has few slots, and the node has more than that: a receiver that hangs holds up its own lane only. A node holds few leases, and calls wait
- * in the store: any number of them costs no memory here. If the node dies, its leases run out and another node sends the calls again.
+ * A lane has few slots, and the node has more than that: a receiver that hangs holds up its own lane only, and any number of those that hang leave half of
+ * the slots to the others. A node leases calls when it has slots for them, and the others wait in the store: any number of them costs no memory here.
+ * If the node dies, its leases run out and another node sends the calls again. An attempt counts once it was made: the store gets back a call
+ * that was leased and not sent.
  */
 export class Courier {
   readonly #options: CourierOptions
@@ -59,7 +70,7 @@ export class Courier {
     this.#options = options
     this.#lanes = new Map([...formats.keys()].map((name) => [name, new Lane(name, (lane, limit) => outbox.lease({ lane, limit }))]))
     this.#turns = [...this.#lanes.values()]
-    this.#sweeper = setInterval(() => this.wake(), SWEEP_INTERVAL_MS)
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_INTERVAL_MS)
     this.#sweeper.unref()
     this.wake()
   }
@@ -77,12 +88,8 @@ export class Courier {
   /** Leases calls of lanes in which some are due now. @param names default: all lanes */
   wake(names: Iterable<string> = this.#lanes.keys()): void {
     if (this.#closed) return
-    for (const name of names) {
-      const lane = this.#lanes.get(name)
-      if (lane === undefined) continue
-      lane.wake()
-      void this.#fill(lane)
-    }
+    for (const name of names) this.#lanes.get(name)?.wake()
+    this.#fill()
   }
 
   /**
@@ -92,7 +99,7 @@ export class Courier {
   async close(graceMs: number): Promise<void> {
     this.#closed = true
     clearInterval(this.#sweeper)
-    await Promise.all([...this.#lanes.values()].map((lane) => this.#giveBack(lane)))
+    await Promise.all([...this.#lanes.values()].map((lane) => this.#giveBack(lane, 0)))
     const ended = new AbortController()
     const grace = setTimeout(graceMs, undefined, { signal: ended.signal }).catch(() => undefined)
     await Promise.race([Promise.allSettled([...this.#carried]), grace])
@@ -100,8 +107,31 @@ export class Courier {
     await this.#options.sender.close()
   }
 
-  async #fill(lane: Lane): Promise<void> {
-    const result = await lane.lease()
+  #sweep(): void {
+    for (const lane of this.#lanes.values()) void this.#giveBack(lane, MAX_WAIT_MS)
+    this.wake()
+  }
+
+  /** Leases calls for the slots that are free: those of each lane in turn. */
+  #fill(): void {
+    for (const lane of this.#turns) {
+      const room = lane.room(() => this.#freeSlots(lane))
+      if (room === 0) continue
+      this.#turns = [...this.#turns.filter((other) => other !== lane), lane]
+      void this.#lease(lane, room)
+    }
+  }
+
+  /** Returns the number of slots of the node that a lane may take. A lane without any may always wait for its turn to get one. */
+  #freeSlots(lane: Lane): number {
+    const taken = (lanes: Lane[]): number => lanes.reduce((sum, { slots }) => sum + slots, 0)
+    const free = Math.max(CALLS_PER_NODE - taken(this.#turns), lane.slots === 0 ? 1 : 0)
+    if (!lane.isUnanswered) return free
+    return Math.min(free, UNANSWERED_CALLS_PER_NODE - taken(this.#turns.filter(({ isUnanswered }) => isUnanswered)))
+  }
+
+  async #lease(lane: Lane, room: number): Promise<void> {
+    const result = await lane.lease(room)
     if (result === undefined) return
     const { now, onLeased } = this.#options
     const { calls, dropped } = result
@@ -109,9 +139,8 @@ export class Courier {
     else this.#oldestDueByLane.set(lane.name, Math.min(...calls.map(({ dueAt }) => dueAt)))
     if (dropped > 0) this.#count(lane, 'dropped', dropped)
     for (const { dueAt } of calls) onLeased(Math.max(0, now() - dueAt))
-    if (this.#closed) return await this.#giveBack(lane)
-    this.#start()
-    void this.#fill(lane)
+    if (this.#closed) return await this.#giveBack(lane, 0)
+    this.#goOn()
   }
 
   /** Starts calls while the node has slots: one of each lane in turn. */
@@ -130,7 +159,8 @@ export class Courier {
     this.#inFlight += 1
     const carried = this.#carryOut(lane, lease)
       .catch((error: unknown) => {
-        if (!isOfStore(error)) this.#options.onFault(error)
+        if (isOfStore(error)) return { status: 'unsent' } as const
+        this.#options.onFault(error)
         return undefined
       })
       .then((outcome) => {
@@ -140,7 +170,7 @@ export class Courier {
       })
       .finally(() => {
         this.#carried.delete(carried)
-        this.#goOn(lane)
+        this.#goOn()
       })
     this.#carried.add(carried)
   }
@@ -149,7 +179,7 @@ export class Courier {
   async #settleInLane(lane: Lane, call: LeasedCall, outcome: CallOutcome | undefined): Promise<void> {
     if (outcome === undefined) return
     lane.settling += 1
-    this.#goOn(lane)
+    this.#goOn()
     try {
       await this.#settle(call, outcome)
     } catch (error) {
@@ -159,15 +189,16 @@ export class Courier {
     }
   }
 
-  #goOn(lane: Lane): void {
+  #goOn(): void {
     if (this.#closed) return
     this.#start()
-    void this.#fill(lane)
+    this.#fill()
   }
 
   /** Sends a call. Resolves with what the store is to be told; undefined: nothing, the call is due when its lease runs out. */
   async #carryOut(lane: Lane, { call, leasedAt }: Lease): Promise<CallOutcome | undefined> {
-    if (lane.isStopped || performance.now() - leasedAt > LAST_START_MS) return undefined
+    const startedAt = performance.now()
+    if (lane.isStopped || startedAt - leasedAt > LAST_START_MS) return { status: 'unsent' }
     const { formats, sender, now, onStopped } = this.#options
     const format = formats.get(lane.name) as CallFormat
     const request = await this.#requestOf(format, call)
@@ -176,6 +207,7 @@ export class Courier {
       return { status: 'givenUp' }
     }
     const attempt = await sender.send(request)
+    lane.noteEnd(attempt.status !== 'unreachable', performance.now() - startedAt)
     // A close aborts calls. They are due again when their leases run out.
     if (this.#closed && attempt.status === 'unreachable') return undefined
     const outcome = format.outcome(attempt, call)
@@ -202,15 +234,15 @@ export class Courier {
     increment(this.#options.counters.calls, `${name === WEBHOOK_LANE ? 'webhook' : 'push'} ${result}`, by)
   }
 
-  /** Makes the leased calls of a lane that are not in flight due again. */
-  async #giveBack(lane: Lane): Promise<void> {
-    const at = this.#options.now()
-    const calls = lane.release().map(({ call }) => call)
-    await Promise.allSettled(calls.map((call) => this.#settleOnce(call, { status: 'retry', at })))
+  /** Makes the leased calls of a lane due again that have waited for a slot for so long. If the store fails, they are due when their leases run out. */
+  async #giveBack(lane: Lane, waitedMs: number): Promise<void> {
+    const calls = lane.release(waitedMs).map(({ call }) => call)
+    await Promise.allSettled(calls.map((call) => this.#settleOnce(call, { status: 'unsent' })))
   }
 
   /** Tells the store an outcome. If the store fails for longer than a few seconds, the call is sent again when its lease runs out. */
   async #settle(call: LeasedCall, outcome: CallOutcome): Promise<void> {
+    if (outcome.status === 'unsent') return await this.#settleOnce(call, outcome)
     for (const delayMs of SETTLE_DELAYS_MS) {
       try {
         return await this.#settleOnce(call, outcome)

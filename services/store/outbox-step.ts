@@ -183,6 +183,8 @@ export class OutboxStep {
     if (call === undefined || call.epoch !== epoch) return false
     if (isOfLeaseOnly(outcome) && call.attempts !== attempt) return false
     if (outcome.status === 'retry') this.#step.emit({ type: 'call', call: { ...call, at: outcome.at } })
+    else if (outcome.status === 'unsent')
+      this.#step.emit({ type: 'call', call: { ...call, attempts: attempt - 1, at: this.#step.clockMs } })
     else this.#end(call, END_STATUS[outcome.status])
     if (outcome.status === 'gone' && state.subscriptions.get(call.deviceId)?.endpoint === outcome.endpoint) this.unsubscribe(call.deviceId)
     return true
@@ -304,7 +306,7 @@ const END_STATUS = { done: 'sent', givenUp: 'failed', gone: 'gone' } as const
 
 /** Returns whether the outcome of an attempt means nothing once the call was leased again. */
 function isOfLeaseOnly({ status }: CallOutcome): boolean {
-  return status === 'retry' || status === 'givenUp'
+  return status === 'retry' || status === 'unsent' || status === 'givenUp'
 }
 
 /** Returns the result of a lease for a user. */

@@ -117,6 +117,11 @@ export type CallOutcome =
   | { status: 'done' }
   /** The call is due again at a time, Unix milliseconds. Ignored if the lease has run out and the call was leased again. */
   | { status: 'retry'; at: number }
+  /**
+   * The call was not sent: it is due again at once, and the attempt does not count. Ignored as for `retry`. The next lease has the same number of
+   * attempt, so that this outcome must not be told again if the store failed.
+   */
+  | { status: 'unsent' }
   /** The receiver will never take it. Ignored as for `retry`. */
   | { status: 'givenUp' }
   /** The subscription does not exist any more: it is removed, unless the device has another endpoint by now, and so are its calls. */

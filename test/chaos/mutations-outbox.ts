@@ -60,6 +60,11 @@ export const outboxMutations: OutboxMutation[] = [
     redis: [{ file: lua('settle'), find: 'if status then Outbox.finish(no, call, status) else', put: 'if not status then' }]
   },
   {
+    name: 'a call that was not sent counts as an attempt',
+    machine: [{ file: STEP, find: 'attempts: attempt - 1, at: this.#step.clockMs', put: 'at: this.#step.clockMs' }],
+    redis: [{ file: lua('settle'), find: 'call.attempts - 1, wall', put: 'call.attempts, wall' }]
+  },
+  {
     name: 'an erasure leaves the calls',
     machine: [
       {

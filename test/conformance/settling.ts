@@ -95,6 +95,30 @@ export const settling: Example[] = [
     }
   },
   {
+    name: 'a call that was leased and not sent is due again at once, and the attempt does not count',
+    settings,
+    run: async (t, stage) => {
+      await subscribe(t, stage)
+      await stage.send(1)
+      const [first] = (await calledAfter(stage, 3000)) as [LeasedCall]
+      await settled(stage, first, { status: 'retry', at: stage.clock.now + 1000 })
+      stage.clock.advance(1000)
+      const [second] = (await leased(stage)) as [LeasedCall]
+      t.equal(second.attempt, 2)
+      stage.clock.advance(LEASE_MS / 2)
+      t.equal(await settled(stage, second, { status: 'unsent' }), true)
+      t.equal(await settled(stage, second, { status: 'unsent' }), false, 'told twice')
+      t.match(await leased(stage), [{ ...second, dueAt: stage.clock.now }])
+      t.same(await leased(stage), [])
+      stage.clock.advance(LEASE_MS)
+      const [third] = (await leased(stage)) as [LeasedCall]
+      t.equal(third.attempt, 3, 'a lease that ran out counts')
+      t.equal(await settled(stage, second, { status: 'unsent' }), false, 'the call was leased again')
+      t.equal(await settled(stage, third, { status: 'unsent' }), true)
+      t.same(await receipts(stage, 1), [`push phone waiting ${first.madeAt}`])
+    }
+  },
+  {
     name: 'a call that nobody has leased for a week ends with the next call, or when rows are trimmed',
     settings: { ...settings, retentionMs: 8 * DAY_MS },
     run: async (t, stage) => {

@@ -166,7 +166,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     arbitrary: fc.record({
       do: named('settle'),
       call: fc.integer({ min: 0, max: 30 }),
-      outcome: fc.constantFrom<CallOutcome['status']>('done', 'retry', 'givenUp', 'gone'),
+      outcome: fc.constantFrom<CallOutcome['status']>('done', 'retry', 'unsent', 'givenUp', 'gone'),
       ms: fc.constantFrom(0, 400, 5000),
       endpoint: fc.integer({ min: 0, max: 1 })
     })
