@@ -6,7 +6,12 @@ import type { Output } from './output.ts'
 /** Number of the latest notifications whose ids are kept, so that a line may name one by its first characters. */
 const MAX_IDS = 1000
 
-/** Reads lines `a <id> <action>`, and answers the notification whose id begins with that text. After a failure, which is printed, it reads on. */
+/** Most ids that are listed if several begin with the same characters. */
+const LISTED = 3
+
+/**
+ * Reads lines `a <id> <action>`, and answers the one notification whose id begins with that text. After a failure, which is printed, it reads on.
+ */
 export function answerLines(input: Readable, belfry: Belfry, output: Output): Interface {
   const ids: string[] = []
   belfry.on('notification', ({ notification }) => {
@@ -20,7 +25,14 @@ export function answerLines(input: Readable, belfry: Belfry, output: Output): In
       if (line.trim() !== '') output.talk('to answer a notification, type a, its id and the name of an action, for example: a 8Kx approve')
       return
     }
-    const id = ids.find((known) => known.startsWith(start)) ?? start
+    const matching = ids.includes(start) ? [start] : ids.filter((known) => known.startsWith(start))
+    if (matching.length > 1) {
+      output.error(
+        `belfry: several ids begin with ${start}: ${matching.slice(0, LISTED).join(', ')}${matching.length > LISTED ? ', …' : ''}`
+      )
+      return output.talk('type more characters of the id')
+    }
+    const [id = start] = matching
     belfry.answer(id, action).catch(({ code, message }: BelfryError) => output.error(`belfry: ${code} ${message}`))
   })
   return lines

@@ -1,11 +1,15 @@
 import { setTimeout } from 'node:timers/promises'
 import type { BroadcastCommand } from './arguments.ts'
 import { callService, readAnswer } from './call-service.ts'
+import { CommandError } from './credentials.ts'
 import type { Output } from './output.ts'
 
 /** Time between two looks at the progress, milliseconds: short for a bar that moves, longer for lines. */
 const BAR_PERIOD_MS = 250
 const LINE_PERIOD_MS = 1000
+
+/** Longest time without an answer after which the command ends, milliseconds: longer than a restart of the service. */
+const OUTAGE_MAX_MS = 60_000
 
 const BAR_WIDTH = 30
 
@@ -25,7 +29,7 @@ interface Progress {
  * Shows the progress of a broadcast until it has ended, or cancels it.
  *
  * @param origin of the service
- * @throws CommandError when the service refuses the request
+ * @throws CommandError when the service refuses the request, or does not answer: at the first look, or later for a minute
  */
 export async function broadcast({ id, cancel }: BroadcastCommand, origin: string, token: string, output: Output): Promise<void> {
   const url = `${origin}/v1/broadcasts/${encodeURIComponent(id)}`
@@ -34,8 +38,11 @@ export async function broadcast({ id, cancel }: BroadcastCommand, origin: string
     return output.talk(`cancelled ${id}: it is recalled from those who got it`)
   }
   const hasBar = output.isTerminal && !output.json
+  let hasAnswered = false
   for (let shown = ''; ; ) {
-    const progress = await readAnswer<Progress>(await callService('GET', url, token))
+    const look = (): Promise<Response> => callService('GET', url, token)
+    const progress = await readAnswer<Progress>(await (hasAnswered ? repeatThroughOutage(look, output) : look()))
+    hasAnswered = true
     const isEnded = progress.status !== 'running'
     if (hasBar && !isEnded) output.redraw(barOf(progress))
     if (hasBar && isEnded) output.redraw('')
@@ -44,6 +51,20 @@ export async function broadcast({ id, cancel }: BroadcastCommand, origin: string
     if (isEnded) return
     shown = line
     await setTimeout(hasBar ? BAR_PERIOD_MS : LINE_PERIOD_MS)
+  }
+}
+
+/** Repeats a request that failed for now, and says so once. Rejects with the last error after `OUTAGE_MAX_MS`. */
+async function repeatThroughOutage(look: () => Promise<Response>, output: Output): Promise<Response> {
+  const deadline = performance.now() + OUTAGE_MAX_MS
+  for (let failures = 0; ; failures++) {
+    try {
+      return await look()
+    } catch (error) {
+      if (!(error instanceof CommandError && error.temporary) || performance.now() > deadline) throw error
+      if (failures === 0) output.talk(`${error.message}; the broadcast may go on, looking again`)
+      await setTimeout(LINE_PERIOD_MS)
+    }
   }
 }
 

@@ -26,7 +26,11 @@ export async function callService(
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     signal: AbortSignal.timeout(ANSWER_MS)
   })
-  if (!response.ok) throw new CommandError(problemOf(response.status, await response.text()))
+  if (!response.ok) {
+    throw new CommandError(problemOf(response.status, await response.text()), {
+      temporary: response.status === 429 || response.status >= 500
+    })
+  }
   return response
 }
 
@@ -48,14 +52,24 @@ async function send(url: string, request: RequestInit): Promise<Response> {
     return await fetch(url, request)
   } catch (error) {
     const { cause, message } = error as Error
-    throw new CommandError(`${url}: ${reasonOf(cause) || message}`)
+    const reason = reasonOf(cause) || message
+    throw new CommandError(`no answer from ${url} (${reason}): ${remedyFor(reason, new URL(url).protocol)}`, { temporary: true })
   }
 }
 
+/** Returns what to do about a request that got no answer. */
+export function remedyFor(reason: string, protocol: string): string {
+  if (/wrong version number|packet length too long/i.test(reason)) return 'the service does not speak TLS there, write http:// in --url'
+  if (/certificate|altnames/i.test(reason)) return 'set NODE_EXTRA_CA_CERTS to the authority of its certificate, or correct --url'
+  if (protocol === 'https:' && /ECONNRESET|disconnected/.test(reason)) return 'check that the service speaks TLS there, and --url'
+  return 'start the service there, or name its address with --url, or with HOST and PORT'
+}
+
 /** Returns the reason of a failed request. Node reports an address that did not answer as an AggregateError without a message. */
-function reasonOf(cause: unknown): string {
+export function reasonOf(cause: unknown): string {
   const { message = '', code = '' } = (cause ?? {}) as { message?: string; code?: string }
-  return message || code
+  // OpenSSL puts addresses of its source around the reason.
+  return (/:SSL routines:[^:]*:([^:]+)/.exec(message)?.[1] ?? message) || code
 }
 
 /** Returns the code and detail of a problem+json answer, or the status of any other answer, such as a proxy's page. */

@@ -5,6 +5,13 @@ import { signToken } from '../services/auth/signing.ts'
 /** A command failed: it ends with exit code 1 and the message on stderr. */
 export class CommandError extends Error {
   override readonly name = 'CommandError'
+  /** The service did not answer, or cannot serve for now: the same command may succeed later. */
+  readonly temporary: boolean
+
+  constructor(message: string, { temporary = false } = {}) {
+    super(message)
+    this.temporary = temporary
+  }
 }
 
 /** The settings of the service that decide how a token is signed. */

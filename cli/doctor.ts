@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { type Diagnosis, examine, isSound, repair } from '../services/store/embedded/doctor.ts'
+import { StoreUnusable } from '../services/store/unusable.ts'
 import type { DoctorCommand } from './arguments.ts'
 import { CommandError } from './credentials.ts'
 import type { Output } from './output.ts'
@@ -10,11 +11,13 @@ const LISTED = 20
 /**
  * Examines the data folder of the embedded store, and repairs it if asked.
  *
- * @throws CommandError when the folder is damaged and was not repaired
+ * @throws CommandError when there is no database, a service uses the folder, or it is damaged and was not repaired
  */
 export async function doctor(command: DoctorCommand, dataDir: string, output: Output): Promise<void> {
   const folder = join(dataDir, 'store')
-  const found = await examine(folder, Date.now())
+  const found = await examine(folder, Date.now()).catch((error: unknown) => {
+    throw error instanceof StoreUnusable ? new CommandError(error.message) : error
+  })
   const sound = isSound(found)
   if (sound || !command.repair) {
     report(folder, found, false, output)

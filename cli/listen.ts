@@ -3,6 +3,7 @@ import { Belfry, type ClientStorage } from '../packages/client/src/index.ts'
 import { closeCodes, DEFAULT_DEVICE, EARLIEST, LATEST, parseEventId } from '../services/protocol/index.ts'
 import { answerLines } from './answer-lines.ts'
 import { type ListenCommand, UsageError } from './arguments.ts'
+import { reasonOf, remedyFor } from './call-service.ts'
 import { CommandError } from './credentials.ts'
 import { observedWebSocket } from './observed-socket.ts'
 import type { Output } from './output.ts'
@@ -37,12 +38,15 @@ export async function listen(
   let start = from
   /** Why the attempt under way failed, as the socket says it. */
   let problem = ''
+  /** What to do is printed once, and only before the first connection: later the address is known to be right. */
+  let isHintDue = true
   await new Promise<void>((resolve, reject) => {
     const WebSocket = observedWebSocket({
       opening: () => {
         problem = ''
       },
       greeted({ user, deviceId, resume, unread }) {
+        isHintDue = false
         output.talk(`connected as ${user} (device ${deviceId}): ${resume.pending} pending, ${resume.parked} parked, ${unread} unread`)
         // Only the first connection starts at the end of the log: later ones must not skip what came between.
         if (start === LATEST) start = resume.from || EARLIEST
@@ -52,7 +56,9 @@ export async function listen(
         if (status < 500 && status !== 429) end(new CommandError(problem))
       },
       failed: (message) => {
-        problem ||= message
+        problem ||= reasonOf({ message })
+        if (isHintDue) output.talk(`no answer from ${origin} (${problem}): ${remedyFor(problem, new URL(origin).protocol)}`)
+        isHintDue = false
       }
     })
     const belfry = new Belfry(origin, { getToken: tokens.token, deviceId: device, WebSocket, storage: storageFrom(() => start) })

@@ -1,6 +1,7 @@
 import type { Notification } from '../services/protocol/index.ts'
 import type { ScheduleCommand } from './arguments.ts'
 import { callService, readAnswer } from './call-service.ts'
+import { CommandError } from './credentials.ts'
 import { type Output, printable, timeOf } from './output.ts'
 
 /** Notifications of one page. */
@@ -16,12 +17,16 @@ interface Page {
  *
  * @param origin of the service
  * @param token with the scope `admin`
- * @throws CommandError when the service refuses the request
+ * @throws CommandError when the service refuses the request, or the notification to cancel is not scheduled
  */
 export async function schedule({ user, cancel }: ScheduleCommand, origin: string, token: string, output: Output): Promise<void> {
   const base = `${origin}/v1/users/${encodeURIComponent(user)}`
   if (cancel !== undefined) {
-    await callService('DELETE', `${base}/notifications/${encodeURIComponent(cancel)}`, token)
+    const url = `${base}/notifications/${encodeURIComponent(cancel)}`
+    const { state } = await readAnswer<{ state: string }>(await callService('GET', url, token))
+    // A DELETE also recalls what was delivered.
+    if (state !== 'scheduled') throw new CommandError(`${cancel} is not scheduled: it is ${state}, and was not changed`)
+    await callService('DELETE', url, token)
     return output.talk(`cancelled ${cancel}`)
   }
   let cursor: string | null = ''

@@ -156,6 +156,13 @@ t.test('publish takes the options of a notification; schedule lists and cancels'
   const id = first.split('  ').at(-1) ?? ''
   t.match(await belfry(['schedule', ...url, '--user', 'alice', '--cancel', id]), { code: 0, stdout: '', stderr: /cancelled/ })
   t.match(await belfry(['schedule', ...url, '--user', 'alice', '--cancel', id]), { code: 1, stderr: /404 BELFRY_ERR_NOT_FOUND/ })
+  const cancelDelivered = await belfry(['schedule', ...url, '--user', 'alice', '--cancel', items[0].id])
+  t.match(cancelDelivered, { code: 1, stderr: `belfry: ${items[0].id} is not scheduled: it is unread, and was not changed` })
+  t.match(
+    (await call(service, 'GET', '/v1/users/alice/notifications')).body.items,
+    [{ id: items[0].id }],
+    'a delivered one is not recalled'
+  )
   const json = await belfry(['schedule', ...url, '--user', 'alice', '--json'])
   t.match(JSON.parse(json.stdout), { type: 't', title: 'x', deliverAt: at.getTime() })
   t.match(await belfry(['schedule', ...url, '--user', 'alice', '--token', serviceToken('publish')]), { code: 1, stderr: /403/ })
@@ -225,8 +232,10 @@ t.test('listen prints one line per notification for people, without control char
 t.test('listen reconnects after an outage of the service, and misses nothing', async (t) => {
   const folder = temporaryFolder(t)
   const port = String(await freePort())
-  const first = await startService(t, { DATA_DIR: folder, PORT: port })
   const cli = listener(t, ['--user', 'alice', '--json', '--from', 'latest'], { ...KEY, PORT: port })
+  const hint = `no answer from http://localhost:${port} (connect ECONNREFUSED 127.0.0.1:${port}): start the service there, or name its address`
+  await cli.until(() => cli.stderr.includes(hint), 'what to do')
+  const first = await startService(t, { DATA_DIR: folder, PORT: port })
   await cli.until(() => /connected/.test(cli.stderr), 'the connection')
   await send(first, 'alice', 'Before')
   await cli.until(() => titlesOf(cli).length === 1, 'the first')
@@ -323,7 +332,13 @@ t.test('colour is for terminals that want it', (t) => {
 t.test('doctor: a sound folder, a damaged folder that is only examined, and a repair', async (t) => {
   const folder = temporaryFolder(t)
   const environment = { ...KEY, DATA_DIR: folder }
-  t.match(await belfry(['doctor'], environment), { code: 1, stdout: /there is no database/, stderr: /is damaged/ })
+  for (const command of [['doctor'], ['doctor', '--repair']]) {
+    t.match(await belfry(command, environment), {
+      code: 1,
+      stdout: /^$/,
+      stderr: /There is no database in \S+: set DATA_DIR to the folder/
+    })
+  }
   const fill = async (): Promise<void> => {
     const service = await startService(t, { DATA_DIR: folder, RATE_LIMIT_MAX: '0' })
     for (let n = 0; n < 5; n++) await send(service, 'alice', `n${n}`)
@@ -336,7 +351,7 @@ t.test('doctor: a sound folder, a damaged folder that is only examined, and a re
   const table = join(store, readdirSync(store).find((name) => name.endsWith('.ldb')) as string)
   const bytes = readFileSync(table)
   bytes[60] = (bytes[60] as number) ^ 0xff
-  writeFileSync(table, bytes)
+  await refusedInUse(t, folder, () => writeFileSync(table, bytes))
   const before = readdirSync(store)
   const found = await belfry(['doctor', '--json'], environment)
   t.equal(found.code, 1)
@@ -352,3 +367,18 @@ t.test('doctor: a sound folder, a damaged folder that is only examined, and a re
   const client = await connect(t, service, 'alice', { deviceId: 'd', lastEventId: 'earliest' })
   t.match(await client.next('gap'), { reason: 'lost' })
 })
+
+/** Checks that doctor neither examines nor changes the damaged folder of a service that runs: its repair would move files that the service writes to. */
+async function refusedInUse(t: Test, folder: string, damage: () => void): Promise<void> {
+  const service = await startService(t, { DATA_DIR: folder })
+  damage()
+  const before = readdirSync(join(folder, 'store'))
+  for (const command of [['doctor'], ['doctor', '--repair']]) {
+    const refused = await belfry(command, { ...KEY, DATA_DIR: folder })
+    t.match(refused, { code: 1, stdout: /^$/, stderr: /is in use by another process: stop that process/ })
+  }
+  t.same(readdirSync(join(folder, 'store')), before, 'the files of the service are where they were')
+  await service.app.close()
+  const beside = readdirSync(folder).filter((name) => name.startsWith('store.'))
+  t.same(beside, [], 'nothing is left beside the folder')
+}

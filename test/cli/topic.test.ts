@@ -4,6 +4,7 @@ import { PassThrough } from 'node:stream'
 import t from 'tap'
 import { type BroadcastCommand, type PublishCommand, readArguments, type TopicCommand } from '../../cli/arguments.ts'
 import { barOf, broadcast } from '../../cli/broadcast.ts'
+import { reasonOf, remedyFor } from '../../cli/call-service.ts'
 import { Output } from '../../cli/output.ts'
 import { publish } from '../../cli/publish.ts'
 import { topic } from '../../cli/topic.ts'
@@ -100,6 +101,45 @@ t.test('the progress of a broadcast is a bar on a terminal', async (t) => {
   // The control characters of the terminal are part of the output under test.
   t.equal(bufferedText(stderr), `\r\u001b[K[${'='.repeat(15)}${' '.repeat(15)}] 2 of 4\r\u001b[K`)
   t.equal(bufferedText(stdout), 'done  accepted 4  parked 0  rejected 0  of 4  in 1.5 s\n')
+})
+
+t.test('a broadcast is shown through a short outage of the service, and not before the service has answered once', async (t) => {
+  const running = { status: 'running', members: 4, accepted: 2, parked: 0, rejected: 0, startedAt: 0, finishedAt: null }
+  const answers: [number, object][] = [
+    [200, running],
+    [503, { code: 'BELFRY_ERR_STORE_UNAVAILABLE', detail: 'The store cannot be reached' }],
+    [200, { ...running, status: 'done', accepted: 4, finishedAt: 1500 }]
+  ]
+  const server = createServer((_request, response) => {
+    const [status, body] = answers.shift() ?? [200, {}]
+    response.writeHead(status, { connection: 'close' }).end(JSON.stringify(body))
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => server.close())
+  await until(() => server.listening)
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const { stdout, stderr } = await run({ url } as TestService, ['broadcast', '00id'])
+  t.match(stdout, /^running .*\ndone {2}accepted 4 .*\n$/)
+  t.match(stderr, /^503 BELFRY_ERR_STORE_UNAVAILABLE The store cannot be reached; the broadcast may go on, looking again\n$/)
+  server.close()
+  await until(() => !server.listening)
+  await t.rejects(run({ url } as TestService, ['broadcast', '00id']), {
+    message: `no answer from ${url}/v1/broadcasts/00id (connect ECONNREFUSED ${url.slice(7)}): start the service there, or name its address with --url, or with HOST and PORT`
+  })
+})
+
+t.test('a request without an answer is told with its address and what to do', async (t) => {
+  const remedies: [string, string, RegExp][] = [
+    ['connect ECONNREFUSED 127.0.0.1:3000', 'http:', /^start the service there/],
+    ['getaddrinfo ENOTFOUND nowhere', 'https:', /^start the service there/],
+    ['wrong version number', 'https:', /does not speak TLS there, write http:\/\//],
+    ['self-signed certificate in certificate chain', 'https:', /NODE_EXTRA_CA_CERTS/],
+    ["Hostname/IP does not match certificate's altnames", 'https:', /NODE_EXTRA_CA_CERTS/],
+    ['read ECONNRESET', 'https:', /speaks TLS/]
+  ]
+  for (const [reason, protocol, remedy] of remedies) t.match(remedyFor(reason, protocol), remedy, reason)
+  const openssl = '80FC:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:../deps/openssl/ssl3_record.c:350:\n'
+  t.equal(reasonOf({ message: openssl }), 'wrong version number', 'without the addresses of the source of OpenSSL')
+  t.equal(reasonOf({ code: 'ECONNREFUSED' }), 'ECONNREFUSED')
 })
 
 t.test('an answer that is no JSON is told in one sentence', async (t) => {

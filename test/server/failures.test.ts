@@ -206,6 +206,31 @@ t.test('a token is fetched once, again shortly before it expires, and once after
   }, 'a new token in place of the one that expires')
 })
 
+t.test('a call waits for a getToken that hangs no longer than its own time, and its signal ends the wait', async (t) => {
+  const tokens: ((token: string) => void)[] = []
+  const getToken = (): Promise<string> => new Promise((resolve) => tokens.push(resolve))
+  const { service, belfry } = await start(t, { getToken, timeoutMs: 300 })
+  const controller = new AbortController()
+  const calls: ((signal: AbortSignal) => Promise<unknown>)[] = [
+    (signal: AbortSignal) => belfry.recall('alice', 'id', { signal }),
+    (signal: AbortSignal) => belfry.presence('alice', { signal }),
+    (signal: AbortSignal) => belfry.notify('alice', note(), { signal })
+  ]
+  const aborted = Promise.all(calls.map((call) => t.rejects(call(controller.signal), { message: 'enough' })))
+  await until(() => tokens.length === 1, 'one fetch, which the calls share')
+  controller.abort(new Error('enough'))
+  await aborted
+  for (const call of calls) {
+    const startedAt = performance.now()
+    await t.rejects(call(new AbortController().signal), { code: /BELFRY_SDK_(TOKEN|TIMEOUT)/ })
+    t.ok(performance.now() - startedAt < 5000, 'long before getToken itself times out after 10 s')
+  }
+  t.equal(service.requests.length, 0)
+  for (const give of tokens) give('late')
+  await belfry.notify('alice', note())
+  t.equal(service.requests.at(-1)?.headers.authorization, 'Bearer late', 'the fetch went on for later calls')
+})
+
 t.test('getToken that fails fails the call, and an API key is never replaced', async (t) => {
   const { service, belfry } = await start(t, { getToken: () => Promise.reject(new Error('the authority is down')) })
   await t.rejects(belfry.notify('alice', note()), { code: 'BELFRY_SDK_TOKEN', message: /the authority is down/, cause: Error })

@@ -37,13 +37,31 @@ export class Http {
    * Rejects with a BelfryError, or with the reason of `signal`.
    */
   async send(request: Request, timeoutMs = Math.min(ATTEMPT_MS, this.timeoutMs), signal?: SignalLike): Promise<unknown> {
-    const token = await this.#credential.get()
+    const token = await this.#token(timeoutMs, signal)
     try {
       return await this.#attempt(request, token, timeoutMs, signal)
     } catch (error) {
       if ((error as BelfryError).status !== 401 || !this.#credential.refuse(token)) throw error
-      return await this.#attempt(request, await this.#credential.get(), timeoutMs, signal)
+      return await this.#attempt(request, await this.#token(timeoutMs, signal), timeoutMs, signal)
     }
+  }
+
+  /** Returns the credential. Other calls may share its fetch, so the timeout and the signal of one call end the wait of that call alone. */
+  #token(timeoutMs: number, signal: SignalLike | undefined): Promise<string> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) throw signal.reason
+      const cancel = (): void => reject(signal?.reason)
+      const timer = setTimeout(
+        () => reject(new BelfryError('BELFRY_SDK_TOKEN', 'There is no token: getToken did not settle in time')),
+        timeoutMs
+      )
+      signal?.addEventListener('abort', cancel, { once: true })
+      const settled = this.#credential.get().then(resolve, reject)
+      void settled.finally(() => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', cancel)
+      })
+    })
   }
 
   /**

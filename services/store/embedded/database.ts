@@ -19,8 +19,8 @@ export interface Database {
 /** Key and value; the value is undefined if its checksum does not match. */
 export type CheckedEntry = [Buffer, Buffer | undefined]
 
-/** Opens a folder. Creates it, for its owner alone, if it does not exist. */
-export type OpenDatabase = (folder: string) => Promise<Database>
+/** Opens a folder. Creates it, for its owner alone, if it does not exist. Errors name `shown`; default: the folder. */
+export type OpenDatabase = (folder: string, shown?: string) => Promise<Database>
 
 /** Instruction for operators, at the end of messages about damage. */
 export const REMEDY = 'Stop the service, and run belfry doctor --repair'
@@ -33,17 +33,17 @@ const READ_AHEAD_BYTES = 1024 * 1024
  *
  * @throws StoreUnusable if another process holds it, it is damaged, or the folder cannot be created
  */
-export const openLevel: OpenDatabase = async (folder) => {
+export const openLevel: OpenDatabase = async (folder, shown = folder) => {
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 })
   } catch (error) {
-    throw new StoreUnusable(openFailure(folder, error as Error), { cause: error })
+    throw new StoreUnusable(openFailure(shown, error as Error), { cause: error })
   }
   const level = new ClassicLevel<Buffer, Buffer>(folder, { keyEncoding: 'buffer', valueEncoding: 'buffer' })
   try {
     await level.open()
   } catch (error) {
-    throw new StoreUnusable(openFailure(folder, error as Error), { cause: error })
+    throw new StoreUnusable(openFailure(shown, error as Error), { cause: error })
   }
   return {
     write: (operations) => level.batch(operations, { sync: true }),
@@ -55,7 +55,8 @@ export const openLevel: OpenDatabase = async (folder) => {
 
 function openFailure(folder: string, error: Error): string {
   const cause = (error.cause ?? error) as Error & { code?: string }
-  if (cause.code === 'LEVEL_LOCKED') return `The data folder ${folder} is in use by another process`
+  if (cause.code === 'LEVEL_LOCKED')
+    return `The data folder ${folder} is in use by another process: stop that process, or set another DATA_DIR`
   if (cause.code === 'LEVEL_CORRUPTION') return `The data folder ${folder} is damaged: ${cause.message}. ${REMEDY}`
   return `The data folder ${folder} cannot be opened: ${cause.message}`
 }

@@ -5,11 +5,13 @@ import { newEpoch, newId } from '../../ids.ts'
 import { userHash } from '../../users.ts'
 import { Machine } from '../machine.ts'
 import type { StoreSettings } from '../store.ts'
+import { StoreUnusable } from '../unusable.ts'
 import { audienceRange } from './audience-codec.ts'
 import type { CheckedDatabase } from './checked-database.ts'
 import { decodeUser, encodeEffects, encodeKeptParts, userRange } from './codec.ts'
 import { isCorruption, openLevel } from './database.ts'
 import { describe, eachUser, type Folder, openFolder, recordDamage } from './folder.ts'
+import { withFolderLock } from './folder-lock.ts'
 import { checkFiles, filesOf, isTable } from './level-files.ts'
 
 /** Entries of topics and broadcasts that are read at once. */
@@ -47,9 +49,17 @@ export interface Diagnosis {
  * Examines the data folder of a stopped service. The folder stays unchanged: opening a database writes to it, so a copy beside the folder is
  * opened.
  *
+ * @throws StoreUnusable if a service uses the folder: a copy of changing files would look damaged
+ *
  * @param now Unix milliseconds
  */
 export async function examine(folder: string, now: number): Promise<Diagnosis> {
+  if ((await filesOf(folder)).length === 0)
+    throw new StoreUnusable(`There is no database in ${folder}: set DATA_DIR to the folder of the service`)
+  return await withFolderLock(folder, () => examineLocked(folder, now))
+}
+
+async function examineLocked(folder: string, now: number): Promise<Diagnosis> {
   const damage = (await checkFiles(folder)).filter(({ tail }) => !tail)
   const diagnosis: Diagnosis = {
     files: damage.map(describe),
@@ -60,7 +70,6 @@ export async function examine(folder: string, now: number): Promise<Diagnosis> {
     damagedUsers: [],
     damagedTopicEntries: 0
   }
-  if ((await filesOf(folder)).length === 0) return { ...diagnosis, unreadable: `there is no database in ${folder}` }
   const copy = `${folder}.examined-${process.pid}`
   try {
     await copyFolder(folder, copy)
@@ -91,11 +100,16 @@ export function isSound({ files, unreadable, lost, damagedUsers, damagedTopicEnt
  * Makes a damaged folder usable. LevelDB recovers what can be read, and moves the damaged files to `lost/`. From then on every user is told that
  * notifications may be missing.
  *
- * @throws an error whose message is a sentence for the operator, if the folder is in use or cannot be written
+ * @throws an error whose message is a sentence for the operator, if the folder is in use or cannot be written. A folder in use is not changed:
+ * LevelDB's own repair takes no lock, and would move files that a service writes to
  *
  * @param now Unix milliseconds
  */
-export async function repair(folder: string, { files, unreadable, lost }: Diagnosis, now: number): Promise<void> {
+export async function repair(folder: string, diagnosis: Diagnosis, now: number): Promise<void> {
+  await withFolderLock(folder, () => repairLocked(folder, diagnosis, now))
+}
+
+async function repairLocked(folder: string, { files, unreadable, lost }: Diagnosis, now: number): Promise<void> {
   if (files.length > 0 || unreadable !== '') await ClassicLevel.repair(folder)
   const opened: Folder = await openFolder(openLevel, folder, now, true)
   try {

@@ -73,7 +73,9 @@ t.test('the folder is created for its owner alone, and one process holds it', as
   const { store } = await opened(t, { folder })
   t.equal((await stat(folder)).mode & 0o777, 0o700)
   const second = new EmbeddedStore({ folder, settings })
-  await t.rejects(second.open('node', new Recorder()), { message: `The data folder ${folder} is in use by another process` })
+  await t.rejects(second.open('node', new Recorder()), {
+    message: `The data folder ${folder} is in use by another process: stop that process, or set another DATA_DIR`
+  })
   t.match(second.status(), { available: false, reason: 'not opened' })
   await second.close()
   t.match(await store.publish(note('a', 1)), { status: 'accepted' })
