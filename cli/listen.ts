@@ -38,15 +38,15 @@ export async function listen(
   let start = from
   /** Why the attempt under way failed, as the socket says it. */
   let problem = ''
-  /** What to do is printed once, and only before the first connection: later the address is known to be right. */
-  let isHintDue = true
+  /** The remedy is due. It is printed once, and only before the first connection: later the address is known to be right. */
+  let isRemedyDue = true
   await new Promise<void>((resolve, reject) => {
     const WebSocket = observedWebSocket({
       opening: () => {
         problem = ''
       },
       greeted({ user, deviceId, resume, unread }) {
-        isHintDue = false
+        isRemedyDue = false
         output.talk(`connected as ${user} (device ${deviceId}): ${resume.pending} pending, ${resume.parked} parked, ${unread} unread`)
         // Only the first connection starts at the end of the log: later ones must not skip what came between.
         if (start === LATEST) start = resume.from || EARLIEST
@@ -57,8 +57,8 @@ export async function listen(
       },
       failed: (message) => {
         problem ||= reasonOf({ message })
-        if (isHintDue) output.talk(`no answer from ${origin} (${problem}): ${remedyFor(problem, new URL(origin).protocol)}`)
-        isHintDue = false
+        if (isRemedyDue) output.talk(`no answer from ${origin} (${problem}): ${remedyFor(problem, new URL(origin).protocol)}`)
+        isRemedyDue = false
       }
     })
     const belfry = new Belfry(origin, { getToken: tokens.token, deviceId: device, WebSocket, storage: storageFrom(() => start) })
