@@ -626,6 +626,31 @@ t.test('a page that is frozen or cached gives up the lead, and gets the missed r
   }
 })
 
+t.test('a tab reloads while a burst arrives: each is shown once, each toast raised once', async (t) => {
+  for (const count of [1, 2]) {
+    const { server, browser, tabs, open } = await rig(t, count)
+    const [first] = tabs as [Tab]
+    const { request } = browser
+    let claims = 0
+    browser.request = (tab, name, options, held) => {
+      const claim = request.call(browser, tab, name, options, held)
+      if (options.ifAvailable === true && tab === first && ++claims === 20) {
+        first.page.fire('pagehide')
+        first.crash()
+      }
+      return claim
+    }
+    server.publish(40)
+    await until(() => first.hasEnded, 'the page has ended while it claims a toast')
+    const again = open()
+    await until(() => new Set(toasts(tabs)).size === 40, 'forty toasts')
+    server.publish()
+    await until(() => toasts(tabs).includes(notificationOf(41).id) && ids(again).includes(notificationOf(41).id), 'the last one')
+    t.same(toasts(tabs), expected(41))
+    if (count === 1) t.same([...ids(first), ...ids(again)], expected(41))
+  }
+})
+
 t.test('all tabs are frozen and come back one after the other: each has every row, each toast is raised once', async (t) => {
   const { server, browser, tabs } = await rig(t, 4)
   server.publish()

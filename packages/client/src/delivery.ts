@@ -325,7 +325,7 @@ export class Delivery {
   #settle(eventId: string): void {
     if (!eventId || !this.#isLeader) return
     if (!isAfter(this.#storedAt, this.last)) this.memory.set('last', this.last)
-    if (this.toasts.settled && !isAfter(this.#toastedTo, this.last)) this.memory.set('toasted', this.last)
+    this.toasts.raisedTo(this.last)
     this.acks.moved(eventId)
   }
 }

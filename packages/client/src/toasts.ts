@@ -34,11 +34,6 @@ export class Toasts {
     this.#host = host
   }
 
-  /** True if every assigned toast has been raised. */
-  get settled(): boolean {
-    return !this.#assigned.size
-  }
-
   /** The id of this tab; '' without tabs. */
   get tab(): string {
     return this.#host.tabs()?.id ?? ''
@@ -85,12 +80,22 @@ export class Toasts {
     const all = ctxs.map(idOf)
     const isRefused = !isLast && tabs ? await tabs.claim(all) : []
     const fresh = ctxs.filter((ctx, i) => !isRefused[i] && !this.raised(idOf(ctx)) && !isOver(ctx))
+    const newest = fresh.at(-1)
+    if (newest && tabs?.isLeader !== false) this.raisedTo(newest.eventId)
     const ids = fresh.map(idOf)
     const many = ids.length > MAX_TOASTS && { count: ids.length, ids }
     // Told before the handlers run: a handler that shows a dialog stops this tab. All raised ones are told, not only the fresh ones: a
     // leader that missed an earlier message learns them now. The tab that claimed a toast tells it.
     tabs?.post({ type: 'toasted', ids: all.filter((id) => this.#raised.has(id)) })
     await Promise.all([...(many ? fresh.slice(-1) : fresh).map((ctx) => emit(ctx, many)), notify?.()])
+  }
+
+  /**
+   * Called in the leader: stores that every toast up to this position was raised, unless one is still assigned. The position in the log is
+   * stored later: if the page ends before that, the next one replays the row and raises no second toast.
+   */
+  raisedTo(eventId: string): void {
+    if (!this.#assigned.size && !isAtOrBefore(eventId, this.#memory.get('toasted'))) this.#memory.set('toasted', eventId)
   }
 
   /** Records that a tab raised a toast. Returns true if that was known. */
