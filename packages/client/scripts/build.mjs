@@ -21,23 +21,9 @@ const TARGETS = ['chrome111', 'edge111', 'firefox113', 'safari16.4']
 const INTERNAL = [
   ...['acks', 'aged', 'announce', 'assigned', 'callFor', 'claim', 'delivery', 'demoted', 'elapsedMs'],
   ...['expiries', 'fetches', 'flush', 'guard', 'hasLeft', 'hello', 'hole', 'isBehind', 'isLeader', 'isOver', 'leave'],
-  ...[
-    'limit',
-    'lost',
-    'memory',
-    'missed',
-    'monotonic',
-    'moved',
-    'newest',
-    'ping',
-    'raise',
-    'raised',
-    'raisedTo',
-    'receiveFromTab',
-    'refresh'
-  ],
-  ...['release', 'resend', 'restart', 'restore', 'resumeAt', 'runMs', 'save', 'sendStatus', 'setState', 'settle', 'settleByRest'],
-  ...['shared', 'silenceMs', 'stateOf', 'suspend', 'sync', 'tabEnded', 'takeOver', 'terminate', 'tick'],
+  ...['limit', 'lost', 'memory', 'missed', 'monotonic', 'moved', 'newest', 'ping', 'raise', 'raised', 'raisedTo'],
+  ...['receiveFromTab', 'refresh', 'release', 'resend', 'restart', 'restore', 'resumeAt', 'runMs', 'save', 'sendStatus', 'setState'],
+  ...['settle', 'settleByRest', 'shared', 'silenceMs', 'stateOf', 'suspend', 'sync', 'tabEnded', 'takeOver', 'terminate', 'tick'],
   ...['toaster', 'tokens', 'waitForLead']
 ]
 
