@@ -59,7 +59,7 @@ export const environmentSchema = Type.Object({
   API_KEYS: text('', 'API keys, for services that use no JWT, comma-separated; admin:<key> for the scope admin, others have publish'),
   STRICT_SCOPES: Type.Boolean({
     default: false,
-    description: 'The routes under /v1/users need the scope admin; false: all but the erasure also take publish'
+    description: 'The routes under /v1/users need the scope admin; false: all but the erasure and the topics also take publish'
   }),
 
   ALLOWED_ORIGINS: text('', 'Origins whose pages may connect, comma-separated; empty: all'),

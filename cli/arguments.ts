@@ -185,11 +185,38 @@ const WITH_POSITIONALS = ['topic', 'broadcast']
 function parse(name: keyof typeof options, args: string[]): { values: Values; positionals: string[] } {
   try {
     const allowPositionals = WITH_POSITIONALS.includes(name)
-    const { values, positionals } = parseArgs({ args, options: options[name], strict: true, allowPositionals })
+    const { values, positionals } = parseArgs({ args: withDashes(name, args), options: options[name], strict: true, allowPositionals })
     return { values: values as Values, positionals }
   } catch (error) {
     throw new UsageError((error as Error).message)
   }
+}
+
+/** An id of a notification or a broadcast that begins with a dash. */
+const DASHED_ID = /^-[\w-]{19}$/
+
+/**
+ * Returns the arguments in the form that `parseArgs` needs for values that begin with a dash, as one id in 64 does: `--cancel=-x`, and arguments that
+ * are not options after `--`. The name of an option is never taken as a value, so that a forgotten value is an error.
+ */
+function withDashes(name: keyof typeof options, args: string[]): string[] {
+  const known: NonNullable<ParseArgsConfig['options']> = options[name]
+  const isOption = (arg: string) =>
+    arg === '-h' || arg === '--' || Object.keys(known).some((option) => `${arg}=`.startsWith(`--${option}=`))
+  const named: string[] = []
+  const others: string[] = []
+  for (let at = 0; at < args.length; at++) {
+    const arg = args[at] as string
+    const next = args[at + 1]
+    if (arg === '--') return [...named, '--', ...others, ...args.slice(at + 1)]
+    const takesText = arg.startsWith('--') && known[arg.slice(2)]?.type === 'string'
+    if (takesText && next !== undefined && !isOption(next)) {
+      named.push(`${arg}=${next}`)
+      at += 1
+    } else if (arg.startsWith('-') && arg !== '-' && !DASHED_ID.test(arg)) named.push(arg)
+    else others.push(arg)
+  }
+  return [...named, '--', ...others]
 }
 
 const readers = {

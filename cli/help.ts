@@ -42,7 +42,7 @@ ${COMMON}
   --ttl TIME         it expires after 90s, 15m, 24h or 7d
   --collapse-key KEY it replaces the user's earlier notification of this key
   --urgency LEVEL    very-low, low, normal or high
-  --deliver-at TIME  publish it at 2030-01-31T08:00:00Z, or in +15m
+  --deliver-at TIME  publish it in +15m, or at 2030-01-31T08:00:00Z; up to 30 days ahead
   --action NAME=TEXT a button with its label, like approve=Approve; up to three
   --key KEY          Idempotency-Key: the same key never makes a second notification
 ${CALLING}

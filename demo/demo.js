@@ -83,9 +83,20 @@ function renderListening() {
 
 const content = () => ({ type: 'order.paid', title: $('title').value, data: { body: 'Fjord Books, 128 €, by card.' } })
 
-async function send(note, options, action) {
+let press = 0
+
+/** Returns `say` of this claim for the steps of one button. Once another button was pressed, it does nothing: the line belongs to the last one. */
+function sayUntilNext() {
+  press += 1
+  const mine = press
+  return (...said) => {
+    if (mine === press) say('send', ...said)
+  }
+}
+
+async function send(tell, note, options, action) {
   hasSent = true
-  code.show(action, { to: user, ...options })
+  if (action !== undefined) code.show(action, { to: user, ...options })
   const names = screens.plugged()
   const start = Date.now()
   let ids = []
@@ -100,12 +111,11 @@ async function send(note, options, action) {
     const done = counts.filter(({ shown }) => shown > 0)
     if (ids.length === 0) return
     if (done.length === 0) {
-      if (isParked) say('send', `waiting: over ${limit}`, note, 'wait')
+      if (isParked) tell(`waiting: over ${limit}`, note, 'wait')
       return
     }
     const last = Math.max(...done.map(({ at }) => at)) - start
-    say(
-      'send',
+    tell(
       `${done.length} of ${names.length} screens in ${Math.max(1, last)} ms`,
       isParked ? `It waited its turn: over ${limit}. ${note}` : note,
       done.length === names.length ? 'good' : 'wait'
@@ -119,64 +129,70 @@ async function send(note, options, action) {
 $('send').addEventListener('submit', (event) => {
   event.preventDefault()
   run([event.submitter ?? $('send').querySelector('button')], () =>
-    send('From the click to the last screen, with the call and the write to the store.', content(), 'send')
+    send(sayUntilNext(), 'From the click to the last screen, with the call and the write to the store.', content(), 'send')
   )
 })
 
 $('progress').addEventListener('click', () =>
   run([$('progress')], async () => {
+    const tell = sayUntilNext()
     const collapseKey = `export-${Date.now()}`
     for (let done = 0; done <= 100; done += PROGRESS_STEP) {
       const title = done < 100 ? `Export: ${done} %` : 'Export finished'
-      await send('One row that counts up, and one unread notification.', { type: 'report.export', title, collapseKey }, 'progress')
+      const action = done === 0 ? 'progress' : undefined
+      await send(tell, 'One row that counts up, and one unread notification.', { type: 'report.export', title, collapseKey }, action)
       await pause(PROGRESS_MS)
     }
   })
 )
 
 /** Follows a notification until the screens have taken it from their lists. */
-async function untilGone(names, id, note) {
+async function untilGone(tell, names, id, note) {
   await screens.until(() => {
     const gone = names.filter((name) => screens.isGone(name, id)).length
-    if (gone > 0) say('send', `gone from ${gone} of ${names.length} screens`, note, gone === names.length ? 'good' : 'wait')
+    if (gone > 0) tell(`gone from ${gone} of ${names.length} screens`, note, gone === names.length ? 'good' : 'wait')
     return gone === names.length
   })
 }
 
 $('expiring').addEventListener('click', () =>
   run([$('expiring')], async () => {
+    const tell = sayUntilNext()
     const names = screens.plugged()
     const options = { type: 'account.code', title: 'Your code is 4711', ttl: EXPIRES_SECONDS }
-    const [id] = await send('It leaves every screen by itself, also one without a network.', options, 'expiring')
-    await untilGone(names, id)
+    const [id] = await send(tell, 'It leaves every screen by itself, also one without a network.', options, 'expiring')
+    await untilGone(tell, names, id)
   })
 )
 
 $('recall').addEventListener('click', () =>
   run([$('recall')], async () => {
+    const tell = sayUntilNext()
     const names = screens.plugged()
-    const [id] = await send('It is taken back in 2 seconds.', { type: 'order.paid', title: 'Sent to the wrong person' }, 'recall')
+    const [id] = await send(tell, 'It is taken back in 2 seconds.', { type: 'order.paid', title: 'Sent to the wrong person' }, 'recall')
     await pause(RECALL_MS)
     await post('recall', { user, id })
-    await untilGone(names, id, 'A recalled one leaves every screen, and never appears on one that was away.')
+    await untilGone(tell, names, id, 'A recalled one leaves every screen, and never appears on one that was away.')
   })
 )
 
 $('scheduled').addEventListener('click', () =>
   run([$('scheduled')], async () => {
+    const tell = sayUntilNext()
     const deliverAt = Date.now() + SCHEDULED_MS
     const names = screens.plugged()
-    const ids = await send('', { type: 'meeting.soon', title: 'Stand-up begins', deliverAt }, 'scheduled')
-    say('send', 'accepted: due in 10 s', 'The store keeps it until then, also if every node dies.', 'wait')
+    const ids = await send(tell, '', { type: 'meeting.soon', title: 'Stand-up begins', deliverAt }, 'scheduled')
+    tell('accepted: due in 10 s', 'The store keeps it until then, also if every node dies.', 'wait')
     await screens.settle(names, () => ids)
     const late = Math.max(...names.map((name) => screens.count(name, ids).at)) - deliverAt
-    say('send', `on time: ${Math.max(0, late)} ms after it was due`, undefined, 'good')
+    tell(`on time: ${Math.max(0, late)} ms after it was due`, undefined, 'good')
   })
 )
 
 $('question').addEventListener('click', () =>
   run([$('question')], () =>
     send(
+      sayUntilNext(),
       'Answer on one screen, and watch the others: the first answer wins.',
       { type: 'order.refund', title: 'Refund 40 € to Café Lumen?', actions: ACTIONS },
       'question'

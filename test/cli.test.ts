@@ -73,10 +73,25 @@ t.test('help, version, and errors of the command line', async (t) => {
     [[...PUBLISH, '--action', 'approve'], /--action must be like/],
     [[...PUBLISH, '--action', '=Approve'], /--action must be like/],
     [['schedule'], /--user is needed/],
+    [['schedule', '--user', 'alice', '--cancel', '--json'], /--cancel/],
+    [['schedule', '--user', 'alice', '-x'], /-x/],
+    [['broadcast', '--cancell', 'an-id'], /--cancell/],
+    [['listen', '--user'], /--user/],
     [[...PUBLISH, '--to', Array.from({ length: 1001 }, (_, index) => `u${index}`).join()], /1000 users/],
     [['listen'], /--user is needed/],
     [[], /a command is needed/]
   ]
+  // One id in 64 begins with a dash.
+  const id = '-HAAY_47VYgKLJoVSTcI'
+  t.match(readArguments(['schedule', '--user', '-al', '--cancel', id, '--json']), { user: '-al', cancel: id, json: true })
+  for (const args of [
+    [id, '--cancel'],
+    ['--cancel', id],
+    ['--cancel', '--', id]
+  ])
+    t.match(readArguments(['broadcast', ...args]), { id, cancel: true })
+  t.match(readArguments([...PUBLISH, '--title', '-5 °C', '--data', '-']), { title: '-5 °C', data: '-' })
+  t.match(readArguments(['topic', 'add', '--json', 'team', '-']), { topic: 'team', users: ['-'] })
   for (const [args, message] of wrong) t.throws(() => readArguments(args), { name: 'UsageError', message }, args.join(' ').slice(0, 60))
 })
 

@@ -191,8 +191,15 @@ t.test('the demo proves each claim by a number', async (t) => {
       .getByText(/^Answered on another device/)
       .first()
       .waitFor()
+    await page.getByRole('button', { name: 'Progress' }).click()
     await page.getByRole('button', { name: 'In 10 s' }).click()
     await number(page, 'send', /^accepted: due in 10 s$/)
+    await phone
+      .getByRole('button', { name: /^Export finished/ })
+      .nth(1)
+      .waitFor()
+    t.match(await page.locator('#send-number').textContent(), /^(accepted: due|on time)/, 'the last button has the line')
+    t.match(await page.locator('#snippet').textContent(), /"deliverAt"/, 'and the code')
     await number(page, 'send', /^on time: \d+ ms after it was due$/)
   })
 

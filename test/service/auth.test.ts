@@ -402,16 +402,21 @@ t.test('API keys and the scopes publish and admin may publish', async (t) => {
   }
 })
 
-t.test('without STRICT_SCOPES, publish takes every route of a user but the erasure', async (t) => {
+t.test('without STRICT_SCOPES, publish takes every route of a user but the topics and the erasure', async (t) => {
   const service = await startService(t, { API_KEYS: 'a-publisher' })
-  for (const path of ['notifications', 'queue', 'connections', 'scheduled']) {
+  for (const path of ['notifications', 'queue', 'connections', 'scheduled', 'presence']) {
     for (const token of [serviceToken('publish'), 'a-publisher']) {
       t.equal((await call(service, 'GET', `/v1/users/alice/${path}`, undefined, { token })).status, 200, path)
     }
     t.equal((await call(service, 'GET', `/v1/users/alice/${path}`, undefined, { token: userToken('alice') })).status, 403, path)
   }
-  const erasure = await call(service, 'DELETE', '/v1/users/alice', undefined, { token: 'a-publisher' })
-  t.match(erasure, { status: 403, body: { code: 'BELFRY_ERR_SCOPE_MISSING', detail: /scope admin$/ } })
+  for (const [method, path] of [
+    ['DELETE', ''],
+    ['GET', '/topics']
+  ] as const) {
+    const refused = await call(service, method, `/v1/users/alice${path}`, undefined, { token: 'a-publisher' })
+    t.match(refused, { status: 403, body: { code: 'BELFRY_ERR_SCOPE_MISSING', detail: /scope admin$/ } })
+  }
 })
 
 t.test('with STRICT_SCOPES, publish looks at one notification and recalls it; everything else of a user needs admin', async (t) => {
