@@ -65,6 +65,15 @@ t.test('a publish is one round trip, wakes the nodes that hold the user, and no 
   t.equal(channels.filter((channel) => channel.endsWith(`:${two.app.node}`)).length, count)
   t.equal(channels.length, 2 * count)
   t.equal(idle.app.counters.wakeUps, 0)
+
+  const options = [{ ttl: 3600 }, { collapseKey: 'k' }, { collapseKey: 'k' }, { ttl: 3600, collapseKey: 'k', urgency: 'high' }]
+  for (const each of options) await call(one, 'POST', '/v1/notifications', { to: 'bob', type: 'a', title: 'A', ...each })
+  await settled()
+  t.same(
+    tripsOf(commands, 'bob').map(({ name }) => name),
+    options.map(() => 'evalsha'),
+    'also with a lifetime or a collapse key'
+  )
 })
 
 t.test('the presence of online users is renewed by a sweep, in no more commands for 500 users than for one', async (t) => {

@@ -87,6 +87,46 @@ for (const store of STORES) {
     isProblem(t, await publish(service, { ...body, deliverAt: expiresAt }, 'three'), 400, 'INVALID_REQUEST')
   })
 
+  t.test(`${store}: a batch takes every option, and each item has its own result`, async (t) => {
+    const service = await startService(t, { ...NO_LIMIT, ...(await environmentOf(t, store)) })
+    const batch = async (notifications: Record<string, unknown>[]) =>
+      (await call(service, 'POST', '/v1/notifications/batch', { notifications: notifications.map((item) => ({ ...NOTE, ...item })) })).body
+        .results
+    const actions = [{ action: 'yes', title: 'Yes' }]
+    const deliverAt = Date.now() + 3_600_000
+    const timed = [
+      { to: 'alice', title: 'brief', ttl: 60, idempotencyKey: 'brief' },
+      { to: 'alice', title: 'later', deliverAt, expiresAt: deliverAt + 1, idempotencyKey: 'later' }
+    ]
+    const results = await batch([
+      ...timed,
+      { to: 'alice', title: '1 of 2', collapseKey: 'k' },
+      { to: ['alice', 'bob'], title: '2 of 2', collapseKey: 'k', urgency: 'high', actions },
+      { to: 'bob', title: 'first', deliverAt, collapseKey: 'k' },
+      { to: 'bob', title: 'second', deliverAt, collapseKey: 'k' }
+    ])
+    const outcomes = (from: { results: { status: string }[] }[]) => from.map(({ results }) => results.map(({ status }) => status).join())
+    t.same(outcomes(results), ['accepted', 'scheduled', 'accepted', 'accepted,accepted', 'scheduled', 'scheduled'])
+    t.equal(results[1].results[0].deliverAt, deliverAt)
+    t.same(await batch(timed), results.slice(0, 2), 'a repeat has the first results')
+    const inbox = async (user: string) => (await call(service, 'GET', `/v1/users/${user}/notifications`)).body
+    const newest = { id: results[3].id, title: '2 of 2', urgency: 'high', actions }
+    const alice = {
+      unread: 2,
+      items: [
+        { ...newest, replaces: results[2].id },
+        { title: 'brief', expiresAt: Number }
+      ]
+    }
+    t.match([await inbox('alice'), await inbox('bob')], [alice, { unread: 1, items: [newest] }])
+    t.match((await call(service, 'GET', '/v1/users/alice/scheduled')).body.items, [{ title: 'later', expiresAt: deliverAt + 1 }])
+    t.same(
+      (await call(service, 'GET', '/v1/users/bob/scheduled')).body.items.map(({ title }: { title: string }) => title),
+      ['second'],
+      'one of a key'
+    )
+  })
+
   t.test(`${store}: a scheduled notification waits, can be listed and cancelled, and comes at its time`, async (t) => {
     const service = await startService(t, { ...NO_LIMIT, SCHEDULED_MAX: '4', ...(await environmentOf(t, store)) })
     const device = await ready(t, service, 'alice', { deviceId: 'd', acks: true })
