@@ -207,15 +207,35 @@ t.test('actions and answers in the bell and the hooks', async (t) => {
     await untilInPage(page, 'bell.client.state === "connected" && bell.client.unread === 0')
   })
 
-  await t.test('React: an answer in the items of the hook', async (t) => {
+  await t.test('React: buttons are disabled while an answer is under way, and give way to the first answer', async (t) => {
     host.files.set('/react-app.js', await bundleReactApp())
     const id = await ask('react', 'Deploy?')
     const page = await browser.newPage()
     t.teardown(() => page.close())
+    const held: (() => void)[] = []
+    await page.routeWebSocket(/\/v1\/ws/, (socket: WebSocketRoute) => {
+      const server = socket.connectToServer()
+      socket.onMessage((message) => {
+        if (JSON.parse(String(message)).type === 'answer') held.push(() => server.send(message))
+        else server.send(message)
+      })
+    })
     await page.goto(`${host.url}/app.html?${new URLSearchParams({ user: 'react', service: service.url })}`)
     await page.getByRole('button', { name: 'Approve' }).click()
+    await until(() => held.length === 1, 'the answer')
+    for (const name of ['Approve', 'Reject']) t.ok(await page.getByRole('button', { name }).isDisabled(), name)
+    held[0]?.()
     await page.getByText('answered: approve').waitFor()
+    t.equal(await page.getByRole('button', { name: 'Reject' }).count(), 0)
     await untilInPage(page, 'document.querySelector("#count").textContent === "0"')
     await t.rejects(answerElsewhere('react', id, 'reject'), { code: 'BELFRY_ERR_ALREADY_ANSWERED', answer: { action: 'approve' } })
+
+    const late = await ask('react', 'Release?')
+    await page.getByRole('button', { name: 'Approve' }).click()
+    await until(() => held.length === 2, 'another answer')
+    await answerElsewhere('react', late, 'reject')
+    held[1]?.()
+    await page.getByText('answered: reject').waitFor()
+    t.equal(await page.getByRole('button', { name: 'Approve' }).count(), 0)
   })
 })

@@ -122,66 +122,63 @@ for (const store of STORES) {
     }
   })
 
-  t.test(
-    `${store}: links that are forged, foreign, expired, recalled, replaced or erased get the same 404, by the same steps`,
-    async (t) => {
-      const environment = await environmentOf(t, store)
-      const service = await startService(t, { ...NO_LIMIT, ...environment })
-      const foreign = await startService(t, NO_LIMIT)
-      const id = await ask(service)
-      const link = await linkOf(service, id)
-      const flip = (text: string, at: number): string => text.slice(0, at) + (text[at] === 'A' ? 'B' : 'A') + text.slice(at + 1)
-      const recalledId = await ask(service)
-      const recalled = await linkOf(service, recalledId)
-      await call(service, 'DELETE', `/v1/users/alice/notifications/${recalledId}`)
-      const replaced = await linkOf(service, await ask(service, { collapseKey: 'k' }))
-      await ask(service, { collapseKey: 'k' })
-      const expiring = await ask(service, { expiresAt: Date.now() + 400 })
-      const expired = await linkOf(service, expiring)
-      const erased = await linkOf(service, await ask(service, { to: 'gone' }), 'gone')
-      t.equal((await call(service, 'DELETE', '/v1/users/gone')).status, 204)
-      await until(async () => (await call(service, 'GET', `/v1/users/alice/notifications/${expiring}`)).status === 404, 'the expiry')
-      const bad: Record<string, string> = {
-        'another HMAC': flip(link, 0),
-        'another expiry': flip(link, 44),
-        'another id': flip(link, 56),
-        'another user': flip(link, link.length - 3),
-        'cut off': link.slice(0, -4),
-        'the HMAC alone': link.slice(0, 43),
-        'other unused bits or longer': `${link}A`,
-        'other characters': `${link.slice(0, 10)}!${link.slice(10)}`,
-        'no link': 'x',
-        'of another service': await linkOf(foreign, await ask(foreign)),
-        expired,
-        recalled,
-        replaced,
-        erased
-      }
-      const { store: used } = service.app
-      const steps: string[] = []
-      const { answer: answerStep } = used
-      used.answer = (command: AnswerCommand) => {
-        steps.push('answer')
-        return answerStep.call(used, command)
-      }
-      const { secret } = used
-      used.secret = (name: string) => {
-        steps.push('secret')
-        return secret.call(used, name)
-      }
-      const bodies = new Set<string>()
-      for (const [name, forged] of Object.entries(bad)) {
-        steps.length = 0
-        const answer = await answerByLink(service, forged)
-        isProblem(t, answer, 404, 'NOT_FOUND', name)
-        bodies.add(JSON.stringify({ ...answer.body, instance: '' }))
-        t.same(steps, ['secret', 'answer'], `${name}: no early return`)
-      }
-      t.equal(bodies.size, 1, 'one body for all')
-      t.match((await call(service, 'GET', `/v1/me/notifications/${id}`, undefined, MINE)).body, { state: 'unread' })
-      t.equal((await answerByLink(service, link)).status, 200, 'the link itself is valid')
+  t.test(`${store}: forged, foreign, expired, recalled, replaced and erased links get the same 404, by the same steps`, async (t) => {
+    const environment = await environmentOf(t, store)
+    const service = await startService(t, { ...NO_LIMIT, ...environment })
+    const foreign = await startService(t, NO_LIMIT)
+    const id = await ask(service)
+    const link = await linkOf(service, id)
+    const flip = (text: string, at: number): string => text.slice(0, at) + (text[at] === 'A' ? 'B' : 'A') + text.slice(at + 1)
+    const recalledId = await ask(service)
+    const recalled = await linkOf(service, recalledId)
+    await call(service, 'DELETE', `/v1/users/alice/notifications/${recalledId}`)
+    const replaced = await linkOf(service, await ask(service, { collapseKey: 'k' }))
+    await ask(service, { collapseKey: 'k' })
+    const expiring = await ask(service, { expiresAt: Date.now() + 400 })
+    const expired = await linkOf(service, expiring)
+    const erased = await linkOf(service, await ask(service, { to: 'gone' }), 'gone')
+    t.equal((await call(service, 'DELETE', '/v1/users/gone')).status, 204)
+    await until(async () => (await call(service, 'GET', `/v1/users/alice/notifications/${expiring}`)).status === 404, 'the expiry')
+    const bad: Record<string, string> = {
+      'another HMAC': flip(link, 0),
+      'another expiry': flip(link, 44),
+      'another id': flip(link, 56),
+      'another user': flip(link, link.length - 3),
+      'cut off': link.slice(0, -4),
+      'the HMAC alone': link.slice(0, 43),
+      'other unused bits or longer': `${link}A`,
+      'other characters': `${link.slice(0, 10)}!${link.slice(10)}`,
+      'no link': 'x',
+      'of another service': await linkOf(foreign, await ask(foreign)),
+      expired,
+      recalled,
+      replaced,
+      erased
     }
-  )
+    const { store: used } = service.app
+    const steps: string[] = []
+    const { answer: answerStep } = used
+    used.answer = (command: AnswerCommand) => {
+      steps.push('answer')
+      return answerStep.call(used, command)
+    }
+    const { secret } = used
+    used.secret = (name: string) => {
+      steps.push('secret')
+      return secret.call(used, name)
+    }
+    const bodies = new Set<string>()
+    for (const [name, forged] of Object.entries(bad)) {
+      steps.length = 0
+      const answer = await answerByLink(service, forged)
+      isProblem(t, answer, 404, 'NOT_FOUND', name)
+      bodies.add(JSON.stringify({ ...answer.body, instance: '' }))
+      t.same(steps, ['secret', 'answer'], `${name}: no early return`)
+    }
+    t.equal(bodies.size, 1, 'one body for all')
+    t.match((await call(service, 'GET', `/v1/me/notifications/${id}`, undefined, MINE)).body, { state: 'unread' })
+    t.equal((await answerByLink(service, link)).status, 200, 'the link itself is valid')
+  })
 
   t.test(`${store}: receipts name the devices that have received a notification`, async (t) => {
     const service = await startService(t, { ...NO_LIMIT, ...(await environmentOf(t, store)) })

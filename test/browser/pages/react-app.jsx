@@ -27,7 +27,7 @@ function Inbox({ user }) {
             </button>
             {given ? <b>answered: {given.action}</b> : null}
             {(given ? [] : actions).map(({ action, title: label }) => (
-              <button key={action} type="button" disabled={answering !== undefined} onClick={() => answer(id, action)}>
+              <button key={action} type="button" disabled={answering !== undefined} onClick={() => answer(id, action).catch(() => {})}>
                 {label}
               </button>
             ))}
