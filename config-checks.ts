@@ -32,8 +32,9 @@ export function check(config: Config, problems: string[]): void {
     if (!config[name].every(isHostAndPort)) problems.push(`${name} must be host:port, comma-separated`)
   }
   if (config.REDIS_SENTINELS.length > 0 && config.REDIS_SENTINEL_NAME === '') problems.push('REDIS_SENTINELS needs REDIS_SENTINEL_NAME')
-  if (config.REDIS_SENTINEL_PASSWORD !== '' && config.REDIS_SENTINELS.length === 0)
-    problems.push('REDIS_SENTINEL_PASSWORD goes with REDIS_SENTINELS')
+  for (const name of ['REDIS_SENTINEL_NAME', 'REDIS_SENTINEL_PASSWORD'] as const) {
+    if (config[name] !== '' && config.REDIS_SENTINELS.length === 0) problems.push(`${name} goes with REDIS_SENTINELS`)
+  }
   for (const name of ['REDIS_USERNAME', 'REDIS_PASSWORD', 'REDIS_TLS'] as const) {
     if (config[name] && config.REDIS_CLUSTER_NODES.length + config.REDIS_SENTINELS.length === 0)
       problems.push(`${name} goes with REDIS_CLUSTER_NODES or REDIS_SENTINELS`)
@@ -47,15 +48,19 @@ export function check(config: Config, problems: string[]): void {
   const keys = [config.JWT_SECRET, config.JWT_PUBLIC_KEY, config.JWKS_URL].filter((key) => key !== '')
   if (keys.length > 1) problems.push('only one of JWT_SECRET, JWT_PUBLIC_KEY and JWKS_URL may be set')
   if (keys.length === 0 && usesRedis(config)) problems.push('with Redis one of JWT_SECRET, JWT_PUBLIC_KEY and JWKS_URL must be set')
-  if (config.JWKS_URL !== '' && !isUrl(config.JWKS_URL, ['https:', 'http:'])) problems.push('JWKS_URL must be an http:// or https:// URL')
+  // A request to a URL with a user is refused by `fetch`.
+  if (config.JWKS_URL !== '' && !(isUrl(config.JWKS_URL, ['https:', 'http:']) && new URL(config.JWKS_URL).username === ''))
+    problems.push('JWKS_URL must be an http:// or https:// URL without user')
+  if (config.METRICS_PORT !== 0 && config.METRICS_PORT === config.PORT)
+    problems.push('METRICS_PORT must differ from PORT; 0 serves /metrics on PORT')
 
   if (config.API_KEYS.includes(ADMIN_PREFIX)) problems.push(`API_KEYS: a key must follow ${ADMIN_PREFIX}`)
 
   for (const origin of config.ALLOWED_ORIGINS) {
-    if (!isOrigin(origin)) problems.push(`ALLOWED_ORIGINS: ${origin} must be scheme://host[:port]`)
+    if (!isOrigin(origin)) problems.push(`ALLOWED_ORIGINS: ${origin} must be scheme://host[:port], without wildcards`)
   }
   for (const origin of config.CORS_ORIGIN) {
-    if (origin !== '*' && !isOrigin(origin)) problems.push(`CORS_ORIGIN: ${origin} must be scheme://host[:port] or *`)
+    if (origin !== '*' && !isOrigin(origin)) problems.push(`CORS_ORIGIN: ${origin} must be scheme://host[:port] without wildcards, or *`)
   }
   for (const proxy of config.TRUST_PROXY) {
     if (!isNetwork(proxy)) problems.push(`TRUST_PROXY: ${proxy} must be an address or a CIDR`)
@@ -114,8 +119,8 @@ function checkCertificates(prefix: 'REDIS_TLS' | 'NATS_TLS', config: Config, nee
 
 /** Accepts `host:port` without a scheme or a password before it. */
 function isHostAndPort(value: string): boolean {
-  const port = /^[^@/\s]+:(\d{1,5})$/.exec(value)?.[1]
-  return port !== undefined && Number(port) <= 65_535
+  const port = Number(/^[^@/;\s]+:(\d{1,5})$/.exec(value)?.[1] ?? 0)
+  return port >= 1 && port <= 65_535
 }
 
 function isNetwork(value: string): boolean {
@@ -138,5 +143,5 @@ function isBaseUrl(value: string): boolean {
 function isOrigin(value: string): boolean {
   if (!URL.canParse(value)) return false
   const { protocol, host } = new URL(value)
-  return host !== '' && `${protocol}//${host}`.toLowerCase() === value.toLowerCase()
+  return host !== '' && !host.includes('*') && `${protocol}//${host}`.toLowerCase() === value.toLowerCase()
 }

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { publicKeyAlgorithm } from './services/auth/public-key.ts'
 
@@ -10,12 +11,19 @@ export function readPem(name: `${'REDIS' | 'NATS'}_TLS_${'CERT' | 'KEY' | 'CA'}`
   try {
     const pem = value.includes('-----BEGIN') ? value.replaceAll('\\n', '\n') : readFileSync(value, 'utf8')
     const kind = name.endsWith('_KEY') ? /-----BEGIN [A-Z ]*PRIVATE KEY-----/ : /-----BEGIN CERTIFICATE-----/
-    if (kind.test(pem)) return pem
+    if (kind.test(pem) && (name.endsWith('_KEY') || areCertificates(pem))) return pem
   } catch {
     // The problem is reported below. It does not show the path, because a key may stand in its place.
   }
   problems.push(`${name} must be ${name.endsWith('_KEY') ? 'a private key' : 'a certificate'} in PEM, or the path of one`)
   return ''
+}
+
+/** Returns whether each certificate of a text is whole. TLS ignores the others, so that each connection would fail with an unknown authority. */
+function areCertificates(pem: string): boolean {
+  const certificates = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?(-----END CERTIFICATE-----|$)/g) ?? []
+  for (const certificate of certificates) new X509Certificate(certificate)
+  return true
 }
 
 /** Returns the text of a credentials file, or of the seed of an NKey, from the value itself or from the file whose path it is. */

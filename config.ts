@@ -27,6 +27,8 @@ export function readConfig(environment: Record<string, string | undefined> = pro
   const problems = unknownNames(environment)
   const env = validate(environment, problems)
   const { CONNECT_RATE_LIMIT_MAX, PUBLISH_RATE_LIMIT_MAX, RATE_LIMIT_MAX, MAX_TOKEN_LIFETIME, ...clear } = env
+  for (const name of LIST_NAMES)
+    if (env[name] !== '' && split(env[name]).length === 0) problems.push(`${name} has no item between its commas`)
   const config: Config = {
     ...clear,
     ...splitLists(env),
@@ -34,8 +36,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     PUBLISH_RATE_LIMIT_PER_SECOND: PUBLISH_RATE_LIMIT_MAX,
     RATE_LIMIT_PER_WINDOW: RATE_LIMIT_MAX,
     MAX_TOKEN_LIFETIME_SECONDS: MAX_TOKEN_LIFETIME,
-    PUBLIC_URL: env.PUBLIC_URL.trim().replace(/\/+$/, ''),
-    REDIS_URL: env.REDIS_URL.trim(),
+    PUBLIC_URL: env.PUBLIC_URL.replace(/\/+$/, ''),
     REDIS_TLS_CERT: readPem('REDIS_TLS_CERT', env.REDIS_TLS_CERT, problems),
     REDIS_TLS_KEY: readPem('REDIS_TLS_KEY', env.REDIS_TLS_KEY, problems),
     REDIS_TLS_CA: readPem('REDIS_TLS_CA', env.REDIS_TLS_CA, problems),
@@ -116,18 +117,17 @@ export function readClientConfig(environment: Record<string, string | undefined>
 /** Reports invalid values in `problems`, and replaces them by their defaults so that the checks across variables still run. */
 function validate(environment: Record<string, string | undefined>, problems: string[]): Environment {
   const known = Object.keys(environmentSchema.properties)
-  const data = Object.fromEntries(known.flatMap((name) => (isSet(environment[name]) ? [[name, environment[name]]] : [])))
+  const data = Object.fromEntries(known.map((name) => [name, textOf(name, environment[name])] as const).filter(([, text]) => text !== ''))
   try {
     return envSchema<Environment>({ schema: structuredClone(environmentSchema), data, env: false })
   } catch (error) {
-    const { errors } = error as { errors?: { instancePath: string; keyword: string; message?: string }[] }
+    const { errors } = error as { errors?: { instancePath: string; keyword: string }[] }
     if (errors === undefined) throw error
     const bad = new Set<string>()
-    for (const { instancePath, keyword, message } of errors) {
+    for (const { instancePath, keyword } of errors) {
       if (keyword === 'const') continue
       const name = instancePath.slice(1)
-      const { description = '' } = environmentSchema.properties[name as keyof Environment] as { description?: string }
-      problems.push(`${name} ${keyword === 'anyOf' ? `must be ${description}` : message}`)
+      problems.push(`${name} must ${requirementOf(name as keyof Environment)}`)
       bad.add(name)
     }
     return validate(Object.fromEntries(Object.entries(data).filter(([name]) => !bad.has(name))), problems)
@@ -141,8 +141,24 @@ function unknownNames(environment: Record<string, string | undefined>): string[]
     .map((name) => `${name} is not a variable of Belfry's`)
 }
 
-function isSet(value: string | undefined): boolean {
-  return value !== undefined && value !== ''
+/** Returns the text of a variable, without the blanks around it unless it is a secret or PEM; '' if it is not set. */
+function textOf(name: string, value = ''): string {
+  return /SECRET$|PASSWORD$|TOKEN$/.test(name) || value.includes('-----BEGIN') ? value : value.trim()
+}
+
+/** Returns what a value of a variable must be, to follow "must". */
+function requirementOf(name: keyof Environment): string {
+  const { type, anyOf, pattern, minimum, maximum } = environmentSchema.properties[name] as {
+    type?: string
+    anyOf?: { const: string }[]
+    pattern?: string
+    minimum?: number
+    maximum?: number
+  }
+  if (type === 'boolean') return 'be true or false'
+  if (anyOf !== undefined)
+    return `be ${new Intl.ListFormat('en-GB', { type: 'disjunction' }).format(anyOf.map((literal) => literal.const))}`
+  return pattern === undefined ? `be an integer from ${minimum} to ${maximum}` : `match ${pattern}`
 }
 
 function splitLists(env: Environment): Record<ListName, string[]> {

@@ -74,16 +74,19 @@ async function serve(fastify: FastifyInstance, metricsServer: FastifyInstance | 
   )
 
   await fastify.listen({ host: config.HOST, port: config.PORT, backlog: 4096 })
-  await metricsServer?.listen({ host: config.HOST, port: config.METRICS_PORT })
+  await metricsServer?.listen({ host: config.HOST, port: config.METRICS_PORT }).catch((error: Error) => {
+    throw Object.assign(error, { portName: 'METRICS_PORT' })
+  })
 }
 
 /** Returns one sentence for a failure that an operator can put right, and the stack of any other. */
 function describeFailure(error: unknown): string {
   if (error instanceof ConfigError || error instanceof SecretError || error instanceof StoreUnusable) return error.message
-  const { syscall, code, message, stack } = error as NodeJS.ErrnoException
+  const { syscall, code, message, stack, portName = 'PORT' } = error as NodeJS.ErrnoException & { portName?: string }
   if (syscall === undefined && code?.startsWith('LEVEL_') !== true) return stack ?? message
-  const isNetwork = ['listen', 'bind', 'getaddrinfo'].includes(syscall ?? '')
-  return `${isNetwork ? 'HOST and PORT must be an address to listen on' : 'DATA_DIR must be a folder that this process can write'}: ${message}`
+  if (!['listen', 'bind', 'getaddrinfo'].includes(syscall ?? '')) return `DATA_DIR must be a folder that this process can write: ${message}`
+  const remedy = code === 'EADDRINUSE' ? `. Stop the process that listens there, or set another ${portName}` : ''
+  return `HOST and ${portName} must be an address to listen on: ${message}${remedy}`
 }
 
 // A full disk or a closed pipe behind stdout or stderr must not end the service.

@@ -111,7 +111,7 @@ t.test('token signs with the secret of the environment or of the service', async
   const nothing = { DATA_DIR: temporaryFolder(t) }
   t.match(await belfry(['token', '--user', 'alice'], nothing), { code: 1, stdout: '', stderr: /no token: pass --token/ })
   t.match(await belfry(['token', '--user', 'alice'], { JWKS_URL: 'https://keys.example' }), { code: 1, stderr: /private key/ })
-  t.match(await belfry(['token', '--user', 'alice'], { PORT: 'x' }), { code: 1, stderr: /PORT must be integer/ })
+  t.match(await belfry(['token', '--user', 'alice'], { PORT: 'x' }), { code: 1, stderr: /PORT must be an integer from 0 to 65535/ })
 })
 
 t.test('publish prints the result for each recipient', async (t) => {

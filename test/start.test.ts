@@ -119,10 +119,10 @@ t.test('an invalid environment stops the start with all errors', async (t) => {
   for (const problem of [
     'REDIS_URL must be a redis:// or rediss:// URL',
     'with Redis one of JWT_SECRET, JWT_PUBLIC_KEY and JWKS_URL must be set',
-    'PORT must be >= 0',
+    'PORT must be an integer from 0 to 65535',
     'LOG_LEVEL must be fatal, error,',
     'BELFRY_PORT is not a variable',
-    'RATE_LIMIT_MAX must be integer'
+    'RATE_LIMIT_MAX must be an integer from 0 to 1000'
   ]) {
     t.match(redis.stderr, problem)
   }
@@ -132,7 +132,7 @@ t.test('an invalid environment stops the start with all errors', async (t) => {
   const holder = await ServerProcess.start({ LOG_LEVEL: 'silent', JWT_SECRET: 'x'.repeat(32) }, folder)
   t.teardown(() => holder.kill())
   const taken = await start({ PORT: String(holder.port), DATA_DIR: temporaryFolder(t), LOG_LEVEL: 'silent' })
-  t.match(taken, { code: 1, stderr: /EADDRINUSE/ })
+  t.match(taken, { code: 1, stderr: /EADDRINUSE.*\. Stop the process that listens there, or set another PORT\n$/ })
 })
 
 t.test('an unusable store stops the start with one sentence, and leaves nothing in Redis', async (t) => {
