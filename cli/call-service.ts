@@ -1,3 +1,4 @@
+import { failureReason } from '../services/failure-reason.ts'
 import { CommandError } from './credentials.ts'
 
 /** The request fails if the service does not answer in this time, milliseconds. */
@@ -68,8 +69,7 @@ export function remedyFor(reason: string, protocol: string): string {
 /** Returns the reason of a failed request. Node reports an address that did not answer as an AggregateError without a message. */
 export function reasonOf(cause: unknown): string {
   const { message = '', code = '' } = (cause ?? {}) as { message?: string; code?: string }
-  // OpenSSL puts addresses of its source around the reason.
-  return (/:SSL routines:[^:]*:([^:]+)/.exec(message)?.[1] ?? message) || code
+  return failureReason(message) || code
 }
 
 /** Returns the code and detail of a problem+json answer, or the status of any other answer, such as a proxy's page. */

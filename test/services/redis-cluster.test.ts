@@ -54,6 +54,15 @@ t.test('three masters: every user is woken, on both nodes', async (t) => {
     if (slot !== slotOf(tagOf(key))) t.fail(`${key} is in slot ${slot}`)
   }
   t.ok(one.store.status().available)
+  t.same(
+    [...one.statuses, ...two.statuses].filter(({ available }) => !available),
+    [],
+    'the first connections to the masters are no outage'
+  )
+  const plain = new RedisStore(settings, { url: cluster.servers[0]?.url ?? '', keyPrefix: 'belfry', waitReplicas: 0 })
+  t.teardown(() => plain.close())
+  const { reason } = (await new Follower('plain', plain).open()).store.status()
+  t.equal(reason, 'it is a Cluster: set REDIS_CLUSTER_NODES in place of REDIS_URL')
   const users = Array.from({ length: 60 }, (_, i) => `user-${i}`)
   const masters = new Set(users.map((user) => thirdOf(user)))
   t.equal(masters.size, 3)

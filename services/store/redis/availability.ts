@@ -300,7 +300,8 @@ export class Availability {
       this.#bus.assign(address, buckets)
       if (master.available) this.#listener?.onReady(master)
     }
-    this.#listener?.onStatus(this.status())
+    // While the store opens, masters that connect for the first time are no outage.
+    if (this.#endOpening === undefined) this.#listener?.onStatus(this.status())
   }
 
   /** Checks a master that is connected, and brings it into use. Calls for the same master share one check. Never rejects. */

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis'
+import { failureReason } from '../../failure-reason.ts'
 import type { Durability } from '../store.ts'
 import { StoreUnusable } from '../unusable.ts'
 import { BUCKETS, type Keys } from './keys.ts'
@@ -55,12 +56,27 @@ export async function hiddenFacts(server: Redis): Promise<string | undefined> {
   return 'the Redis user may not run CONFIG GET: with an AOF durability is "os", since appendfsync always cannot be told from everysec'
 }
 
-/** Describes for operators why the database cannot be used. */
+/** For the failures that a setting causes: the beginning or a part of their message, and a description with the remedy. `$&` is the message. */
+const DESCRIPTIONS: readonly (readonly [RegExp, string])[] = [
+  [/^WRONGPASS.*/s, 'it refused the user name or the password (WRONGPASS)'],
+  [/^NOAUTH.*/s, 'it requires a password, and none was given (NOAUTH)'],
+  [/^NOPERM.*/s, '$&: its user needs the permissions in docs/guides/scaling.md'],
+  [/^(CROSSSLOT|MOVED).*/s, 'it is a Cluster: set REDIS_CLUSTER_NODES in place of REDIS_URL'],
+  [/.*cluster support disabled.*/s, 'it is not a Cluster: set REDIS_URL in place of REDIS_CLUSTER_NODES'],
+  [/.*Unknown RESP type.*/s, 'the server there does not speak the protocol of Redis: correct the address'],
+  [/^wrong version number.*/s, 'it does not speak TLS: write redis:// or REDIS_TLS=false'],
+  [/.*certificate required.*/s, 'it requires a client certificate: set REDIS_TLS_CERT and REDIS_TLS_KEY'],
+  [/^(self-signed certificate|unable to (get|verify)).*/s, '$&: set REDIS_TLS_CA to the authority of its certificate'],
+  // The library adds the time of its next attempt, which differs from line to line.
+  [/^All sentinels are unreachable.*Last error: (.*)/s, 'no Sentinel named the master, check REDIS_SENTINELS and REDIS_SENTINEL_NAME: $1']
+]
+
+/** Describes for operators why the database cannot be used. The description of one failure is always the same, so that it is logged once. */
 export function describeFailure(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  if (error.message.startsWith('WRONGPASS')) return 'it refused the user name or the password (WRONGPASS)'
-  if (error.message.startsWith('NOAUTH')) return 'it requires a password, and none was given (NOAUTH)'
-  return error.message
+  const reason = failureReason(error.message).trim()
+  const [pattern, description] = DESCRIPTIONS.find(([known]) => known.test(reason)) ?? []
+  return pattern === undefined ? reason : reason.replace(pattern, description ?? '')
 }
 
 /** Selects the configured database. Otherwise the client would use database 0, which may belong to another application. */
