@@ -1,4 +1,4 @@
-import { failureReason } from '../services/failure-reason.ts'
+import { failureReason } from '../services/errors.ts'
 import { CommandError } from './credentials.ts'
 
 /** The request fails if the service does not answer in this time, milliseconds. */

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { failureReason } from '../../failure-reason.ts'
+import { failureReason } from '../../errors.ts'
 import type { Durability } from '../store.ts'
 import { StoreUnusable } from '../unusable.ts'
 import { BUCKETS, type Keys } from './keys.ts'
