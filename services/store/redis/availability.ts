@@ -54,7 +54,7 @@ export class Availability {
   /** Failures that were logged since the master was last available, so that each is logged once. */
   readonly #loggedFailures = new Map<Master, Set<string>>()
   #listener: MasterListener | undefined
-  /** Ends the wait of `open`; undefined when nothing waits. */
+  /** Ends the wait of `open`; undefined when nothing waits. Before that, masters that connect for the first time are no outage. */
   #endOpening: (() => void) | undefined
   /** Why a server must not be used, found while `open` waited. */
   #unusable: StoreUnusable | undefined
@@ -300,7 +300,6 @@ export class Availability {
       this.#bus.assign(address, buckets)
       if (master.available) this.#listener?.onReady(master)
     }
-    // While the store opens, masters that connect for the first time are no outage.
     if (this.#endOpening === undefined) this.#listener?.onStatus(this.status())
   }
 
