@@ -52,7 +52,8 @@ export class BatchRunner {
    * @throws errors that are none of the store's
    */
   async run(batch: Batch, deadline: number): Promise<BatchCounts | undefined> {
-    const counts: BatchCounts = { accepted: 0, parked: 0, rejected: 0 }
+    const erased = batch.size - batch.users.length
+    const counts: BatchCounts = { accepted: 0, parked: 0, rejected: batch.isRecall ? 0 : erased }
     const { signal } = this.#closing
     let left = batch.users
     for (let delayMs = RETRY_MIN_MS; ; delayMs = Math.min(2 * delayMs, RETRY_MAX_MS)) {
@@ -97,7 +98,7 @@ export class BatchRunner {
 
   async #recall({ publish }: Batch, user: string): Promise<void> {
     const { store, counters } = this.#options
-    const result = await store.retract(user, publish.id, 'recalled', true)
+    const result = await store.retract(user, publish.id, 'recalled', publish.broadcastAt)
     if (result === 'unknown' || result === 'folded') return
     counters.recalled += 1
     increment(counters.broadcastMembers, 'recalled')
@@ -117,6 +118,7 @@ function countOf({ status }: PublishResult): keyof BatchCounts {
     case 'scheduledFull':
     case 'expired':
     case 'conflict':
+    case 'erased':
       return 'rejected'
   }
 }

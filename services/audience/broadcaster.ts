@@ -195,8 +195,8 @@ export class Broadcaster {
 
   /** Settles a batch, which may be repeated: the store settles it once. @throws errors of the store, after the last attempt */
   async #settle(batch: Batch, counts: { accepted: number; parked: number; rejected: number }): Promise<Turn | undefined> {
-    const { broadcastId, from, isRecall, users } = batch
-    const command = { broadcastId, from, isRecall, size: users.length, ...counts }
+    const { broadcastId, from, isRecall, size } = batch
+    const command = { broadcastId, from, isRecall, size, ...counts }
     for (const delayMs of [...SETTLE_DELAYS_MS, 0]) {
       const leasedAt = performance.now()
       try {

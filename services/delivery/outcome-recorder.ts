@@ -34,6 +34,7 @@ export class OutcomeRecorder {
       case 'scheduledFull':
       case 'expired':
       case 'conflict':
+      case 'erased':
         counters.rejected += 1
     }
   }

@@ -29,6 +29,8 @@ export function recipientResult(user: string, outcome: Outcome): RecipientResult
       return { user, status: 'rejected', code: fullError(outcome).code, retryAfterMs: outcome.retryAfterMs, nodes: 0 }
     case 'expired':
       return { user, status: 'rejected', code: expiredError().code, nodes: 0 }
+    case 'erased':
+      return { user, status: 'rejected', code: 'BELFRY_ERR_NOT_FOUND', nodes: 0 }
     case 'conflict':
       return { user, status: 'rejected', code: 'BELFRY_ERR_IDEMPOTENCY_CONFLICT', nodes: 0 }
     case 'failed':

@@ -91,16 +91,19 @@ export interface Batch {
   from: number
   /** The members must lose the notification: the broadcast was cancelled. Else they must get it. */
   isRecall: boolean
+  /** The members, without those who were erased. */
   users: string[]
+  /** Number of the members, including those who were erased. */
+  size: number
   /** The publish of each member, without the user. Always keyed, so that a repeated batch writes nothing twice. */
-  publish: { id: string; tail: string; halfLife: number; options: PublishOptions | undefined }
+  publish: { id: string; tail: string; halfLife: number; options: PublishOptions | undefined; broadcastAt: number }
 }
 
 /** Names a batch. */
 export type BatchName = Pick<Batch, 'broadcastId' | 'from' | 'isRecall'>
 
 export interface SettleBatchCommand extends BatchName {
-  /** Number of the users of the batch. The counts are their outcomes; all 0 for a recall. */
+  /** Size of the batch. The counts are the outcomes of its members, of whom the erased ones are rejected; all 0 for a recall. */
   size: number
   accepted: number
   parked: number
@@ -131,7 +134,10 @@ export type LeaseBatchResult = { status: 'batch'; batch: Batch } | { status: 'co
  * **Order.** The broadcasts of one topic run one after another, in the order of their starts. Those for everyone form a topic of their own.
  *
  * **Cancelling.** After `cancel` no further batch is sent. The members of all batches that were ever leased are handed out once more, with
- * `isRecall`. The caller retracts the notification with `isBarred`, so that a publish of a slower node writes nothing.
+ * `isRecall`. The caller retracts the notification with `broadcastAt`, so that a publish of a slower node writes nothing.
+ *
+ * **Erasure.** `Store.erase` removes the name of the user from every broadcast that is kept: from its audience, and from `except`. The numbers of members
+ * and the batches stay as they are. A node that has the user in a batch by then publishes with `broadcastAt`, and the store refuses.
  *
  * **Kept.** A broadcast can be looked up until `BROADCAST_KEPT_MS` after its end, and a key has its effect as long.
  *

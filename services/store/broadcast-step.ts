@@ -15,7 +15,7 @@ export const FULL_RETRY_MS = 10_000
 
 /** A broadcast as a store keeps it, without the names of its audience. The audience has an order, which never changes. */
 export interface BroadcastState extends Broadcast {
-  publish: Batch['publish']
+  publish: Omit<Batch['publish'], 'broadcastAt'>
   /** The audience is not complete. */
   isCollecting: boolean
   /** Number of members in the audience, as far as it is complete. */
@@ -28,6 +28,9 @@ export interface BroadcastState extends Broadcast {
   /** Time at which the broadcast left the queue of its topic, Unix milliseconds; 0: it is in the queue. */
   endedAt: number
 }
+
+/** Begins the text that stands for an erased member in an audience. No user's name has this character. */
+export const ERASED = '\0'
 
 /** The queue of those for everyone. No topic has this name. */
 const EVERYONE = ''
@@ -128,8 +131,20 @@ export function isForgotten({ endedAt }: Pick<BroadcastState, 'endedAt'>, now: n
   return endedAt > 0 && endedAt + BROADCAST_KEPT_MS <= now
 }
 
-export function batchOf(state: BroadcastState, users: string[]): Batch {
-  return { broadcastId: state.id, from: state.next, isRecall: state.isRecalling, users, publish: state.publish }
+/** @param names the members of the batch, with `ERASED` for those who were erased */
+export function batchOf(state: BroadcastState, names: string[]): Batch {
+  const publish = { ...state.publish, broadcastAt: state.startedAt }
+  return { broadcastId: state.id, from: state.next, isRecall: state.isRecalling, ...membersIn(names), publish }
+}
+
+/** Returns the members of a batch who were not erased, and its size. */
+export function membersIn(names: string[]): Pick<Batch, 'users' | 'size'> {
+  return { users: names.filter((name) => !name.startsWith(ERASED)), size: names.length }
+}
+
+/** Returns an audience without the name of an erased user. */
+export function withoutName<To extends Audience>(to: To, name: string): To {
+  return { ...to, except: to.except.filter((other) => other !== name) }
 }
 
 /** Returns what is told of a broadcast. */

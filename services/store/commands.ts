@@ -19,6 +19,8 @@ export interface PublishCommand {
   /** Seconds in which a parked notification loses half its worth; 0: never. */
   halfLife: number
   options?: PublishOptions | undefined
+  /** Start of the broadcast whose member the user is, Unix milliseconds; default: the publish is of no broadcast. */
+  broadcastAt?: number | undefined
 }
 
 /** Options of a notification that the store acts on. Those that devices need are in the tail as well. */
@@ -59,6 +61,8 @@ export type PublishResult =
   | { status: 'recalled'; replayed: true }
   /** The store wrote nothing: `expiresAt` is not after the store's clock. */
   | { status: 'expired' }
+  /** The store wrote nothing: the user was erased after the start of the broadcast (`broadcastAt`), and is no member any more. */
+  | { status: 'erased' }
   /** The store wrote nothing: `parkedMax` notifications are parked. The store releases all of them within `retryAfterMs`. */
   | { status: 'full'; retryAfterMs: number }
   /** The store wrote nothing: an earlier publish used the key with another body. */
@@ -172,7 +176,7 @@ export interface MarkResult extends UnreadCounts {
  * - `unparked`: the notification was parked, and will never be released
  * - `unscheduled`: the notification was scheduled, and will never be delivered
  * - `folded`: the notification is part of a digest; nothing was written
- * - `unknown`: there is no such notification, or it was recalled before; nothing was written, unless the call asked for the mark (`isBarred`)
+ * - `unknown`: there is no such notification, or it was recalled before; nothing was written, unless the call barred the id (`broadcastAt`)
  */
 export type RetractResult = 'retracted' | 'unparked' | 'unscheduled' | 'folded' | 'unknown'
 

@@ -5,12 +5,12 @@ import { DELIVER_BATCH, RELEASE_BATCH } from './limits.ts'
 import { markable, markedAfter } from './marks.ts'
 import { NO_OPTIONS, type Options, optionsOf, withoutRules } from './options.ts'
 import type { OutboxStep } from './outbox-step.ts'
-import { findNotification, inboxPage, offsetOf, queueInfo, scheduledPage } from './queries.ts'
+import { findNotification, inboxPage, offsetOf, queueInfo, replayedResult, scheduledPage } from './queries.ts'
 import { worthless } from './rate.ts'
 import { backlogOf, expiresIn, positionOf } from './reading.ts'
 import { endOfSecond } from './revocation.ts'
 import { encodeRow, LOST_ID, NO_TAG, rowId, rowTail, tails } from './row.ts'
-import { countsAsUnread, type Effect, type KeyPlace, type Parked, type UserState, unreadCounts } from './state.ts'
+import { countsAsUnread, type Effect, type Parked, type UserState, unreadCounts } from './state.ts'
 import { Step, type StepContext } from './step.ts'
 import type {
   AdvanceResult,
@@ -90,11 +90,12 @@ export class Machine {
    */
   publish(command: PublishCommand): PublishResult {
     const state = this.#state
-    const { id, keyed, tail, halfLife, options = {} } = command
+    const { id, keyed, tail, halfLife, options = {}, broadcastAt } = command
+    if (this.#isErasedSince(broadcastAt)) return { status: 'erased' }
     const key = id.slice(0, KEY_LENGTH)
     const body = id.slice(KEY_LENGTH)
     const place = keyed ? state.keys.get(key) : undefined
-    if (place !== undefined) return this.#replayed(body, place)
+    if (place !== undefined) return replayedResult(state, body, place, (index) => this.#step.releaseAt(index))
     const { level = 0, deliverAt = 0, expiresAt = 0 } = options
     if (expiresAt > 0 && expiresAt <= this.#step.clockMs) return { status: 'expired' }
     this.#step.startLog()
@@ -224,9 +225,9 @@ export class Machine {
     return { status: 'answered', answer, replayed: false }
   }
 
-  retract(id: string, reason: string, isBarred = false): RetractResult {
+  retract(id: string, reason: string, broadcastAt?: number): RetractResult {
     const result = this.#step.retract(id, reason, this.#step.newId)
-    if (isBarred && result === 'unknown') this.#step.bar(id)
+    if (broadcastAt !== undefined && result === 'unknown' && !this.#isErasedSince(broadcastAt)) this.#step.bar(id)
     return result
   }
 
@@ -235,10 +236,11 @@ export class Machine {
     this.#step.emit({ type: 'revoke', before: Math.max(this.#step.clockMs, this.#state.revokedBefore) })
   }
 
-  /** Removes everything of the user except the time of the revocation, which refuses older tokens. */
+  /** Removes everything of the user except the times of the erasure, which refuse older tokens and older broadcasts. */
   erase(): void {
+    const at = Math.max(this.#step.clockMs, this.#state.erasedAt)
     const before = Math.max(endOfSecond(this.#step.clockMs), this.#state.revokedBefore)
-    this.#step.emit({ type: 'erase', before, erased: { ...this.#state } })
+    this.#step.emit({ type: 'erase', at, before, erased: { ...this.#state } })
   }
 
   inbox(query: Omit<InboxQuery, 'user'>): InboxPage | 'restarted' {
@@ -268,6 +270,12 @@ export class Machine {
     for (const { key, body } of keys) this.#step.emit({ type: 'key', key, place: { in: 'log', at: state.top + 1, body, deliverAt: 0 } })
     const { position, checkAt } = this.#appendNotification(id, tail, options)
     return { status: 'accepted', ...position, nodes: 0, replayed: false, ...(checkAt > 0 && { checkAt }) }
+  }
+
+  /** Returns whether the user was erased after the start of a broadcast. */
+  #isErasedSince(broadcastAt: number | undefined): boolean {
+    const { erasedAt } = this.#state
+    return broadcastAt !== undefined && erasedAt > 0 && erasedAt >= broadcastAt
   }
 
   #mustPark(): boolean {
@@ -368,24 +376,6 @@ export class Machine {
     const checkAt = this.outbox.addChecks(id, options)
     if (replaced !== undefined && !wasUnseen) this.#step.tellUnread()
     return { position, checkAt }
-  }
-
-  /** Returns the outcome of an earlier publish with the same key. */
-  #replayed(body: string, place: KeyPlace): PublishResult {
-    const state = this.#state
-    if (place.body !== body) return { status: 'conflict' }
-    switch (place.in) {
-      case 'log':
-        return { status: 'accepted', ...positionOf(state, place.at), nodes: 0, replayed: true }
-      case 'scheduled':
-        return { status: 'scheduled', deliverAt: place.deliverAt, replayed: true }
-      case 'parked': {
-        const index = state.parked.findIndex(({ no }) => no === place.at)
-        return { status: 'parked', releaseAt: this.#step.releaseAt(index), replayed: true }
-      }
-      case 'recalled':
-        return { status: 'recalled', replayed: true }
-    }
   }
 
   #backlog(start: Start, deviceId: string, bounds: ReadBounds): Backlog {

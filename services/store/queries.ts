@@ -1,7 +1,17 @@
 import { positionOf } from './reading.ts'
 import { digestIn, rowId, rowKind } from './row.ts'
-import { type Parked, rowAt, type Scheduled, type UserState, unreadCounts } from './state.ts'
-import type { CallReceipt, FindResult, InboxItem, InboxPage, InboxQuery, QueueInfo, ScheduledPage, ScheduledQuery } from './store.ts'
+import { type KeyPlace, type Parked, rowAt, type Scheduled, type UserState, unreadCounts } from './state.ts'
+import type {
+  CallReceipt,
+  FindResult,
+  InboxItem,
+  InboxPage,
+  InboxQuery,
+  PublishResult,
+  QueueInfo,
+  ScheduledPage,
+  ScheduledQuery
+} from './store.ts'
 import { matchesType, typeBeginnings } from './type-filter.ts'
 
 /** Returns the offset of a notification in the log, or undefined. */
@@ -107,4 +117,24 @@ export function queueInfo(state: UserState): QueueInfo {
   devices.sort((a, b) => (a.deviceId < b.deviceId ? -1 : 1))
   const first = top > floor ? positionOf(state, floor + 1) : { epoch, offset: 0, id8: '' }
   return { head: positionOf(state, top), first, parked: parked.length, scheduled: scheduled.length, ...unreadCounts(state), devices }
+}
+
+/**
+ * Returns the outcome of an earlier publish with the same key.
+ *
+ * @param body the end of the id, which stands for the body of the request
+ * @param releaseAt returns when the parked notification at an index is due, Unix milliseconds
+ */
+export function replayedResult(state: UserState, body: string, place: KeyPlace, releaseAt: (index: number) => number): PublishResult {
+  if (place.body !== body) return { status: 'conflict' }
+  switch (place.in) {
+    case 'log':
+      return { status: 'accepted', ...positionOf(state, place.at), nodes: 0, replayed: true }
+    case 'scheduled':
+      return { status: 'scheduled', deliverAt: place.deliverAt, replayed: true }
+    case 'parked':
+      return { status: 'parked', releaseAt: releaseAt(state.parked.findIndex(({ no }) => no === place.at)), replayed: true }
+    case 'recalled':
+      return { status: 'recalled', replayed: true }
+  }
 }

@@ -63,6 +63,8 @@ export interface UserState extends OutboxState {
   parkNo: number
   /** Time of the latest revocation, Unix milliseconds; 0: none. */
   revokedBefore: number
+  /** Time of the latest erasure, Unix milliseconds; 0: none. */
+  erasedAt: number
   /** Times at which notifications and digests were appended, ascending, from the rate window that ended with the latest. */
   limiter: number[]
   rows: Buffer[]
@@ -97,6 +99,7 @@ export function emptyState(): UserState {
     lastMs: 0,
     parkNo: 0,
     revokedBefore: 0,
+    erasedAt: 0,
     limiter: [],
     rows: [],
     states: new Map(),
@@ -148,8 +151,8 @@ export type Effect =
   | { type: 'forget'; keys: string[] }
   | { type: 'cursor'; deviceId: string; cursor: Cursor }
   | { type: 'revoke'; before: number }
-  /** Removes everything of the user, `erased`, except the time of the revocation. */
-  | { type: 'erase'; before: number; erased: UserState }
+  /** Removes everything of the user, `erased`, except the times of the revocation and of the erasure. */
+  | { type: 'erase'; at: number; before: number; erased: UserState }
   | OutboxEffect
 
 export function rowAt(state: UserState, offset: number): Buffer | undefined {
@@ -278,7 +281,7 @@ export function evolve(state: UserState, effect: Effect): void {
       state.revokedBefore = effect.before
       break
     case 'erase':
-      Object.assign(state, emptyState(), { revokedBefore: effect.before })
+      Object.assign(state, emptyState(), { revokedBefore: effect.before, erasedAt: effect.at })
       break
   }
 }

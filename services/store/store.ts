@@ -179,10 +179,11 @@ export interface Store {
   mark(command: MarkCommand): Promise<MarkResult | 'restarted'>
 
   /**
-   * Takes a notification back, from the log or from the parked or scheduled ones. `reason` is for the devices. With `isBarred`, an id that is unknown
-   * leaves a mark: a later keyed publish of it writes nothing, and its result is `recalled`.
+   * Takes a notification back, from the log or from the parked or scheduled ones. `reason` is for the devices. With `broadcastAt`, the start
+   * of a broadcast in Unix milliseconds, an id that is unknown leaves a mark: a later keyed publish of it writes nothing, and its result is `recalled`.
+   * If the user was erased since the start, there is no mark, because such a publish writes nothing anyway.
    */
-  retract(user: string, id: string, reason: string, isBarred?: boolean): Promise<RetractResult>
+  retract(user: string, id: string, reason: string, broadcastAt?: number): Promise<RetractResult>
 
   /** Lists retained notifications. Resolves with `restarted` if `before` is of another epoch. */
   inbox(query: InboxQuery): Promise<InboxPage | 'restarted'>

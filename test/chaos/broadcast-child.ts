@@ -41,7 +41,7 @@ async function carryOut(store: Store, { users, isRecall, publish }: Batch): Prom
   for (let at = 0; at < users.length; at += AT_ONCE) {
     await Promise.all(
       users.slice(at, at + AT_ONCE).map(async (user) => {
-        if (isRecall) await store.retract(user, publish.id, 'recalled', true)
+        if (isRecall) await store.retract(user, publish.id, 'recalled', publish.broadcastAt)
         else await store.publish({ user, keyed: true, ...publish })
       })
     )
@@ -51,9 +51,9 @@ async function carryOut(store: Store, { users, isRecall, publish }: Batch): Prom
 /** Carries out a batch, and settles it. */
 async function settled(store: Store, batch: Batch): Promise<LeaseBatchResult> {
   await carryOut(store, batch)
-  const { broadcastId, from, isRecall, users } = batch
-  const accepted = isRecall ? 0 : users.length
-  return await store.audiences.settle({ broadcastId, from, isRecall, size: users.length, accepted, parked: 0, rejected: 0 })
+  const { broadcastId, from, isRecall, size } = batch
+  const accepted = isRecall ? 0 : size
+  return await store.audiences.settle({ broadcastId, from, isRecall, size, accepted, parked: 0, rejected: 0 })
 }
 
 /** Carries out the broadcasts that wait. Resolves when none waits. */

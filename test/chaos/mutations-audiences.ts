@@ -2,6 +2,7 @@ import type { Edit } from './mutations.ts'
 
 const STEP = 'services/store/broadcast-step.ts'
 const EMBEDDED = 'services/store/embedded/embedded-audiences.ts'
+const ERASE_NAME = 'services/store/embedded/erase-name.ts'
 const MEMBERS = 'services/store/redis/redis-members.ts'
 
 function lua(name: string): string {
@@ -78,8 +79,25 @@ export const audienceMutations: AudienceMutation[] = [
   },
   {
     name: 'a barred id is published',
-    embedded: [{ file: 'services/store/machine.ts', find: "if (isBarred && result === 'unknown') this.#step.bar(id)", put: ';' }],
-    redis: [{ file: lua('retract'), find: "is_barred == '1' and", put: "is_barred == '2' and" }]
+    embedded: [
+      { file: 'services/store/machine.ts', find: "broadcastAt !== undefined && result === 'unknown' &&", put: 'broadcastAt === -1 &&' }
+    ],
+    redis: [{ file: lua('retract'), find: "broadcast_at ~= '0' and", put: "broadcast_at == '' and" }]
+  },
+  {
+    name: 'an erased user stays in the audience',
+    embedded: [{ file: ERASE_NAME, find: '(other === name ? ERASED : other)', put: '(other === name ? name : other)' }],
+    redis: [{ file: lua('broadcast-erase'), find: "call('LSET', sent, place, ERASED)", put: "call('LSET', sent, place, user)" }]
+  },
+  {
+    name: 'an erased user stays in except',
+    embedded: [{ file: STEP, find: 'to.except.filter((other) => other !== name)', put: 'to.except' }],
+    redis: [{ file: lua('broadcast-erase'), find: 'if name ~= user then', put: 'if name then' }]
+  },
+  {
+    name: 'a batch that was leased before an erasure reaches the user',
+    embedded: [{ file: 'services/store/machine.ts', find: 'erasedAt >= broadcastAt', put: 'erasedAt < 0' }],
+    redis: [{ file: lua('publish-usual'), find: 'if meta[15] and #keyed > 1 then return nil end', put: '' }]
   },
   {
     name: 'a removal does not remove the membership of the user',

@@ -31,8 +31,8 @@ export const broadcastMutations: Mutation[] = [
     edits: [
       {
         file: RUNNER,
-        find: "const result = await store.retract(user, publish.id, 'recalled', true)",
-        put: "const result: string = publish.id === user ? await store.retract(user, publish.id, 'recalled', true) : 'unknown'"
+        find: "const result = await store.retract(user, publish.id, 'recalled', publish.broadcastAt)",
+        put: "const result: string = publish.id === user ? await store.retract(user, publish.id, 'recalled', publish.broadcastAt) : 'unknown'"
       }
     ],
     store: 'redis',

@@ -2,6 +2,7 @@ import t from 'tap'
 import { RedisServer } from '../fixtures/redis.ts'
 import { broadcasting } from './broadcasting.ts'
 import { embeddedSetup } from './embedded-setup.ts'
+import { erasingMembers } from './erasing-members.ts'
 import { redisSetup } from './redis-setup.ts'
 import { storeSuite } from './store.ts'
 
@@ -9,7 +10,8 @@ import { storeSuite } from './store.ts'
 // `short` for the short examples.
 
 const [, , store, length] = process.argv
-const examples = length === 'short' ? broadcasting.filter(({ long, alone }) => !long && !alone) : broadcasting
+const all = [...broadcasting, ...erasingMembers]
+const examples = length === 'short' ? all.filter(({ long, alone }) => !long && !alone) : all
 if (store === 'redis') {
   const server = await RedisServer.start()
   t.teardown(() => server.stop())

@@ -8,44 +8,44 @@ export function namesOf(stage: Stage, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${stage.user} ${index}`)
 }
 
-function topicOf(stage: Stage): string {
+export function topicOf(stage: Stage): string {
   return `topic of ${stage.user}`
 }
 
-async function join(stage: Stage, names: string[]): Promise<void> {
+export async function join(stage: Stage, names: string[]): Promise<void> {
   await stage.store.audiences.changeMembers({ topic: topicOf(stage), add: names, remove: [] })
 }
 
 /** Returns an id that no other stage has: an id stands for one broadcast of its bucket. */
-function idFor(stage: Stage, number: number, body = 0): string {
+export function idFor(stage: Stage, number: number, body = 0): string {
   return idOf(Number(/\d+/.exec(stage.user)?.[0]) * 2000 + number, body)
 }
 
-function start(stage: Stage, number: number, overrides: Partial<BroadcastCommand> & { except?: string[]; body?: number } = {}) {
+export function start(stage: Stage, number: number, overrides: Partial<BroadcastCommand> & { except?: string[]; body?: number } = {}) {
   const { except = [], body = 0, ...rest } = overrides
   const to: Audience = { topic: topicOf(stage), except }
   return stage.store.audiences.start({ to, id: idFor(stage, number, body), keyed: false, tail: tailOf(number), halfLife: 0, ...rest })
 }
 
 /** Starts a broadcast that leases its first batch. */
-async function started(stage: Stage, number: number, overrides: Parameters<typeof start>[2] = {}): Promise<Batch> {
+export async function started(stage: Stage, number: number, overrides: Parameters<typeof start>[2] = {}): Promise<Batch> {
   const result = await start(stage, number, overrides)
   if (result.status !== 'started' || result.batch === undefined) throw new Error(`no batch: ${JSON.stringify(result)}`)
   return result.batch
 }
 
-function settlement({ broadcastId, from, isRecall, users }: Batch, counts: Partial<SettleBatchCommand> = {}): SettleBatchCommand {
-  const accepted = isRecall ? 0 : users.length
-  return { broadcastId, from, isRecall, size: users.length, accepted, parked: 0, rejected: 0, ...counts }
+export function settlement({ broadcastId, from, isRecall, size }: Batch, counts: Partial<SettleBatchCommand> = {}): SettleBatchCommand {
+  const accepted = isRecall ? 0 : size
+  return { broadcastId, from, isRecall, size, accepted, parked: 0, rejected: 0, ...counts }
 }
 
-function batchIn(result: LeaseBatchResult): Batch {
+export function batchIn(result: LeaseBatchResult): Batch {
   if (result.status !== 'batch') throw new Error(`not a batch: ${result.status}`)
   return result.batch
 }
 
 /** Leases until the audience is complete. */
-async function leased(store: Store, id: string): Promise<LeaseBatchResult> {
+export async function leased(store: Store, id: string): Promise<LeaseBatchResult> {
   for (;;) {
     const result = await store.audiences.lease(id)
     if (result.status !== 'collecting') return result
@@ -68,7 +68,7 @@ async function waiting({ stores }: Stage, ...ids: string[]): Promise<string[]> {
   return ids.filter((id) => listed.has(id))
 }
 
-const usersOf = (batches: Batch[]): string[] => batches.flatMap(({ users }) => users).sort()
+export const usersOf = (batches: Batch[]): string[] => batches.flatMap(({ users }) => users).sort()
 
 async function allMembers(store: Store, topic: string, limit: number): Promise<string[][]> {
   const pages: string[][] = []
@@ -203,7 +203,7 @@ const batching: Example[] = [
       await join(stage, names)
       const options = { collapseKey: 'k "', expiresAt: stage.clock.now + 60_000, push: false as const }
       const first = await started(stage, 1, { options, halfLife: 60, except: [names[0] as string, names[4] as string, 'unknown'] })
-      t.same(first.publish, { id: idFor(stage, 1), tail: tailOf(1), halfLife: 60, options })
+      t.same(first.publish, { id: idFor(stage, 1), tail: tailOf(1), halfLife: 60, options, broadcastAt: stage.clock.now })
       t.match(first, { from: 0, isRecall: false })
       const id = first.broadcastId
       t.equal(id.slice(2), idFor(stage, 1))
@@ -496,14 +496,14 @@ const cancelling: Example[] = [
     name: 'a barred id writes nothing later, whatever the user has',
     run: async (t, stage) => {
       const { store, user } = stage
-      t.equal(await store.retract(user, idOf(1), 'recalled', true), 'unknown')
+      t.equal(await store.retract(user, idOf(1), 'recalled', stage.clock.now), 'unknown')
       t.same(await stage.send(1, { keyed: true }), { status: 'recalled', replayed: true })
-      t.equal(await store.retract(user, idOf(1), 'recalled', true), 'unknown')
+      t.equal(await store.retract(user, idOf(1), 'recalled', stage.clock.now), 'unknown')
       t.match(await stage.send(1, { keyed: true, body: 5 }), { status: 'conflict' })
       t.match(await stage.send(2, { keyed: true }), { status: 'accepted', offset: 1 })
-      t.equal(await store.retract(user, idOf(3), 'recalled', true), 'unknown')
+      t.equal(await store.retract(user, idOf(3), 'recalled', stage.clock.now), 'unknown')
       t.same(await stage.send(3, { keyed: true }), { status: 'recalled', replayed: true })
-      t.equal(await store.retract(user, idOf(2), 'recalled', true), 'retracted')
+      t.equal(await store.retract(user, idOf(2), 'recalled', stage.clock.now), 'retracted')
       t.match(await stage.send(2, { keyed: true }), { status: 'accepted', replayed: true }, 'the key has its first outcome')
       t.equal(await store.retract(user, idOf(4), 'recalled'), 'unknown')
       t.match(await stage.send(4, { keyed: true }), { status: 'accepted', replayed: false })

@@ -20,6 +20,7 @@ import {
   broadcastOf,
   cancelBroadcast,
   completeAudience,
+  ERASED,
   FULL_RETRY_MS,
   isExpired,
   isForgotten,
@@ -28,7 +29,8 @@ import {
   nextSpan,
   noteLease,
   queueOf,
-  settleBatch
+  settleBatch,
+  withoutName
 } from '../../services/store/broadcast-step.ts'
 
 /** The topics and broadcasts of the reference, which all nodes share. */
@@ -87,6 +89,17 @@ export class ReferenceAudiences implements Audiences {
   /** Ends all memberships of a user. */
   leaveAll(user: string): void {
     for (const members of this.#state.members.values()) members.delete(user)
+  }
+
+  /** Removes the name of an erased user from the broadcasts that are kept. */
+  eraseName(user: string): void {
+    for (const broadcast of this.#state.broadcasts.values()) broadcast.to = withoutName(broadcast.to, user)
+    for (const [id, names] of this.#state.audiences) {
+      this.#state.audiences.set(
+        id,
+        names.map((name) => (name === user ? ERASED : name))
+      )
+    }
   }
 
   async start(command: BroadcastCommand): Promise<StartResult> {

@@ -151,8 +151,8 @@ class ReferenceStore implements Store {
     return this.#step(command.user, (machine) => machine.mark(command))
   }
 
-  async retract(user: string, id: string, reason: string, isBarred?: boolean): Promise<RetractResult> {
-    return this.#step(user, (machine) => machine.retract(id, reason, isBarred))
+  async retract(user: string, id: string, reason: string, broadcastAt?: number): Promise<RetractResult> {
+    return this.#step(user, (machine) => machine.retract(id, reason, broadcastAt))
   }
 
   async inbox(query: InboxQuery): Promise<InboxPage | 'restarted'> {
@@ -173,6 +173,7 @@ class ReferenceStore implements Store {
     for (const { events, registry } of this.#shared.nodes.values()) {
       if (registry.delete(user)) events.kick({ user, connectionId: undefined, reason: 'erased', revoked: false })
     }
+    this.audiences.eraseName(user)
   }
 
   async secret(name: string): Promise<Buffer> {

@@ -7,6 +7,7 @@ import { changing } from './changing.ts'
 import { collapsing } from './collapsing.ts'
 import { counting } from './counting.ts'
 import { erasing } from './erasing.ts'
+import { erasingMembers } from './erasing-members.ts'
 import { expiring } from './expiring.ts'
 import { identifying } from './identifying.ts'
 import { keeping } from './keeping.ts'
@@ -66,7 +67,8 @@ export const examples: Example[] = [
   identifying,
   keeping,
   erasing,
-  broadcasting
+  broadcasting,
+  erasingMembers
 ].flat()
 
 /** Runs the examples, all by default, on a driver. Between examples the clock goes forward a minute. */

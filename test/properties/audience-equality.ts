@@ -66,7 +66,8 @@ class Player {
   #store: Store
   readonly #ids: string[] = []
   readonly #batches: Batch[] = []
-  readonly #membersByBatch = new Map<string, string>()
+  readonly #membersByBatch = new Map<string, string[]>()
+  readonly #sizeByBatch = new Map<string, number>()
   #starts = 0
 
   private constructor(clock: Clock, cluster: Cluster) {
@@ -113,18 +114,21 @@ class Player {
     return JSON.stringify(all)
   }
 
-  /** Returns the audience of a broadcast that is done. Of a cancelled one, the number of members: each store has sent other batches. */
+  /**
+   * Returns the audience of a broadcast that is done, without those who were erased. Of a cancelled one, the number of members: each store has sent
+   * other batches.
+   */
   #audienceOf(id: string, isCancelled: boolean): string[] | number {
     const users = this.#usersOf(id, false)
     if (new Set(users).size !== users.length) throw new Error(`${id}: a member is in two batches`)
     if (!isCancelled) return users
     if (this.#usersOf(id, true).join() !== users.join()) throw new Error(`${id}: the recall has other members`)
-    return users.length
+    return [...this.#sizeByBatch].reduce((sum, [key, size]) => (key.startsWith(`${id} false `) ? sum + size : sum), 0)
   }
 
   #usersOf(id: string, isRecall: boolean): string[] {
     const batches = [...this.#membersByBatch].filter(([key]) => key.startsWith(`${id} ${isRecall} `))
-    return batches.flatMap(([, users]) => JSON.parse(users) as string[]).sort()
+    return batches.flatMap(([, users]) => users).sort()
   }
 
   async #play(command: Command): Promise<unknown> {
@@ -158,7 +162,13 @@ class Player {
         return status
       }
       case 'erase':
-        return this.#store.erase(nameOf(command.user))
+        await this.#store.erase(nameOf(command.user))
+        for (const [key, users] of this.#membersByBatch)
+          this.#membersByBatch.set(
+            key,
+            users.filter((name) => name !== nameOf(command.user))
+          )
+        return null
       case 'topics':
         return audiences.topicsOf(nameOf(command.user))
       case 'members':
@@ -190,9 +200,9 @@ class Player {
   }
 
   async #settle(batch: Batch, parked: number, rejected: number): Promise<LeaseBatchResult> {
-    const { broadcastId, from, isRecall, users } = batch
-    const counts = isRecall ? { accepted: 0, parked: 0, rejected: 0 } : { accepted: users.length, parked, rejected }
-    const result = await this.#store.audiences.settle({ broadcastId, from, isRecall, size: users.length, ...counts })
+    const { broadcastId, from, isRecall, size } = batch
+    const counts = isRecall ? { accepted: 0, parked: 0, rejected: 0 } : { accepted: size, parked, rejected }
+    const result = await this.#store.audiences.settle({ broadcastId, from, isRecall, size, ...counts })
     if (result.status !== 'collecting') return result
     return await this.#leaseAll(broadcastId)
   }
@@ -201,16 +211,18 @@ class Player {
     return result.status === 'batch' ? this.#note(result.batch) : result.status
   }
 
-  /** Notes a batch. One that is leased again must have the same members. */
+  /** Notes a batch. One that is leased again must have the same members, without those who were erased since. */
   #note(batch: Batch): unknown {
     const { users, ...rest } = batch
     const key = `${batch.broadcastId} ${batch.isRecall} ${batch.from}`
-    const members = JSON.stringify([...users].sort())
+    const members = [...users].sort()
     const known = this.#membersByBatch.get(key)
-    if (known !== undefined && known !== members && !this.#isRepeated(batch.broadcastId)) throw new Error(`${key} has other members`)
+    if (known !== undefined && known.join() !== members.join() && !this.#isRepeated(batch.broadcastId))
+      throw new Error(`${key} has other members`)
     this.#membersByBatch.set(key, members)
+    this.#sizeByBatch.set(key, batch.size)
     this.#batches.push(batch)
-    return [rest, users.length]
+    return rest
   }
 
   /** Returns whether an id was started twice: its first broadcast was no longer kept. */

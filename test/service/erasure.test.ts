@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { isProblem } from '../fixtures/problem.ts'
+import { ACTIONS as ANSWERS, startReach, subscribe } from '../fixtures/reach.ts'
+import { answering } from '../fixtures/receiver.ts'
 import { until } from '../fixtures/wait.ts'
 import { environmentOf, STORES } from '../fixtures/watcher.ts'
 import { call, ready, startService, type TestService, temporaryFolder, userToken } from '../helper.ts'
@@ -10,18 +12,36 @@ import { call, ready, startService, type TestService, temporaryFolder, userToken
 const CANARY = 'canary7Qz'
 const ACTIONS = [{ action: 'approve', title: `Approve ${CANARY}` }]
 
+/** Reads every file of a folder. */
+function filesOf(folder: string): { name: string; bytes: Buffer }[] {
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+  return files.map(({ name, parentPath }) => ({ name, bytes: readFileSync(join(parentPath, name)) }))
+}
+
 /** Returns where the canary is in the files of a folder, as they are and after a UTF-16 encoding. */
 function inFiles(folder: string): string[] {
   const needles = [Buffer.from(CANARY), Buffer.from(CANARY, 'utf16le')]
-  return readdirSync(folder, { recursive: true, withFileTypes: true }).flatMap((entry) => {
-    if (!entry.isFile()) return []
-    const bytes = readFileSync(join(entry.parentPath, entry.name))
-    return needles.some((needle) => bytes.includes(needle)) ? [entry.name] : []
+  return filesOf(folder).flatMap(({ name, bytes }) => (needles.some((needle) => bytes.includes(needle)) ? [name] : []))
+}
+
+/**
+ * Returns where the name of a user is in the files of a folder, except in the key of the entry that holds the time of the revocation, and in the
+ * deletions of keys that never existed, at both ends of the user's range.
+ */
+function nameInFiles(folder: string, user: string): string[] {
+  const name = Buffer.from(user, 'utf16le')
+  return filesOf(folder).flatMap(({ name: file, bytes }) => {
+    const found = bytes.includes(user) ? [file] : []
+    for (let at = bytes.indexOf(name); at >= 0; at = bytes.indexOf(name, at + 1)) {
+      const next = bytes[at + name.length] as number
+      if (![0x61, 0x62, 0xfe].includes(next)) found.push(`${file}, before the byte ${next}`)
+    }
+    return found
   })
 }
 
-/** Returns the keys of a Redis that name or hold the canary. */
-async function inRedis(url: string): Promise<string[]> {
+/** Returns the keys of a Redis that name or hold a text. */
+async function inRedis(url: string, text = CANARY): Promise<string[]> {
   const redis = new Redis(url)
   const found: string[] = []
   for (const key of await redis.keys('*')) {
@@ -33,8 +53,10 @@ async function inRedis(url: string): Promise<string[]> {
           ? await redis.lrange(key, 0, -1)
           : type === 'zset'
             ? await redis.zrange(key, '0', '-1')
-            : await redis.get(key)
-    if (key.includes(CANARY) || JSON.stringify(value).includes(CANARY)) found.push(`${key}: ${JSON.stringify(value)}`)
+            : type === 'set'
+              ? await redis.smembers(key)
+              : await redis.get(key)
+    if (key.includes(text) || JSON.stringify(value).includes(text)) found.push(`${key}: ${JSON.stringify(value)}`)
   }
   redis.disconnect()
   return found
@@ -130,6 +152,76 @@ for (const store of STORES) {
     t.match(fresh.all('notification'), [{ notification: { title: 'new' } }])
     await service.close()
     if (store === 'embedded') t.same(inFiles(folder), [], 'also after a restart')
+  })
+}
+
+for (const store of STORES) {
+  t.test(`${store}: after an erasure the name of the user is nowhere, whatever broadcasts and topics they were in`, async (t) => {
+    const user = 'name4Kx of a canary'
+    // Pushes and webhooks fail, so that they wait.
+    const folder = temporaryFolder(t)
+    const { service, environment, push, hooks } = await startReach(t, store, {
+      DATA_DIR: folder,
+      WEBHOOK_EVENTS: 'notification.fallback,notification.answered,notification.expired,user.online'
+    })
+    for (const receiver of [push.receiver, hooks]) receiver.behaviour = answering(503)
+    const find = async (): Promise<string[]> => {
+      if ('REDIS_URL' in environment) return (await inRedis(String(environment.REDIS_URL), user)).filter((text) => !isRevocation(text))
+      return nameInFiles(folder, user)
+    }
+    const isRevocation = (text: string): boolean => /}:m:name4Kx of a canary: {"r":"\d+","z":"\d+"}$/.test(text)
+    const publish = (to: unknown, more: Record<string, unknown> = {}, key?: string) =>
+      call(
+        service,
+        'POST',
+        '/v1/notifications',
+        { to, type: 'a', title: 't', ...more },
+        key === undefined ? {} : { headers: { 'idempotency-key': key } }
+      )
+    const members = (topic: string, body: unknown) => call(service, 'PATCH', `/v1/topics/${topic}/members`, body)
+    const ended = async ({ body }: Awaited<ReturnType<typeof call>>) =>
+      await until(async () => {
+        const { body: found } = await call(service, 'GET', `/v1/broadcasts/${body.broadcast.id}`)
+        return found.status === 'running' ? undefined : found
+      }, 'the end of a broadcast')
+    const client = await ready(t, service, user, { token: userToken(user, { iat: Math.floor(Date.now() / 1000) - 10 }), deviceId: 'd' })
+    await subscribe({ service, push }, user)
+    await members('team', { add: [user, 'bob'] })
+    await members('left', { add: [user] })
+    await members('left', { remove: [user] })
+    await members('deleted', { add: [user, 'bob'] })
+    await call(service, 'DELETE', '/v1/topics/deleted')
+    const fallback = { after: 1 }
+    const own = await publish(user, { actions: ANSWERS, fallback }, 'own')
+    await call(service, 'POST', `/v1/me/notifications/${own.body.id}/actions/approve`, {}, { token: userToken(user) })
+    await publish([user, 'bob'], { deliverAt: Date.now() + 600_000, collapseKey: 'c' }, 'several')
+    const before = [
+      await publish({ topic: 'team' }, { ttl: 600, collapseKey: 'k', fallback }, 'keyed'),
+      await publish({ topic: 'team', except: [user] }),
+      await publish({ topic: 'team', except: [user, 'carol'] }, {}, 'excepting'),
+      await publish({ topic: 'team' }, { deliverAt: Date.now() + 600_000 }),
+      await publish({ topic: 'team', except: ['bob'] }),
+      await publish({ everyone: true }),
+      await publish({ everyone: true, except: [user] })
+    ]
+    for (const answer of before) await ended(answer)
+    await call(service, 'DELETE', `/v1/broadcasts/${before[4]?.body.broadcast.id}`)
+    await until(async () => (await find()).length > 0, 'the name')
+    const during = Array.from({ length: 4 }, () => publish({ topic: 'team' }))
+    const [erased] = await Promise.all([call(service, 'DELETE', `/v1/users/${encodeURIComponent(user)}`), ...during])
+    t.equal(erased.status, 204)
+    t.equal((await client.whenClosed()).reason, 'erased')
+    for (const answer of await Promise.all(during)) await ended(answer)
+    await ended(await publish({ topic: 'team' }))
+    await ended(await publish({ everyone: true }))
+    t.same(await find(), [])
+    t.same((await call(service, 'GET', `/v1/users/${encodeURIComponent(user)}/notifications`)).body.items, [], 'no broadcast began a log')
+    const excepting = await publish({ topic: 'team', except: [user, 'carol'] }, {}, 'excepting')
+    t.same([excepting.status, excepting.body.broadcast.id], [200, before[2]?.body.broadcast.id], 'a repeat is answered as before')
+    t.same((await call(service, 'GET', `/v1/broadcasts/${excepting.body.broadcast.id}`)).body.to, { topic: 'team', except: ['carol'] })
+    t.same(await find(), [], 'and writes nothing')
+    await service.close()
+    t.same(await find(), [])
   })
 }
 

@@ -15,8 +15,8 @@ const ID = '00abcdefghijklmnopqrst'
 const ACCEPTED: PublishResult = { status: 'accepted', epoch: 'e', offset: 1, id8: 'x', nodes: 0, replayed: false }
 
 function batch(users: string[], more: Partial<Batch> = {}): Batch {
-  const publish = { id: ID.slice(2), tail: '', halfLife: 0, options: undefined }
-  return { broadcastId: ID, from: 0, isRecall: false, users, publish, ...more }
+  const publish = { id: ID.slice(2), tail: '', halfLife: 0, options: undefined, broadcastAt: 5 }
+  return { broadcastId: ID, from: 0, isRecall: false, users, size: users.length, publish, ...more }
 }
 
 const names = (count: number): string[] => Array.from({ length: count }, (_, n) => `user-${n}`)
@@ -104,8 +104,8 @@ t.test('a recall retracts from every member, and bars the id', async (t) => {
   const counts = await runnerOf(scripted, counters).run(batch(['a', 'b'], { isRecall: true }), soon())
   t.same(counts, { accepted: 0, parked: 0, rejected: 0 })
   t.same(scripted.retracted, [
-    ['a', ID.slice(2), 'recalled', true],
-    ['b', ID.slice(2), 'recalled', true]
+    ['a', ID.slice(2), 'recalled', 5],
+    ['b', ID.slice(2), 'recalled', 5]
   ])
   t.same(scripted.published, [])
   t.equal(counters.recalled, 2)

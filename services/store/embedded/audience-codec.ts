@@ -111,6 +111,11 @@ export function idIn(key: Buffer): string {
   return key.toString('latin1', KIND_BYTES, KIND_BYTES + 22)
 }
 
+/** Decodes the number in the key of a part of an audience. */
+export function chunkNumberIn(key: Buffer): number {
+  return key.readUInt32BE(key.length - CHUNK_BYTES)
+}
+
 export function numberIn(key: Buffer): number {
   return key.readUIntBE(key.length - NUMBER_BYTES, NUMBER_BYTES)
 }

@@ -15,7 +15,6 @@ export function audienceSession(keeper: SessionKeeper, session: Session): Audien
   }
   return {
     range: ([from, to], limit) => call(() => session.database.range(from, to, limit)),
-    write: (operations) => call(() => session.journal.add(operations).done),
-    compact: (range) => call(() => session.compactRange(range))
+    write: (operations) => call(() => session.journal.add(operations).done)
   }
 }

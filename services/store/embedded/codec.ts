@@ -40,9 +40,11 @@ export const damageRange: [Buffer, Buffer] = [Buffer.from('x'), Buffer.from('y')
 
 /** Written as their index in the list: the order must never change. */
 const PLACES: KeyPlace['in'][] = ['log', 'parked', 'recalled', 'scheduled']
-/** Begins the counts in meta that users without options, answers, scheduled notifications, calls and push subscriptions do not have. */
+/**
+ * Begins the numbers in meta that users without options, answers, scheduled notifications, calls, push subscriptions and an erasure do not have.
+ */
 const MORE_COUNTS = ' + '
-/** The counts behind it, in their order. An earlier format ends before those that it had not. */
+/** The counts behind it, in their order, and the time of the erasure. An earlier format ends before those that it had not. */
 const MORE_NAMES = ['options', 'answers', 'scheduled', 'scheduledNos', 'calls', 'callNos', 'subscriptions', 'checks', 'receipts'] as const
 
 /** A user as the data folder holds them. */
@@ -108,7 +110,7 @@ function encodeMeta({ state, touched, generation }: StoredUser): Buffer {
   for (const number of [generation, parkedNos, states, keys]) text += ` ${number.toString(36)}`
   text += ` ${chain}`
   for (const ms of limiter) text += ` ${(lastMs - ms).toString(36)}`
-  const more = MORE_NAMES.map((name) => others[name])
+  const more = [...MORE_NAMES.map((name) => others[name]), state.erasedAt]
   if (more.some((count) => count > 0)) text += MORE_COUNTS + more.map((count) => count.toString(36)).join(' ')
   return Buffer.from(text)
 }
@@ -132,7 +134,8 @@ function decodeMeta(value: Buffer, stored: StoredUser): Counts | undefined {
   const numbers = texts.map((text) => Number.parseInt(text, 36))
   if (numbers.length < CHAIN_INDEX || chain === undefined || numbers.some((number) => !Number.isSafeInteger(number))) return undefined
   const [touched, , parked, top, floor, unread, lastMs, parkNo, revokedBefore, generation, parkedNos, states, keys, ...limiter] = numbers
-  const known = { top, floor, unread, lastMs, parkNo, revokedBefore } as Record<string, number>
+  const erasedAt = others[MORE_NAMES.length] ?? 0
+  const known = { top, floor, unread, lastMs, parkNo, revokedBefore, erasedAt } as Record<string, number>
   Object.assign(state, known, { epoch, chain, limiter: limiter.map((distance) => (lastMs as number) - distance) })
   stored.touched = touched as number
   stored.generation = generation as number

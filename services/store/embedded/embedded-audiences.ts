@@ -44,6 +44,7 @@ import {
 import { userOf, userRange, usersRange } from './codec.ts'
 import type { CheckedEntry, Operation } from './database.ts'
 import { type AudienceSession, EmbeddedMembers } from './embedded-members.ts'
+import { eraseName } from './erase-name.ts'
 import { KeyedLock } from './keyed-lock.ts'
 
 /** Members that the start of a broadcast reads at once: a multiple of `BATCH_MAX`. */
@@ -99,6 +100,14 @@ export class EmbeddedAudiences implements Audiences {
   /** Ends all memberships of a user. */
   async leaveAll(user: string): Promise<void> {
     await this.#steps.carryOut((session) => this.#members.leaveAll(session, user), false)
+  }
+
+  /** Removes the name of an erased user from the broadcasts that are kept. */
+  async eraseName(user: string): Promise<void> {
+    await this.upkeep()
+    for await (const id of this.#broadcastIds()) {
+      await this.#inTurn(id, (session, state) => eraseName(session, state, user))
+    }
   }
 
   async start(command: BroadcastCommand): Promise<StartResult> {
@@ -168,20 +177,25 @@ export class EmbeddedAudiences implements Audiences {
 
   /** Removes the broadcasts that are no longer kept, and chunks without a broadcast. */
   async upkeep(): Promise<void> {
-    let [from, to] = ranges.broadcasts
-    for (;;) {
-      const entries = await this.#steps.carryOut((session) => session.range([from, to], UPKEEP_SLICE), false)
-      for (const [key] of entries) await this.#removeIfForgotten(idIn(key))
-      const last = entries.at(-1)
-      if (last === undefined) break
-      from = Buffer.concat([last[0], Buffer.alloc(1)])
-    }
-    ;[from, to] = ranges.chunks
+    for await (const id of this.#broadcastIds()) await this.#removeIfForgotten(id)
+    let [from, to] = ranges.chunks
     for (;;) {
       const [first] = await this.#steps.carryOut((session) => session.range([from, to], 1), false)
       if (first === undefined) return
       await this.#removeIfOrphaned(idIn(first[0]))
       from = ranges.audience(idIn(first[0]))[1]
+    }
+  }
+
+  /** Lists the broadcasts in the data folder. */
+  async *#broadcastIds(): AsyncGenerator<string> {
+    let [from, to] = ranges.broadcasts
+    for (;;) {
+      const entries = await this.#steps.carryOut((session) => session.range([from, to], UPKEEP_SLICE), false)
+      for (const [key] of entries) yield idIn(key)
+      const last = entries.at(-1)
+      if (last === undefined) return
+      from = Buffer.concat([last[0], Buffer.alloc(1)])
     }
   }
 

@@ -10,8 +10,6 @@ const SLICE = 500
 export interface AudienceSession {
   range(range: Range, limit?: number): Promise<CheckedEntry[]>
   write(operations: Operation[]): Promise<void>
-  /** Rewrites the files that hold a range, so that no deleted entry of it is left in them. */
-  compact(range: Range): Promise<void>
 }
 
 /** The members of topics. A change of a topic is one write, which holds both entries of each membership. */
@@ -57,14 +55,10 @@ export class EmbeddedMembers {
     return namesOf(await session.range(ranges.memberships(user))).sort()
   }
 
-  /** Ends all memberships of a user, and removes the user's name from the files. */
   async leaveAll(session: AudienceSession, user: string): Promise<void> {
-    const topics = await this.topicsOf(session, user)
-    for (const topic of topics) {
+    for (const topic of await this.topicsOf(session, user)) {
       await this.#locks.take(topic, () => session.write(encode.leave(topic, user)))
-      await session.compact(ranges.member(topic, user))
     }
-    if (topics.length > 0) await session.compact(ranges.memberships(user))
   }
 
   /** Returns those of the names that are members, or those that are not. */

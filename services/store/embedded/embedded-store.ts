@@ -199,8 +199,8 @@ export class EmbeddedStore implements Store {
     return await this.#step(command.user, (machine) => machine.mark(command), true)
   }
 
-  async retract(user: string, id: string, reason: string, isBarred?: boolean): Promise<RetractResult> {
-    return await this.#step(user, (machine) => machine.retract(id, reason, isBarred), true)
+  async retract(user: string, id: string, reason: string, broadcastAt?: number): Promise<RetractResult> {
+    return await this.#step(user, (machine) => machine.retract(id, reason, broadcastAt), true)
   }
 
   async inbox(query: InboxQuery): Promise<InboxPage | 'restarted'> {
@@ -223,6 +223,7 @@ export class EmbeddedStore implements Store {
     const isConnected = this.#registry.has(user)
     await this.detach(user, [])
     if (isConnected) this.#events?.kick({ user, connectionId: undefined, reason: 'erased', revoked: false })
+    await this.audiences.eraseName(user)
     await this.#sessionFor(false).compact(user)
   }
 

@@ -14,12 +14,14 @@ import type {
   SettleBatchCommand,
   StartResult
 } from '../audiences.ts'
-import { broadcastIdOf, FULL_RETRY_MS, homeOf, queueOf } from '../broadcast-step.ts'
+import { broadcastIdOf, FULL_RETRY_MS, homeOf, membersIn, queueOf } from '../broadcast-step.ts'
 import type { PublishOptions } from '../commands.ts'
 import { ALL_BUCKETS, type Keys } from './keys.ts'
 import { RedisMembers, type RunTopic } from './redis-members.ts'
 import { list, number, type Reply, text } from './reply.ts'
 import type { TopicArgs, TopicScript } from './script-table.ts'
+import { CALLS_AT_ONCE } from './scripts.ts'
+import { slices } from './slices.ts'
 import type { UserScan } from './user-scan.ts'
 
 /** Queues of one bucket that one look at those that wait finds at most. */
@@ -87,6 +89,13 @@ export class RedisAudiences implements Audiences {
     return this.#members.leaveAll(user)
   }
 
+  /** Removes the name of an erased user from the broadcasts that are kept. */
+  async eraseName(user: string): Promise<void> {
+    for (const buckets of slices(ALL_BUCKETS, CALLS_AT_ONCE)) {
+      await Promise.all(buckets.map((bucket) => this.#eraseNameIn(bucket, user)))
+    }
+  }
+
   async start(command: BroadcastCommand): Promise<StartResult> {
     const { to, id, keyed, tail, halfLife, options } = command
     const args = {
@@ -129,8 +138,8 @@ export class RedisAudiences implements Audiences {
   async lease(broadcastId: string): Promise<LeaseBatchResult> {
     const reply = await this.#ofKnown(broadcastId, 'broadcast-lease', { collector: this.#collector })
     if (reply === undefined) return { status: 'idle' }
-    const [status, id, to] = list(reply)
-    if (text(status) === 'collecting') await this.#collect(text(id), JSON.parse(text(to)) as Audience)
+    const [status, id, to, erasures] = list(reply)
+    if (text(status) === 'collecting') await this.#collect(text(id), JSON.parse(text(to)) as Audience, text(erasures))
     return leaseResult(reply)
   }
 
@@ -154,6 +163,12 @@ export class RedisAudiences implements Audiences {
     return [...own, ...(await this.#steps.due(waiting, others, OVERDUE_MS, QUEUES_PER_BUCKET))]
   }
 
+  async #eraseNameIn(bucket: number, user: string): Promise<void> {
+    let after = ''
+    do after = text(await this.#steps.run(bucket, 'broadcast-erase', '', { user, after }))
+    while (after !== '')
+  }
+
   /** Runs a script of a broadcast's topic. Resolves with undefined if the broadcast is unknown, or no longer kept. */
   async #ofKnown<Name extends TopicScript>(id: string, name: Name, args: TopicArgs<Name>): Promise<Reply | undefined> {
     const known = await this.broadcast(id)
@@ -161,27 +176,32 @@ export class RedisAudiences implements Audiences {
   }
 
   /** Adds the next users to an audience. If another node collected before, the search begins again: the audience has each name once. */
-  async #collect(id: string, to: Audience): Promise<void> {
+  async #collect(id: string, to: Audience, erasures: string): Promise<void> {
     let collection = this.#collectionById.get(id)
     if (collection === undefined) {
       collection = { scan: this.#steps.scanUsers(), step: undefined }
       this.#collectionById.set(id, collection)
     }
     const { scan } = collection
-    collection.step ??= this.#collectNext(id, scan, new Set(to.except)).finally(() => {
+    collection.step ??= this.#collectNext(id, scan, new Set(to.except), erasures).finally(() => {
       collection.step = undefined
     })
     await collection.step
   }
 
-  /** Drops the collection if a step fails, because what the step found is lost. */
-  async #collectNext(id: string, scan: UserScan, except: ReadonlySet<string>): Promise<void> {
+  /**
+   * Drops the collection if a step fails, because what the step found is lost.
+   *
+   * @param erasures number of erasures before the step. If there were more in the meantime, the step finds its users again, because some may be erased.
+   */
+  async #collectNext(id: string, scan: UserScan, except: ReadonlySet<string>, erasures: string): Promise<void> {
     let goesOn = false
     try {
       const names = (await this.#steps.call(() => scan.next())).filter((name) => !except.has(name))
-      const args = { collector: this.#collector, broadcast: id, isComplete: scan.isDone ? '1' : '0', names }
-      const isLeased = (await this.#steps.run(bucketIn(id), 'broadcast-collect', '', args)) === 1
-      goesOn = isLeased && !scan.isDone
+      const args = { collector: this.#collector, broadcast: id, erasures, isComplete: scan.isDone ? '1' : '0', names }
+      const result = await this.#steps.run(bucketIn(id), 'broadcast-collect', '', args)
+      if (result === 2) scan.repeat()
+      goesOn = result !== 0 && !scan.isDone
     } finally {
       if (!goesOn) this.#collectionById.delete(id)
     }
@@ -216,18 +236,19 @@ function leaseResult(reply: Reply): LeaseBatchResult {
   return status === 'batch' ? { status, batch: batchOf(parts) } : { status }
 }
 
-function batchOf([, broadcast, from, isRecall, id, tail, halfLife, options, users]: Reply[]): Batch {
+function batchOf([, broadcast, from, isRecall, id, tail, halfLife, options, startedAt, names]: Reply[]): Batch {
   const kept = text(options)
   return {
     broadcastId: text(broadcast),
     from: number(from),
     isRecall: text(isRecall) === '1',
-    users: list(users).map(text),
+    ...membersIn(list(names).map(text)),
     publish: {
       id: text(id),
       tail: text(tail),
       halfLife: Number(text(halfLife)),
-      options: kept === '' ? undefined : (JSON.parse(kept) as PublishOptions)
+      options: kept === '' ? undefined : (JSON.parse(kept) as PublishOptions),
+      broadcastAt: Number(text(startedAt))
     }
   }
 }

@@ -187,8 +187,8 @@ export class RedisStore implements Store {
   }
 
   async publish(command: PublishCommand): Promise<PublishResult> {
-    const { user, id, keyed, tail, halfLife, options } = command
-    const args = { id, keyed: keyed ? '1' : '0', tail, halfLife, options: optionsText(options) }
+    const { user, id, keyed, tail, halfLife, options, broadcastAt = 1 } = command
+    const args = { id, keyed: keyed ? broadcastAt : '0', tail, halfLife, options: optionsText(options) }
     const batcher = this.#publishBatcher
     if (batcher !== undefined) {
       const item = { stem: this.#keys.stem(user), user, ...args }
@@ -255,8 +255,8 @@ export class RedisStore implements Store {
     return markResult(await this.#step('mark', user, args))
   }
 
-  async retract(user: string, id: string, reason: string, isBarred = false): Promise<RetractResult> {
-    const args = { rowId: newId(), id, reason: JSON.stringify(reason), isBarred: isBarred ? '1' : '0' }
+  async retract(user: string, id: string, reason: string, broadcastAt = 0): Promise<RetractResult> {
+    const args = { rowId: newId(), id, reason: JSON.stringify(reason), broadcastAt }
     return text(await this.#step('retract', user, args)) as RetractResult
   }
 
@@ -277,6 +277,7 @@ export class RedisStore implements Store {
   async erase(user: string): Promise<void> {
     await this.audiences.leaveAll(user)
     await this.#step('erase', user, { reason: 'erased' })
+    await this.audiences.eraseName(user)
   }
 
   async secret(name: string): Promise<Buffer> {

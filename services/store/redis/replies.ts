@@ -37,6 +37,8 @@ export function publishResult(line: string): PublishResult {
       return { status: 'parked', releaseAt: Number(a), replayed: b === '1' }
     case 'recalled':
       return { status: 'recalled', replayed: true }
+    case 'erased':
+      return { status: 'erased' }
     case 'scheduled':
       return { status: 'scheduled', deliverAt: Number(a), replayed: b === '1' }
     case 'full':

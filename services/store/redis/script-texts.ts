@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { BATCH_LEASE_MS, BATCH_MAX, BROADCAST_KEPT_MS, BROADCASTS_MAX } from '../audiences.ts'
+import { ERASED } from '../broadcast-step.ts'
 import {
   CHECK_BATCH,
   COALESCE_EVERY,
@@ -198,6 +199,7 @@ function constantsOf(settings: StoreSettings): Constants {
     BATCH_MAX,
     BROADCAST_KEPT_MS,
     BROADCASTS_MAX,
+    ERASED: `'\\${ERASED.charCodeAt(0)}'`,
     OUTBOX: outboxConstants(settings),
     INLINE_MAX,
     LOST_ID: `'${LOST_ID}'`,

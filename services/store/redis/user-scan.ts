@@ -21,6 +21,8 @@ export class UserScan {
   #layout = ''
   #masters: Master[] = []
   #cursor = '0'
+  /** The masters and the cursor with which the latest call began. */
+  #begun: { masters: Master[]; cursor: string } = { masters: [], cursor: '0' }
   /** The connection for which the cursor holds. */
   #stream: unknown
   isDone = false
@@ -33,6 +35,7 @@ export class UserScan {
   /** Resolves with further users. Rejects if a master is not available or a slot moves; a new search must then begin. */
   async next(): Promise<string[]> {
     if (this.#layout === '') await this.#begin()
+    this.#begun = { masters: [...this.#masters], cursor: this.#cursor }
     const users: string[] = []
     for (let step = 0; step < STEPS; step++) {
       const [master] = this.#masters
@@ -48,6 +51,13 @@ export class UserScan {
       await setTimeout(PAUSE_MS)
     }
     return users
+  }
+
+  /** Takes the latest call back: the next one searches the same keys again. */
+  repeat(): void {
+    this.#masters = this.#begun.masters
+    this.#cursor = this.#begun.cursor
+    this.isDone = false
   }
 
   async #step(master: Master): Promise<[cursor: string, users: string[]]> {

@@ -21,6 +21,11 @@ change(state, 'to', to, 'status', 'running', 'members', '', 'accepted', '0', 'pa
   'leasedUntil', '0', 'collector', topic == '' and '-' or '', 'isRecalling', '0', 'endedAt', '0', 'id', id, 'tail', tail, 'halfLife', half_life,
   'options', options, 'startKey', key)
 if key ~= '' then call('SET', key, broadcast) end
+-- The hashes of ended broadcasts expire. Each start looks at two entries, so that fewer than half of them are out of date in the long run.
+for _, other in ipairs(call('ZRANDMEMBER', index, 2)) do
+  if call('EXISTS', hash_of(other)) == 0 then call('ZREM', index, other) end
+end
+call('ZADD', index, 0, broadcast)
 if topic ~= '' then
   call('SUNIONSTORE', pending, members)
   each_slice(except, function(names) call('SREM', pending, unpack(names)) end)

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Erases a user: tells the nodes to close the user's connections, and deletes all keys. The time of the revocation stays in META for as long
--- as an older token may be valid.
+-- Erases a user: tells the nodes to close the user's connections, and deletes all keys. The times of the revocation and of the erasure stay in META
+-- for as long as an older token may be valid.
 -- @key KICKS  as in disconnect.lua
 -- @arg reason
 -- Returns the number of connections that nodes were told to close
@@ -16,6 +16,6 @@ redis.call('DEL', META, LOG, STATES, KEYED, PARKED, CURSORS, REGISTRY, BODIES, O
 Outbox.clear()
 redis.call('ZREM', DUE, user)
 redis.call('ZREM', TIMES, user)
-redis.call('HSET', META, 'r', int(revoked))
+redis.call('HSET', META, 'r', int(revoked), 'z', int(math.max(wall, tonumber(meta[18] or 0))))
 redis.call('PEXPIRE', META, REVOCATION_TTL_MS)
 return told

@@ -4,12 +4,15 @@
 --   bp:<broadcast>    set of the members that are in no batch yet
 --   bs:<broadcast>    list of the members in batches that were leased
 --   bk:<key>:<topic>  the broadcast that an Idempotency-Key started
+--   bi                zset of the broadcasts whose hash may exist, all with the score 0
+-- In bp and bs, a text that begins with ERASED stands for an erased member.
 local now = read_clock()
 local queue = stem .. 'bq:' .. topic
 local head_before = call('LINDEX', queue, 0)
+local index = stem .. 'bi'
 
 local FIELDS = { 'to', 'status', 'members', 'accepted', 'parked', 'rejected', 'startedAt', 'finishedAt', 'next', 'leasedUntil', 'collector', 'isRecalling',
-  'endedAt', 'id', 'tail', 'halfLife', 'options', 'startKey' }
+  'endedAt', 'id', 'tail', 'halfLife', 'options', 'startKey', 'erasures' }
 
 local function int(number)
   return string.format('%.0f', number)
@@ -76,7 +79,7 @@ local function lease_batch(state)
   end
   if #users == 0 then return nil end
   change(state, 'leasedUntil', int(now + BATCH_LEASE_MS))
-  return { 'batch', state.broadcast, from, state.isRecalling, state.id, state.tail, state.halfLife, state.options, users }
+  return { 'batch', state.broadcast, from, state.isRecalling, state.id, state.tail, state.halfLife, state.options, state.startedAt, users }
 end
 
 -- Leases the next batch of the first broadcast in the queue, or the collection of its audience to a collector.
@@ -91,7 +94,7 @@ local function lease_head(collector)
     elseif state.collector ~= '' then
       if is_leased and state.collector ~= collector then return { 'leased' } end
       change(state, 'collector', collector, 'leasedUntil', int(now + BATCH_LEASE_MS))
-      return { 'collecting', broadcast, state.to }
+      return { 'collecting', broadcast, state.to, state.erasures or '0' }
     elseif is_leased then
       return { 'leased' }
     else

@@ -5,7 +5,7 @@
 --                n number of the latest parked, q how many are parked, r revoked before, x when to renew the expiry,
 --                g tag of the row at t, c rows that are neither notifications nor digests, d time of the next expiry, delivery or check,
 --                j 2 if OPTIONS may have fields, or parked notifications have levels; for 0 and 1 see prelude-upgrade.lua,
---                s '<number of seen> <stamp>', see prelude-unread.lua, h see prelude-outbox.lua
+--                s '<number of seen> <stamp>', see prelude-unread.lua, h see prelude-outbox.lua, z time of the latest erasure
 -- @key LOG       list of rows; the row of offset f + 1 + i is at index i
 -- @key STATES    hash: id -> seen | read | archived
 -- @key KEYED     zset: first 12 of an id -> offset; minus the number under which it is parked or scheduled; if it was recalled, or expired,
@@ -26,7 +26,7 @@ local function int(number)
   return string.format('%.0f', number)
 end
 
-local meta = redis.call('HMGET', META, 'e', 't', 'f', 'u', 'a', 'o', 'l', 'n', 'q', 'r', 'x', 'g', 'c', 'd', 'j', 's', 'h')
+local meta = redis.call('HMGET', META, 'e', 't', 'f', 'u', 'a', 'o', 'l', 'n', 'q', 'r', 'x', 'g', 'c', 'd', 'j', 's', 'h', 'z')
 local epoch = meta[1] or ''
 local top, floor, unread = tonumber(meta[2] or 0), tonumber(meta[3] or 0), tonumber(meta[4] or 0)
 local latest, oldest = tonumber(meta[5] or 0), tonumber(meta[6] or 0)

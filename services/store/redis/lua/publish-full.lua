@@ -1,12 +1,12 @@
 -- Publishes one notification: schedules it, parks it over the rate, or appends it. A repeat with the same key returns the first outcome.
 -- @arg id
--- @arg keyed      '1' if an Idempotency-Key made the id
+-- @arg keyed      '0': the id is random; '1': an Idempotency-Key made it; else a broadcast did, which started at this time
 -- @arg tail       the row's tail
 -- @arg half_life  seconds; 0: none
 -- @arg options    '[*<push> <fallback> ]<expires at, or 0> <deliver at, or 0> <actions, joined by commas, or .> <collapse key> <level>'; '' for
 --                 none. For push and fallback see Outbox.add_checks
 -- Returns a line: 'accepted <epoch> <offset> <nodes woken> <replayed> <id8>[ <time of the first check>]' | 'parked <release at> <replayed>'
---         | 'scheduled <deliver at> <replayed>' | 'recalled' | 'expired' | 'full <retry after ms>' | 'scheduled-full <retry after ms>' | 'conflict'
+--         | 'scheduled <deliver at> <replayed>' | 'recalled' | 'erased' | 'expired' | 'full <retry after ms>' | 'scheduled-full <retry after ms>' | 'conflict'
 local key, body = key_of(id), string.sub(id, 13)
 local accepted = { half_life = half_life, level = 0, expires_at = 0, actions = '.', collapse_key = '', push = '.', fallback = '.' }
 local deliver_at = 0
@@ -67,7 +67,7 @@ local function schedule()
   redis.call('ZADD', SCHEDULED, int(deliver_at), Waiting.encode(string.format('%012.0f', no), accepted, row))
   if accepted.collapse_key ~= '' then Options.set('s' .. accepted.collapse_key, Waiting.scheduled_turn(deliver_at, no)) end
   note_expiry('s' .. Waiting.scheduled_turn(deliver_at, no), accepted.expires_at)
-  if keyed == '1' then
+  if keyed ~= '0' then
     remember(key, -no)
     redis.call('HSET', BODIES, key, 's' .. int(deliver_at) .. ' ' .. body)
     for _, name in ipairs({ KEYED, BODIES }) do redis.call('PEXPIRE', name, 2 * META_TTL_MS) end
@@ -80,20 +80,22 @@ local function publish()
   if must_park() then
     local no = park(id, tail, accepted)
     if not no then return { 'full', release_at(parked) - wall } end
-    if keyed == '1' then remember(key, -no) end
+    if keyed ~= '0' then remember(key, -no) end
     note_release()
     return { 'parked', release_of_turn(no, accepted.level), 0 }
   end
   make_room(true)
   local offset = top + 1
-  if keyed == '1' then remember(key, offset) end
+  if keyed ~= '0' then remember(key, offset) end
   local woken, tag, check_at = append_notification(id, tail, accepted)
   return { 'accepted', epoch, offset, woken, 0, tag, check_at and int(check_at) }
 end
 
-local place = keyed == '1' and epoch ~= '' and redis.call('ZSCORE', KEYED, key)
+local place = keyed ~= '0' and epoch ~= '' and redis.call('ZSCORE', KEYED, key)
 local result
-if place then
+if #keyed > 1 and tonumber(meta[18] or 0) >= tonumber(keyed) then
+  result = { 'erased' }
+elseif place then
   result = replayed(tonumber(place))
 else
   if accepted.expires_at > 0 and accepted.expires_at <= wall then

@@ -26,7 +26,7 @@ end
 return carry_out(function(@item)
   if string.sub(options, 1, 1) == '*' then return nil end
   local meta_key, log = stem .. META_KIND .. user, stem .. LOG_KIND .. user
-  local meta = call('HMGET', meta_key, 'e', 't', 'f', 'a', 'o', 'q', 'x', 'u', 'l', 'g', 'c', 'd', 'h', 'j')
+  local meta = call('HMGET', meta_key, 'e', 't', 'f', 'a', 'o', 'q', 'x', 'u', 'l', 'g', 'c', 'd', 'h', 'j', 'z')
   local epoch = meta[1]
   if not epoch then return nil end
   local offset, now = (meta[2] or 0) + 1, wall
@@ -39,6 +39,7 @@ return carry_out(function(@item)
   if tonumber(meta[5] or 0) <= aged - RETENTION_MS or now >= tonumber(meta[7] or 0) then return nil end
   -- With push subscriptions there is no usual case. With checks, calls or receipts it replaces no notification, which may have some.
   if meta[13] == '2' then return nil end
+  if meta[15] and #keyed > 1 then return nil end
   local times = with_time(meta[9] or '', now)
   if not times then return nil end
 
@@ -67,13 +68,13 @@ return carry_out(function(@item)
   local row = 'n' .. timed_id .. tag .. tail
   local keys, id_key = stem .. KEYED_KIND .. user, string.sub(id, 1, 12)
   -- A repeat is answered by publish-full.lua.
-  if keyed == '1' and call('ZADD', keys, 'NX', offset, id_key) == 0 then return nil end
+  if keyed ~= '0' and call('ZADD', keys, 'NX', offset, id_key) == 0 then return nil end
   if call('RPUSH', log, row) ~= length then
     call('RPOP', log)
-    if keyed == '1' then call('ZREM', keys, id_key) end
+    if keyed ~= '0' then call('ZREM', keys, id_key) end
     return nil
   end
-  if keyed == '1' then call('PEXPIRE', keys, META_TTL_MS, 'NX') end
+  if keyed ~= '0' then call('PEXPIRE', keys, META_TTL_MS, 'NX') end
   local registry = stem .. REGISTRY_KIND .. user
   local nodes = call('HKEYS', registry)
   local woken = #nodes == 0 and 0 or #wake_nodes(nodes, registry, stem .. COUNTERS_KIND, user, offset, epoch, row)
