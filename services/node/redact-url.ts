@@ -1,12 +1,25 @@
+import { userHash } from '../users.ts'
+
 /** Parameters whose values may be logged. Any other value may be a token, whose name the client percent-encoded or misspelled. */
 const LOGGED_PARAMETERS = ['device_id', 'last_event_id', 'limit', 'state', 'cursor', 'revoke']
 
-/** Returns a URL for the log. Values that may be a token are replaced. */
+/** The name of a user in the path of a route. */
+const USER_IN_PATH = /(?<=\/v1\/users\/)[^/]+/
+
+/** Returns a URL for the log. Values that may be a token are replaced, and the name of a user by its hash: an erasure does not reach the log. */
 export function redactUrl(url: string): string {
-  const start = url.indexOf('?')
-  if (start < 0) return url
-  const parameters = url.slice(start + 1).split('&')
-  return `${url.slice(0, start)}?${parameters.map(redactParameter).join('&')}`
+  const [path = '', ...query] = url.split('?')
+  const redacted = path.replace(USER_IN_PATH, (name) => `[${userHash(decoded(name))}]`)
+  if (query.length === 0) return redacted
+  return `${redacted}?${query.join('?').split('&').map(redactParameter).join('&')}`
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }
 
 function redactParameter(parameter: string): string {

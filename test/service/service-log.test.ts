@@ -6,7 +6,7 @@ import { errors } from '../../services/errors.ts'
 import { userHash } from '../../services/users.ts'
 import { rawPeer, send, upgradeRequest } from '../fixtures/raw.ts'
 import { until } from '../fixtures/wait.ts'
-import { call, connect, serviceToken, startService, type TestService, userToken } from '../helper.ts'
+import { call, connect, ready, serviceToken, startService, type TestService, userToken } from '../helper.ts'
 
 interface Line {
   level: number
@@ -48,6 +48,23 @@ t.test('a refused request is logged with its code, its cause and the id in its a
   t.ok(lines.some(({ code, level }) => code === 'BELFRY_ERR_TOKEN_INVALID' && level === INFO))
   await send(t, service.url, upgradeRequest('/v1/ws?device_id=%00'))
   t.ok(lines.filter(({ code }) => code === 'BELFRY_ERR_INVALID_REQUEST').length >= 2, 'an upgrade too')
+})
+
+t.test('no line names a user: paths have the hash of the name', async (t) => {
+  const { service, lines } = await startLogged(t, 'debug')
+  const user = 'an é of a name'
+  const client = await ready(t, service, user, { deviceId: 'd' })
+  await call(service, 'POST', '/v1/notifications', { to: user, type: 'a', title: 'b' })
+  await call(service, 'PATCH', '/v1/topics/team/members', { add: [user] })
+  for (const path of ['notifications?limit=5', 'queue', 'presence', 'topics', 'nothing']) {
+    await call(service, 'GET', `/v1/users/${encodeURIComponent(user)}/${path}`)
+  }
+  await call(service, 'DELETE', `/v1/users/${encodeURIComponent(user)}`)
+  await client.whenClosed()
+  await call(service, 'GET', '/v1/users/%E0%A4%A/queue')
+  const log = JSON.stringify(lines)
+  for (const name of [user, encodeURIComponent(user)]) t.notOk(log.includes(name))
+  for (const path of ['/notifications?limit=5', '/nothing', '']) t.ok(log.includes(`"/v1/users/[${userHash(user)}]${path}"`), path)
 })
 
 t.test('a store failure is logged with its reason', async (t) => {

@@ -10,9 +10,14 @@ import { type Args, type ScriptName, scripts } from '../../services/store/redis/
 import { scriptTexts } from '../../services/store/redis/script-texts.ts'
 import { Scripts } from '../../services/store/redis/scripts.ts'
 import { UserScan } from '../../services/store/redis/user-scan.ts'
+import { idOf, tailOf } from '../conformance/stage.ts'
 import { RedisServer } from '../fixtures/redis.ts'
 import { own, settings } from '../fixtures/redis-ground.ts'
 import { until } from '../fixtures/wait.ts'
+
+function publishOf(id: string) {
+  return { id, keyed: false, tail: tailOf(1), halfLife: 0 }
+}
 
 t.test('a member costs at most 100 bytes, in both directions together', async (t) => {
   const { server, node } = await own(t)
@@ -71,7 +76,7 @@ t.test('a search for everyone whose step fails begins again, so that nobody is l
   let failing = true
   const replies: Record<string, (args: Record<string, unknown>) => Reply> = {
     'broadcast-find': () => [id, to, 'running', '', '0', '0', '0', '1', '0'].map((part) => Buffer.from(part)),
-    'broadcast-lease': () => ['collecting', id, to].map((part) => Buffer.from(part)),
+    'broadcast-lease': () => ['collecting', id, to, '0'].map((part) => Buffer.from(part)),
     'broadcast-collect': ({ names }) => {
       if (failing) throw new Error('the connection was lost')
       for (const name of names as string[]) found.add(name)
@@ -102,6 +107,46 @@ t.test('a search for everyone whose step fails begins again, so that nobody is l
   for (let step = 0; step < 3; step++) t.same(await audiences.lease(id), { status: 'collecting' })
   t.equal(searches, 2)
   t.same([...found], ['alice', 'bob'])
+})
+
+t.test('a user who is erased while everyone is searched for is not in the audience, and nobody else is left out', async (t) => {
+  const { server, node } = await own(t)
+  const [{ store }, { store: other }] = [await node(), await node()]
+  const users = Array.from({ length: 40 }, (_, index) => `user-${index}`)
+  await Promise.all(users.map((user) => store.publish({ ...publishOf(idOf(1)), user })))
+  const started = await store.audiences.start({ to: { everyone: true, except: [] }, ...publishOf(idOf(2)) })
+  if (started.status !== 'started') throw new Error(started.status)
+  const { next } = UserScan.prototype
+  t.teardown(() => {
+    UserScan.prototype.next = next
+  })
+  let calls = 0
+  UserScan.prototype.next = async function () {
+    const found = await next.call(this)
+    calls += 1
+    if (calls === 1) await other.erase('user-3')
+    return found
+  }
+  let result = await store.audiences.lease(started.broadcast.id)
+  while (result.status === 'collecting') result = await store.audiences.lease(started.broadcast.id)
+  if (result.status !== 'batch') throw new Error(result.status)
+  t.same(result.batch.users.sort(), users.filter((user) => user !== 'user-3').sort())
+  t.equal(result.batch.size, 39)
+  const admin = server.admin()
+  const [sent = ''] = await admin.keys('*:bs:*')
+  t.notOk((await admin.lrange(sent, 0, -1)).includes('user-3'))
+})
+
+t.test('the index of broadcasts forgets those that have expired', async (t) => {
+  const { server, node } = await own(t)
+  const { store } = await node()
+  const admin = server.admin()
+  for (let number = 0; number < 12; number++) {
+    await store.audiences.start({ to: { topic: 'nobody', except: [] }, ...publishOf(idOf(number)) })
+    for (const key of await admin.keys('*:bc:*')) await admin.del(key)
+  }
+  const [index = ''] = await admin.keys('*:bi')
+  t.ok((await admin.zcard(index)) <= 3)
 })
 
 t.test('a search for everyone begins again after a restart of Redis, where its cursor means nothing', async (t) => {

@@ -15,7 +15,7 @@ export const audienceRange: Range = [Buffer.from('a'), Buffer.from('b')]
 
 /** A broadcast as the data folder holds it. */
 export interface StoredBroadcast extends BroadcastState {
-  /** The key from which the search for users goes on, hexadecimal, while the audience is not complete. */
+  /** The key from which the search for users goes on, hexadecimal, while the audience is not complete. It has the name of a user. */
   searchFrom?: string
 }
 

@@ -322,8 +322,9 @@ export class EmbeddedAudiences implements Audiences {
     }
     const before = state.size
     state.size += names.length
-    state.searchFrom = from.toString('hex')
-    if (names.length < COLLECT_MAX) completeAudience(state, state.size, this.#steps.now())
+    const isComplete = names.length < COLLECT_MAX
+    state.searchFrom = isComplete ? '' : from.toString('hex')
+    if (isComplete) completeAudience(state, state.size, this.#steps.now())
     await session.write([...encodeChunks(state.id, before, names), encode.broadcast(state)])
   }
 

@@ -1,5 +1,6 @@
 import { ERASED, withoutName } from '../broadcast-step.ts'
 import { chunkNumberIn, decodeNames, encode, ranges, type StoredBroadcast } from './audience-codec.ts'
+import { userPrefix, userRange, usersRange } from './codec.ts'
 import type { Operation } from './database.ts'
 import type { AudienceSession } from './embedded-members.ts'
 
@@ -10,7 +11,9 @@ const READ_MAX = 20
 export async function eraseName(session: AudienceSession, state: StoredBroadcast, name: string): Promise<void> {
   const operations: Operation[] = []
   const to = withoutName(state.to, name)
-  if (to.except.length < state.to.except.length) operations.push(encode.broadcast({ ...state, to }))
+  const searchFrom = await withoutNameIn(session, state.searchFrom ?? '', name)
+  const isNamed = to.except.length < state.to.except.length || searchFrom !== (state.searchFrom ?? '')
+  if (isNamed) operations.push(encode.broadcast({ ...state, to, searchFrom }))
   const text = JSON.stringify(name)
   let number = 0
   for (;;) {
@@ -26,4 +29,12 @@ export async function eraseName(session: AudienceSession, state: StoredBroadcast
     number = chunkNumberIn(last[0]) + 1
   }
   if (operations.length > 0) await session.write(operations)
+}
+
+/** Returns the place of a search for users, without the name of an erased user: if it has that name, the place of the next user. */
+async function withoutNameIn(session: AudienceSession, searchFrom: string, name: string): Promise<string> {
+  const prefix = userPrefix(name)
+  if (!searchFrom.startsWith(prefix.toString('hex'))) return searchFrom
+  const [next] = await session.range([userRange(prefix)[1], usersRange[1]], 1)
+  return (next?.[0] ?? usersRange[1]).toString('hex')
 }

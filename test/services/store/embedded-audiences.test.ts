@@ -118,3 +118,45 @@ t.test('a topic has a thousand broadcasts that wait', async (t) => {
   t.same(await second.audiences.start(command(1)), { status: 'full', retryAfterMs: FULL_RETRY_MS })
   t.match(await second.audiences.start({ ...command(1), to: { topic: 'others', except: [] } }), { status: 'started' })
 })
+
+t.test('an erasure removes the name from the place of a search for everyone, and from what broadcasts of other days left', async (t) => {
+  const folder = await folderOf(t)
+  const first = await opened(t, folder)
+  const users = Array.from({ length: 2 * BATCH_MAX + 10 }, (_, index) => `user ${String(index).padStart(4, '0')}`)
+  const last = users[2 * BATCH_MAX - 1] as string
+  await Promise.all(users.map((user) => first.publish({ user, id: idOf(1), keyed: false, tail: tailOf(1), halfLife: 0 })))
+  await first.audiences.changeMembers({ topic: 'team', add: [last], remove: [] })
+  await broadcast(first, 1)
+  clock.advance(BROADCAST_KEPT_MS)
+  const started = await first.audiences.start({ ...command(2), to: { everyone: true, except: [] } })
+  const id = started.status === 'started' ? started.broadcast.id : ''
+  t.same(await first.audiences.lease(id), { status: 'collecting' })
+  const names = [last, users[2 * BATCH_MAX] as string]
+  for (const name of names) await first.erase(name)
+  await first.close()
+  const database = await openLevel(folder)
+  const entries = await database.range(...audienceRange)
+  await database.close()
+  const texts = entries.flatMap(([key, value]) => [key.toString('utf16le', 4), value.toString()])
+  for (const name of names) {
+    const hex = Buffer.from(name, 'utf16le').toString('hex')
+    t.notOk(
+      texts.some((text) => text.includes(name) || text.includes(hex)),
+      name
+    )
+  }
+  const second = await opened(t, folder)
+  const collected: string[] = []
+  let result = await second.audiences.lease(id)
+  while (result.status !== 'idle') {
+    if (result.status === 'collecting') result = await second.audiences.lease(id)
+    if (result.status !== 'batch') continue
+    collected.push(...result.batch.users)
+    const { broadcastId, from, isRecall, size } = result.batch
+    result = await second.audiences.settle({ broadcastId, from, isRecall, size, accepted: size, parked: 0, rejected: 0 })
+  }
+  t.same(
+    collected.sort(),
+    users.filter((user) => !names.includes(user))
+  )
+})
