@@ -223,6 +223,35 @@ t.test('a publish with a key is a usual one with two commands more, and a repeat
   t.match(await store.publish(later), { offset: 1, replayed: true })
 })
 
+t.test('a first publish takes few commands, and leaves the same keys as one that is carried out in full', async (t) => {
+  const { server, keys, node } = await own(t)
+  const clock = (): number => 1_800_000_000_000
+  const { store } = await node(server.url, { clock })
+  const admin = server.admin()
+  const commandsIn = await scriptCommands(t, server, 'alice')
+  const leftovers = keys.ofUser('alice', ['PARKED', 'OPTIONS', 'CALLS', 'STATES'])
+  for (const key of leftovers) await admin.set(key, 'of a log whose meta was lost')
+  const first = command('alice')
+  const commands = await commandsIn(async () => t.match(await store.publish(first), { status: 'accepted', offset: 1, replayed: false }))
+  t.equal(commands, 'del exists hkeys hmget hset pexpire pexpire pexpire pexpire rpush zadd')
+  t.equal(await admin.exists(...leftovers), 0)
+  const inFull = await store.publish({ ...first, user: 'bob', options: { level: 1 } })
+  t.match(inFull, { status: 'accepted', offset: 1 })
+  const contents = async (user: string): Promise<unknown> => {
+    const [meta = '', log = '', keyed = ''] = keys.ofUser(user, ['META', 'LOG', 'KEYED'])
+    const { e: _epoch, g: _tag, ...fields } = await admin.hgetall(meta)
+    const ttls = await Promise.all([meta, log, keyed].map((key) => admin.pttl(key)))
+    const rows = (await admin.lrange(log, 0, -1)).map((row) => row.slice(0, 34))
+    return {
+      fields,
+      rows,
+      keyed: await admin.zrange(keyed, '0', '-1', 'WITHSCORES'),
+      areTtlsWhole: ttls.every((ttl) => ttl > META_TTL_MS - 60_000)
+    }
+  }
+  t.same(await contents('alice'), await contents('bob'))
+})
+
 t.test('a publish with options is a usual one with few commands more', async (t) => {
   const { server, node } = await own(t)
   const { store } = await node(server.url, { rateLimit: 0 })

@@ -1,9 +1,13 @@
--- Publishes for many users. Carries out the usual case in few commands: the log exists, nothing is parked, the rate has room, and nothing
--- is to be trimmed, forgotten, expired, delivered or renewed. publish-full.lua carries out the rest, and is the specification.
+-- Publishes for many users. Carries out two cases in few commands: the log exists, nothing is parked, the rate has room, and nothing is to be
+-- trimmed, forgotten, expired, delivered or renewed; and the first publish to a user, which is most of a broadcast to a new topic.
+-- publish-full.lua carries out the rest, and is the specification.
 -- @arg clock, new_epoch, items  as in prelude-batch.lua
 -- Returns for each item: the line of publish-full.lua | 'error <message>'
 local ENTRIES_FULL = MAX_ENTRIES + math.floor(MAX_ENTRIES / 10)
 local CHANGES_FULL = CHANGES_BOUND + math.floor(CHANGES_BOUND / 10)
+
+local KINDS_OF_LOG = { LOG_KIND, STATES_KIND, KEYED_KIND, BODIES_KIND, PARKED_KIND, OPTIONS_KIND, SCHEDULED_KIND, EXPIRIES_KIND, SUBSCRIPTIONS_KIND,
+  CHECKS_KIND, CALLS_KIND, CALL_TIMES_KIND, RECEIPTS_KIND }
 
 -- Returns the limiter's times with this one added; nil if the rate has no room. Of the times that stay only the first is rewritten, from
 -- a step to a time.
@@ -22,13 +26,41 @@ local function with_time(text, now)
   return first .. string.sub(text, rest) .. ',' .. now - at
 end
 
--- Returns the line; nil if the case is not the usual one. Nothing has changed then.
+-- Publishes to a user of whom META has nothing, without options. Returns nil if META exists.
+local function publish_first(stem, user, meta_key, log, id, keyed, tail)
+  if call('EXISTS', meta_key) == 1 then return nil end
+  -- Keys that remain although meta was lost belong to another log, as in `begin` of prelude.lua.
+  local keys = {}
+  for i, kind in ipairs(KINDS_OF_LOG) do keys[i] = stem .. kind .. user end
+  call('DEL', unpack(keys))
+  call('ZREM', stem .. DUE_KIND, user)
+  call('ZREM', stem .. TIMES_KIND, user)
+  local timed_id = string.format('%013.0f', wall) .. id
+  local tag = tag_after(new_epoch, timed_id)
+  local row = 'n' .. timed_id .. tag .. tail
+  call('RPUSH', log, row)
+  call('PEXPIRE', log, META_TTL_MS)
+  if keyed == '1' then
+    call('ZADD', stem .. KEYED_KIND .. user, 1, string.sub(id, 1, 12))
+    call('PEXPIRE', stem .. KEYED_KIND .. user, META_TTL_MS)
+  end
+  call('PEXPIRE', stem .. CURSORS_KIND .. user, META_TTL_MS)
+  local registry = stem .. REGISTRY_KIND .. user
+  local woken = #wake_nodes(call('HKEYS', registry), registry, stem .. COUNTERS_KIND, user, 1, new_epoch, row)
+  local renew_at = string.format('%.0f', wall + math.floor(META_TTL_MS / 16))
+  call('HSET', meta_key, 'e', new_epoch, 't', 1, 'u', 1, 'a', wall, 'o', wall, 'g', tag, 'x', renew_at)
+  if RATE_LIMIT > 0 then call('HSET', meta_key, 'l', wall) end
+  call('PEXPIRE', meta_key, META_TTL_MS)
+  return 'accepted ' .. new_epoch .. ' 1 ' .. woken .. ' 0 ' .. tag
+end
+
+-- Returns the line; nil if the case is not one of the two. Nothing has changed then.
 return carry_out(function(@item)
   if string.sub(options, 1, 1) == '*' then return nil end
   local meta_key, log = stem .. META_KIND .. user, stem .. LOG_KIND .. user
   local meta = call('HMGET', meta_key, 'e', 't', 'f', 'a', 'o', 'q', 'x', 'u', 'l', 'g', 'c', 'd', 'h', 'j', 'z')
   local epoch = meta[1]
-  if not epoch then return nil end
+  if not epoch then return options == '' and publish_first(stem, user, meta_key, log, id, keyed, tail) or nil end
   local offset, now = (meta[2] or 0) + 1, wall
   if tonumber(meta[4] or 0) > now then return nil end
   local floor, changes, nearest = meta[3] or 0, tonumber(meta[11] or 0), meta[12] or '0'
