@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import type { OutgoingHttpHeaders, Server } from 'node:http'
+import type { IncomingMessage, OutgoingHttpHeaders, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import websocket, { type WebsocketPluginOptions } from '@fastify/websocket'
 import type { FastifyInstance, FastifyPluginCallback } from 'fastify'
@@ -12,6 +12,7 @@ import { drain } from '../services/connection/drain.ts'
 import { chooseProtocol } from '../services/connection/subprotocol.ts'
 import { shareUpgrades, upgradeGate } from '../services/connection/upgrade-gate.ts'
 import { errors } from '../services/errors.ts'
+import { writeProblem } from '../services/problem.ts'
 import { SOCKET_PATH } from '../services/protocol/index.ts'
 import { WEBHOOK_LANE } from '../services/store/outbox.ts'
 
@@ -28,6 +29,8 @@ declare module 'fastify' {
 
 /** Largest number of fragments of one message. */
 const MAX_FRAGMENTS = 16
+/** Accepted versions of the handshake: that of RFC 6455, and that of its last drafts. */
+const VERSIONS = ['13', '8']
 /** Longest time a peer takes to answer a close frame, milliseconds. */
 const CLOSE_TIMEOUT_MS = 2000
 
@@ -62,6 +65,14 @@ export default fp<WebsocketOptions>(
         done()
       }
     })
+    // Otherwise ws answers a handshake without a valid key, version or list of subprotocols with HTML.
+    app.websocketServer.on('wsClientError', ({ message }: Error, socket: Socket, { headers }: IncomingMessage) => {
+      const isVersion = !VERSIONS.includes(headers['sec-websocket-version'] ?? '')
+      const problem = app.problemOf(isVersion ? new errors.UpgradeRequired() : new errors.InvalidRequest(message), '')
+      app.log.info({ code: problem.code, cause: message }, 'request refused')
+      writeProblem(socket, problem, isVersion ? { upgrade: 'websocket', 'sec-websocket-version': VERSIONS.join(', ') } : {})
+      socket.destroySoon()
+    })
     const context: SocketContext = {
       node: app.node,
       store: app.store,
@@ -86,7 +97,7 @@ export default fp<WebsocketOptions>(
         throw new errors.NotFound(`There is no WebSocket at ${request.url.split('?', 1)[0]}`)
     })
   },
-  { name: 'websocket', fastify: '5.x', dependencies: ['connections', 'offline-queue', 'auth', 'reach', 'health'] }
+  { name: 'websocket', fastify: '5.x', dependencies: ['error-handler', 'connections', 'offline-queue', 'auth', 'reach', 'health'] }
 )
 
 /** Returns the plugin for an app that may have it as well: the request decorator `ws` is then there, with the same meaning. */

@@ -30,8 +30,14 @@ export function retryAfterOf(error: { statusCode?: number | undefined; retryAfte
 }
 
 /** Writes a problem to a socket as the last answer of its connection, where Node has no response object. */
-export function writeProblem(socket: Socket, problem: Problem): void {
+export function writeProblem(socket: Socket, problem: Problem, headers: Record<string, string> = {}): void {
   const body = JSON.stringify(problem)
-  const head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nconnection: close\r\ncontent-type: application/problem+json`
-  socket.write(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
+  const all = {
+    connection: 'close',
+    'content-type': 'application/problem+json',
+    'content-length': String(Buffer.byteLength(body)),
+    ...headers
+  }
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}`)
+  socket.write(`HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n${lines.join('\r\n')}\r\n\r\n${body}`)
 }

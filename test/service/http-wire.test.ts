@@ -116,6 +116,24 @@ t.test('a refused handshake ends its connection, after every check', async (t) =
   }
 })
 
+t.test('a handshake that is not valid gets a problem, and its connection ends', async (t) => {
+  const valid = `/v1/ws?token=${userToken('hand')}`
+  const [key, version, protocol] = ['sec-websocket-key', 'sec-websocket-version', 'sec-websocket-protocol']
+  for (const headers of [{ [key]: undefined }, { [key]: 'short' }, { [protocol]: 'a, a' }, { [protocol]: ',' }, { [protocol]: 'a b' }]) {
+    const [answer] = (await answersTo(t, upgradeRequest(valid, headers), 1)) as [Answer]
+    t.equal(answer.status, 400, JSON.stringify(headers))
+    assertProblem(t, answer, 'BELFRY_ERR_INVALID_REQUEST')
+    t.match(answer.head, /connection: close/i)
+  }
+  for (const other of [undefined, '7', '14', 'x']) {
+    const [answer] = (await answersTo(t, upgradeRequest(valid, { [version]: other }), 1)) as [Answer]
+    t.equal(answer.status, 426, `version ${other}`)
+    assertProblem(t, answer, 'BELFRY_ERR_UPGRADE_REQUIRED')
+    t.match(answer.head, /sec-websocket-version: 13/i)
+  }
+  t.same((await call(service, 'GET', '/v1/users/hand/connections')).body.items, [])
+})
+
 t.test('an upgrade behind other requests in one packet waits for their answers', async (t) => {
   const inbox = `GET /v1/me/notifications HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${userToken('alice')}\r\n\r\n`
   const answers = await answersTo(t, inbox + LIVE + upgradeRequest(`/v1/ws?token=${userToken('alice')}`), 3)
