@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { Client } from '../../packages/client/src/client.ts'
 import { Inbox, type InboxItem } from '../../packages/client/src/inbox.ts'
-import type { BelfryOptions } from '../../packages/client/src/types.ts'
+import type { BelfryOptions, FetchLike } from '../../packages/client/src/types.ts'
 import type { State } from '../../services/protocol/index.ts'
 import { until } from '../fixtures/wait.ts'
 import { FakeClock, nodePlatform, tokenOf } from './fake-platform.ts'
@@ -194,6 +194,26 @@ t.test('a gap during a load reloads after it; a reload that fails is tried again
   clock.advance(1250)
   await until(() => client.state === 'connected', 'the next')
   t.equal(server.requests.length, 5, 'what is up to date is not loaded again')
+})
+
+t.test('a request that the network lost, or whose body does not end, fails after 30 s, and the next one works', async (t) => {
+  const never = new Promise<never>(() => {})
+  const lost = async () => ({ ok: true, status: 200, json: () => never }) as unknown as Response
+  for (const stuck of [() => never, lost]) {
+    let isStuck = true
+    const fetch = ((...args: Parameters<typeof globalThis.fetch>) => (isStuck ? stuck() : globalThis.fetch(...args))) as FetchLike
+    const { inbox, clock } = await rig(t, 3, 3, { fetch })
+    const loading = inbox.load()
+    const next = inbox.load()
+    const failed = t.rejects(loading, { message: 'request did not settle in 30 s' })
+    await until(() => clock.waits.includes(30_000), 'the deadline')
+    isStuck = false
+    clock.advance(30_000)
+    await failed
+    await next
+    t.same(numbers(inbox), [3, 2, 1])
+    t.same(clock.waits, [], 'no timer is left')
+  }
 })
 
 t.test('a mark is shown at once and stays', async (t) => {

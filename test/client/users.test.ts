@@ -254,6 +254,44 @@ t.test('a handler of the first user that finishes late does not move the positio
   )
 })
 
+t.test('a page that comes back from the back/forward cache, or was frozen, asks who is signed in before it connects', async (t) => {
+  for (const [hide, show] of [
+    ['pagehide', 'pageshow'],
+    ['freeze', 'resume']
+  ] as const) {
+    const { server, client, page, session, asked, heard, titles } = await connected(t)
+    const inbox = new Inbox(client)
+    server.last.send(rowOf('alice', 4))
+    await until(() => inbox.list().length === 1, 'a row')
+    page.fire(hide)
+    await until(() => server.open.length === 0, 'the socket closes')
+    session.user = 'bob'
+    page.fire(show)
+    await until(() => heard('caughtUp').length === 2, 'caughtUp')
+    t.same(asked, ['connect', 'connect'])
+    t.same(heard('user'), [{ user: 'bob', previous: 'alice' }])
+    t.same(
+      server.connections.map(({ token }) => userOf(token)),
+      ['alice', 'bob'],
+      'no connection as the first'
+    )
+    t.same(titles(), [...ofUser('alice', 4), ...ofUser('bob', 3)])
+    t.same(
+      inbox.list().map(({ title }) => title),
+      ofUser('bob', 3).reverse()
+    )
+  }
+})
+
+t.test('the user of a token is read as UTF-8', async (t) => {
+  for (const user of ['José', 'Жанна', '用户', '😀', '\u0000%41\u00ff']) {
+    const { client, session } = await rig(t)
+    session.token = () => tokenOf(user)
+    await client.token()
+    t.equal(client.user, user)
+  }
+})
+
 t.test('opaque tokens: the service names another user before any row', async (t) => {
   const { server, client, session, heard, titles } = await rig(t)
   session.token = (user) => `${user}-opaque`

@@ -34,8 +34,9 @@ export class Client {
   readonly url: string
   /** Used by an `Inbox` for its requests. */
   readonly fetch: FetchLike | undefined
-  /** Used by an `Inbox` for its delays. */
+  /** Used by an `Inbox` for its delays and its requests. */
   readonly setTimeout: Platform['setTimeout']
+  readonly clearTimeout: Platform['clearTimeout']
   /** The name of the device, whose cursor the service keeps. */
   readonly deviceId: string
   readonly #platform: Platform
@@ -63,6 +64,7 @@ export class Client {
     this.url = base
     this.fetch = options.fetch ?? platform.fetch
     this.setTimeout = platform.setTimeout
+    this.clearTimeout = platform.clearTimeout
     this.#platform = platform
     this.events = new Events((event, cause) => {
       if (event !== 'error') this.#emitError('HANDLER', `a handler of '${event}' threw: ${cause}`, cause)
@@ -152,7 +154,7 @@ export class Client {
 
   /** Closes the connection, or leaves it to another tab, and drops the token. A last request settles each call that has no answer yet. */
   disconnect(): void {
-    this.#tokens.drop('connect')
+    this.#tokens.drop()
     this.#stopWatching?.()
     this.#stopWatching = undefined
     this.#save()
@@ -259,6 +261,8 @@ export class Client {
   #restore(): void {
     if (!this.#isSuspended) return
     this.#isSuspended = false
+    // Another user may have signed in while this page did not run.
+    this.#tokens.drop()
     this.#connection.start()
   }
 

@@ -1,5 +1,10 @@
+import { deadline } from './deadline.ts'
 import { BelfryError } from './errors.ts'
+import type { Platform } from './platform.ts'
 import type { FetchLike } from './types.ts'
+
+/** A request that a half-dead network lost never settles. */
+const REQUEST_MS = 30_000
 
 /** The body of an error answer (RFC 9457). */
 interface Problem {
@@ -8,7 +13,7 @@ interface Problem {
 }
 
 /** The parts of a client that a request needs. */
-export interface RestClient {
+export interface RestClient extends Pick<Platform, 'setTimeout' | 'clearTimeout'> {
   readonly url: string
   readonly fetch: FetchLike | undefined
   token(refused?: boolean): Promise<string>
@@ -22,9 +27,13 @@ interface RequestOptions {
 
 /**
  * Sends a request with the user's token, a GET unless `init` says otherwise, and returns the JSON of the answer. If the token is refused, tries
- * once more with a new one. Rejects with a `BelfryError`, or with the error of `fetch` or `getToken`.
+ * once more with a new one. Rejects with a `BelfryError`, with an Error after 30 s, or with the error of `fetch` or `getToken`.
  */
-export async function request(client: RestClient, path: string, init?: RequestOptions): Promise<unknown> {
+export function request(client: RestClient, path: string, init?: RequestOptions): Promise<unknown> {
+  return deadline(client, REQUEST_MS, send(client, path, init), 'request')
+}
+
+async function send(client: RestClient, path: string, init?: RequestOptions): Promise<unknown> {
   const { url, fetch } = client
   if (fetch === undefined) throw new BelfryError('BELFRY_CLIENT_HTTP', 'there is no fetch here', false)
   const ask = async (refused: boolean) => {

@@ -52,7 +52,7 @@ export class Tokens {
   }
 
   /** Drops the token in use, and the one that is being fetched: neither is used again. */
-  drop(reason: TokenContext['reason']): void {
+  drop(reason: TokenContext['reason'] = 'connect'): void {
     this.#token = undefined
     this.#fetching = undefined
     this.#drops++
@@ -85,7 +85,8 @@ export class Tokens {
     }
     const base64 = token.replaceAll('-', '+').replaceAll('_', '/')
     // If the token is not a JWT, `hello` names the user.
-    const claims = attempt<Claims>(() => JSON.parse(this.#platform.atob(base64.split('.')[1] as string)))
+    // `atob` gives one character per byte. The old `escape` writes each as `%xx`, so that the text is read as UTF-8.
+    const claims = attempt<Claims>(() => JSON.parse(decodeURIComponent(escape(this.#platform.atob(base64.split('.')[1] as string)))))
     this.user = claims?.sub
     this.#expiresAt = claims?.exp
     this.#reason = 'connect'
