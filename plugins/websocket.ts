@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import type { IncomingMessage, OutgoingHttpHeaders, Server } from 'node:http'
+import type { OutgoingHttpHeaders, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import websocket, { type WebsocketPluginOptions } from '@fastify/websocket'
 import type { FastifyInstance, FastifyPluginCallback } from 'fastify'
@@ -30,7 +30,7 @@ declare module 'fastify' {
 /** Largest number of fragments of one message. */
 const MAX_FRAGMENTS = 16
 /** Accepted versions of the handshake: that of RFC 6455, and that of its last drafts. */
-const VERSIONS = ['13', '8']
+const VERSIONS = '13, 8'
 /** Longest time a peer takes to answer a close frame, milliseconds. */
 const CLOSE_TIMEOUT_MS = 2000
 
@@ -66,11 +66,10 @@ export default fp<WebsocketOptions>(
       }
     })
     // Otherwise ws answers a handshake without a valid key, version or list of subprotocols with HTML.
-    app.websocketServer.on('wsClientError', ({ message }: Error, socket: Socket, { headers }: IncomingMessage) => {
-      const isVersion = !VERSIONS.includes(headers['sec-websocket-version'] ?? '')
-      const problem = app.problemOf(isVersion ? new errors.UpgradeRequired() : new errors.InvalidRequest(message), '')
+    app.websocketServer.on('wsClientError', ({ message }: Error, socket: Socket) => {
+      const problem = app.problemOf(new errors.InvalidRequest(message), '')
       app.log.info({ code: problem.code, cause: message }, 'request refused')
-      writeProblem(socket, problem, isVersion ? { upgrade: 'websocket', 'sec-websocket-version': VERSIONS.join(', ') } : {})
+      writeProblem(socket, problem, { 'sec-websocket-version': VERSIONS })
       socket.destroySoon()
     })
     const context: SocketContext = {

@@ -18,7 +18,13 @@ const count = (description: string) => Type.Integer({ minimum: 0, description })
 const UnreadSchema = count('Notifications that are unread or seen, after this')
 const UnseenSchema = Type.Optional(count('Notifications that are unread, and were not seen, after this'))
 const ReplaySchema = Type.Optional(Type.Literal(true, { description: 'Read from the log, not live' }))
-const RefSchema = Type.Optional(Type.Number({ description: 'Chosen by the client; the answer carries the same' }))
+const RefSchema = Type.Optional(
+  Type.Number({
+    minimum: Number.MIN_SAFE_INTEGER,
+    maximum: Number.MAX_SAFE_INTEGER,
+    description: 'Chosen by the client; the answer carries the same'
+  })
+)
 /** An event id, also without its last part, or '' if there is no log yet. */
 const PlaceSchema = Type.String({ maxLength: 4096 })
 

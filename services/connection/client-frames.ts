@@ -10,6 +10,9 @@ import { plainFrame } from './frames.ts'
 /** Delay after which a client may repeat a frame that failed temporarily, if the error names none, milliseconds. */
 const RETRY_AFTER_MS = 1000
 
+/** The frames that are answered. */
+const CALLS = { mark, answer, refresh }
+
 export interface ClientFrameContext extends AnswerContext {
   readonly verify: VerifyToken
 }
@@ -32,13 +35,10 @@ export function takeClientFrame(context: ClientFrameContext, connection: Connect
       if (typeof frame.eventId !== 'string') connection.close('protocolError')
       return
     case 'mark':
-      void mark(context, connection, frame as Partial<MarkFrame>)
-      return
     case 'answer':
-      void answer(context, connection, frame as Partial<AnswerFrame>)
-      return
     case 'refresh':
-      void refresh(context, connection, frame as Partial<RefreshFrame>)
+      if (isRef(frame.ref)) void CALLS[frame.type](context, connection, frame)
+      else refuse(connection, undefined, new errors.InvalidRequest('ref must be a number from -(2^53 - 1) to 2^53 - 1'))
       return
     case 'pong':
       return
@@ -121,6 +121,11 @@ async function refresh({ store, verify }: ClientFrameContext, connection: Connec
   } catch (error) {
     refuse(connection, frame.ref, error instanceof TokenError ? refusals[error.refusal]() : error)
   }
+}
+
+/** Returns whether `ok` and `error` can carry a `ref` back unchanged. */
+function isRef(value: unknown): boolean {
+  return value === undefined || (typeof value === 'number' && Math.abs(value) <= Number.MAX_SAFE_INTEGER)
 }
 
 /** Answers a frame with its error. Only errors of status 503 are temporary. */

@@ -202,6 +202,24 @@ t.test('numbers that other languages write for doubles are accepted', async (t) 
 
 const { embedded } = stores as { embedded: TestService }
 
+t.test('a ref that cannot be returned unchanged is refused, and its frame has no effect', async (t) => {
+  const service = stores.embedded as TestService
+  const { id } = (await publish(service, '{"to":"refs","type":"a","title":"b"}')).body
+  const connection = await ready(t, service, 'refs', { deviceId: 'd' })
+  const fields = { mark: `"ids":["${id}"],"state":"read"`, answer: `"id":"${id}","action":"a"`, refresh: `"token":"${userToken('refs')}"` }
+  for (const [type, rest] of Object.entries(fields)) {
+    for (const ref of ['1e400', '-1e400', '9007199254740993', '"7"', 'null', '{}']) {
+      connection.send(`{"type":"${type}","ref":${ref},${rest}}`)
+      t.match(await connection.next('error'), { code: 'BELFRY_ERR_INVALID_REQUEST', ref: undefined, temporary: false }, `${type} ${ref}`)
+    }
+  }
+  t.equal((await call(service, 'GET', `/v1/users/refs/notifications/${id}`)).body.state, 'unread')
+  for (const ref of [0, -1, 1.5, Number.MAX_SAFE_INTEGER]) {
+    connection.send(`{"type":"mark","ref":${ref},${fields.mark}}`)
+    t.equal((await connection.next('ok')).ref, ref)
+  }
+})
+
 t.test('a body with more problems than an answer lists is refused as a whole: 400', async (t) => {
   const many = await publish(embedded, `{"to":"a","type":"t","title":"x","data":{"n":[${Array(5000).fill('-0').join(',')}]}}`)
   t.match(many, { status: 400, body: { errors: [{ pointer: '' }] } })

@@ -118,17 +118,14 @@ t.test('a refused handshake ends its connection, after every check', async (t) =
 
 t.test('a handshake that is not valid gets a problem, and its connection ends', async (t) => {
   const valid = `/v1/ws?token=${userToken('hand')}`
-  const [key, version, protocol] = ['sec-websocket-key', 'sec-websocket-version', 'sec-websocket-protocol']
-  for (const headers of [{ [key]: undefined }, { [key]: 'short' }, { [protocol]: 'a, a' }, { [protocol]: ',' }, { [protocol]: 'a b' }]) {
+  const keys = [undefined, 'short'].map((value) => ({ 'sec-websocket-key': value }))
+  const versions = [undefined, '7', '14', 'x'].map((value) => ({ 'sec-websocket-version': value }))
+  const protocols = ['a, a', ',', 'a b'].map((value) => ({ 'sec-websocket-protocol': value }))
+  for (const headers of [...keys, ...versions, ...protocols]) {
     const [answer] = (await answersTo(t, upgradeRequest(valid, headers), 1)) as [Answer]
     t.equal(answer.status, 400, JSON.stringify(headers))
     assertProblem(t, answer, 'BELFRY_ERR_INVALID_REQUEST')
     t.match(answer.head, /connection: close/i)
-  }
-  for (const other of [undefined, '7', '14', 'x']) {
-    const [answer] = (await answersTo(t, upgradeRequest(valid, { [version]: other }), 1)) as [Answer]
-    t.equal(answer.status, 426, `version ${other}`)
-    assertProblem(t, answer, 'BELFRY_ERR_UPGRADE_REQUIRED')
     t.match(answer.head, /sec-websocket-version: 13/i)
   }
   t.same((await call(service, 'GET', '/v1/users/hand/connections')).body.items, [])
