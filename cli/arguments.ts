@@ -192,31 +192,26 @@ function parse(name: keyof typeof options, args: string[]): { values: Values; po
   }
 }
 
-/** An id of a notification or a broadcast that begins with a dash. */
-const DASHED_ID = /^-[\w-]{19}$/
-
 /**
- * Returns the arguments in the form that `parseArgs` needs for values that begin with a dash, as one id in 64 does: `--cancel=-x`, and arguments that
- * are not options after `--`. The name of an option is never taken as a value, so that a forgotten value is an error.
+ * Returns the arguments in the form that `parseArgs` needs for values that begin with a dash, as the id of one notification in 64 does: `--cancel=-x`.
+ * The name of an option is never taken as a value, so that a forgotten value is an error.
  */
 function withDashes(name: keyof typeof options, args: string[]): string[] {
   const known: NonNullable<ParseArgsConfig['options']> = options[name]
   const isOption = (arg: string) =>
     arg === '-h' || arg === '--' || Object.keys(known).some((option) => `${arg}=`.startsWith(`--${option}=`))
-  const named: string[] = []
-  const others: string[] = []
+  const joined: string[] = []
   for (let at = 0; at < args.length; at++) {
     const arg = args[at] as string
     const next = args[at + 1]
-    if (arg === '--') return [...named, '--', ...others, ...args.slice(at + 1)]
+    if (arg === '--') return [...joined, ...args.slice(at)]
     const takesText = arg.startsWith('--') && known[arg.slice(2)]?.type === 'string'
-    if (takesText && next !== undefined && !isOption(next)) {
-      named.push(`${arg}=${next}`)
+    if (takesText && next?.startsWith('-') && !isOption(next)) {
+      joined.push(`${arg}=${next}`)
       at += 1
-    } else if (arg.startsWith('-') && arg !== '-' && !DASHED_ID.test(arg)) named.push(arg)
-    else others.push(arg)
+    } else joined.push(arg)
   }
-  return [...named, '--', ...others]
+  return joined
 }
 
 const readers = {

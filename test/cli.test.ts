@@ -81,17 +81,12 @@ t.test('help, version, and errors of the command line', async (t) => {
     [['listen'], /--user is needed/],
     [[], /a command is needed/]
   ]
-  // One id in 64 begins with a dash.
+  // The id of one notification in 64 begins with a dash.
   const id = '-HAAY_47VYgKLJoVSTcI'
   t.match(readArguments(['schedule', '--user', '-al', '--cancel', id, '--json']), { user: '-al', cancel: id, json: true })
-  for (const args of [
-    [id, '--cancel'],
-    ['--cancel', id],
-    ['--cancel', '--', id]
-  ])
-    t.match(readArguments(['broadcast', ...args]), { id, cancel: true })
   t.match(readArguments([...PUBLISH, '--title', '-5 °C', '--data', '-']), { title: '-5 °C', data: '-' })
-  t.match(readArguments(['topic', 'add', '--json', 'team', '-']), { topic: 'team', users: ['-'] })
+  t.match(readArguments(['topic', 'add', '--json', 'team', '--', '-bob']), { topic: 'team', users: ['-bob'] })
+  t.match(readArguments(['topic', 'add', 'team', '-', '--token', '-x']), { users: ['-'], token: '-x' })
   for (const [args, message] of wrong) t.throws(() => readArguments(args), { name: 'UsageError', message }, args.join(' ').slice(0, 60))
 })
 
