@@ -1,3 +1,4 @@
+import type { FastifyBaseLogger } from 'fastify'
 import fp from 'fastify-plugin'
 import { type Admission, admit, isOriginAllowed } from '../services/connection/admission.ts'
 import { clientAddress } from '../services/connection/client-address.ts'
@@ -52,6 +53,7 @@ export default fp(
           address: clientAddress(request.ip, request.raw.socket.remoteAddress)
         }
         const admission = await admit(app.auth.verify, introduction).catch((error: unknown) => refusedForNow(error, request.ws))
+        if (!admission.admitted && request.ws) logRefusal(request.log, admission)
         // A stop may have begun while the keys were fetched. It has sent `bye` to every connection, and would wait for this one.
         if (app.health.stopping) throw new errors.Draining()
         if (admission.admitted && !app.store.availableTo(admission.identity.user)) throw new errors.StoreUnavailable()
@@ -63,6 +65,11 @@ export default fp(
   },
   { name: 'admit', fastify: '5.x', dependencies: ['auth', 'rate-limit', 'store', 'health', 'connections'] }
 )
+
+/** Logs a refusal by close code. That of an event stream has an HTTP status, and is logged with its answer. */
+function logRefusal(log: FastifyBaseLogger, { code, reason, cause }: Extract<Admission, { admitted: false }>): void {
+  log.info({ code, reason, ...(cause instanceof Error ? { cause: cause.message } : {}) }, 'a connection was refused')
+}
 
 /**
  * Turns KeyUnknown into a refusal by close code 4100 with a time, for WebSockets: a browser can read a close code, but no HTTP status.

@@ -32,7 +32,7 @@ declare module 'fastify' {
       /** `onRequest` of the user's own routes: the user's token. Sets `request.user`. */
       user: (request: FastifyRequest) => Promise<void>
       /** Returns the error that answers the refusal of a token in HTTP. */
-      refusal: (refusal: UnauthorizedReason) => Error
+      refusal: (refusal: UnauthorizedReason, cause?: unknown) => Error
     }
   }
   interface FastifyRequest {
@@ -113,7 +113,7 @@ export default fp(
         if (await isRevokedIn(app.store, claims)) throw new errors.TokenRevoked()
         request.user = claims
       },
-      refusal: (refusal) => refusals[refusal]()
+      refusal: (refusal, cause) => refusals[refusal]({ cause })
     })
   },
   { name: 'auth', fastify: '5.x', dependencies: ['error-handler', 'store'] }
@@ -124,14 +124,14 @@ function credentialOf({ headers }: FastifyRequest): string {
 }
 
 function refuse(error: unknown): never {
-  throw error instanceof TokenError ? refusals[error.refusal]() : error
+  throw error instanceof TokenError ? refusals[error.refusal]({ cause: error.cause }) : error
 }
 
 function verified(verify: (token: string) => unknown, token: string): Record<string, unknown> {
   try {
     return verify(token) as Record<string, unknown>
   } catch (error) {
-    const { code } = error as { code?: string }
-    throw new TokenError(code === 'FAST_JWT_EXPIRED' ? 'token_expired' : 'token_invalid')
+    const { code, message } = error as Error & { code?: string }
+    throw new TokenError(code === 'FAST_JWT_EXPIRED' ? 'token_expired' : 'token_invalid', message)
   }
 }

@@ -36,7 +36,7 @@ const sse: FastifyPluginAsyncTypebox = async (app) => {
       const admission = await app.admit.identify(request)
       if (!admission.admitted) {
         if (admission.code === closeCodes.unsupportedVersion.code) throw new errors.UnsupportedVersion()
-        throw app.auth.refusal(admission.reason as UnauthorizedReason)
+        throw app.auth.refusal(admission.reason as UnauthorizedReason, admission.cause)
       }
       reply.hijack()
       // A HEAD is answered with the head of the stream. It opens no connection and moves no cursor.

@@ -64,11 +64,11 @@ export function isOfStore(error: unknown): boolean {
 }
 
 /** The error for each reason to refuse a token. */
-export const refusals: Record<UnauthorizedReason, () => BelfryError> = {
-  token_missing: () => new errors.TokenMissing(),
-  token_invalid: () => new errors.TokenInvalid(),
-  token_expired: () => new errors.TokenExpired(),
-  token_revoked: () => new errors.TokenRevoked()
+export const refusals: Record<UnauthorizedReason, (options?: { cause: unknown }) => BelfryError> = {
+  token_missing: (options) => new errors.TokenMissing(options),
+  token_invalid: (options) => new errors.TokenInvalid(options),
+  token_expired: (options) => new errors.TokenExpired(options),
+  token_revoked: (options) => new errors.TokenRevoked(options)
 }
 
 /** Returns the reason in an error message, without the addresses in the source of OpenSSL that surround it. */

@@ -55,7 +55,7 @@ export class KeySet {
     if (waitMs > 0 && !this.#lastFetchFailed) throw Object.assign(new errors.KeyUnknown(), { retryAfterMs: Math.ceil(waitMs) })
     await this.#fetch()
     const fetched = await this.#tryKeys(token)
-    if (fetched === undefined) throw new TokenError('token_invalid')
+    if (fetched === undefined) throw new TokenError('token_invalid', 'the key set has no key for it')
     return checkClaims(fetched.payload)
   }
 
@@ -96,7 +96,7 @@ export class KeySet {
     const isKnown = id !== undefined && keys.jwks().keys.some(({ kid }) => kid === id)
     if (code === 'ERR_JWKS_NO_MATCHING_KEY' && !isKnown) return undefined
     if (code === SIGNATURE_FAILED && id === undefined) return undefined
-    throw new TokenError(code === 'ERR_JWT_EXPIRED' ? 'token_expired' : 'token_invalid')
+    throw new TokenError(code === 'ERR_JWT_EXPIRED' ? 'token_expired' : 'token_invalid', (failure as Error).message)
   }
 
   /** Fetches the key set. Callers during a fetch share it. */
@@ -123,7 +123,7 @@ export class KeySet {
     } catch (error) {
       this.#lastFetchFailed = true
       this.#options.onFailure(error)
-      throw new errors.KeysUnavailable()
+      throw new errors.KeysUnavailable({ cause: error })
     }
     this.#lastFetchFailed = false
     this.#fetchedAt = performance.now()

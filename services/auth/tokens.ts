@@ -33,8 +33,9 @@ export class TokenError extends Error {
   /** Also the reason of close code 4001. */
   readonly refusal: UnauthorizedReason
 
-  constructor(refusal: UnauthorizedReason) {
-    super(refusal)
+  /** @param detail for the log of the operator, never for the caller. It names a claim or a check, and no value of the token */
+  constructor(refusal: UnauthorizedReason, detail = '') {
+    super(refusal, detail === '' ? {} : { cause: new Error(detail) })
     this.name = 'TokenError'
     this.refusal = refusal
   }
@@ -49,10 +50,13 @@ export type VerifyToken = (token: string) => Promise<Claims>
  * @throws TokenError
  */
 export function checkHeader(token: string): void {
-  const header = token.length > MAX_TOKEN_LENGTH ? undefined : headerOf(token)
-  const type = header?.typ
-  const known = type === undefined || (typeof type === 'string' && TYPES.includes(type.toLowerCase()))
-  if (header === undefined || !known || header.crit !== undefined) throw new TokenError('token_invalid')
+  if (token.length > MAX_TOKEN_LENGTH) throw new TokenError('token_invalid', `the token has more than ${MAX_TOKEN_LENGTH} characters`)
+  const header = headerOf(token)
+  if (header === undefined) throw new TokenError('token_invalid', 'it is neither a JWT nor a key of API_KEYS')
+  const { typ, crit } = header
+  const isKnown = typ === undefined || (typeof typ === 'string' && TYPES.includes(typ.toLowerCase()))
+  if (!isKnown) throw new TokenError('token_invalid', 'typ is not that of an access token')
+  if (crit !== undefined) throw new TokenError('token_invalid', 'crit demands an extension, and there is none')
 }
 
 function headerOf(token: string): Record<string, unknown> | undefined {
@@ -72,8 +76,10 @@ function headerOf(token: string): Record<string, unknown> | undefined {
 export function checkClaims(payload: Record<string, unknown>, now = Date.now()): Claims {
   const { sub, exp, nbf, iat, scope } = payload
   const soon = now / 1000 + LEEWAY_SECONDS
-  if (!isUser(sub) || !isTime(exp) || exp > MAX_SECONDS) throw new TokenError('token_invalid')
-  if ((nbf !== undefined && !(isTime(nbf) && nbf <= soon)) || (iat !== undefined && !isTime(iat))) throw new TokenError('token_invalid')
+  if (!isUser(sub)) throw new TokenError('token_invalid', 'sub is not a user: 1 to 128 printable characters')
+  if (!isTime(exp) || exp > MAX_SECONDS) throw new TokenError('token_invalid', 'exp is not a time in seconds')
+  if (nbf !== undefined && !(isTime(nbf) && nbf <= soon)) throw new TokenError('token_invalid', 'nbf is ahead of the clock of this node')
+  if (iat !== undefined && !isTime(iat)) throw new TokenError('token_invalid', 'iat is not a time in seconds')
   if (exp * 1000 <= now) throw new TokenError('token_expired')
   return { sub, issuedAt: isTime(iat) ? iat * 1000 : 0, expiresAt: exp * 1000, scopes: scopesOf(scope) }
 }
@@ -85,8 +91,9 @@ export function checkClaims(payload: Record<string, unknown>, now = Date.now()):
  * @throws TokenError
  */
 export function checkRevocable({ issuedAt, expiresAt }: Claims, maxLifetimeMs: number, now = Date.now()): void {
-  const isFuture = issuedAt > now + LEEWAY_SECONDS * 1000
-  if (isFuture || expiresAt - (issuedAt === 0 ? now : issuedAt) > maxLifetimeMs) throw new TokenError('token_invalid')
+  if (issuedAt > now + LEEWAY_SECONDS * 1000) throw new TokenError('token_invalid', 'iat is ahead of the clock of this node')
+  const lifetimeMs = expiresAt - (issuedAt === 0 ? now : issuedAt)
+  if (lifetimeMs > maxLifetimeMs) throw new TokenError('token_invalid', 'the time from iat to exp is longer than MAX_TOKEN_LIFETIME')
 }
 
 function isTime(value: unknown): value is number {

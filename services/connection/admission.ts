@@ -8,7 +8,14 @@ import { readOffer } from './subprotocol.ts'
 export type Admission =
   | { admitted: true; identity: Identity; start: Start }
   /** The socket is closed after the upgrade, since a browser can read a close code but not an HTTP status. */
-  | { admitted: false; code: number; reason: string; reconnectInMs?: number }
+  | {
+      admitted: false
+      code: number
+      reason: string
+      reconnectInMs?: number
+      /** An Error with the detail of the refusal, for the log. */
+      cause?: unknown
+    }
 
 /** The parts of a request that identify the user, the device and the start of the cursor. */
 interface ConnectRequest {
@@ -45,7 +52,7 @@ export async function admit(verify: VerifyToken, request: ConnectRequest): Promi
     }
   } catch (error) {
     if (!(error instanceof TokenError)) throw error
-    return { admitted: false, code: closeCodes.unauthorized.code, reason: error.refusal }
+    return { admitted: false, code: closeCodes.unauthorized.code, reason: error.refusal, cause: error.cause }
   }
 }
 

@@ -1,12 +1,15 @@
+import { once } from 'node:events'
 import { Writable } from 'node:stream'
 import type { Test } from 'tap'
 import t from 'tap'
+import { WebSocket } from 'ws'
 import { ConnectionLog } from '../../services/connection/connection-log.ts'
 import { errors } from '../../services/errors.ts'
 import { userHash } from '../../services/users.ts'
 import { rawPeer, send, upgradeRequest } from '../fixtures/raw.ts'
+import { signPayload } from '../fixtures/token.ts'
 import { until } from '../fixtures/wait.ts'
-import { call, connect, ready, serviceToken, startService, type TestService, userToken } from '../helper.ts'
+import { call, connect, ready, SECRET, serviceToken, startService, type TestService, userToken } from '../helper.ts'
 
 interface Line {
   level: number
@@ -46,6 +49,24 @@ t.test('a refused request is logged with its code, its cause and the id in its a
   )
   await call(service, 'GET', '/v1/me/notifications', undefined, { token: 'none.at.all' })
   t.ok(lines.some(({ code, level }) => code === 'BELFRY_ERR_TOKEN_INVALID' && level === INFO))
+  const now = Math.floor(Date.now() / 1000)
+  const refused: [string, string | RegExp][] = [
+    ['none.at.all', 'it is neither a JWT nor a key of API_KEYS'],
+    [`${userToken('alice').slice(0, -4)}AAAA`, /signature is invalid/],
+    [signPayload(SECRET, { sub: 'alice', exp: Date.now() + 60_000 }), 'exp is not a time in seconds'],
+    [signPayload(SECRET, { sub: 'alice', exp: now + 60, iat: now + 50 }), 'iat is ahead of the clock of this node'],
+    [signPayload(SECRET, { sub: 'alice', exp: now + 40_000_000, iat: now }), /longer than MAX_TOKEN_LIFETIME/]
+  ]
+  for (const [token, cause] of refused) {
+    const known = lines.length
+    for (const path of ['/v1/me/notifications', '/v1/sse']) await call(service, 'GET', path, undefined, { token })
+    const socket = new WebSocket(`${service.url.replace('http', 'ws')}/v1/ws`, { headers: { authorization: `Bearer ${token}` } })
+    await once(socket, 'close')
+    const told = lines.slice(known).filter((line) => line.cause !== undefined)
+    const refusal = { level: INFO, code: 'BELFRY_ERR_TOKEN_INVALID', cause }
+    t.match(told, [refusal, refusal, { level: INFO, code: 4001, reason: 'token_invalid', cause, msg: 'a connection was refused' }])
+    t.notOk(JSON.stringify(told).includes(token), 'no token in the log')
+  }
   await send(t, service.url, upgradeRequest('/v1/ws?device_id=%00'))
   t.ok(lines.filter(({ code }) => code === 'BELFRY_ERR_INVALID_REQUEST').length >= 2, 'an upgrade too')
 })
