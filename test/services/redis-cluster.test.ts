@@ -235,6 +235,14 @@ t.test('a search for all users ends only if no slot has moved since it began', a
   }
   await t.rejects(search(moves), /MOVED/, 'a slot that has moved to a master that was searched before')
   t.same(intersection(await search(), users), users)
+  let isBack = false
+  const movesAndReturns = async (third: number): Promise<void> => {
+    if (third === 0 || isBack) return
+    isBack = true
+    await cluster.moveSlot(slot, 0, 1, 1)
+    await cluster.moveSlot(slot, 1, 0, 1)
+  }
+  await t.rejects(search(movesAndReturns), /have moved/, 'a slot that has moved to another master and back')
   await cluster.openSlot(slot, 0, 1)
   await t.rejects(search(), /ASK|TRYAGAIN/, 'a slot that moves')
   await cluster.closeSlot(slot)

@@ -12,7 +12,7 @@ const PAUSE_MS = 2
 
 /**
  * A search for all users who have a log, over the keys of each master. It misses keys that move from a master before it gets there to one where it
- * has been: so no slot may be moving when it begins and when it ends, and each must have the same owner then. The search of a master begins again
+ * has been: so no slot may be moving when it begins and when it ends, and no master may have taken over a slot in between. The search of a master begins again
  * after its connection was lost, because a cursor means nothing after a restart. A user may be found more than once.
  */
 export class UserScan {
@@ -73,25 +73,34 @@ export class UserScan {
 
   async #begin(): Promise<void> {
     await this.#assertStable()
-    this.#layout = this.#readLayout()
+    this.#layout = await this.#readLayout()
     this.#masters = [...this.#availability.available]
   }
 
   /** Rejects if a slot moves, or has another owner than when the search began. A server refuses a command for the missing key of a slot that moves. */
   async #assertStable(): Promise<void> {
-    const layout = this.#readLayout()
-    if (this.#layout !== '' && layout !== this.#layout) throw new CommandNotSent('buckets have moved to other masters during a scan')
     const guards = this.#keys.guards
     const asked = this.#availability.available.map((master) =>
       master.track(() => Promise.all(master.buckets.map((bucket) => master.commands.exists(guards[bucket] as string))))
     )
     await Promise.all(asked)
+    const layout = await this.#readLayout()
+    if (this.#layout !== '' && layout !== this.#layout) throw new CommandNotSent('buckets have moved to other masters during a scan')
   }
 
-  #readLayout(): string {
+  /** Returns the buckets and the config epoch of each master. A master's epoch grows when it takes a slot over, also one that it had before. */
+  async #readLayout(): Promise<string> {
     const { available } = this.#availability
     const buckets = available.reduce((count, master) => count + master.buckets.length, 0)
     if (buckets < this.#keys.guards.length) throw new CommandNotSent('a part of Redis is not available')
-    return available.map(({ address, buckets }) => `${address}=${buckets.join()}`).join(' ')
+    const parts = available.map(async (master) => `${master.address}=${master.buckets.join()}@${await epochOf(master)}`)
+    return (await Promise.all(parts)).join(' ')
   }
+}
+
+/** Returns the config epoch of a master of a Cluster; '' for a single server. */
+async function epochOf(master: Master): Promise<string> {
+  if (master.address === '') return ''
+  const info = await master.track(() => master.commands.cluster('INFO'))
+  return /cluster_my_epoch:(\d+)/.exec(info)?.[1] ?? ''
 }
