@@ -34,7 +34,7 @@ export const environmentSchema = Type.Object({
     pattern: '^[A-Za-z0-9_.-]{1,64}$',
     description: 'Prefix of every key and channel'
   }),
-  REDIS_WAIT_REPLICAS: whole(0, 0, 10, 'Replicas that must confirm a publish before it is answered'),
+  REDIS_WAIT_REPLICAS: whole(0, 0, 10, 'Replicas that must confirm a change before it is answered'),
   DATA_DIR: text('.belfry', 'Folder of the embedded store and of the generated secret'),
 
   NATS_URL: text('', 'NATS in place of Redis Pub/Sub: nats:// or tls:// addresses of one cluster, comma-separated; needs Redis'),

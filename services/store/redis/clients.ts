@@ -24,7 +24,7 @@ export interface RedisStoreOptions {
   certificates?: TlsCertificates
   /** Beginning of every key; without braces. */
   keyPrefix: string
-  /** Number of replicas that must confirm a publish before it is answered; 0 waits for none. */
+  /** Number of replicas that must confirm a change before it is answered; 0 waits for none. */
   waitReplicas: number
   /** Carries wake-ups between the nodes; the store opens and closes it. Default: Redis sharded Pub/Sub. */
   bus?: Bus | undefined

@@ -8,8 +8,16 @@ import { type Publish, Scripts, sendMessagesOf } from './scripts.ts'
 /** Time limit of `WAIT`, milliseconds. */
 const WAIT_MS = 100
 
-/** The scripts that wait for replicas: the answer to a publish or a broadcast says how durable it is. */
-export const CONFIRMED_SCRIPTS: ReadonlySet<ScriptName> = new Set(['publish-full', 'broadcast-start', 'broadcast-cancel'])
+/** The scripts that wait for replicas: those whose answer to the caller says how durable the change is. */
+export const CONFIRMED_SCRIPTS: ReadonlySet<ScriptName> = new Set([
+  'publish-full',
+  'mark',
+  'answer',
+  'retract',
+  'disconnect',
+  'broadcast-start',
+  'broadcast-cancel'
+])
 
 type Command = `${ReturnType<typeof commandOf<ScriptName>>}Buffer`
 
