@@ -35,6 +35,17 @@ export const audienceMutations: AudienceMutation[] = [
     redis: [{ file: lua('prelude-broadcast'), find: 'tonumber(state.leasedUntil) > now', put: 'tonumber(state.leasedUntil) > 0' }]
   },
   {
+    name: 'a batch that is released stays leased',
+    embedded: [{ file: EMBEDDED, find: 'if (isNextBatch(state, batch)) this.#leases.delete(state.id)', put: ';' }],
+    redis: [
+      {
+        file: lua('broadcast-release'),
+        find: "if state and state.collector == collector and (collector ~= '' or is_batch) then",
+        put: "if state and state.collector == collector and collector ~= '' then"
+      }
+    ]
+  },
+  {
     name: 'a batch that is leased again has other members',
     embedded: [],
     redis: [

@@ -149,6 +149,23 @@ t.test('the index of broadcasts forgets those that have expired', async (t) => {
   t.ok((await admin.zcard(index)) <= 3)
 })
 
+t.test('a node that closes while it collects everyone releases the collection to another node', async (t) => {
+  const { node } = await own(t)
+  const [{ store }, { store: other }] = [await node(), await node()]
+  const started = await store.audiences.start({ to: { everyone: true, except: [] }, ...publishOf(idOf(1)) })
+  if (started.status !== 'started') throw new Error(started.status)
+  const { id } = started.broadcast
+  const { next } = UserScan.prototype
+  t.teardown(() => {
+    UserScan.prototype.next = next
+  })
+  UserScan.prototype.next = async () => []
+  t.same(await store.audiences.lease(id), { status: 'collecting' })
+  t.same(await other.audiences.lease(id), { status: 'leased' })
+  await store.close()
+  t.same(await other.audiences.lease(id), { status: 'collecting' })
+})
+
 t.test('a search for everyone begins again after a restart of Redis, where its cursor means nothing', async (t) => {
   const { server, keys } = await own(t, { appendonly: 'yes' })
   // One call of the search reads 10,000 keys.

@@ -152,7 +152,17 @@ export class RedisAudiences implements Audiences {
   }
 
   async release({ broadcastId, from, isRecall }: BatchName): Promise<void> {
-    await this.#ofKnown(broadcastId, 'broadcast-release', { broadcast: broadcastId, from, isRecall: isRecall ? '1' : '0' })
+    const args = { collector: '', broadcast: broadcastId, from, isRecall: isRecall ? '1' : '0' }
+    await this.#ofKnown(broadcastId, 'broadcast-release', args)
+  }
+
+  /** Ends the leases of this node's collections, so that other nodes begin them again at once. A lease that cannot be ended runs out. */
+  async close(): Promise<void> {
+    const released = [...this.#collectionById].map(async ([id, { step }]) => {
+      await step?.catch(() => undefined)
+      await this.#ofKnown(id, 'broadcast-release', { collector: this.#collector, broadcast: id, from: '', isRecall: '' })
+    })
+    await Promise.allSettled(released)
   }
 
   async waiting(): Promise<string[]> {

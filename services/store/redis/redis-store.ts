@@ -98,6 +98,7 @@ export class RedisStore implements Store {
   )
   #events: StoreEvents | undefined
   #node = ''
+  #isClosing = false
   #closed = false
 
   constructor(settings: StoreSettings, options: RedisStoreOptions) {
@@ -160,7 +161,9 @@ export class RedisStore implements Store {
   }
 
   async close(): Promise<void> {
-    if (this.#closed) return
+    if (this.#isClosing) return
+    this.#isClosing = true
+    await this.audiences.close()
     this.#closed = true
     this.#room.close()
     this.#housekeeping?.stop()

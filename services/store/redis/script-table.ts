@@ -106,7 +106,7 @@ export const scripts = {
   'broadcast-start': { ...ofBroadcast(['broadcast', 'startKey', 'to', 'id', 'tail', 'halfLife', 'options', 'expiresAt']), rest: 'except' },
   'broadcast-lease': ofBroadcast(['collector']),
   'broadcast-settle': ofBroadcast(['collector', 'broadcast', 'from', 'isRecall', 'size', 'accepted', 'parked', 'rejected']),
-  'broadcast-release': ofBroadcast(['broadcast', 'from', 'isRecall']),
+  'broadcast-release': ofBroadcast(['collector', 'broadcast', 'from', 'isRecall']),
   'broadcast-cancel': ofBroadcast(['broadcast']),
   'broadcast-erase': ofBroadcast(['user', 'after']),
   'broadcast-find': ofBroadcast(['broadcast']),
