@@ -42,7 +42,7 @@ const PLUGIN_TIMEOUT_MS = 60_000
 const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/
 
 /** Returns the caller's `x-request-id`, else an id that is unique over all nodes. */
-function requestId({ headers }: { headers: IncomingHttpHeaders }): string {
+export function requestId({ headers }: { headers: IncomingHttpHeaders }): string {
   const given = headers['x-request-id']
   return typeof given === 'string' && REQUEST_ID.test(given) ? given : newId()
 }

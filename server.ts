@@ -5,7 +5,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import app from './app.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import metricsRoutes from './routes/metrics.ts'
-import { clientErrorHandler, sendProblem, serverOptions } from './server-options.ts'
+import { clientErrorHandler, requestId, sendProblem, serverOptions } from './server-options.ts'
 import { secretPath, secretWithoutKey } from './services/auth/generated-secret.ts'
 import { SecretError } from './services/auth/secret-file.ts'
 import { errors } from './services/errors.ts'
@@ -22,7 +22,7 @@ async function start(): Promise<void> {
   const sink = new LogSink(process.stdout.fd)
   process.on('exit', () => sink.flush())
   const fastify = Fastify(serverOptions(config, sink))
-  const metricsServer = config.METRICS_PORT === 0 ? undefined : Fastify({ logger: false, clientErrorHandler })
+  const metricsServer = config.METRICS_PORT === 0 ? undefined : Fastify({ logger: false, clientErrorHandler, genReqId: requestId })
   try {
     await fastify.register(app, { config, ...(own === undefined ? {} : { generatedSecret: own.secret }) })
     await serve(fastify, metricsServer, config, sink)

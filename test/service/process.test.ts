@@ -56,6 +56,8 @@ t.test('a real process at LOG_LEVEL=trace logs no token, key or payload; /metric
   t.match(await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text(), /belfry_connections/)
   for (const request of ['GET /v1/ws HTTP/1.1\r\nhost: x\r\n\r\n', 'nonsense\r\n\r\n'])
     t.match((await send(t, `http://127.0.0.1:${metricsPort}`, request)).body, /BELFRY_ERR_/)
+  const elsewhere = await fetch(`http://127.0.0.1:${metricsPort}/elsewhere`)
+  t.match(await elsewhere.json(), { status: 404, instance: /^[\w-]{20}$/ }, 'an id that is unique over all nodes')
 
   const jwt = signToken(secret, 'alice')
   const other = signToken(canary('another-secret'), 'alice')
