@@ -72,7 +72,7 @@ export async function listen(
     printEvents(belfry, output)
     belfry.on('retry', ({ waitMs, code, reason }) => {
       if (code === closeCodes.unauthorized.code && !tokens.renewable) return end(new CommandError(endingOf(code, reason)))
-      output.talk(`${problem || endingOf(code, reason)}; again in ${(waitMs / 1000).toFixed(1)} s`)
+      output.talk(`${endingOf(code, reason, problem)}; again in ${(waitMs / 1000).toFixed(1)} s`)
     })
     belfry.on('terminal', ({ code, reason }) => end(new CommandError(endingOf(code, reason))))
     belfry.on('error', ({ code, message, cause }) => {
@@ -108,10 +108,14 @@ function printEvents(belfry: Belfry, output: Output): void {
   })
 }
 
-/** Returns how a connection ended, in words. */
-function endingOf(code: number, reason: string): string {
+/**
+ * Returns how a connection ended, in words.
+ *
+ * @param problem why the last WebSocket failed. It may be older than a connection by server-sent events, so a close code of the service comes first
+ */
+function endingOf(code: number, reason: string, problem = ''): string {
   if (reason === 'silence') return 'the service fell silent'
-  return code === 1006 ? 'the connection broke' : `closed with ${code} ${reason}`.trimEnd()
+  return code === 1006 ? problem || 'the connection broke' : `closed with ${code} ${reason}`.trimEnd()
 }
 
 /** Returns a storage in memory that gives `start()` as the place in the log until the client has another. */

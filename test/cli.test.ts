@@ -245,6 +245,8 @@ t.test('listen reconnects after an outage of the service, and misses nothing', a
   const cli = listener(t, ['--user', 'alice', '--json', '--from', 'latest'], { ...KEY, PORT: port })
   const hint = `no answer from http://localhost:${port} (connect ECONNREFUSED 127.0.0.1:${port}): start the service there, or name its address`
   await cli.until(() => cli.stderr.includes(hint), 'what to do')
+  // Then it connects by server-sent events.
+  await cli.until(() => (cli.stderr.match(/again in/g) ?? []).length >= 2, 'a second failure')
   const first = await startService(t, { DATA_DIR: folder, PORT: port })
   await cli.until(() => /connected/.test(cli.stderr), 'the connection')
   await send(first, 'alice', 'Before')
