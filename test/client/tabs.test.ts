@@ -575,6 +575,18 @@ t.test('a visible tab that follows raises the toast of a collapse key', async (t
 t.test('a leader that runs is never replaced, also if many tabs ask for its status', async (t) => {
   const { server, tabs } = await rig(t, 3)
   const [leader, next, last] = tabs as [Tab, Tab, Tab]
+  let statuses = 0
+  for (const channel of last.channels) {
+    const receive = channel.onmessage
+    channel.onmessage = (event) => {
+      if ((event.data as { type: string }).type === 'status') statuses++
+      receive?.(event)
+    }
+  }
+  for (let time = 1; time <= 3; time++) {
+    server.last.send({ type: 'ping', time })
+    await until(() => statuses === time, `a status after ping ${time}, before anyone asks`)
+  }
   for (let n = 0; n < 6; n++) await show(next, n % 2 === 0)
   next.pause()
   await new Promise((resolve) => setTimeout(resolve, 3000))
