@@ -146,7 +146,7 @@ const redisOptions: Mutation[] = [
     edits: [
       {
         file: lua('publish-full'),
-        find: "if keyed == '1' then remember(key, -no) redis.call",
+        find: "if keyed ~= '0' then remember(key, -no) redis.call",
         put: "if keyed == '' then remember(key, -no) redis.call"
       }
     ],

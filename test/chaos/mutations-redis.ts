@@ -152,7 +152,7 @@ export const redisMutations: Mutation[] = [
     edits: [
       {
         file: lua('publish-full'),
-        find: "local place = keyed == '1' and epoch ~= '' and redis.call('ZSCORE', KEYED, key)",
+        find: "local place = keyed ~= '0' and epoch ~= '' and redis.call('ZSCORE', KEYED, key)",
         put: 'local place = nil'
       }
     ],
@@ -166,8 +166,8 @@ export const redisMutations: Mutation[] = [
     edits: [
       {
         file: lua('publish-usual'),
-        find: "if keyed == '1' and call('ZADD', keys, 'NX', offset, id_key) == 0 then return nil end",
-        put: "if keyed == '1' then call('ZADD', keys, offset, id_key) end"
+        find: "if keyed ~= '0' and call('ZADD', keys, 'NX', offset, id_key) == 0 then return nil end",
+        put: "if keyed ~= '0' then call('ZADD', keys, offset, id_key) end"
       }
     ],
     store: 'redis',

@@ -250,6 +250,10 @@ t.test('a first publish takes few commands, and leaves the same keys as one that
     }
   }
   t.same(await contents('alice'), await contents('bob'))
+  const ofBroadcast = { ...first, user: 'carol', broadcastAt: clock() }
+  t.match(await store.publish(ofBroadcast), { offset: 1, replayed: false })
+  t.match(await store.publish(ofBroadcast), { offset: 1, replayed: true }, 'a batch that is repeated finds its first publishes written')
+  t.same(await contents('carol'), await contents('alice'))
 })
 
 t.test('a publish with options is a usual one with few commands more', async (t) => {

@@ -40,7 +40,7 @@ local function publish_first(stem, user, meta_key, log, id, keyed, tail)
   local row = 'n' .. timed_id .. tag .. tail
   call('RPUSH', log, row)
   call('PEXPIRE', log, META_TTL_MS)
-  if keyed == '1' then
+  if keyed ~= '0' then
     call('ZADD', stem .. KEYED_KIND .. user, 1, string.sub(id, 1, 12))
     call('PEXPIRE', stem .. KEYED_KIND .. user, META_TTL_MS)
   end
