@@ -190,7 +190,10 @@ export class OutboxStep {
     return true
   }
 
-  /** Notes that the user arrived on a node or left it. Returns whether that made a call. */
+  /**
+   * Notes that the user arrived on a node or left it. Returns whether that made a call. An arrival that comes late, when the user has no connection any
+   * more, is ignored: the user may be erased by now.
+   */
   notePresence(change: PresenceChange): boolean {
     const { settings, state, clockMs } = this.#step
     if (settings.presence === undefined) return false
@@ -198,7 +201,7 @@ export class OutboxStep {
     const check = state.checks.find(isOfPresence)
     if (change === 'left') {
       if (check?.kind === 'watch') this.#watch('leave', clockMs + graceMs)
-    } else if (check?.kind !== 'watch') {
+    } else if (check?.kind !== 'watch' && this.#step.isConnected) {
       this.#step.startLog()
       this.#watch('watch', clockMs + checkMs)
       if (check === undefined) this.#tellPresence('user.online')

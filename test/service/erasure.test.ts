@@ -162,7 +162,8 @@ for (const store of STORES) {
     const folder = temporaryFolder(t)
     const { service, environment, push, hooks } = await startReach(t, store, {
       DATA_DIR: folder,
-      WEBHOOK_EVENTS: 'notification.fallback,notification.answered,notification.expired,user.online'
+      WEBHOOK_EVENTS: 'notification.fallback,notification.answered,notification.expired,user.online,user.offline',
+      PRESENCE_GRACE_SECONDS: '1'
     })
     for (const receiver of [push.receiver, hooks]) receiver.behaviour = answering(503)
     const find = async (): Promise<string[]> => {

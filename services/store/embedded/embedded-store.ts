@@ -79,6 +79,8 @@ export class EmbeddedStore implements Store {
   readonly #clock: () => number
   readonly #wallClock = new StoreClock()
   readonly #registry = new ConnectionRegistry()
+  /** The users whose connections are about to be closed by an erasure. */
+  readonly #erasing = new Set<string>()
   readonly #stop = new AbortController()
   readonly #advances = new Semaphore(ADVANCES_MAX)
   #events: StoreEvents | undefined
@@ -217,12 +219,17 @@ export class EmbeddedStore implements Store {
 
   async erase(user: string): Promise<void> {
     await this.audiences.leaveAll(user)
-    await this.#step(user, (machine) => machine.erase())
-    // Lets the wake-ups of the step leave before the order to close.
-    await turn()
-    const isConnected = this.#registry.has(user)
-    await this.detach(user, [])
-    if (isConnected) this.#events?.kick({ user, connectionId: undefined, reason: 'erased', revoked: false })
+    this.#erasing.add(user)
+    try {
+      await this.#step(user, (machine) => machine.erase())
+      // Lets the wake-ups of the step leave before the order to close.
+      await turn()
+      const isConnected = this.#registry.has(user)
+      await this.detach(user, [])
+      if (isConnected) this.#events?.kick({ user, connectionId: undefined, reason: 'erased', revoked: false })
+    } finally {
+      this.#erasing.delete(user)
+    }
     await this.audiences.eraseName(user)
     await this.#sessionFor(false).compact(user)
   }
@@ -246,9 +253,7 @@ export class EmbeddedStore implements Store {
   async disconnect(command: DisconnectCommand): Promise<number> {
     const { user, connectionId, reason, revoke } = command
     if (revoke) await this.#step(user, (machine) => machine.revoke(), true)
-    const concerned = this.#registry
-      .get(user)
-      .filter((connection) => connectionId === undefined || connection.connectionId === connectionId)
+    const concerned = this.#registry.get(user).filter((info) => connectionId === undefined || info.connectionId === connectionId)
     if (concerned.length > 0) this.#events?.kick({ user, connectionId, reason, revoked: revoke })
     return concerned.length
   }
@@ -315,7 +320,7 @@ export class EmbeddedStore implements Store {
   #apply<Result>(session: Session, entry: CachedUser, run: (machine: Machine, cached: CachedUser) => Result): Result {
     const { state, user } = entry
     const before = { epoch: state.epoch, top: state.top, floor: state.floor }
-    const isConnected = this.#registry.has(user)
+    const isConnected = this.#registry.has(user) && !this.#erasing.has(user)
     const now = this.#clock()
     const connections = { listening: isConnected, registersSince: this.#registry.startedAt }
     const context = { now, agedTo: this.#agedTo(now), newEpoch: newEpoch(), newId: newId(), ...connections }
