@@ -53,8 +53,6 @@ import { isIdle, upkeep } from './upkeep.ts'
 const HEAL_INTERVAL_MS = 1000
 /** Users advanced at once. After an outage thousands of users are due; a publish waits behind this many steps at most. */
 const ADVANCES_MAX = 64
-/** Users that a sweep advances at a time. */
-const SWEEP_CONCURRENCY = 64
 /** Age of meta, milliseconds, after which a step of a connected user writes it again, so that upkeep does not take them for idle. */
 const TOUCH_AFTER_MS = META_TTL_MS / 16
 
@@ -158,7 +156,7 @@ export class EmbeddedStore implements Store {
   async sweep(): Promise<SweepResult> {
     const now = this.#clock()
     const users = this.#sessionFor(true).due.users(now, this.#settings.rateWindowMs)
-    return await advanceUsers(users, SWEEP_CONCURRENCY, (user) => drainUser(user, now, (name) => this.advance(name)))
+    return await advanceUsers(users, ADVANCES_MAX, (user) => drainUser(user, now, (name) => this.advance(name)))
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {
@@ -219,9 +217,11 @@ export class EmbeddedStore implements Store {
 
   async erase(user: string): Promise<void> {
     await this.audiences.leaveAll(user)
-    this.#erasing.add(user)
     try {
-      await this.#step(user, (machine) => machine.erase())
+      await this.#step(user, (machine) => {
+        machine.erase()
+        this.#erasing.add(user)
+      })
       // Lets the wake-ups of the step leave before the order to close.
       await turn()
       const isConnected = this.#registry.has(user)
