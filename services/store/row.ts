@@ -96,7 +96,11 @@ interface Digest extends UnreadCounts {
  * @param tag the last part of the row's event id, from `tagAfter`
  */
 export function encodeRow(kind: RowKind, timeMs: number, id: string, tag: string, tail: string): Buffer {
-  return Buffer.from(`${kind}${timeDigits(timeMs)}${id}${tag}${tail}`)
+  const text = `${kind}${timeDigits(timeMs)}${id}${tag}${tail}`
+  // Stores keep rows in memory. A slice of Node's pool would keep the 8 KB of its slab with it, in which short-lived buffers have their place, too.
+  const row = Buffer.allocUnsafeSlow(Buffer.byteLength(text))
+  row.write(text)
+  return row
 }
 
 /**

@@ -1,12 +1,18 @@
 import type { Effect, UserState } from '../state.ts'
 import type { CachedUser } from './cache.ts'
 
+/** Memory of a user without anything: the state and its collections. This and the sizes below follow heap measurements: the cache's limit is one of real memory. */
+const USER_BYTES = 3000
+
+/** Memory of a row beside its bytes: the buffer's objects. */
+const ROW_BYTES = 220
+
 /** Estimated memory of the options of a notification, with their expiry. */
 const OPTIONS_BYTES = 360
 
 /** Estimates the memory of a state, bytes. */
 export function sizeOf(state: UserState): number {
-  let bytes = 1000 + state.cursors.size * 250 + state.keys.size * 100 + state.states.size * 100 + state.limiter.length * 8
+  let bytes = USER_BYTES + state.cursors.size * 250 + state.keys.size * 100 + state.states.size * 100 + state.limiter.length * 8
   for (const row of state.rows) bytes += rowSize(row)
   for (const { row } of state.parked) bytes += rowSize(row) + 50
   for (const { row } of state.scheduled) bytes += rowSize(row) + 50
@@ -16,7 +22,7 @@ export function sizeOf(state: UserState): number {
 
 /** Estimates the memory of a row, bytes. */
 function rowSize(row: Buffer): number {
-  return row.length + 120
+  return row.length + ROW_BYTES
 }
 
 const SHRINKING: ReadonlySet<Effect['type']> = new Set(['trim', 'unpark', 'unschedule', 'erase', 'call', 'endCall', 'receipts'])
