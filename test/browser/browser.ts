@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type BuildOptions, build } from 'esbuild'
-import { type Browser, chromium, type Frame, type Page } from 'playwright-core'
+import { type Browser, chromium, type Frame, firefox, type Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { until } from '../fixtures/wait.ts'
 import { userToken } from '../helper.ts'
@@ -27,13 +27,36 @@ const PAGES = 'test/browser/pages'
 
 const TYPES: Record<string, string> = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8' }
 
-/** Starts the system's Chromium, headless, until the end of the test. `backForwardCache` turns that cache on, as in a user's browser; the driver turns it off. */
-export async function launch(t: Test, { backForwardCache = false } = {}): Promise<Browser> {
-  const browser = await chromium.launch({
+/** Settings of a profile that has a mouse and little motion, as headless Chromium has. https://searchfox.org/mozilla-central/source/widget/LookAndFeel.h */
+const FIREFOX_SETTINGS = { 'ui.primaryPointerCapabilities': 6, 'ui.allPointerCapabilities': 6, 'ui.prefersReducedMotion': 1 }
+
+/**
+ * Starts the system's Firefox ESR, headless. Its colour scheme is that of the profile: `TEST_BROWSER=firefox-dark` starts a dark one. Colour schemes and
+ * forced colours that a page is opened with have no effect.
+ */
+async function launchFirefox(): Promise<Browser> {
+  const isDark = process.env.TEST_BROWSER === 'firefox-dark'
+  return await firefox.launch({
+    channel: 'moz-firefox',
+    executablePath: 'test/browser/firefox-relay.mjs',
+    firefoxUserPrefs: { ...FIREFOX_SETTINGS, 'ui.systemUsesDarkTheme': Number(isDark) }
+  })
+}
+
+function launchChromium(backForwardCache: boolean): Promise<Browser> {
+  return chromium.launch({
     executablePath: '/usr/bin/chromium',
     args: ARGS,
     ignoreDefaultArgs: backForwardCache ? ['--disable-back-forward-cache'] : []
   })
+}
+
+/**
+ * Starts a browser of the system, headless, until the end of the test: Chromium, or what the environment variable `TEST_BROWSER` names.
+ * `backForwardCache` turns that cache on, as in a user's Chromium; the driver turns it off.
+ */
+export async function launch(t: Test, { backForwardCache = false } = {}): Promise<Browser> {
+  const browser = process.env.TEST_BROWSER?.startsWith('firefox') ? await launchFirefox() : await launchChromium(backForwardCache)
   t.teardown(() => browser.close())
   return browser
 }
