@@ -164,8 +164,9 @@ export class Panel {
     this.#retry.hidden = !failed
     this.#mark.hidden = failed
     this.#empty.hidden = !(failed || (nothing && !feed.hasMore))
-    // A focused control may have been removed or hidden.
-    if (hadFocus && !this.element.contains(focusedBeside(this.element))) this.focus()
+    // A focused control may have been removed, or hidden: Firefox leaves the focus on what is hidden, where no key reaches the panel.
+    const focused = focusedBeside(this.element)
+    if (hadFocus && !(this.element.contains(focused) && focused?.getClientRects().length)) this.focus()
   }
 
   #showNewest(): void {
