@@ -76,6 +76,31 @@ for (const store of STORES) {
       ['hello', 'both', ...titlesOfBurst(0)]
     )
     t.same(await titlesOf(service, 'user-7'), titlesOfBurst(7))
+
+    const team = Array.from({ length: 700 }, (_, n) => `member-${n}`)
+    t.same(await belfry.topics.add('team', [...team, 'alice', 'leaver']), { added: 702, removed: 0 })
+    t.same(await belfry.topics.remove('team', 'leaver'), { added: 0, removed: 1 })
+    const members: string[] = []
+    for await (const member of belfry.topics.members('team')) members.push(member)
+    t.same(members.sort(), ['alice', ...team].sort())
+    t.same(await belfry.topics.of('alice'), ['team'])
+    const ended = async (id: string) => {
+      await until(async () => (await belfry.broadcasts.get(id)).status === 'done', 'the broadcast is done', 20_000)
+      return await belfry.broadcasts.get(id)
+    }
+    const sent = await belfry.notify({ topic: 'team', except: ['member-0'] }, note('to the team'))
+    t.match(await ended(sent.broadcast.id), { to: { topic: 'team', except: ['member-0'] }, accepted: 700, parked: 0, rejected: 0 })
+    await alice.until(() => alice.all('notification').some(({ notification }) => notification.id === sent.id) || undefined, 'the broadcast')
+    t.same(await titlesOf(service, 'member-1'), ['to the team'])
+    t.same(await titlesOf(service, 'member-0'), [])
+    await belfry.broadcasts.cancel(sent.broadcast.id)
+    t.match(await belfry.broadcasts.get(sent.broadcast.id), { status: 'cancelled' })
+    await alice.until(() => alice.all('retract').some(({ id }) => id === sent.id) || undefined, 'the recall')
+    const toAll = await belfry.notify({ everyone: true, except: ['alice'] }, note('to everyone'))
+    t.ok((await ended(toAll.broadcast.id)).accepted >= 799, 'the 700 members, and the 99 users of the burst')
+    await belfry.topics.delete('team')
+    t.same(await belfry.topics.of('alice'), [])
+    await t.rejects(belfry.broadcasts.get('unknown'), { status: 404, code: 'BELFRY_ERR_NOT_FOUND' })
   })
 
   t.test(`${store}: a node is killed while calls are under way: none is lost, doubled or out of order`, async (t) => {
