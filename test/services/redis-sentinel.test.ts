@@ -32,6 +32,14 @@ t.test('a replica confirms publishes and broadcasts, is promoted when the master
   t.equal((await waits()) - waitsBefore, 1, 'the start of a broadcast waits for the replica')
   await store.audiences.cancel(started.broadcast.id)
   t.equal((await waits()) - waitsBefore, 2, 'its cancellation, too')
+  const changes: (() => Promise<unknown>)[] = [
+    () => store.mark({ user: 'b', target: { ids: [newId()] }, state: 'read' }),
+    () => store.answer({ user: 'b', id: newId(), action: 'ok', deviceId: 'd' }),
+    () => store.retract('b', newId(), 'reason'),
+    () => store.disconnect({ user: 'b', connectionId: undefined, reason: '', revoke: true })
+  ]
+  for (const change of changes) await change()
+  t.equal((await waits()) - waitsBefore, 6, 'a mark, an answer, a recall and a revocation, whose answers say how durable they are')
   const ids = follower.ids('a')
   await until(() => ids.length === 20, 'all twenty')
 
