@@ -23,7 +23,7 @@ import { RedisStore } from '../services/store/redis/redis-store.ts'
 import type { PublishOptions, Store } from '../services/store/store.ts'
 import { endWithBench } from './children.ts'
 import { residentBytes, timeOf } from './cpu.ts'
-import { median } from './interleave.ts'
+import { interleave, type Sample } from './interleave.ts'
 import { openLoop } from './open-loop.ts'
 import { BenchRedis } from './peers/redis.ts'
 import { storeSettings, usualTail } from './store-settings.ts'
@@ -39,12 +39,15 @@ export interface ReachResult {
   backlog: { perSecond: number; cpuMicros: number; requestMicros: number }
   /** Memory with calls that wait for a receiver that hangs, and without them, bytes. `redisBytes` is 0 for the embedded store. */
   waiting: { calls: number; processBytes: number; processBytesBefore: number; redisBytes: number; redisBytesBefore: number }
-  /** P99 of publishes at `RATE` a second, without and with the waiting calls and the receiver that hangs: medians of `ROUNDS`. */
-  publishP99: { calm: number; hanging: number }
+  /**
+   * P99 of publishes at `RATE` a second: to a store of its own without calls (calm), and with the waiting calls and the receiver that hangs. The rounds
+   * take turns. `ratio` is the median of hanging to calm of each pair.
+   */
+  publishP99: { calm: number; hanging: number; ratio: number; low: number; high: number }
 }
 
 const RATE = 500
-const ROUNDS = 3
+const PAIRS = 4
 const PUSHED_USERS = 500
 const CALLS_PER_USER = 500
 const IN_FLIGHT = 64
@@ -56,14 +59,17 @@ const settings = {
   webhookEvents: ['notification.fallback' as const]
 }
 
-async function openStore(name: string): Promise<{ store: Store; redis: BenchRedis | undefined; close(): Promise<void> }> {
+async function openStore(
+  name: string,
+  keyPrefix = 'belfry'
+): Promise<{ store: Store; redis: BenchRedis | undefined; close(): Promise<void> }> {
   if (name === 'embedded') {
     const folder = await mkdtemp(join(tmpdir(), 'belfry-bench-'))
     const store = new EmbeddedStore({ folder, settings })
     return { store, redis: undefined, close: () => store.close().then(() => rm(folder, { recursive: true })) }
   }
   const redis = await BenchRedis.start()
-  const store = new RedisStore(settings, { url: redis.url, keyPrefix: 'belfry', waitReplicas: 0 })
+  const store = new RedisStore(settings, { url: redis.url, keyPrefix, waitReplicas: 0 })
   return { store, redis, close: () => store.close().then(() => redis.stop()) }
 }
 
@@ -102,8 +108,8 @@ function startCourier(): void {
   courier = new Courier({ ...options, sender: { send, close: () => sender.close() }, onStopped: () => undefined, onFault })
 }
 
-async function publish(user: string, options?: PublishOptions): Promise<void> {
-  const result = await store.publish({ user, id: newId(), keyed: false, tail: usualTail, halfLife: 0, options })
+async function publish(user: string, options?: PublishOptions, to = store): Promise<void> {
+  const result = await to.publish({ user, id: newId(), keyed: false, tail: usualTail, halfLife: 0, options })
   if (result.status !== 'accepted') throw new Error(`a publish was ${result.status}`)
   outcomes.record(user, result, 0)
 }
@@ -183,18 +189,32 @@ async function measureBacklog(): Promise<ReachResult['backlog']> {
   return { perSecond: (pushes * 1000) / elapsed, cpuMicros: (timeOf([process.pid]).cpu - cpu) / 1000 / pushes, requestMicros }
 }
 
-async function publishP99(): Promise<number> {
-  const rounds: number[] = []
-  for (let round = 0; round < ROUNDS; round++) {
-    const times: number[] = []
-    const published: Promise<unknown>[] = []
-    await openLoop(RATE * seconds, RATE, (index, due) => {
-      published.push(publish(`usual-${index % 1000}`).then(() => times.push(performance.now() - due)))
-    })
-    await Promise.all(published)
-    rounds.push(quantile(times, 0.99))
+async function publishP99(to: Store): Promise<Sample> {
+  const times: number[] = []
+  const published: Promise<unknown>[] = []
+  await openLoop(RATE * seconds, RATE, (index, due) => {
+    published.push(publish(`usual-${index % 1000}`, undefined, to).then(() => times.push(performance.now() - due)))
+  })
+  await Promise.all(published)
+  return { value: quantile(times, 0.99), flaw: undefined }
+}
+
+/** Measures publishes with and without the receiver that hangs, in turns. The first round of each store is not counted: it loads the users. */
+async function comparePublishes(): Promise<ReachResult['publishP99']> {
+  const calm = await openStore(name, 'calm')
+  await calm.store.open('calm', { wake() {}, kick() {}, suspect() {}, status() {} })
+  const hangingRound = async (): Promise<Sample> => {
+    startCourier()
+    const sample = await publishP99(store)
+    await courier?.close(0)
+    courier = undefined
+    return sample
   }
-  return median(rounds)
+  await publishP99(calm.store)
+  await hangingRound()
+  const { a, b, ratio, low, high } = await interleave(PAIRS, hangingRound, () => publishP99(calm.store))
+  await calm.close()
+  return { calm: b, hanging: a, ratio, low, high }
 }
 
 async function memory(): Promise<{ process: number; redis: number }> {
@@ -209,7 +229,6 @@ startCourier()
 await subscribeAll()
 const leaving = await measureLeaving()
 const backlog = await measureBacklog()
-const calm = await publishP99()
 const before = await memory()
 const users = Math.ceil(waitingCalls / CALLS_PER_USER)
 const fallback = { afterMs: 0, unless: 'read' as const }
@@ -218,7 +237,8 @@ await each(users, async (number) => {
   while ((await store.advance(`waiting-${number}`)).checked > 0);
 })
 const after = await memory()
-const hanging = await publishP99()
+await courier?.close(0)
+const publishes = await comparePublishes()
 const result: ReachResult = {
   leaving,
   backlog,
@@ -229,7 +249,7 @@ const result: ReachResult = {
     redisBytes: after.redis,
     redisBytesBefore: before.redis
   },
-  publishP99: { calm, hanging }
+  publishP99: publishes
 }
 process.stdout.write(`${JSON.stringify(result)}\n`)
 await clock.close()
