@@ -59,17 +59,14 @@ const settings = {
   webhookEvents: ['notification.fallback' as const]
 }
 
-async function openStore(
-  name: string,
-  keyPrefix = 'belfry'
-): Promise<{ store: Store; redis: BenchRedis | undefined; close(): Promise<void> }> {
+async function openStore(name: string): Promise<{ store: Store; redis: BenchRedis | undefined; close(): Promise<void> }> {
   if (name === 'embedded') {
     const folder = await mkdtemp(join(tmpdir(), 'belfry-bench-'))
     const store = new EmbeddedStore({ folder, settings })
     return { store, redis: undefined, close: () => store.close().then(() => rm(folder, { recursive: true })) }
   }
   const redis = await BenchRedis.start()
-  const store = new RedisStore(settings, { url: redis.url, keyPrefix, waitReplicas: 0 })
+  const store = new RedisStore(settings, { url: redis.url, keyPrefix: 'belfry', waitReplicas: 0 })
   return { store, redis, close: () => store.close().then(() => redis.stop()) }
 }
 
@@ -201,7 +198,7 @@ async function publishP99(to: Store): Promise<Sample> {
 
 /** Measures publishes with and without the receiver that hangs, in turns. The first round of each store is not counted: it loads the users. */
 async function comparePublishes(): Promise<ReachResult['publishP99']> {
-  const calm = await openStore(name, 'calm')
+  const calm = await openStore(name)
   await calm.store.open('calm', { wake() {}, kick() {}, suspect() {}, status() {} })
   const hangingRound = async (): Promise<Sample> => {
     startCourier()
