@@ -34,12 +34,12 @@ const FIREFOX_SETTINGS = { 'ui.primaryPointerCapabilities': 6, 'ui.allPointerCap
  * Starts the system's Firefox ESR, headless. Its colour scheme is that of the profile: `TEST_BROWSER=firefox-dark` starts a dark one. Colour schemes and
  * forced colours that a page is opened with have no effect.
  */
-async function launchFirefox(): Promise<Browser> {
+export async function launchFirefox(settings: Record<string, string | number | boolean> = {}): Promise<Browser> {
   const isDark = process.env.TEST_BROWSER === 'firefox-dark'
   return await firefox.launch({
     channel: 'moz-firefox',
     executablePath: 'test/browser/firefox-relay.mjs',
-    firefoxUserPrefs: { ...FIREFOX_SETTINGS, 'ui.systemUsesDarkTheme': Number(isDark) }
+    firefoxUserPrefs: { ...FIREFOX_SETTINGS, 'ui.systemUsesDarkTheme': Number(isDark), ...settings }
   })
 }
 
