@@ -38,7 +38,7 @@ export function takeClientFrame(context: ClientFrameContext, connection: Connect
     case 'answer':
     case 'refresh':
       if (isRef(frame.ref)) void CALLS[frame.type](context, connection, frame)
-      else refuse(connection, undefined, new errors.InvalidRequest('ref must be a number from -(2^53 - 1) to 2^53 - 1'))
+      else refuse(connection, undefined, new errors.InvalidRequest('ref must be from -(2^53 - 1) to 2^53 - 1'))
       return
     case 'pong':
       return
@@ -123,9 +123,9 @@ async function refresh({ store, verify }: ClientFrameContext, connection: Connec
   }
 }
 
-/** Returns whether `ok` and `error` can carry a `ref` back unchanged. */
+/** Returns whether `ok` and `error` can carry a `ref` back unchanged. What is not a number counts as no `ref`. */
 function isRef(value: unknown): boolean {
-  return value === undefined || (typeof value === 'number' && Math.abs(value) <= Number.MAX_SAFE_INTEGER)
+  return typeof value !== 'number' || Math.abs(value) <= Number.MAX_SAFE_INTEGER
 }
 
 /** Answers a frame with its error. Only errors of status 503 are temporary. */

@@ -69,8 +69,8 @@ export const outboxMutations: OutboxMutation[] = [
     machine: [
       {
         file: 'services/store/state.ts',
-        find: 'Object.assign(state, emptyState(), { revokedBefore: effect.before })',
-        put: 'Object.assign(state, emptyState(), { revokedBefore: effect.before, calls: state.calls })'
+        find: 'Object.assign(state, emptyState(), { revokedBefore: effect.before, erasedAt: effect.at })',
+        put: 'Object.assign(state, emptyState(), { revokedBefore: effect.before, erasedAt: effect.at, calls: state.calls })'
       }
     ],
     // `redis-outbox.test.ts` looks for the keys, which no method of the store shows.

@@ -208,7 +208,7 @@ t.test('a ref that cannot be returned unchanged is refused, and its frame has no
   const connection = await ready(t, service, 'refs', { deviceId: 'd' })
   const fields = { mark: `"ids":["${id}"],"state":"read"`, answer: `"id":"${id}","action":"a"`, refresh: `"token":"${userToken('refs')}"` }
   for (const [type, rest] of Object.entries(fields)) {
-    for (const ref of ['1e400', '-1e400', '9007199254740993', '"7"', 'null', '{}']) {
+    for (const ref of ['1e400', '-1e400', '9007199254740993']) {
       connection.send(`{"type":"${type}","ref":${ref},${rest}}`)
       t.match(await connection.next('error'), { code: 'BELFRY_ERR_INVALID_REQUEST', ref: undefined, temporary: false }, `${type} ${ref}`)
     }
