@@ -32,7 +32,7 @@ t.test('axe-core finds nothing wrong with the elements', async (t) => {
   const browser = await launch(t)
 
   const html = (element: string, user: string, { dir }: Mode) => `<!doctype html><html lang="${dir === 'rtl' ? 'ar' : 'en'}" dir="${dir}">
-    <head><title>Page</title><meta name="color-scheme" content="light dark"><script type="module">
+    <head><title>Page</title><meta name="color-scheme" content="light dark"><style>html { background: Canvas }</style><script type="module">
       import './client/bell.js'
       globalThis.bell = document.querySelector('${element}')
       bell.tabs = [{ label: 'Sync', types: ['sync.*'] }]
