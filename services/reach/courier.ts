@@ -11,8 +11,8 @@ import type { Outcome } from './outcome.ts'
 const CALLS_PER_NODE = 64
 
 /**
- * Calls in flight, of those, in all lanes whose receivers did not answer the last call. Receivers that hang take the slots of the node for 10 s each: the rest
- * of the slots is for those that answer.
+ * Most calls in flight to receivers that did not answer their last call. A receiver that hangs holds a slot for 10 s. The other slots stay free for
+ * receivers that answer.
  */
 const UNANSWERED_CALLS_PER_NODE = 32
 

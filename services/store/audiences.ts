@@ -137,7 +137,7 @@ export type LeaseBatchResult = { status: 'batch'; batch: Batch } | { status: 'co
  * `isRecall`. The caller retracts the notification with `broadcastAt`, so that a publish of a slower node writes nothing.
  *
  * **Erasure.** `Store.erase` removes the name of the user from every broadcast that is kept: from its audience, and from `except`. The numbers of members
- * and the batches stay as they are. A node that has the user in a batch by then publishes with `broadcastAt`, and the store refuses.
+ * and the batches stay as they are. A node may have leased a batch with the user before. It publishes with `broadcastAt`, and the store refuses.
  *
  * **Kept.** A broadcast can be looked up until `BROADCAST_KEPT_MS` after its end, and a key has its effect as long.
  *

@@ -3,8 +3,8 @@ import { join, resolve } from 'node:path'
 import { openLevel } from './database.ts'
 
 /**
- * Runs `work` while this process holds the lock of a data folder, so that no service uses the folder. The folder itself is not opened,
- * because opening a database writes to it: a database beside it is opened, whose lock file is a link to that of the folder.
+ * Runs `work` while this process holds the lock of a data folder, so that no service uses the folder. Opening a database
+ * writes to its folder. So a second, empty database is opened beside it: its lock file is a link to that of the data folder.
  *
  * @throws StoreUnusable if another process holds the folder
  */

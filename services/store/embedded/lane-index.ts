@@ -12,8 +12,8 @@ interface LaneCallers {
 }
 
 /**
- * The users with calls, by lane, those first whose call is due first. A change costs a search in one lane, however many users wait in it or in
- * others. A user takes about 150 bytes for each lane with calls of theirs, whatever the number of these calls: the calls are on disk.
+ * The users with calls, by lane, those first whose call is due first. A change searches one lane, and does not depend on the other lanes. The
+ * index holds about 150 bytes per user and lane. It does not hold the calls, which are on disk.
  */
 export class LaneIndex {
   readonly #callersByLane = new Map<string, LaneCallers>()
