@@ -166,7 +166,7 @@ export const redisMutations: Mutation[] = [
     edits: [
       {
         file: lua('publish-usual'),
-        find: "if keyed ~= '0' and call('ZADD', keys, 'NX', offset, id_key) == 0 then return nil end",
+        find: "if keyed ~= '0' and call('ZADD', keys, 'NX', place, id_key) == 0 then return nil end",
         put: "if keyed ~= '0' then call('ZADD', keys, offset, id_key) end"
       }
     ],

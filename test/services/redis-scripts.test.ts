@@ -271,7 +271,10 @@ t.test('a publish with options is a usual one with few commands more', async (t)
   t.equal(await commandsOf({ expiresAt: later() + 1000 }), 'exists hkeys hmget hset rpush zadd')
   t.equal(await commandsOf({ actions: ['ok'] }), 'exists hkeys hmget hset hset rpush')
   t.equal(await commandsOf({ collapseKey: 'a' }), 'exists hget hkeys hmget hset hset rpush')
-  t.equal(await commandsOf({ collapseKey: 'a' }), 'hget hget hkeys hmget hset hset lset rpush')
+  t.equal(await commandsOf({ collapseKey: 'a' }), 'hget hkeys hmget hset hset lset rpush')
+  await store.mark({ user: 'alice', target: { upTo: (await store.queue('alice')).head }, state: 'archived' })
+  await commandsOf({ collapseKey: 'a' })
+  t.equal(await commandsOf({ collapseKey: 'a' }), 'hget hget hkeys hmget hset hset lset rpush', 'there are states')
 })
 
 t.test('replacements count as changes, whose bound trims the log', async (t) => {

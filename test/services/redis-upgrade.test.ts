@@ -182,6 +182,19 @@ t.test('a user without options has no field for them, and a step looks for none'
   t.equal(await alice.count('hgetall', () => alice.inbox()), 0)
 })
 
+t.test('states that a node stored without their number are known when a notification is replaced', async (t) => {
+  const alice = await Alice.on(t)
+  const { client, meta, store } = alice
+  await alice.send(1)
+  await alice.send(2)
+  await store.mark({ user: 'alice', target: { ids: [idOf(2)] }, state: 'read' })
+  await client.hdel(meta, 's')
+  await alice.writeAsBefore([{ id: idOf(2), offset: 2, options: { collapseKey: 'k' } }])
+  await store.find('alice', idOf(1))
+  t.match(await alice.send(3, { collapseKey: 'k' }), { status: 'accepted' })
+  t.match(await alice.inbox(), { unread: 2, unseen: 2 })
+})
+
 t.test('options of a notification that a node of the version before removed are dropped', async (t) => {
   const alice = await Alice.on(t)
   const { client, expiries, options, start, store } = alice

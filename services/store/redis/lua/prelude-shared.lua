@@ -33,18 +33,19 @@ local function collapsed_id(text)
   return string.sub(text, 14, 33)
 end
 
--- Returns the other parts of that value: offset, time of expiry, 'a' if it has actions, else '.'. Returns nil if the value is malformed or names
+-- Returns the other parts of that value: {offset, time of expiry, 'a' if it has actions, else '.'}. Returns nil if the value is malformed or names
 -- no row of the log: a step that appends asks before its first write, because it must not fail after it.
 local function collapsed_parts(text, floor, top)
-  local offset, expires_at, mark = string.match(text, '^(%d+) (%d+) ([a.])$', 42)
-  if not offset or tonumber(offset) <= tonumber(floor) or tonumber(offset) > top then return nil end
-  return offset, expires_at, mark
+  local parts = { string.match(text, '^(%d+) (%d+) ([a.])$', 42) }
+  local offset = tonumber(parts[1])
+  if not offset or offset <= tonumber(floor) or offset > top then return nil end
+  return parts
 end
 
 -- Empties the row of the notification that another one of its collapse key replaces, and removes its options and the answer to it. `text` is the
--- value of the key in OPTIONS. Returns the time of its expiry.
-local function empty_replaced(log, hash, expiries, floor, text, key)
-  local offset, expires_at, mark = collapsed_parts(text, floor, math.huge)
+-- value of the key in OPTIONS, and `parts` is from collapsed_parts. Returns the time of its expiry.
+local function empty_replaced(log, hash, expiries, floor, text, parts, key)
+  local offset, expires_at, mark = unpack(parts)
   redis.call('LSET', log, offset - floor - 1, 'x' .. string.sub(text, 1, 41))
   if mark == 'a' then
     local id = collapsed_id(text)
@@ -54,9 +55,9 @@ local function empty_replaced(log, hash, expiries, floor, text, key)
   return expires_at
 end
 
--- Returns the tail of a notification that replaces another one.
-local function replacing_tail(replaced, tail)
-  return '"replaces":"' .. replaced .. '",' .. tail
+-- Returns what stands in front of the tail of a notification that replaces another one.
+local function replaces_text(id)
+  return '"replaces":"' .. id .. '",'
 end
 
 -- Writes the time of a user's next expiry, delivery or check to the index of their bucket, and returns it; '0' if there is none. `check` is the

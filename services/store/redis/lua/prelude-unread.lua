@@ -35,6 +35,13 @@ function Unread.seen()
   return seen
 end
 
+-- Makes save() write the number if there are states. In a user's META with j 2 a missing number says that there are none.
+function Unread.note_states()
+  if meta[16] or not Unread.has_states() then return end
+  Unread.seen()
+  Unread.is_stored = true
+end
+
 function Unread.unseen()
   return unread - Unread.seen()
 end

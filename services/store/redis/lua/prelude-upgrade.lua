@@ -45,8 +45,8 @@ do
         local offset, expires_at, actions, key = string.match(value, '^(%d+) (%d+) ([^ ]+) (.*)$')
         if offset then note(offset, rest, expires_at, actions, key) end
       elseif kind == 'c' or kind == 'l' then
-        local offset, expires_at = collapsed_parts(value, floor, top)
-        if offset then note(offset, collapsed_id(value), expires_at, '.', rest) end
+        local parts = collapsed_parts(value, floor, top)
+        if parts then note(parts[1], collapsed_id(value), parts[2], '.', rest) end
       end
     end
     local expiries = redis.call('ZRANGE', EXPIRIES, 0, -1, 'WITHSCORES')

@@ -288,6 +288,7 @@ local function save()
   if times_changed then nearest_at = tonumber(note_nearest(EXPIRIES, SCHEDULED, TIMES, user, Outbox.next_check())) end
   local lives_long = nearest_at ~= 0 or has_options
   Outbox.save()
+  if has_options and meta[15] ~= '2' then Unread.note_states() end
   local fields = {}
   local function put(name, value, index)
     if value ~= (meta[index] or ((name == 'l' or name == 'j') and '' or '0')) then

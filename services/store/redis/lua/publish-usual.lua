@@ -58,7 +58,7 @@ end
 return carry_out(function(@item)
   if string.sub(options, 1, 1) == '*' then return nil end
   local meta_key, log = stem .. META_KIND .. user, stem .. LOG_KIND .. user
-  local meta = call('HMGET', meta_key, 'e', 't', 'f', 'a', 'o', 'q', 'x', 'u', 'l', 'g', 'c', 'd', 'h', 'j', 'z')
+  local meta = call('HMGET', meta_key, 'e', 't', 'f', 'a', 'o', 'q', 'x', 'u', 'l', 'g', 'c', 'd', 'h', 'j', 'z', 's')
   local epoch = meta[1]
   if not epoch then return options == '' and publish_first(stem, user, meta_key, log, id, keyed, tail) or nil end
   local offset, now = (meta[2] or 0) + 1, wall
@@ -75,7 +75,8 @@ return carry_out(function(@item)
   local times = with_time(meta[9] or '', now)
   if not times then return nil end
 
-  local expires_at, actions, key, hash, expiries, old, old_state, is_hash_new, is_expiry_new
+  local expires_at, actions, key, hash, expiries, old, replaced, old_state, is_hash_new, is_expiry_new
+  local replaces = ''
   if options ~= '' then
     local deliver_at
     expires_at, deliver_at, actions, key = split_options(options)
@@ -85,22 +86,25 @@ return carry_out(function(@item)
     if is_stored and meta[14] ~= '2' then return nil end
     hash, expiries = stem .. OPTIONS_KIND .. user, stem .. EXPIRIES_KIND .. user
     old = key ~= '' and call('HGET', hash, 'c' .. key)
-    if old and ((meta[13] or '0') ~= '0' or not collapsed_parts(old, floor, offset - 1)) then return nil end
+    replaced = old and collapsed_parts(old, floor, offset - 1)
+    if old and ((meta[13] or '0') ~= '0' or not replaced) then return nil end
     is_hash_new = not old and (key ~= '' or actions ~= '.') and call('EXISTS', hash) == 0
     is_expiry_new = expires_at ~= '0' and call('EXISTS', expiries) == 0
     if old then
-      old_state = call('HGET', stem .. STATES_KIND .. user, collapsed_id(old))
+      -- Without the number of seen ones in META there are no states: Unread.note_states makes sure of it.
+      old_state = meta[16] and call('HGET', stem .. STATES_KIND .. user, collapsed_id(old))
       if old_state and old_state ~= 'unread' then return nil end
-      tail = replacing_tail(collapsed_id(old), tail)
+      replaces = replaces_text(collapsed_id(old))
     end
   end
 
   local timed_id = string.format('%013.0f', now) .. id
   local tag = tag_after(meta[10] or epoch, timed_id)
-  local row = 'n' .. timed_id .. tag .. tail
+  local row = 'n' .. timed_id .. tag .. replaces .. tail
+  local place = string.format('%.0f', offset)
   local keys, id_key = stem .. KEYED_KIND .. user, string.sub(id, 1, 12)
   -- A repeat is answered by publish-full.lua.
-  if keyed ~= '0' and call('ZADD', keys, 'NX', offset, id_key) == 0 then return nil end
+  if keyed ~= '0' and call('ZADD', keys, 'NX', place, id_key) == 0 then return nil end
   if call('RPUSH', log, row) ~= length then
     call('RPOP', log)
     if keyed ~= '0' then call('ZREM', keys, id_key) end
@@ -109,27 +113,26 @@ return carry_out(function(@item)
   if keyed ~= '0' then call('PEXPIRE', keys, META_TTL_MS, 'NX') end
   local registry = stem .. REGISTRY_KIND .. user
   local nodes = call('HKEYS', registry)
-  local woken = #nodes == 0 and 0 or #wake_nodes(nodes, registry, stem .. COUNTERS_KIND, user, offset, epoch, row)
-  local unread = (meta[8] or 0) + 1
+  local woken = #nodes == 0 and 0 or #wake_nodes(nodes, registry, stem .. COUNTERS_KIND, user, place, epoch, row)
   if options ~= '' then
-    store_options(hash, expiries, id, timed_id .. tag, offset, expires_at, actions, key)
+    store_options(hash, expiries, id, timed_id .. tag, place, expires_at, actions, key)
     if is_hash_new then call('PEXPIRE', hash, 2 * META_TTL_MS) end
     if is_expiry_new then call('PEXPIRE', expiries, 2 * META_TTL_MS) end
     local old_expires_at
     if old then
-      old_expires_at = empty_replaced(log, hash, expiries, floor, old, key)
+      old_expires_at = empty_replaced(log, hash, expiries, floor, old, replaced, key)
       if old_state then call('HDEL', stem .. STATES_KIND .. user, collapsed_id(old)) end
-      unread = unread - 1
     end
     local is_nearest = expires_at ~= '0' and (nearest == '0' or tonumber(expires_at) < tonumber(nearest))
     if is_nearest or (nearest ~= '0' and old_expires_at == nearest) then
       call('HSET', meta_key, 'd', note_nearest(expiries, stem .. SCHEDULED_KIND .. user, stem .. TIMES_KIND, user))
     end
   end
+  -- One replaces another one that was unread, so their number stays.
   if old then
-    call('HSET', meta_key, 't', offset, 'u', unread, 'a', now, 'l', times, 'g', tag, 'c', changes + 1)
+    call('HSET', meta_key, 't', place, 'a', now, 'l', times, 'g', tag, 'c', changes + 1)
   else
-    call('HSET', meta_key, 't', offset, 'u', unread, 'a', now, 'l', times, 'g', tag)
+    call('HSET', meta_key, 't', place, 'u', (meta[8] or 0) + 1, 'a', now, 'l', times, 'g', tag)
   end
-  return 'accepted ' .. epoch .. ' ' .. offset .. ' ' .. woken .. ' 0 ' .. tag
+  return 'accepted ' .. epoch .. ' ' .. place .. ' ' .. woken .. ' 0 ' .. tag
 end)
