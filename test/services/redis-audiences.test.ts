@@ -192,6 +192,38 @@ t.test('a search for everyone begins again after a restart of Redis, where its c
   )
 })
 
+t.test('an erasure removes the name from additions that a node began and did not finish, however many calls it made', async (t) => {
+  const { server, keys, node } = await own(t)
+  const { store } = await node()
+  const admin = server.admin()
+  const calls = new Scripts(admin, scriptTexts(settings, 'in-step'), false, undefined)
+  const user = 'name-of-a-canary'
+  for (const callsMax of [1, 2, 3]) {
+    let made = 0
+    const run: RunTopic = (bucket, name, topic, args) => {
+      made += 1
+      if (made > callsMax) return Promise.reject(new Error('the node died'))
+      const full = { clock: '', topic, ...args } as unknown as Args<ScriptName>
+      return calls.run(name as ScriptName, keys.ofBucket(bucket, scripts[name].keys), full)
+    }
+    const change = { topic: `team-${callsMax}`, add: ['another', user], remove: [] }
+    await new RedisMembers(run).change(change).catch(() => undefined)
+  }
+  await store.erase(user)
+  for (const key of await admin.keys('*')) {
+    const type = await admin.type(key)
+    const names = type === 'hash' ? await admin.hkeys(key) : type === 'set' ? await admin.smembers(key) : []
+    t.notOk(
+      names.some((name) => name.includes(user)),
+      `${key}: ${names.join()}`
+    )
+  }
+  t.same(await store.audiences.topicsOf(user), [])
+  t.same(await store.audiences.changeMembers({ topic: 'team-1', add: ['another', user], remove: [] }), { added: 2, removed: 0 })
+  t.same((await store.audiences.members('team-1', undefined, 10)).items.sort(), ['another', user])
+  t.same(await admin.keys('*:tj:team-1'), [])
+})
+
 /** A change of members by one node, which ends after a number of calls of Redis. */
 interface Change {
   add: string[]

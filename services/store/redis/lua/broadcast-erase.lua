@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- Removes the name of an erased user from broadcasts of the bucket. The numbers of their members, and the batches, stay as they are.
+-- Removes the name of an erased user from broadcasts of the bucket, and from additions to topics that a node began and did not finish. The numbers of
+-- the members of the broadcasts, and the batches, stay as they are.
 -- @arg user
 -- @arg after  id of the broadcast with which the step before ended; '' for the first step
 -- Returns the id of the broadcast with which this step ended; '' if there are no more
@@ -24,6 +25,9 @@ local function erase_in(state)
   change(state, 'to', '{' .. audience .. ',"except":[' .. table.concat(except, ',') .. ']}')
 end
 
+if after == '' then
+  for _, name in ipairs(call('SMEMBERS', additions)) do call('HDEL', stem .. 'tj:' .. name, user) end
+end
 local from = after == '' and '-' or '(' .. after
 local broadcasts = call('ZRANGEBYLEX', index, from, '+', 'LIMIT', 0, LOOKED_AT_MAX)
 local looked_at = 0

@@ -26,4 +26,5 @@ each_slice(removing, function(slice)
   reply[2] = reply[2] + call('SREM', members, unpack(slice))
   call('HDEL', joining, unpack(slice))
 end)
+if call('EXISTS', joining) == 0 then call('SREM', additions, topic) end
 return reply

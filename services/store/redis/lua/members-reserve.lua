@@ -19,5 +19,6 @@ each_slice(names, function(slice, from)
   end
   if #fields > 0 then call('HSET', joining, unpack(fields)) end
 end)
-call('PEXPIRE', joining, ttl_ms)
+call('SADD', additions, topic)
+for _, key in ipairs({ joining, additions }) do call('PEXPIRE', key, ttl_ms) end
 return reply
