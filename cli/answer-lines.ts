@@ -1,7 +1,7 @@
 import { createInterface, type Interface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import type { Belfry, BelfryError } from '../packages/client/src/index.ts'
-import type { Output } from './output.ts'
+import { type Output, printable, timeOf } from './output.ts'
 
 /** Number of the latest notifications whose ids are kept, so that a line may name one by its first characters. */
 const MAX_IDS = 1000
@@ -33,7 +33,12 @@ export function answerLines(input: Readable, belfry: Belfry, output: Output): In
       return output.talk('type more characters of the id')
     }
     const [id = start] = matching
-    belfry.answer(id, action).catch(({ code, message }: BelfryError) => output.error(`belfry: ${code} ${message}`))
+    belfry.answer(id, action).catch((error: BelfryError) => output.error(`belfry: ${error.code} ${error.message}${winnerIn(error)}`))
   })
   return lines
+}
+
+/** Returns the first answer as text, if the notification was answered before. */
+function winnerIn({ answer }: BelfryError): string {
+  return answer === undefined ? '' : printable(`: ${answer.action} by ${answer.deviceId}, ${timeOf(answer.answeredAt)}`)
 }

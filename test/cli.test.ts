@@ -199,7 +199,8 @@ t.test('listen shows answers, and on a terminal a line answers a notification', 
   await call(service, 'POST', `/v1/me/notifications/${other}/actions/approve`, { deviceId: 'phone' }, { token: userToken('alice') })
   await cli.until(() => cli.stdout.includes(`answered: ${other} approve by phone`), 'the answer of another device')
   cli.child.stdin?.write(`a ${other} approve\n`)
-  await cli.until(() => /BELFRY_ERR_ALREADY_ANSWERED/.test(cli.stdout), 'the refusal')
+  const refusal = /BELFRY_ERR_ALREADY_ANSWERED The notification was answered before: approve by phone, \d{4}-\d\d-\d\dT/
+  await cli.until(() => refusal.test(cli.stdout), 'the refusal, which names the winner')
   const replay = listener(t, ['--url', service.url, '--user', 'alice', '--device', 'late', '--from', 'earliest', '--json'])
   await replay.until(() => titlesOf(replay).length === 2, 'the replay')
   t.match(JSON.parse(linesOf(replay.stdout)[0] ?? ''), { state: 'read', answer: { action: 'approve', deviceId: 'cli' } })
