@@ -3,7 +3,7 @@ import { type AnswerContext, answerNotification } from '../connection/answer.ts'
 import { errors } from '../errors.ts'
 import type { Counters } from '../node/counters.ts'
 import type { Answer, Notification } from '../protocol/index.ts'
-import type { Store } from '../store/store.ts'
+import type { AnswerCommand, Store } from '../store/store.ts'
 
 /** The device that an answer by a link is recorded under. */
 const LINK_DEVICE = 'link'
@@ -28,9 +28,8 @@ export class Answers {
   }
 
   /** @throws NotFound, InvalidRequest, AlreadyAnswered as `answerNotification` */
-  async answer(user: string, id: string, action: string, deviceId: string): Promise<GivenAnswer> {
-    const { answeredAt, ...answer } = await answerNotification(this.#context, { user, id, action, deviceId })
-    return { id, action: answer.action, answeredAt, deviceId: answer.deviceId }
+  answer(user: string, id: string, action: string, deviceId: string): Promise<GivenAnswer> {
+    return this.#answer({ user, id, action, deviceId })
   }
 
   /**
@@ -44,20 +43,26 @@ export class Answers {
   async answerByLink(link: string, action: string): Promise<GivenAnswer> {
     const { user, id } = readAnswerLink(await this.#secretOfLinks(), link, this.#store.now()) ?? NO_TARGET
     try {
-      return await this.answer(user, id, action, LINK_DEVICE)
+      return await this.#answer({ user, id, action, deviceId: LINK_DEVICE, byLink: true })
     } catch (error) {
       throw error instanceof errors.NotFound ? new errors.NotFound('There is no notification to answer by this link') : error
     }
   }
 
-  /** Returns a notification with the link that answers it, if it has actions. */
-  async withLink<Found extends Partial<Notification> & { id: string }>(
+  /** Returns a notification with the link that answers it, if it has actions. One that was answered does not expire, so neither does its link then. */
+  async withLink<Found extends Partial<Notification> & { id: string; answer?: Answer }>(
     user: string,
     found: Found
   ): Promise<Found & { answerLink?: string }> {
-    const { actions, expiresAt, id } = found
+    const { actions, answer, id } = found
     if (actions === undefined) return found
+    const expiresAt = answer === undefined ? found.expiresAt : undefined
     return { ...found, answerLink: signAnswerLink(await this.#secretOfLinks(), { user, id }, expiresAt, this.#store.now()) }
+  }
+
+  async #answer(command: AnswerCommand): Promise<GivenAnswer> {
+    const { action, answeredAt, deviceId } = await answerNotification(this.#context, command)
+    return { id: command.id, action, answeredAt, deviceId }
   }
 
   /** Fetches the secret each time: a Redis that lost its data makes another, and all nodes must use the same. */

@@ -186,6 +186,11 @@ export interface AnswerCommand {
   action: string
   /** The device that answers. */
   deviceId: string
+  /**
+   * The answer came by a link, which only a notification with actions has. One that has none is `unknown` then, and the log is not searched for it: the
+   * time of the step must not tell a forged link from one whose notification was recalled.
+   */
+  byLink?: boolean
 }
 
 export type AnswerResult =

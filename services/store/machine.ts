@@ -203,10 +203,10 @@ export class Machine {
   }
 
   /** Answers a notification. The first answer wins: it marks the notification as read, cancels its expiry, and appends an `a` row. */
-  answer({ id, action, deviceId }: Pick<AnswerCommand, 'id' | 'action' | 'deviceId'>): AnswerResult {
+  answer({ id, action, deviceId, byLink = false }: Omit<AnswerCommand, 'user'>): AnswerResult {
     const state = this.#state
     const offered = state.options.get(id)?.actions
-    if (offered === undefined) return { status: offsetOf(state, id) === undefined ? 'unknown' : 'notOffered' }
+    if (offered === undefined) return { status: byLink || offsetOf(state, id) === undefined ? 'unknown' : 'notOffered' }
     if (!offered.includes(action)) return { status: 'notOffered' }
     const first = state.answers.get(id)
     if (first !== undefined) {

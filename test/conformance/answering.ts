@@ -89,6 +89,21 @@ export const answering: Example[] = [
     }
   },
   {
+    name: 'an answer by a link searches no log: a notification without actions, which has no link, is as unknown as one that was recalled',
+    run: async (t, stage) => {
+      const { user } = stage
+      await stage.send(1, { options: { actions } })
+      await stage.send(2)
+      const by = { user, deviceId: 'link', byLink: true }
+      t.same(await stage.store.answer({ ...by, id: idOf(2), action: 'approve' }), { status: 'unknown' })
+      t.same(await stage.store.answer({ ...by, id: idOf(3), action: 'approve' }), { status: 'unknown' })
+      t.same(await stage.store.answer({ ...by, id: idOf(1), action: 'later' }), { status: 'notOffered' })
+      t.match(await stage.store.answer({ ...by, id: idOf(1), action: 'approve' }), { status: 'answered', replayed: false })
+      t.match(await stage.store.answer({ ...by, id: idOf(1), action: 'approve' }), { status: 'answered', replayed: true })
+      t.same((await stage.log()).rows.map(rowKind), ['n', 'n', 'a'])
+    }
+  },
+  {
     name: 'an answered notification does not expire, and can be replaced',
     run: async (t, stage) => {
       const { user } = stage

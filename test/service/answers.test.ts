@@ -122,6 +122,19 @@ for (const store of STORES) {
     }
   })
 
+  t.test(`${store}: the link of an answered notification, which does not expire, outlives its expiresAt`, async (t) => {
+    const service = await startService(t, { ...NO_LIMIT, ...(await environmentOf(t, store)) })
+    const expiresAt = Date.now() + 500
+    const id = await ask(service, { expiresAt })
+    const before = await linkOf(service, id)
+    const { body } = await answerByLink(service, before)
+    const after = await linkOf(service, id)
+    await until(() => service.app.store.now() > expiresAt, 'the expiry')
+    isProblem(t, await answerByLink(service, before), 404, 'NOT_FOUND', 'a link keeps the expiry with which it was signed')
+    for (const link of [after, await linkOf(service, id)]) t.same((await answerByLink(service, link)).body, body)
+    isProblem(t, await answerByLink(service, after, 'reject'), 409, 'ALREADY_ANSWERED')
+  })
+
   t.test(`${store}: forged, foreign, expired, recalled, replaced and erased links get the same 404, by the same steps`, async (t) => {
     const environment = await environmentOf(t, store)
     const service = await startService(t, { ...NO_LIMIT, ...environment })
@@ -159,7 +172,7 @@ for (const store of STORES) {
     const steps: string[] = []
     const { answer: answerStep } = used
     used.answer = (command: AnswerCommand) => {
-      steps.push('answer')
+      steps.push(command.byLink ? 'answer by a link' : 'answer')
       return answerStep.call(used, command)
     }
     const { secret } = used
@@ -173,7 +186,7 @@ for (const store of STORES) {
       const answer = await answerByLink(service, forged)
       isProblem(t, answer, 404, 'NOT_FOUND', name)
       bodies.add(JSON.stringify({ ...answer.body, instance: '' }))
-      t.same(steps, ['secret', 'answer'], `${name}: no early return`)
+      t.same(steps, ['secret', 'answer by a link'], `${name}: no early return`)
     }
     t.equal(bodies.size, 1, 'one body for all')
     t.match((await call(service, 'GET', `/v1/me/notifications/${id}`, undefined, MINE)).body, { state: 'unread' })

@@ -267,8 +267,8 @@ export class RedisStore implements Store {
     return inboxPage(await this.#step('inbox', query.user, inboxArgs(query)))
   }
 
-  async answer({ user, id, action, deviceId }: AnswerCommand): Promise<AnswerResult> {
-    const args = { rowId: newId(), id, action, device: deviceId, deviceJson: JSON.stringify(deviceId) }
+  async answer({ user, id, action, deviceId, byLink = false }: AnswerCommand): Promise<AnswerResult> {
+    const args = { rowId: newId(), id, action, device: deviceId, deviceJson: JSON.stringify(deviceId), byLink: byLink ? '1' : '0' }
     return answerResult(await this.#step('answer', user, args))
   }
 

@@ -82,7 +82,7 @@ export const scripts = {
   mark: { ...ofLog(['rowId', 'state', 'only', 'upToEpoch', 'upToOffset', 'ageMs']), rest: 'wantedIds' },
   retract: ofLog(['rowId', 'id', 'reason', 'broadcastAt']),
   inbox: { ...ofLog(['beforeEpoch', 'beforeOffset', 'maxItems', 'isCounted', 'wantedStates']), rest: 'wantedTypes' },
-  answer: ofLog(['rowId', 'id', 'action', 'device', 'deviceJson']),
+  answer: ofLog(['rowId', 'id', 'action', 'device', 'deviceJson', 'byLink']),
   scheduled: ofLog(['afterAt', 'afterNo', 'maxItems']),
   subscribe: ofLog(['device', 'lane', 'subscription']),
   unsubscribe: ofLog(['device']),

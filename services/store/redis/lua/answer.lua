@@ -5,11 +5,12 @@
 -- @arg action
 -- @arg device
 -- @arg device_json  the device as JSON
+-- @arg by_link      '1': the answer came by a link, see AnswerCommand; else '0'
 -- Returns {'answered', answer, replayed} | {'already', answer} | {'unknown'} | {'notOffered'}; answer: see prelude-options.lua
 local function answer()
   local options = Options.get(id)
   if not options then
-    local offset = find_in_log(id)
+    local offset = by_link == '0' and find_in_log(id)
     return { offset and 'notOffered' or 'unknown' }
   end
   -- A frame may name any text. One with a comma would match several names, and '.' the text for none.
