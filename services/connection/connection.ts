@@ -289,7 +289,7 @@ export class Connection implements LocalConnection, TransportOwner {
     if (result.status === 'revoked') return this.close('unauthorized', 'token_revoked')
     if (result.status === 'limit') return this.#refuseOrRetry(result.silentMs, askedAt)
     this.#overLimitSince = 0
-    this.#context.registry.attached(this.local)
+    this.#context.registry.attached(this.local, !this.#greeted)
     for (const connectionId of result.displaced) this.local.find(connectionId)?.displace()
     if (!this.#greeted) this.#greet(result.backlog)
     if (!this.#attachAgain) this.#stage = 'behind'

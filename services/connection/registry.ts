@@ -55,9 +55,11 @@ export class Registry {
     return local
   }
 
-  /** Notes that the store has registered this node for a user. */
-  attached({ user, isEmpty }: LocalUser): void {
-    if (!isEmpty) this.#presence?.arrived(user)
+  /** Notes that the store has registered this node for a user. @param isFirst it is the first attach of a connection */
+  attached({ user, isEmpty }: LocalUser, isFirst: boolean): void {
+    if (isEmpty) return
+    if (isFirst) this.#presence?.arrived(user)
+    else this.#presence?.reattached(user)
   }
 
   /** Removes a connection and tells the store. The driver repeats the message until the store has it. */

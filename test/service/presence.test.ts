@@ -1,6 +1,9 @@
+import { Redis } from 'ioredis'
 import t from 'tap'
+import { Keys } from '../../services/store/redis/keys.ts'
 import { publish, quiet, SECRETS, webhooksOf } from '../fixtures/reach.ts'
 import { Receiver } from '../fixtures/receiver.ts'
+import { RedisServer } from '../fixtures/redis.ts'
 import { until } from '../fixtures/wait.ts'
 import { environmentOf, STORES } from '../fixtures/watcher.ts'
 import { call, ready, serviceToken, startService, temporaryFolder, userToken } from '../helper.ts'
@@ -79,6 +82,31 @@ for (const store of STORES) {
     t.equal(events()[4], 'user.online alice')
   })
 }
+
+t.test('users whose presence the store has lost come online again when their connections attach again', async (t) => {
+  const redis = await RedisServer.start()
+  t.teardown(() => redis.stop())
+  const hooks = await Receiver.start(t)
+  const service = await startService(t, {
+    REDIS_URL: redis.url,
+    WEBHOOK_URL: hooks.origin,
+    WEBHOOK_SECRET: SECRETS.join(),
+    WEBHOOK_EVENTS: 'user.online,user.offline',
+    PRESENCE_GRACE_SECONDS: '1'
+  })
+  const events = () => webhooksOf(hooks).map(({ type, data }) => `${type} ${data.user}`)
+  const tab = await ready(t, service, 'alice', { deviceId: 'tab' })
+  await ready(t, service, 'alice', { deviceId: 'phone' })
+  await until(() => hooks.received.length === 1)
+  const client = new Redis(redis.url)
+  t.teardown(() => client.disconnect())
+  // As after a failover that lost its tail, or a pause in which the node counted as dead: nothing says that alice is online.
+  await client.del(...(await client.keys('belfry:*:alice')), ...new Keys('belfry').counters)
+  await until(() => hooks.received.length === 2, 'alice is online')
+  await tab.close()
+  await quiet(1500)
+  t.same(events(), ['user.online alice', 'user.online alice'])
+})
 
 t.test('an embedded store that starts again knows who was online, and waits for them as long as the grace', async (t) => {
   const hooks = await Receiver.start(t)
