@@ -35,7 +35,8 @@ export function checkSubscription(
   if (typeof expirationTime === 'number' && expirationTime <= now) throw new errors.InvalidRequest('the subscription has expired')
   if (!isPoint(bytesOf(keys.p256dh))) throw new errors.InvalidRequest('keys.p256dh must be a point on P-256, uncompressed, as base64url')
   if (bytesOf(keys.auth)?.length !== AUTH_BYTES) throw new errors.InvalidRequest('keys.auth must be 16 bytes as base64url')
-  return { endpoint: accepted.url, lane: accepted.lane, p256dh: keys.p256dh, auth: keys.auth, expirationTime: expirationTime ?? 0 }
+  const { p256dh, auth } = keys
+  return { endpoint: accepted.url, lane: accepted.lane, p256dh, auth, expirationTime: Math.floor(expirationTime ?? 0) }
 }
 
 /** Returns the bytes of base64url without padding; undefined if the text is anything else. */

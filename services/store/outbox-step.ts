@@ -181,12 +181,15 @@ export class OutboxStep {
     const { state } = this.#step
     const call = state.calls.get(no)
     if (call === undefined || call.epoch !== epoch) return false
-    if (isOfLeaseOnly(outcome) && call.attempts !== attempt) return false
+    const subscription = state.subscriptions.get(call.deviceId)
+    const isRenewed = outcome.status === 'gone' && subscription !== undefined && subscription.endpoint !== outcome.endpoint
+    if ((isOfLeaseOnly(outcome) || isRenewed) && call.attempts !== attempt) return false
     if (outcome.status === 'retry') this.#step.emit({ type: 'call', call: { ...call, at: outcome.at } })
     else if (outcome.status === 'unsent')
       this.#step.emit({ type: 'call', call: { ...call, attempts: attempt - 1, at: this.#step.clockMs } })
+    else if (isRenewed) this.#step.emit({ type: 'call', call: { ...call, at: this.#step.clockMs } })
     else this.#end(call, END_STATUS[outcome.status])
-    if (outcome.status === 'gone' && state.subscriptions.get(call.deviceId)?.endpoint === outcome.endpoint) this.unsubscribe(call.deviceId)
+    if (outcome.status === 'gone' && !isRenewed) this.unsubscribe(call.deviceId)
     return true
   }
 

@@ -124,7 +124,10 @@ export type CallOutcome =
   | { status: 'unsent' }
   /** The receiver will never take it. Ignored as for `retry`. */
   | { status: 'givenUp' }
-  /** The subscription does not exist any more: it is removed, unless the device has another endpoint by now, and so are its calls. */
+  /**
+   * The subscription does not exist any more: it is removed, and so are its calls. If the device has another endpoint by now, the call is due at
+   * once, for that one; ignored as for `retry`.
+   */
   | { status: 'gone'; endpoint: string }
 
 /**

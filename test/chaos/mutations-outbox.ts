@@ -93,13 +93,17 @@ export const outboxMutations: OutboxMutation[] = [
   },
   {
     name: 'a subscription that was renewed is removed with the endpoint before it',
-    machine: [{ file: STEP, find: '?.endpoint === outcome.endpoint', put: '!== undefined' }],
-    redis: [
-      {
-        file: lua('settle'),
-        find: "if subscription and string.match(subscription, '^[^ ]+ %d+ ([^ ]+)') == endpoint then",
-        put: 'if subscription then'
-      }
-    ]
+    machine: [{ file: STEP, find: "if (outcome.status === 'gone' && !isRenewed)", put: "if (outcome.status === 'gone')" }],
+    redis: [{ file: lua('settle'), find: "if outcome == 'gone' and not is_renewed then", put: "if outcome == 'gone' then" }]
+  },
+  {
+    name: 'a push ends with the endpoint before the one that the device has',
+    machine: [{ file: STEP, find: "else if (isRenewed) this.#step.emit({ type: 'call', call: { ...call, at: this.#step.clockMs } })", put: '' }],
+    redis: [{ file: lua('settle'), find: 'local status = not is_renewed and', put: 'local status =' }]
+  },
+  {
+    name: 'an endpoint that is gone makes a push to the newer one due that is under way',
+    machine: [{ file: STEP, find: '(isOfLeaseOnly(outcome) || isRenewed) &&', put: 'isOfLeaseOnly(outcome) &&' }],
+    redis: [{ file: lua('settle'), find: "outcome == 'givenUp' or is_renewed", put: "outcome == 'givenUp'" }]
   }
 ]

@@ -381,7 +381,9 @@ export const reaching: Example[] = [
     settings,
     run: async (t, stage) => {
       const { user, store } = stage
-      const { endpoint } = await subscribe(t, stage)
+      // A browser may tell a time with a fraction.
+      const { endpoint } = subscriptionOf('phone')
+      await store.outbox.putSubscription(user, { ...subscriptionOf('phone'), expirationTime: 1_800_000_000_000.5 })
       await subscribe(t, stage, 'desk')
       for (const number of [1, 2]) await stage.send(number)
       const [one, two] = (await calledAfter(stage, 3000)) as [LeasedCall, LeasedCall, LeasedCall, LeasedCall]
@@ -390,19 +392,25 @@ export const reaching: Example[] = [
       t.equal(phone?.endpoint, endpoint)
       const renewed = { ...subscriptionOf('desk'), endpoint: 'https://push.test/renewed' }
       await store.outbox.putSubscription(user, renewed)
-      t.equal(await settled(stage, one, { status: 'gone', endpoint: subscriptionOf('desk').endpoint }), true)
+      const goneOfDesk = { status: 'gone', endpoint: subscriptionOf('desk').endpoint } as const
+      t.equal(await settled(stage, one, goneOfDesk), true)
       t.equal((await store.outbox.subscriptions(user)).length, 2)
+      const [again, ...others] = (await leased(stage)) as [LeasedCall]
+      t.match(again, { no: one.no, attempt: 2, subscription: { endpoint: renewed.endpoint } }, 'the push is due at once, for the newer endpoint')
+      t.same(others, [])
+      t.equal(await settled(stage, one, goneOfDesk), false, 'told again')
+      t.same(await leased(stage), [])
       await stage.send(3)
       stage.clock.advance(LEASE_MS)
       await store.advance(user)
       const calls = await leased(stage)
       const names = calls.map((call) => (call.event === 'push' ? `${call.item.offset} ${call.subscription.endpoint}` : ''))
-      t.same(names.sort(), [`1 ${endpoint}`, `2 ${endpoint}`, `2 ${renewed.endpoint}`, `3 ${endpoint}`, `3 ${renewed.endpoint}`])
+      t.same(names.sort(), [`1 ${endpoint}`, `1 ${renewed.endpoint}`, `2 ${endpoint}`, `2 ${renewed.endpoint}`, `3 ${endpoint}`, `3 ${renewed.endpoint}`])
       const call = calls.find((call) => call.event === 'push' && call.subscription.deviceId === 'phone') as LeasedCall
       t.equal(await settled(stage, call, { status: 'gone', endpoint }), true)
       t.same(await store.outbox.subscriptions(user), [renewed])
       stage.clock.advance(LEASE_MS)
-      t.equal((await leased(stage)).length, 2)
+      t.equal((await leased(stage)).length, 3)
     }
   },
   {
