@@ -1,6 +1,7 @@
 import './built-in-fetch.ts'
-import { Agent, request } from 'undici'
+import { Agent, Pool, request } from 'undici'
 import { restoreFetch } from './built-in-fetch.ts'
+import { KeptConnection } from './kept-connection.ts'
 import type { Attempt } from './outcome.ts'
 
 /** Longest time of a call, from the lookup of the host to the end of the answer, milliseconds. */
@@ -32,12 +33,15 @@ export interface SenderOptions {
 export class HttpSender {
   readonly #agent: Agent
   readonly #timeoutMs: number
+  readonly #connectionsPerHost: number
   /** The calls in flight. A signal for all of them, combined with one per call, would keep each of these alive. */
   readonly #inFlight = new Set<AbortController>()
 
   constructor({ connectionsPerHost, timeoutMs = CALL_MS }: SenderOptions) {
     this.#timeoutMs = timeoutMs
+    this.#connectionsPerHost = connectionsPerHost
     this.#agent = new Agent({
+      factory: (origin, options) => new Pool(origin, { ...options, factory: (origin, options) => new KeptConnection(origin, options) }),
       connections: connectionsPerHost,
       pipelining: 1,
       keepAliveTimeout: KEEP_ALIVE_MS,
@@ -45,21 +49,23 @@ export class HttpSender {
     })
   }
 
-  /** Sends a request. Resolves with the status of the answer also if the rest of it could not be read. Never rejects. */
-  async send({ url, headers, body }: OutgoingRequest): Promise<Attempt> {
+  /**
+   * Sends a request. Resolves with the status of the answer also if the rest of it could not be read. A request that met a connection which the host
+   * had closed is sent again on another one. Never rejects.
+   */
+  async send(outgoing: OutgoingRequest): Promise<Attempt> {
     const controller = new AbortController()
-    const { signal } = controller
     const timer = setTimeout(() => controller.abort(), this.#timeoutMs)
     this.#inFlight.add(controller)
     try {
-      // undici follows no redirect unless its dispatcher is made to.
-      const response = await request(url, { method: 'POST', headers, body, dispatcher: this.#agent, highWaterMark: HELD_BYTES, signal })
-      const retryAfter = response.headers['retry-after']
-      // Once the answer is read, the connection can be used again.
-      await response.body.dump({ limit: ANSWER_BYTES, signal }).catch(() => undefined)
-      return { status: response.statusCode, retryAfter: Array.isArray(retryAfter) ? retryAfter[0] : retryAfter }
-    } catch {
-      return { status: 'unreachable' }
+      for (let closed = 0; ; closed++) {
+        try {
+          return await this.#request(outgoing, controller.signal)
+        } catch (error) {
+          const isSentAgain = KeptConnection.hadClosed(error) && closed < this.#connectionsPerHost && !controller.signal.aborted
+          if (!isSentAgain) return { status: 'unreachable' }
+        }
+      }
     } finally {
       clearTimeout(timer)
       this.#inFlight.delete(controller)
@@ -70,5 +76,14 @@ export class HttpSender {
   async close(): Promise<void> {
     for (const controller of this.#inFlight) controller.abort()
     await this.#agent.destroy()
+  }
+
+  async #request({ url, headers, body }: OutgoingRequest, signal: AbortSignal): Promise<Attempt> {
+    // undici follows no redirect unless its dispatcher is made to.
+    const response = await request(url, { method: 'POST', headers, body, dispatcher: this.#agent, highWaterMark: HELD_BYTES, signal })
+    const retryAfter = response.headers['retry-after']
+    // Once the answer is read, the connection can be used again.
+    await response.body.dump({ limit: ANSWER_BYTES, signal }).catch(() => undefined)
+    return { status: response.statusCode, retryAfter: Array.isArray(retryAfter) ? retryAfter[0] : retryAfter }
   }
 }

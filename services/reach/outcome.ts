@@ -1,6 +1,9 @@
 /** Longest `Retry-After` that is obeyed, milliseconds. */
 const MAX_RETRY_AFTER_MS = 24 * 3600 * 1000
 
+/** A date of HTTP (RFC 9110 §5.6.7), in its form and in the obsolete one of RFC 850. `Date.parse` finds dates in other texts, too. */
+const HTTP_DATE = /^[A-Z][a-z]+, \d\d[ -][A-Z][a-z]{2}[ -](?:\d\d){1,2} \d\d:\d\d:\d\d GMT$/
+
 const SECOND_MS = 1000
 const MINUTE_MS = 60 * SECOND_MS
 const HOUR_MS = 60 * MINUTE_MS
@@ -103,6 +106,7 @@ function delayOf(attempt: Attempt, scheduledMs: number, now: number, random: num
 /** Parses `Retry-After` (RFC 9110 §10.2.3): seconds or a date. Anything else is 0. */
 export function retryAfterMs(header: string | undefined, now: number): number {
   const text = (header ?? '').trim()
-  const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now
+  if (/^\d+$/.test(text)) return Math.min(Number(text) * 1000, MAX_RETRY_AFTER_MS)
+  const ms = HTTP_DATE.test(text) ? Date.parse(text) - now : 0
   return Number.isFinite(ms) ? Math.min(Math.max(0, ms), MAX_RETRY_AFTER_MS) : 0
 }

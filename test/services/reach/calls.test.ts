@@ -83,8 +83,11 @@ t.test('Retry-After is seconds or a date', async (t) => {
   t.equal(retryAfterMs(' 0 ', NOW), 0)
   t.equal(retryAfterMs(new Date(NOW + 90_000).toUTCString(), NOW), 90_000)
   t.equal(retryAfterMs(new Date(NOW - 90_000).toUTCString(), NOW), 0)
-  t.equal(retryAfterMs('999999999', NOW), 24 * HOUR, 'at most a day')
-  for (const text of [undefined, '', 'soon', '-5', '1e3', '1.5', 'Infinity', '99999999999999'])
+  t.equal(retryAfterMs('Thursday, 31-Jul-25 22:15:00 GMT', NOW), 100_000, 'the form of RFC 850')
+  for (const text of ['999999999', '99999999999999', '9'.repeat(400), 'Fri, 31 Dec 2099 23:59:59 GMT'])
+    t.equal(retryAfterMs(text, NOW), 24 * HOUR, 'at most a day')
+  const dates = ['busy until 2099', '2099-01-01', '12/31/2099', '31 Dec 2099', 'Fri, 99 Dec 2099 23:59:59 GMT']
+  for (const text of [undefined, '', 'soon', '-5', '+5', '1e3', '1.5', 'Infinity', '5, 7', ...dates])
     t.equal(retryAfterMs(text, NOW), 0, String(text))
 })
 
@@ -160,6 +163,29 @@ t.test('the sender keeps to its bounds whatever the receiver does', async (t) =>
     receiver.mostOpen = 0
     await Promise.all(Array.from({ length: 12 }, send))
     t.equal(receiver.mostOpen, 4)
+  })
+
+  await t.test('a kept connection that the host closes as it is used again costs no attempt', async (t) => {
+    const answered = new Set<unknown>()
+    let requests = 0
+    receiver.behaviour = (response, _received, request) => {
+      requests += 1
+      if (answered.has(request.socket)) return void request.socket.destroy()
+      answered.add(request.socket)
+      response.writeHead(204).end()
+    }
+    await Promise.all([send(), send(), send()])
+    for (let round = 0; round < 4; round++) t.match(await send(), { status: 204 })
+    t.ok(requests > 7, 'connections were used again')
+    requests = 0
+    receiver.behaviour = (_response, _received, request) => {
+      requests += 1
+      request.socket.destroy()
+    }
+    const fresh = new HttpSender({ connectionsPerHost: 4, timeoutMs: 400 })
+    t.teardown(() => fresh.close())
+    t.same(await fresh.send({ url: receiver.origin, headers: {}, body: '' }), { status: 'unreachable' })
+    t.equal(requests, 1, 'a new connection that breaks off is an attempt')
   })
 
   await t.test('close aborts what is in flight', async (t) => {
