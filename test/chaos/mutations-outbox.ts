@@ -98,7 +98,9 @@ export const outboxMutations: OutboxMutation[] = [
   },
   {
     name: 'a push ends with the endpoint before the one that the device has',
-    machine: [{ file: STEP, find: "else if (isRenewed) this.#step.emit({ type: 'call', call: { ...call, at: this.#step.clockMs } })", put: '' }],
+    machine: [
+      { file: STEP, find: "else if (isRenewed) this.#step.emit({ type: 'call', call: { ...call, at: this.#step.clockMs } })", put: '' }
+    ],
     redis: [{ file: lua('settle'), find: 'local status = not is_renewed and', put: 'local status =' }]
   },
   {

@@ -396,7 +396,11 @@ export const reaching: Example[] = [
       t.equal(await settled(stage, one, goneOfDesk), true)
       t.equal((await store.outbox.subscriptions(user)).length, 2)
       const [again, ...others] = (await leased(stage)) as [LeasedCall]
-      t.match(again, { no: one.no, attempt: 2, subscription: { endpoint: renewed.endpoint } }, 'the push is due at once, for the newer endpoint')
+      t.match(
+        again,
+        { no: one.no, attempt: 2, subscription: { endpoint: renewed.endpoint } },
+        'the push is due at once, for the newer endpoint'
+      )
       t.same(others, [])
       t.equal(await settled(stage, one, goneOfDesk), false, 'told again')
       t.same(await leased(stage), [])
@@ -405,7 +409,14 @@ export const reaching: Example[] = [
       await store.advance(user)
       const calls = await leased(stage)
       const names = calls.map((call) => (call.event === 'push' ? `${call.item.offset} ${call.subscription.endpoint}` : ''))
-      t.same(names.sort(), [`1 ${endpoint}`, `1 ${renewed.endpoint}`, `2 ${endpoint}`, `2 ${renewed.endpoint}`, `3 ${endpoint}`, `3 ${renewed.endpoint}`])
+      t.same(names.sort(), [
+        `1 ${endpoint}`,
+        `1 ${renewed.endpoint}`,
+        `2 ${endpoint}`,
+        `2 ${renewed.endpoint}`,
+        `3 ${endpoint}`,
+        `3 ${renewed.endpoint}`
+      ])
       const call = calls.find((call) => call.event === 'push' && call.subscription.deviceId === 'phone') as LeasedCall
       t.equal(await settled(stage, call, { status: 'gone', endpoint }), true)
       t.same(await store.outbox.subscriptions(user), [renewed])
