@@ -149,7 +149,7 @@ t.test('packages are imported only where the design names them', async (t) => {
     'the bus knows no other service'
   )
   t.same(only('classic-level', 'services/store/embedded'), [])
-  t.same(only('undici', 'services/reach/http-sender.ts'), [], 'one place sends calls')
+  t.same(only('undici', 'services/reach/http-sender.ts', 'services/reach/kept-connection.ts'), [], 'one place sends calls')
   t.same(only('web-push', 'services/reach/push-request.ts'), [])
   t.same(
     breaking(({ from, to }) => inside(from, 'services/protocol') && !inside(to, 'services/protocol')),
