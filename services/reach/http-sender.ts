@@ -1,6 +1,7 @@
 import './built-in-fetch.ts'
 import { Agent, Pool, request } from 'undici'
 import { restoreFetch } from './built-in-fetch.ts'
+import { DomainLookups } from './domain-lookups.ts'
 import { KeptConnection } from './kept-connection.ts'
 import type { Attempt } from './outcome.ts'
 
@@ -45,7 +46,7 @@ export class HttpSender {
       connections: connectionsPerHost,
       pipelining: 1,
       keepAliveTimeout: KEEP_ALIVE_MS,
-      connect: { timeout: timeoutMs }
+      connect: { timeout: timeoutMs, lookup: new DomainLookups().lookup }
     })
   }
 

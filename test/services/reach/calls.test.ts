@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import dns from 'node:dns'
 import { Webhook } from 'standardwebhooks'
 import t from 'tap'
 import { HttpSender } from '../../../services/reach/http-sender.ts'
@@ -195,4 +196,40 @@ t.test('the sender keeps to its bounds whatever the receiver does', async (t) =>
     await sender.close()
     t.same(await sending, { status: 'unreachable' })
   })
+})
+
+t.test('a host whose name servers do not answer delays no other', async (t) => {
+  const receiver = await Receiver.start(t)
+  const { port } = new URL(receiver.origin)
+  const { lookup } = dns
+  const held: { name: string; answer: (...found: unknown[]) => void }[] = []
+  dns.lookup = ((name: string, options: dns.LookupOptions, answer: (...found: unknown[]) => void) => {
+    // The process has two threads for lookups. One that hangs holds its thread.
+    if (name.startsWith('hangs')) held.push({ name, answer })
+    else if (held.length < 2) lookup('127.0.0.1', options, answer)
+  }) as typeof dns.lookup
+  const sender = new HttpSender({ connectionsPerHost: 4, timeoutMs: 400 })
+  t.teardown(async () => {
+    dns.lookup = lookup
+    await sender.close()
+  })
+  const send = (host: string) => sender.send({ url: `http://${host}:${port}/`, headers: {}, body: '' })
+  for (let round = 0; round < 2; round++) {
+    const hanging = Array.from({ length: 4 }, () => send('hangs.slow.test'))
+    hanging.push(send('hangs-too.slow.test'))
+    t.same(await send('works.test'), { status: 204, retryAfter: undefined })
+    for (const attempt of await Promise.all(hanging)) t.same(attempt, { status: 'unreachable' })
+    t.same(
+      held.map(({ name }) => name),
+      ['hangs.slow.test'],
+      'one lookup for all'
+    )
+  }
+  held[0]?.answer(Object.assign(new Error('no such host'), { code: 'ENOTFOUND' }))
+  await until(() => held[1]?.name === 'hangs-too.slow.test', 'the next host of the domain')
+  held[1]?.answer(null, [{ address: '127.0.0.1', family: 4 }])
+  t.match(await send('hangs-too.slow.test'), { status: 204 })
+  const again = send('hangs.slow.test')
+  await until(() => held[2]?.name === 'hangs.slow.test', 'what a lookup found is not kept')
+  t.same(await again, { status: 'unreachable' })
 })
