@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Answer, State } from '../../services/protocol/index.ts'
 import { EmbeddedStore } from '../../services/store/embedded/embedded-store.ts'
-import type { LeasedCall, PublishOptions, PushSubscription, StoreSettings } from '../../services/store/store.ts'
+import type { CallOutcome, LeasedCall, PublishOptions, PushSubscription, StoreSettings } from '../../services/store/store.ts'
 import { idOf, tailOf } from '../conformance/stage.ts'
 
 /** A message of the child after each answer. */
@@ -11,7 +11,7 @@ export type Answered =
   | { op: 'mark'; user: string; numbers: number[]; state: State }
   | { op: 'ack'; user: string; offset: number }
   | { op: 'retract'; user: string; number: number; result: string }
-  | { op: 'lease'; user: string; number: number; no: number }
+  | { op: 'lease'; user: string; number: number; no: number; attempt: number; outcome: CallOutcome['status'] }
   | { op: 'settle'; user: string; no: number }
 
 export const chaosUsers = ['alice', 'bob', 'carol']
@@ -66,6 +66,13 @@ export function numberOf(row: Buffer): number {
   return Number(row.toString('latin1', 15, 22))
 }
 
+/** Returns the outcome of a call: of five calls, two are given back or fail. */
+function anyOutcome(): CallOutcome {
+  const value = Math.floor(Math.random() * 5)
+  if (value === 0) return { status: 'unsent' }
+  return value === 1 ? { status: 'retry', at: Date.now() + 10 } : { status: 'done' }
+}
+
 /** Uses a store without pause until the process is killed: publishes with keys and options, marks, answers, acks, retractions, sweeps. */
 async function main(folder: string, first: number): Promise<void> {
   const store = new EmbeddedStore({ folder, settings: chaosSettings, cacheBytes: 100_000 })
@@ -115,8 +122,9 @@ async function main(folder: string, first: number): Promise<void> {
       await pause(2)
       for (const call of (await store.outbox.lease({ lane: 'webhook', limit: 5, user })).calls) {
         const { epoch, no, attempt } = call
-        report({ op: 'lease', user, number: notificationOf(call), no })
-        await store.outbox.settle({ user, epoch, no, attempt, outcome: { status: 'done' } })
+        const outcome = anyOutcome()
+        report({ op: 'lease', user, number: notificationOf(call), no, attempt, outcome: outcome.status })
+        await store.outbox.settle({ user, epoch, no, attempt, outcome })
         report({ op: 'settle', user, no })
       }
     }
@@ -132,7 +140,7 @@ async function main(folder: string, first: number): Promise<void> {
   await Promise.all([
     ...chaosUsers.flatMap((user) => [0, 1, 2, 3].map((lane) => publisher(user, lane))),
     ...chaosUsers.map(reader),
-    ...chaosUsers.map(courier),
+    ...chaosUsers.flatMap((user) => [courier(user), courier(user)]),
     sweeper()
   ])
 }

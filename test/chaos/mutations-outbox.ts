@@ -8,7 +8,7 @@ function lua(name: string): string {
 
 /**
  * A defect of the outbox: in the state machine, and the same in the scripts if conformance can see it there. Conformance catches each. Those that a
- * run of chaos catches too have a name, by which `mutations-reach.ts` uses them.
+ * run of chaos catches too have a name, by which `mutations-reach.ts` and `call-ledger.test.ts` use them.
  */
 export interface OutboxMutation {
   name: string
@@ -40,30 +40,47 @@ export const fallbackTwice: OutboxMutation = {
   ]
 }
 
+export const leaseNotWritten: OutboxMutation = {
+  name: 'a lease is not written',
+  machine: [
+    {
+      file: STEP,
+      find: "this.#step.emit({ type: 'call', call: { ...call, attempts: call.attempts + 1, at: clockMs + LEASE_MS } })",
+      put: ';'
+    }
+  ],
+  redis: [{ file: lua('lease'), find: 'Outbox.write(no, call, wall + LEASE_MS)', put: '' }]
+}
+
+export const unsentCounts: OutboxMutation = {
+  name: 'a call that was not sent counts as an attempt',
+  machine: [{ file: STEP, find: 'attempts: attempt - 1, at: this.#step.clockMs', put: 'at: this.#step.clockMs' }],
+  redis: [{ file: lua('settle'), find: 'call.attempts - 1, wall', put: 'call.attempts, wall' }]
+}
+
+export const unsentEnds: OutboxMutation = {
+  name: 'a call that was not sent ends',
+  machine: [
+    {
+      file: STEP,
+      find: "this.#step.emit({ type: 'call', call: { ...call, attempts: attempt - 1, at: this.#step.clockMs } })",
+      put: "this.#end(call, 'dropped')"
+    }
+  ],
+  redis: [{ file: lua('settle'), find: "givenUp = 'f', gone = 'g' }", put: "givenUp = 'f', gone = 'g', unsent = 'd' }" }]
+}
+
 export const outboxMutations: OutboxMutation[] = [
   checkIgnoresRead,
   fallbackTwice,
-  {
-    name: 'a lease is not written',
-    machine: [
-      {
-        file: STEP,
-        find: "this.#step.emit({ type: 'call', call: { ...call, attempts: call.attempts + 1, at: clockMs + LEASE_MS } })",
-        put: ';'
-      }
-    ],
-    redis: [{ file: lua('lease'), find: 'Outbox.write(no, call, wall + LEASE_MS)', put: '' }]
-  },
+  leaseNotWritten,
   {
     name: 'a settled call is kept',
     machine: [{ file: STEP, find: 'else this.#end(call, END_STATUS[outcome.status])', put: ';' }],
     redis: [{ file: lua('settle'), find: 'if status then Outbox.finish(no, call, status) else', put: 'if not status then' }]
   },
-  {
-    name: 'a call that was not sent counts as an attempt',
-    machine: [{ file: STEP, find: 'attempts: attempt - 1, at: this.#step.clockMs', put: 'at: this.#step.clockMs' }],
-    redis: [{ file: lua('settle'), find: 'call.attempts - 1, wall', put: 'call.attempts, wall' }]
-  },
+  unsentCounts,
+  unsentEnds,
   {
     name: 'an erasure leaves the calls',
     machine: [
