@@ -2,7 +2,7 @@ import buildSerializers from '@fastify/fast-json-stringify-compiler'
 import { Ajv } from 'ajv'
 import type { FastifyInstance, FastifyPluginAsync, FastifySerializerCompiler } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Config } from './config.ts'
+import { type Config, servesDemo } from './config.ts'
 import admit from './plugins/admit.ts'
 import answers from './plugins/answers.ts'
 import auth from './plugins/auth.ts'
@@ -47,9 +47,9 @@ import sseRoutes from './routes/sse.ts'
 import topicRoutes from './routes/topics.ts'
 import userRoutes from './routes/users.ts'
 import wsRoutes from './routes/ws.ts'
-import { isLoopback } from './services/auth/loopback.ts'
 import { TIMEOUTS, type Timeouts } from './services/connection/timeouts.ts'
 import { newId } from './services/ids.ts'
+import type { WebhookJournal } from './services/reach/webhook-journal.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -66,6 +66,8 @@ export interface AppOptions {
   config: Config
   /** Secret of tokens to use where the environment has no key. Only the demo may sign with it. */
   generatedSecret?: string
+  /** The receiver behind `WEBHOOK_URL`, if it is that of the demo. */
+  journal?: WebhookJournal | undefined
   /** Deadlines that differ from `TIMEOUTS`. */
   timeouts?: Partial<Timeouts>
   /** The server belongs to another app, which answers for its own paths: `index.ts` registers Belfry in a context of that app. Default: false. */
@@ -73,7 +75,7 @@ export interface AppOptions {
 }
 
 /** The service as one plugin. Each plugin needs only those above it, and they close from the last to the first. */
-const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, generatedSecret = '', timeouts, embedded = false }) => {
+const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, generatedSecret = '', journal, timeouts, embedded = false }) => {
   fastify.decorate('config', config)
   fastify.decorate('generatedSecret', generatedSecret)
   fastify.decorate('node', newId().slice(0, 10))
@@ -125,7 +127,7 @@ const app: FastifyPluginAsync<AppOptions> = async (fastify, { config, generatedS
   await fastify.register(asyncapiRoutes)
   await fastify.register(guideRoutes)
   await fastify.register(clientRoutes)
-  if (config.DEMO ?? (!embedded && generatedSecret !== '' && isLoopback(config.HOST))) await fastify.register(demoRoutes)
+  if (embedded ? config.DEMO : servesDemo(config, generatedSecret)) await fastify.register(demoRoutes, { journal })
 }
 
 /** Not encapsulated, so that the server answers its own errors like all others, and `index.ts` finds the decorators. */

@@ -2,6 +2,7 @@ import { envSchema } from 'env-schema'
 import { check, usesRedis } from './config-checks.ts'
 import { readNatsCredentials, readPem, readPublicKey, readSecret, split } from './config-values.ts'
 import { type Config, type Environment, environmentSchema, LIST_NAMES, type ListName } from './environment.ts'
+import { isLoopback } from './services/auth/loopback.ts'
 import type { NatsSettings } from './services/bus/nats-settings.ts'
 
 export { type Config, environmentSchema } from './environment.ts'
@@ -51,6 +52,16 @@ export function readConfig(environment: Record<string, string | undefined> = pro
   check(config, problems)
   if (problems.length > 0) throw new ConfigError(problems)
   return Object.freeze(config)
+}
+
+/** Returns true if /demo is served: as `DEMO` says; without it, on a loopback `HOST` with a secret that Belfry generated. */
+export function servesDemo({ DEMO, HOST }: Config, generatedSecret: string): boolean {
+  return DEMO ?? (generatedSecret !== '' && isLoopback(HOST))
+}
+
+/** Returns the configuration with the receiver of the demo for webhooks. An environment that names a `WEBHOOK_URL` keeps it. */
+export function withDemoReceiver(config: Config, { url, secrets }: { url: string; secrets: string[] }): Config {
+  return config.WEBHOOK_URL === '' ? Object.freeze({ ...config, WEBHOOK_URL: url, WEBHOOK_SECRET: secrets }) : config
 }
 
 /** Returns how the Redis of the store is reached; undefined for the embedded store. */

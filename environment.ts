@@ -87,7 +87,7 @@ export const environmentSchema = Type.Object({
     UNLESS.map((state) => Type.Literal(state)),
     { default: 'delivered', description: 'delivered, seen or read: what makes a push unnecessary' }
   ),
-  WEBHOOK_URL: text('', 'Address that gets webhooks; empty: none are sent'),
+  WEBHOOK_URL: text('', 'Address that gets webhooks; empty: none are sent, except to the receiver of the demo'),
   WEBHOOK_SECRET: text('', 'Secret that signs webhooks, whsec_ and 24 to 64 bytes in base64; two, comma-separated, while it is rotated'),
   WEBHOOK_EVENTS: text('', 'Events to send as webhooks, comma-separated; empty: all'),
   PRESENCE_GRACE_SECONDS: whole(15, 0, 3600, 'Time without a connection after which a user is offline, seconds'),

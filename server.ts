@@ -3,7 +3,7 @@ import { setTimeout } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import Fastify, { type FastifyInstance } from 'fastify'
 import app from './app.ts'
-import { type Config, ConfigError, readConfig } from './config.ts'
+import { type Config, ConfigError, readConfig, servesDemo, withDemoReceiver } from './config.ts'
 import metricsRoutes from './routes/metrics.ts'
 import { clientErrorHandler, requestId, sendProblem, serverOptions } from './server-options.ts'
 import { secretPath, secretWithoutKey } from './services/auth/generated-secret.ts'
@@ -11,20 +11,25 @@ import { SecretError } from './services/auth/secret-file.ts'
 import { errors } from './services/errors.ts'
 import { greeting } from './services/node/greeting.ts'
 import { LogSink } from './services/node/log-sink.ts'
+import { WebhookJournal } from './services/reach/webhook-journal.ts'
 import { StoreUnusable } from './services/store/unusable.ts'
 
 /** Longest time that a failed start takes to leave the store, milliseconds. */
 const LEAVE_MS = 5000
 
 async function start(): Promise<void> {
-  const config = readConfig()
-  const own = secretWithoutKey(config)
+  const given = readConfig()
+  const own = secretWithoutKey(given)
+  const journal = own === undefined ? undefined : await demoReceiver(given, own.secret)
+  const config = journal === undefined ? given : withDemoReceiver(given, journal)
   const sink = new LogSink(process.stdout.fd)
   process.on('exit', () => sink.flush())
   const fastify = Fastify(serverOptions(config, sink))
+  // Hooks of a close run from the last to the first: the courier has ended before its receiver closes.
+  fastify.addHook('onClose', async () => journal?.close())
   const metricsServer = config.METRICS_PORT === 0 ? undefined : Fastify({ logger: false, clientErrorHandler, genReqId: requestId })
   try {
-    await fastify.register(app, { config, ...(own === undefined ? {} : { generatedSecret: own.secret }) })
+    await fastify.register(app, { config, journal, ...(own === undefined ? {} : { generatedSecret: own.secret }) })
     await serve(fastify, metricsServer, config, sink)
   } catch (error) {
     // The node may have joined the store by now. It leaves again, so that repeated failed starts do not fill the store with dead nodes.
@@ -36,10 +41,17 @@ async function start(): Promise<void> {
     const secretFile = secretPath(config.DATA_DIR)
     // Output that is not a terminal may be kept in log files or by collectors. A token for 24 h does not belong there.
     const secret = process.stdout.isTTY ? own.secret : undefined
+    const demo = fastify.hasRoute({ method: 'GET', url: '/demo' })
     process.stdout.write(
-      greeting({ address, port, secretFile, generated: own.generated, secret, demo: fastify.hasRoute({ method: 'GET', url: '/demo' }) })
+      greeting({ address, port, secretFile, generated: own.generated, secret, demo, showsWebhooks: journal !== undefined })
     )
   }
+}
+
+/** Starts the receiver of the demo for webhooks; undefined without the demo, or if the environment names a `WEBHOOK_URL`. */
+async function demoReceiver(config: Config, secret: string): Promise<WebhookJournal | undefined> {
+  if (config.WEBHOOK_URL !== '' || !servesDemo(config, secret)) return undefined
+  return await WebhookJournal.start(config.WEBHOOK_SECRET.length > 0 ? config.WEBHOOK_SECRET : undefined)
 }
 
 /**

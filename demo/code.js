@@ -15,8 +15,8 @@ function literal(value, indent = '') {
     .join(', ')} }`
 }
 
-const bell = () => `<script type="module" src="${service}/client/bell.js"></script>
-<belfry-bell url="${service}" token-url="/belfry-token"></belfry-bell>
+const bell = (action) => `<script type="module" src="${service}/client/bell.js"></script>
+<belfry-bell url="${service}" token-url="/belfry-token"${action === 'push' ? ' service-worker="/sw.js"' : ''}></belfry-bell>
 <script>
   document.querySelector('belfry-bell').tabs = [{ label: 'Orders', types: ['order.*'] }]
 </script>`
@@ -63,7 +63,9 @@ const BELL_NOTES = {
   question: 'The same bell shows the buttons. The first answer of any screen wins.',
   recall: 'The same bell: the row leaves.',
   plug: 'No code: the bell reconnects, resumes after the last row it has, and shows each id once.',
-  team: 'The same bell on the page of each member.'
+  team: 'The same bell on the page of each member.',
+  push: `The panel has the switch. Your /sw.js has one line: importScripts('${service}/client/sw.js')`,
+  fallback: 'The same bell: what is read there in time goes into no mail.'
 }
 
 const NOTES = {
@@ -74,7 +76,9 @@ const NOTES = {
   question: 'actions become buttons on every screen.',
   recall: 'The answer has an id: DELETE /v1/users/<user>/notifications/<id> takes it back.',
   plug: 'The sender does nothing about it: the same call.',
-  team: 'The topic has the members that PATCH /v1/topics/<topic>/members gave it.'
+  team: 'The topic has the members that PATCH /v1/topics/<topic>/members gave it.',
+  push: 'after: 0 pushes at once if no device has received it; without the field, after 3 s.',
+  fallback: 'after, in seconds. If nobody has read it by then, WEBHOOK_URL gets notification.fallback.'
 }
 
 /** The three tabs with the code of one action. */
@@ -142,7 +146,9 @@ export class CodeTabs {
   #render() {
     const bearer = this.#token === '' ? '$(npx belfry token --user my-service --scope publish)' : this.#token
     const short = this.#token === '' ? bearer : `${bearer.slice(0, 12)}…`
-    const code = { curl: () => curl(this.#body, short), sdk: () => sdk(this.#action, this.#body), bell }[this.#tab]()
+    const code = { curl: () => curl(this.#body, short), sdk: () => sdk(this.#action, this.#body), bell: () => bell(this.#action) }[
+      this.#tab
+    ]()
     this.#full = this.#tab === 'curl' ? curl(this.#body, bearer) : code
     $('code-note').textContent = this.#note()
     $('snippet').textContent = code

@@ -1,8 +1,11 @@
 import { rateChart } from './chart.js'
+import { fail, mayPress, page, renderButtons, run, say, sayUntilNext } from './claims.js'
 import { CodeTabs } from './code.js'
 import { FrameLog } from './log.js'
+import { PushClaim } from './push.js'
 import { Screens } from './screens.js'
 import { pasted, pause, post, publish, service, session } from './shared.js'
+import { FALLBACK_SECONDS, WebhookClaim } from './webhooks.js'
 
 const BURST = 50
 const WHILE_OUT = 12
@@ -48,31 +51,10 @@ const screens = new Screens(crypto.randomUUID().slice(0, 8), {
 })
 /** Letters of the nodes by their id, and the nodes; none on a single node. */
 let nodes = []
-let isReady = false
 
 // Scrolling areas and the panel of the tabs must be reachable by the keyboard.
-for (const id of ['frames', 'panel']) $(id).tabIndex = 0
+for (const id of ['frames', 'hooks', 'panel']) $(id).tabIndex = 0
 for (const element of document.querySelectorAll('[data-user]')) element.textContent = user
-
-// Claims: each has a number and a note.
-
-function say(claim, number, note, state = '') {
-  $(`${claim}-number`).textContent = number
-  $(`${claim}-number`).dataset.state = state
-  if (note !== undefined && $(`${claim}-note`) !== null) $(`${claim}-note`).textContent = note
-}
-
-function fail({ message }) {
-  $('problem').textContent = message
-}
-
-/** Runs the steps of a claim with its buttons off. An error is shown below the first claim. */
-async function run(buttons, steps) {
-  $('problem').textContent = ''
-  for (const button of buttons) button.disabled = true
-  await steps().catch(fail)
-  for (const button of buttons) button.disabled = !isReady
-}
 
 let hasSent = false
 function renderListening() {
@@ -82,17 +64,6 @@ function renderListening() {
 // One call, every screen
 
 const content = () => ({ type: 'order.paid', title: $('title').value, data: { body: 'Fjord Books, 128 €, by card.' } })
-
-let press = 0
-
-/** Returns `say` of this claim for the steps of one button. Once another button was pressed, it does nothing: the line belongs to the last one. */
-function sayUntilNext() {
-  press += 1
-  const mine = press
-  return (...said) => {
-    if (mine === press) say('send', ...said)
-  }
-}
 
 async function send(tell, note, options, action) {
   hasSent = true
@@ -129,13 +100,13 @@ async function send(tell, note, options, action) {
 $('send').addEventListener('submit', (event) => {
   event.preventDefault()
   run([event.submitter ?? $('send').querySelector('button')], () =>
-    send(sayUntilNext(), 'From the click to the last screen, with the call and the write to the store.', content(), 'send')
+    send(sayUntilNext('send'), 'From the click to the last screen, with the call and the write to the store.', content(), 'send')
   )
 })
 
 $('progress').addEventListener('click', () =>
   run([$('progress')], async () => {
-    const tell = sayUntilNext()
+    const tell = sayUntilNext('send')
     const collapseKey = `export-${Date.now()}`
     for (let done = 0; done <= 100; done += PROGRESS_STEP) {
       const title = done < 100 ? `Export: ${done} %` : 'Export finished'
@@ -157,7 +128,7 @@ async function untilGone(tell, names, id, note) {
 
 $('expiring').addEventListener('click', () =>
   run([$('expiring')], async () => {
-    const tell = sayUntilNext()
+    const tell = sayUntilNext('send')
     const names = screens.plugged()
     const options = { type: 'account.code', title: 'Your code is 4711', ttl: EXPIRES_SECONDS }
     const [id] = await send(tell, 'It leaves every screen by itself, also one without a network.', options, 'expiring')
@@ -167,7 +138,7 @@ $('expiring').addEventListener('click', () =>
 
 $('recall').addEventListener('click', () =>
   run([$('recall')], async () => {
-    const tell = sayUntilNext()
+    const tell = sayUntilNext('send')
     const names = screens.plugged()
     const [id] = await send(tell, 'It is taken back in 2 seconds.', { type: 'order.paid', title: 'Sent to the wrong person' }, 'recall')
     await pause(RECALL_MS)
@@ -178,7 +149,7 @@ $('recall').addEventListener('click', () =>
 
 $('scheduled').addEventListener('click', () =>
   run([$('scheduled')], async () => {
-    const tell = sayUntilNext()
+    const tell = sayUntilNext('send')
     const deliverAt = Date.now() + SCHEDULED_MS
     const names = screens.plugged()
     const ids = await send(tell, '', { type: 'meeting.soon', title: 'Stand-up begins', deliverAt }, 'scheduled')
@@ -192,7 +163,7 @@ $('scheduled').addEventListener('click', () =>
 $('question').addEventListener('click', () =>
   run([$('question')], () =>
     send(
-      sayUntilNext(),
+      sayUntilNext('send'),
       'Answer on one screen, and watch the others: the first answer wins.',
       { type: 'order.refund', title: 'Refund 40 € to Café Lumen?', actions: ACTIONS },
       'question'
@@ -316,7 +287,7 @@ function renderNodes() {
       say('kill', 'Two nodes are up', 'SIGKILL, in the middle of 20 notifications. The node comes back by itself.')
     }
     button.textContent = isUp ? `Kill node ${name}` : `Node ${name} is dead`
-    button.disabled = !isUp || killing || !isReady
+    button.disabled = !isUp || killing || !mayPress(button)
   }
 }
 
@@ -385,6 +356,34 @@ async function sendToTeam() {
 
 $('team').addEventListener('click', () => run([$('team')], sendToTeam))
 
+// Users who do not look
+
+function openScreens() {
+  page.isClosed = false
+  screens.show($('stage'), user)
+  renderButtons()
+}
+
+function closeScreens() {
+  page.isClosed = true
+  team = undefined
+  const none = (text) => Object.assign(document.createElement('p'), { className: 'none', textContent: text })
+  screens.close()
+  $('stage').replaceChildren(none('Every screen is closed.'))
+  $('desks').replaceChildren(none('The screens of three colleagues'))
+  renderButtons()
+}
+
+const push = new PushClaim({
+  user,
+  open: openScreens,
+  close: closeScreens,
+  until: (test) => screens.until(test),
+  count: (ids) => screens.countDevices(ids),
+  show: () => code.show('push', { to: user, ...EXAMPLES.push() })
+})
+const webhooks = new WebhookClaim({ user, show: () => code.show('fallback', { to: user, ...EXAMPLES.fallback() }) })
+
 // Code
 
 const EXAMPLES = {
@@ -396,7 +395,9 @@ const EXAMPLES = {
   recall: () => ({ type: 'order.paid', title: 'Sent to the wrong person' }),
   plug: () => ({ type: 'order.packed', title: 'Order 2044 is packed' }),
   burst: () => ({ type: 'sync.done', title: 'Sync 1 finished' }),
-  team: () => ({ to: { topic: TEAM }, ...teamContent() })
+  team: () => ({ to: { topic: TEAM }, ...teamContent() }),
+  push: () => ({ type: 'order.paid', title: 'Order 2045 is paid', ref: '/orders/2045', push: { after: 0 } }),
+  fallback: () => ({ type: 'invoice.due', title: 'Invoice 77 is due', fallback: { after: FALLBACK_SECONDS } })
 }
 
 for (const link of document.querySelectorAll('a[data-code]')) {
@@ -409,15 +410,20 @@ $('clear').addEventListener('click', () => log.clear())
 
 async function start() {
   const tokens = await session(user)
-  isReady = tokens !== undefined
+  page.isReady = tokens !== undefined
   code.setToken(tokens?.publisher ?? '')
-  if (isReady) showLimit(tokens.limit)
+  if (page.isReady) showLimit(tokens.limit)
   code.show('send', { to: user, ...content() })
-  $('paste').hidden = isReady
-  for (const button of document.querySelectorAll('.claim button')) button.disabled = !isReady
-  if (!isReady && pasted.get() === '') return
+  $('paste').hidden = page.isReady
+  renderButtons()
+  if (!page.isReady) {
+    for (const claim of ['push', 'hook'])
+      say(claim, 'Not from this page', 'This service has a secret of its own, with which the page publishes nothing.')
+  }
+  if (!page.isReady && pasted.get() === '') return
   screens.show($('stage'), user)
-  if (isReady) {
+  if (page.isReady) {
+    for (const claim of [push, webhooks]) claim.start().catch(fail)
     const { isEmpty } = await (await fetch(`${service}/demo/users/${encodeURIComponent(user)}`)).json()
     if (isEmpty) for (const first of FIRST) await publish({ user, ...first }).catch(fail)
   }

@@ -11,6 +11,8 @@ export function startScreen() {
   const user = searchParams.get('user') ?? 'alice'
   const screen = searchParams.get('name') ?? 'Another tab'
   const device = searchParams.get('device')
+  // A screen with a device of its own stands for another browser. Web Push is of this one, whose device is the laptop.
+  if (device !== null) delete globalThis.PushManager
   const bus = busOf(searchParams.get('room') ?? '')
   const tell = (message) => bus.postMessage({ ...message, screen })
 

@@ -40,6 +40,11 @@ export class Screens {
     stage.replaceChildren(...SCREENS.map((screen) => this.#figureOf(screen, user)))
   }
 
+  /** Forgets all screens, whose frames the page removes: that ends their connections. */
+  close() {
+    this.#byName.clear()
+  }
+
   /** Shows a screen of each colleague of a user. Returns their users, and the names of their screens. */
   showTeam(host, user) {
     const users = COLLEAGUES.filter((colleague) => colleague !== user).slice(0, SEATS)
@@ -79,6 +84,20 @@ export class Screens {
       twice: shown.filter((id) => timesById.get(id) > 1).length,
       at,
       order: [...timesById.keys()].filter((id) => ids.includes(id))
+    }
+  }
+
+  /**
+   * Returns how many devices of the user have shown the notifications, how many devices there are, and how many of the notifications a screen has
+   * shown more than once. A tab that opens later than the other one of its device has them in its list alone.
+   */
+  countDevices(ids) {
+    const devices = new Set(this.#own.map(([, { screen }]) => screen.plugs))
+    const counts = [...devices].map((names) => names.map((name) => this.count(name, ids)))
+    return {
+      devices: counts.filter((screens) => screens.some(({ shown }) => shown === ids.length)).length,
+      all: counts.length,
+      twice: counts.flat().reduce((sum, { twice }) => sum + twice, 0)
     }
   }
 

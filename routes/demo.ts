@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
@@ -8,10 +9,14 @@ import { Type } from 'typebox'
 import { isFromThisMachine } from '../services/auth/loopback.ts'
 import { signToken } from '../services/auth/signing.ts'
 import { errors } from '../services/errors.ts'
+import type { WebhookJournal } from '../services/reach/webhook-journal.ts'
 import { DeviceSchema, NotificationIdSchema, TopicSchema, UserSchema } from './schemas/common.ts'
 import { PublishSchema } from './schemas/publish.ts'
 
 const FOLDER = fileURLToPath(new URL('../demo/', import.meta.url))
+const WORKER = join(FOLDER, 'sw.js')
+/** The scope that the service worker may have, relative to its own address: the page at /demo too, and not only what is below it. */
+const WORKER_SCOPE = '../demo'
 
 /** Largest number of notifications in one burst. */
 const BURST_MAX = 100
@@ -19,11 +24,11 @@ const TOKEN_SECONDS = 3600
 /** Largest number of members of a team. */
 const TEAM_MAX = 10
 
-const { type, title, ref, data, ttl, collapseKey, urgency, deliverAt, actions } = PublishSchema.properties
+const { type, title, ref, data, ttl, collapseKey, urgency, deliverAt, actions, push, fallback } = PublishSchema.properties
 
 const BurstSchema = Type.Object(
   {
-    ...{ user: UserSchema, type, title, ref, data, ttl, collapseKey, urgency, deliverAt, actions },
+    ...{ user: UserSchema, type, title, ref, data, ttl, collapseKey, urgency, deliverAt, actions, push, fallback },
     count: Type.Integer({ minimum: 1, maximum: BURST_MAX, default: 1 }),
     /** The idempotency key of a single notification: the page repeats a publish whose answer it did not get. */
     key: Type.Optional(Type.String({ minLength: 1, maxLength: 64 }))
@@ -41,18 +46,26 @@ const TeamSchema = Type.Object(
   { additionalProperties: false }
 )
 
+interface DemoOptions {
+  /** The receiver behind `WEBHOOK_URL`; undefined if that is another one, or none. */
+  journal: WebhookJournal | undefined
+}
+
 /**
  * Serves the page at /demo. With a generated secret, requests from this machine may sign tokens and publish. Otherwise the page only shows
  * notifications, and asks for a token.
  */
-const demo: FastifyPluginAsyncTypebox = async (app) => {
+const demo: FastifyPluginAsyncTypebox<DemoOptions> = async (app, { journal }) => {
   await app.register(fastifyStatic, {
     root: FOLDER,
     prefix: '/demo/',
     wildcard: false,
     index: false,
     cacheControl: false,
-    setHeaders: (reply) => void reply.header('cache-control', 'no-cache')
+    setHeaders: (reply, path) => {
+      reply.header('cache-control', 'no-cache')
+      if (path === WORKER) reply.header('service-worker-allowed', WORKER_SCOPE)
+    }
   })
   app.get('/demo', { schema: { hide: true } }, (_request, reply) => reply.sendFile('index.html'))
   // The addresses in the page are relative to /demo. This one is relative too, for a proxy with a path prefix.
@@ -72,7 +85,8 @@ const demo: FastifyPluginAsyncTypebox = async (app) => {
     async (request) => ({
       token: signToken(app.generatedSecret, request.body.user, '', TOKEN_SECONDS),
       publisher: signToken(app.generatedSecret, 'demo', 'publish', TOKEN_SECONDS),
-      limit: { max: app.config.RATE_LIMIT_PER_WINDOW, windowMs: app.config.RATE_LIMIT_WINDOW_MS }
+      limit: { max: app.config.RATE_LIMIT_PER_WINDOW, windowMs: app.config.RATE_LIMIT_WINDOW_MS },
+      graceSeconds: app.config.PRESENCE_GRACE_SECONDS
     })
   )
 
@@ -121,6 +135,24 @@ const demo: FastifyPluginAsyncTypebox = async (app) => {
     ])
     return { parked, connections: items.length, isEmpty: page.items.length === 0 }
   })
+
+  // The page asks twice a second.
+  const quiet = { onRequest, logLevel: 'silent' as const }
+  const after = Type.Object({ after: Type.Integer({ minimum: 0, default: 0 }) })
+  app.get('/demo/webhooks', { ...quiet, schema: { hide: true, querystring: after } }, async ({ query }) => ({
+    receiver: journal !== undefined ? 'here' : app.config.WEBHOOK_URL === '' ? 'none' : 'elsewhere',
+    entries: journal?.after(query.after) ?? []
+  }))
+  if (journal !== undefined) {
+    app.post('/demo/webhooks/fail', { onRequest, schema: { hide: true } }, async (_request, reply) => {
+      journal.failNextFallback()
+      return reply.code(204).send()
+    })
+    const forgery = Type.Object({ user: UserSchema }, { additionalProperties: false })
+    app.post('/demo/webhooks/forge', { onRequest, schema: { hide: true, body: forgery } }, async ({ body }) => ({
+      id: await journal.forge(body.user)
+    }))
+  }
 
   let sockets: ReturnType<typeof socketsByDevice> = new Map()
   app.addHook('onReady', async () => {

@@ -1,5 +1,6 @@
 // Starts two nodes, a Redis and a balancer on free ports, and prints the address of the demo: node scripts/demo-cluster.mjs [dist|build]
-// The demo page can kill a node with SIGKILL; the node starts again by itself. The environment variable PORT names the port of the balancer.
+// The demo page can kill a node with SIGKILL; the node starts again by itself. The environment variable PORT names the port of the balancer, and
+// PUSH_ENDPOINTS is passed on to the nodes.
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -14,9 +15,15 @@ const RESTART_MS = 2500
 const READY_MS = 30_000
 
 const folder = process.argv[2] ?? 'dist'
-const { isFromThisMachine } = await import(pathToFileURL(join(resolve(folder), 'services/auth/loopback.js')).href)
+const load = (file) => import(pathToFileURL(join(resolve(folder), 'services', file)).href)
+const [{ isFromThisMachine }, { makeVapidKeys }, { WebhookJournal }] = await Promise.all(
+  ['auth/loopback.js', 'reach/vapid.js', 'reach/webhook-journal.js'].map(load)
+)
 
 const secret = randomBytes(32).toString('hex')
+const vapid = makeVapidKeys()
+/** Receives the webhooks of both nodes: it outlives each of them. */
+const journal = await WebhookJournal.start()
 const data = mkdtempSync(join(tmpdir(), 'belfry-demo-'))
 const children = new Set()
 let isStopping = false
@@ -84,10 +91,12 @@ class DemoNode {
   }
 
   async start() {
-    const { PATH, HOME } = process.env
+    const { PATH, HOME, PUSH_ENDPOINTS = '' } = process.env
     const env = {
       ...{ PATH, HOME, JWT_SECRET: secret, REDIS_URL: `redis://127.0.0.1:${redisPort}` },
-      ...{ PORT: String(this.port), DATA_DIR: data, DEMO: 'true', LOG_LEVEL: 'fatal' }
+      ...{ PORT: String(this.port), DATA_DIR: data, DEMO: 'true', LOG_LEVEL: 'fatal' },
+      ...{ VAPID_PUBLIC_KEY: vapid.publicKey, VAPID_PRIVATE_KEY: vapid.privateKey, VAPID_SUBJECT: 'mailto:belfry@example.com' },
+      ...{ PUSH_ENDPOINTS, WEBHOOK_URL: journal.url, WEBHOOK_SECRET: journal.secrets.join() }
     }
     this.#child = run(process.execPath, [join(import.meta.dirname, 'demo-node.mjs'), folder], env)
     this.#child.on('exit', () => {
@@ -159,6 +168,18 @@ const own = {
     node?.kill()
     answer(outgoing, node === undefined ? 404 : 200, { killed: node !== undefined })
   },
+  'GET /demo/webhooks': async ({ url }, outgoing) => {
+    const { searchParams } = new URL(url, 'http://demo')
+    answer(outgoing, 200, { receiver: 'here', entries: journal.after(Number(searchParams.get('after'))) })
+  },
+  'POST /demo/webhooks/fail': async (_incoming, outgoing) => {
+    journal.failNextFallback()
+    outgoing.writeHead(204).end()
+  },
+  'POST /demo/webhooks/forge': async (incoming, outgoing) => {
+    const { user } = JSON.parse(String(await bodyOf(incoming)))
+    answer(outgoing, 200, { id: await journal.forge(user) })
+  },
   // The connection to cut is on one of the nodes.
   'POST /demo/cut': async (incoming, outgoing) => {
     const body = await bodyOf(incoming)
@@ -175,7 +196,7 @@ const own = {
 }
 
 const balancer = createServer((incoming, outgoing) => {
-  const route = own[`${incoming.method} ${incoming.url}`]
+  const route = own[`${incoming.method} ${incoming.url.split('?')[0]}`]
   if (route !== undefined && !isFromThisMachine(incoming)) return answer(outgoing, 404, { detail: 'The demo is for its own machine alone' })
   ;(route ?? forward)(incoming, outgoing).catch(() => outgoing.destroy())
 })

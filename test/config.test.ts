@@ -2,7 +2,16 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { ConfigError, environmentSchema, natsSettingsOf, readClientConfig, readConfig, redisOptionsOf } from '../config.ts'
+import {
+  ConfigError,
+  environmentSchema,
+  natsSettingsOf,
+  readClientConfig,
+  readConfig,
+  redisOptionsOf,
+  servesDemo,
+  withDemoReceiver
+} from '../config.ts'
 import { makeVapidKeys } from '../services/reach/vapid.ts'
 import { parseRedisUrl } from '../services/store/redis-url.ts'
 import { makeCertificates } from './fixtures/certificates.ts'
@@ -357,4 +366,18 @@ t.test('webhooks need a secret; two while it is rotated; events that exist', asy
     /^WEBHOOK_EVENTS: user.asleep must be one of notification.fallback, /
   ])
   t.same(problemsOf({ PUSH_UNLESS: 'never' }), ['PUSH_UNLESS must be delivered, seen or read'])
+})
+
+t.test('the receiver of the demo takes the place of no WEBHOOK_URL', async (t) => {
+  const [own, demo] = [1, 2].map((byte) => `whsec_${Buffer.alloc(32, byte).toString('base64')}`) as [string, string]
+  const receiver = { url: 'http://127.0.0.1:4001/', secrets: [demo] }
+  t.match(withDemoReceiver(readConfig({}), receiver), { WEBHOOK_URL: receiver.url, WEBHOOK_SECRET: [demo] })
+  const named = readConfig({ WEBHOOK_URL: 'https://hooks.example/', WEBHOOK_SECRET: own })
+  t.equal(withDemoReceiver(named, receiver), named)
+
+  t.equal(servesDemo(readConfig({}), 'generated'), true)
+  t.equal(servesDemo(readConfig({}), ''), false, 'with a key of the operator')
+  t.equal(servesDemo(readConfig({ HOST: '0.0.0.0' }), 'generated'), false)
+  t.equal(servesDemo(readConfig({ HOST: '0.0.0.0', DEMO: 'true' }), 'generated'), true)
+  t.equal(servesDemo(readConfig({ DEMO: 'false' }), 'generated'), false)
 })

@@ -13,10 +13,12 @@ interface GreetingFacts {
   secret: string | undefined
   /** /demo is served. */
   demo: boolean
+  /** Webhooks go to the demo, which shows them. */
+  showsWebhooks: boolean
 }
 
 /** Returns the text of a start on a generated secret: commands ready to paste. Tokens in it are valid for 24 hours. */
-export function greeting({ address, port, secretFile, generated, secret, demo }: GreetingFacts): string {
+export function greeting({ address, port, secretFile, generated, secret, demo, showsWebhooks }: GreetingFacts): string {
   const origin = localOrigin(address, port)
   const lines = [
     generated ? `Generated a secret for tokens: ${secretFile} (mode 0600)` : `Tokens are signed with the secret in ${secretFile}`,
@@ -26,7 +28,8 @@ export function greeting({ address, port, secretFile, generated, secret, demo }:
     ...(secret === undefined ? commandsWithoutTokens(origin) : commandsWithTokens(origin, secret)),
     '',
     `API:  ${origin}/docs`,
-    ...(demo ? [`Demo: ${origin}/demo`] : [])
+    ...(demo ? [`Demo: ${origin}/demo`] : []),
+    ...(showsWebhooks ? ['      It receives the webhooks, as WEBHOOK_URL is empty'] : [])
   ]
   return `\n${lines.join('\n')}\n\n`
 }

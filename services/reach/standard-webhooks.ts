@@ -1,10 +1,10 @@
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { WebhookEvent } from '../store/store.ts'
 
 /** Prefix of a secret (Standard Webhooks). */
 const SECRET_PREFIX = 'whsec_'
 /** Bytes that a secret may have. */
-const SECRET_BYTES = { min: 24, max: 64 }
+const SECRET_BYTES = { min: 24, max: 64, made: 32 }
 
 /** The events of webhooks, as `WEBHOOK_EVENTS` names them. */
 export const WEBHOOK_EVENTS = [
@@ -17,6 +17,11 @@ export const WEBHOOK_EVENTS = [
 
 export function isWebhookEvent(text: string): text is WebhookEvent {
   return (WEBHOOK_EVENTS as readonly string[]).includes(text)
+}
+
+/** Returns a new secret. */
+export function makeWebhookSecret(): string {
+  return `${SECRET_PREFIX}${randomBytes(SECRET_BYTES.made).toString('base64')}`
 }
 
 /** Returns the key in a secret `whsec_<base64>`; undefined if the secret is not one. */

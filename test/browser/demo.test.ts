@@ -1,67 +1,13 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
-import type { Browser, Page } from 'playwright-core'
-import t, { type Test } from 'tap'
+import type { Page } from 'playwright-core'
+import t from 'tap'
 import { until } from '../fixtures/wait.ts'
-import { call, startService, temporaryFolder, userToken } from '../helper.ts'
+import { call, startService, userToken } from '../helper.ts'
 import { publish, violations } from './bell-page.ts'
 import { launch, measure, overflow, untilInPage } from './browser.ts'
-
-const BUILD = fileURLToPath(new URL('../../', import.meta.url))
-
-/** The longest wait for a number of the page: a burst of 50 takes 5 s. */
-const NUMBER_MS = 40_000
-
-/** Starts a program that prints the address of its demo. Resolves with that address. */
-async function startProgram(t: Test, script: string, args: string[], env: Record<string, string>): Promise<string> {
-  const { PATH = '', HOME = '' } = process.env
-  const child = spawn(process.execPath, [script, ...args], { env: { PATH, HOME, ...env }, stdio: ['ignore', 'pipe', 'inherit'] })
-  t.teardown(async () => {
-    child.kill('SIGTERM')
-    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
-  })
-  let printed = ''
-  child.stdout.on('data', (data) => {
-    printed += data
-  })
-  return until(() => /Demo: (\S+)\n/.exec(printed)?.[1], 'the address of the demo', 40_000)
-}
-
-/** Starts the process as `npm start` does, with a generated secret. */
-const startProcess = (t: Test): Promise<string> =>
-  startProgram(t, `${BUILD}server.js`, [], { PORT: '0', DATA_DIR: temporaryFolder(t), LOG_LEVEL: 'fatal' })
-
-/** Opens the demo at 1440 x 900 and waits until its four screens listen. `failures` collects the errors of the page and its screens. */
-async function openDemo(t: Test, browser: Browser, url: string): Promise<{ page: Page; failures: string[] }> {
-  const page = await browser.newPage({ viewport: { width: 1440, height: 900 }, bypassCSP: true })
-  t.teardown(() => page.close())
-  const failures: string[] = []
-  page.on('pageerror', (error) => failures.push(error.message))
-  page.on('console', (message) => message.type() === 'error' && failures.push(message.text()))
-  await page.goto(url)
-  await number(page, 'send', /^4 screens are listening$/)
-  return { page, failures }
-}
-
-/** Waits until the number of a claim matches, and returns the match. */
-async function number(page: Page, claim: string, pattern: RegExp): Promise<RegExpExecArray> {
-  const read = async () => (await page.locator(`#${claim}-number`).textContent()) ?? ''
-  let last = ''
-  return until(
-    async () => {
-      last = await read()
-      return pattern.exec(last) ?? undefined
-    },
-    () => `${pattern} as the number of ${claim}; it is ${last}`,
-    NUMBER_MS
-  )
-}
+import { number, openDemo, screenOf, startCluster, startProcess } from './demo-page.ts'
 
 const isInView = (page: Page, selector: string): Promise<boolean> =>
   measure(page, `(({ top, bottom }) => top >= 0 && bottom <= innerHeight)(document.querySelector('${selector}').getBoundingClientRect())`)
-
-const screenOf = (page: Page, name: string) => page.frameLocator(`iframe[title="${name}"]`)
 
 /** Waits until a row of the log has such words. Rows that are folded do not count. */
 const hasInLog = (page: Page, pattern: RegExp): Promise<boolean> =>
@@ -256,8 +202,7 @@ t.test('the demo proves each claim by a number', async (t) => {
 
 t.test('without a limit the demo claims none', async (t) => {
   const browser = await launch(t)
-  const env = { PORT: '0', DATA_DIR: temporaryFolder(t), LOG_LEVEL: 'fatal', RATE_LIMIT_MAX: '0' }
-  const { page } = await openDemo(t, browser, await startProgram(t, `${BUILD}server.js`, [], env))
+  const { page } = await openDemo(t, browser, await startProcess(t, { RATE_LIMIT_MAX: '0' }))
   await number(page, 'burst', /^No limit: RATE_LIMIT_MAX is 0$/)
   await page.getByRole('button', { name: 'Send 50 at once' }).click()
   await number(page, 'burst', /^50 of 50, in order, 0 twice$/)
@@ -267,7 +212,7 @@ t.test('without a limit the demo claims none', async (t) => {
 
 t.test('npm run demo:cluster: a node that is killed loses nothing and doubles nothing, and comes back', async (t) => {
   const browser = await launch(t)
-  const url = await startProgram(t, 'scripts/demo-cluster.mjs', [BUILD], { PORT: '0' })
+  const url = await startCluster(t)
   const { page } = await openDemo(t, browser, url)
   const named = page.locator('.status', { hasText: /node [AB]|shares/ })
   // The two nodes of the demo have just started.
@@ -284,17 +229,25 @@ t.test('npm run demo:cluster: a node that is killed loses nothing and doubles no
   await page.getByRole('button', { name: 'Plug it in' }).click()
   await number(page, 'plug', /^caught up 12, 0 twice$/)
 
+  // The receiver of the webhooks of both nodes outlives them, and both have the same keys of Web Push.
+  await page.getByRole('button', { name: 'Let one expire' }).click()
+  await number(page, 'hook', /^expired after \d+\.\d s, received by no device$/)
+  await number(page, 'push', /^(?!.*not configured)/)
+
   const kill = (headers: Record<string, string>): Promise<number> =>
     fetch(`${url}/cluster/kill`, { method: 'POST', headers, body: '{"node":"A"}' }).then(({ status }) => status)
   t.equal(await kill({ origin: 'https://app.example' }), 404, 'not for a page of another origin')
   t.equal(await kill({ 'x-forwarded-for': '127.0.0.1' }), 404, 'not through a proxy')
+  const webhooks = await fetch(`${url}/webhooks?after=0`, { headers: { 'x-forwarded-for': '127.0.0.1' } })
+  t.equal(webhooks.status, 404, 'nor are the webhooks')
 })
 
 t.test('with a configured secret the demo signs nothing, publishes nothing, and asks for a token', async (t) => {
   const real = await startService(t, { DEMO: 'true' })
-  for (const path of ['session', 'publish', 'team', 'recall', 'cut']) {
+  for (const path of ['session', 'publish', 'team', 'recall', 'cut', 'webhooks/fail', 'webhooks/forge']) {
     t.match(await call(real, 'POST', `/demo/${path}`, { user: 'alice', type: 'a', title: 'x' }, { token: '' }), { status: 404 }, path)
   }
+  t.match(await call(real, 'GET', '/demo/webhooks', undefined, { token: '' }), { status: 404 })
   const { headers } = await call(real, 'GET', '/demo')
   t.match(headers.get('content-security-policy'), /default-src 'self'/)
   t.equal(headers.get('cache-control'), 'no-cache')
@@ -309,6 +262,7 @@ t.test('with a configured secret the demo signs nothing, publishes nothing, and 
   page.on('console', (message) => /Content Security Policy/.test(message.text()) && refused.push(message.text()))
   await page.goto(`${real.url}/demo/`)
   t.equal(page.url(), `${real.url}/demo`, 'the address with a slash leads to the page')
+  for (const claim of ['push', 'hook']) await number(page, claim, /^Not from this page$/)
   await page.getByLabel('Token of a user').fill('not a token')
   await page.getByRole('button', { name: 'Connect' }).click()
   await page.getByText('This is not a token of a user.').waitFor()

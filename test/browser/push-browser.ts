@@ -88,9 +88,13 @@ export class PushDelivery {
     await this.#session.send('ServiceWorker.deliverPushMessage', { ...target, data: text })
   }
 
-  /** Delivers what the push service of the test got for a subscription, from the number `from` on. */
-  async forward(push: PushService, subscribed: Subscribed, from = 0): Promise<void> {
-    for (const { payload } of (await push.pushes(subscribed, VAPID.publicKey)).slice(from)) await this.deliver(payload)
+  /**
+   * Delivers what the push service of the test got for a subscription, from the number `from` on.
+   *
+   * @param publicKey key of the service; default: that of `startReach`
+   */
+  async forward(push: PushService, subscribed: Subscribed, from = 0, publicKey = VAPID.publicKey): Promise<void> {
+    for (const { payload } of (await push.pushes(subscribed, publicKey)).slice(from)) await this.deliver(payload)
   }
 }
 

@@ -2,11 +2,24 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import t from 'tap'
+import { makeWebhookSecret } from '../../services/reach/standard-webhooks.ts'
 import { ServerProcess } from '../fixtures/node-process.ts'
 import { send } from '../fixtures/raw.ts'
+import { Receiver } from '../fixtures/receiver.ts'
+import { until } from '../fixtures/wait.ts'
 import { connect as connectSocket, temporaryFolder } from '../helper.ts'
 
 const BODY = '{"user":"alice"}'
+
+/** A webhook that the demo received. */
+interface Entry {
+  no: number
+  id: string
+  attempt: number
+  status: number
+  refusal: string
+  body: string
+}
 
 function request(headers: Record<string, string>): string {
   const all = { host: 'localhost', 'content-type': 'application/json', 'content-length': String(BODY.length), ...headers }
@@ -30,8 +43,9 @@ t.test('with a generated secret, the demo signs tokens for this machine only', a
     t.equal(await status({ [header]: '127.0.0.1' }), 404, header)
   }
   t.equal(await status({ origin: 'https://app.example' }), 404, 'from a page of another origin')
-  for (const path of ['/demo/publish', '/demo/team', '/demo/recall', '/demo/cut', '/demo/users/alice']) {
-    const method = path.endsWith('alice') ? 'GET' : 'POST'
+  const posts = ['/demo/publish', '/demo/team', '/demo/recall', '/demo/cut', '/demo/webhooks/fail', '/demo/webhooks/forge']
+  for (const path of [...posts, '/demo/users/alice', '/demo/webhooks']) {
+    const method = posts.includes(path) ? 'POST' : 'GET'
     const { status } = await send(t, server.url, `${method} ${path} HTTP/1.1\r\nhost: notify.example.com\r\n\r\n`)
     t.equal(status, 404, path)
   }
@@ -85,6 +99,66 @@ t.test('a cut resets the connections of a device without a close frame, and of n
   await laptop.next('notification')
   const back = await connectSocket(t, server, 'alice', { token, deviceId: 'phone' })
   t.match(await back.next('hello'), { resume: { pending: 1 } })
+})
+
+t.test('the demo receives the webhooks of a service that has no WEBHOOK_URL', async (t) => {
+  const server = await ServerProcess.start({ LOG_LEVEL: 'info' }, temporaryFolder(t))
+  t.teardown(() => server.kill())
+  await server.until(() => server.stdout.includes('It receives the webhooks'), 'the greeting')
+  const post = (path: string, body: object): Promise<Response> =>
+    fetch(`${server.url}/demo/${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+  const received = async (after = 0): Promise<{ receiver: string; entries: Entry[] }> =>
+    (await (await fetch(`${server.url}/demo/webhooks?after=${after}`)).json()) as { receiver: string; entries: Entry[] }
+  t.same(await received(), { receiver: 'here', entries: [] })
+
+  const { ids } = (await (await post('publish', { user: 'alice', type: 't', title: 'x', fallback: { after: 0 } })).json()) as {
+    ids: string[]
+  }
+  await until(async () => (await received()).entries.length === 1, 'the webhook')
+  const [first] = (await received()).entries
+  t.match(first, { id: /^msg_/, attempt: 1, status: 204, refusal: '', at: Number })
+  t.match(JSON.parse(first?.body ?? ''), { type: 'notification.fallback', data: { user: 'alice', notification: { id: ids[0] } } })
+  t.same((await received(first?.no)).entries, [])
+
+  const { id } = (await (await post('webhooks/forge', { user: 'alice' })).json()) as { id: string }
+  t.match((await received(first?.no)).entries, [{ id, status: 401, refusal: 'the signature is not of this secret' }])
+  await server.until(() => server.stdout.includes('"url":"/demo/publish"'), 'the log lines of other requests')
+  t.notMatch(server.stdout, '"url":"/demo/webhooks?', 'a page that asks twice a second does not fill the log')
+  server.signal('SIGTERM')
+  t.equal(await server.exited, 0)
+})
+
+t.test('webhooks go to the WEBHOOK_URL of the operator, and without the demo to nobody', async (t) => {
+  const hooks = await Receiver.start(t)
+  const secret = makeWebhookSecret()
+  const named = await ServerProcess.start(
+    { LOG_LEVEL: 'silent', WEBHOOK_URL: `${hooks.origin}/`, WEBHOOK_SECRET: secret },
+    temporaryFolder(t)
+  )
+  t.teardown(() => named.kill())
+  await named.until(() => named.stdout.includes('Demo:'), 'the greeting')
+  t.notMatch(named.stdout, 'It receives the webhooks')
+  t.same(await (await fetch(`${named.url}/demo/webhooks`)).json(), { receiver: 'elsewhere', entries: [] })
+  t.equal((await fetch(`${named.url}/demo/webhooks/fail`, { method: 'POST' })).status, 404)
+  await fetch(`${named.url}/demo/publish`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ user: 'alice', type: 't', title: 'x', fallback: { after: 0 } })
+  })
+  await until(() => hooks.received.length === 1, 'the webhook of the operator')
+
+  const off = await ServerProcess.start({ LOG_LEVEL: 'silent', DEMO: 'false' }, temporaryFolder(t))
+  t.teardown(() => off.kill())
+  await off.until(() => off.stdout.includes('/docs'), 'the greeting')
+  t.notMatch(off.stdout, 'It receives the webhooks')
+})
+
+t.test('the service worker of the demo may have the page in its scope, and no other path', async (t) => {
+  const server = await ServerProcess.start({ LOG_LEVEL: 'silent' }, temporaryFolder(t))
+  t.teardown(() => server.kill())
+  const scopeOf = async (path: string) => (await fetch(server.url + path)).headers.get('service-worker-allowed')
+  t.equal(await scopeOf('/demo/sw.js'), '../demo')
+  t.equal(await scopeOf('/demo/client/sw.js'), null)
 })
 
 t.test('/demo/ leads to /demo, with its query', async (t) => {

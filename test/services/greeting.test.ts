@@ -1,7 +1,7 @@
 import t from 'tap'
 import { greeting } from '../../services/node/greeting.ts'
 
-const FACTS = { address: '127.0.0.1', port: 3000, secretFile: '.belfry/jwt-secret', generated: true, demo: true }
+const FACTS = { address: '127.0.0.1', port: 3000, secretFile: '.belfry/jwt-secret', generated: true, demo: true, showsWebhooks: false }
 
 t.test('the addresses printed work as they stand', async (t) => {
   for (const [address, host] of [
@@ -26,4 +26,10 @@ t.test('tokens are printed to a terminal only; elsewhere the greeting says how t
   t.notMatch(kept, token)
   t.match(kept, 'npx belfry token --user alice')
   t.match(kept, 'npx belfry publish --url http://localhost:3000 --to alice')
+})
+
+t.test('the greeting says where webhooks go, if that is the demo', async (t) => {
+  const told = /WEBHOOK_URL is empty/
+  t.match(greeting({ ...FACTS, secret: undefined, showsWebhooks: true }), told)
+  t.notMatch(greeting({ ...FACTS, secret: undefined }), told)
 })
