@@ -372,6 +372,7 @@ function closeScreens() {
   $('stage').replaceChildren(none('Every screen is closed.'))
   $('desks').replaceChildren(none('The screens of three colleagues'))
   renderButtons()
+  renderListening()
 }
 
 const push = new PushClaim({

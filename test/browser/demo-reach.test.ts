@@ -29,12 +29,17 @@ async function arrived(page: Page, pattern: RegExp, count = 1): Promise<string[]
   return last
 }
 
-/** Expects no fault of axe in light and dark, and no width that scrolls sideways. */
+/** Expects no fault of axe in light, dark and forced colours, and no width that scrolls sideways. */
 async function isAccessible(t: Test, page: Page): Promise<void> {
-  for (const colorScheme of ['light', 'dark'] as const) {
-    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
-    t.same(await violations(page), [], colorScheme)
+  for (const [colorScheme, forcedColors] of [
+    ['light', 'none'],
+    ['dark', 'none'],
+    ['light', 'active']
+  ] as const) {
+    await page.emulateMedia({ colorScheme, forcedColors, reducedMotion: 'reduce' })
+    t.same(await violations(page), [], `${colorScheme}, forced colours ${forcedColors}`)
   }
+  await page.emulateMedia({ forcedColors: 'none' })
   for (const width of [320, 390, 1440]) {
     await page.setViewportSize({ width, height: 900 })
     t.equal(await overflow(page), 0, `${width} px`)
