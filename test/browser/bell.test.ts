@@ -271,22 +271,48 @@ t.test('the bell in all kinds of pages', async (t) => {
     await page.keyboard.press('Escape')
     t.equal(await page.evaluate(`(${bell}.open(), ${bell}.shadowRoot.activeElement.className)`), 'main', 'opens at once from then on')
 
+    const ahead = await open('demand-ahead')
+    await until(() => requested.length === 1, 'the request when the connection has stood for a while, without a pointer')
+    answer()
+    await ahead.locator('.panel').waitFor({ state: 'attached' })
+    await ahead.route('**', (route) => route.abort())
+    await ahead.getByRole('button', { name: 'Notifications, 2 unread' }).click()
+    await ahead.getByRole('dialog').waitFor()
+    t.same(await events(ahead), ['open'], 'the panel opens without a network')
+
     answer = undefined
     const offline = await open('demand-fails')
     await offline.getByRole('button', { name: 'Notifications, 2 unread' }).hover()
     await until(() => requested.length === 1, 'the request')
     t.same(await events(offline), [], 'a failure is reported when the panel is wanted')
+    const says = offline.locator('belfry-bell .failure')
+    const bellButton = offline.getByRole('button', { name: 'Notifications, 2 unread' })
+    await bellButton.click()
+    await says.getByText('Notifications could not be loaded. Try again').waitFor()
+    t.equal(await offline.locator('belfry-bell [aria-live]').textContent(), 'Notifications could not be loaded.')
+    const before = requested.length
+    await bellButton.click()
+    await until(() => requested.length > before, 'the next press tries again')
+    await says.click()
+    await until(() => requested.length > before + 1, 'so does a press of the message')
+    t.same([...new Set(await events(offline))], ['BELFRY_CLIENT_PANEL'])
+    await bellButton.focus()
+    await offline.keyboard.press('Escape')
+    await says.waitFor({ state: 'hidden' })
+    t.equal(await bellButton.getAttribute('aria-expanded'), 'false')
+    await bellButton.click()
+    await says.waitFor()
     await offline.evaluate(
       `document.body.append(document.createElement('belfry-inbox')), document.querySelector('belfry-inbox').client = ${bell}.client`
     )
-    await until(async () => (await events(offline)).length > 0, 'the error of an inbox, which is always open')
-    await offline.getByRole('button', { name: 'Notifications, 2 unread' }).click()
-    t.same([...new Set(await events(offline))], ['BELFRY_CLIENT_PANEL'])
+    await offline.locator('belfry-inbox .failure').getByText('Try again').waitFor()
     await offline.unroute(/\/chunks\/view-/)
+    await offline.evaluate('dispatchEvent(new Event("offline")), dispatchEvent(new Event("online"))')
     for (const element of ['belfry-inbox', 'belfry-bell']) {
       await offline.locator(element).getByRole('listitem').nth(1).waitFor()
+      await offline.locator(`${element} .failure`).waitFor({ state: 'hidden' })
     }
-    t.equal((await events(offline)).at(-1), 'open', 'the panel opens by itself')
+    t.equal((await events(offline)).at(-1), 'open', 'the panel opens by itself with the next connection')
   })
 
   await t.test('an archiving can be undone, by pointer and by keyboard', async (t) => {

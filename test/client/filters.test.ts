@@ -204,6 +204,22 @@ t.test('a reload that fails is tried again with the next connection', async (t) 
   await until(() => inbox.count === 59, 'the count')
 })
 
+t.test('a reload that fails is tried again over the same connection, but not by a closed inbox', async (t) => {
+  const { server, stored, clock, open } = await rig(t, (inbox) => addOld(inbox, 60))
+  const [inbox, closed] = [await open({ states: ['unread'] }), await open({ states: ['unread'] })]
+  const { rest } = server
+  const waits = clock.waits.length
+  server.rest = () => ({ status: 500, body: {} })
+  stored.mark([stored.items[0]?.id as string], 'read')
+  await until(() => server.requests.length === 4, 'two reloads that fail')
+  await until(() => clock.waits.length === waits + 2, 'the pauses')
+  closed.close()
+  server.rest = rest
+  clock.advance(10_000)
+  await until(() => inbox.count === 59, 'the count')
+  t.equal(server.requests.length, 5)
+})
+
 t.test('archive all read: only what is read changes, and the ids undo it exactly', async (t) => {
   const states = ['read', 'seen', 'read', 'archived', 'read', 'unread'] as const
   const { server, stored, client, open } = await rig(t, (inbox) => {

@@ -1,7 +1,6 @@
-import type { Answer, State } from '../../../services/protocol/index.ts'
 import type { Client } from './client.ts'
 import { Inbox, type InboxItem, type InboxOptions } from './inbox.ts'
-import type { ConnectionState, Counts, MarkOptions, MarkTarget } from './types.ts'
+import type { ConnectionState, Counts } from './types.ts'
 
 /** The state of a view of the inbox. Every change makes a new object. */
 export interface FeedSnapshot extends Counts {
@@ -32,7 +31,8 @@ export const EMPTY_FEED: FeedSnapshot = {
 /** An inbox for user interfaces: one snapshot, one listener, and a first page that is loaded once, and again if that failed. */
 export class Feed {
   readonly #belfry: Client
-  readonly #inbox: Inbox
+  /** Makes the changes. */
+  readonly inbox: Inbox
   readonly #listeners = new Set<() => void>()
   readonly #off: (() => void)[]
   #snapshot: FeedSnapshot = EMPTY_FEED
@@ -43,15 +43,14 @@ export class Feed {
 
   constructor(belfry: Client, options: InboxOptions = {}) {
     this.#belfry = belfry
-    this.#inbox = new Inbox(belfry, options)
+    this.inbox = new Inbox(belfry, options)
     this.#off = [
-      this.#inbox.on('change', () => this.#changed()),
+      this.inbox.on('change', () => this.#changed()),
       belfry.on('user', () => {
         this.#loaded = false
         this.#error = undefined
         this.#changed()
       }),
-      belfry.on('unread', () => this.#changed()),
       belfry.on('state', ({ state }) => {
         this.#changed()
         if (state === 'connected' && this.#wanted && !this.#loaded) this.loadMore().catch(() => {})
@@ -79,11 +78,11 @@ export class Feed {
 
   /** Loads the next page, or the first. Rejects as `Inbox.more()` does. */
   async loadMore(): Promise<void> {
-    if (this.#loading || !this.#inbox.hasMore) return
+    if (this.#loading || !this.inbox.hasMore) return
     this.#loading = true
     this.#changed()
     try {
-      await this.#inbox.more()
+      await this.inbox.more()
       this.#loaded = true
       this.#error = undefined
     } catch (error) {
@@ -95,33 +94,17 @@ export class Feed {
     }
   }
 
-  mark(target: MarkTarget, state?: State, options?: MarkOptions): Promise<string[]> {
-    return this.#inbox.mark(target, state, options)
-  }
-
-  seen(ids: readonly string[]): void {
-    this.#inbox.seen(ids)
-  }
-
-  answer(id: string, action: string): Promise<Answer> {
-    return this.#inbox.answer(id, action)
-  }
-
-  markAllRead(): Promise<void> {
-    return this.#inbox.markAllRead()
-  }
-
   /** Stops following the client. */
   close(): void {
-    this.#inbox.close()
+    this.inbox.close()
     for (const off of this.#off) off()
     this.#listeners.clear()
   }
 
   #changed(): void {
-    const { unread, unseen, count, hasMore } = this.#inbox
+    const { unread, unseen, count, hasMore } = this.inbox
     this.#snapshot = {
-      items: this.#inbox.list(),
+      items: this.inbox.list(),
       count,
       unread,
       unseen,

@@ -17,6 +17,8 @@ const KEPT_UNLOADED = 1000
 
 /** `seen()` gathers ids for this time, milliseconds: a list that is scrolled calls it for each row. */
 const GATHER_MS = 300
+/** Out-of-date pages that could not be loaded again are requested after this time, milliseconds. */
+const RELOAD_MS = 10_000
 /** The changes of a replay are told together after this time, milliseconds. */
 const REPLAY_MS = 50
 
@@ -74,9 +76,9 @@ export class Inbox {
       belfry.on('answered', ({ id, action, answeredAt, deviceId, replay }) => this.#answered(id, { action, answeredAt, deviceId }, replay)),
       belfry.on('retract', ({ id, collapseKey, replay }) => {
         this.#expect([id])
-        this.#remove([id], collapseKey, replay)
+        this.#remove([id], replay, collapseKey)
       }),
-      belfry.on('digest', ({ ids, replay }) => this.#remove(ids, undefined, replay)),
+      belfry.on('digest', ({ ids, replay }) => this.#remove(ids, replay)),
       belfry.on('caughtUp', () => this.#tell()),
       belfry.on('unread', (counts) => this.#count(counts)),
       belfry.on('gap', () => {
@@ -101,7 +103,7 @@ export class Inbox {
   /** Stops following the client. Marks what `seen()` has gathered. */
   close(): void {
     this.#markSeen()
-    for (const off of this.#unsubscribe) off()
+    for (const off of this.#unsubscribe.splice(0)) off()
   }
 
   /** The number of the user's notifications that are unread or seen, also outside of the filter. Pending marks count as done. */
@@ -117,9 +119,7 @@ export class Inbox {
   /** The number of notifications that the filter names, loaded or not; undefined before the first load. Pending marks count as done. */
   get count(): number | undefined {
     if (this.#unloaded === undefined) return undefined
-    this.#update()
-    const isEmptied = this.#filter.states?.every(isUnread) && [...this.#pending].some(({ all }) => all)
-    return this.#items.length + (isEmptied ? 0 : this.#unloaded)
+    return this.list().length + (this.#isMarkingAll && this.#filter.states?.every(isUnread) ? 0 : this.#unloaded)
   }
 
   /** True if the service has older notifications than the loaded ones. */
@@ -226,15 +226,16 @@ export class Inbox {
     }
   }
 
+  /** A mark of every notification has no answer yet. */
+  get #isMarkingAll(): boolean {
+    return [...this.#pending].some(({ all }) => all)
+  }
+
   /** Returns a count of the service, changed by the pending marks. */
   #live(served: number, isCounted: (state: State) => boolean): number {
-    let count = served
-    for (const { all } of this.#pending) if (all) return 0
     this.#update()
-    for (const [index, { state }] of this.#served.list().entries()) {
-      count += Number(isCounted((this.#known[index] as InboxItem).state)) - Number(isCounted(state))
-    }
-    return Math.max(0, count)
+    const counted = (items: readonly InboxItem[]): number => items.filter(({ state }) => isCounted(state)).length
+    return this.#isMarkingAll ? 0 : Math.max(0, served + counted(this.#known) - counted(this.#served.list()))
   }
 
   #count({ unread, unseen }: Counts): void {
@@ -258,7 +259,7 @@ export class Inbox {
     this.#changed(replay)
   }
 
-  #remove(ids: string[], collapseKey: string | undefined, replay: boolean): void {
+  #remove(ids: string[], replay: boolean, collapseKey?: string): void {
     for (const id of ids) this.#changedDuringLoad?.set(id, undefined)
     this.#served.remove(ids, collapseKey)
     this.#changed(replay)
@@ -294,8 +295,7 @@ export class Inbox {
     const isConcerned = state ? states && (this.hasMore || states.includes(state)) : this.hasMore
     if (!isConcerned || !(this.#isLoaded || this.#loading) || ids.every((id) => this.#served.has(id))) return
     this.#isStale = true
-    this.#update()
-    this.#reload(this.#items.length)
+    this.#reload(this.list().length)
   }
 
   /** Empties the inbox, because the user changed. A page in progress is requested again. */
@@ -313,20 +313,21 @@ export class Inbox {
   }
 
   /**
-   * Loads out-of-date pages again: the first one, and more until there are `wanted` notifications. If that fails, the next connection tries
-   * again.
+   * Loads out-of-date pages again: the first one, and more until there are `wanted` notifications. If that fails, tries again after a while and
+   * at the next connection.
    */
   async #reload(wanted = 0): Promise<void> {
-    if (this.#isReloading) return
+    if (this.#isReloading || this.#unsubscribe.length === 0) return
     this.#isReloading = true
-    while (this.#isStale) {
-      while (this.#loading) await this.#loading.catch(() => {})
-      this.#isStale = false
-      await this.#load(undefined, wanted).catch(() => {
-        this.#isStale = true
-        this.#isReloading = false
-      })
-      if (!this.#isReloading) return
+    try {
+      while (this.#isStale) {
+        while (this.#loading) await this.#loading.catch(() => {})
+        this.#isStale = false
+        await this.#load(undefined, wanted)
+      }
+    } catch {
+      this.#isStale = true
+      this.#belfry.setTimeout(() => this.#reload(wanted), RELOAD_MS)
     }
     this.#isReloading = false
   }
@@ -384,8 +385,7 @@ export class Inbox {
   #tell(): void {
     if (!this.#isDue) return
     this.#isDue = false
-    this.#update()
-    this.#events.emit('change', { items: this.#items, unread: this.unread })
+    this.#events.emit('change', { items: this.list(), unread: this.unread })
   }
 
   /** Makes the lists after changes. */

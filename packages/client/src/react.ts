@@ -133,9 +133,9 @@ class Store {
   readonly client = (): Belfry | undefined => this.#client
   readonly loadMore = async (): Promise<void> => this.#open().loadMore()
   readonly mark = async (target: MarkTarget, state?: State, options?: MarkOptions): Promise<string[]> =>
-    this.#open().mark(target, state, options)
-  readonly answer = async (id: string, action: string): Promise<Answer> => this.#open().answer(id, action)
-  readonly markAllRead = async (): Promise<void> => this.#open().markAllRead()
+    this.#open().inbox.mark(target, state, options)
+  readonly answer = async (id: string, action: string): Promise<Answer> => this.#open().inbox.answer(id, action)
+  readonly markAllRead = async (): Promise<void> => this.#open().inbox.markAllRead()
   readonly enablePush = (options: PushOptions): Promise<PushState> => this.#client?.enablePush(options) ?? Promise.reject(disconnected())
   readonly disablePush = (): Promise<void> => this.#client?.disablePush() ?? Promise.reject(disconnected())
 

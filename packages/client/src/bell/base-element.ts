@@ -1,6 +1,7 @@
 import type { Belfry } from '../index.ts'
 import type { BelfryOptions, PushOptions } from '../types.ts'
 import { Controller } from './controller.ts'
+import { setAttribute } from './dom.ts'
 import type { BellMessages, BellMessagesInput } from './messages.ts'
 import type { RenderItem } from './own-rows.ts'
 import { styles } from './styles.ts'
@@ -37,7 +38,7 @@ export class BelfryElement extends Base {
     const sheet = new CSSStyleSheet()
     sheet.replaceSync(styles)
     root.adoptedStyleSheets = [sheet]
-    root.append(controller.announcer.element)
+    root.append(controller.announcer.element, controller.failure)
   }
 
   /** All texts. The setter takes some of them, or the content of a language file; the others are English. */
@@ -67,8 +68,7 @@ export class BelfryElement extends Base {
   }
 
   set user(user: string | null | undefined) {
-    if (user === null || user === undefined) this.removeAttribute('user')
-    else this.setAttribute('user', user)
+    setAttribute(this, 'user', user ?? undefined)
   }
 
   /** The client. If the page sets it, the page connects and disconnects it; else the element makes one from `url`. */
@@ -135,7 +135,7 @@ export class BelfryElement extends Base {
 
   attributeChangedCallback(name: string, before: string | null, now: string | null): void {
     const controller = controllerOf(this)
-    if (name === 'lang' || name === 'badge' || name === 'service-worker') controller.changed()
+    if (['lang', 'badge', 'service-worker'].includes(name)) controller.changed()
     else if (now !== before) controller.renew()
   }
 }

@@ -4,8 +4,8 @@ import { button, h, icon, setAttribute, setText } from './dom.ts'
 import type { View } from './view.ts'
 
 /**
- * `<belfry-bell>`: a bell with a badge, and the inbox in a panel. The code of the panel is loaded when the pointer or the focus is on the button,
- * or when a toast is shown.
+ * `<belfry-bell>`: a bell with a badge, and the inbox in a panel. The code of the panel is loaded when the client is connected and the page idle,
+ * or before that when the pointer or the focus is on the button.
  *
  * Attributes, in addition to the shared ones: `badge` (`unread`, `unseen` or `none`), `placement` (`start`, `end` or `auto`) and `toasts` (the
  * bell shows toasts of its own).
@@ -26,7 +26,8 @@ export class BelfryBell extends BelfryElement {
     const root = this.shadowRoot as ShadowRoot
     const bell = icon('M18 8.500a6 6 0 1 0-12 0c0 7-2.500 8.500-2.500 8.500h17S18 15.500 18 8.500M13.700 20.500a2 2 0 0 1-3.400 0')
     const clicked = (): void => {
-      if (this.#opened) this.close()
+      if (controller.hasFailed) controller.retry()
+      else if (this.#opened) this.close()
       else void this.open()
     }
     this.#button = button('bell', clicked, { part: 'button', 'aria-haspopup': 'dialog' }, bell, this.#badge)

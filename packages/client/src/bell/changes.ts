@@ -1,7 +1,6 @@
 import type { Action, Answer, State } from '../../../../services/protocol/index.ts'
 import { isUnread } from '../expiries.ts'
-import type { Feed } from '../feed.ts'
-import type { InboxItem } from '../inbox.ts'
+import type { Inbox, InboxItem } from '../inbox.ts'
 import type { ErrorContext } from '../types.ts'
 import { type ActionsHost, answerText } from './action-buttons.ts'
 import type { Panel } from './panel.ts'
@@ -9,7 +8,8 @@ import type { FailedChange } from './row.ts'
 
 interface ChangesHost extends Pick<ActionsHost, 'messages' | 'deviceId'> {
   readonly panel: Panel
-  feed(): Feed | undefined
+  /** Returns the inbox of the selected tab. */
+  inbox(): Inbox | undefined
   /** Announces a sentence to screen readers. */
   say(text: string): void
   /** `failures` changed. */
@@ -42,7 +42,7 @@ export class Changes {
     if (isArchiving) this.#offerUndo([item.id], item.state)
     else this.#withdrawUndo(item.id)
     this.#make(
-      (feed) => feed.mark(item.id, state),
+      (inbox) => inbox.mark(item.id, state),
       () => {
         this.#withdrawUndo(item.id)
         this.#failOnRow(item, { text, state })
@@ -58,8 +58,8 @@ export class Changes {
     }
     failures.delete(item.id)
     this.#make(
-      (feed) =>
-        feed.answer(item.id, action).then(say, (error: { answer?: Answer }) => {
+      (inbox) =>
+        inbox.answer(item.id, action).then(say, (error: { answer?: Answer }) => {
           if (error.answer === undefined) throw error
           say(error.answer)
         }),
@@ -68,15 +68,15 @@ export class Changes {
   }
 
   markAllRead(): void {
-    this.#makeOrOffer((feed) => feed.markAllRead(), this.#host.messages().markAllFailed)
+    this.#makeOrOffer((inbox) => inbox.markAllRead(), this.#host.messages().markAllFailed)
   }
 
   /** Archives what is read, which can be undone when it is done: only then it is known what changed. */
   archiveAllRead(): void {
-    this.#makeOrOffer(async (feed) => {
+    this.#makeOrOffer(async (inbox) => {
       const failures = this.#failures
-      const upTo = feed.snapshot.items[0]?.eventId
-      const ids = upTo ? await feed.mark({ upTo }, 'archived', { only: 'read' }) : []
+      const upTo = inbox.list()[0]?.eventId
+      const ids = upTo ? await inbox.mark({ upTo }, 'archived', { only: 'read' }) : []
       if (ids.length > 0 && this.#failures === failures) this.#offerUndo(ids, 'read')
     }, this.#host.messages().archiveAllFailed)
   }
@@ -117,11 +117,11 @@ export class Changes {
     const archived = this.#archived
     this.#host.panel.focusWhenShown([...archived.keys()].at(-1) ?? '')
     this.#makeOrOffer(
-      (feed) =>
+      (inbox) =>
         Promise.all(
           [...new Set(archived.values())].map((state) => {
             const ids = [...archived].filter(([, to]) => to === state).map(([id]) => id)
-            return feed.mark(ids, state)
+            return inbox.mark(ids, state)
           })
         ),
       this.#host.messages().undoFailed
@@ -135,18 +135,18 @@ export class Changes {
   }
 
   /** Makes a change. If it fails, the panel offers to try again. */
-  #makeOrOffer(change: (feed: Feed) => Promise<unknown>, text: string): void {
+  #makeOrOffer(change: (inbox: Inbox) => Promise<unknown>, text: string): void {
     const failed = (): void => {
       this.#host.panel.actionBar.show(text, this.#host.messages().retry, () => this.#makeOrOffer(change, text))
     }
     this.#make(change, failed)
   }
 
-  #make(change: (feed: Feed) => Promise<unknown>, failed: () => void): void {
-    const feed = this.#host.feed()
+  #make(change: (inbox: Inbox) => Promise<unknown>, failed: () => void): void {
+    const inbox = this.#host.inbox()
     const failures = this.#failures
-    if (feed === undefined) return
-    change(feed).catch((cause: unknown) => {
+    if (inbox === undefined) return
+    change(inbox).catch((cause: unknown) => {
       if (this.#failures === failures) failed()
       const { code = 'BELFRY_CLIENT_HTTP', message = String(cause), temporary = true } = cause as Partial<ErrorContext>
       this.#host.failed({ code, message, temporary, cause })

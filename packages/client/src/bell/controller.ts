@@ -1,44 +1,38 @@
-import type { FeedSnapshot } from '../feed.ts'
 import { Belfry } from '../index.ts'
-import type { BelfryOptions, PushOptions, ToastContext } from '../types.ts'
+import type { BelfryOptions, ConnectionState, PushOptions, ToastContext } from '../types.ts'
 import { Announcer } from './announcer.ts'
+import { button, setText } from './dom.ts'
 import type { BelfryBellEventMap } from './events.ts'
 import { Feeds } from './feeds.ts'
-import { canonicalLanguage, languageOf } from './language.ts'
+import { canonicalLanguage } from './language-tag.ts'
 import { type BellMessages, type BellMessagesInput, englishMessages, messagesOf } from './messages.ts'
 import type { RenderItem } from './own-rows.ts'
 import type { BellTab } from './tab-filters.ts'
 import { tokenFrom } from './token.ts'
-import type { View, ViewHost } from './view.ts'
+import type { ElementHooks, View, ViewHost } from './view.ts'
 
-/** The panel does not report a connection that is lost for less than this. */
-const OFFLINE_MS = 2500
-/** The pause between two attempts to load the view of a panel that the user opened. */
-const RELOAD_MS = 1000
-
-/** The parts of an element that the controller does not know. */
-export interface ControllerHooks {
-  /** Called at each rendering, with the counts. */
-  rendered(feed: FeedSnapshot): void
-  /** Follows a new client. Returns functions that end that. */
-  follow(belfry: Belfry): (() => void)[]
-  /** The panel is there now. */
-  shown(view: View): void
-  open(): void
-  close(): void
-}
+/** A connection that stands for this time is not opening the page any more: the view is loaded. One that is lost for less is not reported. */
+const SETTLED_MS = 2500
 
 /** Connects a client, its inbox and, from the first time it is needed, a view, for one element. */
 export class Controller implements ViewHost {
   readonly element: HTMLElement
   readonly announcer = new Announcer(() => this.#messages)
+  /** Stands in the place of a panel that could not be loaded. A press tries again. */
+  readonly failure = button('failure', () => this.retry())
   readonly feeds = new Feeds(() => this.changed())
+  /** The language of the texts. */
+  language: string | undefined
+  /** `<belfry-bell>` sets them. */
+  hooks: Partial<ElementHooks> = {}
   isOffline = false
   isStopped = false
+  /** The panel is wanted, and its view could not be loaded. */
+  hasFailed = false
+  /** Tries again to load the view. */
+  retry = (): void => {}
   readonly #role: 'dialog' | 'region'
-  #hooks: ControllerHooks = { rendered() {}, follow: () => [], shown() {}, open() {}, close() {} }
   #messages: BellMessages = englishMessages
-  #language: string | undefined
   #getToken: BelfryOptions['getToken'] | undefined
   #renderItem: RenderItem | undefined
   #serviceWorker: PushOptions['serviceWorker'] | undefined
@@ -47,22 +41,17 @@ export class Controller implements ViewHost {
   #own: Belfry | undefined
   #off: (() => void)[] = []
   #view: View | undefined
-  #loading: Promise<View> | undefined
   /** The panel is shown, or will be when its view is loaded. */
   #isShown = false
   /** The number of calls of `show()` and `hide()`. */
   #shows = 0
   #scheduled = false
   #changing = false
-  #offlineTimer: number | undefined
+  #stateTimer: number | undefined
 
   constructor(element: HTMLElement, role: 'dialog' | 'region') {
     this.element = element
     this.#role = role
-  }
-
-  set hooks(hooks: ControllerHooks) {
-    this.#hooks = hooks
   }
 
   get belfry(): Belfry | undefined {
@@ -80,12 +69,8 @@ export class Controller implements ViewHost {
 
   set messages(messages: BellMessagesInput) {
     this.#messages = messagesOf(messages)
-    this.#language = canonicalLanguage(messages.lang ?? '')
+    this.language = canonicalLanguage(messages.lang ?? '')
     this.#renderAgain()
-  }
-
-  get language(): string | undefined {
-    return languageOf(this.element) ?? this.#language
   }
 
   get getToken(): BelfryOptions['getToken'] | undefined {
@@ -121,23 +106,19 @@ export class Controller implements ViewHost {
   }
 
   set tabs(tabs: readonly BellTab[] | undefined) {
+    // Frameworks set an equal array at each rendering.
+    if (JSON.stringify(tabs ?? []) === JSON.stringify(this.tabs)) return
+    this.#view?.select(0)
     this.feeds.tabs = tabs ?? []
-    this.renew()
+    if (this.#isShown) this.feeds.open()
+    this.changed()
   }
 
   /** Loads the view, once. After a failure the next call tries again. */
-  load(): Promise<View> {
-    this.#loading ??= import('./view.ts').then(
-      ({ View }) => {
-        this.#view = new View(this, this.#role)
-        return this.#view
-      },
-      (error) => {
-        this.#loading = undefined
-        throw error
-      }
-    )
-    return this.#loading
+  async load(): Promise<View> {
+    const { View } = await import('./view.ts')
+    this.#view ??= new View(this, this.#role)
+    return this.#view
   }
 
   /** Shows the panel with its tabs, as soon as its view is loaded: at once if it is. Tries again until then, or until `hide()`. */
@@ -148,21 +129,19 @@ export class Controller implements ViewHost {
     this.feeds.open()
     this.changed()
     while (!this.#view) {
-      try {
-        await this.load()
-      } catch (cause) {
-        this.#loadFailed(cause)
-        await new Promise((resolve) => setTimeout(resolve, RELOAD_MS))
-      }
+      await this.load().catch((cause) => this.#failed(cause))
       if (shows !== this.#shows) return
     }
+    this.hasFailed = false
     this.#view.show()
-    this.#hooks.shown(this.#view)
+    this.hooks.shown?.(this.#view)
   }
 
   hide(): void {
     this.#isShown = false
     this.#shows++
+    this.hasFailed = false
+    this.retry()
     this.#view?.hide()
     this.changed()
   }
@@ -184,17 +163,15 @@ export class Controller implements ViewHost {
     return this.element.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true, cancelable }))
   }
 
-  say(text: string): void {
-    this.announcer.say(text)
-  }
-
   /** Schedules one rendering for all changes of this turn. */
   changed(): void {
     if (this.#scheduled) return
     this.#scheduled = true
     queueMicrotask(() => {
       this.#scheduled = false
-      this.#hooks.rendered(this.feeds.snapshot)
+      const { failed, retry } = this.#messages
+      setText(this.failure, this.hasFailed ? `${failed} ${retry}` : '')
+      this.hooks.rendered?.(this.feeds.snapshot)
       this.#view?.render()
     })
   }
@@ -203,14 +180,6 @@ export class Controller implements ViewHost {
     this.isStopped = false
     this.belfry?.connect()
     this.changed()
-  }
-
-  open(): void {
-    this.#hooks.open()
-  }
-
-  close(): void {
-    this.#hooks.close()
   }
 
   /** Restarts the client after the changes of this turn: pages set attributes and properties one after the other. */
@@ -241,7 +210,7 @@ export class Controller implements ViewHost {
     this.#own = undefined
     this.isStopped = false
     this.#clear()
-    this.#watchState(false)
+    this.#watchState('disconnected')
   }
 
   #follow(belfry: Belfry): void {
@@ -255,18 +224,18 @@ export class Controller implements ViewHost {
         this.#clear()
       }),
       belfry.on('error', (ctx) => this.tell('belfry-error', ctx)),
-      belfry.on('state', ({ state }) => this.#watchState(state === 'connecting')),
+      belfry.on('state', ({ state }) => this.#watchState(state)),
       belfry.on('terminal', () => {
         this.isStopped = true
         this.changed()
       }),
       belfry.on('push', () => this.changed()),
-      ...this.#hooks.follow(belfry)
+      ...(this.hooks.follow?.(belfry) ?? [])
     ]
     this.feeds.follow(belfry)
     if (this.#isShown) this.feeds.open()
     this.#own?.connect()
-    this.#watchState(belfry.state === 'connecting')
+    this.#watchState(belfry.state)
   }
 
   #make(): Belfry | undefined {
@@ -294,22 +263,36 @@ export class Controller implements ViewHost {
     this.#view?.clear()
   }
 
-  #watchState(isConnecting: boolean): void {
-    window.clearTimeout(this.#offlineTimer)
-    if (!isConnecting) this.isOffline = false
-    else {
-      this.isStopped = false
-      this.#offlineTimer = window.setTimeout(() => {
-        this.isOffline = true
-        this.changed()
-      }, OFFLINE_MS)
-    }
+  /** Reports a lost connection after a while. With a connection, loads the view ahead, for a panel that is opened without a network. */
+  #watchState(state: ConnectionState): void {
+    const isConnecting = state === 'connecting'
+    window.clearTimeout(this.#stateTimer)
+    this.isOffline &&= isConnecting
+    this.isStopped &&= !isConnecting
+    if (state === 'connected') this.retry()
+    if (state === 'disconnected') return
+    this.#stateTimer = window.setTimeout(() => {
+      this.isOffline = isConnecting
+      if (!isConnecting) this.load().catch(() => {})
+      this.changed()
+    }, SETTLED_MS)
   }
 
   /** Renders the app's rows again, too. */
   #renderAgain(): void {
     this.#view?.renderAgain()
     this.changed()
+  }
+
+  /** Says that the view could not be loaded. Resolves when the user or a new connection wants another attempt. */
+  #failed(cause: unknown): Promise<void> {
+    this.#loadFailed(cause)
+    if (!this.hasFailed) this.announcer.say(this.#messages.failed)
+    this.hasFailed = true
+    this.changed()
+    return new Promise((resolve) => {
+      this.retry = resolve
+    })
   }
 
   #loadFailed(cause: unknown): void {

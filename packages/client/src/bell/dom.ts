@@ -22,9 +22,9 @@ export function button(name: string, clicked: (event: Event) => void, attributes
 }
 
 export function setAttribute(element: Element, name: string, value: string | number | boolean | undefined): void {
+  const text = value === true ? '' : String(value)
   if (value === undefined || value === false) element.removeAttribute(name)
-  else if (element.getAttribute(name) !== String(value === true ? '' : value))
-    element.setAttribute(name, String(value === true ? '' : value))
+  else if (element.getAttribute(name) !== text) element.setAttribute(name, text)
 }
 
 /** Sets the text if it differs. Setting the same text would make screen readers repeat it, and lose a selection. */

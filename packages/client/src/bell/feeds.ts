@@ -21,10 +21,11 @@ export class Feeds {
     return this.#tabs
   }
 
-  /** Takes effect with the next client. */
+  /** Set while the first tab is selected. Its feed, which has the live notifications, stays; `open()` makes the others. */
   set tabs(tabs: readonly BellTab[]) {
     this.#tabs = tabs
     this.filters = tabFilters(tabs)
+    for (const feed of this.#feeds.splice(1)) feed.close()
   }
 
   /** The feed of the selected tab. */

@@ -1,4 +1,4 @@
-import { canonicalLanguage } from './language.ts'
+import { canonicalLanguage } from './language-tag.ts'
 
 /** The texts of the elements. */
 export interface BellMessages {

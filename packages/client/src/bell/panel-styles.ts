@@ -90,7 +90,6 @@ h2 { margin: 0; overflow: hidden; text-overflow: ellipsis; font-size: 17px; line
 .switch::after { content: ''; display: block; width: 14px; height: 14px; border-radius: 50%; background: var(--_muted); transition: margin 120ms; }
 .switch[aria-checked='true'] { border-color: var(--_accent); background: var(--_accent); }
 .switch[aria-checked='true']::after { margin-inline-start: 16px; background: var(--_background); }
-.switch[aria-busy] { animation: pulse 1.4s ease-in-out infinite; }
 
 .menu { min-width: 176px; padding: 6px; border: 1px solid var(--_line); border-radius: 12px; background: var(--_background); color: var(--_text); }
 .menu.open { display: grid; animation: appear 120ms cubic-bezier(0.2, 0.8, 0.3, 1); }
@@ -102,7 +101,6 @@ h2 { margin: 0; overflow: hidden; text-overflow: ellipsis; font-size: 17px; line
 .choice { position: relative; max-width: 100%; min-height: 32px; overflow-wrap: anywhere; padding: 5px 14px; border: 1px solid var(--_line); border-radius: 8px; background: var(--_background); font-size: 13px; font-weight: 550; }
 .choice:hover { border-color: var(--_accent); color: var(--_accent); }
 .choice[aria-disabled] { color: var(--_muted); border-color: var(--_line); cursor: default; }
-.choice[aria-busy] { animation: pulse 1.4s ease-in-out infinite; }
 .answer { color: var(--_muted); font-size: 12px; line-height: 16px; overflow-wrap: anywhere; }
 .toasts { position: fixed; z-index: 2147483000; inset-block-end: 16px; inset-inline-end: 16px; width: min(360px, calc(100vw - 32px)); display: grid; gap: 8px; }
 .toast { display: grid; grid-template-columns: 1fr auto; align-items: start; padding-block: 4px; padding-inline: 16px 4px; border: 1px solid var(--_line); border-radius: var(--_radius); background: var(--_background); color: var(--_text); animation: arrive 260ms cubic-bezier(0.2, 0.8, 0.3, 1); }
@@ -115,7 +113,8 @@ h2 { margin: 0; overflow: hidden; text-overflow: ellipsis; font-size: 17px; line
 .state strong { color: var(--_text); font-weight: 600; }
 .skeleton { padding: 8px; }
 .skeleton div { display: grid; gap: 8px; padding-block: 14px; padding-inline: 68px 12px; }
-.skeleton i { height: 12px; border-radius: 6px; background: var(--_line); animation: pulse 1.4s ease-in-out infinite; }
+.skeleton i { height: 12px; border-radius: 6px; background: var(--_line); }
+.skeleton i, .choice[aria-busy], .switch[aria-busy] { animation: pulse 1.4s ease-in-out infinite; }
 .skeleton i:first-child { width: 80%; }
 .skeleton i:last-child { width: 32%; height: 8px; }
 .action-bar { flex: none; display: flex; align-items: center; gap: 8px; margin: 8px; padding-block: 6px; padding-inline: 16px 8px; border-radius: 12px; background: var(--_text); color: var(--_background); font-size: 13px; animation: arrive 200ms; }

@@ -40,9 +40,10 @@ svg { display: block; flex: none; width: 20px; height: 20px; fill: none; stroke:
   border-radius: 8px; background: var(--belfry-badge, #d92d3a); color: var(--belfry-badge-text, #ffffff); font-size: 11px; font-weight: 600; line-height: 16px;
   text-align: center; white-space: nowrap; font-variant-numeric: tabular-nums; pointer-events: none;
 }
-.badge:empty { display: none; }
+.badge:empty, .failure:empty { display: none; }
+.failure { position: fixed; z-index: 9999; inset: auto 0 0; padding: 12px; background: var(--_text); color: var(--_background); text-align: center; }
 
-@keyframes ring { 0%, 100% { transform: rotate(0); } 20% { transform: rotate(12deg); } 40% { transform: rotate(-10deg); } 60% { transform: rotate(6deg); } 80% { transform: rotate(-3deg); } }
+@keyframes ring { 0%, 100% { transform: rotate(0); } 25% { transform: rotate(12deg); } 50% { transform: rotate(-10deg); } 75% { transform: rotate(6deg); } }
 @media (prefers-reduced-motion: reduce) { *, *::before, *::after { animation: none !important; transition: none !important; } }
 @media (forced-colors: active) { .badge { forced-color-adjust: none; } }
 `

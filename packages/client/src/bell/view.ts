@@ -4,10 +4,12 @@ import type { InboxItem } from '../inbox.ts'
 import type { Belfry } from '../index.ts'
 import type { PushOptions } from '../types.ts'
 import type { ActionsHost } from './action-buttons.ts'
+import type { Announcer } from './announcer.ts'
 import { Changes } from './changes.ts'
 import { linkOf } from './dom.ts'
 import type { BelfryBellEventMap } from './events.ts'
 import type { Feeds } from './feeds.ts'
+import { languageOf } from './language.ts'
 import type { BellMessages } from './messages.ts'
 import { type RenderItem, renderOwn } from './own-rows.ts'
 import { Panel } from './panel.ts'
@@ -21,12 +23,25 @@ const AGES_MS = 30_000
 /** A panel with less room than this below its button opens above it, px. */
 const MIN_HEIGHT = 320
 
+/** The parts of an element that the controller does not know. */
+export interface ElementHooks {
+  /** Called at each rendering, with the counts. */
+  rendered(feed: FeedSnapshot): void
+  /** Follows a new client. Returns functions that end that. */
+  follow(belfry: Belfry): (() => void)[]
+  /** The panel is there now. */
+  shown(view: View): void
+  /** The user opens the panel from a toast, or closes it. */
+  open(): void
+  close(): void
+}
+
 /** The part of an element that is there before the view. */
 export interface ViewHost {
   readonly element: HTMLElement
   readonly feeds: Feeds
   readonly messages: BellMessages
-  /** A valid tag; undefined for the browser's language. */
+  /** The language of the texts, a valid tag. */
   readonly language: string | undefined
   readonly belfry: Belfry | undefined
   readonly serviceWorker: PushOptions['serviceWorker'] | undefined
@@ -37,14 +52,11 @@ export interface ViewHost {
   readonly isStopped: boolean
   /** Fires an event. Returns false if a listener cancelled it. */
   tell<E extends keyof BelfryBellEventMap>(name: E, detail: BelfryBellEventMap[E]['detail']): boolean
-  /** Announces a sentence to screen readers. */
-  say(text: string): void
+  readonly announcer: Announcer
+  readonly hooks: Partial<ElementHooks>
   /** Schedules a rendering. */
   changed(): void
   reconnect(): void
-  /** The user opens the panel from a toast, or closes it. */
-  open(): void
-  close(): void
 }
 
 /** The panel, the changes that the user makes in it, and the toasts of an element. Loaded on demand. */
@@ -78,29 +90,29 @@ export class View {
     const panelHost = {
       ...actions,
       pushSwitch: this.#pushSwitch.element,
-      language: () => host.language,
+      language: () => languageOf(host.element) ?? host.language,
       chosen: (item: InboxItem, event: Event) => this.#chosen(item, event),
       change: (item: InboxItem, state: InboxItem['state']) => this.#changes.set(item, state),
       own: (item: InboxItem, old: HTMLElement | undefined) => renderOwn(host.element, host.renderItem, item, old),
-      seen: (ids: string[]) => feeds.current?.seen(ids),
+      seen: (ids: string[]) => feeds.current?.inbox.seen(ids),
       markAllRead: () => this.#changes.markAllRead(),
       archiveAllRead: () => this.#changes.archiveAllRead(),
       more: () => void feeds.current?.loadMore().catch(() => {}),
       rerender: () => host.changed(),
-      select: (tab: number) => this.#select(tab),
-      close: () => host.close(),
+      select: (tab: number) => this.select(tab),
+      close: () => host.hooks.close?.(),
       reconnect: () => host.reconnect()
     }
     this.panel = new Panel(panelHost, role)
     this.#changes = new Changes({
       ...actions,
       panel: this.panel,
-      feed: () => feeds.current,
-      say: (text) => host.say(text),
+      inbox: () => feeds.current?.inbox,
+      say: (text) => host.announcer.say(text),
       changed: () => host.changed(),
       failed: (ctx) => host.tell('belfry-error', ctx)
     })
-    this.toasts = new Toasts({ ...actions, open: () => host.open() })
+    this.toasts = new Toasts({ ...actions, open: () => host.hooks.open?.() })
     const sheet = new CSSStyleSheet()
     sheet.replaceSync(panelStyles)
     const root = host.element.shadowRoot as ShadowRoot
@@ -153,13 +165,8 @@ export class View {
     this.#rendered = snapshot
   }
 
-  /** Drops the failures, offers and toasts of the last user. */
-  clear(): void {
-    this.#changes.clear()
-    this.toasts.clear()
-  }
-
-  #select(tab: number): void {
+  /** Selects a tab, at its newest row. */
+  select(tab: number): void {
     const { feeds, messages } = this.#host
     if (tab === feeds.selected) return
     feeds.selected = tab
@@ -168,6 +175,12 @@ export class View {
     this.render()
     const { name = '', label } = feeds.filters[tab] ?? {}
     this.#host.tell('belfry-tab', { name, label: label?.(messages) ?? '' })
+  }
+
+  /** Drops the failures, offers and toasts of the last user. */
+  clear(): void {
+    this.#changes.clear()
+    this.toasts.clear()
   }
 
   #chosen(item: InboxItem, event: Event): void {
