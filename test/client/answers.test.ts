@@ -173,3 +173,29 @@ t.test('beside an event stream an answer goes by REST, with the name of the devi
   t.same(requests, [{ url: `${server.url}/v1/me/notifications/${asked.id}/actions/approve`, body: { deviceId: 'd1' } }])
   await t.rejects(client.answer(asked.id, 'reject'), { code: already.code, answer: { action: 'approve' } })
 })
+
+t.test('an archived notification that is answered stays in the archive', async (t) => {
+  const { server, inbox } = await rig(t)
+  const archive = () => server.append({ type: 'state', eventId: '', ids: [asked.id], state: 'archived', unread: 0 })
+  archive()
+  await until(() => inbox.list()[0]?.state === 'archived', 'the archive')
+  server.answer = answering(server)
+  await inbox.answer(asked.id, 'approve')
+  await until(() => inbox.list()[0]?.answer?.action === 'approve', 'the answer')
+  t.equal(inbox.list()[0]?.state, 'archived')
+})
+
+t.test('a row that comes after that of the answer, and before the answer to the call, decides the state', async (t) => {
+  for (const refused of [false, true]) {
+    const { server, inbox } = await rig(t)
+    const answer = { action: 'approve', answeredAt: 5, deviceId: refused ? 'd2' : 'd1' }
+    server.answer = (connection, { type, ...frame }) => {
+      if (type !== 'answer') return
+      server.append({ type: 'answered', eventId: '', id: asked.id, ...answer, unread: 0 })
+      server.append({ type: 'state', eventId: '', ids: [asked.id], state: 'archived', unread: 0 })
+      setTimeout(() => connection.send({ ...(refused ? already : { type: 'ok' }), ...frame, ...answer, answer } as never), 50)
+    }
+    await inbox.answer(asked.id, 'approve').catch(() => {})
+    t.match(inbox.list(), [{ state: 'archived', answer, answering: undefined }])
+  }
+})

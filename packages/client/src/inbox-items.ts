@@ -29,8 +29,8 @@ export class KnownItems {
   #isMixed = false
   #list: readonly InboxItem[] | undefined = []
 
-  has(id: string): boolean {
-    return this.#byId.has(id)
+  get(id: string): InboxItem | undefined {
+    return this.#byId.get(id)
   }
 
   /** Returns the items. Every change makes a new array; items that did not change stay the same objects. */

@@ -164,7 +164,7 @@ export class Inbox {
     const { types } = this.#filter
     if (types) {
       const { user } = this.#belfry
-      const { items } = await loadPages(this.#belfry, { states: ['unread', 'seen'], types }, undefined, Number.POSITIVE_INFINITY)
+      const { items } = await loadPages(this.#belfry, { states: ['unread', 'seen'], types }, undefined, Infinity)
       // The token of another user loaded their notifications.
       if (user === this.#belfry.user && items.length > 0) await this.mark(items.map(({ id }) => id))
       return
@@ -188,17 +188,14 @@ export class Inbox {
   async answer(id: string, action: string): Promise<Answer> {
     this.#answering.set(id, action)
     this.#changed()
-    try {
-      const answer = await this.#belfry.answer(id, action)
-      this.#answered(id, answer)
-      return answer
-    } catch (error) {
-      const { answer } = error as { answer?: Answer }
+    const made = this.#belfry.answer(id, action)
+    const answer = await made.catch((error: { answer?: Answer }) => error.answer)
+    if (this.#answering.delete(id)) {
+      // Else the row of the answer came first, and later rows may have changed the state.
       if (answer) this.#answered(id, answer)
-      throw error
-    } finally {
-      if (this.#answering.delete(id)) this.#changed()
+      else this.#changed()
     }
+    return made
   }
 
   #markSeen(): void {
@@ -252,7 +249,7 @@ export class Inbox {
       this.#changedDuringLoad?.set(replaces, undefined)
     }
     // A replay may bring a notification of a page that is not loaded.
-    if (this.#unloaded && !this.#served.has(id) && passes(item, this.#filter) && isAtOrBefore(item.eventId, this.#loadedTo))
+    if (this.#unloaded && !this.#served.get(id) && passes(item, this.#filter) && isAtOrBefore(item.eventId, this.#loadedTo))
       this.#unloaded--
     this.#served.add(item, false)
     if (!this.#isLoaded) this.#served.truncate(KEPT_UNLOADED)
@@ -267,7 +264,8 @@ export class Inbox {
 
   #answered(id: string, answer: Answer, replay = false): void {
     this.#answering.delete(id)
-    this.#serve([id], { state: 'read', answer }, replay)
+    const state = this.#served.get(id)?.state === 'archived' ? 'archived' : 'read'
+    this.#serve([id], { state, answer }, replay)
   }
 
   /** Takes states that the service named. They stay if a pending mark fails; a pending mark that is older does not overwrite them. */
@@ -293,7 +291,7 @@ export class Inbox {
   #expect(ids: string[], state?: State): void {
     const { states } = this.#filter
     const isConcerned = state ? states && (this.hasMore || states.includes(state)) : this.hasMore
-    if (!isConcerned || !(this.#isLoaded || this.#loading) || ids.every((id) => this.#served.has(id))) return
+    if (!isConcerned || !(this.#isLoaded || this.#loading) || ids.every((id) => this.#served.get(id))) return
     this.#isStale = true
     this.#reload(this.list().length)
   }
@@ -353,7 +351,7 @@ export class Inbox {
     const known = this.#served
     const ids = known.list().map(({ id }) => id)
     if (cursor === undefined) known.remove(ids.filter((id) => !changed.has(id)))
-    const arrived = items.filter(({ id }) => known.has(id)).length
+    const arrived = items.filter(({ id }) => known.get(id)).length
     this.#loadedTo = items.at(-1)?.eventId ?? ''
     // Notifications of older pages, which came by a replay.
     const older = known.list().filter((item) => passes(item, this.#filter) && isAfter(this.#loadedTo, item.eventId)).length

@@ -5,7 +5,7 @@
 function distance(eventId: string, position: string): number {
   const [epoch, offset] = eventId.split('.')
   const [positionEpoch, positionOffset] = position.split('.')
-  return epoch === positionEpoch ? Number(offset) - Number(positionOffset) : Number.NaN
+  return epoch === positionEpoch ? Number(offset) - Number(positionOffset) : NaN
 }
 
 /** Returns false also if the two cannot be compared. */
