@@ -246,6 +246,23 @@ t.test('archive all read: only what is read changes, and the ids undo it exactly
   t.same(shown(), [...states].reverse(), 'taken back')
 })
 
+t.test('the answer to a mark does not undo counts of rows that came before it', async (t) => {
+  const { server, stored, client, open } = await rig(t, (inbox) => addOld(inbox, 3))
+  const inbox = await open()
+  const { answer } = server
+  server.answer = (connection, frame) => {
+    if (frame.type !== 'mark') return
+    stored.mark(frame.ids ?? [], 'read')
+    const { counts } = stored
+    stored.publish()
+    setTimeout(() => connection.send({ type: 'ok', ref: frame.ref ?? 0, ...counts }), 50)
+  }
+  await inbox.mark(stored.items[0]?.id as string)
+  server.answer = answer
+  t.same([inbox.unread, inbox.unseen], [3, 3])
+  t.same([client.unread, client.unseen], [3, 3])
+})
+
 t.test('only names the notifications that this inbox does not know, too', async (t) => {
   const { stored, open } = await rig(t, (inbox) => {
     for (let n = 0; n < 80; n++) inbox.addOld({ state: n < 10 ? 'read' : 'unread' })

@@ -207,14 +207,16 @@ export class Inbox {
     this.#update()
     const isChanged = changedBy(target, state, options)
     const pending: PendingMark = { ids: new Map(this.#known.filter(isChanged).map(({ id }) => [id, true])), state, all, marked: new Set() }
+    const counts = this.#counts
     this.#pending.add(pending)
     this.#changed()
     try {
-      const { unread = this.#counts.unread, unseen = this.#counts.unseen, ids } = await this.#belfry.requestMark(target, state, options)
+      const { unread = counts.unread, unseen = counts.unseen, ids } = await this.#belfry.requestMark(target, state, options)
       // The answer to a mark that was sent again does not name what changed the first time: rows did.
       const changed = ids ? [...new Set(pending.isRepeated ? [...ids, ...pending.marked] : ids)] : [...pending.ids.keys()]
       if (!this.#pending.has(pending)) return changed
-      this.#counts = { unread, unseen }
+      // Counts that a row named since the call may be newer. The row of this mark names its own.
+      if (this.#counts === counts) this.#counts = { unread, unseen }
       const current = changed.filter((id) => pending.ids.get(id))
       this.#served.change(current, { state })
       return changed
