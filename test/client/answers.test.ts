@@ -199,3 +199,21 @@ t.test('a row that comes after that of the answer, and before the answer to the 
     t.match(inbox.list(), [{ state: 'archived', answer, answering: undefined }])
   }
 })
+
+t.test('an answer during the first load leaves a notification of the page in the archive', async (t) => {
+  const { server, client } = await rig(t)
+  const archived = new Inbox(client, { states: ['archived'] })
+  const old = { ...asked, id: 'old', eventId: server.eventId(0), state: 'archived' }
+  let isRequested = false
+  server.rest = async () => {
+    isRequested = true
+    await until(() => client.lastEventId === server.log.at(-1)?.eventId && server.log.length > 1, 'the row')
+    return { status: 200, body: { items: [old], nextCursor: null, unread: 1, unseen: 1, count: 1 } }
+  }
+  const loading = archived.load()
+  await until(() => isRequested, 'the request')
+  server.append({ type: 'answered', eventId: '', id: 'old', action: 'approve', answeredAt: 5, deviceId: 'd2', unread: 1 })
+  await loading
+  t.match(archived.list(), [{ id: 'old', state: 'archived', answer: { action: 'approve' } }])
+  t.equal(archived.count, 1)
+})

@@ -5,15 +5,14 @@ import type { MarkOptions, MarkTarget } from './types.ts'
 
 /** A mark that has no answer yet. */
 export interface PendingMark {
-  /** By id: true until the service names a later state of the notification. */
-  ids: Map<string, boolean>
+  ids: string[]
   state: State
   /** The mark covers every notification, loaded or not. */
   all: boolean
   /** The connection ended before the answer. The service may have carried out the mark, and then its next answer does not name what changed. */
   isRepeated?: boolean
-  /** The notifications that got the state since the call. */
-  marked: Set<string>
+  /** The states that the service named since the call, by id. The answer to the mark does not change them. */
+  named: Map<string, State>
 }
 
 /** Returns a function that tells whether a mark changes an item, by the rules of the service. */
@@ -27,10 +26,15 @@ export function changedBy(target: MarkTarget, state: State, { only }: MarkOption
   }
 }
 
+/** Returns the ids that the answer names. If the mark was sent again, the answer does not name what changed the first time: rows did. */
+export function withRepeated(ids: string[], { isRepeated, named, state }: PendingMark): string[] {
+  return [...new Set([...ids, ...[...named.keys()].filter((id) => isRepeated && named.get(id) === state)])]
+}
+
 /** Returns what pending marks and answers change, by notification id. */
 export function changesOf(pending: Iterable<PendingMark>, answering: ReadonlyMap<string, string>): Map<string, Change> {
   const changeById = new Map<string, Change>()
-  for (const { ids, state } of pending) for (const id of ids.keys()) changeById.set(id, { state })
+  for (const { ids, state } of pending) for (const id of ids) changeById.set(id, { state })
   for (const [id, action] of answering) changeById.set(id, { ...changeById.get(id), answering: action })
   return changeById
 }

@@ -32,7 +32,7 @@ export interface InboxPage extends Counts {
 export async function loadPages(belfry: Client, filter: InboxOptions, cursor: string | undefined, wanted: number): Promise<InboxPage> {
   const limit = Math.min(Math.max(wanted, PAGE), MAX_PAGE)
   const list = (name: string, values: readonly string[] | undefined) => (values ? `&${name}=${encodeURIComponent(values.join())}` : '')
-  const from = list('cursor', cursor === undefined ? undefined : [cursor]) || '&count=true'
+  const from = list('cursor', cursor ? [cursor] : undefined) || '&count=true'
   const path = `/v1/me/notifications?limit=${limit}${list('state', filter.states)}${list('type', filter.types)}${from}`
   const page = (await request(belfry, path)) as InboxPage
   if (!page.nextCursor || page.items.length >= wanted) return page

@@ -3,7 +3,7 @@ import type { Client } from './client.ts'
 import { Events } from './events.ts'
 import { isUnread } from './expiries.ts'
 import { type Change, type InboxEvents, type InboxItem, itemOf, KnownItems, withChange } from './inbox-items.ts'
-import { changedBy, changesOf, type PendingMark } from './inbox-marks.ts'
+import { changedBy, changesOf, type PendingMark, withRepeated } from './inbox-marks.ts'
 import { type InboxOptions, loadPages, passes } from './inbox-pages.ts'
 import { isAfter, isAtOrBefore } from './order.ts'
 import { bindMembers } from './proxies.ts'
@@ -136,7 +136,7 @@ export class Inbox {
   /** Loads the first page, after the load in progress. Rejects with a `BelfryError`, or with the error of `fetch` or `getToken`. */
   async load(): Promise<void> {
     while (this.#loading) await this.#loading.catch(() => {})
-    await this.#load(undefined)
+    return this.#load()
   }
 
   /** Loads the next page, or the first. Does nothing if there is none. Rejects as `load()` does. */
@@ -152,7 +152,7 @@ export class Inbox {
    * Sets a state as `Belfry.mark()` does. Resolves with the ids of the notifications that changed: as the service names them if `only` was
    * given, else those that this inbox knows. If that fails, takes the change back and rejects with a `BelfryError`.
    */
-  mark(target: MarkTarget, state: State = 'read', options: MarkOptions = {}): Promise<string[]> {
+  mark(target: MarkTarget, state?: State, options?: MarkOptions): Promise<string[]> {
     return this.#mark(target, state, options)
   }
 
@@ -170,7 +170,7 @@ export class Inbox {
       return
     }
     const upTo = this.#belfry.lastEventId || this.#served.list()[0]?.eventId
-    if (upTo) await this.#mark({ upTo }, 'read', {}, true)
+    if (upTo) await this.#mark({ upTo }, undefined, undefined, true)
   }
 
   /** Marks those of the ids as seen that are unread. Calls are gathered into one mark, from which each later mark takes its ids. A mark that fails is taken back. */
@@ -199,25 +199,24 @@ export class Inbox {
   }
 
   #markSeen(): void {
-    if (this.#seen.size) this.#mark([...this.#seen], 'seen', {}).catch(() => {})
+    if (this.#seen.size) this.#mark([...this.#seen], 'seen').catch(() => {})
   }
 
-  async #mark(target: MarkTarget, state: State, options: MarkOptions, all = false): Promise<string[]> {
+  async #mark(target: MarkTarget, state: State = 'read', options: MarkOptions = {}, all = false): Promise<string[]> {
     for (const id of [target].flat()) this.#seen.delete(id as string)
     this.#update()
-    const isChanged = changedBy(target, state, options)
-    const pending: PendingMark = { ids: new Map(this.#known.filter(isChanged).map(({ id }) => [id, true])), state, all, marked: new Set() }
+    const changes = this.#known.filter(changedBy(target, state, options))
+    const pending: PendingMark = { ids: changes.map(({ id }) => id), state, all, named: new Map() }
     const counts = this.#counts
     this.#pending.add(pending)
     this.#changed()
     try {
-      const { unread = counts.unread, unseen = counts.unseen, ids } = await this.#belfry.requestMark(target, state, options)
-      // The answer to a mark that was sent again does not name what changed the first time: rows did.
-      const changed = ids ? [...new Set(pending.isRepeated ? [...ids, ...pending.marked] : ids)] : [...pending.ids.keys()]
+      const { ids, unread, unseen } = { ...counts, ...(await this.#belfry.requestMark(target, state, options)) }
+      const changed = ids ? withRepeated(ids, pending) : pending.ids
       if (!this.#pending.has(pending)) return changed
       // Counts that a row named since the call may be newer. The row of this mark names its own.
       if (this.#counts === counts) this.#counts = { unread, unseen }
-      const current = changed.filter((id) => pending.ids.get(id))
+      const current = changed.filter((id) => !pending.named.has(id))
       this.#served.change(current, { state })
       return changed
     } finally {
@@ -237,8 +236,8 @@ export class Inbox {
     return this.#isMarkingAll ? 0 : Math.max(0, served + counted(this.#known) - counted(this.#served.list()))
   }
 
-  #count({ unread, unseen }: Counts): void {
-    this.#counts = { unread, unseen }
+  #count(counts: Counts): void {
+    this.#counts = counts
     this.#changed()
   }
 
@@ -246,6 +245,7 @@ export class Inbox {
   #arrived(item: InboxItem, replay: boolean): void {
     const { id, state, replaces } = item
     this.#changedDuringLoad?.set(id, { state })
+    this.#note([id], state)
     if (replaces) {
       this.#expect([replaces])
       this.#changedDuringLoad?.set(replaces, undefined)
@@ -271,18 +271,21 @@ export class Inbox {
   }
 
   /** Takes states that the service named. They stay if a pending mark fails; a pending mark that is older does not overwrite them. */
-  #serve(ids: string[], change: Change, replay: boolean): void {
+  #serve(ids: string[], change: Change & { state: State }, replay: boolean): void {
     this.#expect(ids, change.state)
     const changed = this.#changedDuringLoad
     for (const id of ids) if (!changed?.has(id) || changed.get(id)) changed?.set(id, { ...changed.get(id), ...change })
     this.#served.change(ids, change)
-    for (const pending of this.#pending) {
-      for (const id of ids) if (pending.ids.has(id)) pending.ids.set(id, false)
-      if (pending.state !== change.state) continue
-      pending.all = false
-      for (const id of ids) pending.marked.add(id)
-    }
+    this.#note(ids, change.state)
     this.#changed(replay)
+  }
+
+  /** The service named a state of these notifications: the answer to a pending mark does not change it. */
+  #note(ids: string[], state: State): void {
+    for (const pending of this.#pending) {
+      pending.all &&= pending.state !== state
+      for (const id of ids) pending.named.set(id, state)
+    }
   }
 
   /**
@@ -312,10 +315,7 @@ export class Inbox {
     this.#count({ unread: 0, unseen: 0 })
   }
 
-  /**
-   * Loads out-of-date pages again: the first one, and more until there are `wanted` notifications. If that fails, tries again after a while and
-   * at the next connection.
-   */
+  /** Loads out-of-date pages again: at least the first, and `wanted` notifications. If that fails, tries again later and at the next connection. */
   async #reload(wanted = 0): Promise<void> {
     if (this.#isReloading || this.#unsubscribe.length === 0) return
     this.#isReloading = true
@@ -333,14 +333,14 @@ export class Inbox {
   }
 
   /** Loads a page, or returns the load in progress. */
-  #load(cursor: string | undefined, wanted = 0): Promise<void> {
+  #load(cursor?: string, wanted = 0): Promise<void> {
     this.#loading ??= this.#fetch(cursor, wanted).finally(() => {
       this.#loading = undefined
     })
     return this.#loading
   }
 
-  async #fetch(cursor: string | undefined, wanted: number): Promise<void> {
+  async #fetch(cursor?: string, wanted = 0): Promise<void> {
     const changed = new Map<string, Change | undefined>()
     this.#changedDuringLoad = changed
     const page = await loadPages(this.#belfry, this.#filter, cursor, wanted).catch((error: unknown) => {
@@ -348,11 +348,10 @@ export class Inbox {
       return undefined
     })
     // The user changed. Load their first page.
-    if (!page || this.#changedDuringLoad !== changed) return this.#fetch(undefined, 0)
+    if (!page || this.#changedDuringLoad !== changed) return this.#fetch()
     const { items, nextCursor, count, unread, unseen = this.#counts.unseen } = page
     const known = this.#served
-    const ids = known.list().map(({ id }) => id)
-    if (cursor === undefined) known.remove(ids.filter((id) => !changed.has(id)))
+    if (cursor === undefined) known.remove(known.list().flatMap(({ id }) => (changed.has(id) ? [] : id)))
     const arrived = items.filter(({ id }) => known.get(id)).length
     this.#loadedTo = items.at(-1)?.eventId ?? ''
     // Notifications of older pages, which came by a replay.
@@ -360,6 +359,7 @@ export class Inbox {
     for (const item of items) {
       const change = changed.has(item.id) ? changed.get(item.id) : {}
       const current = { ...item, ...change }
+      if (change?.answer && item.state === 'archived') current.state = item.state
       if (change && this.#belfry.track(current)) known.add(current, true)
     }
     this.#changedDuringLoad = undefined

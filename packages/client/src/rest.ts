@@ -35,7 +35,7 @@ export function request(client: RestClient, path: string, init?: RequestOptions)
 
 async function send(client: RestClient, path: string, init?: RequestOptions): Promise<unknown> {
   const { url, fetch } = client
-  if (fetch === undefined) throw new BelfryError('BELFRY_CLIENT_HTTP', 'there is no fetch here', false)
+  if (fetch === undefined) throw new BelfryError('BELFRY_CLIENT_HTTP', 'there is no fetch', false)
   const ask = async (refused: boolean) => {
     const headers = { ...init?.headers, accept: 'application/json', authorization: `Bearer ${await client.token(refused)}` }
     return fetch(url + path, { ...init, headers })
