@@ -7,8 +7,11 @@ import type { Peer } from '../peers/peer.ts'
 import { atMost, type Bench, type Measure, noteOf } from './measure.ts'
 import { singlePosts, startWarm, stop } from './single.ts'
 
-/** Connected users of every program: enough that none exceeds the rate of ten per second. */
-const USERS = 10_000
+/**
+ * Connected users of every program: enough that none exceeds the rate of ten per second. The sockets of two programs are open at a time, and some
+ * systems let a process have no more than 20,000 files.
+ */
+const USERS = 8000
 const CALLERS = 64
 const MESSAGES = 20_000
 
