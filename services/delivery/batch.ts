@@ -19,9 +19,9 @@ export function carryOutBatch<Item, Result>(
 ): Promise<Result[]> {
   const blockerByUser = new Map<string, Promise<unknown>>()
   const results = entries.map(({ item, users, isGradual }) => {
-    const blockers = new Set(users.flatMap((user) => blockerByUser.get(user) ?? []))
-    const result = blockers.size === 0 ? carryOut(item) : Promise.all(blockers).then(() => carryOut(item))
-    if (isGradual || blockers.size > 0) for (const user of users) blockerByUser.set(user, result)
+    const blockers = blockerByUser.size === 0 ? [] : users.flatMap((user) => blockerByUser.get(user) ?? [])
+    const result = blockers.length === 0 ? carryOut(item) : Promise.all(new Set(blockers)).then(() => carryOut(item))
+    if (isGradual || blockers.length > 0) for (const user of users) blockerByUser.set(user, result)
     return result
   })
   return Promise.all(results)

@@ -114,8 +114,8 @@ function optionsOf(
   pushRule: ReachRule
 ): PublishOptions | undefined {
   const hasTimes = deliverAt > 0 || expiresAt > 0
-  const isPlain = !hasTimes && [actions, collapseKey, push, fallback].every((option) => option === undefined) && urgency === 'normal'
-  if (isPlain) return undefined
+  const hasReach = push !== undefined || fallback !== undefined
+  if (!hasTimes && !hasReach && actions === undefined && collapseKey === undefined && urgency === 'normal') return undefined
   return {
     deliverAt,
     expiresAt,
@@ -143,13 +143,17 @@ function namesOf(actions: Action[]): string[] {
 function tailOf(request: PublishRequest, { deliverAt, expiresAt }: Lifetime): string {
   const { type, title, ref, collapseKey, urgency, actions, data } = request
   const timestamp = request.timestamp ?? (deliverAt > 0 ? deliverAt : Date.now())
-  const options = {
+  const head = {
+    type,
+    title,
+    timestamp,
+    ref,
     expiresAt: expiresAt > 0 ? expiresAt : undefined,
     collapseKey,
     urgency: urgency === 'normal' ? undefined : urgency,
     actions
   }
-  return tails.notification({ type, title, timestamp, ref, ...options }, data === undefined ? undefined : dataOf(data))
+  return tails.notification(head, data === undefined ? undefined : dataOf(data))
 }
 
 function dataOf(data: Record<string, unknown>): string {
@@ -177,6 +181,6 @@ export function canonical({ to: _to, type, title, timestamp, ref, data, halfLife
 function sorted(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return value.map(sorted)
-  const entries = Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1))
-  return { entries: entries.map(([key, item]) => [key, sorted(item)]) }
+  const names = Object.keys(value).sort()
+  return { entries: names.map((name) => [name, sorted((value as Record<string, unknown>)[name])]) }
 }

@@ -64,33 +64,26 @@ export class Publisher {
    * @throws InvalidRequest, TooLarge, IdempotencyConflict, ParkedFull and ScheduledFull (one recipient), BroadcastsFull (an audience), StoreUnavailable, StoreFull
    */
   async publish(request: PublishRequest, publisher: string, key: string | undefined): Promise<PublishOutcome> {
-    const { store, outcomes, pushRule, check } = this.#options
+    const { store, pushRule, check } = this.#options
     check?.(request)
     const users = recipientsOf(request)
     const keyed = key !== undefined
     const publication = publicationOf(request, store.now(), keyed, pushRule)
     const audience = audienceOf(request)
     if (audience !== undefined) return await this.#broadcast(audience, publication, idOfBroadcast(audience, request, publisher, key), keyed)
-    const { expiresAt, ...content } = publication
+    const { tail, halfLife, options, expiresAt } = publication
     const id = keyed ? keyedId(publisher, key, JSON.stringify([users, canonical(request)])) : newId()
-    const command = { id, keyed, ...content }
+    const results = await outcomesOf(users, keyed, (user) => store.publish({ user, id, keyed, tail, halfLife, options }))
+    return this.#outcome(id, users, results, expiresAt)
+  }
 
-    const send = (user: string): Promise<PublishResult> => store.publish({ user, ...command })
-    const [first, ...rest] = users as [string, ...string[]]
-    const attempt = (user: string): Promise<Outcome> => send(user).catch(failed)
-    const results: Outcome[] = []
-    if (keyed || rest.length === 0) {
-      const result = await send(first)
-      if (result.status === 'conflict') throw new errors.IdempotencyConflict()
-      if (result.status === 'expired') throw expiredError()
-      results.push(result, ...(await Promise.all(rest.map(attempt))))
-    } else results.push(...(await Promise.all(users.map(attempt))))
-
-    if (results.every(({ status }) => status === 'failed')) throw (results[0] as Extract<Outcome, { status: 'failed' }>).error
+  /** Records the results of the recipients, and returns the answer. Throws if there is one recipient, whose queue is full. */
+  #outcome(id: string, users: readonly string[], results: readonly Outcome[], expiresAt: number): PublishOutcome {
+    const { store, outcomes } = this.#options
     results.forEach((result, index) => {
       if (result.status !== 'failed') outcomes.record(users[index] as string, result, expiresAt)
     })
-    const only = rest.length === 0 ? results[0] : undefined
+    const only = users.length === 1 ? results[0] : undefined
     if (only?.status === 'full' || only?.status === 'scheduledFull') throw fullError(only)
     return {
       answer: {
@@ -149,6 +142,25 @@ function idOfBroadcast(audience: Audience, request: PublishRequest, publisher: s
   if (key === undefined) return newId()
   const place = 'topic' in audience ? `topic\0${audience.topic}` : 'everyone'
   return keyedId(`${publisher}\0${place}`, key, JSON.stringify([audience.except.toSorted(), canonical(request)]))
+}
+
+/**
+ * Publishes to each recipient by `send`, and returns the outcomes in their order: to the first one before the others if the request has a key.
+ *
+ * @throws IdempotencyConflict, InvalidRequest; the error of the store if it failed for every recipient
+ */
+async function outcomesOf(users: readonly string[], keyed: boolean, send: (user: string) => Promise<PublishResult>): Promise<Outcome[]> {
+  const attempt = (user: string): Promise<Outcome> => send(user).catch(failed)
+  if (keyed || users.length === 1) {
+    const first = await send(users[0] as string)
+    if (first.status === 'conflict') throw new errors.IdempotencyConflict()
+    if (first.status === 'expired') throw expiredError()
+    return users.length === 1 ? [first] : [first, ...(await Promise.all(users.slice(1).map(attempt)))]
+  }
+  const outcomes = await Promise.all(users.map(attempt))
+  const [first] = outcomes
+  if (first?.status === 'failed' && outcomes.every(({ status }) => status === 'failed')) throw first.error
+  return outcomes
 }
 
 function failed(error: unknown): Outcome {

@@ -73,7 +73,8 @@ function countNames(value: unknown): number {
       for (const item of next) if (typeof item === 'object') open.push(item)
       continue
     }
-    for (const [name, member] of Object.entries(next)) {
+    for (const name of Object.keys(next)) {
+      const member = (next as Record<string, unknown>)[name]
       count += 1
       if (name === '__proto__' || (name === 'constructor' && hasPrototype(member))) return -1
       if (typeof member === 'object') open.push(member)

@@ -196,8 +196,8 @@ export const redisMutations: Mutation[] = [
     edits: [
       {
         file: STORE,
-        find: 'return publishResult(await this.#mapErrors(() => batcher.add(item), user))',
-        put: "return publishResult(await this.#mapErrors(() => batcher.add(item), user).catch(() => 'accepted x 1 0 0'))"
+        find: 'return publishResult(await this.#publishBatcher.add(item))',
+        put: "return publishResult(await this.#publishBatcher.add(item).catch(() => 'accepted x 1 0 0'))"
       }
     ],
     store: 'redis',

@@ -67,7 +67,8 @@ import {
   type OwnArgs,
   scripts,
   type TopicArgs,
-  type TopicScript
+  type TopicScript,
+  type Value
 } from './script-table.ts'
 import { slices } from './slices.ts'
 import { type Renewed, sweep } from './sweep.ts'
@@ -191,13 +192,10 @@ export class RedisStore implements Store {
 
   async publish(command: PublishCommand): Promise<PublishResult> {
     const { user, id, keyed, tail, halfLife, options, broadcastAt = 1 } = command
-    const args = { id, keyed: keyed ? broadcastAt : '0', tail, halfLife, options: optionsText(options) }
-    const batcher = this.#publishBatcher
-    if (batcher !== undefined) {
-      const item = { stem: this.#keys.stem(user), user, ...args }
-      return publishResult(await this.#mapErrors(() => batcher.add(item), user))
-    }
-    return publishResult(text(await this.#step('publish-full', user, args)))
+    const stem = this.#keys.stem(user)
+    const item = { stem, user, id, keyed: keyed ? broadcastAt : '0', tail, halfLife, options: optionsText(options) }
+    if (this.#publishBatcher === undefined) return publishResult(text(await this.#step('publish-full', user, item)))
+    return publishResult(await this.#publishBatcher.add(item))
   }
 
   async advance(user: string): Promise<AdvanceResult> {
@@ -244,10 +242,10 @@ export class RedisStore implements Store {
   }
 
   async ack(user: string, deviceId: string, position: Position): Promise<void> {
-    const args = { device: deviceId, ackedEpoch: position.epoch, ackedOffset: position.offset, ackedId8: position.id8 }
-    const batcher = this.#ackBatcher
-    if (batcher === undefined) await this.#step('ack-full', user, args)
-    else await this.#mapErrors(() => batcher.add({ stem: this.#keys.stem(user), user, ...args }), user)
+    const { epoch, offset, id8 } = position
+    const item = { stem: this.#keys.stem(user), user, device: deviceId, ackedEpoch: epoch, ackedOffset: offset, ackedId8: id8 }
+    if (this.#ackBatcher === undefined) await this.#step('ack-full', user, item)
+    else await this.#ackBatcher.add(item)
   }
 
   async mark(command: MarkCommand): Promise<MarkResult | 'restarted'> {
@@ -363,10 +361,12 @@ export class RedisStore implements Store {
   }
 
   #batcher(name: BatchScript): ScriptBatcher {
-    return new ScriptBatcher(fieldsOf(name), (items) => {
+    const send = (items: Value[]): Promise<Reply> => {
+      if (this.#closed) throw new CommandNotSent('closed')
       const args = { clock: this.#clock(), newEpoch: newEpoch(), items }
       return this.#availability.route(ANY_SLOT, ({ scripts }) => scripts.run(name, [], args))
-    })
+    }
+    return new ScriptBatcher(fieldsOf(name), send, (cause, { user }) => this.#errorOf(cause, String(user)))
   }
 
   /** Returns the argument `clock` of the scripts: see `prelude-clock.lua`. */
@@ -376,17 +376,20 @@ export class RedisStore implements Store {
     return agedTo === undefined ? '' : `<${agedTo}`
   }
 
-  /** Maps the errors of a call: to `StoreFull` if Redis has no memory left, else to `StoreUnavailable`. */
+  /** Makes a call, and maps its errors by `#errorOf`. */
   async #mapErrors<Result>(call: () => Promise<Result>, user = ''): Promise<Result> {
     try {
       if (this.#closed) throw new CommandNotSent('closed')
       return await call()
     } catch (cause) {
-      if (cause instanceof Error && cause.message.startsWith('OOM')) {
-        this.#room.noteRefusal(user)
-        throw new errors.StoreFull({ cause })
-      }
-      throw new errors.StoreUnavailable({ cause })
+      throw this.#errorOf(cause, user)
     }
+  }
+
+  /** Returns the error for the failure of a call: `StoreFull` if Redis has no memory left, else `StoreUnavailable`. */
+  #errorOf(cause: unknown, user: string): Error {
+    if (!(cause instanceof Error && cause.message.startsWith('OOM'))) return new errors.StoreUnavailable({ cause })
+    this.#room.noteRefusal(user)
+    return new errors.StoreFull({ cause })
   }
 }

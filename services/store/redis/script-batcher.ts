@@ -4,8 +4,11 @@ import type { Value } from './script-table.ts'
 /** Most items of one call. A script blocks the server while it runs. */
 const MAX_ITEMS = 64
 
+/** An item: its fields by name. */
+type Item = Readonly<Record<string, Value>>
+
 interface Waiting {
-  item: Readonly<Record<string, Value>>
+  item: Item
   resolve(line: string): void
   reject(error: Error): void
 }
@@ -17,6 +20,7 @@ interface Waiting {
 export class ScriptBatcher {
   readonly #fields: readonly string[]
   readonly #send: (items: Value[]) => Promise<Reply>
+  readonly #errorOf: (cause: unknown, item: Item) => Error
   #waiting: Waiting[] = []
   #scheduled = false
   #callsInProgress = 0
@@ -24,14 +28,16 @@ export class ScriptBatcher {
   /**
    * @param fields names of an item's fields, in the order of the script
    * @param send carries out items, given as the fields of one after the other, and replies with a line for each
+   * @param errorOf returns the error for an item that failed, or whose call did
    */
-  constructor(fields: readonly string[], send: (items: Value[]) => Promise<Reply>) {
+  constructor(fields: readonly string[], send: (items: Value[]) => Promise<Reply>, errorOf: (cause: unknown, item: Item) => Error) {
     this.#fields = fields
     this.#send = send
+    this.#errorOf = errorOf
   }
 
-  /** Resolves with the line of this item. Rejects with the item's error, or with that of the call. */
-  add(item: Readonly<Record<string, Value>>): Promise<string> {
+  /** Resolves with the line of this item. Rejects with the error for it. */
+  add(item: Item): Promise<string> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject })
       if (this.#scheduled) return
@@ -53,15 +59,16 @@ export class ScriptBatcher {
 
   async #call(batch: Waiting[]): Promise<void> {
     try {
-      const fields = batch.flatMap(({ item }) => this.#fields.map((name) => item[name] as Value))
-      const lines = list(await this.#send(fields))
-      batch.forEach(({ resolve, reject }, index) => {
+      const values: Value[] = []
+      for (const { item } of batch) for (const name of this.#fields) values.push(item[name] as Value)
+      const lines = list(await this.#send(values))
+      batch.forEach(({ item, resolve, reject }, index) => {
         const line = text(lines[index])
-        if (line.startsWith('error ')) reject(new Error(line.slice('error '.length)))
+        if (line.startsWith('error ')) reject(this.#errorOf(new Error(line.slice('error '.length)), item))
         else resolve(line)
       })
     } catch (error) {
-      for (const { reject } of batch) reject(error as Error)
+      for (const { item, reject } of batch) reject(this.#errorOf(error, item))
     } finally {
       this.#callsInProgress -= 1
       this.#flush()

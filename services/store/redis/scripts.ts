@@ -11,7 +11,7 @@ const KEYS_PER_CALL = 64
 /** Most calls in progress where each bucket needs a call of its own. */
 export const CALLS_AT_ONCE = 16
 
-type Command = (...args: Value[]) => Promise<unknown>
+type Command = (...args: (Value | Value[])[]) => Promise<unknown>
 
 /** Function that sends messages for nodes; undefined if the scripts send them themselves. */
 export type Publish = Bus['publish']
@@ -52,7 +52,8 @@ export class Scripts {
   /** Runs a script as one atomic step. Rejects with the client's error. */
   run<Name extends ScriptName>(name: Name, keys: readonly string[], args: Args<Name>): Promise<Reply> {
     const command = this.#commandByScript.get(name) as Command
-    const reply = command.call(this.#client, ...keys, ...arrange(name, args)) as Promise<Reply>
+    // The client flattens its arguments. As a list, those of a batch are copied once.
+    const reply = command.call(this.#client, ...keys, arrange(name, args)) as Promise<Reply>
     return this.#publish === undefined ? reply : reply.then((received) => sendMessagesOf(received, this.#publish))
   }
 
