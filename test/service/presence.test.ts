@@ -114,7 +114,7 @@ t.test('an embedded store that starts again knows who was online, and waits for 
     WEBHOOK_URL: hooks.origin,
     WEBHOOK_SECRET: SECRETS.join(),
     WEBHOOK_EVENTS: 'user.online,user.offline',
-    PRESENCE_GRACE_SECONDS: '2',
+    PRESENCE_GRACE_SECONDS: '4',
     DATA_DIR: temporaryFolder(t)
   }
   const first = await startService(t, environment)
