@@ -75,7 +75,13 @@ t.test('order, places, sizes and languages', async (t) => {
         await page.evaluate('bell.close()')
       }
     }
-    await page.evaluate(`document.documentElement.dir = 'ltr'; bell.style.cssText = 'position: fixed; top: 20px; left: 400px'`)
+    await page.evaluate(`document.documentElement.dir = 'ltr'; bell.style.cssText = 'position: fixed; top: 20px; left: 450px'`)
+    await page.evaluate(`bell.setAttribute('placement', 'end')`)
+    await openPanel(page)
+    await page.evaluate(`bell.setAttribute('placement', 'start')`)
+    await until(async () => (await panelOf(page)).left === 450, 'the other placement')
+    await page.evaluate('bell.close()')
+    await page.evaluate(`bell.style.left = '400px'`)
     await openPanel(page)
     const first = await panelOf(page)
     await page.evaluate(`bell.style.top = '140px'`)

@@ -15,7 +15,7 @@ export class BelfryBell extends BelfryElement {
   /** The panel while it is shown. */
   #view: View | undefined
   #frame = 0
-  /** The place of the button for which the panel was placed. */
+  /** What the panel was placed for. */
   #placedFor = ''
   readonly #button: HTMLButtonElement
   readonly #badge = h('span', { class: 'badge', part: 'badge', 'aria-hidden': 'true' })
@@ -103,8 +103,7 @@ export class BelfryBell extends BelfryElement {
   /** Keeps the panel beside its button, which can move for many reasons: scrolling, resizing, a change of the page's layout. */
   readonly #follow = (): void => {
     this.#frame = requestAnimationFrame(this.#follow)
-    const { x, y, width, height } = this.#button.getBoundingClientRect()
-    const at = `${[x, y, width, height, innerWidth, innerHeight]}`
+    const at = JSON.stringify([this.#button.getBoundingClientRect(), innerWidth, innerHeight, this.getAttribute('placement')])
     if (at === this.#placedFor) return
     this.#placedFor = at
     this.#view?.place(this.#button)

@@ -39,6 +39,11 @@ export class Menu {
     controls[0]?.focus()
   }
 
+  /** Closes the menu if its button was removed or hidden. */
+  check(): void {
+    if (this.#opener?.getClientRects().length === 0) this.close(false)
+  }
+
   close(returnsFocus: boolean): void {
     const opener = this.#opener
     if (!opener) return

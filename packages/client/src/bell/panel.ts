@@ -63,7 +63,7 @@ export class Panel {
   constructor(host: PanelHost, role: 'dialog' | 'region') {
     this.#host = host
     this.#isPopup = role === 'dialog'
-    this.#list = new List({ ...host, menu: (item, opener) => this.#openMenu(item, opener) })
+    this.#list = new List({ ...host, menu: (row, opener) => this.#openMenu(row, opener) })
     this.#tabs = new TabList((tab) => host.select(tab))
     this.#all = button('text-button', () => host.markAllRead(), { part: 'mark-all-read' })
     this.#options = button('tool', () => this.#openOptions(), { part: 'options', 'aria-haspopup': 'menu' }, icon(MORE_ICON))
@@ -164,6 +164,7 @@ export class Panel {
     this.#retry.hidden = !failed
     this.#mark.hidden = failed
     this.#empty.hidden = !(failed || (nothing && !feed.hasMore))
+    this.#menu.check()
     // A focused control may have been removed, or hidden: Firefox leaves the focus on what is hidden, where no key reaches the panel.
     const focused = focusedBeside(this.element)
     if (hadFocus && !(this.element.contains(focused) && focused?.getClientRects().length)) this.focus()
@@ -175,10 +176,10 @@ export class Panel {
     this.focus()
   }
 
-  #openMenu(item: InboxItem, opener: HTMLElement): void {
+  #openMenu(row: { readonly item: InboxItem }, opener: HTMLElement): void {
     const { markRead, markUnread, archiveItem, unarchive } = this.#host.messages()
-    const to = (label: string, state: InboxItem['state']) => ({ label, run: () => this.#host.change(item, state) })
-    const { state } = item
+    const to = (label: string, state: InboxItem['state']) => ({ label, run: () => this.#host.change(row.item, state) })
+    const { state } = row.item
     const toggle = state === 'read' ? to(markUnread, 'unread') : to(markRead, 'read')
     this.#menu.toggle(opener, state === 'archived' ? [to(unarchive, 'read')] : [toggle, to(archiveItem, 'archived')])
   }

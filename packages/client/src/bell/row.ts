@@ -16,8 +16,8 @@ export interface RowHost extends ActionsHost {
   chosen(item: InboxItem, event: Event): void
   /** The user gives the item another state. */
   change(item: InboxItem, state: InboxItem['state']): void
-  /** The user opened the menu of the item. */
-  menu(item: InboxItem, opener: HTMLElement): void
+  /** The user opened the menu of the row. Its item may be replaced while the menu is open. */
+  menu(row: { readonly item: InboxItem }, opener: HTMLElement): void
   /** Returns the content that the app renders for an item; undefined if it renders none. */
   own(item: InboxItem, old: HTMLElement | undefined): HTMLElement | undefined
 }
@@ -40,12 +40,7 @@ export class Row {
   readonly #date = h('span', { class: 'date', part: 'item-date', 'aria-hidden': 'true' })
   readonly #problem = h('span', { class: 'problem', part: 'item-problem' })
   readonly #more = button('more', () => this.#expand(), { hidden: true, 'aria-expanded': 'false' })
-  readonly #menu = button(
-    'tool',
-    () => this.#host.menu(this.item, this.#menu),
-    { part: 'item-menu', 'aria-haspopup': 'menu' },
-    icon(MORE_ICON)
-  )
+  readonly #menu = button('tool', () => this.#host.menu(this, this.#menu), { part: 'item-menu', 'aria-haspopup': 'menu' }, icon(MORE_ICON))
   readonly #archive = button('tool archive', () => this.#host.change(this.item, 'archived'), { part: 'archive' }, icon(ARCHIVE_ICON))
   readonly #actions: ActionButtons
   readonly #content: HTMLElement
