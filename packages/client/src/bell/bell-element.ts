@@ -15,7 +15,7 @@ export class BelfryBell extends BelfryElement {
   /** The panel while it is shown. */
   #view: View | undefined
   #frame = 0
-  /** What the panel was placed for. */
+  /** The place of the button, the size of the window and the attribute for which the panel was placed. */
   #placedFor = ''
   readonly #button: HTMLButtonElement
   readonly #badge = h('span', { class: 'badge', part: 'badge', 'aria-hidden': 'true' })
