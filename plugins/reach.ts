@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { CallFormat } from '../services/reach/call-format.ts'
 import { Courier } from '../services/reach/courier.ts'
+import { describeFailure } from '../services/reach/failure-reports.ts'
 import { HttpSender } from '../services/reach/http-sender.ts'
 import { CALLS_PER_LANE } from '../services/reach/lane.ts'
 import { PushEndpoints } from '../services/reach/push-endpoint.ts'
@@ -35,6 +36,10 @@ export default fp(
       counters: app.counters,
       onLeased: (waitedMs) => app.metrics.leased(waitedMs),
       onStopped: (lane) => log.error({ lane }, 'the receiver answered 410: no further calls are sent to it until a restart'),
+      onFailure: (failure) => {
+        const { lane, attempt, result } = failure
+        log.warn({ lane, ...attempt, result }, describeFailure(failure))
+      },
       onFault: (err) => log.error({ err }, 'a call could not be made')
     })
     app.decorate('reach', {

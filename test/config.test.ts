@@ -331,8 +331,10 @@ t.test('VAPID keys go together, fit, and have a contact', async (t) => {
   const subject = { VAPID_SUBJECT: 'mailto:ops@example.com' }
   t.same(problemsOf({ ...keys, ...subject }), [])
   t.same(problemsOf(subject), [])
-  t.same(problemsOf(keys), ['VAPID_PUBLIC_KEY needs VAPID_SUBJECT'])
-  t.same(problemsOf({ ...subject, VAPID_PRIVATE_KEY: privateKey }), ['VAPID_PUBLIC_KEY and VAPID_PRIVATE_KEY go together'])
+  t.same(problemsOf(keys), ['VAPID_PUBLIC_KEY needs VAPID_SUBJECT, a contact such as mailto:ops@your-domain'])
+  t.same(problemsOf({ ...subject, VAPID_PRIVATE_KEY: privateKey }), [
+    'VAPID_PUBLIC_KEY and VAPID_PRIVATE_KEY go together; `belfry vapid` makes a pair'
+  ])
   const other = problemsOf({ ...keys, ...subject, VAPID_PRIVATE_KEY: makeVapidKeys().privateKey })
   t.match(other, [/^VAPID_PRIVATE_KEY must be the private key of VAPID_PUBLIC_KEY/])
   t.same(problemsOf({ ...keys, VAPID_SUBJECT: 'http://example.com' }), ['VAPID_SUBJECT must be a mailto: or https: address'])
@@ -353,7 +355,7 @@ t.test('webhooks need a secret; two while it is rotated; events that exist', asy
   const secret = (byte: number): string => `whsec_${Buffer.alloc(32, byte).toString('base64')}`
   const url = { WEBHOOK_URL: 'http://127.0.0.1:4000/hooks?tenant=1' }
   t.same(readConfig({ ...url, WEBHOOK_SECRET: `${secret(1)}, ${secret(2)}` }).WEBHOOK_SECRET, [secret(1), secret(2)])
-  t.same(problemsOf(url), ['WEBHOOK_URL needs WEBHOOK_SECRET'])
+  t.same(problemsOf(url), ['WEBHOOK_URL needs WEBHOOK_SECRET; `echo whsec_$(openssl rand -base64 32)` makes one'])
   t.same(problemsOf({ ...url, WEBHOOK_SECRET: [1, 2, 3].map(secret).join() }), ['WEBHOOK_SECRET may have 2 secrets'])
   const short = problemsOf({ ...url, WEBHOOK_SECRET: 'whsec_hunter2' })
   t.match(short, [/^WEBHOOK_SECRET must be whsec_ and 24 to 64 bytes/])

@@ -3,6 +3,7 @@ import { isOfStore } from '../errors.ts'
 import { type Counters, increment } from '../node/counters.ts'
 import { type CallOutcome, type LeasedCall, type Outbox, WEBHOOK_LANE } from '../store/outbox.ts'
 import type { CallFormat } from './call-format.ts'
+import { type Failure, FailureReports } from './failure-reports.ts'
 import type { HttpSender, OutgoingRequest } from './http-sender.ts'
 import { Lane, type Lease } from './lane.ts'
 import type { Outcome } from './outcome.ts'
@@ -40,6 +41,8 @@ interface CourierOptions {
   onLeased: (waitedMs: number) => void
   /** Called when the receiver of a lane answered that it accepts no further call, and the lane stopped. */
   onStopped: (lane: string) => void
+  /** Called for the failures that the log gets. */
+  onFailure: (failure: Failure) => void
   /** Called on an error of a format, which costs the call. */
   onFault: (error: unknown) => void
 }
@@ -63,6 +66,7 @@ export class Courier {
   #inFlight = 0
   /** Time at which the oldest call of each lane was due, as of its last lease, Unix milliseconds. */
   readonly #oldestDueByLane = new Map<string, number>()
+  readonly #failures = new FailureReports()
   #closed = false
 
   constructor(options: CourierOptions) {
@@ -212,6 +216,7 @@ export class Courier {
     if (this.#closed && attempt.status === 'unreachable') return undefined
     const outcome = format.outcome(attempt, call)
     this.#count(lane, outcome.result)
+    this.#report({ lane: lane.name, kind: kindOf(lane), attempt, result: outcome.result })
     if (outcome.result === 'gone' && call.event !== 'push' && !lane.isStopped) {
       lane.isStopped = true
       onStopped(lane.name)
@@ -230,8 +235,16 @@ export class Courier {
     }
   }
 
-  #count({ name }: Lane, result: Outcome['result'] | 'dropped', by = 1): void {
-    increment(this.#options.counters.calls, `${name === WEBHOOK_LANE ? 'webhook' : 'push'} ${result}`, by)
+  #count(lane: Lane, result: Outcome['result'] | 'dropped', by = 1): void {
+    increment(this.#options.counters.calls, `${kindOf(lane)} ${result}`, by)
+  }
+
+  #report(failure: Failure): void {
+    const { result } = failure
+    // A subscription that has ended is no fault, and a lane that stops has a report of its own.
+    if (result === 'delivered' || result === 'gone') return
+    const { now, onFailure } = this.#options
+    if (this.#failures.take(failure, now())) onFailure(failure)
   }
 
   /** Makes the leased calls of a lane due again that have waited for a slot for so long. If the store fails, they are due when their leases run out. */
@@ -256,6 +269,10 @@ export class Courier {
   async #settleOnce({ user, epoch, no, attempt }: LeasedCall, outcome: CallOutcome): Promise<void> {
     await this.#options.outbox.settle({ user, epoch, no, attempt, outcome })
   }
+}
+
+function kindOf({ name }: Lane): Failure['kind'] {
+  return name === WEBHOOK_LANE ? 'webhook' : 'push'
 }
 
 /** Returns how a call is settled whose attempt had an outcome. @param now Unix milliseconds */

@@ -64,13 +64,19 @@ export class HttpSender {
           return await this.#request(outgoing, controller.signal)
         } catch (error) {
           const isSentAgain = KeptConnection.hadClosed(error) && closed < this.#connectionsPerHost && !controller.signal.aborted
-          if (!isSentAgain) return { status: 'unreachable' }
+          if (!isSentAgain) return { status: 'unreachable', reason: this.#reasonOf(error, controller.signal) }
         }
       }
     } finally {
       clearTimeout(timer)
       this.#inFlight.delete(controller)
     }
+  }
+
+  #reasonOf(error: unknown, { aborted }: AbortSignal): string {
+    if (aborted) return `no answer within ${this.#timeoutMs / 1000} s`
+    const { code, message } = error as NodeJS.ErrnoException
+    return code ?? message
   }
 
   /** Aborts the calls in flight, and closes all connections. */

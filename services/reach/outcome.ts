@@ -38,8 +38,8 @@ export interface Reply {
   retryAfter?: string | undefined
 }
 
-/** The end of an attempt: the reply, or `unreachable` if there was none (no connection, no answer in time). */
-export type Attempt = Reply | { status: 'unreachable' }
+/** The end of an attempt: the reply, or `unreachable` if there was none (no connection, no answer in time), with the reason for people. */
+export type Attempt = Reply | { status: 'unreachable'; reason?: string }
 
 /**
  * - `delivered`: the receiver accepted the call

@@ -48,10 +48,11 @@ export function presenceTimesOf(
 export function problemsOfPush({ VAPID_PUBLIC_KEY, VAPID_PRIVATE_KEY, VAPID_SUBJECT, PUSH_ENDPOINTS }: PushSettings): string[] {
   const problems: string[] = []
   const keys = { publicKey: VAPID_PUBLIC_KEY, privateKey: VAPID_PRIVATE_KEY }
-  if ((keys.publicKey === '') !== (keys.privateKey === '')) problems.push('VAPID_PUBLIC_KEY and VAPID_PRIVATE_KEY go together')
+  if ((keys.publicKey === '') !== (keys.privateKey === ''))
+    problems.push('VAPID_PUBLIC_KEY and VAPID_PRIVATE_KEY go together; `belfry vapid` makes a pair')
   else if (keys.publicKey !== '') {
     if (!areVapidKeys(keys)) problems.push('VAPID_PRIVATE_KEY must be the private key of VAPID_PUBLIC_KEY; `belfry vapid` makes a pair')
-    if (VAPID_SUBJECT === '') problems.push('VAPID_PUBLIC_KEY needs VAPID_SUBJECT')
+    if (VAPID_SUBJECT === '') problems.push('VAPID_PUBLIC_KEY needs VAPID_SUBJECT, a contact such as mailto:ops@your-domain')
   }
   if (VAPID_SUBJECT !== '' && !isVapidSubject(VAPID_SUBJECT)) problems.push('VAPID_SUBJECT must be a mailto: or https: address')
   for (const origin of PUSH_ENDPOINTS) {
@@ -65,7 +66,8 @@ export function problemsOfWebhooks({ WEBHOOK_URL, WEBHOOK_SECRET, WEBHOOK_EVENTS
   const problems: string[] = []
   if (WEBHOOK_URL !== '' && !isWebhookUrl(WEBHOOK_URL))
     problems.push('WEBHOOK_URL must be an http:// or https:// URL without user and fragment')
-  if (WEBHOOK_URL !== '' && WEBHOOK_SECRET.length === 0) problems.push('WEBHOOK_URL needs WEBHOOK_SECRET')
+  if (WEBHOOK_URL !== '' && WEBHOOK_SECRET.length === 0)
+    problems.push('WEBHOOK_URL needs WEBHOOK_SECRET; `echo whsec_$(openssl rand -base64 32)` makes one')
   if (WEBHOOK_SECRET.length > MAX_WEBHOOK_SECRETS) problems.push(`WEBHOOK_SECRET may have ${MAX_WEBHOOK_SECRETS} secrets`)
   if (!WEBHOOK_SECRET.every((secret) => webhookKey(secret) !== undefined))
     problems.push('WEBHOOK_SECRET must be whsec_ and 24 to 64 bytes in base64; `echo whsec_$(openssl rand -base64 32)` makes one')

@@ -4,6 +4,7 @@ import { newId } from '../../../services/ids.ts'
 import { Counters } from '../../../services/node/counters.ts'
 import type { CallFormat } from '../../../services/reach/call-format.ts'
 import { Courier } from '../../../services/reach/courier.ts'
+import { describeFailure, type Failure } from '../../../services/reach/failure-reports.ts'
 import type { OutgoingRequest } from '../../../services/reach/http-sender.ts'
 import { type Attempt, pushOutcome, webhookOutcome } from '../../../services/reach/outcome.ts'
 import { tails } from '../../../services/store/row.ts'
@@ -72,12 +73,13 @@ interface Rig {
   sender: HeldSender
   counters: Counters
   stopped: string[]
+  failures: Failure[]
   faults: unknown[]
 }
 
 function carry(t: Test, outbox: Outbox, lanes: string[], now: () => number, formats = format): Rig {
   const sender = new HeldSender()
-  const rig = { sender, counters: new Counters(), stopped: [] as string[], faults: [] as unknown[] }
+  const rig = { sender, counters: new Counters(), stopped: [] as string[], failures: [] as Failure[], faults: [] as unknown[] }
   const courier = new Courier({
     outbox,
     now,
@@ -86,6 +88,7 @@ function carry(t: Test, outbox: Outbox, lanes: string[], now: () => number, form
     counters: rig.counters,
     onLeased: () => undefined,
     onStopped: (lane) => rig.stopped.push(lane),
+    onFailure: (failure) => rig.failures.push(failure),
     onFault: (error) => rig.faults.push(error)
   })
   t.teardown(() => courier.close(0))
@@ -189,6 +192,47 @@ t.test('failures are scheduled again, refusals end the call, 410 ends the subscr
   t.same((await outbox.subscriptions('bob')).length, 1)
   clock.now += 1e9
   t.same((await outbox.lease({ lane: 'fcm', limit: 9 })).calls, [], 'nothing is left')
+})
+
+t.test('failures are reported once for each lane and status in ten minutes', async (t) => {
+  const { outbox, publish, clock, now } = await open(t)
+  const { courier, sender, failures } = carry(t, outbox, ['fcm'], now)
+  const fail = async (user: string, attempt: Attempt): Promise<number> => {
+    courier.wake(await publish(user))
+    await until(() => sender.sent.some(({ url }) => url === `fcm/${user}`))
+    sender.answer(`fcm/${user}`, attempt)
+    await until(() => courier.inFlight === 0)
+    return failures.length
+  }
+  t.equal(await fail('a', { status: 201 }), 0)
+  t.equal(await fail('b', { status: 410 }), 0, 'a subscription that has ended is no failure')
+  t.equal(await fail('c', { status: 403 }), 1)
+  t.equal(await fail('d', { status: 403 }), 1)
+  t.equal(await fail('e', { status: 'unreachable', reason: 'ECONNREFUSED' }), 2)
+  t.match(failures, [
+    { lane: 'fcm', kind: 'push', attempt: { status: 403 }, result: 'refused' },
+    { lane: 'fcm', kind: 'push', attempt: { status: 'unreachable', reason: 'ECONNREFUSED' }, result: 'retry' }
+  ])
+  clock.now += 599_000
+  courier.wake(['fcm'])
+  await until(() => sender.sent.length === 1)
+  sender.answer('fcm/e', { status: 201 })
+  t.equal(await fail('f', { status: 403 }), 2)
+  clock.now += 1000
+  t.equal(await fail('g', { status: 403 }), 3)
+})
+
+t.test('a report says what failed, what follows and what to do', async (t) => {
+  const report = (kind: Failure['kind'], status: Attempt['status'], result: Failure['result'] = 'retry'): string =>
+    describeFailure({ lane: 'x', kind, attempt: { status } as Attempt, result })
+  t.match(report('webhook', 'unreachable'), /did not answer: the webhook is sent again\. Check that it runs, and WEBHOOK_URL$/)
+  t.match(report('webhook', 401), /answered 401: .* WEBHOOK_SECRET/)
+  t.match(report('webhook', 308), /set WEBHOOK_URL to the final address/)
+  t.match(report('webhook', 404), /Check the path in WEBHOOK_URL/)
+  t.match(report('webhook', 500, 'exhausted'), /answered 500: the webhook is given up$/)
+  t.match(report('push', 403, 'refused'), /answered 403: the push is given up\. Check VAPID_SUBJECT.*browsers have to subscribe again/)
+  t.match(report('push', 429), /answered 429: the push is sent again$/)
+  t.match(report('push', 'unreachable'), /did not answer/)
 })
 
 t.test('a receiver that hangs holds its own lane only, and a few leases', async (t) => {
