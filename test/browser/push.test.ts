@@ -1,5 +1,6 @@
 import type { Page, Worker } from 'playwright-core'
 import t from 'tap'
+import { makeVapidKeys } from '../../services/reach/vapid.ts'
 import type { Subscribed } from '../fixtures/push-service.ts'
 import { ACTIONS, publish, quiet, startReach } from '../fixtures/reach.ts'
 import { until } from '../fixtures/wait.ts'
@@ -217,6 +218,29 @@ t.test('Web Push in Chromium, with the service worker of an app', async (t) => {
     await untilInPage(page, 'globalThis.belfry?.push === "on"')
     await pushed({ title: 'to the new one' })
     t.equal(push.requests(before).length, 0)
+  })
+
+  await t.test('if the key of the service has changed, the next page subscribes with the new one, once', async (t) => {
+    const { context, page, subscribed, pushed } = await start('rekeyed')
+    const before = subscribed()
+    const { publicKey } = makeVapidKeys()
+    await context.route('**/v1/push/key', (route) =>
+      route.fulfill({ json: { publicKey }, headers: { 'access-control-allow-origin': '*' } })
+    )
+    const given = page.waitForResponse((response) => response.request().method() === 'PUT')
+    await page.reload()
+    t.equal((await given).status(), 204)
+    t.not(subscribed(), before)
+    await pushed({ title: 'to the new one' })
+    t.equal(push.requests(before).length, 0)
+    t.match(await page.evaluate('localStorage.getItem("test:subscription")'), publicKey)
+    const renewed = subscribed()
+    const asked = page.waitForResponse('**/v1/push/key')
+    await page.reload()
+    await asked
+    await untilInPage(page, 'belfry.push === "on"')
+    await pushed({ title: 'again' })
+    t.equal(subscribed(), renewed)
   })
 
   await t.test('disablePush and forget end it, in every tab; another user does not see what was pushed to the first', async (t) => {

@@ -49,6 +49,8 @@ export class Push {
   #channel: PushChannel | undefined
   /** Set while push is on. */
   #registration: PushRegistration | undefined
+  /** The key of the service was compared with that of the subscription since the page was loaded. */
+  #isKeyCurrent = false
   /** Changes run one after the other. */
   #queue: Promise<unknown> = Promise.resolve()
 
@@ -93,7 +95,7 @@ export class Push {
     this.refresh()
   }
 
-  /** Finds out whether push is on, and gives the service a subscription that the browser has renewed. */
+  /** Finds out whether push is on, and gives the service a subscription that the browser has renewed, or that a change of the service's key renews. */
   refresh(): void {
     this.#enqueue(() => this.#refresh()).catch(() => {})
   }
@@ -109,7 +111,7 @@ export class Push {
         typeof serviceWorker === 'string' ? await page.navigator.serviceWorker.register(serviceWorker) : serviceWorker
       )
       const { scope } = registration
-      const { publicKey } = (await request(this.#client, '/v1/push/key')) as { publicKey: string }
+      const publicKey = await this.#publicKey()
       // The request needed a token, which names the user.
       const { url, user } = this.#client
       const before = await readRecord((record) => record.scope === scope)
@@ -163,13 +165,27 @@ export class Push {
     if (!isGranted || !record || registration?.scope !== record.scope) return this.#set(undefined)
     if (user && user !== record.user) return this.#end()
     const { pushManager } = registration
-    const { publicKey } = record
-    const subscription =
-      (await pushManager.getSubscription()) ?? (await pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: publicKey }))
+    const subscribe = (applicationServerKey: string): Promise<BrowserSubscription> =>
+      pushManager.subscribe({ userVisibleOnly: true, applicationServerKey })
+    let subscription = (await pushManager.getSubscription()) ?? (await subscribe(record.publicKey))
     this.#set(registration)
     record = await this.#takeClick(record)
+    // Push services refuse pushes to a subscription that was made with an earlier key of the service.
+    const publicKey = user && !this.#isKeyCurrent ? await this.#publicKey().catch(() => '') : ''
+    if (publicKey && publicKey !== record.publicKey) {
+      if (!hasKey(subscription, publicKey)) {
+        await subscription.unsubscribe()
+        subscription = await subscribe(publicKey)
+      }
+      record = { ...record, publicKey, endpoint: '' }
+    }
+    this.#isKeyCurrent ||= publicKey !== ''
     if (user && subscription.endpoint !== record.endpoint) await this.#give(subscription, record)
     if (this.#client.state === 'connected') await this.#closeOutdated(registration)
+  }
+
+  async #publicKey(): Promise<string> {
+    return ((await request(this.#client, '/v1/push/key')) as { publicKey: string }).publicKey
   }
 
   async #give(subscription: BrowserSubscription, record: PushRecord): Promise<void> {
