@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { makeWebhookSecret, webhookKey } from '../services/reach/standard-webhooks.ts'
+import { makeWebhookSecret, WRONG_SECRET, webhookKey } from '../services/reach/standard-webhooks.ts'
 import { type ReceivedCall, WebhookReceiver } from '../services/reach/webhook-receiver.ts'
 import type { WebhookCommand } from './arguments.ts'
 import { CommandError } from './credentials.ts'
@@ -25,7 +25,7 @@ export async function receiveWebhooks(command: WebhookCommand, configured: strin
 
   const answer = ({ request, body, refusal }: ReceivedCall): number => {
     if (refusal === undefined) print(String(request.headers['webhook-id']), body, output)
-    else output.error(`${request.method} ${printable(request.url ?? '')}: ${refusal}`)
+    else output.error(`${request.method} ${printable(request.url ?? '')}: ${refusal}${adviceOn(refusal, known === '')}`)
     return refusal === undefined ? 204 : 401
   }
   const receiver = await WebhookReceiver.start({ port: command.port, keys, answer }).catch((error: Error) => {
@@ -35,6 +35,14 @@ export async function receiveWebhooks(command: WebhookCommand, configured: strin
   if (known === '') output.talk(`WEBHOOK_SECRET=${secret}`)
   if (!signal.aborted) await once(signal, 'abort')
   receiver.close()
+}
+
+/** Returns what to do about a wrong secret, which is the usual mistake. */
+function adviceOn(refusal: string, isGenerated: boolean): string {
+  if (refusal !== WRONG_SECRET) return ''
+  return isGenerated
+    ? '. Start the service with the WEBHOOK_SECRET above, or this command with the WEBHOOK_SECRET of the service'
+    : '. The service has another WEBHOOK_SECRET'
 }
 
 function print(id: string, body: string, output: Output): void {

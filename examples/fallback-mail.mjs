@@ -5,6 +5,7 @@ import { createServer } from 'node:http'
 import { text } from 'node:stream/consumers'
 
 const { WEBHOOK_SECRET = '', PORT = '4000', SENDMAIL = '/usr/sbin/sendmail' } = process.env
+if (!WEBHOOK_SECRET.startsWith('whsec_')) throw new Error('set WEBHOOK_SECRET to the secret of the service, whsec_...')
 const key = Buffer.from(WEBHOOK_SECRET.replace('whsec_', ''), 'base64')
 const addressOf = (user) => `${encodeURIComponent(user)}@example.com` // Look the address up in your database.
 const handled = new Set() // An event may arrive more than once. Keep the ids in your database, too.
@@ -26,5 +27,7 @@ createServer(async (request, response) => {
 function send(address, { title, ref = '' }) {
   const subject = `=?UTF-8?B?${Buffer.from(title.slice(0, 40)).toString('base64')}?=` // Encoded: a title may contain line breaks.
   const message = `To: ${address}\nSubject: ${subject}\nContent-Type: text/plain; charset=utf-8\n\n${title}\n\n${ref}\n`
-  return spawnSync(SENDMAIL, ['-t'], { input: message }).status === 0
+  const { status, error } = spawnSync(SENDMAIL, ['-t'], { input: message })
+  console.error(status === 0 ? `mailed to ${address}` : `no mail to ${address}: ${error?.message ?? `${SENDMAIL} ended with ${status}`}`)
+  return status === 0
 }

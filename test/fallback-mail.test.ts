@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -29,6 +29,9 @@ t.test('fallback-mail.mjs has about 30 lines, and mails what nobody has read', a
     await once(receiver, 'exit')
   })
   const url = `http://127.0.0.1:${port}/`
+  const without = spawnSync(process.execPath, [EXAMPLE], { env: { PATH }, encoding: 'utf8' })
+  t.equal(without.status, 1, 'an empty key would accept what anybody signs')
+  t.match(without.stderr, 'set WEBHOOK_SECRET')
   await until(async () => (await fetch(url, { method: 'POST' }).catch(() => undefined))?.status === 401)
 
   const service = await startService(t, { WEBHOOK_URL: url, WEBHOOK_SECRET: secret })

@@ -48,6 +48,7 @@ function webhookFailure(status: Attempt['status']): Description {
 function pushFailure(status: Attempt['status']): Description {
   if (status === 'unreachable') return ['the push service did not answer', 'Check that this machine can reach it']
   const isRefused = status === 400 || status === 401 || status === 403
-  const advice = 'Check VAPID_SUBJECT and the clock of this machine. If the VAPID keys were changed, browsers have to subscribe again'
+  const advice =
+    'Check VAPID_SUBJECT and the clock of this machine. If the VAPID keys were changed, a browser subscribes again when its user opens the app'
   return [`the push service answered ${status}`, isRefused ? advice : '']
 }

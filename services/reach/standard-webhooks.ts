@@ -70,6 +70,9 @@ export function webhookHeaders(keys: readonly Buffer[], id: string, body: string
 /** Largest age of a webhook that a receiver accepts, and the time by which it may be ahead, seconds (Standard Webhooks). */
 const TOLERANCE_SECONDS = 300
 
+/** The refusal of a webhook that is signed with another secret. */
+export const WRONG_SECRET = 'the signature is not of this secret'
+
 /** Headers of a webhook, in lower case. */
 type WebhookHeaders = Record<string, string | string[] | undefined>
 
@@ -87,7 +90,7 @@ export function webhookRefusal(keys: readonly Buffer[], headers: WebhookHeaders,
     return 'the timestamp is not within five minutes'
   const expected = signWebhook(keys, id, seconds, body).split(' ')
   const isSigned = signatures.split(' ').some((given) => expected.some((wanted) => isEqual(given, wanted)))
-  return isSigned ? undefined : 'the signature is not of this secret'
+  return isSigned ? undefined : WRONG_SECRET
 }
 
 /** Compares two texts in a time that does not depend on how much of them is equal. */

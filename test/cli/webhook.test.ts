@@ -43,6 +43,9 @@ t.test('webhook prints what a service sends, with the secret that it made', asyn
     timestamp: String,
     data: { user: 'alice', notification: { id: body.id } }
   })
+  const forged = { 'webhook-id': 'msg_1', 'webhook-timestamp': String(Math.floor(Date.now() / 1000)), 'webhook-signature': 'v1,AAAA' }
+  t.equal((await fetch(url, { method: 'POST', headers: forged, body: '{}' })).status, 401)
+  await cli.until(() => cli.stderr.includes('Start the service with the WEBHOOK_SECRET above'), 'it said what to do')
   cli.child.kill('SIGINT')
   t.equal(await cli.exited, 0)
 })
@@ -75,7 +78,7 @@ t.test('webhook verifies the signature with each secret, and refuses anything el
   await until(() => cli.stdout.split('\n').length === 3)
   t.match(cli.stdout, /^\S+ {2}user\.online {2}\{"user":"a\\u001b\[31m"\} {2}msg_1\n/)
   await until(() => cli.stderr.includes('a webhook header is missing'))
-  t.match(cli.stderr, /the signature is not of this secret/)
+  t.match(cli.stderr, /the signature is not of this secret. The service has another WEBHOOK_SECRET/)
   t.match(cli.stderr, /not within five minutes/)
   t.match(cli.stderr, /GET \/: a webhook header is missing/)
 })

@@ -230,7 +230,7 @@ t.test('a report says what failed, what follows and what to do', async (t) => {
   t.match(report('webhook', 308), /set WEBHOOK_URL to the final address/)
   t.match(report('webhook', 404), /Check the path in WEBHOOK_URL/)
   t.match(report('webhook', 500, 'exhausted'), /answered 500: the webhook is given up$/)
-  t.match(report('push', 403, 'refused'), /answered 403: the push is given up\. Check VAPID_SUBJECT.*browsers have to subscribe again/)
+  t.match(report('push', 403, 'refused'), /answered 403: the push is given up\. Check VAPID_SUBJECT.*a browser subscribes again/)
   t.match(report('push', 429), /answered 429: the push is sent again$/)
   t.match(report('push', 'unreachable'), /did not answer/)
 })
