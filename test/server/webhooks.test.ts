@@ -59,6 +59,11 @@ t.test('a secret that is not one is a TypeError', async (t) => {
   for (const secret of ['', 'whsec_', 'whsec_!', 'plain', [SECRET, '']]) await t.rejects(verifyWebhook(headers(), body, secret), TypeError)
 })
 
+t.test('a secret that is not set is said to be no secret, whatever the webhook is', async (t) => {
+  for (const given of [headers(), {}])
+    await t.rejects(verifyWebhook(given, body, undefined as never), { name: 'TypeError', message: /whsec_/ })
+})
+
 t.test('the reference library and this one agree', async (t) => {
   const at = new Date()
   const signature = new Webhook(SECRET).sign('msg_9', at, body)

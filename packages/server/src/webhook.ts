@@ -20,7 +20,7 @@ export interface WebhookOptions {
  *
  * @param body the body as it was received: parsed JSON has not the same bytes
  * @param secret `WEBHOOK_SECRET` of the service, `whsec_…`; while it rotates two, as a list or separated by a comma
- * @throws TypeError if a secret is not one
+ * @throws TypeError if a secret is not one, or the body was parsed
  */
 export async function verifyWebhook(
   headers: WebhookHeaders,
@@ -28,6 +28,7 @@ export async function verifyWebhook(
   secret: string | readonly string[],
   { toleranceSeconds = TOLERANCE_SECONDS }: WebhookOptions = {}
 ): Promise<WebhookEvent> {
+  const keys = await Promise.all(secretsOf(secret).map(keyOf))
   const [id, timestamp, signature] = ['id', 'timestamp', 'signature'].map((name) => headerOf(headers, `webhook-${name}`))
   if (!id || !timestamp || !signature) throw refusal('a header is missing')
   const ageSeconds = Math.abs(Date.now() / 1000 - Number(timestamp))
@@ -36,7 +37,7 @@ export async function verifyWebhook(
   const signed = new TextEncoder().encode(`${id}.${timestamp}.${text}`)
   const signatures = signature.split(' ').filter((part) => part.startsWith(SIGNATURE_PREFIX))
   let isGenuine = false
-  for (const key of await Promise.all(secretsOf(secret).map(keyOf))) {
+  for (const key of keys) {
     for (const given of signatures) {
       const bytes = bytesOf(given.slice(SIGNATURE_PREFIX.length))
       if (bytes !== undefined && (await crypto.subtle.verify('HMAC', key, bytes, signed))) isGenuine = true
@@ -57,7 +58,11 @@ function headerOf(headers: WebhookHeaders, name: string): string | undefined {
 }
 
 function secretsOf(secret: string | readonly string[]): string[] {
-  return [secret].flat().flatMap((text) => text.split(',').map((part) => part.trim()))
+  return [secret]
+    .flat()
+    .join()
+    .split(',')
+    .map((part) => part.trim())
 }
 
 async function keyOf(secret: string) {
