@@ -124,7 +124,7 @@ export class Push {
         await subscription.unsubscribe()
         subscription = null
       }
-      subscription ??= await registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: publicKey })
+      subscription ??= await subscribe(registration, publicKey)
       await this.#give(subscription, { scope, url, publicKey, user, endpoint: '' })
       this.#set(registration)
       this.#channel?.postMessage(0)
@@ -164,10 +164,7 @@ export class Push {
     // The browser may name a worker of a wider scope.
     if (!isGranted || !record || registration?.scope !== record.scope) return this.#set(undefined)
     if (user && user !== record.user) return this.#end()
-    const { pushManager } = registration
-    const subscribe = (applicationServerKey: string): Promise<BrowserSubscription> =>
-      pushManager.subscribe({ userVisibleOnly: true, applicationServerKey })
-    let subscription = (await pushManager.getSubscription()) ?? (await subscribe(record.publicKey))
+    let subscription = (await registration.pushManager.getSubscription()) ?? (await subscribe(registration, record.publicKey))
     this.#set(registration)
     record = await this.#takeClick(record)
     // Push services refuse pushes to a subscription that was made with an earlier key of the service.
@@ -175,7 +172,7 @@ export class Push {
     if (publicKey && publicKey !== record.publicKey) {
       if (!hasKey(subscription, publicKey)) {
         await subscription.unsubscribe()
-        subscription = await subscribe(publicKey)
+        subscription = await subscribe(registration, publicKey)
       }
       record = { ...record, publicKey, endpoint: '' }
     }
@@ -277,6 +274,10 @@ export class Push {
     port.onmessage = () => goes && page.location.assign(url)
     port.postMessage(0)
   }
+}
+
+function subscribe({ pushManager }: PushRegistration, applicationServerKey: string): Promise<BrowserSubscription> {
+  return pushManager.subscribe({ userVisibleOnly: true, applicationServerKey })
 }
 
 function pathOf(deviceId: string): string {
