@@ -102,7 +102,13 @@ function startCourier(): void {
   const onFault = (error: unknown): never => {
     throw error
   }
-  courier = new Courier({ ...options, sender: { send, close: () => sender.close() }, onStopped: () => undefined, onFailure: () => undefined, onFault })
+  courier = new Courier({
+    ...options,
+    sender: { send, close: () => sender.close() },
+    onStopped: () => undefined,
+    onFailure: () => undefined,
+    onFault
+  })
 }
 
 async function publish(user: string, options?: PublishOptions, to = store): Promise<void> {

@@ -20,7 +20,7 @@ export function generatedVapidKeys(directory: string): VapidKeys {
   const keys = parse(text)
   if (keys !== undefined) return keys
   throw new SecretError(
-    `the VAPID keys in ${path} are damaged. Restore the file, or delete it so that the next start generates others; every browser has to subscribe again then`
+    `the VAPID keys in ${path} are damaged. Restore the file, or delete it so that the next start generates others; a browser then subscribes again when its user opens the app`
   )
 }
 
