@@ -37,13 +37,20 @@ export interface ReachResult {
   leaving: { count: number; p50: number; p99: number }
   /** Pushes a second of one node with a backlog, the CPU time of each, and that of its encryption and signature alone, microseconds. */
   backlog: { perSecond: number; cpuMicros: number; requestMicros: number }
-  /** Memory with calls that wait for a receiver that hangs, and without them, bytes. `redisBytes` is 0 for the embedded store. */
-  waiting: { calls: number; processBytes: number; processBytesBefore: number; redisBytes: number; redisBytesBefore: number }
+  /** Memory with calls that wait for a receiver that hangs, and without them. */
+  waiting: { calls: number; memory: Memory; before: Memory }
   /**
    * P99 of publishes at `RATE` a second: to a store of its own without calls (calm), and with the waiting calls and the receiver that hangs. The rounds
    * take turns. `ratio` is the median of hanging to calm of each pair.
    */
   publishP99: { calm: number; hanging: number; ratio: number; low: number; high: number }
+}
+
+/** Memory after garbage collection, bytes: of the process, of it the objects and buffers in use, and of Redis; `redis` is 0 for the embedded store. */
+export interface Memory {
+  process: number
+  inUse: number
+  redis: number
 }
 
 const RATE = 500
@@ -220,12 +227,14 @@ async function comparePublishes(): Promise<ReachResult['publishP99']> {
   return { calm: b, hanging: a, ratio, low, high }
 }
 
-async function memory(): Promise<{ process: number; redis: number }> {
+async function memory(): Promise<Memory> {
   globalThis.gc?.()
   await pause(500)
   globalThis.gc?.()
   const info = await redis?.client.info('memory')
-  return { process: residentBytes(process.pid), redis: Number(/^used_memory:(\d+)/m.exec(info ?? '')?.[1] ?? 0) }
+  const { heapUsed, external } = process.memoryUsage()
+  const usedByRedis = Number(/^used_memory:(\d+)/m.exec(info ?? '')?.[1] ?? 0)
+  return { process: residentBytes(process.pid), inUse: heapUsed + external, redis: usedByRedis }
 }
 
 startCourier()
@@ -245,13 +254,7 @@ const publishes = await comparePublishes()
 const result: ReachResult = {
   leaving,
   backlog,
-  waiting: {
-    calls: waitingCalls,
-    processBytes: after.process,
-    processBytesBefore: before.process,
-    redisBytes: after.redis,
-    redisBytesBefore: before.redis
-  },
+  waiting: { calls: waitingCalls, memory: after, before },
   publishP99: publishes
 }
 process.stdout.write(`${JSON.stringify(result)}\n`)

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import type { ReachResult } from '../reach-calls.ts'
+import type { Memory, ReachResult } from '../reach-calls.ts'
 import { atMost, type Figure, type Measure, type Verdict } from './measure.ts'
 
 const STORES = ['embedded', 'redis'] as const
@@ -32,11 +32,11 @@ export const reach: Measure = {
           value: backlog.cpuMicros,
           note: `${Math.round(backlog.requestMicros)} of them to encrypt and sign`
         },
-        { label: `${store}, memory of the process, MiB`, value: waiting.processBytesBefore / MIB, note: 'no call waits' },
-        { label: `${store}, memory of the process, MiB`, value: waiting.processBytes / MIB, note: `${waiting.calls} calls wait` }
+        memoryFigure(store, waiting.before, 'no call waits'),
+        memoryFigure(store, waiting.memory, `${waiting.calls} calls wait`)
       )
       if (store === 'redis') {
-        const bytes = (waiting.redisBytes - waiting.redisBytesBefore) / waiting.calls
+        const bytes = (waiting.memory.redis - waiting.before.redis) / waiting.calls
         figures.push({ label: 'redis, memory of Redis for a waiting call, bytes', value: bytes, note: 'with its notification' })
       }
       figures.push({ label: `${store}, publish P99, ms`, value: publishP99.calm, note: 'calm' })
@@ -50,4 +50,9 @@ export const reach: Measure = {
     const notes = ['the store, the clock and the courier of one node in one process, without HTTP; the receiver is another process']
     return { unit: '', figures, verdicts, notes }
   }
+}
+
+function memoryFigure(store: string, { process, inUse }: Memory, note: string): Figure {
+  const used = `${Math.round(inUse / MIB)} of them are objects and buffers in use`
+  return { label: `${store}, memory of the process, MiB`, value: process / MIB, note: `${note}; ${used}` }
 }
