@@ -2,7 +2,7 @@ import type { Page, Worker } from 'playwright-core'
 import t from 'tap'
 import { makeVapidKeys } from '../../services/reach/vapid.ts'
 import type { Subscribed } from '../fixtures/push-service.ts'
-import { ACTIONS, publish, quiet, startReach } from '../fixtures/reach.ts'
+import { ACTIONS, publish, quiet, startReach, VAPID } from '../fixtures/reach.ts'
 import { until } from '../fixtures/wait.ts'
 import { call, userToken } from '../helper.ts'
 import { launch, startHost, untilInPage } from './browser.ts'
@@ -241,6 +241,103 @@ t.test('Web Push in Chromium, with the service worker of an app', async (t) => {
     await untilInPage(page, 'belfry.push === "on"')
     await pushed({ title: 'again' })
     t.equal(subscribed(), renewed)
+  })
+
+  await t.test('without a tab, a push with the same collapseKey takes the place of the older one', async (t) => {
+    const { page, worker, pushed } = await start('collapsing')
+    await page.evaluate('belfry.disconnect()')
+    await pushed({ title: '40 %', collapseKey: 'sync' })
+    const other = await pushed({ title: 'other', collapseKey: 'other' })
+    const newer = await pushed({ title: '80 %', collapseKey: 'sync' })
+    t.same(await tags(worker()), [other, newer].toSorted())
+  })
+
+  await t.test('a browser that shows a push by itself gets no second notification, and no badge', async (t) => {
+    const { worker, page } = await start('declarative')
+    await page.evaluate('belfry.disconnect()')
+    const payload = {
+      web_push: 8030,
+      notification: { title: 'Hi', tag: 'n1', navigate: '/' },
+      app_badge: 3,
+      belfry: { id: 'n1', eventId: '1' }
+    }
+    const dispatch = (notification: string) =>
+      worker().evaluate(`(async () => {
+        globalThis.badges = []
+        navigator.setAppBadge = async (count) => void badges.push(count)
+        const event = new PushEvent('push', { data: ${JSON.stringify(JSON.stringify(payload))} })
+        const waits = []
+        Object.defineProperties(event, { notification: { value: ${notification} }, waitUntil: { value: (promise) => waits.push(promise) } })
+        dispatchEvent(event)
+        await Promise.all(waits)
+        return badges
+      })()`)
+    t.same(await dispatch('{}'), [])
+    t.same(await tags(worker()), [])
+    t.same(await worker().evaluate('seen'), [], 'the handlers of the app do not get it either')
+    t.same(await dispatch('undefined'), [3])
+    t.same(await tags(worker()), ['n1'])
+  })
+
+  await t.test('the number on the icon is that of the unread ones, from the worker and from the page', async (t) => {
+    const user = 'badge'
+    const { worker, page, pushed } = await start(user)
+    const record = 'globalThis.badges = []; navigator.setAppBadge = async (count) => void badges.push(count)'
+    await page.evaluate(record)
+    await worker().evaluate(record)
+    const ids = [await pushed(), await pushed()]
+    t.same(await worker().evaluate('badges'), [1, 2])
+    const last = () => page.evaluate('badges.at(-1)')
+    await until(async () => (await last()) === 2, 'the page counts them')
+    await call(service, 'POST', `/v1/users/${user}/notifications/mark`, { ids: ids.slice(0, 1), state: 'read' })
+    await until(async () => (await last()) === 1, 'one is read')
+    await page.evaluate('belfry.disablePush()')
+    t.equal(await last(), 0, 'without push there is no number')
+  })
+
+  await t.test('a worker whose subscription the browser has ended subscribes again, and a tab gives it to the service', async (t) => {
+    const user = 'changed'
+    const { worker, page, subscribed } = await start(user)
+    const before = subscribed()
+    const renewed = push.subscribe()
+    const json = JSON.stringify({ ...renewed.json, key: VAPID.publicKey })
+    const change = (endpoint: string) =>
+      worker().evaluate(`(async () => {
+        globalThis.asked = []
+        PushManager.prototype.subscribe = async (options) => void asked.push(options)
+        const event = new ExtendableEvent('pushsubscriptionchange')
+        const waits = []
+        Object.assign(event, { oldSubscription: { endpoint: ${JSON.stringify(endpoint)} }, newSubscription: null })
+        Object.defineProperty(event, 'waitUntil', { value: (promise) => waits.push(promise) })
+        dispatchEvent(event)
+        await Promise.all(waits)
+        return asked
+      })()`)
+    t.same(await change('https://push.example/of-the-app'), [], 'a subscription of the app itself is left alone')
+    await page.evaluate(`localStorage.setItem('test:subscription', ${JSON.stringify(json)})`)
+    t.same(await change(before.json.endpoint), [{ userVisibleOnly: true, applicationServerKey: VAPID.publicKey }])
+    const endpoints = async () => (await service.app.store.outbox.subscriptions(user)).map(({ endpoint }) => endpoint)
+    await until(async () => (await endpoints()).join() === renewed.json.endpoint, 'the service has the new one')
+    await publish(service, { to: user })
+    await until(() => push.requests(renewed).length === 1, 'a push to the new one')
+    t.equal(push.requests(before).length, 0)
+  })
+
+  await t.test('a worker that is subscribed to another service is not taken over', async (t) => {
+    const context = await browser.newContext()
+    t.teardown(() => context.close())
+    await context.grantPermissions(['notifications'], { origin: host.url })
+    await usePushService(context, push)
+    const page = await context.newPage()
+    await page.goto(`${host.url}/push.html?${new URLSearchParams({ user: 'taken', service: service.url })}`)
+    await untilInPage(page, 'globalThis.belfry?.state === "connected"')
+    const foreign = JSON.stringify({ ...push.subscribe().json, key: makeVapidKeys().publicKey })
+    await page.evaluate(`localStorage.setItem('test:subscription', ${JSON.stringify(foreign)})`)
+    await page.click('#enable')
+    await untilInPage(page, 'globalThis.enabled !== undefined')
+    t.match(await page.evaluate('enabled'), /push subscription of another service/)
+    t.equal(await page.evaluate('localStorage.getItem("test:subscription")'), foreign)
+    t.equal(await page.evaluate('belfry.push'), 'off')
   })
 
   await t.test('disablePush and forget end it, in every tab; another user does not see what was pushed to the first', async (t) => {

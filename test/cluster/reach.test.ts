@@ -4,7 +4,7 @@ import { publish, SECRETS, VAPID, webhooksOf } from '../fixtures/reach.ts'
 import { answering, hanging, Receiver } from '../fixtures/receiver.ts'
 import { freePort, RedisServer } from '../fixtures/redis.ts'
 import { until } from '../fixtures/wait.ts'
-import { ready, SECRET, startService } from '../helper.ts'
+import { call, ready, SECRET, startService } from '../helper.ts'
 
 /** A node counts as dead after 15 s, a check follows within 15 s; a lease ends after 30 s. */
 const DEADLINE_MS = 45_000
@@ -34,6 +34,11 @@ t.test('kill -9 of a node: its users go offline within 35 s, and its calls are s
   await until(() => hooks.open === 1)
   const survivor = await startService(t, environment)
   await ready(t, survivor, 'bob')
+  const presence = async (user: string) => (await call(survivor, 'GET', `/v1/users/${user}/presence`)).body
+  t.match(await presence('alice'), { online: true, devices: [{ deviceId: 'tab', connectedAt: Number }] })
+  const [{ node: alicesNode }, { node: bobsNode }] = [(await presence('alice')).devices[0], (await presence('bob')).devices[0]]
+  t.equal(bobsNode, survivor.app.node)
+  t.not(alicesNode, bobsNode, 'a connection on another node')
   node.child.kill('SIGKILL')
   await node.exited
   const died = Date.now()
@@ -43,6 +48,8 @@ t.test('kill -9 of a node: its users go offline within 35 s, and its calls are s
   await until(() => arrived().some(({ type }) => type === 'user.offline'), 'alice is offline', DEADLINE_MS)
   const offline = webhooksOf(hooks).find(({ type }) => type === 'user.offline')
   t.match(offline, { data: { user: 'alice' } })
+  t.match(await presence('alice'), { online: false, devices: [] })
+  t.match(await presence('bob'), { online: true })
   t.ok(Date.now() - died < 35_000, `${Date.now() - died} ms`)
   await until(() => arrived().filter(({ type }) => type === 'notification.fallback').length === 2, 'the call is sent again', DEADLINE_MS)
   const fallbacks = arrived().filter(({ type }) => type === 'notification.fallback')

@@ -58,6 +58,16 @@ for (const store of STORES) {
     t.equal(new Set(webhooksOf(hooks).map(({ id }) => id)).size, 4)
   })
 
+  t.test(`${store}: it is not enough for a fallback that somebody has seen it; it has a link only if there are actions`, async (t) => {
+    const { service, hooks } = await startReach(t, store)
+    const id = await publish(service, { fallback: { after: 1 } })
+    await call(service, 'POST', '/v1/users/alice/notifications/mark', { ids: [id], state: 'seen' })
+    await until(() => hooks.received.length === 1)
+    const [fallback] = webhooksOf(hooks)
+    t.match(fallback?.data, { notification: { id }, state: 'seen', devices: [] })
+    t.notMatch(JSON.stringify(fallback), 'answerLink')
+  })
+
   t.test(`${store}: a webhook that fails is sent again with its id; nothing is owed after an erasure`, async (t) => {
     const { service, hooks } = await startReach(t, store)
     hooks.behaviour = answering(500)

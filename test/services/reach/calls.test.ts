@@ -199,6 +199,28 @@ t.test('the sender keeps to its bounds whatever the receiver does', async (t) =>
   })
 })
 
+t.test('a call has 10 s', async (t) => {
+  const receiver = await Receiver.start(t)
+  const sender = new HttpSender({ connectionsPerHost: 4 })
+  const { setTimeout } = globalThis
+  t.teardown(async () => {
+    globalThis.setTimeout = setTimeout
+    await sender.close()
+  })
+  let ends: (() => void) | undefined
+  globalThis.setTimeout = ((run: () => void, ms: number, ...rest: []) => {
+    if (ms === 10_000) ends = run
+    return setTimeout(run, ms, ...rest)
+  }) as typeof setTimeout
+  receiver.behaviour = hanging
+  const sending = sender.send({ url: receiver.origin, headers: {}, body: '' })
+  globalThis.setTimeout = setTimeout
+  await until(() => receiver.open === 1)
+  t.ok(ends, 'a timer of 10 s')
+  ends?.()
+  t.same(await sending, { status: 'unreachable' })
+})
+
 t.test('a host whose name servers do not answer delays no other', async (t) => {
   const receiver = await Receiver.start(t)
   const { port } = new URL(receiver.origin)

@@ -75,18 +75,23 @@ interface Rig {
   stopped: string[]
   failures: Failure[]
   faults: unknown[]
+  /** Times from when a call was due until it was leased, milliseconds. */
+  waits: number[]
 }
 
 function carry(t: Test, outbox: Outbox, lanes: string[], now: () => number, formats = format): Rig {
   const sender = new HeldSender()
-  const rig = { sender, counters: new Counters(), stopped: [] as string[], failures: [] as Failure[], faults: [] as unknown[] }
+  const rig = {
+    ...{ sender, counters: new Counters(), stopped: [] as string[] },
+    ...{ failures: [] as Failure[], faults: [] as unknown[], waits: [] as number[] }
+  }
   const courier = new Courier({
     outbox,
     now,
     sender,
     formats: new Map(lanes.map((lane) => [lane, formats])),
     counters: rig.counters,
-    onLeased: () => undefined,
+    onLeased: (waitedMs) => rig.waits.push(waitedMs),
     onStopped: (lane) => rig.stopped.push(lane),
     onFailure: (failure) => rig.failures.push(failure),
     onFault: (error) => rig.faults.push(error)
@@ -398,6 +403,43 @@ t.test('a store that fails is asked again, and outcomes are told again', async (
   outbox.failing = false
   await until(() => outbox.settled.length > 0)
   t.same(faults, [])
+})
+
+t.test('the wait of a call is observed when it is leased, and the age of the oldest one is known until nothing is due', async (t) => {
+  const { outbox, publish, clock, now } = await open(t)
+  const lanes = await publish('alice')
+  clock.now += 7000
+  const { courier, sender, waits } = carry(t, outbox, [], now)
+  t.equal(courier.oldestWaitingMs, 0, 'a node without lanes knows of none')
+  const busy = carry(t, outbox, lanes, now)
+  await until(() => busy.sender.sent.length === 1)
+  t.same(busy.waits, [7000])
+  clock.now += 500
+  t.equal(busy.courier.oldestWaitingMs, 7500)
+  busy.sender.answer('fcm/alice', { status: 201 })
+  await until(() => busy.courier.oldestWaitingMs === 0, 'the next sweep leases none')
+  t.same([waits, sender.sent], [[], []])
+})
+
+t.test('a call is not started when so much of its lease is over that it could outlast it', async (t) => {
+  const outbox = new EndlessOutbox()
+  const { sender } = carry(t, asOutbox(outbox), ['webhook'], () => 0)
+  await until(() => sender.sent.length === 4)
+  sender.answer('webhook/u', { status: 200 })
+  await until(() => outbox.leased > 5 && sender.sent.length === 4, 'calls that are leased ahead')
+  const { now } = performance
+  t.teardown(() => {
+    performance.now = now
+  })
+  // As if the event loop had stood still.
+  performance.now = () => now.call(performance) + 16_000
+  outbox.settled.length = 0
+  sender.answer('webhook/u', { status: 200 })
+  for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate)
+  t.ok(
+    outbox.settled.some(({ outcome }) => outcome.status === 'unsent'),
+    'another lease sends them'
+  )
 })
 
 t.test('a call that cannot be made into a request is given up', async (t) => {
