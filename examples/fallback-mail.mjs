@@ -11,7 +11,7 @@ const addressOf = (user) => `${encodeURIComponent(user)}@example.com` // Look th
 const handled = new Set() // An event may arrive more than once. Keep the ids in your database, too.
 
 createServer(async (request, response) => {
-  const body = await text(request)
+  const body = await text(request).catch(() => '') // A caller may break off.
   const { 'webhook-id': id, 'webhook-timestamp': time, 'webhook-signature': signatures = '' } = request.headers
   const expected = Buffer.from(`v1,${createHmac('sha256', key).update(`${id}.${time}.${body}`).digest('base64')}`)
   const given = signatures.split(' ').map((signature) => Buffer.from(signature))

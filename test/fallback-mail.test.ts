@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { request } from 'node:http'
 import { join } from 'node:path'
 import t from 'tap'
 import { SECRETS } from './fixtures/reach.ts'
@@ -57,5 +58,11 @@ t.test('fallback-mail.mjs has about 30 lines, and mails what nobody has read', a
     'webhook-signature': 'v1,AAAA \u00ff'
   }
   t.equal((await fetch(url, { method: 'POST', headers: forged, body: '{}' })).status, 401)
+  const cut = request(url, { method: 'POST', headers: { 'content-length': '100' } })
+  cut.on('error', () => {})
+  await new Promise((resolve) => cut.write('half', resolve))
+  cut.destroy()
+  const isUp = async () => (await fetch(url, { method: 'POST' }).catch(() => undefined))?.status === 401
+  for (let round = 0; round < 5; round++) t.ok(await isUp(), 'a caller that breaks off does not end it')
   t.ok(receiver.exitCode === null, 'it survives what it refuses')
 })

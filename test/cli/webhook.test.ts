@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { request } from 'node:http'
 import { Webhook } from 'standardwebhooks'
 import t, { type Test } from 'tap'
 import { readArguments } from '../../cli/arguments.ts'
@@ -75,12 +76,19 @@ t.test('webhook verifies the signature with each secret, and refuses anything el
   t.equal(await post(secrets[0], { at: new Date(Date.now() + 302_000) }), 401)
   t.equal(await post(secrets[0], { sent: 'x'.repeat(1_100_000) }), 401)
   t.equal((await fetch(url)).status, 401)
+  const broken = request(url, { method: 'POST', headers: { 'content-length': '100' } })
+  broken.on('error', () => {})
+  await new Promise((resolve) => broken.write('half', resolve))
+  broken.destroy()
+  t.equal((await fetch(url)).status, 401)
   await until(() => cli.stdout.split('\n').length === 3)
   t.match(cli.stdout, /^\S+ {2}user\.online {2}\{"user":"a\\u001b\[31m"\} {2}msg_1\n/)
   await until(() => cli.stderr.includes('a webhook header is missing'))
   t.match(cli.stderr, /the signature is not of this secret. The service has another WEBHOOK_SECRET/)
   t.match(cli.stderr, /not within five minutes/)
   t.match(cli.stderr, /GET \/: a webhook header is missing/)
+  cli.child.kill('SIGINT')
+  t.equal(await cli.exited, 0, 'the caller that broke off did not end the command')
 })
 
 t.test('the options of webhook', async (t) => {
