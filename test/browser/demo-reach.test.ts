@@ -29,17 +29,12 @@ async function arrived(page: Page, pattern: RegExp, count = 1): Promise<string[]
   return last
 }
 
-/** Expects no fault of axe in light, dark and forced colours, and no width that scrolls sideways. */
+/** Expects no fault of axe in light and dark, and no width that scrolls sideways. */
 async function isAccessible(t: Test, page: Page): Promise<void> {
-  for (const [colorScheme, forcedColors] of [
-    ['light', 'none'],
-    ['dark', 'none'],
-    ['light', 'active']
-  ] as const) {
-    await page.emulateMedia({ colorScheme, forcedColors, reducedMotion: 'reduce' })
-    t.same(await violations(page), [], `${colorScheme}, forced colours ${forcedColors}`)
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+    t.same(await violations(page), [], colorScheme)
   }
-  await page.emulateMedia({ forcedColors: 'none' })
   for (const width of [320, 390, 1440]) {
     await page.setViewportSize({ width, height: 900 })
     t.equal(await overflow(page), 0, `${width} px`)
@@ -167,8 +162,6 @@ t.test('the demo pushes with every screen closed, and shows the webhooks of user
     await page.locator('#hooks summary').last().click()
     t.match(await page.locator('#hooks pre').last().textContent(), /^webhook-id: msg_\S+\n\{\n {2}"type": "/)
 
-    await page.getByRole('button', { name: 'Let one expire' }).click()
-    await number(page, 'hook', /^expired after [2-9]\.\d s, received by no device$/)
     await isAccessible(t, page)
     t.same(failures, [])
   })
