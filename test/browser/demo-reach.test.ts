@@ -153,7 +153,7 @@ t.test('the demo pushes with every screen closed, and shows the webhooks of user
     t.match(first, /notification\.fallback alice “Invoice 79 is due” is unread msg_\S+ attempt 1 verified, answered 500/)
     t.match(second, /attempt 2 verified, answered 204/)
     t.equal(/msg_\S+/.exec(second)?.[0], /msg_\S+/.exec(first)?.[0])
-    await number(page, 'hook', /^read after 1\.\d s: 0 webhooks$/)
+    await number(page, 'hook', /^read after \d+\.\d s: 0 webhooks$/)
     t.equal((await arrived(page, /Invoice 77/)).length, 1)
     t.same(
       (await rows(page)).filter((row) => row.includes('Invoice 78')),
