@@ -8,6 +8,7 @@ import type { Rule } from './checker.ts'
 import { editSource } from './edit-source.ts'
 import { type Edit, type Mutation, mutations } from './mutations.ts'
 import type { Summary } from './report.ts'
+import { lossyKinds } from './schedule.ts'
 
 const BUILD = join(import.meta.dirname, '..', '..')
 const ROOT = join(BUILD, '..')
@@ -176,7 +177,7 @@ async function controls(): Promise<Summary[]> {
   const groups = new Map<string, Mutation>()
   for (const mutation of mutations) {
     const { store, bus = 'redis', faults, entries = 0 } = mutation
-    const lossy = faults.filter((kind) => ['lostTail', 'storeWipe'].includes(kind))
+    const lossy = faults.filter((kind) => lossyKinds.includes(kind))
     const key = `${store} ${bus} ${entries} ${lossy}`
     const group = groups.get(key)
     const all = [...new Set([...(group?.faults ?? []), ...faults])]
