@@ -141,6 +141,8 @@ export class PushClaim {
   async #result(tell, id, deliverAt) {
     const { publisher } = await session(this.#host.user)
     const end = Date.now() + RESULT_MS
+    tell('0 connections, sent', 'The push service of the browser is asked to bring it.', 'wait')
+    let isPushed = false
     while (page.isClosed && Date.now() < end) {
       const { status, at } = (await this.#receipt(id, publisher)) ?? {}
       if (status in FAILURES) return tell('The push was not sent', FAILURES[status])
@@ -149,12 +151,14 @@ export class PushClaim {
         const note = 'From the time when it was due to the notification on this desktop. Click it: the screens come back.'
         return tell(`0 connections, shown in ${Math.max(1, shownAt - deliverAt)} ms`, note, 'good')
       }
-      if (status === 'sent') {
+      isPushed = status === 'sent'
+      if (isPushed) {
         const note = 'The push service of the browser has it, and brings it to the service worker.'
         tell(`0 connections, pushed in ${Math.max(1, at - deliverAt)} ms`, note, 'wait')
       }
       await pause(POLL_MS)
     }
+    if (page.isClosed && !isPushed) tell('The push service does not answer', 'The service tries again. Its log says why.')
   }
 
   /** Resolves with the outcome of the push to this browser; undefined while there is none, or no node answers. */
