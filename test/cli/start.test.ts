@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { WebSocket } from 'ws'
-import { NodeProcess, ServerProcess } from './fixtures/node-process.ts'
-import { freePort, RedisServer } from './fixtures/redis.ts'
-import { SECRET, TestClient, temporaryFolder } from './helper.ts'
+import { NodeProcess, ServerProcess } from '../fixtures/node-process.ts'
+import { freePort, RedisServer } from '../fixtures/redis.ts'
+import { SECRET, TestClient, temporaryFolder } from '../helper.ts'
 
 t.test('a first start needs no configuration, and prints commands that work when pasted', async (t) => {
   const folder = temporaryFolder(t)
@@ -27,7 +27,9 @@ t.test('a first start needs no configuration, and prints commands that work when
   const run = async (line: RegExp): Promise<string> => {
     const [, args = ''] = line.exec(first.stdout) ?? []
     const words = [...args.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '')
-    const { stdout } = await promisify(execFile)(process.execPath, [join(import.meta.dirname, '..', 'cli.js'), ...words], { cwd: folder })
+    const { stdout } = await promisify(execFile)(process.execPath, [join(import.meta.dirname, '..', '..', 'cli.js'), ...words], {
+      cwd: folder
+    })
     return stdout.trim()
   }
   const token = await run(/npx belfry (token .*)/)
