@@ -166,7 +166,7 @@ export class BreakingClient {
       over = resolve
     })
     const wire = open(target, {
-      open: () => this.#note('connected', node),
+      open: () => this.events.push({ type: 'connected', at: Date.now(), node, ...(asked === '' && { atCursor: true }) }),
       frame: (frame) => {
         if (frame.type === 'hello' && !greeted) {
           greeted = true
@@ -334,9 +334,9 @@ export class BreakingClient {
     this.#replies.delete(ref)
   }
 
-  #note(type: 'connected' | 'connecting' | 'slow' | 'brisk', node = -1): void {
+  #note(type: 'connecting' | 'slow' | 'brisk'): void {
     const at = Date.now()
-    this.events.push(type === 'slow' || type === 'brisk' ? { type, at } : { type, at, node })
+    this.events.push(type === 'connecting' ? { type, at, node: -1 } : { type, at })
   }
 }
 

@@ -606,6 +606,61 @@ t.test('an excuse covers no more than it should', async (t) => {
   t.equal(lateness(clean()).measured, 10)
 })
 
+t.test('a store that lost rows: a device that starts at its cursor gets what took their place, and its publishers repeat', async (t) => {
+  /** The fourth row was lost after every device was shown it and the fifth one. The sixth notification took its place; the fifth was repeated. */
+  const forked =
+    ({ atCursor = true, from = 4, lossy = true }: { atCursor?: boolean; from?: number; lossy?: boolean } = {}) =>
+    ({ journal, rows, phone, log }: Parts): void => {
+      journal.lossy = lossy
+      Object.assign(log, { unread: 5, unseen: 5, states: {}, top: 5 })
+      rows.pop()
+      for (const [index, row] of rows.entries()) row.tag = index < 3 ? idOf(index).slice(0, 8) : `taken--${index}`
+      Object.assign(rows[3] as LogRow, { id: idOf(6) })
+      for (const each of journal.devices) {
+        const gap: DeviceEvent = { type: 'gap', at: START + 1200, reason: 'fork', from: eventIdOf(5), to: 'e.5', count: 0 }
+        const shown = { type: 'shown' as const, at: START + 1210, replay: true }
+        each.events.push({ type: 'connected', at: START + 1200, node: 0, ...(each === phone && atCursor && { atCursor: true }) })
+        if (each !== phone) each.events.push(gap)
+        each.events.push({ ...shown, id: idOf(6), eventId: `e.${each === phone ? from : 4}.taken--3` })
+      }
+    }
+  t.same(broken(forked()), [], 'the row follows the newest one that is still in the log')
+  t.same(broken(forked({ atCursor: false })), ['order'], 'a device that named a lost position is told of the loss')
+  t.same(broken(forked({ from: 3 })), ['order'], 'a row in front of one that is still in the log')
+  t.ok(broken(forked({ lossy: false })).includes('order'), 'nothing was lost')
+  const swapped = (parts: Parts): void => {
+    forked()(parts)
+    parts.phone.events.push({ type: 'shown', at: START + 1220, id: idOf(7), eventId: 'e.4.another-', replay: true })
+  }
+  t.ok(broken(swapped).includes('order'), 'within the connection')
+
+  const conflicting = ({ lossy = true, status = 202, key = 'key-2' } = {}) =>
+    broken(({ journal, publishes }) => {
+      Object.assign(journal, { lossy })
+      journal.conflicts.push({ user: 'alice', key, status, sentAt: START + 1200 })
+      const code = 'BELFRY_ERR_IDEMPOTENCY_CONFLICT'
+      publishes[1]?.attempts.push({ sentAt: START + 1300, doneAt: START + 1305, node: 0, status: 422, repeat: true, code })
+    })
+  t.same(conflicting(), [], 'another body took the key after the loss')
+  t.same(conflicting({ status: 422 }), ['idempotency'], 'the other body was refused')
+  t.same(conflicting({ key: 'key-3' }), ['idempotency'], 'it took another key')
+  t.same(conflicting({ lossy: false }), ['idempotency'], 'nothing was lost')
+
+  const repeated = (lostAt: number, lossy = true) =>
+    broken(({ journal, publishes, rows }) => {
+      Object.assign(journal, { lossy })
+      journal.away.push({ from: START + lostAt, to: START + lostAt + 10 })
+      ;(publishes[0] as Publish).sequence = 9
+      const [{ result, ...first }] = (publishes[0] as Publish).attempts as [Required<Publish['attempts'][number]>]
+      publishes[0]?.attempts.push({ ...first, sentAt: START + 1200, doneAt: START + 1205, result, repeat: true })
+      publishes.push(...publishes.splice(0, 1))
+      t.equal(rows.length, 6)
+    })
+  t.same(repeated(1100), [], 'a repeat after the loss appends the notification again')
+  t.same(repeated(1300), ['parked'], 'a repeat before the loss')
+  t.same(repeated(1100, false), ['parked'], 'nothing was lost')
+})
+
 t.test('expiry: a row and each device have two seconds, and the time of a fault', async (t) => {
   const expired =
     (lateMs: number, change: (parts: Parts) => void = () => undefined) =>

@@ -79,7 +79,7 @@ export function check(journal: Journal): Breach[] {
     checkLog(log, journal, breach)
     if (!journal.isAging && !journal.lossy) checkBounds(log, journal.maxEntries, breach)
     checkCounts(log, known, journal.lossy || (log.floor > 0 && journal.isAging) ? [] : own, breach)
-    checkPublishes(view, journal.lossy, breach)
+    checkPublishes(view, journal, breach)
     for (const device of own) checkDevice(view, device, journal.lossy, breach)
     checkIdentical(view, breach)
     if (!journal.lossy) checkOptions(view, journal, breach)
@@ -169,6 +169,12 @@ class UserView {
     return offset === undefined ? this.#positions.get(id) : { epoch: this.log.epoch, offset, id8: '' }
   }
 
+  /** Returns true if the log no longer has the row that was at this position. */
+  isLost({ epoch, offset, id8 }: Position): boolean {
+    const { tag } = this.log.rows[offset - this.log.floor - 1] ?? {}
+    return epoch !== this.log.epoch || offset > this.log.top || (tag !== undefined && tag !== id8)
+  }
+
   /** Returns true if a gap that was reported to the device covers the notification. */
   inGap(device: DeviceJournal, id: string): boolean {
     const at = this.position(id)
@@ -218,7 +224,11 @@ function checkLog({ user, rows, top, floor, parked }: UserLog, { limit, windowMs
   }
 }
 
-function checkPublishes(view: UserView, lossy: boolean, breach: Report): void {
+/**
+ * Checks the publishes of one user. If a store lost rows, a repeat may append a notification again, after later ones, and is refused if another
+ * body took the key first.
+ */
+function checkPublishes(view: UserView, { lossy, conflicts, away }: Journal, breach: Report): void {
   const { user, floor } = view.log
   const countByTitle = new Map<string, number>()
   for (const { title } of view.log.rows) if (title !== undefined) countByTitle.set(title, (countByTitle.get(title) ?? 0) + 1)
@@ -226,7 +236,8 @@ function checkPublishes(view: UserView, lossy: boolean, breach: Report): void {
   for (const publish of view.publishes) {
     const ids = new Set(publish.attempts.flatMap(({ result }) => (result === undefined ? [] : [result.id])))
     if (ids.size > 1) breach('idempotency', `${user}: ${publish.key} was answered with ${[...ids].join(' and ')}`)
-    if (publish.attempts.some(({ code }) => code === 'BELFRY_ERR_IDEMPOTENCY_CONFLICT'))
+    const isTaken = lossy && conflicts.some(({ key, status }) => key === publish.key && (status < 400 || status >= 500))
+    if (!isTaken && publish.attempts.some(({ code }) => code === 'BELFRY_ERR_IDEMPOTENCY_CONFLICT'))
       breach('idempotency', `${user}: ${publish.key} was refused as a conflict`)
     const copies = countByTitle.get(publish.key) ?? 0
     if (publish.isUnkeyed && copies > 1)
@@ -244,6 +255,8 @@ function checkPublishes(view: UserView, lossy: boolean, breach: Report): void {
       continue
     }
     if (publish.sequence === undefined || Object.keys(publish.options ?? {}).length > 0) continue
+    if (lossy && away.some(({ from }) => taken.sentAt < from && publish.attempts.some(({ repeat, doneAt }) => repeat && doneAt > from)))
+      continue
     const before = last.get(publish.publisher)
     if (before !== undefined && offset < before.offset)
       breach('parked', `${user}: ${publish.publisher} published ${publish.sequence} after ${before.sequence}, but the log has it before`)
@@ -261,7 +274,11 @@ function checkPublishes(view: UserView, lossy: boolean, breach: Report): void {
   }
 }
 
-/** Checks one device. If a store lost rows, a shown notification may be missing or have another offset, and is no phantom. */
+/**
+ * Checks one device. If a store lost rows, a shown notification may be missing or have another offset, and is no phantom. The store may have
+ * lost the device's cursor, too: a connection that starts there sends the rows that took the place of lost ones, without a gap, after the
+ * newest row that the device was shown and the log still has.
+ */
 function checkDevice(view: UserView, device: DeviceJournal, lossy: boolean, breach: Report): void {
   const { log } = view
   const name = `${device.user} ${device.device}`
@@ -269,8 +286,11 @@ function checkDevice(view: UserView, device: DeviceJournal, lossy: boolean, brea
   /** Ids that were shown and then expired on the device. One that was answered in time is shown once more. */
   const expired = new Set<string>()
   let last: Position | undefined
+  /** The newest position shown whose row is still in the log. */
+  let kept: Position | undefined
   for (const event of device.events) {
-    if (event.type === 'gap') last = undefined
+    if (event.type === 'gap') last = kept = undefined
+    else if (event.type === 'connected' && event.atCursor && lossy) last = kept
     else if (event.type === 'retract' && event.reason === 'expired' && seen.has(event.id)) expired.add(event.id)
     else if (event.type === 'terminal') breach('terminal', `${name}: ${event.code} ${event.reason}`)
     else if (event.type === 'shown') {
@@ -286,6 +306,7 @@ function checkDevice(view: UserView, device: DeviceJournal, lossy: boolean, brea
       if (last !== undefined && at.epoch === last.epoch && at.offset <= last.offset)
         breach('order', `${name}: ${eventId} after ${formatEventId(last)}`)
       last = at
+      if (!view.isLost(at)) kept = at
       const offset = view.offsets.get(id)
       const mayBeMissing =
         at.epoch !== log.epoch || at.offset <= log.floor || view.inGap(device, id) || view.devices.some((other) => view.inGap(other, id))

@@ -2,7 +2,17 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { EmbeddedStore } from '../../services/store/embedded/embedded-store.ts'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
-import { answeredIn, digestIn, notificationIn, retractionIn, rowId, rowKind, rowTime, stateChangeIn } from '../../services/store/row.ts'
+import {
+  answeredIn,
+  digestIn,
+  notificationIn,
+  retractionIn,
+  rowId,
+  rowId8,
+  rowKind,
+  rowTime,
+  stateChangeIn
+} from '../../services/store/row.ts'
 import type { Store } from '../../services/store/store.ts'
 import type { Ghost, LogRow, UserLog } from './journal.ts'
 import { shownOptions } from './shown-list.ts'
@@ -135,7 +145,7 @@ async function readLog(store: Store, user: string): Promise<UserLog> {
 }
 
 function logRow(row: Buffer): LogRow {
-  const common = { kind: rowKind(row), at: rowTime(row), id: rowId(row) }
+  const common = { kind: rowKind(row), at: rowTime(row), id: rowId(row), tag: rowId8(row) }
   switch (common.kind) {
     case 's': {
       const { ids, state, unread, unseen } = stateChangeIn(row)

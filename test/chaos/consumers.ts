@@ -50,6 +50,8 @@ export class Device {
   #streamed = false
   /** True if an event stream may have got rows that the device was not shown: the stored cursor is then ahead of the device. */
   #ahead = false
+  /** True if the SDK lost its place in the log, and was not connected since. */
+  #forgot = false
   readonly #marks = new Set<Promise<unknown>>()
 
   constructor(world: World, sdk: Sdk, user: string, device: string, seed: number) {
@@ -118,7 +120,12 @@ export class Device {
     })
     belfry.on('terminal', ({ code, reason }) => this.events.push({ type: 'terminal', at: Date.now(), code, reason }))
     belfry.on('state', ({ state }) => {
-      if (state !== 'disconnected') this.events.push({ type: state, at: Date.now(), node: this.#node })
+      const placed = { at: Date.now(), node: this.#node }
+      if (state === 'connecting') this.events.push({ type: state, ...placed })
+      else if (state === 'connected') {
+        this.events.push({ type: state, ...placed, ...((isPlain || this.#forgot) && { atCursor: true }) })
+        this.#forgot = false
+      }
     })
     belfry.connect()
   }
@@ -149,7 +156,10 @@ export class Device {
     this.stop()
     await pause(ms)
     this.#restarting = false
-    if (forget && !this.#ahead) for (const key of this.#storage.keys()) if (key.endsWith(':last')) this.#storage.delete(key)
+    if (forget && !this.#ahead) {
+      this.#forgot = true
+      for (const key of this.#storage.keys()) if (key.endsWith(':last')) this.#storage.delete(key)
+    }
     this.start()
   }
 

@@ -209,8 +209,10 @@ export type DeviceEvent =
   | { type: 'retract'; at: number; id: string; reason?: string; collapseKey?: string }
   | { type: 'answered'; at: number; id: string; answer: Answer }
   | { type: 'digest'; at: number; ids: string[] }
-  /** The device is connected to this node, has lost the connection, or has received its backlog. */
-  | { type: 'connected' | 'connecting' | 'caughtUp'; at: number; node: number }
+  /** The device is connected to this node. `atCursor`: it named no position, so that the connection starts at its stored cursor. */
+  | { type: 'connected'; at: number; node: number; atCursor?: true }
+  /** The device has lost the connection to this node, or has received its backlog. */
+  | { type: 'connecting' | 'caughtUp'; at: number; node: number }
   /** Reads slowly or stops reading (`slow`), or reads as usual again (`brisk`). */
   | { type: 'slow' | 'brisk'; at: number }
   | { type: 'terminal'; at: number; code: number; reason: string }
@@ -283,6 +285,8 @@ export interface LogRow {
   kind: RowKind
   at: number
   id: string
+  /** The last part of its event id. A row that took the place of a lost one has another. */
+  tag?: string
   /** `n`: the title. */
   title?: string
   /** `s` and `d`: the ids in the row; `r` and `a`: the retracted or answered id. */
