@@ -87,7 +87,9 @@ const redisOptions: Mutation[] = [
       }
     ],
     store: 'redis',
+    // Parked notifications are released by the full path, which writes the time.
     faults: [],
+    users: 80,
     seconds: 20,
     rules: ['expired']
   },
@@ -171,7 +173,8 @@ const embeddedOptions: Mutation[] = [
       }
     ],
     store: 'embedded',
-    faults: [],
+    faults: ['nodeKill'],
+    intensity: 3,
     users: 40,
     seconds: 25,
     rules: ['expired', 'scheduled']
