@@ -281,6 +281,7 @@ export class Connection implements LocalConnection, TransportOwner {
       start: this.#greeted ? { at: 'position', position: this.#sent } : this.#start,
       connections: this.local.listed(),
       newcomer: this.#greeted ? undefined : this.connectionId,
+      received: this.#greeted ? this.#window.received : undefined,
       issuedAt: this.#issuedAt,
       seen: this.local.lastSeen(),
       ...this.#bounds()

@@ -25,6 +25,8 @@ const MAX_FORMER_RUNS = 4
  * The window is not the stored cursor of the device: an acknowledgement behind the window moves that cursor, too.
  */
 export class SendWindow {
+  /** The position up to which the client has received everything for certain: the newest that it acknowledged, or that of `hello`. */
+  received: Position = { epoch: '', offset: 0, id8: '' }
   /** Offsets of the frames in flight, ascending. */
   #inFlight: number[] = []
   #start = 0
@@ -42,8 +44,8 @@ export class SendWindow {
    * @param isStored the position is the stored cursor of the device, so that an acknowledgement of it tells nothing new
    */
   restart(start: Position, sent: Position, isStored = false): void {
-    if (sent.epoch !== '')
-      this.#former = [...(this.#former ?? []), { epoch: sent.epoch, sent: sent.offset, acked: this.#acked }].slice(-MAX_FORMER_RUNS)
+    if (sent.epoch === '') this.received = start
+    else this.#former = [...(this.#former ?? []), { epoch: sent.epoch, sent: sent.offset, acked: this.#acked }].slice(-MAX_FORMER_RUNS)
     this.#inFlight = []
     this.#start = start.offset
     this.#acked = isStored ? start.offset : -1
@@ -59,10 +61,12 @@ export class SendWindow {
    *
    * @param sent the newest row sent
    */
-  acknowledge({ epoch, offset }: Position, sent: Position): AckOutcome {
+  acknowledge(position: Position, sent: Position): AckOutcome {
+    const { epoch, offset } = position
     const current = epoch === sent.epoch && offset <= sent.offset
     if (current && offset >= this.#start && offset > this.#acked) {
       this.#advance(offset)
+      this.received = position
       return 'moved'
     }
     const former = this.#former?.filter((run) => run.epoch === epoch && offset <= run.sent) ?? []

@@ -105,6 +105,12 @@ export interface AttachCommand extends ReadBounds {
    * connections of its device: those before it in `connections`, and those of other nodes.
    */
   newcomer?: string | undefined
+  /**
+   * The position up to which the device has received everything for certain, if its connection was open before: the newest that it acknowledged,
+   * or where it started. It becomes the cursor of a device that has none, also if there is a gap. It is undefined for a new connection, because a
+   * bad `last_event_id` changes nothing in the store.
+   */
+  received?: Position | undefined
   /** Time at which the token was issued, Unix milliseconds. The attach is refused if the token was revoked since (`isRevoked`). */
   issuedAt: number
 }

@@ -142,16 +142,16 @@ export class Machine {
 
   /**
    * Fences lost offsets off, then reads the backlog. A device without a cursor gets the one it starts from, so that what it misses from
-   * now on is pending for it; but not if there is a gap. The driver keeps the registry, and asks `admit` before this step.
+   * now on is pending for it; but not if there is a gap. If the cursor was lost while a connection is open, the device gets back the position
+   * that it has received for certain, so that a gap is told again until it acknowledges. The driver keeps the registry, and asks `admit` before.
    */
-  attach(command: Pick<AttachCommand, 'deviceId' | 'start'> & ReadBounds): Backlog {
-    const { deviceId, start } = command
+  attach(command: Pick<AttachCommand, 'deviceId' | 'start' | 'received'> & ReadBounds): Backlog {
+    const { deviceId, start, received } = command
     this.#step.startLog()
     this.#step.fence(command.seen)
     const backlog = this.#backlog(start, deviceId, command)
-    if (backlog.gap === undefined && !this.#state.cursors.has(deviceId)) {
-      this.#step.moveCursor(deviceId, positionOf(this.#state, backlog.start.offset))
-    }
+    const first = received ?? (backlog.gap === undefined ? positionOf(this.#state, backlog.start.offset) : undefined)
+    if (first !== undefined && !this.#state.cursors.has(deviceId)) this.#step.moveCursor(deviceId, first)
     return backlog
   }
 

@@ -162,7 +162,7 @@ export interface Store {
 
   /**
    * Registers the node for the user and reads the backlog, in one step: a publish before the step is in the backlog, and a publish
-   * after it wakes the node. Stores the start of a device that has no cursor, unless there is a gap.
+   * after it wakes the node. Stores `received`, or the start, of a device that has no cursor; the start only if there is no gap.
    */
   attach(command: AttachCommand): Promise<AttachResult>
 

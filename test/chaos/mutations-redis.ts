@@ -277,7 +277,7 @@ export const redisMutations: Mutation[] = [
     edits: [
       {
         file: lua('attach'),
-        find: "if node ~= '' and not gap and redis.call('HEXISTS', CURSORS, device) == 0 then",
+        find: "if node ~= '' and (received ~= '' or not gap) and redis.call('HEXISTS', CURSORS, device) == 0 then",
         put: 'if false then'
       }
     ],

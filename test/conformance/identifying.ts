@@ -119,6 +119,29 @@ export const identifying: Example[] = [
     }
   },
   {
+    name: 'what an open connection has received becomes the cursor in a log that took the place of a lost one',
+    settings: free,
+    run: async (t, stage) => {
+      const received = { epoch: 'lost', offset: 7, id8: '01234567' }
+      const sent = from({ ...received, offset: 9 })
+      const gap = { reason: 'epoch', from: 'lost.7.01234567' }
+      const epoch = await stage.fill(1, 1)
+      t.match(await stage.attach(sent, { received }), { gap: { reason: 'epoch' } })
+      await stage.fill(2, 3)
+      await stage.store.ack(stage.user, 'laptop', { epoch, offset: 3, id8: '' })
+      const again = await stage.attach({ at: 'device' })
+      t.match(again, { gap, resumed: true, start: { epoch, offset: 0 } }, 'the gap is told again')
+      t.same(numbers(again.rows), [1, 2, 3], 'and no row is skipped')
+      await stage.store.ack(stage.user, 'phone', { epoch, offset: 2, id8: '' })
+      t.match(await stage.attach({ at: 'device' }), { gap: undefined, resumed: true, start: { offset: 2 } })
+      await stage.attach(sent, { received })
+      t.match(await stage.attach({ at: 'device' }), { gap: undefined, start: { offset: 2 } }, 'a known cursor stays')
+      const third = await stage.position(3)
+      await stage.attach(from(third), { deviceId: 'evicted', received: await stage.position(1) })
+      t.match(await stage.attach({ at: 'device' }, { deviceId: 'evicted' }), { resumed: true, start: { offset: 1 } }, 'without a gap, too')
+    }
+  },
+  {
     name: 'no cursor is stored by a read, a refused attach, or an attach with a gap',
     settings: free,
     run: async (t, stage) => {

@@ -153,6 +153,32 @@ t.test('acknowledgements of rows of an earlier log do not count as bad', async (
   t.equal(service.app.counters.badAcks, 0)
 })
 
+t.test('a device that breaks after the gap of a lost log gets the gap again, from what it acknowledged', async (t) => {
+  const redis = await RedisServer.start()
+  t.teardown(() => redis.stop())
+  const service = await startService(t, { ...NO_LIMIT, REDIS_URL: redis.url })
+  const phone = await ready(t, service, 'gil', { deviceId: 'phone' })
+  const [first] = await publishMany(service, 'gil', 3)
+  await phone.until(() => phone.all('notification')[2])
+  phone.send({ type: 'ack', eventId: first?.eventId })
+  await until(async () => (await cursorOf(service, 'gil', 'phone')) === 1)
+  const admin = redis.client()
+  t.teardown(() => admin.disconnect())
+  for (const key of await admin.keys('*:gil')) await admin.del(key)
+  for (const connection of service.app.connections.connections()) connection.reattach()
+  await phone.next('gap')
+  await phone.close()
+
+  await publishMany(service, 'gil', 2)
+  await ready(t, service, 'gil', { deviceId: 'laptop', acks: true })
+  await until(async () => (await cursorOf(service, 'gil', 'laptop')) === 2)
+  const again = await connect(t, service, 'gil', { deviceId: 'phone' })
+  t.match((await again.next('hello')).resume, { status: 'gap', pending: 2 })
+  t.match(await again.next('gap'), { reason: 'epoch', from: first?.eventId })
+  await again.next('caughtUp')
+  t.equal(again.all('notification').length, 2)
+})
+
 t.test('the first late acknowledgement of each row before a gap is free, moves nothing and closes nothing', async (t) => {
   const service = await startService(t, NO_LIMIT)
   const { store } = service.app

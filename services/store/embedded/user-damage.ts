@@ -65,7 +65,7 @@ interface ReadParts {
  * Compares the entries of a user with the counts in meta. If the user is damaged, the log starts afresh, and the state keeps only parts that do
  * not depend on others: cursors, the revocation of tokens, parked and scheduled notifications, calls and push subscriptions.
  *
- * Lost cursors alone are no damage: a device without one starts at the oldest row, which repeats rows and skips none.
+ * Lost cursors alone are no damage of the log: a device without one counts as new, and `hello` tells it so.
  */
 export function damageIn(state: UserState, parts: ReadParts): UserDamage | undefined {
   const reason = reasonOf(state, parts)

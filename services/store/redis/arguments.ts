@@ -1,4 +1,4 @@
-import type { InboxQuery, PublishOptions, ReadCommand, Start } from '../store.ts'
+import type { AttachCommand, InboxQuery, PublishOptions, ReadCommand, Start } from '../store.ts'
 import { typeBeginnings } from '../type-filter.ts'
 import type { OwnArgs } from './script-table.ts'
 import { ruleText } from './script-texts.ts'
@@ -43,6 +43,13 @@ export function readArgs(start: Start, { seen, limit, bytes }: Pick<ReadCommand,
     seenOffset: seen?.offset ?? 0,
     maxRows: limit,
     maxBytes: bytes ?? '',
-    newcomer: ''
+    newcomer: '',
+    received: ''
   }
+}
+
+/** Returns the arguments of `attach` that concern the device and its connection. */
+export function attachArgs({ deviceId, issuedAt, newcomer = '', received }: AttachCommand): Partial<OwnArgs<'attach'>> {
+  const cursor = received === undefined ? '' : `${received.epoch} ${received.offset} ${received.id8} `
+  return { issuedAt, device: deviceId, newcomer, received: cursor }
 }

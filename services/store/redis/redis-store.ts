@@ -34,7 +34,7 @@ import type {
   StoreStatus,
   SweepResult
 } from '../store.ts'
-import { inboxArgs, optionsText, readArgs } from './arguments.ts'
+import { attachArgs, inboxArgs, optionsText, readArgs } from './arguments.ts'
 import { Availability } from './availability.ts'
 import type { RedisStoreOptions } from './clients.ts'
 import { CommandNotSent } from './command-not-sent.ts'
@@ -215,9 +215,9 @@ export class RedisStore implements Store {
   }
 
   async attach(command: AttachCommand): Promise<AttachResult> {
-    const { user, connections, issuedAt, deviceId, start } = command
+    const { user, connections, start } = command
     const registration = { node: this.#node, count: connections.length, connections: JSON.stringify(connections) }
-    const args = { ...readArgs(start, command), ...registration, issuedAt, device: deviceId, newcomer: command.newcomer ?? '' }
+    const args = { ...readArgs(start, command), ...registration, ...attachArgs(command) }
     const step = ({ attaches, scripts }: Master): Promise<Reply> =>
       attaches.take(() => scripts.run('attach', ...this.#inputs('attach', user, args)))
     const result = await this.#registrations.attach(user, connections, async () => {

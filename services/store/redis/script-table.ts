@@ -74,7 +74,8 @@ export const scripts = {
       'seenOffset',
       'maxRows',
       'maxBytes',
-      'newcomer'
+      'newcomer',
+      'received'
     ]),
     keys: [...LOG_KEYS, 'KICKS', 'GUARD']
   },

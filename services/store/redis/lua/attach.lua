@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Registers the node for the user and reads the backlog from a position, in one step. A device without a cursor gets one at that position,
--- unless there is a gap. Without a node the script only reads.
+-- unless there is a gap, or `received`. Without a node the script only reads.
 -- @key KICKS  as in disconnect.lua
 -- @arg node         '' to read only
 -- @arg count        number of connections of the user that the node has
@@ -13,6 +13,7 @@
 -- @arg max_rows
 -- @arg max_bytes    the rows end with the first that brings their sum to this many bytes; '' for no bound
 -- @arg newcomer     the new one of the node's connections; '' for none
+-- @arg received     '<epoch> <offset> <id8> ' of the cursor for a device without one, also if there is a gap; '' for none
 -- Returns {'revoked'} | {'limit'}
 --         | {'attached', counter, epoch, top, top id8, start offset, start id8, resumed, unread, parked, rows, states, gap, displaced, kicks,
 --            milliseconds until the oldest row expires, or 0, {id, answer, ...}, unseen},
@@ -189,11 +190,10 @@ elseif start == 'device' then
   end
 end
 
--- With a bound in bytes, few rows are read at a time: those beyond the bound would be copied for nothing.
-local READ_AHEAD = 32
+-- With a bound in bytes, 32 rows are read at a time: those beyond the bound would be copied for nothing.
 local rows, bytes = {}, 0
 local last, bound = math.min(top, from + tonumber(max_rows)), tonumber(max_bytes) or math.huge
-local ahead = bound == math.huge and last - from or READ_AHEAD
+local ahead = bound == math.huge and last - from or 32
 while from + #rows < last and bytes < bound do
   local first = from + #rows
   for _, row in ipairs(redis.call('LRANGE', LOG, first - floor, math.min(first + ahead, last) - floor - 1)) do
@@ -235,7 +235,9 @@ if has_options then
   answers = Options.answers_of(ids)
 end
 local from_id8 = id8_at(from)
-if node ~= '' and not gap and redis.call('HEXISTS', CURSORS, device) == 0 then set_cursor(device, epoch, from, from_id8) end
+if node ~= '' and (received ~= '' or not gap) and redis.call('HEXISTS', CURSORS, device) == 0 then
+  if received ~= '' then set_cursor(device, cursor_of(received)) else set_cursor(device, epoch, from, from_id8) end
+end
 local expires_in = top > floor and oldest + RETENTION_MS - aged or 0
 local reply = {
   'attached', counter, epoch, top, id8_at(top), from, from_id8, resumed, unread, parked, rows, states, gap or {}, displaced, kicks, expires_in, answers,
