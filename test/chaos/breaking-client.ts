@@ -1,10 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { signToken } from '../../services/auth/signing.ts'
-import { parseEventId, type RowFrame, type ServerFrame } from '../../services/protocol/index.ts'
+import { type HelloFrame, parseEventId, type RowFrame, type ServerFrame } from '../../services/protocol/index.ts'
 import { Answering, type AnswerReply } from './answering.ts'
 import type { ChaosNode } from './chaos-node.ts'
 import type { AnswerAttempt, ClientConnection, ClientJournal, DeviceEvent, DeviceJournal } from './journal.ts'
 import { markOneByOne } from './marking.ts'
+import { isOfAnotherLog } from './plain-client.ts'
 import { openStream, openWebSocket, type Wire, type WireTarget } from './plain-wire.ts'
 import { dice } from './schedule.ts'
 import { ShownList, shownOptions } from './shown-list.ts'
@@ -53,6 +54,8 @@ export class BreakingClient {
   #ref = 0
   /** The newest event id in a frame to the client. */
   #lastEventId = ''
+  /** The newest event id of the log that the client knows, also from `hello` or a gap. */
+  #known = ''
   #unread = 0
   #unseen = 0
   #isCaughtUp = false
@@ -230,6 +233,7 @@ export class BreakingClient {
     switch (frame.type) {
       case 'hello':
         connection.from = parseEventId(frame.resume.from)
+        this.#begin(frame.resume)
         this.#count(frame)
         this.#window = frame.limits.maxUnacked
         this.#unacknowledged = 0
@@ -240,6 +244,7 @@ export class BreakingClient {
         break
       case 'gap':
         this.events.push({ type: 'gap', at: Date.now(), reason: frame.reason, from: frame.from, to: frame.to, count: frame.count })
+        if (frame.reason === 'epoch') this.#known = frame.to
         break
       case 'ok':
       case 'error':
@@ -258,6 +263,13 @@ export class BreakingClient {
         break
       default:
     }
+  }
+
+  /** Notes a gap if the service takes this device for a new one, because the store lost its cursor with the log: no `gap` frame follows. */
+  #begin({ status, from }: HelloFrame['resume']): void {
+    if (status === 'fresh' && isOfAnotherLog(this.#known, from))
+      this.events.push({ type: 'gap', at: Date.now(), reason: 'fresh', from: this.#known, to: from, count: 0 })
+    this.#known = from
   }
 
   #row(eventId: string, frame: RowFrame, connection: ClientConnection, wire: Wire): void {
@@ -309,6 +321,7 @@ export class BreakingClient {
     const position = parseEventId(eventId)
     if (position === undefined) return
     this.#lastEventId = eventId
+    this.#known = eventId
     connection.through = position.offset
   }
 

@@ -494,6 +494,31 @@ const manyLost =
     journal.clients.push({ ...reader(['closed', 0], 0), connections: [reset, next] })
   }
 
+/** A gap from the first of three logs, and the rules that break. */
+const restarts: [reason: 'epoch' | 'fresh', to: string, expected: Rule[]][] = [
+  ['epoch', 'z.0', ['identical', 'lost']],
+  ['fresh', 'z.0', ['identical', 'lost']],
+  ['fresh', 'z.1', []],
+  ['epoch', 'z.1', ['identical', 'lost']],
+  ['fresh', 'y.9', ['identical', 'lost']]
+]
+
+/** Makes a store that returned empty twice: the third notification was in the log `y`, the later ones in `z`. The phone was not shown 3 and 4. */
+function restartedTwice(reason: 'epoch' | 'fresh', to: string) {
+  const places = ['', 'e.1', 'e.2', 'y.1', 'z.1', 'z.2']
+  return ({ journal, phone, log, publishes }: Parts): void => {
+    journal.lossy = true
+    Object.assign(log, { epoch: 'z', rows: log.rows.slice(3, 5), top: 2, unread: 2, unseen: 2, states: {} })
+    for (const [index, { attempts }] of publishes.entries()) {
+      for (const { result } of attempts) if (result !== undefined) result.eventId = places[index + 1] as string
+    }
+    for (const { events } of journal.devices)
+      for (const [number, event] of events.entries()) if (event.type === 'shown') event.eventId = places[number] as string
+    phone.events = without(without(phone.events, 3), 4)
+    phone.events.splice(-1, 0, { type: 'gap', at: START + 900, reason, from: 'e.2', to, count: 0 })
+  }
+}
+
 t.test('an excuse covers no more than it should', async (t) => {
   const gapOver = (from: number, to: number) => (parts: Parts) => {
     parts.journal.lossy = true
@@ -502,6 +527,8 @@ t.test('an excuse covers no more than it should', async (t) => {
   }
   t.same(broken(gapOver(3, 3)), [], 'a reported gap covers what lies in it')
   t.same(broken(gapOver(4, 5)), ['identical', 'lost'], 'and nothing beside it')
+  for (const [reason, to, expected] of restarts)
+    t.same(broken(restartedTwice(reason, to)), expected, `${reason} to ${to} in the last of three logs`)
   t.same(
     broken(({ journal }) => recallFourth(journal)),
     [],

@@ -2,12 +2,13 @@ import { formatEventId, type Position, parseEventId } from '../../services/proto
 import { checkBroadcasts } from './broadcast-rules.ts'
 import { publishesOf, recallsOf } from './broadcasts.ts'
 import { checkClients } from './client-rules.ts'
-import type { Attempt, DeviceEvent, DeviceJournal, Journal, Publish, UserLog } from './journal.ts'
+import type { Attempt, DeviceJournal, Journal, Publish, UserLog } from './journal.ts'
 import { KnownOptions } from './known-options.ts'
 import { lateness } from './lateness.ts'
 import { checkOptions } from './option-rules.ts'
 import { checkReach } from './reach-rules.ts'
 import { checkCounts } from './recount.ts'
+import { gapsOf, shownOf, UserView } from './user-view.ts'
 
 /** The rules that a run must hold, by name. */
 export const rules = {
@@ -110,88 +111,9 @@ function byUser<Item extends { user: string }>(items: Item[]): Map<string, Item[
 }
 
 type Report = (rule: Rule, text: string) => void
-type Shown = Extract<DeviceEvent, { type: 'shown' }>
-type Gap = Extract<DeviceEvent, { type: 'gap' }>
-
-export function shownOf({ events }: DeviceJournal): Shown[] {
-  return events.filter((event): event is Shown => event.type === 'shown')
-}
-
-export function gapsOf({ events }: DeviceJournal): Gap[] {
-  return events.filter((event): event is Gap => event.type === 'gap')
-}
-
 /** Returns the first attempt that a node answered with a result, or undefined. */
 export function takenBy({ attempts }: Publish): (Attempt & { result: NonNullable<Attempt['result']> }) | undefined {
   return attempts.find((attempt): attempt is Attempt & { result: NonNullable<Attempt['result']> } => attempt.result !== undefined)
-}
-
-/** The log, devices and publishes of one user, indexed for the rules. */
-class UserView {
-  readonly log: UserLog
-  readonly devices: DeviceJournal[]
-  readonly publishes: Publish[]
-  readonly known: KnownOptions
-  readonly recalled: (id: string) => boolean
-  /** Offset by id of every notification in the log, recalled ones too. */
-  readonly offsets = new Map<string, number>()
-  /** Ids that were folded into digests. */
-  readonly folded = new Set<string>()
-  /** Position by id from answers and devices, for notifications that are no longer in the log. */
-  readonly #positions = new Map<string, Position>()
-
-  constructor(log: UserLog, devices: DeviceJournal[], publishes: Publish[], known: KnownOptions, recalled: (id: string) => boolean) {
-    this.log = log
-    this.devices = devices
-    this.publishes = publishes
-    this.known = known
-    this.recalled = recalled
-    for (const [index, { kind, id, ids }] of log.rows.entries()) {
-      if (kind === 'n' || kind === 'x') this.offsets.set(id, log.floor + 1 + index)
-      if (kind === 'd') for (const folded of ids ?? []) this.folded.add(folded)
-    }
-    // The log may have trimmed the digest.
-    for (const { events } of devices)
-      for (const event of events) if (event.type === 'digest') for (const id of event.ids) this.folded.add(id)
-    for (const publish of publishes) {
-      for (const { result } of publish.attempts) if (result !== undefined) this.#learn(result.id, result.eventId)
-    }
-    for (const device of devices) for (const { id, eventId } of shownOf(device)) this.#learn(id, eventId)
-  }
-
-  /** Returns true if the notification may be in no log, and a device may never get it. */
-  mayBeMissing(id: string): boolean {
-    return this.folded.has(id) || this.recalled(id) || this.known.mayLeave(id)
-  }
-
-  position(id: string): Position | undefined {
-    const offset = this.offsets.get(id)
-    return offset === undefined ? this.#positions.get(id) : { epoch: this.log.epoch, offset, id8: '' }
-  }
-
-  /** Returns true if the log no longer has the row that was at this position. */
-  isLost({ epoch, offset, id8 }: Position): boolean {
-    const { tag } = this.log.rows[offset - this.log.floor - 1] ?? {}
-    return epoch !== this.log.epoch || offset > this.log.top || (tag !== undefined && tag !== id8)
-  }
-
-  /** Returns true if a gap that was reported to the device covers the notification. */
-  inGap(device: DeviceJournal, id: string): boolean {
-    const at = this.position(id)
-    return gapsOf(device).some(({ reason, from, to }) => {
-      const first = parseEventId(from)
-      const last = parseEventId(to)
-      if (at === undefined) return true
-      if (reason === 'epoch') return at.epoch === first?.epoch && at.offset > first.offset
-      if (at.epoch !== last?.epoch) return false
-      return at.offset >= (first?.epoch === at.epoch ? first.offset : 0) && at.offset <= last.offset
-    })
-  }
-
-  #learn(id: string, eventId: string): void {
-    const position = parseEventId(eventId)
-    if (position !== undefined) this.#positions.set(id, position)
-  }
 }
 
 function checkBounds({ user, rows, floor }: UserLog, maxEntries: number, breach: Report): void {

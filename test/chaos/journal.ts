@@ -205,7 +205,11 @@ export interface ShownOptions {
 
 export type DeviceEvent =
   | ({ type: 'shown'; at: number; id: string; eventId: string; replay: boolean } & ShownOptions)
-  | { type: 'gap'; at: number; reason: GapReason; from: string; to: string; count: number }
+  /**
+   * `fresh`: `hello` took a client that had been connected for a new device, of another log. `from` is the newest event id that the client knows,
+   * and `to` is where it starts.
+   */
+  | { type: 'gap'; at: number; reason: GapReason | 'fresh'; from: string; to: string; count: number }
   | { type: 'retract'; at: number; id: string; reason?: string; collapseKey?: string }
   | { type: 'answered'; at: number; id: string; answer: Answer }
   | { type: 'digest'; at: number; ids: string[] }

@@ -1,5 +1,5 @@
 import type { BelfryOptions } from '../../packages/client/src/index.ts'
-import type { NotificationFrame, RowFrame } from '../../services/protocol/index.ts'
+import { type NotificationFrame, parseEventId, type RowFrame } from '../../services/protocol/index.ts'
 import type { UnreadCounts } from '../../services/store/row.ts'
 import type { AnswerReply } from './answering.ts'
 import type { ShownList } from './shown-list.ts'
@@ -20,7 +20,7 @@ interface Frame extends AnswerReply {
   reason?: string
   id?: string
   notification?: NotificationFrame['notification']
-  resume?: { from: string }
+  resume?: { status: string; from: string }
   heartbeat?: { intervalMs: number; timeoutMs: number }
 }
 
@@ -172,7 +172,10 @@ export class PlainClient {
     if (frame.type === 'hello') {
       this.unread = frame.unread ?? 0
       this.unseen = frame.unseen ?? 0
-      this.lastEventId = frame.resume?.from ?? ''
+      const { status, from } = frame.resume ?? { status: '', from: '' }
+      if (status === 'fresh' && isOfAnotherLog(this.lastEventId, from))
+        this.#emit('gap', { reason: 'fresh', from: this.lastEventId, to: from, count: 0 })
+      this.lastEventId = from
       this.#enter('connected')
       return
     }
@@ -215,4 +218,9 @@ export class PlainClient {
   #emit(type: string, event: unknown): unknown {
     return this.#handlers.get(type)?.(event as never)
   }
+}
+
+/** Returns whether two event ids are of different logs; false if the first is ''. */
+export function isOfAnotherLog(known: string, eventId: string): boolean {
+  return known !== '' && parseEventId(known)?.epoch !== parseEventId(eventId)?.epoch
 }

@@ -1,7 +1,8 @@
-import { type Breach, gapsOf, shownOf, takenBy } from './checker.ts'
+import { type Breach, takenBy } from './checker.ts'
 import type { Journal } from './journal.ts'
 import { type Lateness, lateness } from './lateness.ts'
 import type { BusKind, FaultKind, StoreKind } from './schedule.ts'
+import { gapsOf, shownOf } from './user-view.ts'
 
 /** The result of a run in numbers. */
 export interface Summary {
