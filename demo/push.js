@@ -98,11 +98,6 @@ export class PushClaim {
     }
   }
 
-  async #connections() {
-    const reply = await fetch(`${service}/demo/users/${encodeURIComponent(this.#host.user)}`)
-    return (await reply.json()).connections
-  }
-
   async #closeAndSend(tell) {
     const { user, close, show } = this.#host
     close()

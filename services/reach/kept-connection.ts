@@ -7,8 +7,8 @@ const CLOSED = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'])
 const errors = new WeakSet<object>()
 
 /**
- * A connection to a host, which is kept for further requests. A host may close it at the moment at which a request is sent. Such a request was not
- * carried out, unless the host ended while it worked on it: that is not the end of an attempt.
+ * A connection to a host, which is kept for further requests. A host may close it at the moment at which a request is sent. The host has then most
+ * likely not seen that request, so it does not count as an attempt. Only a host that died while it worked on the request has seen it.
  */
 export class KeptConnection extends Client {
   /** The host has answered a request on this connection. */
