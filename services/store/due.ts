@@ -1,8 +1,12 @@
-/** A time at which a notification expires, Unix milliseconds. `offset` is its place in the log; Infinity if it is parked or scheduled. */
+/**
+ * A time at which a notification expires, Unix milliseconds. `offset` is its place in the log; Infinity if it is parked or scheduled, and then
+ * `no` is its number.
+ */
 export interface Expiry {
   at: number
   id: string
   offset: number
+  no: number
 }
 
 /** Inserts an item into a list that is sorted by `isBefore`, after those of equal order. */
@@ -44,9 +48,10 @@ export function isDeliveredBefore(one: DeliveryPlace, other: DeliveryPlace): boo
   return one.at === other.at ? one.no < other.no : one.at < other.at
 }
 
-/** Tells the order of expiry: by time, then in the order of the log. */
+/** Tells the order of expiry: by time; at one time those in the log first, in its order, then the parked and scheduled ones in publish order. */
 export function isExpiredBefore(one: Expiry, other: Expiry): boolean {
-  return one.at === other.at ? one.offset < other.offset : one.at < other.at
+  if (one.at !== other.at) return one.at < other.at
+  return one.offset === other.offset ? one.no < other.no : one.offset < other.offset
 }
 
 /** Returns the parked or scheduled notification of a collapse key. */

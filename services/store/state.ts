@@ -286,17 +286,17 @@ export function evolve(state: UserState, effect: Effect): void {
   }
 }
 
-function beginToWait(state: UserState, { no, options, row }: Parked): void {
-  state.parkNo = Math.max(state.parkNo, no)
-  state.lastMs = Math.max(state.lastMs, rowTime(row))
-  noteExpiry(state, waitingExpiry(row, options))
+function beginToWait(state: UserState, waiting: Parked): void {
+  state.parkNo = Math.max(state.parkNo, waiting.no)
+  state.lastMs = Math.max(state.lastMs, rowTime(waiting.row))
+  noteExpiry(state, waitingExpiry(waiting))
 }
 
 /** Removes the notification of a turn from a list, and cancels its expiry. */
 function stopWaiting(state: UserState, list: Parked[], no: number): void {
   const index = list.findIndex((waiting) => waiting.no === no)
   const [stopped] = index < 0 ? [] : list.splice(index, 1)
-  if (stopped !== undefined) cancelExpiry(state, waitingExpiry(stopped.row, stopped.options))
+  if (stopped !== undefined) cancelExpiry(state, waitingExpiry(stopped))
 }
 
 function keepOptions(state: UserState, id: string, options: LogOptions): void {
@@ -320,17 +320,16 @@ function noteExpiry(state: UserState, expiry: Expiry): void {
 
 function cancelExpiry({ expiries }: UserState, expiry: Expiry): void {
   if (expiry.at === 0) return
-  let index = placeOf(expiries, expiry, isExpiredBefore) - 1
-  while (index >= 0 && expiries[index]?.at === expiry.at && expiries[index]?.id !== expiry.id) index -= 1
+  const index = placeOf(expiries, expiry, isExpiredBefore) - 1
   if (expiries[index]?.id === expiry.id) expiries.splice(index, 1)
 }
 
 function logExpiry(id: string, { expiresAt, offset }: LogOptions): Expiry {
-  return { at: expiresAt, id, offset }
+  return { at: expiresAt, id, offset, no: 0 }
 }
 
-function waitingExpiry(row: Buffer, { expiresAt }: Options): Expiry {
-  return { at: expiresAt, id: rowId(row), offset: Number.POSITIVE_INFINITY }
+function waitingExpiry({ no, options, row }: Parked): Expiry {
+  return { at: options.expiresAt, id: rowId(row), offset: Number.POSITIVE_INFINITY, no }
 }
 
 function append(state: UserState, row: Buffer, at: number, windowMs: number): void {

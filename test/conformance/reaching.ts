@@ -442,6 +442,24 @@ export const reaching: Example[] = [
     }
   },
   {
+    name: 'expiries at one time are told in the order of the log, then of the publishes, whatever waits for what',
+    settings: { ...settings, rateLimit: 1 },
+    run: async (t, stage) => {
+      const { clock, store } = stage
+      const expiresAt = clock.now + 500
+      await stage.send(1, { options: { expiresAt } })
+      await stage.send(2, { options: { expiresAt, deliverAt: clock.now + 400 } })
+      await stage.send(3, { options: { expiresAt, level: -1 } })
+      await stage.send(4, { options: { expiresAt, deliverAt: clock.now + 300 } })
+      await stage.send(5, { options: { expiresAt, level: 1 } })
+      await stage.send(6, { options: { expiresAt: expiresAt - 1, deliverAt: clock.now + 450 } })
+      clock.advance(500)
+      t.match(await store.advance(stage.user), { expired: 6 })
+      const told = (await leased(stage, 'webhook')).map((call) => JSON.parse(dataOf(call)).id)
+      t.same(told, [6, 1, 2, 3, 4, 5].map((number) => idOf(number)))
+    }
+  },
+  {
     name: 'nothing is owed after an erasure',
     settings,
     run: async (t, stage) => {

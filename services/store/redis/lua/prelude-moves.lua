@@ -236,8 +236,28 @@ if nearest_at ~= 0 and nearest_at <= wall then
     return Outbox.expiry_data(id_of(row), row), id_of(row), offset
   end
 
+  -- Returns the members of EXPIRIES that are due: by time; at one time those in the log first, in its order, then the waiting ones in publish order.
+  local function due_expiries()
+    local reply, due = redis.call('ZRANGEBYSCORE', EXPIRIES, '-inf', int(wall), 'WITHSCORES'), {}
+    for i = 1, #reply, 2 do
+      local member = reply[i]
+      local kind, no = string.sub(member, 1, 1), nil
+      if kind == 'l' then no = tonumber(string.sub(member, 2, 13))
+      elseif kind == 'p' then no = tonumber(string.sub(member, 2)) % Waiting.LEVEL_WEIGHT
+      else no = tonumber(string.match(member, ':(%d+)$')) end
+      due[#due + 1] = { at = tonumber(reply[i + 1]), is_waiting = kind ~= 'l', no = no, member = member }
+    end
+    table.sort(due, function(one, other)
+      if one.at ~= other.at then return one.at < other.at end
+      if one.is_waiting ~= other.is_waiting then return other.is_waiting end
+      return one.no < other.no
+    end)
+    return due
+  end
+
   times_changed = true
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', EXPIRIES, '-inf', int(wall))) do
+  for _, due in ipairs(due_expiries()) do
+    local member = due.member
     local kind, rest, done = string.sub(member, 1, 1), string.sub(member, 2), nil
     local data, id, offset
     if OUTBOX.TELLS_EXPIRIES then data, id, offset = data_of(kind, rest) end
