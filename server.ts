@@ -74,8 +74,9 @@ async function serve(fastify: FastifyInstance, metricsServer: FastifyInstance | 
     { skip: [...FAULTS], delay: DRAIN_DELAY_MS + CLOSE_GRACE_SECONDS * 1000, logger: fastify.log },
     async ({ err, signal }) => {
       if (err) fastify.log.fatal({ err }, 'stopping after an error')
+      else fastify.log.info({ signal }, `stopping: ${signal} was received`)
       // Ctrl-C at a terminal has no load balancer to wait for.
-      else if (signal !== 'SIGINT') {
+      if (!err && signal !== 'SIGINT') {
         fastify.log.info({ delayMs: DRAIN_DELAY_MS }, 'draining: not ready, and answering until the load balancers know')
         fastify.health.drain()
         await setTimeout(DRAIN_DELAY_MS)

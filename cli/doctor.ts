@@ -35,7 +35,7 @@ export async function doctor(command: DoctorCommand, dataDir: string, output: Ou
 
 function report(folder: string, found: Diagnosis, repaired: boolean, output: Output): void {
   const { files, unreadable, lost, users, rows, damagedUsers, damagedTopicEntries } = found
-  const lines = [`${folder}: ${users} users, ${rows} rows`, ...files.map((file) => `damaged file: ${file}`)]
+  const lines = [`${folder}: ${counted(users, 'user')}, ${counted(rows, 'row')}`, ...files.map((file) => `damaged file: ${file}`)]
   if (unreadable !== '') lines.push(`cannot be opened: ${unreadable}`)
   if (lost !== '') lines.push(`writes are missing: ${lost}`)
   for (const { userHash, reason } of damagedUsers.slice(0, LISTED)) lines.push(`damaged user: ${userHash}: ${reason}`)
@@ -44,4 +44,8 @@ function report(folder: string, found: Diagnosis, repaired: boolean, output: Out
   if (repaired) lines.push('repaired: damaged files are in lost/, and every user is told that notifications may be missing')
   else if (isSound(found)) lines.push('sound')
   output.data({ folder, ...found, sound: isSound(found), repaired }, lines.join('\n'))
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
 }

@@ -359,7 +359,7 @@ t.test('doctor: a sound folder, a damaged folder that is only examined, and a re
   }
   await fill()
   await fill()
-  t.match(await belfry(['doctor'], environment), { code: 0, stdout: /1 users, 10 rows\nsound\n$/, stderr: '' })
+  t.match(await belfry(['doctor'], environment), { code: 0, stdout: /: 1 user, 10 rows\nsound\n$/, stderr: '' })
   const store = join(folder, 'store')
   const table = join(store, readdirSync(store).find((name) => name.endsWith('.ldb')) as string)
   const bytes = readFileSync(table)

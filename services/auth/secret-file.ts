@@ -1,18 +1,6 @@
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  fsyncSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync
-} from 'node:fs'
+import { chmodSync, closeSync, fsyncSync, linkSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { makeFolder } from '../make-folder.ts'
 
 /** The file of a generated secret cannot be used. The message says what to do. */
 export class SecretError extends Error {
@@ -52,12 +40,6 @@ export function placeSecretFile(path: string, text: string, name: string): boole
   } catch (error) {
     throw new SecretError(`DATA_DIR must be a folder that this process can write, for ${name}: ${(error as Error).message}`)
   }
-}
-
-function makeFolder(path: string): void {
-  // For a file in the place of the folder, mkdir says EEXIST, which does not help an operator.
-  if (existsSync(path) && !statSync(path).isDirectory()) throw new Error(`ENOTDIR: not a directory, '${path}'`)
-  mkdirSync(path, { recursive: true, mode: 0o700 })
 }
 
 function place(path: string, text: string): boolean {

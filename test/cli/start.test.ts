@@ -84,6 +84,22 @@ t.test('on a terminal a first start prints commands with tokens that work when p
   t.match(await client.next('notification'), { notification: { title: 'Hello from Belfry' } })
 })
 
+t.test('the log has one line with the signal that stops the process', async (t) => {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    const environment = { LOG_LEVEL: 'info', JWT_SECRET: SECRET, DRAIN_DELAY_MS: '0' }
+    const server = await ServerProcess.start(environment, temporaryFolder(t))
+    t.teardown(() => server.kill())
+    server.signal(signal)
+    t.equal(await server.exited, 0)
+    const lines = server.stdout.split('\n').filter((line) => line.includes(`"signal":"${signal}"`))
+    t.match(
+      lines.map((line) => JSON.parse(line)),
+      [{ level: 30, msg: `stopping: ${signal} was received` }]
+    )
+    t.equal(lines.length, 1)
+  }
+})
+
 t.test('a fault in native code ends the process', async (t) => {
   const server = await ServerProcess.start({ LOG_LEVEL: 'silent', JWT_SECRET: SECRET }, temporaryFolder(t))
   t.teardown(() => server.kill())
@@ -155,6 +171,9 @@ t.test('an unusable store stops the start with one sentence, and leaves nothing 
   writeFileSync(file, '')
   await refused({ DATA_DIR: file }, /DATA_DIR must be a folder .*: ENOTDIR/)
   await refused({ DATA_DIR: file, JWT_SECRET: '' }, /DATA_DIR must be a folder/)
+  // Node's recursive mkdir would never return there.
+  for (const more of [{}, { JWT_SECRET: '' }])
+    await refused({ DATA_DIR: '/proc/belfry/data', ...more }, /DATA_DIR must be a folder .*: ENOENT/)
 
   const holder = await ServerProcess.start({ LOG_LEVEL: 'silent', JWT_SECRET: SECRET, REDIS_URL: redis.url }, folder)
   t.teardown(() => holder.kill())

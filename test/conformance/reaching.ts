@@ -456,7 +456,10 @@ export const reaching: Example[] = [
       clock.advance(500)
       t.match(await store.advance(stage.user), { expired: 6 })
       const told = (await leased(stage, 'webhook')).map((call) => JSON.parse(dataOf(call)).id)
-      t.same(told, [6, 1, 2, 3, 4, 5].map((number) => idOf(number)))
+      t.same(
+        told,
+        [6, 1, 2, 3, 4, 5].map((number) => idOf(number))
+      )
     }
   },
   {

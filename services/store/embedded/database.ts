@@ -1,5 +1,5 @@
-import { mkdir } from 'node:fs/promises'
 import { ClassicLevel } from 'classic-level'
+import { makeFolder } from '../../make-folder.ts'
 import { StoreUnusable } from '../unusable.ts'
 
 export type Operation = { type: 'put'; key: Buffer; value: Buffer } | { type: 'del'; key: Buffer }
@@ -48,7 +48,7 @@ class Level extends ClassicLevel<Buffer, Buffer> {
  */
 export const openLevel: OpenDatabase = async (folder, shown = folder) => {
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 })
+    makeFolder(folder)
   } catch (error) {
     throw new StoreUnusable(openFailure(shown, error as Error), { cause: error })
   }
