@@ -144,7 +144,9 @@ export type BatchItemBody = Static<typeof BatchItemSchema>
 export const BatchSchema = Type.Object(
   {
     notifications: Type.Array(
-      Type.Object({}, { additionalProperties: true, description: 'As the body of POST /v1/notifications, with an idempotencyKey' }),
+      Type.Unknown({
+        description: 'An object as the body of POST /v1/notifications, with an idempotencyKey. Other values are refused alone'
+      }),
       {
         minItems: 1,
         maxItems: MAX_ITEMS

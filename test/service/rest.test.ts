@@ -114,7 +114,12 @@ t.test('publish', async (t) => {
     t.match(again.body.results[1], { problem: { status: 422, code: 'BELFRY_ERR_IDEMPOTENCY_CONFLICT' } })
     const inbox = await call(service, 'GET', '/v1/users/batch/notifications')
     t.same(inbox.body.items.map(({ title }: { title: string }) => title).toReversed(), ['first', NOTE.title, 'other body'])
-    for (const body of [{}, { notifications: [] }, { notifications: [1] }, { notifications: [{}], more: 1 }]) {
+    const others = [1, null, 'text', [], true]
+    const mixed = await call(service, 'POST', '/v1/notifications/batch', { notifications: [...others, { to: 'mixed', ...NOTE }] })
+    t.equal(mixed.status, 202)
+    const refused = { problem: { status: 400, code: 'BELFRY_ERR_INVALID_REQUEST', detail: /object/ } }
+    t.match(mixed.body.results, [...others.map(() => refused), { results: [{ user: 'mixed', status: 'accepted' }] }])
+    for (const body of [{}, { notifications: [] }, { notifications: {} }, { notifications: [{}], more: 1 }]) {
       isProblem(t, await call(service, 'POST', '/v1/notifications/batch', body), 400, 'INVALID_REQUEST', JSON.stringify(body))
     }
   })
