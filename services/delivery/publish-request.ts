@@ -171,10 +171,28 @@ function serialized(data: Record<string, unknown>): string | undefined {
   }
 }
 
-/** Returns the request without its recipients, in a form that does not depend on the order of the keys in it. */
+/**
+ * Returns the request without its recipients, in a form that does not depend on the order of the keys in it, nor on whether it has a default that
+ * never changes. A default of the settings is another content than that which is left out: the settings may change between two attempts.
+ */
 export function canonical({ to: _to, type, title, timestamp, ref, data, halfLife, ...options }: PublishRequest): unknown {
   const common = [type, title, timestamp ?? null, ref ?? null, sorted(data ?? null), halfLife ?? 0]
-  return Object.keys(options).length === 0 ? common : [...common, sorted(options)]
+  const written = withoutDefaults(options)
+  return Object.keys(written).length === 0 ? common : [...common, sorted(written)]
+}
+
+function withoutDefaults({ urgency, push, fallback, ...options }: Partial<PublishRequest>): Partial<PublishRequest> {
+  const { unless, ...check } = fallback ?? {}
+  return {
+    ...options,
+    ...(urgency !== undefined && urgency !== 'normal' && { urgency }),
+    ...(push !== undefined && !isEmpty(push) && { push }),
+    ...(fallback !== undefined && { fallback: unless === FALLBACK_RULE.unless ? check : fallback })
+  } as Partial<PublishRequest>
+}
+
+function isEmpty(push: false | RequestedReach): boolean {
+  return push !== false && Object.keys(push).length === 0
 }
 
 /** Returns a JSON value whose objects are lists of entries, sorted by key. Nesting within `DATA_MAX_BYTES` cannot exhaust the stack. */

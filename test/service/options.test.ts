@@ -87,6 +87,31 @@ for (const store of STORES) {
     isProblem(t, await publish(service, { ...body, deliverAt: expiresAt }, 'three'), 400, 'INVALID_REQUEST')
   })
 
+  t.test(`${store}: a default that is written out is the same content as one that is left out`, async (t) => {
+    const service = await startService(t, { ...NO_LIMIT, ...(await environmentOf(t, store)) })
+    const fallback = { after: 60 }
+    const pairs: [string, Record<string, unknown>, Record<string, unknown>][] = [
+      ['urgency', {}, { urgency: 'normal' }],
+      ['push', {}, { push: {} }],
+      ['both', { ttl: 60 }, { ttl: 60, urgency: 'normal', push: {} }],
+      ['fallback', { fallback }, { fallback: { ...fallback, unless: 'read' } }]
+    ]
+    for (const [key, short, long] of pairs) {
+      for (const [name, first, second] of [
+        [`${key} left out first`, short, long],
+        [`${key} written out first`, long, short]
+      ] as const) {
+        const { body } = await publish(service, { to: 'alice', ...first }, name)
+        const again = await publish(service, { to: 'alice', ...second }, name)
+        t.same([again.status, again.body.id], [200, body.id], name)
+      }
+    }
+    for (const [index, other] of [{ urgency: 'low' }, { push: false }, { push: { after: 3 } }, { fallback }].entries()) {
+      await publish(service, { to: 'alice' }, `other ${index}`)
+      isProblem(t, await publish(service, { to: 'alice', ...other }, `other ${index}`), 422, 'IDEMPOTENCY_CONFLICT')
+    }
+  })
+
   t.test(`${store}: a batch takes every option, and each item has its own result`, async (t) => {
     const service = await startService(t, { ...NO_LIMIT, ...(await environmentOf(t, store)) })
     const batch = async (notifications: Record<string, unknown>[]) =>
