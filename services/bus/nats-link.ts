@@ -49,7 +49,7 @@ export class NatsLink {
   /** Connects to one of the servers, and subscribes. Resolves when a message to the subject has arrived on it. */
   static async open(access: NatsAccess, subject: string, onMessage: (message: Buffer) => void): Promise<NatsLink> {
     const servers = await greeting(access.servers)
-    const connection = await connect({ ...access, servers, reconnect: false, timeout: STEP_MS, noAsyncTraces: true })
+    const connection = await connect({ ...access, servers, reconnect: false, timeout: STEP_MS, noAsyncTraces: true }).catch(explain)
     const link = new NatsLink(connection, subject, onMessage)
     try {
       await link.#firstEcho()
@@ -126,9 +126,19 @@ async function awaitGreeting(server: string): Promise<void> {
       once(socket, 'close', { signal }).then(() => Promise.reject(new Error('the connection was closed')))
     ])
   } catch (error) {
-    throw error instanceof Error && error.name === 'AbortError' ? new Error('the server does not answer') : error
+    const isLate = error instanceof Error && error.name === 'AbortError'
+    throw isLate ? new Error('the server sends no greeting: check NATS_URL, and that the server has no handshake_first') : error
   } finally {
     socket.on('error', () => undefined)
     socket.destroy()
   }
+}
+
+/** Rejects with a sentence that names the remedy if the cause is a setting of TLS. */
+function explain(error: Error): never {
+  if (/does not support 'tls'/.test(error.message)) throw new Error('the server does not speak TLS: write nats:// in NATS_URL')
+  if (/self-signed certificate|unable to (get|verify)/.test(error.message)) {
+    throw new Error(`${error.message}: set NATS_TLS_CA to the authority of its certificate, and write tls:// in NATS_URL`)
+  }
+  throw error
 }

@@ -129,10 +129,11 @@ t.test('a server that accepts connections and says nothing: the bus keeps no soc
   if (address === null || typeof address === 'string') throw new Error('no port')
   const lines: string[] = []
   const alone = await opened(t, { servers: [`nats://127.0.0.1:${address.port}`] }, lines)
-  t.match(alone.status(), { available: false, reason: 'the server does not answer' })
+  t.match(alone.status(), { available: false, reason: /^the server sends no greeting: check NATS_URL/ })
   await alone.close()
   await until(() => sockets.size === 0, 'no socket is left')
-  t.same(lines, ['NATS is not available: the server does not answer'])
+  t.match(lines, [/^NATS is not available: the server sends no greeting: check NATS_URL/])
+  t.equal(lines.length, 1)
 
   const server = await serverOf(t)
   const both = await opened(t, { servers: [`nats://127.0.0.1:${address.port}`, server.url] })
@@ -218,7 +219,9 @@ t.test('TLS: the authority, the client certificate, and a server without TLS', a
   t.match(untrusted.status(), { available: false, reason: /certificate/ })
   const plain = await serverOf(t)
   const refused = await opened(t, { servers: [`tls://127.0.0.1:${plain.port}`] })
-  t.match(refused.status(), { available: false, reason: /tls/i })
+  t.match(refused.status(), { available: false, reason: 'the server does not speak TLS: write nats:// in NATS_URL' })
+  const unverified = await opened(t, { servers: [server.url] })
+  t.match(unverified.status(), { available: false, reason: /certificate: set NATS_TLS_CA .*, and write tls:\/\/ in NATS_URL$/ })
 })
 
 t.test('a user without permission for the subjects: the bus is unavailable, and says why', async (t) => {

@@ -53,7 +53,7 @@ t.test('Sentinels that do not answer: one line in the log, whatever the number o
   t.teardown(() => store.close())
   await new Follower('one', store).open()
   await until(() => attempts >= 8, 'attempts')
-  const expected = 'Redis is not available: no Sentinel named the master, check REDIS_SENTINELS and REDIS_SENTINEL_NAME: '
+  const expected = 'Redis is not available: no Sentinel named the master, check REDIS_SENTINELS, REDIS_SENTINEL_NAME and REDIS_TLS: '
   t.equal(new Set(warnings).size, warnings.length, 'no line twice')
   t.ok(warnings.length <= 2 && warnings.every((line) => line.startsWith(expected)), warnings.join('\n'))
 })

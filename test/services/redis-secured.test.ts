@@ -1,13 +1,17 @@
 import { once } from 'node:events'
-import { createServer, type Socket } from 'node:net'
+import { readFileSync } from 'node:fs'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
 import t, { type Test } from 'tap'
 import { newId } from '../../services/ids.ts'
 import type { RedisStoreOptions } from '../../services/store/redis/clients.ts'
 import { RedisStore } from '../../services/store/redis/redis-store.ts'
+import { makeCertificates } from '../fixtures/certificates.ts'
 import { Follower } from '../fixtures/follower.ts'
-import { RedisCluster, RedisSentinel } from '../fixtures/redis.ts'
+import { RedisCluster, RedisSentinel, RedisServer } from '../fixtures/redis.ts'
 import { settings } from '../fixtures/redis-ground.ts'
 import { until } from '../fixtures/wait.ts'
+import { temporaryFolder } from '../helper.ts'
 
 const access = { username: 'belfry', password: 'hunter2' }
 
@@ -74,4 +78,34 @@ t.test('a TLS handshake begins with the first byte', async (t) => {
     t.equal(data[0], 0x16, `${Object.keys(place)[0]}: a handshake`)
     t.equal((await opened).store.status().available, false)
   }
+})
+
+t.test('TLS on one side only: one sentence says what to check', async (t) => {
+  const plain = await RedisServer.start()
+  t.teardown(() => plain.stop())
+  const { server: pair } = await makeCertificates(temporaryFolder(t))
+  const secured = createTlsServer({ cert: readFileSync(pair.cert), key: readFileSync(pair.key) }).listen(0, '127.0.0.1')
+  await once(secured, 'listening')
+  t.teardown(() => secured.close())
+  const host = (port: number): string => `127.0.0.1:${port}`
+  const [withoutTls, withTls] = [host(plain.port), host((secured.address() as AddressInfo).port)]
+  const toPlain = /check the address, and that the server speaks TLS there if it is rediss:\/\/ or with REDIS_TLS=true$/
+  const toSecured = /check the address, and write rediss:\/\/ or REDIS_TLS=true if the server speaks TLS there$/
+  const cases: [Partial<RedisStoreOptions>, RegExp][] = [
+    [{ url: `rediss://${withoutTls}` }, toPlain],
+    [{ url: `redis://${withTls}` }, toSecured],
+    [{ clusterNodes: [withoutTls], tls: true }, toPlain],
+    [{ clusterNodes: [withTls] }, toSecured],
+    [{ sentinels: [withoutTls], sentinelName: 'belfry', tls: true }, /check REDIS_SENTINELS, REDIS_SENTINEL_NAME and REDIS_TLS/],
+    [{ sentinels: [withTls], sentinelName: 'belfry' }, /check REDIS_SENTINELS, REDIS_SENTINEL_NAME and REDIS_TLS/]
+  ]
+  const check = async ([options, expected]: (typeof cases)[number]): Promise<void> => {
+    const lines: string[] = []
+    const { store } = await open(t, { ...options, log: { info: () => undefined, warn: (line) => lines.push(line) } })
+    await until(() => lines.length > 0, JSON.stringify(options))
+    t.match(lines, [expected])
+    t.equal(lines.length, 1, lines.join('\n'))
+    t.match(store.status(), { available: false, reason: expected })
+  }
+  await Promise.all(cases.map(check))
 })

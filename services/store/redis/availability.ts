@@ -6,7 +6,7 @@ import { probe, type RedisStoreOptions } from './clients.ts'
 import { ClusterMap } from './cluster-map.ts'
 import { CommandNotSent } from './command-not-sent.ts'
 import { type Keys, SLOT_OF_BUCKET } from './keys.ts'
-import { Master } from './master.ts'
+import { CLOSED, Master, type MasterListener, UNREACHED } from './master.ts'
 import { redirectionOf } from './redirection.ts'
 import type { Reply } from './reply.ts'
 import type { Args, ScriptName } from './script-table.ts'
@@ -25,16 +25,6 @@ const UNANSWERED_MAX = 2
 /** Longest time during which a redirected call is repeated, and the pause between attempts while a slot moves, milliseconds. */
 const REDIRECT_MS = 1400
 const REDIRECT_PAUSE_MS = 100
-
-/** Listener to the masters: what this node does when one becomes available or changes. */
-export interface MasterListener {
-  /** Prepares a master that answers. The master becomes available when this resolves. */
-  prepare(master: Master): Promise<void>
-  /** Called when a prepared master is available, and again whenever its buckets or subscriptions may have changed. */
-  onReady(master: Master): void
-  /** Called when a master becomes available or unavailable. */
-  onStatus(status: StoreStatus): void
-}
 
 /**
  * Knows which masters are available, and routes every call to the master that owns its slot.
@@ -63,7 +53,7 @@ export class Availability {
   /** Sentence about facts that the Redis user may not read, as logged last. */
   #hiddenFacts: string | undefined
   /** Explains why no server of the Cluster could be asked for the owners of the slots. */
-  #unreachedReason = 'Redis cannot be reached'
+  #unreachedReason = UNREACHED
   #timers: NodeJS.Timeout[] = []
   #closed = false
 
@@ -264,7 +254,10 @@ export class Availability {
       client.on('ready', () => void this.#check(master))
       client.on('error', (error: Error) => this.#noteFailure(master, error))
     }
-    master.commands.on('close', () => this.markUnavailable(master, 'the connection was closed'))
+    master.onClose((isUnexplained) => {
+      this.markUnavailable(master, CLOSED)
+      if (isUnexplained) this.#noteFailure(master, new Error('Connection is closed.'))
+    })
     master.connect()
     return master
   }

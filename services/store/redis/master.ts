@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import type { Bus } from '../../bus/bus.ts'
 import { RedisBus } from '../../bus/redis-bus.ts'
 import { Semaphore } from '../semaphore.ts'
-import type { Durability } from '../store.ts'
+import type { Durability, StoreStatus } from '../store.ts'
 import { createClient, createServerClient, type RedisStoreOptions } from './clients.ts'
 import { CONFIRMED_SCRIPTS, Replication } from './replication.ts'
 import type { Reply } from './reply.ts'
@@ -15,6 +15,20 @@ const ATTACHES = 32
 
 /** Most users advanced at once on one master: after an outage thousands of users are due, and a publish waits behind so many at most. */
 export const ADVANCES = 32
+
+/** The reasons of a master that is not available, while nothing else is known, and after the end of a connection. */
+export const UNREACHED = 'Redis cannot be reached'
+export const CLOSED = 'the connection was closed'
+
+/** Listener to the masters: what this node does when one becomes available or changes. */
+export interface MasterListener {
+  /** Prepares a master that answers. The master becomes available when this resolves. */
+  prepare(master: Master): Promise<void>
+  /** Called when a prepared master is available, and again whenever its buckets or subscriptions may have changed. */
+  onReady(master: Master): void
+  /** Called when a master becomes available or unavailable. */
+  onStatus(status: StoreStatus): void
+}
 
 /**
  * One Redis master: its connections, the calls in progress, and its availability. A single Redis, or a group behind Sentinels, is one
@@ -36,7 +50,7 @@ export class Master {
   slots = ''
   available = false
   /** Explains why the master is not available. */
-  reason = 'Redis cannot be reached'
+  reason = UNREACHED
   durability: Durability = 'none'
   /** Probes in a row without an answer. */
   unansweredProbes = 0
@@ -94,6 +108,21 @@ export class Master {
   /** Resolves when every call in progress has settled. */
   async settled(): Promise<void> {
     await Promise.allSettled(this.#inProgress.keys())
+  }
+
+  /**
+   * Calls the listener at the end of each connection for commands. The end is unexplained if the server had accepted the connection, the master was
+   * not brought into use, and nothing says why: a server that speaks TLS ends a connection without it like that.
+   */
+  onClose(listener: (isUnexplained: boolean) => void): void {
+    let wasAccepted = false
+    this.commands.on('connect', () => {
+      wasAccepted = true
+    })
+    this.commands.on('close', () => {
+      listener(wasAccepted && !this.available && [UNREACHED, CLOSED].includes(this.reason))
+      wasAccepted = false
+    })
   }
 
   connect(): void {

@@ -64,11 +64,23 @@ const DESCRIPTIONS: readonly (readonly [RegExp, string])[] = [
   [/^(CROSSSLOT|MOVED).*/s, 'it is a Cluster: set REDIS_CLUSTER_NODES in place of REDIS_URL'],
   [/.*cluster support disabled.*/s, 'it is not a Cluster: set REDIS_URL in place of REDIS_CLUSTER_NODES'],
   [/.*Unknown RESP type.*/s, 'the server there does not speak the protocol of Redis: correct the address'],
+  // The library's own time limit, which a server without TLS exceeds: it waits for the rest of a command. The message of the system has an address.
+  [
+    /^(connect ETIMEDOUT|no answer within \d+ ms)$/,
+    '$&: check the address, and that the server speaks TLS there if it is rediss:// or with REDIS_TLS=true'
+  ],
+  [
+    /^Connection is closed\.?$/,
+    'the server closes each connection: check the address, and write rediss:// or REDIS_TLS=true if the server speaks TLS there'
+  ],
   [/^wrong version number.*/s, 'it does not speak TLS: write redis:// or REDIS_TLS=false'],
   [/.*certificate required.*/s, 'it requires a client certificate: set REDIS_TLS_CERT and REDIS_TLS_KEY'],
   [/^(self-signed certificate|unable to (get|verify)).*/s, '$&: set REDIS_TLS_CA to the authority of its certificate'],
   // The library adds the time of its next attempt, which differs from line to line.
-  [/^All sentinels are unreachable.*Last error: (.*)/s, 'no Sentinel named the master, check REDIS_SENTINELS and REDIS_SENTINEL_NAME: $1']
+  [
+    /^All sentinels are unreachable.*Last error: (.*)/s,
+    'no Sentinel named the master, check REDIS_SENTINELS, REDIS_SENTINEL_NAME and REDIS_TLS: $1'
+  ]
 ]
 
 /** Describes for operators why the database cannot be used. The description of one failure is always the same, so that it is logged once. */
