@@ -4,7 +4,7 @@ import { CodeTabs } from './code.js'
 import { FrameLog } from './log.js'
 import { PushClaim } from './push.js'
 import { Screens } from './screens.js'
-import { pasted, pause, post, publish, service, session } from './shared.js'
+import { pasted, pause, post, publish, service, session, stateOf } from './shared.js'
 import { FALLBACK_SECONDS, WebhookClaim } from './webhooks.js'
 
 const BURST = 50
@@ -229,8 +229,7 @@ function showLimit({ max, windowMs }) {
 }
 
 async function parked() {
-  const reply = await fetch(`${service}/demo/users/${encodeURIComponent(user)}`)
-  return reply.ok ? (await reply.json()).parked : 0
+  return (await stateOf(user))?.parked ?? 0
 }
 
 async function burst() {
@@ -425,8 +424,8 @@ async function start() {
   screens.show($('stage'), user)
   if (page.isReady) {
     for (const claim of [push, webhooks]) claim.start().catch(fail)
-    const { isEmpty } = await (await fetch(`${service}/demo/users/${encodeURIComponent(user)}`)).json()
-    if (isEmpty) for (const first of FIRST) await publish({ user, ...first }).catch(fail)
+    const state = await stateOf(user)
+    if (state?.isEmpty) for (const first of FIRST) await publish({ user, ...first }).catch(fail)
   }
   await pollNodes()
   if (nodes.length > 0) setInterval(pollNodes, POLL_MS)

@@ -1,6 +1,6 @@
 import { page, run, say, sayUntilNext } from './claims.js'
 import { Belfry } from './client/index.js'
-import { pause, publish, service, session } from './shared.js'
+import { pause, publish, service, session, stateOf } from './shared.js'
 
 const $ = (id) => document.getElementById(id)
 
@@ -124,8 +124,7 @@ export class PushClaim {
   async #untilClosed(tell) {
     const end = Date.now() + CLOSING_MS
     for (;;) {
-      const reply = await fetch(`${service}/demo/users/${encodeURIComponent(this.#host.user)}`).catch(() => undefined)
-      const { connections } = reply?.ok ? await reply.json() : { connections: 1 }
+      const { connections } = (await stateOf(this.#host.user)) ?? { connections: 1 }
       if (connections === 0 || Date.now() > end) return connections
       tell(`${connections} connections are closing`, 'The service counts them, on every node.', 'wait')
       await pause(POLL_MS)

@@ -50,5 +50,11 @@ export const pasted = {
   set: (token) => sessionStorage.setItem(TOKEN_KEY, token)
 }
 
+/** Returns the number of parked notifications and of connections of a user, and whether the inbox is empty; undefined if no node answers. */
+export async function stateOf(user) {
+  const reply = await fetch(`${service}/demo/users/${encodeURIComponent(user)}`).catch(() => undefined)
+  return reply?.ok ? await reply.json() : undefined
+}
+
 /** Returns the channel between the page and its screens. `room` is the name of the page, so that two open pages do not mix. */
 export const busOf = (room) => new BroadcastChannel(`belfry-demo-${room}`)

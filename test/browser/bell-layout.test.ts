@@ -90,6 +90,42 @@ t.test('order, places, sizes and languages', async (t) => {
     await until(async () => (await panelOf(page)).bottom === 640 - GAP, 'the panel above its button')
   })
 
+  await t.test(
+    'below a zoom of the page or of an ancestor, panel and menus are beside their buttons and inside of the window',
+    async (t) => {
+      await publish(service, 'zoomed', 'one')
+      const page = await openBell(t, browser, host, service, 'zoomed')
+      await page.evaluate(`bell.style.cssText = 'position: fixed; top: 20px; right: 20px'`)
+      const near = (a: number, b: number): boolean => Math.abs(a - b) < 1
+      for (const [target, zoom] of [
+        ['document.documentElement', 1.5],
+        ['document.body', 0.8],
+        ['bell', 1.25]
+      ] as const) {
+        await page.setViewportSize({ width: 900, height: 700 })
+        await page.evaluate(`${target}.style.zoom = ${zoom}`)
+        await openPanel(page)
+        const { panel, button } = await boxes(page, { panel: '.panel', button: '.bell' })
+        const seen = `${target} ${zoom}: ${JSON.stringify({ panel, button })}`
+        t.ok(near(panel.right, button.right) && near(panel.top, button.bottom + GAP), seen)
+        t.ok(near(panel.right - panel.left, 400 * zoom) && panel.left >= GAP && panel.bottom <= 700, seen)
+        await page.getByRole('button', { name: 'Options: one' }).first().click()
+        await untilInPage(page, 'bell.shadowRoot.getAnimations().length === 0')
+        const { menu, opener } = await boxes(page, { menu: '.menu', opener: '[aria-haspopup="menu"][aria-expanded="true"]' })
+        t.ok(near(menu.right, opener.right) && near(menu.top, opener.bottom + GAP), `${target}: ${JSON.stringify({ menu, opener })}`)
+        await page.keyboard.press('Escape')
+        await page.setViewportSize({ width: 400, height: 600 })
+        await until(async () => near((await panelOf(page)).right, 400), 'the panel to fill the screen')
+        const small = await panelOf(page)
+        t.ok(
+          [small.left, small.top, small.bottom - 600].every((each) => near(each, 0)),
+          `${target}: ${JSON.stringify(small)}`
+        )
+        await page.evaluate(`bell.close(); ${target}.style.zoom = ''`)
+      }
+    }
+  )
+
   await t.test('the frame that shows another size of the window has the panel inside of it', async (t) => {
     const page = await openBell(t, browser, host, service, 'resized')
     await page.evaluate(`bell.style.cssText = 'position: fixed; top: 20px; right: 20px'; globalThis.sizes = []

@@ -166,6 +166,10 @@ t.test('the Vue example', async (t) => {
   await page.getByRole('button', { name: /^Notifications, 2/ }).click()
   await page.getByText('2 unread').waitFor()
   await page.locator('belfry-bell progress[max="100"]').waitFor()
+  const { items } = (await call(rigged.service, 'GET', '/v1/users/alice/notifications')).body
+  const half = items.find(({ title }: { title: string }) => title === 'half')
+  await call(rigged.service, 'POST', '/v1/users/alice/notifications/mark', { ids: [half.id], state: 'read' })
+  await page.getByText('1 unread').waitFor()
   t.ok(await page.getByRole('link', { name: 'Settings' }).isVisible())
   await page.getByRole('dialog').getByRole('link', { name: /mail/ }).click()
   await untilInPage(page, 'globalThis.went === "/there"')

@@ -108,6 +108,24 @@ t.test('the bell and the hooks', async (t) => {
     }
   })
 
+  await t.test('another getToken keeps the client of the same user, and is called; without user it makes a new client', async (t) => {
+    const page = await browser.newPage()
+    t.teardown(() => page.close())
+    await page.goto(`${host.url}/token.html`)
+    await untilInPage(page, 'bell.client?.state === "connected"')
+    const replace = `globalThis.before = bell.client
+      bell.getToken = async () => { globalThis.asked = true; return (await fetch('/token?user=early')).text() }`
+    await page.evaluate(replace)
+    await untilInPage(page, 'bell.client !== before && bell.client?.state === "connected"')
+    await page.evaluate('bell.user = "early"')
+    await untilInPage(page, 'bell.client !== before && bell.client?.state === "connected"')
+    for (let n = 0; n < 3; n++) {
+      await page.evaluate(`asked = false; ${replace}`)
+      await page.evaluate('bell.client.token(true)')
+      t.same(await page.evaluate('[bell.client === before, bell.client.state, asked]'), [true, 'connected', true])
+    }
+  })
+
   await t.test('a token-url that answers with a page of HTML is reported: belfry-error, and one line in the console', async (t) => {
     const { token } = host
     host.token = () => '<!doctype html><title>Sign in</title>'

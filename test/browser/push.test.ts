@@ -220,6 +220,25 @@ t.test('Web Push in Chromium, with the service worker of an app', async (t) => {
     t.equal(push.requests(before).length, 0)
   })
 
+  await t.test(
+    'a service that has lost the subscription gets it again: from the next page, and when its store came back empty',
+    async (t) => {
+      const { page, subscribed, pushed } = await start('lost')
+      const path = `/v1/me/devices/${await page.evaluate('belfry.deviceId')}/push`
+      const given = (): Promise<unknown> => page.waitForResponse((reply) => reply.request().method() === 'PUT' && reply.ok())
+      await call(service, 'DELETE', path, undefined, { token: userToken('lost') })
+      await Promise.all([given(), page.reload()])
+      await pushed({ title: 'after the reload' })
+
+      const again = given()
+      await call(service, 'DELETE', '/v1/users/lost')
+      await until(() => page.evaluate<boolean>('belfry.connect(), belfry.state === "connected"'), 'the same page in the new log')
+      await again
+      await pushed({ title: 'in the new log' })
+      t.equal(push.requests(subscribed()).length, 2)
+    }
+  )
+
   await t.test('if the key of the service has changed, the next page subscribes with the new one, once', async (t) => {
     const { context, page, subscribed, pushed } = await start('rekeyed')
     const before = subscribed()

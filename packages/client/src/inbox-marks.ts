@@ -3,6 +3,9 @@ import type { Change, InboxItem } from './inbox-items.ts'
 import { isAtOrBefore } from './order.ts'
 import type { MarkOptions, MarkTarget } from './types.ts'
 
+/** `seen()` gathers ids for this time, milliseconds: a list that is scrolled calls it for each row. */
+export const GATHER_MS = 300
+
 /** A mark that has no answer yet. */
 export interface PendingMark {
   ids: string[]

@@ -3,8 +3,8 @@ import type { Client } from './client.ts'
 import { Events } from './events.ts'
 import { isUnread } from './expiries.ts'
 import { type Change, type InboxEvents, type InboxItem, itemOf, KnownItems, withChange } from './inbox-items.ts'
-import { changedBy, changesOf, type PendingMark, withRepeated } from './inbox-marks.ts'
-import { type InboxOptions, loadPages, passes } from './inbox-pages.ts'
+import { changedBy, changesOf, GATHER_MS, type PendingMark, withRepeated } from './inbox-marks.ts'
+import { type InboxOptions, loadPages, passes, RELOAD_MS } from './inbox-pages.ts'
 import { isAfter, isAtOrBefore } from './order.ts'
 import { bindMembers } from './proxies.ts'
 import type { Counts, MarkOptions, MarkTarget } from './types.ts'
@@ -15,10 +15,6 @@ export type { InboxOptions } from './inbox-pages.ts'
 /** The most live notifications that are kept before the first `load()`. */
 const KEPT_UNLOADED = 1000
 
-/** `seen()` gathers ids for this time, milliseconds: a list that is scrolled calls it for each row. */
-const GATHER_MS = 300
-/** Out-of-date pages that could not be loaded again are requested after this time, milliseconds. */
-const RELOAD_MS = 10_000
 /** The changes of a replay are told together after this time, milliseconds. */
 const REPLAY_MS = 50
 
@@ -82,7 +78,7 @@ export class Inbox {
       belfry.on('caughtUp', () => this.#tell()),
       belfry.on('unread', (counts) => this.#count(counts)),
       belfry.on('gap', () => {
-        this.#isStale ||= this.#isLoaded || this.#loading !== undefined
+        this.#isStale ||= this.#isLoaded || !!this.#loading
         this.#reload()
       }),
       belfry.on('state', ({ state }) => {
@@ -133,10 +129,13 @@ export class Inbox {
     return this.#items
   }
 
-  /** Loads the first page, after the load in progress. Rejects with a `BelfryError`, or with the error of `fetch` or `getToken`. */
-  async load(): Promise<void> {
+  /**
+   * Loads the first page, or the pages of as many notifications as are `wanted`, after the load in progress. Rejects with a `BelfryError`, or with the
+   * error of `fetch` or `getToken`.
+   */
+  async load(wanted = 0): Promise<void> {
     while (this.#loading) await this.#loading.catch(() => {})
-    return this.#load()
+    return this.#load(undefined, wanted)
   }
 
   /** Loads the next page, or the first. Does nothing if there is none. Rejects as `load()` does. */

@@ -51,6 +51,8 @@ export class Push {
   #registration: PushRegistration | undefined
   /** The key of the service was compared with that of the subscription since the page was loaded. */
   #isKeyCurrent = false
+  /** The service was given the subscription since the page was loaded, and has lost no rows since. */
+  #isGiven = false
   /** Changes run one after the other. */
   #queue: Promise<unknown> = Promise.resolve()
 
@@ -81,6 +83,10 @@ export class Push {
     })
     serviceWorker.startMessages()
     client.on('state', ({ state }) => state === 'connected' && this.refresh())
+    client.on('gap', () => {
+      this.#isGiven = false
+      this.refresh()
+    })
     client.on('user', ({ user }) => (user ? this.refresh() : this.end()))
     client.on('unread', () => this.#count())
     const isOver = (state: State): boolean => state === 'read' || state === 'archived'
@@ -95,7 +101,10 @@ export class Push {
     this.refresh()
   }
 
-  /** Finds out whether push is on, and gives the service a subscription that the browser has renewed, or that a change of the service's key renews. */
+  /**
+   * Finds out whether push is on. Gives the service the subscription once for each page, since its store may have lost it, and when the browser or a
+   * change of the service's key has renewed it.
+   */
   refresh(): void {
     this.#enqueue(() => this.#refresh()).catch(() => {})
   }
@@ -135,9 +144,7 @@ export class Push {
   disable(): Promise<PushState> {
     return this.#enqueue(async () => {
       await this.#end()
-      const { deviceId } = this.#client
-      // The browser's subscription has ended: the service would find that out by itself, with the next push.
-      await request(this.#client, pathOf(deviceId), { method: 'DELETE' }).catch(() => {})
+      await this.#delete()
     })
   }
 
@@ -177,7 +184,7 @@ export class Push {
       record = { ...record, publicKey, endpoint: '' }
     }
     this.#isKeyCurrent ||= publicKey !== ''
-    if (user && subscription.endpoint !== record.endpoint) await this.#give(subscription, record)
+    if (user && !(this.#isGiven && subscription.endpoint === record.endpoint)) await this.#give(subscription, record)
     if (this.#client.state === 'connected') await this.#closeOutdated(registration)
   }
 
@@ -189,7 +196,16 @@ export class Push {
     const { deviceId } = this.#client
     const headers = { 'content-type': 'application/json' }
     await request(this.#client, pathOf(deviceId), { method: 'PUT', headers, body: JSON.stringify(subscription) })
-    await writeRecord({ ...record, endpoint: subscription.endpoint })
+    this.#isGiven = true
+    const { endpoint } = subscription
+    if (endpoint !== record.endpoint) await writeRecord({ ...record, endpoint })
+    // Another tab may have switched push off in between.
+    else if (!(await readRecord(({ scope }) => scope === record.scope))) await this.#delete()
+  }
+
+  /** The browser's subscription has ended: without this request the service would find that out with the next push. */
+  async #delete(): Promise<void> {
+    await request(this.#client, pathOf(this.#client.deviceId), { method: 'DELETE' }).catch(() => {})
   }
 
   async #end(): Promise<void> {

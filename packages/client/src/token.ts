@@ -5,7 +5,7 @@ import type { BelfryOptions, TokenContext } from './types.ts'
 
 /** A token that expires within this time is not used for a new connection, milliseconds. */
 const MARGIN_MS = 5000
-/** A request that a half-dead network lost never settles. */
+/** A request that a half-dead network lost never settles. A token that comes later is not used: it may be older than that of the next call. */
 const GET_TOKEN_MS = 10_000
 /** The characters of a WebSocket subprotocol (RFC 6455 §4.1). HTML, JSON, `[object Object]` and "Bearer …" have others. */
 const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/

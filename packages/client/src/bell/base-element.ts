@@ -50,7 +50,7 @@ export class BelfryElement extends Base {
     controllerOf(this).messages = messages
   }
 
-  /** Returns the user's token: see `BelfryOptions`. */
+  /** Returns the user's token: see `BelfryOptions`. Another function makes a new client, unless the attribute `user` names the user. */
   get getToken(): BelfryOptions['getToken'] | undefined {
     return controllerOf(this).getToken
   }

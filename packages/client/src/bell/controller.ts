@@ -77,9 +77,11 @@ export class Controller implements ViewHost {
     return this.#getToken
   }
 
+  /** The attribute `user` says when the user changes. Without it another function may be that of another user. */
   set getToken(getToken: BelfryOptions['getToken'] | undefined) {
+    const isKept = this.#getToken && getToken && this.element.getAttribute('user')
     this.#getToken = getToken
-    this.renew()
+    if (!isKept) this.renew()
   }
 
   get renderItem(): RenderItem | undefined {
@@ -240,13 +242,12 @@ export class Controller implements ViewHost {
 
   #make(): Belfry | undefined {
     const { element } = this
-    const [url, tokenUrl, user] = ['url', 'token-url', 'user'].map((name) => element.getAttribute(name)) as [
-      string | null,
-      string | null,
-      string | null
-    ]
-    const getToken = this.#getToken ?? (tokenUrl === null ? undefined : () => tokenFrom(tokenUrl))
-    if (url === null || getToken === undefined || user === '') return undefined
+    const url = element.getAttribute('url')
+    const tokenUrl = element.getAttribute('token-url')
+    // Frameworks set a new function at each rendering: the latest one is called.
+    const latest: BelfryOptions['getToken'] = (ctx) => (this.#getToken as BelfryOptions['getToken'])(ctx)
+    const getToken = this.#getToken ? latest : tokenUrl === null ? undefined : () => tokenFrom(tokenUrl)
+    if (url === null || !getToken || element.getAttribute('user') === '') return undefined
     try {
       this.#own = new Belfry(new URL(url, document.baseURI).href, { getToken })
     } catch (cause) {

@@ -30,7 +30,7 @@ export class Feeds {
 
   /** The feed of the selected tab. */
   get current(): Feed | undefined {
-    return this.#feeds[this.selected]
+    return this.at(this.selected)
   }
 
   /** The state of the selected tab. */
@@ -40,12 +40,12 @@ export class Feeds {
 
   /** The loaded notifications of all tabs but the archive. */
   get items(): readonly InboxItem[] {
-    return this.#feeds[0]?.snapshot.items ?? []
+    return this.at(0)?.snapshot.items ?? []
   }
 
-  /** Returns the number of notifications of a tab; undefined before it is loaded. */
-  countOf(tab: number): number | undefined {
-    return this.#feeds[tab]?.snapshot.count
+  /** Returns the feed of a tab; undefined before the panel was shown. */
+  at(tab: number): Feed | undefined {
+    return this.#feeds[tab]
   }
 
   /** Follows a client. */

@@ -12,7 +12,7 @@ export const panelStyles = `
 .panel:focus-visible, .scroll:focus-visible { outline: none; }
 .panel[popover], .menu, .toast { box-shadow: 0 1px 2px rgb(10 14 25 / 6%), 0 16px 40px -8px rgb(10 14 25 / 24%); }
 .panel[popover], .menu { position: fixed; z-index: 2147483000; inset: auto; margin: 0; padding: 0; display: none; left: var(--_x); top: var(--_top); bottom: var(--_bottom); }
-.panel[popover] { width: 400px; max-width: calc(100vw - 16px); height: auto; min-height: min(480px, var(--_height)); max-height: var(--_height); }
+.panel[popover] { width: 400px; max-width: calc(100% - 16px); height: auto; min-height: min(480px, var(--_height)); max-height: var(--_height); }
 .panel.open { display: flex; }
 .panel[popover].open { animation: appear 140ms cubic-bezier(0.2, 0.8, 0.3, 1); }
 .head { display: flex; align-items: center; gap: 4px; min-height: 56px; padding-block: 12px 4px; padding-inline: 20px 12px; }
@@ -102,7 +102,7 @@ h2 { margin: 0; overflow: hidden; text-overflow: ellipsis; font-size: 17px; line
 .choice:hover { border-color: var(--_accent); color: var(--_accent); }
 .choice[aria-disabled] { color: var(--_muted); border-color: var(--_line); cursor: default; }
 .answer { color: var(--_muted); font-size: 12px; line-height: 16px; overflow-wrap: anywhere; }
-.toasts { position: fixed; z-index: 2147483000; inset-block-end: 16px; inset-inline-end: 16px; width: min(360px, calc(100vw - 32px)); display: grid; gap: 8px; }
+.toasts { position: fixed; z-index: 2147483000; inset-block-end: 16px; inset-inline-end: 16px; width: min(360px, calc(100vw - 32px)); max-width: calc(100% - 32px); display: grid; gap: 8px; }
 .toast { display: grid; grid-template-columns: 1fr auto; align-items: start; padding-block: 4px; padding-inline: 16px 4px; border: 1px solid var(--_line); border-radius: var(--_radius); background: var(--_background); color: var(--_text); animation: arrive 260ms cubic-bezier(0.2, 0.8, 0.3, 1); }
 .toast .title { margin-block: 8px; font-weight: 550; }
 .toast .actions { grid-column: 1 / 3; margin-block: 0 12px; }
@@ -121,7 +121,7 @@ h2 { margin: 0; overflow: hidden; text-overflow: ellipsis; font-size: 17px; line
 .action-bar :focus-visible { outline-color: currentColor; }
 
 @media (max-width: 479.98px) {
-  .panel[popover] { inset: 0; width: 100%; max-width: none; height: 100dvh; min-height: 0; max-height: none; border: 0; border-radius: 0; }
+  .panel[popover] { inset: 0; width: 100%; max-width: none; height: 100%; min-height: 0; max-height: none; border: 0; border-radius: 0; }
   [popover] .close { display: grid; }
 }
 @keyframes appear { from { opacity: 0; transform: translateY(-4px) scale(0.985); } }

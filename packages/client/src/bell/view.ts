@@ -1,6 +1,7 @@
 import type { Action } from '../../../../services/protocol/index.ts'
 import { EMPTY_FEED, type FeedSnapshot } from '../feed.ts'
 import type { InboxItem } from '../inbox.ts'
+import { loadPages } from '../inbox-pages.ts'
 import type { Belfry } from '../index.ts'
 import type { PushOptions } from '../types.ts'
 import type { ActionsHost } from './action-buttons.ts'
@@ -18,7 +19,7 @@ import { type Placement, place } from './place.ts'
 import { PushSwitch } from './push-switch.ts'
 import { Toasts } from './toasts.ts'
 
-/** The ages of the rows are updated this often. */
+/** The ages of the rows are updated, and the counts of the tabs corrected, this often. */
 const AGES_MS = 30_000
 /** A panel with less room than this below its button opens above it, px. */
 const MIN_HEIGHT = 320
@@ -70,6 +71,8 @@ export class View {
   #again = false
   #rendered: FeedSnapshot = EMPTY_FEED
   #agesTimer: number | undefined
+  /** The newest event id when the counts were last compared with those of the service. */
+  #countedAt = ''
 
   /** Adds itself to the shadow root of the element. */
   constructor(host: ViewHost, role: 'dialog' | 'region') {
@@ -124,7 +127,11 @@ export class View {
     this.#isShown = true
     this.panel.open()
     this.render()
-    this.#agesTimer = window.setInterval(() => this.#host.changed(), AGES_MS)
+    this.#recount()
+    this.#agesTimer = window.setInterval(() => {
+      this.#recount()
+      this.#host.changed()
+    }, AGES_MS)
   }
 
   hide(): void {
@@ -152,7 +159,7 @@ export class View {
     if (!this.#isShown && (snapshot.items.length > 0 || this.#rendered.items.length === 0)) return
     if (this.#isShown) this.#pushSwitch.render()
     this.panel.render(snapshot, {
-      tabs: filters.map(({ label }, index) => ({ label: label(messages), count: feeds.countOf(index) })),
+      tabs: filters.map(({ label }, index) => ({ label: label(messages), count: feeds.at(index)?.snapshot.count })),
       selected,
       name: filters[selected]?.name ?? '',
       offline: isOffline,
@@ -181,6 +188,22 @@ export class View {
   clear(): void {
     this.#changes.clear()
     this.toasts.clear()
+  }
+
+  /** Loads the tabs again whose counts are not those of the service, which does not tell what it removes when new notifications arrive. */
+  async #recount(): Promise<void> {
+    const { belfry, feeds } = this.#host
+    const at = belfry?.lastEventId
+    if (!belfry || !at || at === this.#countedAt || document.hidden) return
+    this.#countedAt = at
+    for (const [tab, filter] of feeds.filters.entries()) {
+      const inbox = feeds.at(tab)?.inbox
+      const count = inbox?.count
+      if (count === undefined) continue
+      const page = await loadPages(belfry, filter, undefined, 1).catch(() => ({ count }))
+      // After a change in between the next comparison decides.
+      if (inbox?.count === count && page.count !== count) inbox.load(inbox.list().length).catch(() => {})
+    }
   }
 
   #chosen(item: InboxItem, event: Event): void {
