@@ -28,32 +28,44 @@ const INTERNAL = [
 ]
 
 /** Minifies the style sheets. No target is given: the sheets themselves say what older browsers get. */
-const minifiedStyles = {
-  name: 'minified-styles',
-  setup: ({ onLoad }) =>
-    onLoad({ filter: /bell\/(panel-)?styles\.ts$/ }, async ({ path }) => {
-      const [before, css, after] = (await readFile(path, 'utf8')).split('`').slice(-3)
-      const { code } = await transform(css, { loader: 'css', minify: true })
-      return { loader: 'ts', contents: `${before.slice(before.lastIndexOf('export'))}${JSON.stringify(code.trim())}${after}` }
-    })
+async function minifyStyles(source, path) {
+  if (!/bell\/(panel-)?styles\.ts$/.test(path)) return source
+  const [before, css, after] = source.split('`').slice(-3)
+  const { code } = await transform(css, { loader: 'css', minify: true })
+  return `${before.slice(before.lastIndexOf('export'))}${JSON.stringify(code.trim())}${after}`
+}
+
+/** Replaces the constants of a module that are numbers by their values, since minifiers keep a variable for each. Lines keep their numbers. */
+function inlineNumbers(source) {
+  for (const [line, name, value] of source.matchAll(/^const ([A-Z_]+)(?:: .*)? = ([\d_.]+)$/gm)) {
+    source = source.replace(line, '').replaceAll(new RegExp(`\\b${name}\\b`, 'g'), value)
+  }
+  return source
 }
 
 /**
  * Makes each `import('./x.ts')` a static import: a file without chunks needs no code that runs a module later. The imports stand last, and so do
  * their modules in the file: gzip compresses that order better.
  */
-const staticImports = {
-  name: 'static-imports',
+function importStatically(source) {
+  const imports = []
+  const replaced = source.replace(/\bimport\('(\.[^']+)'\)/g, (_, name) => {
+    imports.push(`\nimport * as module${imports.length} from '${name}'`)
+    return `Promise.resolve(module${imports.length - 1})`
+  })
+  return replaced + imports.join('')
+}
+
+/** Returns a plugin that changes the source of each module before it is compiled. */
+const changing = (...changes) => ({
+  name: 'changed-sources',
   setup: ({ onLoad }) =>
     onLoad({ filter: /client\/src\/.*\.ts$/ }, async ({ path }) => {
-      const imports = []
-      const source = (await readFile(path, 'utf8')).replace(/\bimport\('(\.[^']+)'\)/g, (_, name) => {
-        imports.push(`\nimport * as module${imports.length} from '${name}'`)
-        return `Promise.resolve(module${imports.length - 1})`
-      })
-      return imports.length > 0 ? { loader: 'ts', contents: `${source}${imports.join('')}` } : undefined
+      let contents = await readFile(path, 'utf8')
+      for (const change of changes) contents = await change(contents, path)
+      return { loader: 'ts', contents }
     })
-}
+})
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const out = resolve(process.argv[2] ?? join(root, 'dist'))
@@ -67,10 +79,10 @@ const common = {
   logLevel: 'warning',
   // `sideEffects` of package.json names files of the build, not these.
   ignoreAnnotations: true,
-  plugins: [minifiedStyles],
+  plugins: [changing(minifyStyles, inlineNumbers)],
   mangleProps: new RegExp(`^(${INTERNAL.join('|')})$`)
 }
-const complete = { ...common, plugins: [minifiedStyles, staticImports], minify: true }
+const complete = { ...common, plugins: [changing(minifyStyles, inlineNumbers, importStatically)], minify: true }
 const modules = { index: 'src/index.ts', inbox: 'src/inbox.ts', bell: 'src/bell/index.ts' }
 await Promise.all([
   build({
