@@ -1,5 +1,5 @@
 import type { ErrorFrame, MarkFrame, OkFrame } from '../../../services/protocol/index.ts'
-import { BelfryError, disconnected } from './errors.ts'
+import { disconnected, errorOf, failure } from './errors.ts'
 import type { CallFrame, UserFrame } from './marks.ts'
 import type { Platform } from './platform.ts'
 import type { RestCaller } from './sse.ts'
@@ -18,7 +18,6 @@ interface Call {
   /** Returns the frame as it is sent again: a mark has its age, so that it does not undo a later mark of another device. */
   aged(): CallFrame
   settle(answer: OkFrame | ErrorFrame): void
-  reject(error: BelfryError): void
   timer: unknown
 }
 
@@ -37,12 +36,19 @@ export class Calls {
   }
 
   /** Sends the frame and resolves with the answer. Rejects with the service's error, or after 10 s without an answer. */
-  call(frame: CallFrame): Promise<OkFrame> {
-    return new Promise((resolve, reject) => {
+  async call(frame: CallFrame): Promise<OkFrame> {
+    const answer = await this.#ask(frame)
+    if (answer.type === 'error') throw errorOf(answer)
+    return answer
+  }
+
+  /** Sends the frame and resolves with what answers it, which is an error after 10 s without an answer. */
+  #ask(frame: CallFrame): Promise<OkFrame | ErrorFrame> {
+    return new Promise((settle) => {
       const ref = ++this.#ref
       const timer = this.#platform.setTimeout(() => {
         this.#open.delete(ref)
-        reject(new BelfryError('BELFRY_CLIENT_TIMEOUT', 'no answer in 10 s'))
+        settle(failure('TIMEOUT', 'no answer in 10 s'))
       }, DEADLINE_MS)
       const made = new Stopwatch(this.#platform)
       // A mark of another tab has an age already.
@@ -50,11 +56,7 @@ export class Calls {
       const first = { ...frame, ref }
       this.#open.set(ref, {
         aged: () => (frame.type === 'mark' ? { ...first, ageMs: Math.round(ageMs + made.elapsedMs) } : first),
-        settle(answer) {
-          if (answer.type === 'ok') resolve(answer)
-          else reject(new BelfryError(answer.code, answer.message, answer.temporary, answer.answer))
-        },
-        reject,
+        settle,
         timer
       })
       this.#send(first)
@@ -67,11 +69,9 @@ export class Calls {
     const name = tab + ref
     if (this.#ofTabs.has(name)) return
     this.#ofTabs.add(name)
-    const refused = ({ code, message, temporary, answer }: BelfryError) =>
-      ({ type: 'error', code, message, temporary, answer }) as ErrorFrame
-    const result = await this.call(frame).catch(refused)
+    const answer = await this.#ask(frame)
     this.#ofTabs.delete(name)
-    send({ type: 'answer', to: tab, frame: { ...result, ref } })
+    send({ type: 'answer', to: tab, frame: { ...answer, ref } })
   }
 
   /** Settles the call that the frame answers. Returns false if there is none. */
@@ -88,14 +88,15 @@ export class Calls {
 
   /**
    * Settles the open calls by REST, because there will be no connection. The tab that should have sent them may be disconnecting too: a user signs
-   * out in all tabs at once. Without an answer a call rejects; its time limit goes on.
+   * out in all tabs at once. Without an answer a call fails; its time limit goes on.
    */
   settleByRest(client: RestCaller, token: string): void {
-    for (const { aged, settle, reject, timer } of this.#open.values()) {
+    for (const { aged, settle, timer } of this.#open.values()) {
       const frame = aged()
       import('./sse.ts')
         .then(({ callByRest }) => callByRest(client, token, frame))
-        .then(settle, () => reject(disconnected()))
+        .catch(disconnected)
+        .then(settle)
         .finally(() => this.#platform.clearTimeout(timer))
     }
     this.#open.clear()

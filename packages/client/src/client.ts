@@ -3,15 +3,14 @@ import { attempt } from './attempt.ts'
 import { Calls } from './calls.ts'
 import { Connection, type DataFrame } from './connection.ts'
 import { Delivery } from './delivery.ts'
-import { disconnected } from './errors.ts'
+import { disconnected, errorOf } from './errors.ts'
 import { Events } from './events.ts'
 import type { Tracked } from './expiries.ts'
 import { watchLifecycle } from './lifecycle.ts'
-import { markFrames, type UserFrame } from './marks.ts'
+import { markAll, type UserFrame } from './marks.ts'
 import { type Platform, randomId } from './platform.ts'
 import { escapeColons, Memory, memoryStorage } from './storage.ts'
-import { receiveFromTab } from './tab-messages.ts'
-import { Tabs } from './tabs.ts'
+import { type TabMessage, Tabs } from './tabs.ts'
 import { Tokens } from './token.ts'
 import { webSocketTransport } from './transport.ts'
 import type {
@@ -76,9 +75,8 @@ export class Client {
     if (!options.deviceId) this.#memory.set('device', this.deviceId)
     this.#calls = new Calls(platform, (frame) => this.#sendCall(frame as UserFrame))
     this.#delivery = this.#newDelivery('')
-    const { fetch, deviceId } = this
     this.#connection = new Connection({
-      ...{ base, platform, fetch, deviceId, tokens: this.#tokens, open: webSocketTransport(WebSocket) },
+      ...{ base, platform, fetch: this.fetch, deviceId: this.deviceId, tokens: this.#tokens, open: webSocketTransport(WebSocket) },
       waitForLead: () => this.#waitForLead(),
       guard: (run) => this.#guard(run),
       lastEventId: () => this.#delivery.resumeAt(),
@@ -157,7 +155,7 @@ export class Client {
     this.#tokens.drop()
     this.#stopWatching?.()
     this.#stopWatching = undefined
-    this.#save()
+    this.#delivery.flush()
     this.#connection.stop()
     this.#delivery.clear()
     this.#tabs?.leave()
@@ -188,7 +186,7 @@ export class Client {
         const off: () => void = this.on('state', () => resolve(off()))
       })
     }
-    if (this.#state === 'disconnected') throw disconnected()
+    if (this.#state === 'disconnected') throw errorOf(disconnected())
   }
 
   /**
@@ -210,14 +208,8 @@ export class Client {
   }
 
   /** Marks as `mark()` does, for an `Inbox`. Resolves with all that the service answered. */
-  async requestMark(target: MarkTarget, state: State, options: MarkOptions): Promise<MarkResult> {
-    const ids: string[] = []
-    let result: MarkResult = {}
-    for (const frame of markFrames(target, state, options)) {
-      result = await this.#call(frame)
-      ids.push(...(result.ids ?? []))
-    }
-    return result.ids ? { ...result, ids } : result
+  requestMark(target: MarkTarget, state: State, options: MarkOptions): Promise<MarkResult> {
+    return markAll((frame) => this.#call(frame), target, state, options)
   }
 
   /**
@@ -241,7 +233,7 @@ export class Client {
   }
 
   async #call(frame: UserFrame): Promise<OkFrame> {
-    if (this.#state === 'disconnected') throw disconnected()
+    if (this.#state === 'disconnected') throw errorOf(disconnected())
     return this.#calls.call(frame)
   }
 
@@ -250,7 +242,7 @@ export class Client {
     if (this.#isSuspended) return
     this.#isSuspended = true
     this.#delivery.toasts.release(true)
-    this.#save()
+    this.#delivery.flush()
     this.#connection.stop()
     this.#delivery.lost()
     this.#delivery.isBehind = true
@@ -279,11 +271,6 @@ export class Client {
     this.#tabs ? this.#tabs.guard(run) : run()
   }
 
-  #save(): void {
-    this.#delivery.save()
-    this.#delivery.acks.flush()
-  }
-
   /** Joins the tabs of the user and resolves when this one leads, with true if that took waiting. The user is known from the token. */
   async #waitForLead(): Promise<boolean> {
     const { user } = this.#tokens
@@ -308,23 +295,40 @@ export class Client {
     if (!channel) return undefined
     this.#delivery.load()
     return new Tabs(this.#platform, locks, channel, name, randomId(this.#platform), {
-      message: (message) =>
-        receiveFromTab(message, {
-          tabs: this.#tabs,
-          state: this.#state,
-          delivery: this.#delivery,
-          calls: this.#calls,
-          connection: this.#connection,
-          setState: (state) => this.#setState(state),
-          sendStatus: () => this.#sendStatus(),
-          terminate: (ctx) => this.#terminate(ctx)
-        }),
+      message: (message) => this.#receiveFromTab(message),
       tabEnded: (tab) => this.#delivery.toasts.tabEnded(tab),
       demoted: () => {
         this.#connection.restart()
         this.#delivery.toasts.clear()
       }
     })
+  }
+
+  /** Takes a message of another tab. A tab that leads ignores what another tab sends as the leader. */
+  #receiveFromTab(message: TabMessage): void {
+    const delivery = this.#delivery
+    const calls = this.#calls
+    const tabs = this.#tabs
+    const { leader } = this
+    if (message.type === 'toasted') delivery.receiveFromTab(message)
+    else if (message.type === 'terminal') {
+      // If the browser refuses locks, each tab leads with a connection of its own.
+      if (!leader || this.#state !== 'connected') this.#terminate(message.ctx)
+    } else if (message.type === 'here') {
+      this.#sendStatus()
+      if (leader && message.wake) this.#connection.wake()
+    } else if (message.type === 'call') {
+      if (leader) calls.callFor(message.from, message.frame, (answer) => tabs?.post(answer))
+    } else if (leader) return
+    else if (message.type === 'answer') {
+      if (message.to === tabs?.id) calls.answer(message.frame)
+    } else if (message.type === 'status') {
+      delivery.expiries.sync(message.serverTime)
+      if (message.state === 'connected') delivery.count(message)
+      this.#setState(message.state)
+      // The leader cannot send the missed rows again. The service can, to the tab that leads.
+      if (delivery.missed(message.last)) tabs?.takeOver()
+    } else delivery.receiveFromTab(message)
   }
 
   /** Sets the user. If there was another user, drops all their data in this turn and connects again. Returns true in that case. */
@@ -364,10 +368,9 @@ export class Client {
   #sendStatus(): void {
     const tabs = this.#tabs
     if (!tabs?.isLeader) return
-    const { silenceMs: leaseMs } = this.#connection
-    const { now: serverTime } = this.#delivery.expiries
-    const { unread, unseen, lastEventId: last } = this
-    tabs.post({ type: 'status', from: tabs.id, state: this.#state, unread, unseen, last, leaseMs, serverTime })
+    const { unread, unseen, last, expiries } = this.#delivery
+    const times = { leaseMs: this.#connection.silenceMs, serverTime: expiries.now }
+    tabs.post({ type: 'status', from: tabs.id, state: this.#state, unread, unseen, last, ...times })
   }
 
   #sendCall(frame: UserFrame): boolean {

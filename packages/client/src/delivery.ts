@@ -188,6 +188,12 @@ export class Delivery {
     if (this.#isLeader) this.#dedupe.save(this.memory)
   }
 
+  /** Writes the shown ids to storage, and sends the pending acknowledgement. */
+  flush(): void {
+    this.save()
+    this.acks.flush()
+  }
+
   get #isLeader(): boolean {
     return this.#host.tabs()?.isLeader ?? true
   }

@@ -1,4 +1,4 @@
-import type { Answer } from '../../../services/protocol/index.ts'
+import type { Answer, ErrorFrame } from '../../../services/protocol/index.ts'
 
 /** A failed call. */
 export class BelfryError extends Error {
@@ -9,20 +9,27 @@ export class BelfryError extends Error {
 
   override name = 'BelfryError'
   /** A code of the service, or `BELFRY_CLIENT_` and DISCONNECTED, TIMEOUT or HTTP. */
-  readonly code: string
+  declare readonly code: string
   /** The same call may work later. */
-  readonly temporary: boolean
+  declare readonly temporary: boolean
   /** The first answer, if the code is BELFRY_ERR_ALREADY_ANSWERED. */
-  readonly answer: Answer | undefined
+  declare readonly answer: Answer | undefined
 
   constructor(code: string, message: string, temporary = true, answer?: Answer) {
     super(message)
-    this.code = code
-    this.temporary = temporary
-    this.answer = answer
+    Object.assign(this, { code, temporary, answer })
   }
 }
 
-export function disconnected(): BelfryError {
-  return new BelfryError('BELFRY_CLIENT_DISCONNECTED', 'disconnected')
+/** Returns the error of this side as a frame. */
+export function failure(name: string, message: string): ErrorFrame {
+  return { type: 'error', code: `BELFRY_CLIENT_${name}`, message, temporary: true }
+}
+
+export function disconnected(): ErrorFrame {
+  return failure('DISCONNECTED', 'disconnected')
+}
+
+export function errorOf({ code, message, temporary, answer }: ErrorFrame): BelfryError {
+  return new BelfryError(code, message, temporary, answer)
 }

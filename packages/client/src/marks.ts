@@ -1,5 +1,5 @@
-import type { AnswerFrame, MarkFrame, RefreshFrame, State } from '../../../services/protocol/index.ts'
-import type { MarkOptions, MarkTarget } from './types.ts'
+import type { AnswerFrame, MarkFrame, OkFrame, RefreshFrame, State } from '../../../services/protocol/index.ts'
+import type { MarkOptions, MarkResult, MarkTarget } from './types.ts'
 
 /** The frames that any tab may send. */
 export type UserFrame = MarkFrame | AnswerFrame
@@ -10,12 +10,18 @@ export type CallFrame = UserFrame | RefreshFrame
 /** The most ids in one frame: an id has at most 64 characters, and the service accepts frames of 10 KB. */
 const MAX_IDS = 100
 
-/** Returns the frames of a mark: several if there are many ids, none if there is no id. */
-export function markFrames(target: MarkTarget, state: State, { only }: MarkOptions): MarkFrame[] {
+type Call = (frame: MarkFrame) => Promise<OkFrame>
+
+/** Makes a mark by one call, or by several if there are many ids. Resolves with the last answer, and with the ids of all. */
+export async function markAll(call: Call, target: MarkTarget, state: State, { only }: MarkOptions): Promise<MarkResult> {
   const mark = { type: 'mark', state, only } as MarkFrame
-  if (typeof target === 'object' && 'upTo' in target) return [{ ...mark, ...target }]
+  if (typeof target === 'object' && 'upTo' in target) return call({ ...mark, ...target })
   const ids = [target].flat()
-  const frames: MarkFrame[] = []
-  while (ids.length) frames.push({ ...mark, ids: ids.splice(0, MAX_IDS) })
-  return frames
+  const changed: string[] = []
+  let result: MarkResult = {}
+  while (ids.length) {
+    result = await call({ ...mark, ids: ids.splice(0, MAX_IDS) })
+    changed.push(...(result.ids ?? []))
+  }
+  return result.ids ? { ...result, ids: changed } : result
 }

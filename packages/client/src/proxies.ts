@@ -4,10 +4,11 @@
  */
 export function bindMembers(target: object): void {
   for (let type = Object.getPrototypeOf(target); type !== Object.prototype; type = Object.getPrototypeOf(type)) {
-    for (const [name, { get, value }] of Object.entries(Object.getOwnPropertyDescriptors(type))) {
+    for (const [name, member] of Object.entries(Object.getOwnPropertyDescriptors(type))) {
       if (name === 'constructor' || Object.hasOwn(target, name)) continue
-      const bound = get ? { get: get.bind(target) } : { value: value.bind(target), writable: true }
-      Object.defineProperty(target, name, { ...bound, configurable: true })
+      member.get &&= member.get.bind(target)
+      member.value &&= member.value.bind(target)
+      Object.defineProperty(target, name, member)
     }
   }
 }
