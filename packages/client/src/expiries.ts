@@ -110,8 +110,3 @@ export class Expiries {
 function endOf({ expiresAt = Infinity, answer }: Tracked): number {
   return answer ? Infinity : expiresAt
 }
-
-/** Returns true for the states that the unread count includes. */
-export function isUnread(state: State): boolean {
-  return state === 'unread' || state === 'seen'
-}

@@ -1,12 +1,12 @@
 import type { Answer, State } from '../../../services/protocol/index.ts'
 import type { Client } from './client.ts'
 import { Events } from './events.ts'
-import { isUnread } from './expiries.ts'
 import { type Change, type InboxEvents, type InboxItem, itemOf, KnownItems, withChange } from './inbox-items.ts'
 import { changedBy, changesOf, GATHER_MS, type PendingMark, withRepeated } from './inbox-marks.ts'
 import { type InboxOptions, loadPages, passes, RELOAD_MS } from './inbox-pages.ts'
 import { isAfter, isAtOrBefore } from './order.ts'
 import { bindMembers } from './proxies.ts'
+import { isUnread } from './states.ts'
 import type { Counts, MarkOptions, MarkTarget } from './types.ts'
 
 export type { InboxEvents, InboxItem } from './inbox-items.ts'

@@ -1,5 +1,3 @@
-import { attempt } from './attempt.ts'
-
 interface ParsedUrl {
   protocol: string
   origin: string
@@ -13,7 +11,15 @@ const { URL } = globalThis as unknown as { URL: new (ref: string, base?: string)
  * leaves the origin of `base` without saying so: `//host` and `/\host` look like paths.
  */
 export function webLink(ref: unknown, base: string): string | undefined {
-  const url = typeof ref === 'string' ? attempt(() => new URL(ref, base)) : undefined
+  const url = typeof ref === 'string' ? parse(ref, base) : undefined
   if (url?.protocol !== 'https:' && url?.protocol !== 'http:') return undefined
   return /^\s*https?:/i.test(ref as string) || url.origin === new URL(base).origin ? url.href : undefined
+}
+
+function parse(ref: string, base: string): ParsedUrl | undefined {
+  try {
+    return new URL(ref, base)
+  } catch {
+    return undefined
+  }
 }

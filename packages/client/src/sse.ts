@@ -1,5 +1,4 @@
 import type { Answer, ByeFrame, ClientFrame, ErrorFrame, OkFrame, ServerFrame } from '../../../services/protocol/index.ts'
-import { attempt } from './attempt.ts'
 import type { CallFrame, UserFrame } from './marks.ts'
 import type { Platform } from './platform.ts'
 import type { OpenTransport, Transport } from './transport.ts'
@@ -110,8 +109,8 @@ export function eventStreamTransport(fetch: FetchLike | undefined, platform: Pla
         candidate = undefined
         if (!isOver) probeLater()
       }
-      const opened = attempt(() =>
-        openWebSocket(
+      try {
+        const opened = openWebSocket(
           { ...to, lastEventId: position },
           {
             frame(frame) {
@@ -130,10 +129,11 @@ export function eventStreamTransport(fetch: FetchLike | undefined, platform: Pla
             }
           }
         )
-      )
-      candidate = opened
-      if (opened) timer = platform.setTimeout(failed, PROBE_OPEN_MS)
-      else probeLater()
+        candidate = opened
+        timer = platform.setTimeout(failed, PROBE_OPEN_MS)
+      } catch {
+        probeLater()
+      }
     }
 
     const open = async (): Promise<void> => {

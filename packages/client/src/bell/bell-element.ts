@@ -1,4 +1,4 @@
-import type { FeedSnapshot } from '../feed.ts'
+import type { FeedSnapshot } from '../feed-snapshot.ts'
 import { BelfryElement, controllerOf } from './base-element.ts'
 import { button, h, icon, setAttribute, setText } from './dom.ts'
 import type { View } from './view.ts'

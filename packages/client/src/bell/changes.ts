@@ -1,6 +1,6 @@
 import type { Action, Answer, State } from '../../../../services/protocol/index.ts'
-import { isUnread } from '../expiries.ts'
 import type { Inbox, InboxItem } from '../inbox.ts'
+import { isUnread } from '../states.ts'
 import type { ErrorContext } from '../types.ts'
 import { type ActionsHost, answerText } from './action-buttons.ts'
 import type { Panel } from './panel.ts'

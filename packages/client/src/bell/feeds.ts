@@ -1,4 +1,5 @@
-import { EMPTY_FEED, Feed, type FeedSnapshot } from '../feed.ts'
+import { Feed } from '../feed.ts'
+import { EMPTY_FEED, type FeedSnapshot } from '../feed-snapshot.ts'
 import type { InboxItem } from '../inbox.ts'
 import type { Belfry } from '../index.ts'
 import { type BellTab, type TabFilter, tabFilters } from './tab-filters.ts'

@@ -1,6 +1,6 @@
-import { isUnread } from '../expiries.ts'
-import type { FeedSnapshot } from '../feed.ts'
+import type { FeedSnapshot } from '../feed-snapshot.ts'
 import type { InboxItem } from '../inbox.ts'
+import { isUnread } from '../states.ts'
 import { ActionBar } from './action-bar.ts'
 import { button, CLOSE_ICON, focusedBeside, h, icon, MORE_ICON, setAttribute, setName, setText } from './dom.ts'
 import type { TabContext } from './events.ts'

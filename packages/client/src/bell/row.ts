@@ -1,5 +1,5 @@
-import { isUnread } from '../expiries.ts'
 import type { InboxItem } from '../inbox.ts'
+import { isUnread } from '../states.ts'
 import { ActionButtons, type ActionsHost } from './action-buttons.ts'
 import { ARCHIVE_ICON, button, focusedBeside, h, icon, linkOf, MORE_ICON, pictureOf, setAttribute, setName, setText } from './dom.ts'
 import { fullDate, isoTime, timeAgo } from './time-ago.ts'

@@ -1,5 +1,5 @@
-import { isUnread } from '../expiries.ts'
 import type { InboxItem } from '../inbox.ts'
+import { isUnread } from '../states.ts'
 import type { ToastContext } from '../types.ts'
 import { ActionButtons, type ActionsHost } from './action-buttons.ts'
 import { button, CLOSE_ICON, h, icon, setAttribute, setName, setText } from './dom.ts'

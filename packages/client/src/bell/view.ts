@@ -1,5 +1,5 @@
 import type { Action } from '../../../../services/protocol/index.ts'
-import { EMPTY_FEED, type FeedSnapshot } from '../feed.ts'
+import { EMPTY_FEED, type FeedSnapshot } from '../feed-snapshot.ts'
 import type { InboxItem } from '../inbox.ts'
 import { loadPages } from '../inbox-pages.ts'
 import type { Belfry } from '../index.ts'
