@@ -89,9 +89,12 @@ t.test('the files are as small as the README says', async (t) => {
   }
   const client = await sizeOf('index')
   const inbox = (await sizeOf('index', 'inbox')) - client
+  const split = await splitSizes('index')
+  t.match(readme, /adds up to 0\.35 kB/)
+  t.ok(split.atOnce < client + 350 - MARGIN_BYTES, `the client in files: ${split.atOnce} bytes`)
   const bell = await splitSizes('bell')
   t.same(Object.keys(bell.later).sort(), ['push', 'sse', 'view'])
-  t.comment('gzipped', { client, inbox, alone: await sizeOf('inbox'), react: await sizeOf('react'), bell })
+  t.comment('gzipped', { client, split, inbox, alone: await sizeOf('inbox'), react: await sizeOf('react'), bell })
   for (const [row, size, limit] of [
     ['the client', client, 9500],
     ['event streams', bell.later.sse, 1600],
