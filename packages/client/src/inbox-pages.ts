@@ -5,9 +5,6 @@ import { matchesType } from './patterns.ts'
 import { request } from './rest.ts'
 import type { Counts } from './types.ts'
 
-/** Out-of-date pages that could not be loaded again are requested after this time, milliseconds. */
-export const RELOAD_MS = 10_000
-
 const PAGE = 50
 /** The largest page of the service. */
 const MAX_PAGE = 200

@@ -3,7 +3,7 @@ import type { Client } from './client.ts'
 import { Events } from './events.ts'
 import { type Change, type InboxEvents, type InboxItem, itemOf, KnownItems, withChange } from './inbox-items.ts'
 import { changedBy, changesOf, GATHER_MS, type PendingMark, withRepeated } from './inbox-marks.ts'
-import { type InboxOptions, loadPages, passes, RELOAD_MS } from './inbox-pages.ts'
+import { type InboxOptions, loadPages, passes } from './inbox-pages.ts'
 import { isAfter, isAtOrBefore } from './order.ts'
 import { bindMembers } from './proxies.ts'
 import { isUnread } from './states.ts'
@@ -14,7 +14,8 @@ export type { InboxOptions } from './inbox-pages.ts'
 
 /** The most live notifications that are kept before the first `load()`. */
 const KEPT_UNLOADED = 1000
-
+/** Out-of-date pages that could not be loaded again are requested after this time, milliseconds. */
+const RELOAD_MS = 10_000
 /** The changes of a replay are told together after this time, milliseconds. */
 const REPLAY_MS = 50
 

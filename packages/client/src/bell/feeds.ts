@@ -1,6 +1,7 @@
 import { Feed } from '../feed.ts'
 import { EMPTY_FEED, type FeedSnapshot } from '../feed-snapshot.ts'
 import type { InboxItem } from '../inbox.ts'
+import { loadPages } from '../inbox-pages.ts'
 import type { Belfry } from '../index.ts'
 import { type BellTab, type TabFilter, tabFilters } from './tab-filters.ts'
 
@@ -47,6 +48,11 @@ export class Feeds {
   /** Returns the feed of a tab; undefined before the panel was shown. */
   at(tab: number): Feed | undefined {
     return this.#feeds[tab]
+  }
+
+  /** Requests the number of notifications of a tab. Rejects as `Inbox.load()` does. */
+  async countOf(filter: TabFilter): Promise<number | undefined> {
+    return this.#belfry && (await loadPages(this.#belfry, filter, undefined, 1)).count
   }
 
   /** Follows a client. */

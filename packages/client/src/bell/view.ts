@@ -1,7 +1,6 @@
 import type { Action } from '../../../../services/protocol/index.ts'
 import { EMPTY_FEED, type FeedSnapshot } from '../feed-snapshot.ts'
 import type { InboxItem } from '../inbox.ts'
-import { loadPages } from '../inbox-pages.ts'
 import type { Belfry } from '../index.ts'
 import type { PushOptions } from '../types.ts'
 import type { ActionsHost } from './action-buttons.ts'
@@ -200,9 +199,9 @@ export class View {
       const inbox = feeds.at(tab)?.inbox
       const count = inbox?.count
       if (count === undefined) continue
-      const page = await loadPages(belfry, filter, undefined, 1).catch(() => ({ count }))
+      const served = await feeds.countOf(filter).catch(() => count)
       // After a change in between the next comparison decides.
-      if (inbox?.count === count && page.count !== count) inbox.load(inbox.list().length).catch(() => {})
+      if (inbox?.count === count && served !== count) inbox.load(inbox.list().length).catch(() => {})
     }
   }
 
