@@ -188,7 +188,9 @@ function parse(name: keyof typeof options, args: string[]): { values: Values; po
     const { values, positionals } = parseArgs({ args: withDashes(name, args), options: options[name], strict: true, allowPositionals })
     return { values: values as Values, positionals }
   } catch (error) {
-    throw new UsageError((error as Error).message)
+    // After its first sentence, Node explains a form of arguments that no command has.
+    const [problem = ''] = (error as Error).message.split('. To specify')
+    throw new UsageError(problem)
   }
 }
 

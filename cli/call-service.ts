@@ -29,7 +29,8 @@ export async function callService(
   })
   if (!response.ok) {
     throw new CommandError(problemOf(response.status, await response.text()), {
-      temporary: response.status === 429 || response.status >= 500
+      temporary: response.status === 429 || response.status >= 500,
+      status: response.status
     })
   }
   return response

@@ -7,10 +7,13 @@ export class CommandError extends Error {
   override readonly name = 'CommandError'
   /** The service did not answer, or cannot serve for now: the same command may succeed later. */
   readonly temporary: boolean
+  /** Of the answer of the service; undefined if there was none. */
+  readonly status: number | undefined
 
-  constructor(message: string, { temporary = false } = {}) {
+  constructor(message: string, { temporary = false, status }: { temporary?: boolean; status?: number } = {}) {
     super(message)
     this.temporary = temporary
+    this.status = status
   }
 }
 

@@ -57,7 +57,9 @@ export async function listen(
       },
       failed: (message) => {
         problem ||= reasonOf({ message })
-        if (isRemedyDue) output.talk(`no answer from ${origin} (${problem}): ${remedyFor(problem, new URL(origin).protocol)}`)
+        // Ctrl-C closes a WebSocket that is not open yet, which is no fault of the service.
+        if (isRemedyDue && !signal.aborted)
+          output.talk(`no answer from ${origin} (${problem}): ${remedyFor(problem, new URL(origin).protocol)}`)
         isRemedyDue = false
       }
     })

@@ -23,20 +23,26 @@ export async function schedule({ user, cancel }: ScheduleCommand, origin: string
   const base = `${origin}/v1/users/${encodeURIComponent(user)}`
   if (cancel !== undefined) {
     const url = `${base}/notifications/${encodeURIComponent(cancel)}`
-    const { state } = await readAnswer<{ state: string }>(await callService('GET', url, token))
-    // A DELETE also recalls what was delivered.
-    if (state !== 'scheduled') throw new CommandError(`${cancel} is not scheduled: it is ${state}, and was not changed`)
-    await callService('DELETE', url, token)
+    try {
+      await callService('DELETE', `${url}?only=scheduled`, token)
+    } catch (error) {
+      if ((error as CommandError).status !== 404) throw error
+      const { state } = await readAnswer<{ state: string }>(await callService('GET', url, token))
+      throw new CommandError(`${cancel} is not scheduled: it is ${state}, and was not changed`)
+    }
     return output.talk(`cancelled ${cancel}`)
   }
   let cursor: string | null = ''
+  let isEmpty = true
   do {
     const query: string = cursor === '' ? '' : `&cursor=${cursor}`
     const response = await callService('GET', `${base}/scheduled?limit=${PAGE_LIMIT}${query}`, token)
     const page = await readAnswer<Page>(response)
     for (const item of page.items) {
+      isEmpty = false
       output.data(item, [timeOf(item.deliverAt), item.type, item.title, item.id].map(printable).join('  '))
     }
     cursor = page.nextCursor
   } while (cursor !== null)
+  if (isEmpty) output.talk('nothing is scheduled')
 }

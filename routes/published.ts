@@ -4,6 +4,18 @@ import { described, IdParams, problems, serviceErrors, serviceSecurity } from '.
 import { PublishedSchema } from './schemas/notification.ts'
 import { ReceiptsSchema } from './schemas/receipts.ts'
 
+const RecallQuery = Type.Object(
+  {
+    only: Type.Optional(
+      Type.Enum(['scheduled'], {
+        type: 'string',
+        description: '404 unless it is still scheduled: one that was delivered is not taken back'
+      })
+    )
+  },
+  { additionalProperties: false }
+)
+
 /** Lets a service look at, and recall, a notification that was published. */
 const published: FastifyPluginAsyncTypebox = async (app) => {
   app.addHook('onRequest', app.auth.service)
@@ -50,6 +62,7 @@ const published: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['inbox'],
         ...guarded,
         params: IdParams,
+        querystring: RecallQuery,
         response: {
           204: described(Type.Null(), 'Recalled; the header belfry-durability says how safely'),
           ...problems(...serviceErrors, 404, 507)
@@ -57,7 +70,7 @@ const published: FastifyPluginAsyncTypebox = async (app) => {
       }
     },
     async (request, reply) => {
-      const durability = await app.inbox.recall(request.params.user, request.params.id)
+      const durability = await app.inbox.recall(request.params.user, request.params.id, request.query.only)
       return reply.code(204).header('belfry-durability', durability).send(null)
     }
   )

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -73,6 +74,7 @@ t.test('help, version, and errors of the command line', async (t) => {
     [[...PUBLISH, '--action', 'approve'], /--action must be like/],
     [[...PUBLISH, '--action', '=Approve'], /--action must be like/],
     [['schedule'], /--user is needed/],
+    [['topic', '--topic', 'team'], /^Unknown option '--topic'$/],
     [['schedule', '--user', 'alice', '--cancel', '--json'], /--cancel/],
     [['schedule', '--user', 'alice', '-x'], /-x/],
     [['broadcast', '--cancell', 'an-id'], /--cancell/],
@@ -141,6 +143,26 @@ t.test('publish prints the result for each recipient', async (t) => {
   })
 })
 
+t.test('a notification that is delivered while schedule --cancel runs is not recalled, and the answer to the DELETE decides', async (t) => {
+  let isDelivered = false
+  const asked: string[] = []
+  const service = createServer(({ method, url = '' }, response) => {
+    asked.push(`${method} ${url.split('/').at(-1)}`)
+    const isRefused = method === 'DELETE' && isDelivered && url.endsWith('?only=scheduled')
+    response.writeHead(isRefused ? 404 : method === 'DELETE' ? 204 : 200, { 'content-type': 'application/json' })
+    response.end(method === 'GET' ? JSON.stringify({ state: isDelivered && asked.length > 1 ? 'unread' : 'scheduled' }) : undefined)
+    isDelivered = true
+  }).listen(0, '127.0.0.1')
+  await once(service, 'listening')
+  t.teardown(() => service.close())
+  const id = 'a'.repeat(20)
+  const { port } = service.address() as AddressInfo
+  const cancel = () => belfry(['schedule', '--url', `http://127.0.0.1:${port}`, '--user', 'alice', '--cancel', id, '--token', 'x'])
+  t.match(await cancel(), { code: 0, stderr: /cancelled/ })
+  t.match(await cancel(), { code: 1, stderr: `belfry: ${id} is not scheduled: it is unread, and was not changed` })
+  t.same(asked, [`DELETE ${id}?only=scheduled`, `DELETE ${id}?only=scheduled`, `GET ${id}`])
+})
+
 t.test('publish takes the options of a notification; schedule lists and cancels', async (t) => {
   const service = await startService(t, { STRICT_SCOPES: 'true' })
   const url = ['--url', service.url]
@@ -173,6 +195,7 @@ t.test('publish takes the options of a notification; schedule lists and cancels'
     [{ id: items[0].id }],
     'a delivered one is not recalled'
   )
+  t.match(await belfry(['schedule', ...url, '--user', 'nobody']), { code: 0, stdout: '', stderr: /nothing is scheduled/ })
   const json = await belfry(['schedule', ...url, '--user', 'alice', '--json'])
   t.match(JSON.parse(json.stdout), { type: 't', title: 'x', deliverAt: at.getTime() })
   t.match(await belfry(['schedule', ...url, '--user', 'alice', '--token', serviceToken('publish')]), { code: 1, stderr: /403/ })
@@ -264,6 +287,21 @@ t.test('listen reconnects after an outage of the service, and misses nothing', a
   await call(second, 'DELETE', '/v1/users/alice/connections')
   t.equal(await cli.exited, 1)
   t.match(cli.stderr, /closed with 4003/)
+})
+
+t.test('listen that is ended before the service answers does not blame the service', async (t) => {
+  const service = createServer(() => {}).listen(0, '127.0.0.1')
+  await once(service, 'listening')
+  const { port } = service.address() as AddressInfo
+  const cli = new NodeProcess('cli.js', ['listen', '--url', `http://127.0.0.1:${port}`, '--user', 'alice'], KEY)
+  t.teardown(() => {
+    cli.kill()
+    service.closeAllConnections()
+    service.close()
+  })
+  await once(service, 'connection')
+  cli.signal('SIGINT')
+  t.same([await cli.exited, cli.stdout, cli.stderr], [0, '', ''])
 })
 
 t.test('listen stops if a reconnect would be refused again', async (t) => {

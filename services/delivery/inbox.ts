@@ -129,12 +129,14 @@ export class Inbox {
   /**
    * Recalls a notification. A parked or pending one never appears; one that was shown is retracted on every device.
    *
+   * @param only a notification that is not scheduled stays
    * @returns the durability of the recall
-   * @throws NotFound if there is no such notification, or if it is part of a digest
+   * @throws NotFound if there is no such notification, if it is part of a digest, or with `only` if it is not scheduled
    */
-  async recall(user: string, id: string): Promise<Durability> {
-    const result = await this.#store.retract(user, id, 'recalled')
-    if (result === 'unknown' || result === 'folded') throw new errors.NotFound('There is no such notification')
+  async recall(user: string, id: string, only?: 'scheduled'): Promise<Durability> {
+    const result = await this.#store.retract(user, id, 'recalled', undefined, only)
+    const what = only === undefined ? 'notification' : 'scheduled notification'
+    if (result === 'unknown' || result === 'folded') throw new errors.NotFound(`There is no such ${what}`)
     this.#counters.recalled += 1
     return this.#store.status().durability
   }

@@ -225,7 +225,8 @@ export class Machine {
     return { status: 'answered', answer, replayed: false }
   }
 
-  retract(id: string, reason: string, broadcastAt?: number): RetractResult {
+  retract(id: string, reason: string, broadcastAt?: number, only?: 'scheduled'): RetractResult {
+    if (only === 'scheduled') return this.#step.unschedule(id)
     const result = this.#step.retract(id, reason, this.#step.newId)
     if (broadcastAt !== undefined && result === 'unknown' && !this.#isErasedSince(broadcastAt)) this.#step.bar(id)
     return result

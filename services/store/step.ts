@@ -200,12 +200,16 @@ export class Step {
       this.removeWaiting(parked, 'parked', 'recalled', state.top)
       return 'unparked'
     }
+    return this.unschedule(id) === 'unscheduled' ? 'unscheduled' : this.#retractRow(id, reason, retractionId)
+  }
+
+  /** Cancels a scheduled notification. */
+  unschedule(id: string): 'unscheduled' | 'unknown' {
+    const { state } = this
     const scheduled = state.scheduled.find(({ row }) => rowId(row) === id)
-    if (scheduled !== undefined) {
-      this.removeWaiting(scheduled, 'scheduled', 'recalled', state.top)
-      return 'unscheduled'
-    }
-    return this.#retractRow(id, reason, retractionId)
+    if (scheduled === undefined) return 'unknown'
+    this.removeWaiting(scheduled, 'scheduled', 'recalled', state.top)
+    return 'unscheduled'
   }
 
   /** Keeps the key of an unknown notification as that of a recalled one, unless it was used before. */

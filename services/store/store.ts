@@ -181,9 +181,10 @@ export interface Store {
   /**
    * Takes a notification back, from the log or from the parked or scheduled ones. `reason` is for the devices. With `broadcastAt`, the start
    * of a broadcast in Unix milliseconds, an id that is unknown leaves a mark: a later keyed publish of it writes nothing, and its result is `recalled`.
-   * If the user was erased since the start, there is no mark, because such a publish writes nothing anyway.
+   * If the user was erased since the start, there is no mark, because such a publish writes nothing anyway. With `only`, a notification that is not
+   * scheduled stays, and is `unknown`.
    */
-  retract(user: string, id: string, reason: string, broadcastAt?: number): Promise<RetractResult>
+  retract(user: string, id: string, reason: string, broadcastAt?: number, only?: 'scheduled'): Promise<RetractResult>
 
   /** Lists retained notifications. Resolves with `restarted` if `before` is of another epoch. */
   inbox(query: InboxQuery): Promise<InboxPage | 'restarted'>

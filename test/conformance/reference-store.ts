@@ -151,8 +151,8 @@ class ReferenceStore implements Store {
     return this.#step(command.user, (machine) => machine.mark(command))
   }
 
-  async retract(user: string, id: string, reason: string, broadcastAt?: number): Promise<RetractResult> {
-    return this.#step(user, (machine) => machine.retract(id, reason, broadcastAt))
+  async retract(user: string, id: string, reason: string, broadcastAt?: number, only?: 'scheduled'): Promise<RetractResult> {
+    return this.#step(user, (machine) => machine.retract(id, reason, broadcastAt, only))
   }
 
   async inbox(query: InboxQuery): Promise<InboxPage | 'restarted'> {

@@ -99,6 +99,28 @@ export const scheduling: Example[] = [
     }
   },
   {
+    name: 'a recall of only what is scheduled leaves what is delivered or parked',
+    settings: { rateLimit: 1 },
+    run: async (t, stage) => {
+      const { store, user } = stage
+      const cancel = (number: number) => store.retract(user, idOf(number), 'recalled', undefined, 'scheduled')
+      const options = { deliverAt: stage.clock.now + 1000 }
+      await stage.send(1, { keyed: true, options })
+      await stage.send(2, { keyed: true, options })
+      await stage.send(3, { keyed: true, options })
+      t.equal(await cancel(3), 'unscheduled')
+      t.equal(await cancel(3), 'unknown')
+      t.same(await stage.send(3, { keyed: true, options }), { status: 'recalled', replayed: true })
+      stage.clock.advance(1000)
+      t.match(await store.advance(user), { delivered: 2 })
+      const { head, parked } = await store.queue(user)
+      t.same([head.offset, parked], [1, 1])
+      for (const number of [1, 2, 4]) t.equal(await cancel(number), 'unknown', String(number))
+      t.match(await store.queue(user), { head, parked })
+      t.equal(await store.retract(user, idOf(2), 'recalled'), 'unparked')
+    }
+  },
+  {
     name: 'a scheduled notification that expires before a step delivers it is removed without a row',
     run: async (t, stage) => {
       const { now } = stage.clock

@@ -70,7 +70,7 @@ type Command =
   | { do: 'ack'; user: number; device: number; place: Place }
   | { do: 'mark'; user: number; notes: number[]; state: State; only: State | undefined; ageMs: number | undefined }
   | { do: 'markUpTo'; user: number; place: Place; state: State; only: State | undefined; ageMs: number | undefined }
-  | { do: 'retract' | 'find'; user: number; note: number }
+  | { do: 'retract' | 'cancel' | 'find'; user: number; note: number }
   | {
       do: 'inbox'
       user: number
@@ -191,7 +191,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ do: named('ack'), user, device, place }) },
   { weight: 3, arbitrary: fc.record({ do: named('mark'), user, notes: fc.array(note, { maxLength: 4 }), state, only, ageMs }) },
   { weight: 2, arbitrary: fc.record({ do: named('markUpTo'), user, place, state, only, ageMs }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('retract', 'find'), user, note }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('retract', 'cancel', 'find'), user, note }) },
   {
     weight: 2,
     arbitrary: fc.record({
@@ -370,6 +370,8 @@ class Player {
         })
       case 'retract':
         return store.retract(user, this.#id(command.note), 'reason')
+      case 'cancel':
+        return store.retract(user, this.#id(command.note), 'reason', undefined, 'scheduled')
       case 'find':
         return store.find(user, this.#id(command.note))
       case 'inbox':

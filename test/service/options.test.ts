@@ -211,6 +211,19 @@ for (const store of STORES) {
     t.match(metrics, /^belfry_scheduled_delivered_total 1$/m)
   })
 
+  t.test(`${store}: a recall with only=scheduled takes nothing back that was delivered`, async (t) => {
+    const service = await startService(t, { ...NO_LIMIT, ...(await environmentOf(t, store)) })
+    const { body: delivered } = await publish(service, { to: 'alice' })
+    const { body: later } = await publish(service, { to: 'alice', deliverAt: Date.now() + 3_600_000 })
+    const recall = (id: string, query: string) => call(service, 'DELETE', `/v1/users/alice/notifications/${id}${query}`)
+    isProblem(t, await recall(delivered.id, '?only=scheduled'), 404, 'NOT_FOUND')
+    isProblem(t, await recall(later.id, '?only=unread'), 400, 'INVALID_REQUEST')
+    t.equal((await recall(later.id, '?only=scheduled')).status, 204)
+    isProblem(t, await recall(later.id, '?only=scheduled'), 404, 'NOT_FOUND')
+    t.match((await call(service, 'GET', '/v1/users/alice/notifications')).body, { items: [{ id: delivered.id }], unread: 1 })
+    t.equal((await recall(delivered.id, '')).status, 204)
+  })
+
   t.test(`${store}: among the parked, the more urgent come first, in publish order within an urgency`, async (t) => {
     const service = await startService(t, { RATE_LIMIT_MAX: '1', RATE_LIMIT_WINDOW_MS: '300', ...(await environmentOf(t, store)) })
     const device = await ready(t, service, 'alice', { deviceId: 'd', acks: true })

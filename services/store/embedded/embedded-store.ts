@@ -199,8 +199,8 @@ export class EmbeddedStore implements Store {
     return await this.#step(command.user, (machine) => machine.mark(command), true)
   }
 
-  async retract(user: string, id: string, reason: string, broadcastAt?: number): Promise<RetractResult> {
-    return await this.#step(user, (machine) => machine.retract(id, reason, broadcastAt), true)
+  async retract(user: string, id: string, reason: string, broadcastAt?: number, only?: 'scheduled'): Promise<RetractResult> {
+    return await this.#step(user, (machine) => machine.retract(id, reason, broadcastAt, only), true)
   }
 
   async inbox(query: InboxQuery): Promise<InboxPage | 'restarted'> {

@@ -256,8 +256,8 @@ export class RedisStore implements Store {
     return markResult(await this.#step('mark', user, args))
   }
 
-  async retract(user: string, id: string, reason: string, broadcastAt = 0): Promise<RetractResult> {
-    const args = { rowId: newId(), id, reason: JSON.stringify(reason), broadcastAt }
+  async retract(user: string, id: string, reason: string, broadcastAt = 0, only: 'scheduled' | '' = ''): Promise<RetractResult> {
+    const args = { rowId: newId(), id, reason: JSON.stringify(reason), broadcastAt, only }
     return text(await this.#step('retract', user, args)) as RetractResult
   }
 

@@ -81,7 +81,7 @@ export const scripts = {
   },
   'ack-full': ofLog(['device', 'ackedEpoch', 'ackedOffset', 'ackedId8']),
   mark: { ...ofLog(['rowId', 'state', 'only', 'upToEpoch', 'upToOffset', 'ageMs']), rest: 'wantedIds' },
-  retract: ofLog(['rowId', 'id', 'reason', 'broadcastAt']),
+  retract: ofLog(['rowId', 'id', 'reason', 'broadcastAt', 'only']),
   inbox: { ...ofLog(['beforeEpoch', 'beforeOffset', 'maxItems', 'isCounted', 'wantedStates']), rest: 'wantedTypes' },
   answer: ofLog(['rowId', 'id', 'action', 'device', 'deviceJson', 'byLink']),
   scheduled: ofLog(['afterAt', 'afterNo', 'maxItems']),

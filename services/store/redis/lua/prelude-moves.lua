@@ -173,9 +173,10 @@ local function release_of_turn(no, level)
   return release_at(redis.call('ZCOUNT', PARKED, '-inf', '(' .. Waiting.score(no, level)))
 end
 
--- Retracts a notification that is parked, scheduled or in the log. Returns the word of retract.lua.
-local function retract(id, reason, row_id)
-  for from = 0, parked - 1, CHUNK do
+-- Retracts a notification that is parked, scheduled or in the log, or with `only` == 'scheduled' none but a scheduled one. Returns the word of
+-- retract.lua.
+local function retract(id, reason, row_id, only)
+  for from = 0, only == 'scheduled' and -1 or parked - 1, CHUNK do
     for _, member in ipairs(redis.call('ZRANGE', PARKED, from, from + CHUNK - 1)) do
       local waiting = Waiting.decode(member)
       if id_of(waiting.row) == id then
@@ -197,6 +198,7 @@ local function retract(id, reason, row_id)
       end
     end
   end
+  if only == 'scheduled' then return 'unknown' end
   return retract_row(id, reason, row_id)
 end
 
