@@ -93,6 +93,26 @@ t.test('tabs, menus, undo and what is seen', async (t) => {
     await hasTabs(page, 'All 6', 'Unread 1', 'Archived 1')
   })
 
+  await t.test('the panel that is opened again corrects its counts if the service has removed old notifications', async (t) => {
+    const small = await startService(t, { CORS_ORIGIN: host.url, RATE_LIMIT_MAX: '0', LOG_MAX_ENTRIES: '10' })
+    const send = async (user: string, count: number): Promise<void> => {
+      for (let n = 0; n < count; n++) await publish(small, user, `number ${n}`)
+    }
+    await send('trimmed', 10)
+    const page = await openBell(t, browser, host, small, 'trimmed')
+    await openPanel(page)
+    await hasTabs(page, 'All 10', 'Unread 10', 'Archived 0')
+    await page.keyboard.press('Escape')
+    await send('trimmed', 20)
+    const { count } = (await call(small, 'GET', '/v1/users/trimmed/notifications?count=true')).body
+    t.ok(count < 20)
+    const { head } = (await call(small, 'GET', '/v1/users/trimmed/queue')).body
+    await untilInPage(page, `bell.client.lastEventId === '${head}'`)
+    await openPanel(page)
+    await hasTabs(page, `All ${count}`, `Unread ${count}`, 'Archived 0')
+    t.equal((await titles(page)).length, count)
+  })
+
   await t.test('the menu of a row by keyboard: read, unread, archive, and back to the inbox', async (t) => {
     await publish(service, 'menu', 'one', 'two')
     const page = await openBell(t, browser, host, service, 'menu')
