@@ -343,7 +343,7 @@ export class Connection implements LocalConnection, TransportOwner {
   #takeBacklog(backlog: Backlog, askedAt: number): void {
     this.#isBusy = false
     if (this.#stage === 'closed') return
-    this.local.observe(backlog.epoch, backlog.top)
+    this.local.observe({ epoch: backlog.epoch, offset: backlog.top, id8: backlog.topId8 }, this)
     this.local.expireIn(backlog.expiresInMs)
     this.#unread = backlog.unread
     this.#unseen = backlog.unseen

@@ -1,4 +1,5 @@
 import type { CloseName, Position } from '../protocol/index.ts'
+import { followsTag } from '../store/row.ts'
 import type { ConnectionInfo, LogPlace } from '../store/store.ts'
 import { type Frame, rowFrame } from './frames.ts'
 
@@ -22,14 +23,18 @@ export interface LocalConnection extends ConnectionInfo {
   displace(): void
 }
 
-/** A user with connections on this node, and the newest row of the user's log that the node knows. */
+/**
+ * A user with connections on this node, and the newest row of the user's log that the node knows.
+ *
+ * Invariant *one history*: each connection has every row of the history that ends with the newest row, or it reads the log from its own position. The
+ * tags tell: a row that does not follow from the newest one, or takes its place, makes the connections read the log.
+ */
 export class LocalUser {
   readonly user: string
   readonly #connections: LocalConnection[] = []
   readonly #retentionMs: number
-  /** Epoch of the log, '' before the store's first answer, and the offset of the newest row known. */
-  #epoch = ''
-  #top = 0
+  /** The newest row. Its epoch is '' before the store's first answer, and its tag is '' while the node does not know it. */
+  #newest: Position = { epoch: '', offset: 0, id8: '' }
   /** Highest offset of a wake-up in this epoch. */
   #wokenTop = 0
   /** The time at which the oldest row expires, on the monotonic clock; undefined while the node knows no row. */
@@ -75,36 +80,47 @@ export class LocalUser {
     }))
   }
 
-  /** Records the top of the log, from an answer of the store or a wake-up. */
-  observe(epoch: string, top: number): void {
-    if (top > 0) this.#expiresAt ??= performance.now() + this.#retentionMs
-    if (epoch === this.#epoch) this.#top = Math.max(this.#top, top)
-    else {
-      this.#epoch = epoch
-      this.#top = top
-      this.#wokenTop = 0
-    }
+  /**
+   * Records the newest row of the log, from an answer of the store or a wake-up. If the answer shows another history than the newest row known so
+   * far, the connections read the log; `reader`, which has the answer, does not. Returns whether that is so.
+   */
+  observe(newest: Position, reader?: LocalConnection): boolean {
+    const known = this.#newest
+    const isOfEpoch = newest.epoch === known.epoch
+    const isOther = known.epoch !== '' && (!isOfEpoch || isOtherRow(known, newest))
+    if (newest.offset > 0) this.#expiresAt ??= performance.now() + this.#retentionMs
+    if (!isOfEpoch) this.#wokenTop = 0
+    if (!isOfEpoch || newest.offset > known.offset || (newest.offset === known.offset && newest.id8 !== '')) this.#newest = newest
+    if (isOther) for (const connection of this.connections) if (connection !== reader) connection.doubt()
+    return isOther
   }
 
   /** Returns the newest place of the log that this node got from the store; undefined before its first answer. */
   lastSeen(): LogPlace | undefined {
-    return this.#epoch === '' ? undefined : { epoch: this.#epoch, offset: this.#top }
+    return this.#newest.epoch === '' ? undefined : { epoch: this.#newest.epoch, offset: this.#newest.offset }
+  }
+
+  /** Returns the newest row that the node knows; undefined if it does not know the row's tag. */
+  newest(): Position | undefined {
+    const { epoch, offset, id8 } = this.#newest
+    return epoch === '' || (offset > 0 && id8 === '') ? undefined : this.#newest
   }
 
   /** Returns whether the node knows of no row after the position. */
   isNewest({ epoch, offset }: Position): boolean {
-    return epoch === this.#epoch && offset >= this.#top
+    return epoch === this.#newest.epoch && offset >= this.#newest.offset
   }
 
   /**
    * Passes a wake-up to the connections, with one frame for all of them. A wake-up that repeats an offset may be for another row at that
-   * offset, so the connections read the log.
+   * offset, and a row that does not follow from the newest one is of another history, so the connections read the log.
    */
   wake(position: Position, row: Buffer | undefined): void {
     const { epoch, offset } = position
-    const isRepeated = epoch === this.#epoch && offset <= this.#wokenTop
-    this.observe(epoch, offset)
-    if (isRepeated) {
+    const isRepeated = epoch === this.#newest.epoch && offset <= this.#wokenTop
+    const isOther = row !== undefined && this.#isOtherNext(position, row)
+    if (this.observe(position)) return
+    if (isRepeated || isOther) {
       for (const connection of this.connections) connection.doubt()
       return
     }
@@ -127,4 +143,17 @@ export class LocalUser {
     this.#expiresAt = now + EXPIRY_RETRY_MS
     return true
   }
+
+  /** Returns whether a row, at the offset after the newest one, does not follow from it: the store has lost rows, and other rows took their offsets. */
+  #isOtherNext({ epoch, offset }: Position, row: Buffer): boolean {
+    const { epoch: known, offset: top, id8 } = this.#newest
+    if (epoch !== known || offset !== top + 1) return false
+    const previous = top === 0 ? epoch : id8
+    return previous !== '' && !followsTag(previous, row)
+  }
+}
+
+/** Returns whether two positions with the same offset are of different rows, as far as their tags are known. */
+function isOtherRow(known: Position, { epoch, offset, id8 }: Position): boolean {
+  return epoch === known.epoch && offset === known.offset && offset > 0 && id8 !== '' && known.id8 !== '' && id8 !== known.id8
 }

@@ -1,5 +1,6 @@
 import type { Registry } from '../connection/registry.ts'
 import type { Counters } from '../node/counters.ts'
+import type { Position } from '../protocol/index.ts'
 import { hasExpired, rowId8 } from '../store/row.ts'
 import type { Kick, Store, StoreEvents, StoreStatus, Wake } from '../store/store.ts'
 
@@ -41,6 +42,10 @@ export class Fanout implements StoreEvents {
       if (!affected(local.user)) continue
       for (const connection of local.connections) connection.reattach()
     }
+  }
+
+  newest(user: string): Position | undefined {
+    return this.#registry.find(user)?.newest()
   }
 
   status({ available }: StoreStatus): void {

@@ -111,7 +111,16 @@ export function encodeRow(kind: RowKind, timeMs: number, id: string, tag: string
  * @param previous the tag of the row before; for the first row, the epoch of the log
  */
 export function tagAfter(previous: string, timeMs: number, id: string): string {
-  return hash('sha1', `${previous}${timeDigits(timeMs)}${id}`, 'hex').slice(0, NO_TAG.length)
+  return tagOf(`${previous}${timeDigits(timeMs)}${id}`)
+}
+
+/** Returns whether a row comes directly after the one with the tag `previous`, in the same history of a log; for the first row, `previous` is the epoch. */
+export function followsTag(previous: string, row: Buffer): boolean {
+  return tagOf(`${previous}${row.toString('latin1', 1, ID_END)}`) === rowId8(row)
+}
+
+function tagOf(text: string): string {
+  return hash('sha1', text, 'hex').slice(0, NO_TAG.length)
 }
 
 function timeDigits(timeMs: number): string {

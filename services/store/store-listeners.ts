@@ -1,3 +1,4 @@
+import type { Position } from '../protocol/index.ts'
 import type { Kick, StoreEvents, StoreStatus, Wake } from './store.ts'
 
 /**
@@ -22,6 +23,14 @@ export class StoreListeners implements StoreEvents {
 
   suspect(affected: (user: string) => boolean): void {
     for (const listener of this.#listeners) listener.suspect?.(affected)
+  }
+
+  newest(user: string): Position | undefined {
+    for (const listener of this.#listeners) {
+      const newest = listener.newest?.(user)
+      if (newest !== undefined) return newest
+    }
+    return undefined
   }
 
   status(status: StoreStatus): void {

@@ -99,6 +99,11 @@ export interface StoreEvents {
   kick(kick: Kick): void
   /** Wake-ups may have been lost. The node must attach each user for whom `affected` returns true again, from where their cursors are. */
   suspect(affected: (user: string) => boolean): void
+  /**
+   * Returns the newest row of the user's log that this node knows: each of the node's connections of the user has the rows up to it, or reads the log.
+   * Undefined, or no such method: not known. A driver compares it with the log where it cannot know otherwise what the node missed.
+   */
+  newest?(user: string): Position | undefined
   status(status: StoreStatus): void
 }
 

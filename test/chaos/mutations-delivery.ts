@@ -70,7 +70,7 @@ export const deliveryMutations: Mutation[] = [
   },
   {
     name: 'a wake-up during a read is ignored',
-    edits: [{ file: 'services/connection/local-user.ts', find: 'this.observe(epoch, offset)', put: ';' }],
+    edits: [{ file: 'services/connection/local-user.ts', find: 'if (this.observe(position)) return', put: '' }],
     store: 'redis',
     faults: ['frozenReader', 'clientCut', 'slowReader'],
     intensity: 6,

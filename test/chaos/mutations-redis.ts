@@ -47,7 +47,7 @@ export const redisMutations: Mutation[] = [
     edits: [
       {
         file: 'services/store/redis/wakeups.ts',
-        find: 'if (!isFirst) for (const bucket of missed) this.#suspectBuckets.add(bucket)',
+        find: 'for (const bucket of missed) this.#suspectBuckets.add(bucket)',
         put: ';'
       }
     ],

@@ -2,6 +2,7 @@ import type { Bus } from '../../bus/bus.ts'
 import type { StoreEvents, StoreSettings, StoreStatus } from '../store.ts'
 import type { Availability } from './availability.ts'
 import type { Keys } from './keys.ts'
+import { LogCheck } from './log-check.ts'
 import type { Master, MasterListener } from './master.ts'
 import { Nodes } from './nodes.ts'
 import type { Registrations } from './registrations.ts'
@@ -27,6 +28,7 @@ export class Housekeeping implements MasterListener {
   readonly nodes: Nodes
   readonly wakeups: Wakeups
   readonly settings: SettingsCheck
+  readonly #logCheck: LogCheck
   readonly #availability: Availability
   readonly #registrations: Registrations
   readonly #bus: Bus
@@ -37,6 +39,8 @@ export class Housekeeping implements MasterListener {
   readonly #ticking = new Set<Master>()
   readonly #resubscribing = new Set<Master>()
   readonly #scanning = new Set<Master>()
+  /** Masters that may have lost writes since their last scan. */
+  readonly #unscanned = new Set<Master>()
   /** By master: number of buckets whose registrations were renewed so far. */
   readonly #renewedBuckets = new WeakMap<Master, number>()
   #isBeating = false
@@ -61,6 +65,7 @@ export class Housekeeping implements MasterListener {
     this.#events = events
     this.nodes = new Nodes(availability, keys, node)
     this.wakeups = new Wakeups(bus, keys, node, this.#withRemovalOfUnused(events))
+    this.#logCheck = new LogCheck(registrations, bus, node, events)
     const shared = { ...settings, bus: bus.publish === undefined ? undefined : bus.name }
     this.settings = new SettingsCheck(availability, keys, node, shared, warn)
   }
@@ -87,13 +92,15 @@ export class Housekeeping implements MasterListener {
 
   async prepare(master: Master): Promise<void> {
     if (this.#availability.isMasterOf(master, this.#keys.nodesSlot)) await this.nodes.announce(master)
-    await this.wakeups.subscribe(master, master.buckets)
+    const mayHaveLostWrites = await this.#logCheck.connected(master)
+    await this.wakeups.subscribe(master, master.buckets, this.#logCheck.changed(master, master.buckets))
+    if (mayHaveLostWrites) this.#unscanned.add(master)
     this.#registrations.doubt(master.buckets)
   }
 
   onReady(master: Master): void {
     this.wakeups.reportSuspects()
-    void this.#resubscribe(master)
+    void this.#catchUp(master)
   }
 
   onStatus(status: StoreStatus): void {
@@ -124,11 +131,18 @@ export class Housekeeping implements MasterListener {
     if (this.#ticking.has(master)) return
     this.#ticking.add(master)
     try {
-      await this.#resubscribe(master)
+      await this.#catchUp(master)
       this.#registrations.doubt(await this.wakeups.check(master, this.#registrations.buckets()))
       await this.#registrations.retry(this.#node, master.buckets)
-      if (ticks % FACTS_TICKS === 0) await this.#availability.refreshFacts(master)
-      this.#scanAfterRollback(master)
+      if (ticks % FACTS_TICKS === 0) {
+        await this.#availability.refreshFacts(master)
+        await this.#logCheck.refresh(master)
+      }
+      if (this.wakeups.takeRollback(master)) {
+        this.#logCheck.doubt(master)
+        this.#unscanned.add(master)
+      }
+      this.#scan(master)
       await this.#renew(master)
     } catch {
       // The next tick retries.
@@ -137,13 +151,19 @@ export class Housekeeping implements MasterListener {
     }
   }
 
+  /** Subscribes where a subscription is missing, then compares the logs where the master may have lost writes. Never rejects. */
+  async #catchUp(master: Master): Promise<void> {
+    await this.#resubscribe(master)
+    await this.#logCheck.run(master).catch(() => undefined)
+  }
+
   /** Subscribes to buckets that came to the master, or whose subscription ended. Users who missed wake-ups attach again. */
   async #resubscribe(master: Master): Promise<void> {
     const unsubscribed = this.#bus.unsubscribed(master.address, master.buckets)
     if (unsubscribed.length === 0 || this.#resubscribing.has(master)) return
     this.#resubscribing.add(master)
     try {
-      await this.wakeups.resubscribe(master, unsubscribed)
+      await this.wakeups.resubscribe(master, unsubscribed, this.#logCheck.changed(master, unsubscribed))
       // The counters start afresh here: a call that was carried out late can no longer be noticed by them.
       this.#registrations.doubt(unsubscribed)
     } catch {
@@ -153,14 +173,13 @@ export class Housekeeping implements MasterListener {
     }
   }
 
-  /** Checks the registrations of the master's next few buckets. Users whose registration is missing attach again. */
+  /** Checks the registrations and the logs of the users in the master's next few buckets. */
   async #renew(master: Master): Promise<void> {
     const { buckets } = master
     for (let count = Math.ceil(buckets.length / RENEWAL_TICKS); count > 0; count--) {
       const renewed = this.#renewedBuckets.get(master) ?? 0
       this.#renewedBuckets.set(master, renewed + 1)
-      const missing = await this.#registrations.renew(buckets[renewed % buckets.length] as number, this.#node)
-      if (missing.size > 0) this.#events.suspect((user) => missing.has(user))
+      await this.#logCheck.check(buckets[renewed % buckets.length] as number, false)
     }
   }
 
@@ -173,11 +192,11 @@ export class Housekeeping implements MasterListener {
    * After a master has lost its latest writes (an older AOF, a failover that lost its tail), its registry may name this node for users
    * who have left it. A scan in the background finds them.
    */
-  #scanAfterRollback(master: Master): void {
-    if (this.#scanning.has(master) || !this.wakeups.takeRollback(master)) return
+  #scan(master: Master): void {
+    if (this.#scanning.has(master) || !this.#unscanned.delete(master)) return
     this.#scanning.add(master)
     scanRegistry(master, this.#keys, this.#node, (user) => this.#registrations.removeIfUnused(user))
-      .catch(() => this.wakeups.noteRollback(master))
+      .catch(() => this.#unscanned.add(master))
       .finally(() => this.#scanning.delete(master))
   }
 

@@ -5,6 +5,7 @@ import { ALL_BUCKETS, BUCKETS, bucketOf, type Keys, SLOT_OF_BUCKET, slotOfUser }
 import type { Master } from './master.ts'
 import { list, number, text } from './reply.ts'
 import { scripts } from './script-table.ts'
+import { slices } from './slices.ts'
 
 /** Most registrations written at once, by a retry or at the end of the node. */
 const WRITE_BATCH = 500
@@ -100,17 +101,29 @@ export class Registrations {
     await Promise.all(users.slice(0, WRITE_BATCH).map((user) => this.write(user, node)))
   }
 
-  /** Checks the registrations of a bucket's users and renews their expiry. Resolves with the users whose registration is missing. */
-  async renew(bucket: number, node: string): Promise<Set<string>> {
-    const missing = new Set<string>()
+  /**
+   * Compares the registrations of a bucket's users, and the newest rows of their logs, with what this node knows, and renews the expiry of the
+   * registrations. Resolves with the users who must attach again because one of the two differs.
+   *
+   * @param newest returns the newest row that the node knows as `renew.lua` compares it; '' if it knows none
+   * @param isStrict a user whose newest row is not known differs
+   */
+  async renew(bucket: number, node: string, newest: (user: string) => string, isStrict: boolean): Promise<Set<string>> {
+    const differing = new Set<string>()
     const slot = SLOT_OF_BUCKET[bucket] as number
     const keys = this.#keys.ofBucket(bucket, scripts.renew.keys)
     const users = [...(this.#usersByBucket[bucket] as Set<string>)]
     for (let from = 0; from < users.length; from += RENEW_BATCH) {
-      const args = { node, users: users.slice(from, from + RENEW_BATCH) }
-      for (const user of list(await this.#calls.run(slot, 'renew', keys, args)).map(text)) if (this.#isSettled(user)) missing.add(user)
+      const checked = users.slice(from, from + RENEW_BATCH).flatMap((user) => [user, this.#registered(user), newest(user)])
+      const [unregistered, behind] = list(await this.#calls.run(slot, 'renew', keys, { node, users: checked })).map((part) =>
+        list(part).map(text)
+      )
+      for (const user of unregistered ?? []) if (this.#isSettled(user)) differing.add(user)
+      // The wake-up for that row may have arrived with the answer.
+      for (const [user = '', row] of slices(behind ?? [], 2)) if (newest(user) !== row) differing.add(user)
     }
-    return missing
+    if (isStrict) for (const user of users) if (newest(user) === '') differing.add(user)
+    return differing
   }
 
   /** Takes the registration of a user back if this node, which the registry names for the user, has no connection of the user. */
@@ -148,6 +161,12 @@ export class Registrations {
     const registration = this.#registrationByUser.get(user)
     if (registration === undefined || this.#doubtful.has(user)) return false
     return registration.connections.length > 0 && registration.writesInProgress === 0
+  }
+
+  /** Returns what the registry must hold for this node and the user. */
+  #registered(user: string): string {
+    const connections = this.#registrationByUser.get(user)?.connections ?? []
+    return `${connections.length} ${JSON.stringify(connections)}`
   }
 
   async #detach(user: string, node: string, connections: ConnectionInfo[]): Promise<number> {

@@ -47,6 +47,17 @@ export async function durabilityOf(server: Redis): Promise<Durability> {
   return (await setting(server, 'appendfsync')) === 'always' ? 'fsync' : 'os'
 }
 
+/**
+ * Names the process of a server and the history of its data: while the name stays the same, the server has lost no write. It changes with each restart and
+ * each promotion. Undefined if the user may not read it.
+ */
+export async function historyOf(server: Redis): Promise<string | undefined> {
+  const text = (await unlessForbidden(() => server.info('server', 'replication'))) ?? ''
+  const [, run] = /^run_id:(\w+)/m.exec(text) ?? []
+  const [, replication] = /^master_replid:(\w+)/m.exec(text) ?? []
+  return run === undefined || replication === undefined ? undefined : `${run} ${replication}`
+}
+
 /** Returns a sentence about the facts that this user may not read; undefined if the user may read all. */
 export async function hiddenFacts(server: Redis): Promise<string | undefined> {
   if ((await setting(server, 'appendfsync')) !== undefined) return undefined

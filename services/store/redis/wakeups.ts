@@ -43,29 +43,27 @@ export class Wakeups {
   /**
    * Subscribes to buckets of a master, then compares their counters. `reportSuspects` reports the buckets that missed numbers before.
    * Resolves with the number of these buckets.
+   *
+   * @param afresh buckets whose counters start afresh: see the invariant *same history* of `LogCheck`, which compares their users
    */
-  async subscribe(master: Master, buckets: readonly number[]): Promise<number> {
-    const isFirst = buckets.every((bucket) => !this.#tally(bucket).isKnown)
+  async subscribe(master: Master, buckets: readonly number[], afresh: ReadonlySet<number>): Promise<number> {
     await this.#subscribe(master, buckets)
-    const missed = await this.#findMissed(master, buckets)
-    if (!isFirst) for (const bucket of missed) this.#suspectBuckets.add(bucket)
-    await Promise.all(missed.map((bucket) => this.#rebase(master, bucket)))
+    const compared = buckets.filter((bucket) => !afresh.has(bucket))
+    const missed = await this.#findMissed(master, compared)
+    for (const bucket of missed) this.#suspectBuckets.add(bucket)
+    await Promise.all([...afresh, ...missed].map((bucket) => this.#rebase(master, bucket)))
     return missed.length
   }
 
   /** Subscribes again where a subscription ended, or to buckets that another master had, and reports the buckets that missed wake-ups. */
-  async resubscribe(master: Master, buckets: readonly number[]): Promise<void> {
-    this.lost += await this.subscribe(master, buckets)
+  async resubscribe(master: Master, buckets: readonly number[], afresh: ReadonlySet<number>): Promise<void> {
+    this.lost += await this.subscribe(master, buckets, afresh)
     this.reportSuspects()
   }
 
   /** Returns whether a counter of the master was below a number heard since the last call: the master lost a part of its data. */
   takeRollback(master: Master): boolean {
     return this.#rolledBackMasters.delete(master)
-  }
-
-  noteRollback(master: Master): void {
-    this.#rolledBackMasters.add(master)
   }
 
   /** Reports the users of buckets where wake-ups may have been lost. Their connections attach again. */
@@ -141,7 +139,7 @@ export class Wakeups {
 
   /** A counter below zero belongs to a node that was marked dead: the master has lost nothing. */
   #noteCounterBelow(master: Master, counter: number): void {
-    if (counter >= 0) this.noteRollback(master)
+    if (counter >= 0) this.#rolledBackMasters.add(master)
   }
 
   /** Reads the node's counter of each bucket; undefined for one whose slot moves. Its next owner has the node subscribe, and check again. */
