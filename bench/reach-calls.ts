@@ -188,8 +188,8 @@ async function measureBacklog(): Promise<ReachResult['backlog']> {
   for (let count = 0; count < 200; count++) await push.request(call)
   const requestMicros = ((performance.now() - started) * 1000) / 200
   const at = store.now()
-  for (const { user, epoch, no, attempt } of lease.calls)
-    await store.outbox.settle({ user, epoch, no, attempt, outcome: { status: 'retry', at } })
+  for (const { user, epoch, no, madeAt, attempt } of lease.calls)
+    await store.outbox.settle({ user, epoch, no, madeAt, attempt, outcome: { status: 'retry', at } })
   const before = counters.calls.get('push delivered') ?? 0
   const cpu = timeOf([process.pid]).cpu
   const start = performance.now()

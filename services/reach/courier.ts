@@ -266,8 +266,8 @@ export class Courier {
     }
   }
 
-  async #settleOnce({ user, epoch, no, attempt }: LeasedCall, outcome: CallOutcome): Promise<void> {
-    await this.#options.outbox.settle({ user, epoch, no, attempt, outcome })
+  async #settleOnce({ user, epoch, no, madeAt, attempt }: LeasedCall, outcome: CallOutcome): Promise<void> {
+    await this.#options.outbox.settle({ user, epoch, no, madeAt, attempt, outcome })
   }
 }
 

@@ -59,8 +59,11 @@ export class WebhookFormat implements CallFormat<LeasedWebhook> {
   }
 }
 
-/** Returns the id of a webhook, which is the same in each attempt. It is a hash, since it contains the name of the user. */
-export function webhookIdOf({ user, epoch, no }: Pick<LeasedCall, 'user' | 'epoch' | 'no'>): string {
-  const text = JSON.stringify([user, epoch, no])
+/**
+ * Returns the id of a webhook, which is the same in each attempt. It is a hash, since it contains the name of the user. The time of the call is part of
+ * it: after the store lost its latest writes, another call may have the number, and a receiver must not take it for a repeat.
+ */
+export function webhookIdOf({ user, epoch, no, madeAt }: Pick<LeasedCall, 'user' | 'epoch' | 'no' | 'madeAt'>): string {
+  const text = JSON.stringify([user, epoch, no, madeAt])
   return `msg_${createHash('sha256').update(text).digest('base64url').slice(0, ID_LENGTH)}`
 }

@@ -177,10 +177,10 @@ export class OutboxStep {
   }
 
   /** Ends a call, or schedules its next attempt. */
-  settle({ epoch, no, attempt, outcome }: Omit<SettleCommand, 'user'>): boolean {
+  settle({ epoch, no, madeAt, attempt, outcome }: Omit<SettleCommand, 'user'>): boolean {
     const { state } = this.#step
     const call = state.calls.get(no)
-    if (call === undefined || call.epoch !== epoch) return false
+    if (call === undefined || call.epoch !== epoch || call.madeAt !== madeAt) return false
     const subscription = state.subscriptions.get(call.deviceId)
     const isRenewed = outcome.status === 'gone' && subscription !== undefined && subscription.endpoint !== outcome.endpoint
     if ((isOfLeaseOnly(outcome) || isRenewed) && call.attempts !== attempt) return false

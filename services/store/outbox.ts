@@ -108,6 +108,8 @@ export interface SettleCommand {
   user: string
   epoch: string
   no: number
+  /** Tells the call from another one of the same number, which a store has after it lost its latest writes. */
+  madeAt: number
   attempt: number
   outcome: CallOutcome
 }

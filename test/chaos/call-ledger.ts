@@ -65,9 +65,9 @@ export class CallLedger {
       const { called } = await store.advance(user)
       const { calls, dropped } = await store.outbox.lease({ lane: 'webhook', limit: 100, user })
       for (const call of calls) {
-        const { epoch, no, attempt } = call
+        const { epoch, no, madeAt, attempt } = call
         this.#noteLease(notificationOf(call), no, attempt, 'done')
-        await store.outbox.settle({ user, epoch, no, attempt, outcome: { status: 'done' } })
+        await store.outbox.settle({ user, epoch, no, madeAt, attempt, outcome: { status: 'done' } })
         this.#noteSettled(no)
       }
       if (called + dropped + calls.length === 0) break

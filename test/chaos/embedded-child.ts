@@ -121,10 +121,10 @@ async function main(folder: string, first: number): Promise<void> {
     for (;;) {
       await pause(2)
       for (const call of (await store.outbox.lease({ lane: 'webhook', limit: 5, user })).calls) {
-        const { epoch, no, attempt } = call
+        const { epoch, no, madeAt, attempt } = call
         const outcome = anyOutcome()
         report({ op: 'lease', user, number: notificationOf(call), no, attempt, outcome: outcome.status })
-        await store.outbox.settle({ user, epoch, no, attempt, outcome })
+        await store.outbox.settle({ user, epoch, no, madeAt, attempt, outcome })
         report({ op: 'settle', user, no })
       }
     }

@@ -57,6 +57,17 @@ export const redisMutations: Mutation[] = [
     rules: ['late', 'unhealed', 'lost']
   },
   {
+    name: 'the logs are not compared after Redis may have lost writes',
+    edits: [{ file: 'services/store/redis/log-check.ts', find: 'await this.check(bucket, true)', put: ';' }],
+    store: 'redis',
+    faults: ['lostTail', 'storeKill'],
+    intensity: 4,
+    users: 30,
+    rate: 250,
+    seconds: 16,
+    rules: ['late', 'unhealed', 'lost']
+  },
+  {
     name: 'each wake-up is sent twice, the second with the next offset',
     edits: [
       {

@@ -1,8 +1,11 @@
 import t, { type Test } from 'tap'
+import { newId } from '../../services/ids.ts'
+import { encodeRow, tagAfter } from '../../services/store/row.ts'
+import { stream } from '../fixtures/event-stream.ts'
 import { RedisServer } from '../fixtures/redis.ts'
 import { TcpProxy } from '../fixtures/tcp-proxy.ts'
 import { until } from '../fixtures/wait.ts'
-import { call, connect, startService, type TestClient, type TestService } from '../helper.ts'
+import { call, connect, ready, startService, type TestClient, type TestService, userToken } from '../helper.ts'
 
 /** Longest time from the node's return to the last frame that tells of a loss, milliseconds: that of any lost wake-up. */
 const FOUND_MAX_MS = 2000
@@ -13,13 +16,11 @@ interface Ground {
   node: TestService
   other: TestService
   publish(user: string, title: string): Promise<void>
-  /** Restarts Redis with its data as of the call of `save`; `before` runs while `node` is still cut off. Resolves when `node` is ready. */
-  loseSince(save: () => Promise<void>, before: () => Promise<void>): Promise<void>
+  /** Saves the data of Redis, and restarts it with them after `lost`. `before` runs while `node` is still cut off. Resolves when `node` has Redis again. */
+  restart(lost: () => Promise<void>, before: () => Promise<void>): Promise<void>
 }
 
-async function isReady(service: TestService): Promise<void> {
-  await until(async () => (await call(service, 'GET', '/health/ready')).status === 200, 'ready', 10_000)
-}
+const hasStore = (service: TestService) => until(() => service.app.store.status().available, 'the store is available', 10_000)
 
 async function start(t: Test): Promise<Ground> {
   const redis = await RedisServer.start()
@@ -31,44 +32,107 @@ async function start(t: Test): Promise<Ground> {
   const publish = async (user: string, title: string): Promise<void> => {
     t.equal((await call(other, 'POST', '/v1/notifications', { to: user, type: 'a', title })).status, 202)
   }
-  const loseSince = async (save: () => Promise<void>, before: () => Promise<void>): Promise<void> => {
+  const restart = async (lost: () => Promise<void>, before: () => Promise<void>): Promise<void> => {
     await redis.admin().save()
-    await save()
+    await lost()
     proxy.refuse(true)
     await redis.kill()
     await redis.run()
-    await isReady(other)
+    await until(() => !node.app.store.status().available, 'the node notices')
+    await hasStore(other)
     await before()
     proxy.refuse(false)
-    await isReady(node)
+    await hasStore(node)
   }
-  return { redis, node, other, publish, loseSince }
+  return { redis, node, other, publish, restart }
 }
 
-const titles = (client: TestClient): string[] => client.all('notification').map(({ notification }) => notification.title)
+const titles = (client: Pick<TestClient, 'all'>): string[] => client.all('notification').map(({ notification }) => notification.title)
 
-t.test('Redis loses as many wake-ups of a node as the node then misses: both devices are told, and get the rows', async (t) => {
-  const { node, publish, loseSince } = await start(t)
-  const devices = await Promise.all(['phone', 'tab'].map((deviceId) => connect(t, node, 'alice', { deviceId, acks: true })))
-  for (const device of devices) await device.next('caughtUp')
+t.test('Redis loses as many wake-ups of a node as the node then misses: every device is told, and gets the rows', async (t) => {
+  const { node, publish, restart } = await start(t)
+  const devices = await Promise.all(['phone', 'tab'].map((deviceId) => ready(t, node, 'alice', { deviceId, acks: true })))
+  const { events, next } = await stream(t, node, 'alice', '?device_id=stream')
+  await next('caughtUp')
+  const streamed = (): string[] => events.flatMap(({ frame }) => (frame.type === 'notification' ? [frame.notification.title] : []))
   await publish('alice', 'kept')
-  for (const device of devices) await device.next('notification')
-  await loseSince(
-    async () => {
-      await publish('alice', 'lost 1')
-      await publish('alice', 'lost 2')
-      for (const device of devices) await until(() => titles(device).length === 3, 'the device has both')
-    },
-    async () => {
-      await publish('alice', 'new 1')
-      await publish('alice', 'new 2')
-    }
-  )
+  const lost = async (): Promise<void> => {
+    await publish('alice', 'lost 1')
+    await publish('alice', 'lost 2')
+    for (const device of devices) await until(() => titles(device).length === 3, 'the device has all')
+    await until(() => streamed().length === 3, 'the stream has all')
+  }
+  await restart(lost, async () => {
+    await publish('alice', 'new 1')
+    await publish('alice', 'new 2')
+  })
   const back = Date.now()
+  const expected = ['kept', 'lost 1', 'lost 2', 'kept', 'new 1', 'new 2']
   for (const device of devices) {
     t.equal((await device.next('gap')).reason, 'fork')
-    await until(() => titles(device).includes('new 2'), 'the device has the rows', FOUND_MAX_MS)
-    t.same(titles(device), ['kept', 'lost 1', 'lost 2', 'kept', 'new 1', 'new 2'])
+    await until(() => titles(device).length === expected.length, 'the device has the rows', FOUND_MAX_MS)
+    t.same(titles(device), expected)
   }
-  t.ok(Date.now() - back < FOUND_MAX_MS, `found ${Date.now() - back} ms after the node was ready`)
+  await until(() => streamed().length === expected.length, 'the stream has the rows', FOUND_MAX_MS)
+  t.match(await next('gap'), { frame: { reason: 'fork' } })
+  t.same(streamed(), expected)
+  t.ok(Date.now() - back < FOUND_MAX_MS, `found ${Date.now() - back} ms after the node had Redis again`)
 })
+
+t.test('Redis loses the registration of a node: its devices are woken again', async (t) => {
+  const { node, publish, restart } = await start(t)
+  const devices: TestClient[] = []
+  const lost = async (): Promise<void> => {
+    devices.push(await ready(t, node, 'alice', { deviceId: 'phone', acks: true }))
+  }
+  await restart(lost, async () => {})
+  await until(
+    async () => (await call(node, 'GET', '/v1/users/alice/connections')).body.items.length === 1,
+    'registered again',
+    FOUND_MAX_MS
+  )
+  await publish('alice', 'new')
+  for (const device of devices) t.equal((await device.next('notification')).notification.title, 'new')
+})
+
+t.test('Redis loses nothing: no log is read, and the next wake-up arrives', async (t) => {
+  const { node, publish, restart } = await start(t)
+  const devices = await Promise.all(['alice', 'bob', 'carol'].map((user) => ready(t, node, user, { deviceId: 'phone', acks: true })))
+  await publish('alice', 'kept')
+  await devices[0]?.next('notification')
+  const { reads } = node.app.counters
+  await restart(
+    async () => {},
+    async () => {}
+  )
+  for (const [index, user] of ['alice', 'bob', 'carol'].entries()) {
+    await publish(user, 'new')
+    await until(() => titles(devices[index] as TestClient).at(-1) === 'new', `${user} has it`)
+  }
+  t.equal(node.app.counters.reads, reads)
+  t.ok(devices.every((device) => device.all('gap').length === 0))
+})
+
+for (const store of ['embedded', 'redis']) {
+  t.test(`${store}: a live row of another history of the log is not sent: the connections read the log`, async (t) => {
+    const redis = store === 'redis' ? await RedisServer.start() : undefined
+    t.teardown(() => redis?.stop())
+    const service = await startService(t, { RATE_LIMIT_MAX: '0', ...(redis && { REDIS_URL: redis.url }) })
+    const device = await connect(t, service, 'alice', { deviceId: 'phone', acks: true })
+    const { events, next } = await stream(t, service, 'alice', '?device_id=stream', { authorization: `Bearer ${userToken('alice')}` })
+    await device.next('caughtUp')
+    await next('caughtUp')
+    await call(service, 'POST', '/v1/notifications', { to: 'alice', type: 'a', title: 'one' })
+    await device.next('notification')
+    await next('notification')
+    const { epoch } = (await service.app.store.queue('alice')).head
+    const { reads } = service.app.counters
+    const [id, now] = [newId(), Date.now()]
+    const row = encodeRow('n', now, id, tagAfter('deadbeef', now, id), '"type":"a","title":"other","timestamp":1}')
+    service.app.fanout.wake({ user: 'alice', epoch, offset: 2, row })
+    await until(() => service.app.counters.reads === reads + 2, 'both connections read the log')
+    await until(() => device.all('gap').length === 1 || device.all('caughtUp').length === 2, 'the device is told')
+    t.same(titles(device), ['one'])
+    t.equal(events.filter(({ frame }) => frame.type === 'notification').length, 1)
+  })
+}

@@ -41,6 +41,6 @@ export function settled(
   call: LeasedCall,
   outcome: Parameters<Stage['store']['outbox']['settle']>[0]['outcome']
 ): Promise<boolean> {
-  const { user, epoch, no, attempt } = call
-  return stage.store.outbox.settle({ user, epoch, no, attempt, outcome })
+  const { user, epoch, no, madeAt, attempt } = call
+  return stage.store.outbox.settle({ user, epoch, no, madeAt, attempt, outcome })
 }

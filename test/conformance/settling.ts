@@ -53,6 +53,18 @@ export const settling: Example[] = [
     }
   },
   {
+    name: 'an outcome of a call that the store lost does not end the call that has its number now',
+    settings,
+    run: async (t, stage) => {
+      await subscribe(t, stage)
+      await stage.send(1)
+      const [call] = (await calledAfter(stage, 3000)) as [LeasedCall]
+      t.equal(await settled(stage, { ...call, madeAt: call.madeAt - 1 }, { status: 'done' }), false)
+      t.equal((await receipts(stage, 1))?.[0]?.includes(' waiting '), true)
+      t.equal(await settled(stage, call, { status: 'done' }), true)
+    }
+  },
+  {
     name: 'receipts survive a restart',
     settings,
     restarts: true,

@@ -25,8 +25,8 @@ async function eventsAfter(stage: Stage, ms: number): Promise<string[]> {
   stage.clock.advance(ms)
   await stage.store.advance(stage.user)
   const { calls } = await stage.store.outbox.lease({ lane: 'webhook', limit: 100, user: stage.user })
-  for (const { user, epoch, no, attempt } of calls)
-    await stage.store.outbox.settle({ user, epoch, no, attempt, outcome: { status: 'done' } })
+  for (const { user, epoch, no, madeAt, attempt } of calls)
+    await stage.store.outbox.settle({ user, epoch, no, madeAt, attempt, outcome: { status: 'done' } })
   return calls.map((call) => ('data' in call ? `${call.event} ${call.data}` : call.event))
 }
 

@@ -322,7 +322,7 @@ class Player {
         const call = this.#leased.at(-1 - command.call) ?? this.#leased.at(-1)
         if (call === undefined) return Promise.resolve()
         const outcome = { status: command.outcome, at: clock.now + command.ms, endpoint: endpointOf(command) } as CallOutcome
-        return store.outbox.settle({ user: call.user, epoch: call.epoch, no: call.no, attempt: call.attempt, outcome })
+        return store.outbox.settle({ user: call.user, epoch: call.epoch, no: call.no, madeAt: call.madeAt, attempt: call.attempt, outcome })
       }
       case 'scheduled':
         return store.scheduled({ user, after: undefined, limit: 2 })

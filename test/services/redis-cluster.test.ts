@@ -95,8 +95,8 @@ t.test('calls of users on every master are made, leased and settled', async (t) 
   }
   await until(lease, 'the calls of every user', 15_000)
   t.same(calls.map(({ user }) => user).sort(), [...users].sort())
-  for (const { user, epoch, no, attempt } of calls) {
-    t.equal(await store.outbox.settle({ user, epoch, no, attempt, outcome: { status: 'done' } }), true)
+  for (const { user, epoch, no, madeAt, attempt } of calls) {
+    t.equal(await store.outbox.settle({ user, epoch, no, madeAt, attempt, outcome: { status: 'done' } }), true)
     t.equal(await store.outbox.deleteSubscription(user, 'phone'), true)
     await store.erase(user)
   }

@@ -75,8 +75,8 @@ export class RedisOutbox implements Outbox {
     return user === undefined ? await leaseFrom(await this.#callers(lane), limit, leaseOf) : await leaseOf(user, limit)
   }
 
-  async settle({ user, epoch, no, attempt, outcome }: SettleCommand): Promise<boolean> {
-    const args = { callEpoch: epoch, no, attempt, outcome: outcome.status, ...detailsOf(outcome) }
+  async settle({ user, epoch, no, madeAt, attempt, outcome }: SettleCommand): Promise<boolean> {
+    const args = { callEpoch: epoch, no, madeAt, attempt, outcome: outcome.status, ...detailsOf(outcome) }
     return (await this.#steps.step('settle', user, args)) === 1
   }
 

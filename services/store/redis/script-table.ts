@@ -90,7 +90,7 @@ export const scripts = {
   subscriptions: ofLog([]),
   lease: ofLog(['lane', 'maxCalls']),
   presence: ofLog(['change']),
-  settle: ofLog(['callEpoch', 'no', 'attempt', 'outcome', 'retryAt', 'endpoint']),
+  settle: ofLog(['callEpoch', 'no', 'madeAt', 'attempt', 'outcome', 'retryAt', 'endpoint']),
   find: ofLog(['id']),
   queue: ofLog([]),
   erase: { ...ofLog(['reason']), keys: [...LOG_KEYS, 'KICKS', 'GUARD'] },

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Ends a call, or schedules its next attempt.
--- @arg call_epoch, no  the call
+-- @arg call_epoch, no, made_at  the call; another one may have its number after the store lost its latest writes
 -- @arg attempt
 -- @arg outcome         done | retry | unsent | givenUp | `gone`
 -- @arg retry_at        Unix milliseconds; 0 unless the outcome is retry
@@ -13,7 +13,7 @@ local call = text and Outbox.decode(text)
 local subscription = call and outcome == 'gone' and redis.call('HGET', Outbox.key(OUTBOX.SUBSCRIPTIONS), call.rest)
 local is_renewed = subscription and string.match(subscription, '^[^ ]+ [^ ]+ ([^ ]+)') ~= endpoint
 local is_of_lease = outcome == 'retry' or outcome == 'unsent' or outcome == 'givenUp' or is_renewed
-local is_known = call and call.epoch == call_epoch and not (is_of_lease and call.attempts ~= tonumber(attempt))
+local is_known = call and call.epoch == call_epoch and call.made_at == made_at and not (is_of_lease and call.attempts ~= tonumber(attempt))
 if is_known then
   local due_at = tonumber(retry_at)
   if outcome == 'unsent' then
