@@ -57,6 +57,21 @@ t.test('a thousand dead nodes: a start takes no longer, and they are removed in 
   t.ok((await memoryOf(server)) - memory < 1_000_000)
 })
 
+t.test('a master has lost the mark of a dead node: the node is marked again', async (t) => {
+  const { server, node, keys } = await own(t)
+  const admin = server.admin()
+  const registry = keys.registry('a')
+  const counters = keys.counters[bucketOf('a')] as string
+  await admin.zadd(keys.nodes, -Date.now(), 'dead')
+  await admin.hset(registry, 'dead', '1 []')
+  await admin.hset(counters, 'dead', 5)
+  const live = await node()
+  t.match(await live.store.publish(command('a')), { nodes: 1 }, 'the mark is lost')
+  await until(async () => Number(await admin.hget(counters, 'dead')) < 0, 'the mark is back', 30_000)
+  t.match(await live.store.publish(command('a')), { nodes: 0 })
+  t.same(await admin.hkeys(registry), [])
+})
+
 t.test('a node that died long ago is removed', async (t) => {
   const { server, node, keys } = await own(t)
   const admin = server.admin()

@@ -94,7 +94,7 @@ export class Housekeeping implements MasterListener {
     if (this.#availability.isMasterOf(master, this.#keys.nodesSlot)) await this.nodes.announce(master)
     const mayHaveLostWrites = await this.#logCheck.connected(master)
     await this.wakeups.subscribe(master, master.buckets, this.#logCheck.changed(master, master.buckets))
-    if (mayHaveLostWrites) this.#unscanned.add(master)
+    if (mayHaveLostWrites) this.#noteLoss(master)
     this.#registrations.doubt(master.buckets)
   }
 
@@ -140,7 +140,7 @@ export class Housekeeping implements MasterListener {
       }
       if (this.wakeups.takeRollback(master)) {
         this.#logCheck.doubt(master)
-        this.#unscanned.add(master)
+        this.#noteLoss(master)
       }
       this.#scan(master)
       await this.#renew(master)
@@ -186,6 +186,11 @@ export class Housekeeping implements MasterListener {
   async #compareSettings(): Promise<void> {
     const live = await this.nodes.live()
     if (live !== undefined) await this.settings.compare(live)
+  }
+
+  #noteLoss(master: Master): void {
+    this.#unscanned.add(master)
+    this.nodes.searchSoon()
   }
 
   /**

@@ -93,6 +93,11 @@ export class Nodes {
     if (removable.length > 0) await this.#remove(removable)
   }
 
+  /** Has `tidy` compare counters and heartbeats once every live node had time for a heartbeat, because a master may have lost the latest writes. */
+  searchSoon(): void {
+    this.#searchAt = performance.now() + DEAD_AFTER_MS
+  }
+
   /** Reads the live nodes. Resolves with undefined while the heartbeats cannot be read. */
   async live(): Promise<string[] | undefined> {
     try {
@@ -140,20 +145,28 @@ export class Nodes {
   }
 
   /**
-   * Finds nodes that have counters and no heartbeat: they started while the master of the heartbeats was unavailable, and ended before it
-   * became available. Writes a heartbeat for each that is nearly too old: unless the node is alive and beats, it is found silent soon.
+   * Finds nodes whose counters and heartbeats disagree.
+   *
+   * A node with counters and no heartbeat started while the master of the heartbeats was unavailable, and ended before it became available. It gets a
+   * heartbeat that is nearly too old: unless the node is alive and beats, it is found silent soon. A node that was marked dead and has a counter above
+   * zero is marked again: the master of that counter has lost the mark.
    */
   async #findUnknown(): Promise<void> {
-    const names = [...new Set((await this.#forEveryBucket(({ commands }, counters) => commands.hkeys(counters))).flat())]
+    const counters = await this.#forEveryBucket(({ commands }, key) => commands.hgetall(key))
+    const names = [...new Set(counters.flatMap((counterByNode) => Object.keys(counterByNode)))]
     if (names.length === 0) return
+    const unmarked: string[] = []
     await this.#call(async ({ commands }) => {
       const scores = await commands.zmscore(this.#keys.nodes, ...names)
       const unknown = names.filter((_, index) => scores[index] === null)
+      const dead = names.filter((_, index) => Number(scores[index]) < 0)
+      unmarked.push(...dead.filter((node) => counters.some((counterByNode) => Number(counterByNode[node]) > 0)))
       if (unknown.length === 0) return
       const [seconds] = await commands.time()
       const beat = Number(seconds) * 1000 - DEAD_AFTER_MS + MISSED_BEAT_MS
       await commands.zadd(this.#keys.nodes, 'NX', ...unknown.flatMap((node) => [beat, node]))
     })
+    if (unmarked.length > 0) await this.#markDead(unmarked)
   }
 
   /** Marks nodes dead in every bucket. If a master is unavailable, the nodes stay silent, and a later heartbeat finds them again. */
