@@ -163,10 +163,10 @@ export class Registrations {
     return registration.connections.length > 0 && registration.writesInProgress === 0
   }
 
-  /** Returns what the registry must hold for this node and the user. */
+  /** Returns what the registry must hold for this node and the user; '' if a write in progress may change it. */
   #registered(user: string): string {
     const connections = this.#registrationByUser.get(user)?.connections ?? []
-    return `${connections.length} ${JSON.stringify(connections)}`
+    return this.#isSettled(user) ? `${connections.length} ${JSON.stringify(connections)}` : ''
   }
 
   async #detach(user: string, node: string, connections: ConnectionInfo[]): Promise<number> {

@@ -52,7 +52,7 @@ export async function durabilityOf(server: Redis): Promise<Durability> {
  * each promotion. Undefined if the user may not read it.
  */
 export async function historyOf(server: Redis): Promise<string | undefined> {
-  const text = (await unlessForbidden(() => server.info('server', 'replication'))) ?? ''
+  const text = (await info(server)) ?? ''
   const [, run] = /^run_id:(\w+)/m.exec(text) ?? []
   const [, replication] = /^master_replid:(\w+)/m.exec(text) ?? []
   return run === undefined || replication === undefined ? undefined : `${run} ${replication}`

@@ -3,8 +3,8 @@
 -- nodes from them.
 -- @key COUNTERS
 -- @arg node
--- @arg users  {user, registration of the node, newest row that the node knows, ...}; the row as '<epoch> <offset> <tag>', '' if it is not known.
---             Their keys have the hash tag of the counters
+-- @arg users  {user, registration of the node, newest row that the node knows, ...}; the row as '<epoch> <offset> <tag>'; '' for what is not to be
+--             compared. Their keys have the hash tag of the counters
 -- Returns {{user, ...}, {user, newest row, ...}}: those whose registration differs, or who have a connection on the node that was told to close; and those
 -- whose newest row differs
 local stem = string.sub(COUNTERS, 1, -1 - #COUNTERS_KIND)
@@ -28,7 +28,7 @@ for i = 1, #users, 3 do
       redis.call('HDEL', registry, registered[j])
     end
   end
-  if found ~= registration or is_told_to_close(user, registration) then
+  if registration ~= '' and (found ~= registration or is_told_to_close(user, registration)) then
     unregistered[#unregistered + 1] = user
   elseif redis.call('PTTL', registry) < REGISTRY_TTL_MS / 2 then
     redis.call('PEXPIRE', registry, REGISTRY_TTL_MS)
