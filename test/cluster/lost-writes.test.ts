@@ -29,6 +29,8 @@ async function start(t: Test): Promise<Ground> {
   t.teardown(() => proxy.stop())
   const node = await startService(t, { REDIS_URL: proxy.url, RATE_LIMIT_MAX: '0' })
   const other = await startService(t, { REDIS_URL: redis.url, RATE_LIMIT_MAX: '0' })
+  await hasStore(node)
+  await hasStore(other)
   const publish = async (user: string, title: string): Promise<void> => {
     t.equal((await call(other, 'POST', '/v1/notifications', { to: user, type: 'a', title })).status, 202)
   }
@@ -118,6 +120,7 @@ for (const store of ['embedded', 'redis']) {
     const redis = store === 'redis' ? await RedisServer.start() : undefined
     t.teardown(() => redis?.stop())
     const service = await startService(t, { RATE_LIMIT_MAX: '0', ...(redis && { REDIS_URL: redis.url }) })
+    await hasStore(service)
     const device = await connect(t, service, 'alice', { deviceId: 'phone', acks: true })
     const { events, next } = await stream(t, service, 'alice', '?device_id=stream', { authorization: `Bearer ${userToken('alice')}` })
     await device.next('caughtUp')
