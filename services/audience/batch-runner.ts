@@ -1,15 +1,9 @@
 import { setTimeout } from 'node:timers/promises'
 import { isOfStore } from '../errors.ts'
 import { type Counters, increment } from '../node/counters.ts'
-import type { Batch } from '../store/audiences.ts'
+import type { Audiences, Batch } from '../store/audiences.ts'
 import { Semaphore } from '../store/semaphore.ts'
 import type { PublishResult, Store } from '../store/store.ts'
-
-/**
- * Publishes of broadcasts that are under way on this node at one time. More make a broadcast faster, and other publishes slower, which share the
- * store with them.
- */
-const CONCURRENCY = 64
 
 /** Shortest and longest time before members for whom the store failed are tried again, milliseconds. */
 const RETRY_MIN_MS = 200
@@ -23,7 +17,7 @@ export interface BatchCounts {
 }
 
 interface BatchRunnerOptions {
-  store: Pick<Store, 'publish' | 'retract'>
+  store: Pick<Store, 'publish' | 'retract'> & { audiences: Pick<Audiences, 'publishesAtOnce'> }
   counters: Counters
   /** Called with the outcome of each member's publish. `expiresAt` is Unix milliseconds; 0: never. */
   onOutcome: (user: string, result: PublishResult, expiresAt: number) => void
@@ -32,11 +26,12 @@ interface BatchRunnerOptions {
 /** Carries out batches: publishes the notification of a broadcast to each member, or recalls it from each. */
 export class BatchRunner {
   readonly #options: BatchRunnerOptions
-  readonly #slots = new Semaphore(CONCURRENCY)
+  readonly #slots: Semaphore
   readonly #closing = new AbortController()
 
   constructor(options: BatchRunnerOptions) {
     this.#options = options
+    this.#slots = new Semaphore(options.store.audiences.publishesAtOnce)
   }
 
   /** Starts no further call. The batches under way resolve with undefined. */
@@ -83,7 +78,8 @@ export class BatchRunner {
         })
       }
     }
-    const ended = await Promise.allSettled(Array.from({ length: Math.min(CONCURRENCY, users.length) }, work))
+    const { publishesAtOnce } = this.#options.store.audiences
+    const ended = await Promise.allSettled(Array.from({ length: Math.min(publishesAtOnce, users.length) }, work))
     for (const result of ended) if (result.status === 'rejected') throw result.reason
     return left
   }

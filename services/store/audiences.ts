@@ -144,6 +144,12 @@ export type LeaseBatchResult = { status: 'batch'; batch: Batch } | { status: 'co
  * A node's memory does not grow with the number of members. Errors and time are those of `Store`.
  */
 export interface Audiences {
+  /**
+   * Publishes of broadcasts that a node has under way at one time. More make a broadcast faster, and other publishes slower, which share the store
+   * with them.
+   */
+  readonly publishesAtOnce: number
+
   changeMembers(command: MembersCommand): Promise<MembersResult>
 
   /**

@@ -52,6 +52,7 @@ export function emptyAudiences(): AudiencesState {
 
 /** Topics and broadcasts in memory. */
 export class ReferenceAudiences implements Audiences {
+  readonly publishesAtOnce = 1
   readonly #state: AudiencesState
   readonly #now: () => number
   /** Returns every user who has a log. */

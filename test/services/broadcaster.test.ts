@@ -45,6 +45,7 @@ class ScriptedStore {
       return 'retracted'
     },
     audiences: {
+      publishesAtOnce: 64,
       lease: async () => this.#answer(),
       settle: async (command: SettleBatchCommand) => {
         this.settled.push(command)

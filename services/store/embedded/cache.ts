@@ -21,6 +21,9 @@ interface UntoldLoss {
   damagedKeys: Buffer[] | undefined
 }
 
+/** Share of the limit that an eviction leaves. */
+const KEPT_SHARE = 63 / 64
+
 /** The least recently used users are evicted when the cache is over its limit. Users with writes under way, and pinned ones, stay. */
 export class Cache {
   readonly #limitBytes: number
@@ -53,14 +56,18 @@ export class Cache {
     this.#evict(cached)
   }
 
-  /** Evicts users until the cache is within its limit, but for the one in use. */
+  /**
+   * If the cache is over its limit, evicts users, but for the one in use, until there is room for further ones: a search for the oldest entry of a `Map`
+   * passes all that were deleted before it.
+   */
   #evict(inUse: CachedUser): void {
     if (this.#bytes <= this.#limitBytes) return
+    const goal = this.#limitBytes * KEPT_SHARE
     for (const [user, cached] of this.#cachedByName) {
       if (cached === inUse || cached.pinned || cached.group?.settled === false) continue
       this.#cachedByName.delete(user)
       this.#bytes -= cached.bytes
-      if (this.#bytes <= this.#limitBytes) return
+      if (this.#bytes <= goal) return
     }
   }
 }

@@ -51,6 +51,8 @@ import { KeyedLock } from './keyed-lock.ts'
 const READ_MAX = 4 * BATCH_MAX
 /** Users that one lease collects for a broadcast to everyone: a multiple of `BATCH_MAX`. */
 const COLLECT_MAX = 2 * BATCH_MAX
+/** Publishes that share a sync: fewer are slow on a slow disk. Their steps take several milliseconds, for which other publishes wait. */
+const PUBLISHES_AT_ONCE = 256
 /** Broadcasts that one slice of the upkeep looks at. */
 const UPKEEP_SLICE = 100
 
@@ -69,6 +71,7 @@ interface Steps {
  * The leases are in memory: after a restart nobody carries out the batches that were leased before.
  */
 export class EmbeddedAudiences implements Audiences {
+  readonly publishesAtOnce = PUBLISHES_AT_ONCE
   readonly #steps: Steps
   readonly #locks = new KeyedLock()
   readonly #members = new EmbeddedMembers(this.#locks)

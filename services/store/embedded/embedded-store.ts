@@ -309,7 +309,8 @@ export class EmbeddedStore implements Store {
   }
 
   async #stepIn<Result>(session: Session, user: string, run: (machine: Machine, cached: CachedUser) => Result): Promise<Result> {
-    const entry = session.cache.get(user) ?? (await session.load(user))
+    let entry = session.cache.get(user)
+    for (; entry === undefined; entry = session.cache.get(user)) await session.load(user)
     if (session !== this.#keeper.session) throw this.#keeper.refusal()
     const result = this.#apply(session, entry, run)
     if (entry.group?.settled === false) await entry.group.done

@@ -8,6 +8,7 @@ import { DueUsers } from './due-users.ts'
 import { lanesRange, parkedRange, timesRange } from './index-codec.ts'
 import { Journal } from './journal.ts'
 import { sizeOf } from './size.ts'
+import { UserReader } from './user-reader.ts'
 
 const SECRET_BYTES = 32
 
@@ -43,6 +44,7 @@ export class Session {
   readonly generation: number
   readonly due: DueUsers
   readonly #options: SessionOptions
+  readonly #reader: UserReader
   readonly #loadByUser = new Map<string, Promise<void>>()
   readonly #secretByName = new Map<string, Promise<Buffer>>()
 
@@ -50,6 +52,7 @@ export class Session {
     this.#options = options
     this.due = due
     this.database = options.database
+    this.#reader = new UserReader(options.database)
     this.generation = options.damage?.generation ?? 0
     this.journal = new Journal(options.database, (cause) => options.onFailure(cause))
     this.cache = new Cache(options.cacheBytes)
@@ -59,18 +62,17 @@ export class Session {
     return new Session(options, await DueUsers.load(options.database))
   }
 
-  /** Loads a user into the cache. Concurrent calls for one user share one read. */
-  async load(user: string): Promise<CachedUser> {
-    for (;;) {
-      let load = this.#loadByUser.get(user)
-      if (load === undefined) {
-        load = this.#read(user).finally(() => this.#loadByUser.delete(user))
-        this.#loadByUser.set(user, load)
-      }
-      await load
-      const cached = this.cache.get(user)
-      if (cached !== undefined) return cached
+  /**
+   * Loads a user into the cache. Concurrent calls for one user share one read. The caller takes the user from the cache in the same turn, without a
+   * further `await`: the load of another user may evict them, and a change of an evicted user would be unknown to the next load.
+   */
+  async load(user: string): Promise<void> {
+    let load = this.#loadByUser.get(user)
+    if (load === undefined) {
+      load = this.#read(user).finally(() => this.#loadByUser.delete(user))
+      this.#loadByUser.set(user, load)
     }
+    await load
   }
 
   /**
@@ -131,7 +133,7 @@ export class Session {
   /** Reads the entries of a user. If they are in the range of a damaged table, which fails every read, returns no entries. */
   async #entriesOf(prefix: Buffer): Promise<{ entries: CheckedEntry[]; pinned: boolean }> {
     try {
-      return { entries: await this.database.range(...userRange(prefix)), pinned: false }
+      return { entries: await this.#reader.read(prefix), pinned: false }
     } catch (cause) {
       if (isCorruption(cause)) return { entries: [], pinned: true }
       this.#options.onReadFailure(cause)

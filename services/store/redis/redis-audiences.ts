@@ -33,6 +33,9 @@ const QUEUES_PER_BUCKET = 100
  */
 const OVERDUE_MS = 2000
 
+/** Publishes of broadcasts that Redis carries out between two others. */
+const PUBLISHES_AT_ONCE = 64
+
 interface Steps {
   run: RunTopic
   /** Returns this node's share of the buckets. */
@@ -54,6 +57,7 @@ interface Collection {
 
 /** The topics and broadcasts of the Redis store. Each step of a broadcast is one script, at the home of its topic. */
 export class RedisAudiences implements Audiences {
+  readonly publishesAtOnce = PUBLISHES_AT_ONCE
   readonly #keys: Keys
   readonly #steps: Steps
   readonly #members: RedisMembers
