@@ -375,13 +375,12 @@ export class EmbeddedStore implements Store {
 
   async #removeIfIdle(user: string): Promise<void> {
     await this.#step(user, (machine, entry) => {
-      const { state } = entry
       const now = this.#clock()
       const { session } = this.#keeper
       const isUsed = this.#registry.has(user) || machine.effects.length > 0
       if (session === undefined || isUsed || !isIdle(entry, this.#settings, now, this.#agedTo(now))) return
-      entry.group = session.journal.add(encodeRemoval(entry.prefix, state))
-      Object.assign(state, emptyState())
+      entry.group = session.journal.add(encodeRemoval(entry.prefix, entry.state))
+      Object.assign(entry.state, emptyState())
     })
   }
 
