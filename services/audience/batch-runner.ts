@@ -1,9 +1,12 @@
-import { setTimeout } from 'node:timers/promises'
+import { setImmediate as turn, setTimeout } from 'node:timers/promises'
 import { isOfStore } from '../errors.ts'
 import { type Counters, increment } from '../node/counters.ts'
 import type { Audiences, Batch } from '../store/audiences.ts'
 import { Semaphore } from '../store/semaphore.ts'
 import type { PublishResult, Store } from '../store/store.ts'
+
+/** Calls that a batch starts before the event loop serves others. Those of one turn may share a read or a request. */
+const STARTS_PER_TURN = 16
 
 /** Shortest and longest time before members for whom the store failed are tried again, milliseconds. */
 const RETRY_MIN_MS = 200
@@ -63,23 +66,27 @@ export class BatchRunner {
   /** Calls the store once for each member. Resolves with the members that have no outcome. */
   async #attempt(batch: Batch, users: string[], counts: BatchCounts, canStart: () => boolean): Promise<string[]> {
     const left: string[] = []
-    let next = 0
-    const work = async (): Promise<void> => {
-      while (next < users.length) {
-        const user = users[next++] as string
-        await this.#slots.take(async () => {
-          if (!canStart()) return void left.push(user)
-          try {
-            await (batch.isRecall ? this.#recall(batch, user) : this.#publish(batch, user, counts))
-          } catch (error) {
-            if (!isOfStore(error)) throw error
-            left.push(user)
-          }
-        })
+    const calls: Promise<void>[] = []
+    const carryOut = async (user: string): Promise<void> => {
+      if (!canStart()) return void left.push(user)
+      try {
+        await (batch.isRecall ? this.#recall(batch, user) : this.#publish(batch, user, counts))
+      } catch (error) {
+        if (!isOfStore(error)) throw error
+        left.push(user)
       }
     }
-    const { publishesAtOnce } = this.#options.store.audiences
-    const ended = await Promise.allSettled(Array.from({ length: Math.min(publishesAtOnce, users.length) }, work))
+    for (const user of users) {
+      await new Promise<void>((resolve) => {
+        const call = (): Promise<void> => {
+          resolve()
+          return carryOut(user)
+        }
+        calls.push(this.#slots.take(call))
+      })
+      if (calls.length % STARTS_PER_TURN === 0) await turn()
+    }
+    const ended = await Promise.allSettled(calls)
     for (const result of ended) if (result.status === 'rejected') throw result.reason
     return left
   }
