@@ -1,4 +1,4 @@
-import { setImmediate as turn, setTimeout } from 'node:timers/promises'
+import { setTimeout, setImmediate as turn } from 'node:timers/promises'
 import { isOfStore } from '../errors.ts'
 import { type Counters, increment } from '../node/counters.ts'
 import type { Audiences, Batch } from '../store/audiences.ts'
@@ -78,11 +78,13 @@ export class BatchRunner {
     }
     for (const user of users) {
       await new Promise<void>((resolve) => {
-        const call = (): Promise<void> => {
+        const call = this.#slots.take(() => {
           resolve()
           return carryOut(user)
-        }
-        calls.push(this.#slots.take(call))
+        })
+        // A fault is thrown below, when all calls have ended.
+        call.catch(() => undefined)
+        calls.push(call)
       })
       if (calls.length % STARTS_PER_TURN === 0) await turn()
     }

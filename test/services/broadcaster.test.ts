@@ -99,6 +99,19 @@ t.test('a batch with a member that has no result when the time is over has no co
   t.equal(await runnerOf(scripted).run(batch(names(3)), performance.now() - 1), undefined, 'a lease that is too old begins nothing')
 })
 
+t.test('an error that is none of the store is thrown when every call has ended', async (t) => {
+  const scripted = new ScriptedStore()
+  let ended = 0
+  scripted.publishOne = async (user) => {
+    if (user === 'user-0') throw new TypeError('a fault')
+    await new Promise((resolve) => setImmediate(resolve))
+    ended += 1
+    return ACCEPTED
+  }
+  await t.rejects(runnerOf(scripted).run(batch(names(200)), soon()), { message: 'a fault' })
+  t.equal(ended, 199)
+})
+
 t.test('a recall retracts from every member, and bars the id', async (t) => {
   const scripted = new ScriptedStore()
   const counters = new Counters()
