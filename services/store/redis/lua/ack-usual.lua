@@ -19,6 +19,6 @@ return carry_out(function(@item)
     return '0'
   end
   if tonumber(meta[3] or 0) > wall then return nil end
-  call('HSET', cursors, device, acked_epoch .. ' ' .. offset .. ' ' .. acked_id8 .. ' ' .. wall)
+  call('HSET', cursors, device, acked_epoch .. ' ' .. acked_offset .. ' ' .. acked_id8 .. ' ' .. wall_text)
   return '1'
 end)

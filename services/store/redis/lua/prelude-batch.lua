@@ -5,7 +5,19 @@
 -- @arg new_epoch  identity for a log that must start afresh
 -- @arg items      the fields of each item in turn; the first two are the beginning of the user's keys, and the user
 local call = redis.call
-local wall, aged = read_clock()
+
+-- The clock as numbers, and `wall` as text: plain, and with the 13 digits of a row.
+local wall, aged, wall_text, wall_digits
+local function set_clock()
+  wall, aged = read_clock()
+  wall_text, wall_digits = string.format('%.0f', wall), string.format('%013.0f', wall)
+end
+set_clock()
+
+-- Returns a whole number as text. Lua and Redis print a number that is given as such as a floating-point one, at several times the cost.
+local function text_of(number)
+  return string.format('%d', number)
+end
 
 -- Messages of this call by node: those for one node leave together, on the channel of the first.
 local bundles = {}
@@ -18,13 +30,17 @@ send = function(node, counters, head, body)
     bundles[node] = bundle
   end
   local count = #bundle
-  bundle[count + 1], bundle[count + 2], bundle[count + 3] = #head + #body .. ' ', head, body
+  bundle[count + 1], bundle[count + 2], bundle[count + 3], bundle[count + 4] = text_of(#head + #body), ' ', head, body
 end
 
 -- Sends the bundles: a single message as it is; several behind an 'm', each with its length in bytes and a space before it.
 local function flush()
   for node, bundle in pairs(bundles) do
-    bundle[1] = #bundle > 3 and 'm' .. bundle[1] or ''
+    if #bundle > 4 then
+      bundle[1] = 'm' .. bundle[1]
+    else
+      bundle[1], bundle[2] = '', ''
+    end
     send_bundle(node, bundle.counters, '', table.concat(bundle))
   end
   bundles = {}
@@ -36,7 +52,7 @@ local function in_full(at)
   flush()
   local stem, user = ARGV[at], ARGV[at + 1]
   local line = each(item_keys(stem, user), { user, clock, new_epoch, unpack(ARGV, at + 2, at + ITEM_SIZE - 1) })
-  wall, aged = read_clock()
+  set_clock()
   return line
 end
 

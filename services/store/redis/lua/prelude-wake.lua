@@ -4,7 +4,7 @@
 
 -- Counts a message and sends it to a node. If the node was found dead, removes it from the registry and returns false.
 local function tell(node, registry, counters, kind, head, body)
-  local count = redis.call('HINCRBY', counters, node, 1)
+  local count = redis.call('HINCRBY', counters, node, '1')
   if count < 0 then
     redis.call('HDEL', registry, node)
     return false

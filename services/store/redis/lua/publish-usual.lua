@@ -6,6 +6,8 @@
 local ENTRIES_FULL = MAX_ENTRIES + math.floor(MAX_ENTRIES / 10)
 local CHANGES_FULL = CHANGES_BOUND + math.floor(CHANGES_BOUND / 10)
 
+local META_TTL = string.format('%.0f', META_TTL_MS)
+
 local KINDS_OF_LOG = { LOG_KIND, STATES_KIND, KEYED_KIND, BODIES_KIND, PARKED_KIND, OPTIONS_KIND, SCHEDULED_KIND, EXPIRIES_KIND, SUBSCRIPTIONS_KIND,
   CHECKS_KIND, CALLS_KIND, CALL_TIMES_KIND, RECEIPTS_KIND }
 
@@ -22,8 +24,8 @@ local function with_time(text, now)
     end
   end
   if count >= RATE_LIMIT then return nil end
-  if count == 0 then return now end
-  return first .. string.sub(text, rest) .. ',' .. now - at
+  if count == 0 then return wall_text end
+  return text_of(first) .. string.sub(text, rest) .. ',' .. text_of(now - at)
 end
 
 -- Publishes to a user of whom META has nothing, without options. Returns nil if META exists.
@@ -35,7 +37,7 @@ local function publish_first(stem, user, meta_key, log, id, keyed, tail)
   call('DEL', unpack(keys))
   call('ZREM', stem .. DUE_KIND, user)
   call('ZREM', stem .. TIMES_KIND, user)
-  local timed_id = string.format('%013.0f', wall) .. id
+  local timed_id = wall_digits .. id
   local tag = tag_after(new_epoch, timed_id)
   local row = 'n' .. timed_id .. tag .. tail
   call('RPUSH', log, row)
@@ -98,10 +100,10 @@ return carry_out(function(@item)
     end
   end
 
-  local timed_id = string.format('%013.0f', now) .. id
+  local timed_id = wall_digits .. id
   local tag = tag_after(meta[10] or epoch, timed_id)
   local row = 'n' .. timed_id .. tag .. replaces .. tail
-  local place = string.format('%.0f', offset)
+  local place = text_of(offset)
   local keys, id_key = stem .. KEYED_KIND .. user, string.sub(id, 1, 12)
   -- A repeat is answered by publish-full.lua.
   if keyed ~= '0' and call('ZADD', keys, 'NX', place, id_key) == 0 then return nil end
@@ -110,7 +112,7 @@ return carry_out(function(@item)
     if keyed ~= '0' then call('ZREM', keys, id_key) end
     return nil
   end
-  if keyed ~= '0' then call('PEXPIRE', keys, META_TTL_MS, 'NX') end
+  if keyed ~= '0' then call('PEXPIRE', keys, META_TTL, 'NX') end
   local registry = stem .. REGISTRY_KIND .. user
   local nodes = call('HKEYS', registry)
   local woken = #nodes == 0 and 0 or #wake_nodes(nodes, registry, stem .. COUNTERS_KIND, user, place, epoch, row)
@@ -130,9 +132,9 @@ return carry_out(function(@item)
   end
   -- One replaces another one that was unread, so their number stays.
   if old then
-    call('HSET', meta_key, 't', place, 'a', now, 'l', times, 'g', tag, 'c', changes + 1)
+    call('HSET', meta_key, 't', place, 'a', wall_text, 'l', times, 'g', tag, 'c', changes + 1)
   else
-    call('HSET', meta_key, 't', place, 'u', (meta[8] or 0) + 1, 'a', now, 'l', times, 'g', tag)
+    call('HSET', meta_key, 't', place, 'u', text_of((meta[8] or 0) + 1), 'a', wall_text, 'l', times, 'g', tag)
   end
-  return 'accepted ' .. epoch .. ' ' .. place .. ' ' .. woken .. ' 0 ' .. tag
+  return 'accepted ' .. epoch .. ' ' .. place .. ' ' .. text_of(woken) .. ' 0 ' .. tag
 end)
