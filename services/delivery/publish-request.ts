@@ -11,6 +11,9 @@ const DATA_MAX_BYTES = 4096
 /** Longest time from a publish to its delivery, milliseconds. */
 const SCHEDULE_AHEAD_MS = 30 * 24 * 3600 * 1000
 
+/** Most fields of a JSON object that insertion sorts faster than `sort`. */
+const FEW_NAMES = 8
+
 const PUSH_RULE: ReachRule = { afterMs: 3000, unless: 'delivered' }
 
 /** The rule for what a request leaves out of `fallback`. Its `after` is never left out. */
@@ -199,6 +202,18 @@ function isEmpty(push: false | RequestedReach): boolean {
 function sorted(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return value.map(sorted)
-  const names = Object.keys(value).sort()
+  const names = inOrder(Object.keys(value))
   return { entries: names.map((name) => [name, sorted((value as Record<string, unknown>)[name])]) }
+}
+
+/** Sorts a few names by their UTF-16 units, as `sort` does, which allocates ten times their size for it. */
+function inOrder(names: string[]): string[] {
+  if (names.length > FEW_NAMES) return names.sort()
+  for (let i = 1; i < names.length; i++) {
+    const name = names[i] as string
+    let at = i
+    for (; at > 0 && (names[at - 1] as string) > name; at--) names[at] = names[at - 1] as string
+    names[at] = name
+  }
+  return names
 }

@@ -1,12 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Bus } from '../../bus/bus.ts'
-import type { Durability, StoreSettings, StoreStatus } from '../store.ts'
+import type { StoreSettings, StoreStatus } from '../store.ts'
 import { StoreUnusable } from '../unusable.ts'
 import { probe, type RedisStoreOptions } from './clients.ts'
 import { ClusterMap } from './cluster-map.ts'
 import { CommandNotSent } from './command-not-sent.ts'
 import { type Keys, SLOT_OF_BUCKET } from './keys.ts'
-import { CLOSED, Master, type MasterListener, UNREACHED } from './master.ts'
+import { CLOSED, durabilityOfAll, Master, type MasterListener, UNREACHED } from './master.ts'
 import { redirectionOf } from './redirection.ts'
 import type { Reply } from './reply.ts'
 import type { Args, ScriptName } from './script-table.ts'
@@ -111,12 +111,15 @@ export class Availability {
   }
 
   status(): StoreStatus {
-    const masters = [...this.#masters.values()]
-    const available = !this.#closed && masters.some((master) => master.available)
-    const unavailable = masters.filter((master) => !master.available).map(({ slots, reason }) => ({ slots, reason }))
+    let available = false
+    const unavailable: { slots: string; reason: string }[] = []
+    for (const master of this.#masters.values()) {
+      if (master.available) available = !this.#closed
+      else unavailable.push({ slots: master.slots, reason: master.reason })
+    }
     if (this.#unownedSlots !== '') unavailable.push({ slots: this.#unownedSlots, reason: 'no Redis master owns them' })
     const reason = this.#closed ? 'closed' : (unavailable[0]?.reason ?? this.#unreachedReason)
-    const status = { available, reason: available ? '' : reason, durability: this.#durability() }
+    const status = { available, reason: available ? '' : reason, durability: durabilityOfAll(this.#masters.values()) }
     return available && unavailable.length > 0 ? { ...status, away: unavailable } : status
   }
 
@@ -189,14 +192,6 @@ export class Availability {
     if (durability === master.durability) return
     master.durability = durability
     this.#listener?.onStatus(this.status())
-  }
-
-  #durability(): Durability {
-    const { available } = this
-    if (available.some(({ replication }) => replication?.confirmed)) return 'replicated'
-    const levels = available.map(({ durability }) => durability)
-    if (levels.length === 0 || levels.includes('none')) return 'none'
-    return levels.includes('os') ? 'os' : 'fsync'
   }
 
   #masterOf(slot: number): Master | CommandNotSent {

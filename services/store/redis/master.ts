@@ -30,6 +30,19 @@ export interface MasterListener {
   onStatus(status: StoreStatus): void
 }
 
+const WEAKEST_FIRST: readonly Durability[] = ['none', 'os', 'fsync']
+
+/** Returns the durability of writes to the available masters: that of the weakest, or `replicated` if the writes wait for replicas. */
+export function durabilityOfAll(masters: Iterable<Master>): Durability {
+  let weakest: Durability | undefined
+  for (const { available, durability, replication } of masters) {
+    if (!available) continue
+    if (replication?.confirmed) return 'replicated'
+    if (weakest === undefined || WEAKEST_FIRST.indexOf(durability) < WEAKEST_FIRST.indexOf(weakest)) weakest = durability
+  }
+  return weakest ?? 'none'
+}
+
 /**
  * One Redis master: its connections, the calls in progress, and its availability. A single Redis, or a group behind Sentinels, is one
  * master that owns all buckets. A Cluster has several, each of which can fail alone.

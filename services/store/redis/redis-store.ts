@@ -190,12 +190,12 @@ export class RedisStore implements Store {
     return this.#housekeeping?.settings.differing ?? 0
   }
 
-  async publish(command: PublishCommand): Promise<PublishResult> {
+  publish(command: PublishCommand): Promise<PublishResult> {
     const { user, id, keyed, tail, halfLife, options, broadcastAt = 1 } = command
     const stem = this.#keys.stem(user)
     const item = { stem, user, id, keyed: keyed ? broadcastAt : '0', tail, halfLife, options: optionsText(options) }
-    if (this.#publishBatcher === undefined) return publishResult(text(await this.#step('publish-full', user, item)))
-    return publishResult(await this.#publishBatcher.add(item))
+    const line = this.#publishBatcher?.add(item) ?? this.#step('publish-full', user, item).then(text)
+    return line.then(publishResult)
   }
 
   async advance(user: string): Promise<AdvanceResult> {
