@@ -161,8 +161,7 @@ export function arrange<Name extends ScriptName>(name: Name, args: Args<Name>): 
   const { args: names, rest } = scriptOf(name)
   const values = args as Record<string, Value> & Record<string, readonly Value[]>
   const arranged: Value[] = names.map((arg) => values[arg] as Value)
-  if (rest !== undefined) for (const value of values[rest] ?? []) arranged.push(value)
-  return arranged
+  return rest === undefined ? arranged : arranged.concat(values[rest] ?? [])
 }
 
 /** Returns the names of an item's fields, in their order. */
