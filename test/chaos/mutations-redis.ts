@@ -207,8 +207,8 @@ export const redisMutations: Mutation[] = [
     edits: [
       {
         file: STORE,
-        find: 'return publishResult(await this.#publishBatcher.add(item))',
-        put: "return publishResult(await this.#publishBatcher.add(item).catch(() => 'accepted x 1 0 0'))"
+        find: 'return line.then(publishResult)',
+        put: "return line.catch(() => 'accepted x 1 0 0').then(publishResult)"
       }
     ],
     store: 'redis',
