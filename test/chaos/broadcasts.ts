@@ -129,7 +129,7 @@ export class Broadcasts {
     if (!isDone) broadcast.isUncertain = true
   }
 
-  /** Repeats a request until a node carries it out. Resolves with the body of the answer; undefined if none did in time. */
+  /** Repeats a request until a node carries it out. Resolves with the body of the answer; undefined if none did in time, and null if there is nothing to read. */
   async #answered(
     random: () => number,
     method: string,
@@ -142,6 +142,8 @@ export class Broadcasts {
       const node = this.#world.listening[Math.floor(random() * listening.length)]?.index ?? 0
       const answer = await caller.call(doors[node]?.port ?? 0, method, path, body, headers)
       if (answer.status >= 200 && answer.status < 300) return answer.body ?? {}
+      // A store that lost its data does not know the broadcast any more, and never will.
+      if (method === 'GET' && answer.status === 404) return null
       await pause(30 + random() * 300)
     }
     return undefined
@@ -150,7 +152,8 @@ export class Broadcasts {
   async #ended(id: string, deadline: number): Promise<Broadcast['end']> {
     const random = dice(1)
     for (;;) {
-      const found = (await this.#answered(random, 'GET', `/v1/broadcasts/${id}`)) as Broadcast['end']
+      const found = (await this.#answered(random, 'GET', `/v1/broadcasts/${id}`)) as Broadcast['end'] | null
+      if (found === null) return undefined
       if ((found !== undefined && found.status !== 'running') || Date.now() > deadline) return found
       await pause(200)
     }
