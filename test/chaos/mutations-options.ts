@@ -38,7 +38,7 @@ const redisOptions: Mutation[] = [
   },
   {
     name: 'a replacement leaves the old notification in the log',
-    edits: [{ file: lua('prelude-shared'), find: "redis.call('LSET', log, offset - floor - 1, 'x' .. string.sub(text, 1, 41))", put: '' }],
+    edits: [{ file: lua('prelude-shared'), find: "call('LSET', log, format('%d', offset - floor - 1), format('x%.41s', text))", put: '' }],
     store: 'redis',
     faults: [],
     rules: ['collapsed']

@@ -7,8 +7,11 @@ import { ruleText } from './script-texts.ts'
 export function optionsText(options: PublishOptions | undefined): string {
   if (options === undefined) return ''
   const { level = 0, expiresAt = 0, deliverAt = 0, actions = [], collapseKey = '', push, fallback } = options
+  const hasRules = push !== undefined || fallback !== undefined
+  const hasOthers = hasRules || level !== 0 || expiresAt !== 0 || deliverAt !== 0 || actions.length > 0
+  if (collapseKey !== '' && !hasOthers) return `=${collapseKey}`
   const common = `${expiresAt} ${deliverAt} ${actions.join(',') || '.'} ${collapseKey} ${level}`
-  if (push === undefined && fallback === undefined) return common
+  if (!hasRules) return common
   const pushText = push === undefined ? '.' : push === false ? '-' : ruleText(push)
   return `*${pushText} ${fallback === undefined ? '.' : ruleText(fallback)} ${common}`
 }

@@ -105,15 +105,17 @@ end
 local function append_notification(id, tail, accepted)
   local key = accepted.collapse_key
   local old = key ~= '' and has_options and redis.call('HGET', OPTIONS, 'c' .. key)
-  local replaced = old and collapsed_parts(old, floor, top)
-  if not replaced then old = nil end
-  local woken = append('n', id, old and replaces_text(collapsed_id(old)) .. tail or tail)
+  local old_offset, old_expires_at, old_mark
+  if old then old_offset, old_expires_at, old_mark = collapsed_parts(old, floor, top) end
+  if not old_offset then old = nil end
+  local woken = append('n', id, old and REPLACES_BEGIN .. collapsed_id(old) .. REPLACES_END .. tail or tail)
   local tag, unseen_with_old = chain, old and Unread.unseen()
   Options.add(id, accepted)
   if old then
     remove_state(collapsed_id(old))
-    Outbox.forget(tonumber(string.match(old, '^%d+', 42)))
-    if empty_replaced(LOG, OPTIONS, EXPIRIES, floor, old, replaced, key) ~= '0' then times_changed = true end
+    Outbox.forget(tonumber(old_offset))
+    empty_replaced(LOG, OPTIONS, EXPIRIES, floor, old, old_offset, old_expires_at, old_mark, key)
+    if old_expires_at ~= '0' then times_changed = true end
     changes = changes + 1
   end
   local check_at = Outbox.add_checks(top, accepted.push, accepted.fallback)

@@ -114,8 +114,8 @@ function Options.add(id, accepted)
   if not Waiting.has_options(accepted) then return end
   has_options, Options.changed = true, true
   if accepted.expires_at > 0 then times_changed = true end
-  local header = string.format('%013.0f', now) .. id .. chain
-  store_options(OPTIONS, EXPIRIES, id, header, int(top), int(accepted.expires_at), accepted.actions, accepted.collapse_key)
+  local timed_id = string.format('%013.0f', now) .. id
+  store_options(OPTIONS, EXPIRIES, id, timed_id, chain, int(top), int(accepted.expires_at), accepted.actions, accepted.collapse_key)
 end
 
 -- Returns id -> collapse key of the notifications in the log that have one.

@@ -45,8 +45,8 @@ do
         local offset, expires_at, actions, key = string.match(value, '^(%d+) (%d+) ([^ ]+) (.*)$')
         if offset then note(offset, rest, expires_at, actions, key) end
       elseif kind == 'c' or kind == 'l' then
-        local parts = collapsed_parts(value, floor, top)
-        if parts then note(parts[1], collapsed_id(value), parts[2], '.', rest) end
+        local offset, expires_at = collapsed_parts(value, floor, top)
+        if offset then note(offset, collapsed_id(value), expires_at, '.', rest) end
       end
     end
     local expiries = redis.call('ZRANGE', EXPIRIES, 0, -1, 'WITHSCORES')
@@ -65,7 +65,7 @@ do
       -- A node of the earlier version that knew of no options did not replace the notification before. The key is then that of the later one.
       local owner = values['l' .. key] or values['c' .. key] or ''
       if owner ~= id and collapsed_id(owner) ~= id then key = '' end
-      store_options(OPTIONS, EXPIRIES, id, string.sub(options.row, 2, 42), offset, options.expires_at, options.actions, key)
+      store_options(OPTIONS, EXPIRIES, id, string.sub(options.row, 2, 34), id8_of(options.row), offset, options.expires_at, options.actions, key)
       local answer = options.actions ~= '.' and values['a' .. id]
       if answer then
         redis.call('HSET', OPTIONS, 'a' .. id, answer)

@@ -3,8 +3,8 @@
 -- @arg keyed      '0': the id is random; '1': an Idempotency-Key made it; else a broadcast did, which started at this time
 -- @arg tail       the row's tail
 -- @arg half_life  seconds; 0: none
--- @arg options    '[*<push> <fallback> ]<expires at, or 0> <deliver at, or 0> <actions, joined by commas, or .> <collapse key> <level>'; '' for
---                 none. For push and fallback see Outbox.add_checks
+-- @arg options    '[*<push> <fallback> ]<expires at, or 0> <deliver at, or 0> <actions, joined by commas, or .> <collapse key> <level>';
+--                 '=<collapse key>' if there is nothing else; '' for none. For push and fallback see Outbox.add_checks
 -- Returns a line: 'accepted <epoch> <offset> <nodes woken> <replayed> <id8>[ <time of the first check>]' | 'parked <release at> <replayed>'
 --         | 'scheduled <deliver at> <replayed>' | 'recalled' | 'erased' | 'expired' | 'full <retry after ms>' | 'scheduled-full <retry after ms>' | 'conflict'
 local key, body = key_of(id), string.sub(id, 13)

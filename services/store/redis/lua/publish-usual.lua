@@ -77,32 +77,41 @@ return carry_out(function(@item)
   local times = with_time(meta[9] or '', now)
   if not times then return nil end
 
-  local expires_at, actions, key, hash, expiries, old, replaced, old_state, is_hash_new, is_expiry_new
-  local replaces = ''
+  local expires_at, actions, key, hash, expiries, is_hash_new, is_expiry_new
+  local old, old_id, old_offset, old_expires_at, old_mark, old_state
   if options ~= '' then
     local deliver_at
     expires_at, deliver_at, actions, key = split_options(options)
-    if tonumber(deliver_at) > now or (expires_at ~= '0' and tonumber(expires_at) <= now) then return nil end
-    local is_stored = key ~= '' or actions ~= '.' or expires_at ~= '0'
+    if deliver_at ~= '0' and tonumber(deliver_at) > now then return nil end
+    if expires_at ~= '0' and tonumber(expires_at) <= now then return nil end
+    local is_in_hash = key ~= '' or actions ~= '.'
     -- The first options of a user lengthen the expiry of all the user's keys, which publish-full.lua does.
-    if is_stored and meta[14] ~= '2' then return nil end
-    hash, expiries = stem .. OPTIONS_KIND .. user, stem .. EXPIRIES_KIND .. user
+    if meta[14] ~= '2' and (is_in_hash or expires_at ~= '0') then return nil end
+    if is_in_hash then hash = stem .. OPTIONS_KIND .. user end
     old = key ~= '' and call('HGET', hash, 'c' .. key)
-    replaced = old and collapsed_parts(old, floor, offset - 1)
-    if old and ((meta[13] or '0') ~= '0' or not replaced) then return nil end
-    is_hash_new = not old and (key ~= '' or actions ~= '.') and call('EXISTS', hash) == 0
-    is_expiry_new = expires_at ~= '0' and call('EXISTS', expiries) == 0
     if old then
+      if (meta[13] or '0') ~= '0' then return nil end
+      old_offset, old_expires_at, old_mark = collapsed_parts(old, floor, offset - 1)
+      if not old_offset then return nil end
+      old_id = collapsed_id(old)
       -- Without the number of seen ones in META there are no states: Unread.note_states makes sure of it.
-      old_state = meta[16] and call('HGET', stem .. STATES_KIND .. user, collapsed_id(old))
+      old_state = meta[16] and call('HGET', stem .. STATES_KIND .. user, old_id)
       if old_state and old_state ~= 'unread' then return nil end
-      replaces = replaces_text(collapsed_id(old))
+    elseif is_in_hash then
+      is_hash_new = call('EXISTS', hash) == 0
     end
+    if expires_at ~= '0' or (old and old_expires_at ~= '0') then expiries = stem .. EXPIRIES_KIND .. user end
+    is_expiry_new = expires_at ~= '0' and call('EXISTS', expiries) == 0
   end
 
   local timed_id = wall_digits .. id
   local tag = tag_after(meta[10] or epoch, timed_id)
-  local row = 'n' .. timed_id .. tag .. replaces .. tail
+  local row
+  if old then
+    row = 'n' .. timed_id .. tag .. REPLACES_BEGIN .. old_id .. REPLACES_END .. tail
+  else
+    row = 'n' .. timed_id .. tag .. tail
+  end
   local place = text_of(offset)
   local keys, id_key = stem .. KEYED_KIND .. user, string.sub(id, 1, 12)
   -- A repeat is answered by publish-full.lua.
@@ -117,13 +126,12 @@ return carry_out(function(@item)
   local nodes = call('HKEYS', registry)
   local woken = #nodes == 0 and 0 or #wake_nodes(nodes, registry, stem .. COUNTERS_KIND, user, place, epoch, row)
   if options ~= '' then
-    store_options(hash, expiries, id, timed_id .. tag, place, expires_at, actions, key)
+    store_options(hash, expiries, id, timed_id, tag, place, expires_at, actions, key)
     if is_hash_new then call('PEXPIRE', hash, 2 * META_TTL_MS) end
     if is_expiry_new then call('PEXPIRE', expiries, 2 * META_TTL_MS) end
-    local old_expires_at
     if old then
-      old_expires_at = empty_replaced(log, hash, expiries, floor, old, replaced, key)
-      if old_state then call('HDEL', stem .. STATES_KIND .. user, collapsed_id(old)) end
+      empty_replaced(log, hash, expiries, floor, old, old_offset, old_expires_at, old_mark, key)
+      if old_state then call('HDEL', stem .. STATES_KIND .. user, old_id) end
     end
     local is_nearest = expires_at ~= '0' and (nearest == '0' or tonumber(expires_at) < tonumber(nearest))
     if is_nearest or (nearest ~= '0' and old_expires_at == nearest) then
@@ -132,7 +140,7 @@ return carry_out(function(@item)
   end
   -- One replaces another one that was unread, so their number stays.
   if old then
-    call('HSET', meta_key, 't', place, 'a', wall_text, 'l', times, 'g', tag, 'c', changes + 1)
+    call('HSET', meta_key, 't', place, 'a', wall_text, 'l', times, 'g', tag, 'c', text_of(changes + 1))
   else
     call('HSET', meta_key, 't', place, 'u', text_of((meta[8] or 0) + 1), 'a', wall_text, 'l', times, 'g', tag)
   end
