@@ -3,7 +3,7 @@ import type { Answer, Position } from '../protocol/index.ts'
 import { findByCollapseKey, nearestTime } from './due.ts'
 import { DELIVER_BATCH, RELEASE_BATCH } from './limits.ts'
 import { markable, markedAfter } from './marks.ts'
-import { NO_OPTIONS, type Options, optionsOf, withoutRules } from './options.ts'
+import { isPlain, logOptionsOf, type Options, optionsOf } from './options.ts'
 import type { OutboxStep } from './outbox-step.ts'
 import { findNotification, inboxPage, offsetOf, queueInfo, replayedResult, scheduledPage } from './queries.ts'
 import { worthless } from './rate.ts'
@@ -372,8 +372,7 @@ export class Machine {
     const wasUnseen = unreadCounts(state).unseen < unseen
     this.#step.append('n', id, replaced === undefined ? tail : tails.replacing(replaced, tail))
     const position = positionOf(state, state.top)
-    const kept = withoutRules(options)
-    if (kept !== NO_OPTIONS) this.#step.emit({ type: 'options', id, options: { ...kept, offset: state.top } })
+    if (!isPlain(options)) this.#step.emit({ type: 'options', id, options: logOptionsOf(options, state.top) })
     const checkAt = this.outbox.addChecks(id, options)
     if (replaced !== undefined && !wasUnseen) this.#step.tellUnread()
     return { position, checkAt }

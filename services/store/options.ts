@@ -24,11 +24,16 @@ export interface LogOptions extends Options {
 /** Returns the options of a publish that the store keeps; `NO_OPTIONS` if there are none. */
 export function optionsOf({ expiresAt = 0, collapseKey = '', actions = [], push, fallback }: PublishOptions): Options {
   if (push !== undefined || fallback !== undefined) return { expiresAt, collapseKey, actions, push, fallback }
-  const isPlain = expiresAt === 0 && collapseKey === '' && actions.length === 0
-  return isPlain ? NO_OPTIONS : { expiresAt, collapseKey, actions }
+  const options = { expiresAt, collapseKey, actions }
+  return isPlain(options) ? NO_OPTIONS : options
 }
 
-/** Returns the options that are kept of a notification in the log. */
-export function withoutRules({ expiresAt, collapseKey, actions }: Options): Options {
-  return optionsOf({ expiresAt, collapseKey, actions })
+/** Returns whether a notification in the log has no options that are kept of it. */
+export function isPlain({ expiresAt, collapseKey, actions }: Options): boolean {
+  return expiresAt === 0 && collapseKey === '' && actions.length === 0
+}
+
+/** Returns the options that are kept of a notification in the log. All have one shape: for copies by `...` V8 makes slow objects. */
+export function logOptionsOf({ expiresAt, collapseKey, actions }: Options, offset: number): LogOptions {
+  return { expiresAt, collapseKey, actions, offset }
 }

@@ -158,7 +158,10 @@ export function rowTail(row: Buffer): Buffer {
 
 /** Returns the row without its tail, as a row of another kind. Time, id and tag stay. */
 export function emptyRow(row: Buffer, kind: 'x' | '-'): Buffer {
-  return encodeRow(kind, rowTime(row), rowId(row), rowId8(row), '')
+  const empty = Buffer.allocUnsafeSlow(HEADER_LENGTH)
+  row.copy(empty, 0, 0, HEADER_LENGTH)
+  empty[0] = kind.charCodeAt(0)
+  return empty
 }
 
 /** Returns an `s` row that names these ids instead of its own. */

@@ -193,7 +193,7 @@ const embeddedOptions: Mutation[] = [
     edits: [
       {
         file: 'services/store/embedded/codec.ts',
-        find: "evolve(state, { type: 'options', id: rowId(row), options: { ...options, offset } })",
+        find: "evolve(state, { type: 'options', id: rowId(row), options: logOptionsOf(options, offset) })",
         put: ';'
       }
     ],

@@ -1,5 +1,5 @@
 import { type Answer, STATES, type State } from '../../protocol/index.ts'
-import { NO_OPTIONS } from '../options.ts'
+import { logOptionsOf, NO_OPTIONS } from '../options.ts'
 import { isEntry, rowId, rowTime } from '../row.ts'
 import { type Cursor, type Effect, emptyState, evolve, type KeyPlace, type UserState } from '../state.ts'
 import type { CheckedEntry, Operation } from './database.ts'
@@ -110,8 +110,13 @@ function encodeMeta({ state, touched, generation }: StoredUser): Buffer {
   for (const number of [generation, parkedNos, states, keys]) text += ` ${number.toString(36)}`
   text += ` ${chain}`
   for (const ms of limiter) text += ` ${(lastMs - ms).toString(36)}`
-  const more = [...MORE_NAMES.map((name) => others[name]), state.erasedAt]
-  if (more.some((count) => count > 0)) text += MORE_COUNTS + more.map((count) => count.toString(36)).join(' ')
+  let hasMore = state.erasedAt > 0
+  for (const name of MORE_NAMES) if (others[name] > 0) hasMore = true
+  if (hasMore) {
+    text += MORE_COUNTS
+    for (const name of MORE_NAMES) text += `${others[name].toString(36)} `
+    text += state.erasedAt.toString(36)
+  }
   return Buffer.from(text)
 }
 
@@ -174,7 +179,7 @@ function loadRow(state: UserState, offset: number, value: Buffer): void {
   const { options, row } = decodeRow(value)
   state.rows.push(row)
   if (!isEntry(row)) state.changes += 1
-  if (options !== NO_OPTIONS) evolve(state, { type: 'options', id: rowId(row), options: { ...options, offset } })
+  if (options !== NO_OPTIONS) evolve(state, { type: 'options', id: rowId(row), options: logOptionsOf(options, offset) })
 }
 
 /** Decodes a user from the entries of their range. Damaged parts are left out of the state, and described by `damage`. */
