@@ -96,7 +96,7 @@ export const outboxMutations: OutboxMutation[] = [
   {
     name: 'a replaced notification keeps its checks',
     machine: [{ file: 'services/store/step.ts', find: 'this.outbox.forget(offset)', put: ';' }],
-    redis: [{ file: lua('prelude-moves'), find: "Outbox.forget(tonumber(string.match(old, '^%d+', 42)))", put: '' }]
+    redis: [{ file: lua('prelude-moves'), find: 'Outbox.forget(tonumber(old_offset))', put: '' }]
   },
   {
     name: 'a receipt is not kept',
