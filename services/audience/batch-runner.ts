@@ -6,7 +6,7 @@ import { Semaphore } from '../store/semaphore.ts'
 import type { PublishResult, Store } from '../store/store.ts'
 
 /** Calls that a batch starts before the event loop serves others. Those of one turn may share a read or a request. */
-const STARTS_PER_TURN = 32
+const STARTS_PER_TURN = 16
 
 /** Shortest and longest time before members for whom the store failed are tried again, milliseconds. */
 const RETRY_MIN_MS = 200

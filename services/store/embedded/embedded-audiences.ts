@@ -52,7 +52,7 @@ const READ_MAX = 4 * BATCH_MAX
 /** Users that one lease collects for a broadcast to everyone: a multiple of `BATCH_MAX`. */
 const COLLECT_MAX = 2 * BATCH_MAX
 /** Publishes that share a sync: fewer are slow on a slow disk. Their steps take several milliseconds, for which other publishes wait. */
-const PUBLISHES_AT_ONCE = 256
+const PUBLISHES_AT_ONCE = 128
 /** Broadcasts that one slice of the upkeep looks at. */
 const UPKEEP_SLICE = 100
 

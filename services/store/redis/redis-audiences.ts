@@ -34,7 +34,7 @@ const QUEUES_PER_BUCKET = 100
 const OVERDUE_MS = 2000
 
 /** Publishes of broadcasts that Redis carries out between two others. */
-const PUBLISHES_AT_ONCE = 32
+const PUBLISHES_AT_ONCE = 16
 
 interface Steps {
   run: RunTopic
