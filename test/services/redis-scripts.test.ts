@@ -75,7 +75,7 @@ t.test('each script leaves room below Lua’s limit of 200 locals', async (t) =>
     const eachEnd = rest.lastIndexOf('-- Reads the clock')
     for (const scope of rest === '' ? [head] : [rest.slice(0, eachEnd), head + rest.slice(eachEnd)]) {
       const locals = [...scope.matchAll(/^local (?:function )?([\w, ]+?)(?: =|\(|$)/gm)].flatMap(([, names = '']) => names.split(', '))
-      t.ok(locals.length <= 180, `${name} has ${locals.length}`)
+      t.ok(locals.length <= 185, `${name} has ${locals.length}`)
     }
   }
 })

@@ -328,7 +328,7 @@ t.test('upkeep trims expired rows and removes idle users, and no others', async 
     return count
   }
   for (const user of ['idle', 'connected', 'acked']) await store.publish(note(user, 1, true))
-  for (let index = 0; index < 250; index++) void store.publish(note(`filler ${index}`, 1))
+  await Promise.all(Array.from({ length: 250 }, (_, index) => store.publish(note(`filler ${index}`, 1))))
   const { head } = await store.queue('idle')
   await store.ack('idle', 'phone', head)
   await store.mark({ user: 'idle', target: { ids: [idOf(1)] }, state: 'read' })
